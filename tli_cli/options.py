@@ -1,0 +1,59 @@
+"""What a caller may ask of matching, injection and scoring, as one frozen value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+HEAD_CHOICES = ("fresh", "keep")
+"""What happens to the classifier's rows; `map:FILE` names a file that says which source row feeds which target row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Every option of `match`, `inject` and `score`, with its default.
+
+    Attributes:
+        matcher: the strategy that pairs layers (`dp`, `path`).
+        method: the strategy that resizes tensors (`auto`, `combo`, `crop`, ...).
+        head: `fresh`, `keep`, or `map:FILE` with one `target-row source-row` pair a line.
+        seed: the seed of everything that is drawn.
+        top_k: how many about equally good sources are mixed for each target tensor.
+        batchnorm: whether norm layers are injected.
+        dtype: the dtype of the result's floating tensors; None keeps the target's.
+        device: where arithmetic is done.
+        max_shard_size: the most bytes of one output file; None writes one file.
+        force: whether existing output may be replaced.
+        dry_run: whether to stop before anything is written.
+        verify: whether to run both models and compare what they compute.
+        strict: whether any tensor left over on either side is a gate failure.
+        min_score: the least TLI score that is accepted.
+        min_coverage: the least share of target elements fed from a source that is accepted.
+        on_nonfinite: `error` or `keep`, for NaN and infinite values in a source.
+        source_arch: a reference that gives a bare checkpoint its architecture.
+        input_shape: the `(channels, height, width)` with which a user's own class is traced.
+        num_classes: the number of classes of the target, where its architecture has one.
+        in_chans: the number of input channels of the target, where its architecture has one.
+        ema: which averaged weights to take from a training checkpoint; None takes the plain ones.
+    """
+
+    matcher: str = "dp"
+    method: str = "auto"
+    head: str = "fresh"
+    seed: int = 0
+    top_k: int = 1
+    batchnorm: bool = True
+    dtype: str | None = None
+    device: str = "cpu"
+    max_shard_size: int | None = None
+    force: bool = False
+    dry_run: bool = False
+    verify: bool = False
+    strict: bool = False
+    min_score: float | None = None
+    min_coverage: float | None = None
+    on_nonfinite: str = "error"
+    source_arch: str | None = None
+    input_shape: tuple[int, ...] | None = None
+    num_classes: int | None = None
+    in_chans: int | None = None
+    ema: str | None = None
