@@ -1,0 +1,147 @@
+"""The description of a network: shapes, kinds, roles, order, graph and coupled axes, and no values."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+from math import prod
+from typing import Any, Union
+
+AxisTree = Union[int, tuple[Any, ...]]
+"""One tensor axis in terms of spaces: a space's index, `("+", tree, ...)` for parts laid end to end, or
+`("*", tree, ...)` for factors, the outermost first (`("*", heads, head_width)`)."""
+
+InitialValue = tuple[tuple[Any, ...], ...]
+"""The in-place operations that a constructor ran on a tensor, in order: `(("normal_", 0.0, 0.02),)`."""
+
+ORDERS = ("trace", "catalogue", "recognised", "definition", "file", "inferred")
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """Name, `shape` and dtype (`float32`, `bfloat16`, `int64` ...) of one entry of a state dict."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+    tied_to: str | None = None
+    buffer: bool = False
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return prod(self.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """Channels (or positions) that one or more tensor axes run over.
+
+    `kind` is `channels`, `heads`, `head_width`, `groups`, `parts` (a fused projection's index: each index is
+    another role), `kernel`, `grid` (image or token positions), `classes`, `input` or `vocabulary`.
+    """
+
+    size: int
+    kind: str = "channels"
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """One axis of a tensor: its tree of spaces, and whether the layer sums over it (a consumer's input)."""
+
+    tree: AxisTree
+    contracted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """The unit of matching: tensors that act together, by role.
+
+    `kind` is `conv`, `linear`, `norm`, `embedding`, `position`, `token`, `scale`, `bias_table` or `other`.
+    `block` and `stage` are module paths (or stage numbers) that group layers; `attributes` hold what the
+    operation adds to the shapes, such as `("groups", 32)`, `("norm", "batch")`, `("heads", 12)`.
+    """
+
+    path: str
+    kind: str
+    tensors: tuple[tuple[str, str], ...]
+    block: str = ""
+    stage: str = ""
+    attributes: tuple[tuple[str, Any], ...] = ()
+
+    def attribute(self, name: str, default: Any = None) -> Any:
+        """Return the attribute called `name`, or `default`."""
+        return dict(self.attributes).get(name, default)
+
+    def tensor(self, role: str) -> str | None:
+        """Return the name of the tensor that has `role`, or None."""
+        return dict(self.tensors).get(role)
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One operation of the execution graph, inputs before it in the list.
+
+    `op` is `input`, `constant`, `layer`, a join (`add`, `mul`, `cat`, `matmul`), `part` (`index` says which), or the name of an
+    activation or pooling (`relu`, `softmax`, `max_pool2d` ...). `layer` indexes `Architecture.layers`, -1 if none.
+    """
+
+    op: str
+    inputs: tuple[int, ...] = ()
+    layer: int = -1
+    index: int = -1
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Everything that matching needs to know of a network.
+
+    Attributes:
+        tensors: every entry of the state dict, in definition order.
+        layers: every layer, in execution order where it is known; each tensor stands in exactly one.
+        graph: the execution graph in execution order; empty if unknown.
+        spaces: what the axes' trees refer to.
+        axes: tensor name -> one `Axis` for each dimension; tensors whose coupling is unknown are absent.
+        initial: tensor name -> the operations that its constructor runs on it; absent where unknown.
+        order_from: where the order of the layers comes from, one of `ORDERS`.
+        origin: what this is, for people: `timm resnet50`, `checkpoint src.pt`.
+    """
+
+    tensors: tuple[TensorSpec, ...]
+    layers: tuple[Layer, ...]
+    graph: tuple[Node, ...] = ()
+    spaces: tuple[Space, ...] = ()
+    axes: dict[str, tuple[Axis, ...]] = field(default_factory=dict)
+    initial: dict[str, InitialValue] = field(default_factory=dict)
+    order_from: str = "definition"
+    origin: str = ""
+
+    @cached_property
+    def by_name(self) -> dict[str, TensorSpec]:
+        """The tensors by name."""
+        return {t.name: t for t in self.tensors}
+
+    @cached_property
+    def layer_of(self) -> dict[str, Layer]:
+        """The layer in which each tensor stands, by tensor name."""
+        return {name: layer for layer in self.layers for _, name in layer.tensors}
+
+    @property
+    def parameters(self) -> int:
+        """The number of trainable elements, tied ones counted once."""
+        return sum(t.size for t in self.tensors if not t.buffer and t.tied_to is None)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A digest of names, shapes and dtypes, whatever their order."""
+        rows = sorted((t.name, list(t.shape), t.dtype) for t in self.tensors)
+        return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]
+
+    def size_of(self, tree: AxisTree) -> int:
+        """Return the number of indices that `tree` runs over."""
+        if isinstance(tree, int):
+            return self.spaces[tree].size
+        sizes = [self.size_of(child) for child in tree[1:]]
+        return sum(sizes) if tree[0] == "+" else prod(sizes)

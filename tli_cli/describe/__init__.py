@@ -1,0 +1,1 @@
+"""From a model, or from names and shapes, to an `Architecture`."""

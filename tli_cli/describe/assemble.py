@@ -1,0 +1,158 @@
+"""Turn a finished recording into an `Architecture`."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+
+from tli_cli.architecture import Architecture, Axis, AxisTree, Layer, Node, Space, TensorSpec
+from tli_cli.describe.blocks import block_paths
+from tli_cli.describe.recording import RecordedLayer, Recording, Value
+from tli_cli.describe.spaces import leaves
+
+STANDARD_ROLES = {"weight", "bias", "running_mean", "running_var", "num_batches_tracked"}
+
+
+def assemble(
+    recording: Recording, tensors: tuple[TensorSpec, ...], outputs: Sequence[Value], origin: str
+) -> Architecture:
+    """Return the architecture that `recording` describes; tensors that were not used stand where they are defined."""
+    _mark_classes(recording, outputs)
+    layers = _layers(recording, tensors)
+    spaces, axes = _spaces(recording, tensors, layers)
+    blocks = block_paths([layer.path for layer in layers], [layer.kind for layer in layers])
+    layers = [replace(layer, block=block, stage=stage) for layer, (block, stage) in zip(layers, blocks, strict=True)]
+    return Architecture(
+        tensors, tuple(layers), _graph(recording), tuple(spaces), axes, {}, order_from="trace", origin=origin
+    )
+
+
+def _mark_classes(recording: Recording, outputs: Sequence[Value]) -> None:
+    """Mark the outputs' channels as classes where nothing but the layers that make them carries them."""
+    table = recording.table
+    for value in outputs:
+        channel = value.dims[1] if len(value.dims) > 3 else value.dims[-1]
+        final = set(leaves(table.resolve(channel)))
+        contracted = {
+            leaf
+            for name, index in recording.layer_of.items()
+            for leaf in _summed_leaves(recording, name, index)
+            if leaf in final
+        }
+        for leaf in final - contracted:
+            table.mark(leaf, "classes")
+
+
+def _summed_leaves(recording: Recording, name: str, index: int) -> list[int]:
+    roots = recording.parameter_dims.get(name, ())
+    summed = recording.layers[index].kind in ("norm", "scale", "position")
+    return [
+        leaf
+        for d, tree in enumerate(roots)
+        if summed or (name, d) in recording.contracted
+        for leaf in leaves(recording.table.resolve(tree))
+    ]
+
+
+def _path(layer: RecordedLayer) -> str:
+    """Return the module path shared by the layer's tensors, or the tensor's own name if it is no module's standard role."""
+    names = list(layer.roles)
+    modules = {name.rpartition(".")[0] for name in names}
+    if len(modules) == 1:
+        module, last = names[0].rpartition(".")[::2]
+        if len(names) > 1 or last in STANDARD_ROLES:
+            stem = _shared_stem([name.rpartition(".")[2] for name in names])
+            return f"{module}.{stem}".strip(".") if stem else module
+        return names[0]
+    weights = [name for name in names if layer.roles[name].startswith("weight")] or names
+    return weights[0].rpartition(".")[0]
+
+
+def _shared_stem(lasts: Sequence[str]) -> str:
+    """Return `in_proj` for `in_proj_weight` and `in_proj_bias`."""
+    stems = {last.removesuffix("weight").removesuffix("bias").rstrip("_") for last in lasts}
+    return stems.pop() if len(stems) == 1 else ""
+
+
+def _layers(recording: Recording, tensors: Sequence[TensorSpec]) -> list[Layer]:
+    order = {tensor.name: i for i, tensor in enumerate(tensors)}
+    roles: list[dict[str, str]] = [dict(layer.roles) for layer in recording.layers]
+    paths = [_path(layer) for layer in recording.layers]
+    by_module = {path: i for i, path in enumerate(paths)}
+    for layer, named in zip(recording.layers, roles, strict=True):
+        del layer
+        for name in list(named):
+            if name not in order:
+                del named[name]
+    left = [t for t in tensors if t.name not in recording.layer_of]
+    loose: dict[str, dict[str, str]] = defaultdict(dict)
+    for tensor in left:
+        module, _, last = tensor.name.rpartition(".")
+        if tensor.tied_to is not None and tensor.tied_to in recording.layer_of:
+            roles[recording.layer_of[tensor.tied_to]][tensor.name] = f"tied.{tensor.name}"
+        elif module in by_module and last in STANDARD_ROLES:
+            roles[by_module[module]][tensor.name] = last
+        else:
+            loose[module if last in STANDARD_ROLES else tensor.name][tensor.name] = (
+                last if last in STANDARD_ROLES else "weight"
+            )
+    layers = [
+        Layer(path, layer.kind, tuple((role, name) for name, role in named.items()), attributes=_attributes(layer))
+        for path, layer, named in zip(paths, recording.layers, roles, strict=True)
+        if named
+    ]
+    return layers + [
+        Layer(path, "other", tuple((role, name) for name, role in named.items())) for path, named in loose.items()
+    ]
+
+
+def _attributes(layer: RecordedLayer) -> tuple[tuple[str, object], ...]:
+    return tuple(sorted(layer.attributes.items()))
+
+
+def _spaces(
+    recording: Recording, tensors: Sequence[TensorSpec], layers: Sequence[Layer]
+) -> tuple[list[Space], dict[str, tuple[Axis, ...]]]:
+    table = recording.table
+    number: dict[int, int] = {}
+    spaces: list[Space] = []
+
+    def renumbered(tree: AxisTree) -> AxisTree:
+        if isinstance(tree, tuple):
+            return (tree[0], *(renumbered(child) for child in tree[1:]))
+        if tree not in number:
+            number[tree] = len(spaces)
+            spaces.append(Space(table.size(tree), table.kind(tree)))
+        return number[tree]
+
+    axes: dict[str, tuple[Axis, ...]] = {}
+    for layer in layers:
+        for _, name in layer.tensors:
+            dims = recording.parameter_dims.get(name)
+            if dims:
+                axes[name] = tuple(
+                    Axis(renumbered(table.resolve(tree)), (name, d) in recording.contracted)
+                    for d, tree in enumerate(dims)
+                )
+    for tensor in tensors:
+        if tensor.tied_to in axes:
+            axes[tensor.name] = axes[tensor.tied_to]
+    return spaces, axes
+
+
+def _graph(recording: Recording) -> tuple[Node, ...]:
+    """Return the nodes without the parts of axes that carry positions instead of channels."""
+    table = recording.table
+    renamed: dict[int, int] = {}
+    graph: list[Node] = []
+    for i, node in enumerate(recording.nodes):
+        inputs = tuple(renamed[j] for j in node.inputs if j in renamed)
+        if node.op == "part":
+            kinds = {table.kind(leaf) for leaf in leaves(table.resolve(recording.part_axes[i]))}
+            if kinds & {"grid", "batch", "kernel"}:
+                renamed[i] = inputs[0]
+                continue
+        renamed[i] = len(graph)
+        graph.append(Node(node.op, inputs, node.layer, node.index))
+    return tuple(graph)

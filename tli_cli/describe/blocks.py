@@ -1,0 +1,56 @@
+"""Blocks and stages from module paths: the innermost repeated unit in which a layer stands, and what contains it."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+
+WEIGHTED = ("conv", "linear", "embedding", "other")
+
+
+def _prefixes(path: str) -> list[str]:
+    parts = path.split(".")
+    return [".".join(parts[: i + 1]) for i in range(len(parts))]
+
+
+def _is_indexed(prefix: str) -> bool:
+    return bool(re.search(r"\d$", prefix))
+
+
+def block_paths(paths: Sequence[str], kinds: Sequence[str]) -> list[tuple[str, str]]:
+    """Return (block, stage) for each layer path.
+
+    A block is the outermost module that ends in an index and is no container of blocks; a container is a module with at least two
+    indexed children that each hold two weighted layers or more. The stage is the container in which the block stands.
+    """
+    weighted: dict[str, int] = defaultdict(int)
+    children: dict[str, set[str]] = defaultdict(set)
+    for path, kind in zip(paths, kinds, strict=True):
+        prefixes = _prefixes(path)
+        for parent, prefix in zip(["", *prefixes], prefixes, strict=False):
+            weighted[prefix] += kind in WEIGHTED
+            children[parent].add(prefix)
+    containers = _containers(children, weighted)
+    return [_place(path, containers) for path in paths]
+
+
+def _containers(children: dict[str, set[str]], weighted: dict[str, int]) -> set[str]:
+    """Return the modules that directly or through others hold at least two indexed modules of two weighted layers each."""
+    found = {
+        parent
+        for parent, names in children.items()
+        if sum(_is_indexed(name) and weighted[name] >= 2 for name in names) >= 2
+    }
+    for parent in list(found):
+        found.update(_prefixes(parent) if parent else [])
+    return found
+
+
+def _place(path: str, containers: set[str]) -> tuple[str, str]:
+    stage = ""
+    for prefix in _prefixes(path):
+        if prefix not in containers:
+            return (prefix, stage)
+        stage = prefix
+    return (path, stage)

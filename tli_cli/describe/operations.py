@@ -1,0 +1,345 @@
+"""How arithmetic couples axes and makes layers: one function for each family of aten operations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from tli_cli.architecture import AxisTree
+from tli_cli.describe.recording import Recording, Value
+
+SILENT = {
+    "clone", "alias", "detach", "_to_copy", "contiguous", "lift_fresh", "copy_", "neg", "roll", "flip", "native_dropout",
+    "add", "add_", "sub", "sub_", "rsub", "mul", "mul_", "div", "div_", "to", "type_as", "_conj", "real", "imag", "fill_",
+    "clamp_min", "masked_fill", "masked_fill_", "pow", "exp", "log", "abs", "zero_", "round", "floor",
+}  # fmt: skip
+FACTORIES = {
+    "new_zeros", "new_ones", "new_empty", "new_full", "zeros_like", "ones_like", "empty_like", "full_like", "rand_like",
+    "new_empty_strided", "randn_like",
+}  # fmt: skip
+FIXED_NAMES = {"relu_": "relu", "silu_": "silu", "hardswish_": "hardswish", "sigmoid_": "sigmoid", "tanh_": "tanh",
+               "_softmax": "softmax", "_safe_softmax": "softmax", "hardtanh_": "hardtanh", "leaky_relu_": "leaky_relu",
+               "max_pool2d_with_indices": "max_pool", "_adaptive_avg_pool2d": "avg_pool", "avg_pool2d": "avg_pool",
+               "elu_": "elu", "gelu_": "gelu", "max_pool3d_with_indices": "max_pool"}  # fmt: skip
+
+
+def _tensors(arguments: Sequence[Any]) -> list[torch.Tensor]:
+    flat: list[torch.Tensor] = []
+    for item in arguments:
+        if isinstance(item, torch.Tensor):
+            flat.append(item)
+        elif isinstance(item, (list, tuple)):
+            flat.extend(_tensors(item))
+    return flat
+
+
+def _first(out: Any) -> Any:
+    return out[0] if isinstance(out, (list, tuple)) else out
+
+
+def positions(tensor: torch.Tensor, channel_dim: int) -> int:
+    """Return at how many places of one sample the channels of `tensor` are held."""
+    lead = tensor.shape[0] if tensor.ndim > 2 or channel_dim == 1 else 1
+    return tensor.numel() // max(tensor.shape[channel_dim] * lead, 1)
+
+
+def _roles(rec: Recording, **tensors: Any) -> dict[str, tuple[str, ...]]:
+    values = {role: rec.get(tensor) for role, tensor in tensors.items()}
+    return {role: value.names for role, value in values.items() if value and value.names}
+
+
+def _inputs(rec: Recording, tensors: Sequence[Any]) -> list[int]:
+    return [v.node for v in map(rec.get, tensors) if v is not None and v.node >= 0]
+
+
+def convolution(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
+    """Convolve: output channels are the weight's, input channels are summed over within groups."""
+    x, weight, bias = args[0], args[1], args[2]
+    transposed, groups = bool(args[6]), int(args[8])
+    value, kernel = rec.get(x), rec.get(weight)
+    if kernel is None:
+        _shape_preserving(rec, value, out)
+        return
+    if value is None:
+        value = Value(tuple(rec.fresh(size) for size in x.shape), rec.node("constant", ()))
+    out_axis, in_axis = (1, 0) if transposed else (0, 1)
+    table = rec.table
+    outer, inner = kernel.dims[out_axis], kernel.dims[in_axis]
+    if transposed:
+        inner_tree, result = inner, table.resolve(outer)
+        table.unite(value.dims[1], inner_tree)
+        if groups > 1:
+            result = table.multiplied([rec.fresh(groups, "channels"), table.resolve(outer)])
+    elif groups > 1:
+        group = rec.fresh(groups, "channels")
+        table.unite(value.dims[1], table.multiplied([group, table.resolve(inner)]))
+        per_group = rec.fresh(out.shape[1] // groups, "channels")
+        table.unite(outer, table.multiplied([group, per_group]))
+        result = table.resolve(outer)
+    else:
+        table.unite(value.dims[1], inner)
+        result = table.resolve(outer)
+    rec.contract(kernel, in_axis)
+    for d in range(2, kernel_ndim := weight.ndim):
+        table.mark(kernel.dims[d], "kernel")
+        rec.contract(kernel, d)
+    if bias is not None and (shift := rec.get(bias)):
+        table.unite(shift.dims[0], result)
+    attributes = {"groups": groups, "stride": tuple(args[3]), "positions": positions(out, 1)}
+    attributes |= {"transposed": True} if transposed else {}
+    attributes |= {"kernel": tuple(weight.shape[2:kernel_ndim])}
+    if value.node < 0:
+        rec.put(out, Value(tuple(rec.fresh(s) for s in out.shape), names=value.names + kernel.names))
+        return
+    node = _conv_node(rec, value, kernel, bias, weight, attributes)
+    rec.put(out, Value((value.dims[0], result, *(rec.fresh(s) for s in out.shape[2:])), node))
+
+
+def _conv_node(rec: Recording, value: Value, kernel: Value, bias: Any, weight: Any, attributes: dict[str, Any]) -> int:
+    if kernel.node >= 0:
+        return rec.node("matmul", (value.node, kernel.node))
+    return rec.apply_layer("conv", _roles(rec, weight=weight, bias=bias), (value.node,), **attributes)
+
+
+def matmul(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
+    """Multiply matrices `(..., n, k) x (..., k, m)`: a linear layer, or a join of two activations."""
+    _multiply(rec, args[0], args[1], None, out)
+
+
+def addmm(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
+    """Multiply matrices and add a bias."""
+    _multiply(rec, args[1], args[2], args[0], out)
+
+
+def _multiply(rec: Recording, left: Any, right: Any, bias: Any, out: torch.Tensor) -> None:
+    a, b, shift = _operand(rec, left, right), _operand(rec, right, left), rec.get(bias)
+    if a is None or b is None:
+        _shape_preserving(rec, a or b, out)
+        return
+    rec.table.unite(a.dims[-1], b.dims[-2] if right.ndim > 1 else b.dims[-1])
+    lead = tuple(a.dims[:-2])
+    for mine, other in zip(lead, b.dims[:-2], strict=False):
+        rec.table.unite(mine, other)
+    dims: tuple[AxisTree, ...] = (*lead, a.dims[-2], b.dims[-1])[-out.ndim :] if out.ndim > 1 else (a.dims[0],)
+    if shift:
+        rec.table.unite(shift.dims[-1], dims[-1])
+    if a.node < 0 and b.node < 0:
+        origins = (a.origin(-2), b.origin(-1)) if out.ndim == 2 and min(left.ndim, right.ndim) > 1 else ()
+        rec.put(out, Value(dims, -1, a.names + b.names, origins))
+        return
+    if a.node >= 0 and b.node >= 0:
+        rec.put(out, Value(dims, rec.node("matmul", (a.node, b.node))))
+        return
+    weight, data = (right, a) if b.node < 0 else (left, b)
+    value = b if b.node < 0 else a
+    rec.contract(value, -2 if value is b else -1)
+    channel = out.ndim - 1 if value is b else out.ndim - 2
+    attributes = {"positions": out.numel() // max(out.shape[channel], 1)}
+    inputs = [data.node] + ([shift.node] if shift and shift.node >= 0 else [])
+    node = rec.apply_layer("linear", _roles(rec, weight=weight, bias=bias), inputs, **attributes)
+    rec.put(out, Value(dims, node))
+
+
+def _operand(rec: Recording, tensor: Any, other: Any) -> Value | None:
+    """Return what is known of one side of a product; a constant that meets a parameter counts as an input."""
+    value, partner = rec.get(tensor), rec.get(other)
+    if value is None and partner is not None and partner.node < 0:
+        return Value(tuple(rec.fresh(size) for size in tensor.shape), rec.node("constant", ()))
+    return value
+
+
+def _normalise(rec: Recording, x: Any, out: Any, kind: str, channel: int, **tensors: Any) -> None:
+    value = rec.get(x)
+    if value is None:
+        return
+    result = _first(out)
+    for tensor in tensors.values():
+        if (v := rec.get(tensor)) is not None:
+            for mine, other in zip(value.dims[channel : channel + len(v.dims)] or (), v.dims, strict=False):
+                rec.table.unite(mine, other)
+    roles = _roles(rec, **tensors)
+    if value.node < 0:
+        rec.same_shape(value, result, names=value.names + tuple(n for group in roles.values() for n in group))
+        return
+    attributes = {"norm": kind, "positions": positions(result, channel % result.ndim)}
+    node = rec.apply_layer("norm", roles, (value.node,), **attributes) if roles else rec.node("norm", (value.node,))
+    rec.put(result, replace(value, node=node))
+
+
+def batch_norm(rec: Recording, args: Sequence[Any], out: Any) -> None:
+    """Normalise over the batch, channel by channel."""
+    statistics = {"running_mean": args[3], "running_var": args[4]} if len(args) > 4 else {}
+    _normalise(rec, args[0], out, "batch", 1, weight=args[1], bias=args[2], **statistics)
+
+
+def layer_norm(rec: Recording, args: Sequence[Any], out: Any) -> None:
+    """Normalise over the last dimensions."""
+    bias = args[3] if len(args) > 3 and isinstance(args[3], torch.Tensor) else None
+    kind = "layer" if len(args) > 3 and not isinstance(args[3], float) else "rms"
+    _normalise(rec, args[0], out, kind, args[0].ndim - len(args[1]), weight=args[2], bias=bias)
+
+
+def group_norm(rec: Recording, args: Sequence[Any], out: Any) -> None:
+    """Normalise over groups of channels."""
+    _normalise(rec, args[0], out, "group", 1, weight=args[1], bias=args[2])
+
+
+def embedding(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
+    """Look rows up in a table."""
+    table, index = rec.get(args[0]), rec.get(args[1])
+    if table is None:
+        return
+    rec.table.mark(table.dims[0], "vocabulary" if index else "grid")
+    lead = index.dims if index else tuple(rec.fresh(s) for s in args[1].shape)
+    rec.contract(table, 0)
+    kind = "embedding" if index else "position"
+    node = rec.apply_layer(kind, {"weight": table.names}, (index.node,) if index and index.node >= 0 else ())
+    rec.put(out, Value((*lead, table.dims[1]), node))
+
+
+def index_(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
+    """Gather by index tensors: gathered dimensions are fresh, a table's rows are positions."""
+    value = rec.get(args[0])
+    if value is None:
+        return
+    indices = [i if isinstance(i, torch.Tensor) else None for i in args[1]]
+    gathered = [d for d, i in enumerate(indices) if i is not None]
+    if value.node < 0:
+        for d in gathered:
+            rec.table.mark(value.dims[d], "grid")
+    kept = [d for d in range(args[0].ndim) if d not in gathered]
+    new = out.ndim - len(kept)
+    at = gathered[0] if gathered and gathered == list(range(gathered[0], gathered[-1] + 1)) else 0
+    dims: list[AxisTree] = [value.dims[d] for d in kept]
+    origins = [value.origin(d) for d in kept]
+    dims[at:at] = [rec.fresh(s) for s in out.shape[at : at + new]]
+    origins[at:at] = [frozenset()] * new
+    rec.put(out, replace(value, dims=tuple(dims), origins=tuple(origins)))
+
+
+def reduce_(rec: Recording, args: Sequence[Any], out: Any) -> None:
+    """Reduce some dimensions (mean, sum, maximum, norm)."""
+    value, result = rec.get(args[0]), _first(out)
+    if value is None:
+        return
+    where = next((a for a in args[1:] if isinstance(a, (list, tuple))), None)
+    if where is None:
+        where = [a for a in args[1:2] if isinstance(a, int) and not isinstance(a, bool)]
+    reduced = {d % args[0].ndim for d in where} if where else set(range(args[0].ndim))
+    keep = result.ndim == args[0].ndim
+    pairs = [(value.dims[d] if d not in reduced else rec.fresh(1), d) for d in range(args[0].ndim)]
+    dims = tuple(tree for tree, d in pairs if keep or d not in reduced)
+    rec.put(result, replace(value, dims=dims, origins=(), node=value.node))
+
+
+def elementwise(rec: Recording, name: str, tensors: Sequence[torch.Tensor], out: torch.Tensor) -> None:
+    """Combine tensors index by index: equal dimensions are coupled; a parameter among them makes a layer."""
+    known = [v for v in map(rec.get, tensors) if v is not None]
+    dims: list[AxisTree] = [rec.fresh(s) for s in out.shape] if len(known) != 1 else list(known[0].dims)
+    if len(dims) != out.ndim or len(known) > 1:
+        dims = _broadcast(rec, tensors, out)
+    origins = tuple(
+        frozenset().union(*(v.origin(d - lead) for v, lead in _aligned(known, out.ndim) if d >= lead))
+        for d in range(out.ndim)
+    )
+    live = [v for v in known if v.node >= 0]
+    if not live:
+        names = tuple(dict.fromkeys(n for v in known for n in v.names))
+        rec.put(out, Value(tuple(dims), -1, names, origins))
+        return
+    rsqrt = name == "rsqrt" or (len(live) == 1 and live[0].rsqrt and name in SILENT)
+    node = _combine(rec, name, known, live, out)
+    scaled = name in ("mul", "div") and len(live) == len(known) and any(v.rsqrt for v in live)
+    rec.put(out, Value(tuple(dims), node, rsqrt=rsqrt or scaled))
+
+
+def _aligned(values: Sequence[Value], ndim: int) -> list[tuple[Value, int]]:
+    return [(v, ndim - len(v.dims)) for v in values]
+
+
+def _broadcast(rec: Recording, tensors: Sequence[torch.Tensor], out: torch.Tensor) -> list[AxisTree]:
+    dims: list[AxisTree] = []
+    for d, size in enumerate(out.shape):
+        candidates: list[AxisTree] = []
+        for tensor in tensors:
+            value, at = rec.get(tensor), d - (out.ndim - tensor.ndim)
+            if value is not None and at >= 0 and tensor.shape[at] == size:
+                candidates.append(value.dims[at])
+        for other in candidates[1:]:
+            rec.table.unite(candidates[0], other)
+        dims.append(candidates[0] if candidates else rec.fresh(size))
+    return dims
+
+
+def _combine(rec: Recording, name: str, known: Sequence[Value], live: Sequence[Value], out: torch.Tensor) -> int:
+    nodes = list(dict.fromkeys(v.node for v in live))
+    family = name.rstrip("_")
+    if len(live) > 1:
+        join = {"sub": "add", "add": "add", "mul": "mul", "div": "mul", "rsub": "add"}.get(family, family)
+        if name in SILENT and any(v.rsqrt for v in live) and join == "mul":
+            return min(nodes) if len(nodes) == 1 else next(v.node for v in live if not v.rsqrt)
+        return rec.node(join, nodes) if len(nodes) > 1 else nodes[0]
+    fixed = [v for v in known if v.node < 0 and v.names]
+    if fixed:
+        names = tuple(dict.fromkeys(n for v in fixed for n in v.names))
+        widest = max(sum(rec.table.size(t) > 1 for t in v.dims) for v in fixed)
+        if live[0].rsqrt and family == "mul":
+            return rec.apply_layer("norm", {"weight": names}, nodes, norm="rms")
+        kind = "scale" if family in ("mul", "div") else "position" if widest > 1 else "bias"
+        return rec.apply_layer(kind, {"weight" if kind != "bias" else "bias": names}, nodes)
+    if name in SILENT or name in ("rsqrt", "sqrt", "clamp", "where"):
+        return nodes[0]
+    return rec.node(FIXED_NAMES.get(name, name), nodes)
+
+
+def _shape_preserving(rec: Recording, value: Value | None, out: Any, name: str = "") -> None:
+    if value is None:
+        return
+    node = value.node
+    if name and node >= 0 and name not in SILENT:
+        node = rec.node(FIXED_NAMES.get(name, name), (node,))
+    for tensor in _tensors([out]):
+        same = tensor.ndim == len(value.dims)
+        dims = tuple(
+            value.dims[d] if same and rec.table.size(value.dims[d]) == size else rec.fresh(size)
+            for d, size in enumerate(tensor.shape)
+        )
+        rec.put(tensor, Value(dims, node, value.names, value.origins if same else ()))
+
+
+def anything(rec: Recording, name: str, args: Sequence[Any], out: Any) -> None:
+    """Handle every other operation by shapes: equal or broadcast shapes index by index, else what keeps its size."""
+    tensors = _tensors(args)
+    known = [t for t in tensors if rec.get(t) is not None]
+    if not known or name in FACTORIES:
+        return
+    result = _first(out)
+    if not isinstance(result, torch.Tensor):
+        return
+    single = not isinstance(out, (list, tuple))
+    if single and _broadcasts(tensors, result):
+        elementwise(rec, name, tensors, result)
+        return
+    live = [v for v in map(rec.get, known) if v is not None and v.node >= 0]
+    _shape_preserving(rec, live[0] if live else rec.get(known[0]), out, name)
+
+
+def _broadcasts(tensors: Sequence[torch.Tensor], out: torch.Tensor) -> bool:
+    try:
+        return bool(torch.broadcast_shapes(*(t.shape for t in tensors)) == out.shape)  # type: ignore[no-untyped-call]
+    except RuntimeError:
+        return False
+
+
+COMPUTE: dict[str, Callable[[Recording, Sequence[Any], Any], None]] = {
+    "convolution": convolution, "_convolution": convolution, "mm": matmul, "bmm": matmul, "mv": matmul, "addmm": addmm,
+    "baddbmm": addmm, "native_batch_norm": batch_norm, "_native_batch_norm_legit": batch_norm,
+    "_native_batch_norm_legit_no_training": batch_norm, "cudnn_batch_norm": batch_norm,
+    "native_layer_norm": layer_norm, "_fused_rms_norm": layer_norm, "rms_norm": layer_norm,
+    "native_group_norm": group_norm, "embedding": embedding, "index": index_,
+    "mean": reduce_, "sum": reduce_, "amax": reduce_, "amin": reduce_, "var": reduce_, "std": reduce_,
+    "linalg_vector_norm": reduce_, "max": reduce_, "var_mean": reduce_, "logsumexp": reduce_,
+}  # fmt: skip

@@ -1,0 +1,119 @@
+"""What is known of every tensor while a model runs, and the layers and graph that come of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+
+from tli_cli.architecture import AxisTree, Node
+from tli_cli.describe.spaces import SpaceTable
+
+Origin = frozenset[tuple[str, int]]
+"""The parameter axes, as (tensor name, dimension), that one dimension of a value runs over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """One tensor of the run: a tree for each dimension, and where it comes from.
+
+    `node` is the graph node that made it, -1 where it depends on no input; `names` are the state-dict entries that it is
+    computed from, if it depends on no input; `origins` has one entry for each dimension.
+    """
+
+    dims: tuple[AxisTree, ...]
+    node: int = -1
+    names: tuple[str, ...] = ()
+    origins: tuple[Origin, ...] = ()
+    rsqrt: bool = False
+
+    def origin(self, dim: int) -> Origin:
+        """Return the parameter axes under dimension `dim`."""
+        return self.origins[dim] if len(self.origins) == len(self.dims) else frozenset()
+
+
+@dataclass(slots=True)
+class RecordedLayer:
+    """A layer as it is found: its tensors' roles, and what its operation says of it."""
+
+    kind: str
+    roles: dict[str, str] = field(default_factory=dict)
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+
+class Recording:
+    """The growing description: values by tensor, spaces, graph nodes and layers."""
+
+    def __init__(self) -> None:
+        self.table = SpaceTable()
+        self.nodes: list[Node] = []
+        self.part_axes: dict[int, AxisTree] = {}
+        self.layers: list[RecordedLayer] = []
+        self.layer_of: dict[str, int] = {}
+        self.contracted: set[tuple[str, int]] = set()
+        self.parameter_dims: dict[str, tuple[AxisTree, ...]] = {}
+        self._values: dict[int, Value] = {}
+        self._alive: list[torch.Tensor] = []
+
+    def get(self, tensor: Any) -> Value | None:
+        """Return what is known of `tensor`; None for constants and non-tensors."""
+        return self._values.get(id(tensor)) if isinstance(tensor, torch.Tensor) else None
+
+    def put(self, tensor: torch.Tensor, value: Value) -> None:
+        """Remember `value` for `tensor`, which is kept alive so that its identity stays its own."""
+        self._values[id(tensor)] = value
+        self._alive.append(tensor)
+
+    def fresh(self, size: int, kind: str = "grid") -> AxisTree:
+        """Return a new space for a dimension that corresponds to nothing known."""
+        return self.table.leaf(size, kind)
+
+    def node(self, op: str, inputs: Sequence[int], layer: int = -1, index: int = -1) -> int:
+        """Append a graph node and return its index."""
+        self.nodes.append(Node(op, tuple(inputs), layer, index))
+        return len(self.nodes) - 1
+
+    def part(self, value: Value, tree: AxisTree, index: int) -> int:
+        """Append a node for part `index` of `value` along `tree`; dropped later if the axis carries no channels."""
+        node = self.node("part", (value.node,), index=index)
+        self.part_axes[node] = tree
+        return node
+
+    def contract(self, value: Value, dim: int) -> None:
+        """Note that the parameter axes under `dim` are summed over."""
+        self.contracted.update(value.origin(dim))
+
+    def apply_layer(
+        self, kind: str, roles: dict[str, tuple[str, ...]], inputs: Sequence[int], **attributes: Any
+    ) -> int:
+        """Note that a layer with tensors by role acts on the nodes `inputs`; return its graph node."""
+        names = [name for group in roles.values() for name in group]
+        known = [self.layer_of[name] for name in names if name in self.layer_of] or self._same_module(names, inputs)
+        index = known[0] if known else len(self.layers)
+        if not known:
+            self.layers.append(RecordedLayer(kind))
+        layer = self.layers[index]
+        layer.attributes = attributes | layer.attributes
+        for role, group in roles.items():
+            for name in group:
+                if name not in self.layer_of:
+                    self.layer_of[name] = index
+                    layer.roles[name] = role if len(group) == 1 else f"{role}.{name.rpartition('.')[2]}"
+        same = [node for node in inputs if self.nodes[node].layer == index]
+        return same[0] if same and kind in ("bias", "scale") else self.node("layer", inputs, layer=index)
+
+    def _same_module(self, names: Sequence[str], inputs: Sequence[int]) -> list[int]:
+        """Return the layer just before, if it is the same module's: a weight and a bias applied one after the other."""
+        before = [self.nodes[node].layer for node in inputs if self.nodes[node].layer >= 0]
+        modules = {name.rpartition(".")[0] for name in names}
+        return [
+            index
+            for index in before
+            if modules == {name.rpartition(".")[0] for name in self.layers[index].roles} and "" not in modules
+        ][:1]
+
+    def same_shape(self, value: Value, tensor: torch.Tensor, **changes: Any) -> None:
+        """Remember for `tensor` what is known of `value`, changed as given."""
+        self.put(tensor, replace(value, **changes) if changes else value)

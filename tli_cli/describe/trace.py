@@ -1,0 +1,107 @@
+"""Trace a model on the `meta` device: its layers, execution graph and coupled axes, with no arithmetic done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from tli_cli.architecture import Architecture, TensorSpec
+from tli_cli.describe.assemble import assemble
+from tli_cli.describe.operations import COMPUTE, anything
+from tli_cli.describe.recording import Recording, Value
+from tli_cli.describe.views import VIEWS
+from tli_cli.errors import TraceError
+
+
+class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Pass every aten operation on and tell the recording of it."""
+
+    def __init__(self, recording: Recording) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._recording = recording
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        name = func._overloadpacket.__name__
+        arguments = [*args, *(kwargs or {}).values()]
+        rule = VIEWS.get(name) or COMPUTE.get(name)
+        if rule is not None:
+            rule(self._recording, arguments, out)
+        else:
+            anything(self._recording, name, arguments, out)
+        return out
+
+
+def state_specs(model: nn.Module) -> tuple[TensorSpec, ...]:
+    """Return the entries of the state dict of `model` in definition order, ties known by identity."""
+    parameters = {id(p) for p in model.parameters()}
+    first: dict[int, str] = {}
+    specs = []
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        if not isinstance(tensor, torch.Tensor):
+            continue
+        tied = first.setdefault(id(tensor), name)
+        dtype = str(tensor.dtype).removeprefix("torch.")
+        specs.append(
+            TensorSpec(name, tuple(tensor.shape), dtype, None if tied == name else tied, id(tensor) not in parameters)
+        )
+    return tuple(specs)
+
+
+def _leaf_outputs(out: Any) -> list[torch.Tensor]:
+    if isinstance(out, torch.Tensor):
+        return [out]
+    if isinstance(out, Mapping):
+        return [t for item in out.values() for t in _leaf_outputs(item)]
+    if isinstance(out, (list, tuple)):
+        return [t for item in out for t in _leaf_outputs(item)]
+    return []
+
+
+def trace(
+    model: nn.Module, args: Sequence[Any], *, kwargs: Mapping[str, Any] | None = None, origin: str = ""
+) -> Architecture:
+    """Return the architecture of `model`, run once in evaluation mode on `args` and `kwargs` (tensors on `meta`).
+
+    Raises:
+        TraceError: the model cannot be run on the `meta` device with this input.
+    """
+    recording = Recording()
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        if isinstance(tensor, torch.Tensor) and recording.get(tensor) is None:
+            dims = tuple(recording.table.leaf(size) for size in tensor.shape)
+            recording.parameter_dims[name] = dims
+            recording.put(tensor, Value(dims, names=(name,), origins=_own_axes(name, tensor)))
+    for tensor in _leaf_outputs([*args, *(kwargs or {}).values()]):
+        _put_input(recording, tensor)
+    training = model.training
+    model.eval()
+    try:
+        with torch.no_grad(), _Recorder(recording):
+            out = model(*args, **(kwargs or {}))
+    except Exception as error:
+        raise TraceError(f"{origin or type(model).__name__}: cannot be run on the meta device: {error}") from error
+    finally:
+        model.train(training)
+    outputs = [v for v in map(recording.get, _leaf_outputs(out)) if v is not None and v.node >= 0]
+    return assemble(recording, state_specs(model), outputs, origin)
+
+
+def _own_axes(name: str, tensor: torch.Tensor) -> tuple[frozenset[tuple[str, int]], ...]:
+    return tuple(frozenset({(name, d)}) for d in range(tensor.ndim))
+
+
+def _put_input(recording: Recording, tensor: torch.Tensor) -> None:
+    table = recording.table
+    image = tensor.ndim >= 4 and tensor.is_floating_point()
+    dims = tuple(
+        table.leaf(size, "batch" if d == 0 else "input" if (d == 1 and image) else "grid")
+        for d, size in enumerate(tensor.shape)
+    )
+    if tensor.ndim in (2, 3) and tensor.is_floating_point():
+        dims = (*dims[:-1], table.leaf(tensor.shape[-1], "input"))
+    recording.put(tensor, Value(dims, recording.node("input", ())))

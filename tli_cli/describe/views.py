@@ -1,0 +1,278 @@
+"""How views, slices and concatenations move axes: one function for each family of aten operations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from math import prod
+from typing import Any
+
+import torch
+
+from tli_cli.architecture import AxisTree
+from tli_cli.describe.recording import Origin, Recording, Value
+
+NONE: Origin = frozenset()
+
+
+def _groups(before: Sequence[int], after: Sequence[int]) -> list[tuple[list[int], list[int]]]:
+    """Pair runs of dimensions of equal product, the shortest first."""
+    groups, i, j = [], 0, 0
+    while i < len(before) or j < len(after):
+        left, right = [i] if i < len(before) else [], [j] if j < len(after) else []
+        i, j = i + len(left), j + len(right)
+        while prod(before[d] for d in left) != prod(after[d] for d in right):
+            if (prod(before[d] for d in left) < prod(after[d] for d in right) and i < len(before)) or j >= len(after):
+                left.append(i)
+                i += 1
+            else:
+                right.append(j)
+                j += 1
+        groups.append((left, right))
+    return groups
+
+
+def view(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
+    """Reshape: runs of dimensions are multiplied and cut anew."""
+    source, value = args[0], rec.get(args[0])
+    if value is None:
+        return
+    if 0 in source.shape:
+        rec.same_shape(value, out, dims=tuple(rec.fresh(s) for s in out.shape), origins=())
+        return
+    dims: list[AxisTree] = []
+    origins: list[Origin] = []
+    for left, right in _groups(source.shape, out.shape):
+        merged = rec.table.multiplied([rec.table.resolve(value.dims[d]) for d in left]) if left else rec.fresh(1)
+        sizes = [out.shape[d] for d in right]
+        pieces = [merged] if len(right) == 1 else rec.table.split_product(merged, sizes) if right else []
+        dims.extend(pieces if pieces is not None else [rec.fresh(s) for s in sizes])
+        together = frozenset().union(*(value.origin(d) for d in left))
+        origins.extend([together] * len(right))
+    rec.same_shape(value, out, dims=tuple(dims), origins=tuple(origins))
+
+
+def reorder(rec: Recording, args: Sequence[Any], out: torch.Tensor, order: Sequence[int]) -> None:
+    """Permute or transpose dimensions."""
+    if (value := rec.get(args[0])) is not None:
+        origins = tuple(value.origin(d) for d in order)
+        rec.same_shape(value, out, dims=tuple(value.dims[d] for d in order), origins=origins)
+
+
+def transpose(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
+    """Swap two dimensions."""
+    order = list(range(out.ndim))
+    if len(args) > 1:
+        a, b = args[1] % max(out.ndim, 1), args[2] % max(out.ndim, 1)
+        order[a], order[b] = order[b], order[a]
+    else:
+        order.reverse()
+    reorder(rec, args, out, order)
+
+
+def permute(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
+    """Reorder dimensions."""
+    reorder(rec, args, out, [d % max(out.ndim, 1) for d in args[1]])
+
+
+def expand(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
+    """Broadcast: new and widened dimensions are fresh."""
+    value = rec.get(args[0])
+    if value is None:
+        return
+    lead = out.ndim - args[0].ndim
+    dims, origins = [], []
+    for d, size in enumerate(out.shape):
+        kept = d >= lead and args[0].shape[d - lead] == size
+        dims.append(value.dims[d - lead] if kept else rec.fresh(size, "channels"))
+        origins.append(value.origin(d - lead) if kept else NONE)
+    rec.same_shape(value, out, dims=tuple(dims), origins=tuple(origins))
+
+
+def repeat(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
+    """Tile: each dimension becomes copies times itself."""
+    value = rec.get(args[0])
+    if value is None:
+        return
+    lead = out.ndim - args[0].ndim
+    dims: list[AxisTree] = []
+    for d, size in enumerate(out.shape):
+        own = value.dims[d - lead] if d >= lead else rec.fresh(1)
+        copies = size // rec.table.size(own)
+        dims.append(rec.table.multiplied([rec.fresh(copies, "channels"), rec.table.resolve(own)]))
+    rec.same_shape(value, out, dims=tuple(dims), origins=())
+
+
+def unsqueeze(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
+    """Insert a dimension of size 1."""
+    if (value := rec.get(args[0])) is not None:
+        at = args[1] % out.ndim
+        dims, origins = list(value.dims), list(value.origins or (NONE,) * len(value.dims))
+        dims.insert(at, rec.fresh(1))
+        origins.insert(at, NONE)
+        rec.same_shape(value, out, dims=tuple(dims), origins=tuple(origins))
+
+
+def _pieces(rec: Recording, value: Value, dim: int, sizes: Sequence[int]) -> list[AxisTree]:
+    if len(sizes) > 16:
+        return [rec.fresh(size) for size in sizes]
+    pieces = rec.table.split_sum(value.dims[dim], sizes)
+    return pieces if pieces is not None else [rec.fresh(size) for size in sizes]
+
+
+def _with_dim(value: Value, dim: int, tree: AxisTree | None) -> Value:
+    dims, origins = list(value.dims), list(value.origins or (NONE,) * len(value.dims))
+    if tree is None:
+        del dims[dim], origins[dim]
+    else:
+        dims[dim] = tree
+    return replace(value, dims=tuple(dims), origins=tuple(origins))
+
+
+def _put_part(rec: Recording, out: torch.Tensor, value: Value, whole: AxisTree, index: int) -> None:
+    node = rec.part(value, whole, index) if value.node >= 0 else -1
+    rec.put(out, replace(value, node=node))
+
+
+def split(rec: Recording, args: Sequence[Any], out: Sequence[torch.Tensor]) -> None:
+    """Cut one dimension in parts (split, chunk, unsafe_split, split_with_sizes)."""
+    value = rec.get(args[0])
+    if value is None or not out:
+        return
+    dim = (args[2] if len(args) > 2 else 0) % args[0].ndim
+    whole = value.dims[dim]
+    pieces = _pieces(rec, value, dim, [t.shape[dim] for t in out])
+    for index, (tensor, piece) in enumerate(zip(out, pieces, strict=True)):
+        _put_part(rec, tensor, _with_dim(value, dim, piece), whole, index)
+
+
+def unbind(rec: Recording, args: Sequence[Any], out: Sequence[torch.Tensor]) -> None:
+    """Cut one dimension in single indices and drop it."""
+    value = rec.get(args[0])
+    if value is None or not out:
+        return
+    dim = (args[1] if len(args) > 1 else 0) % args[0].ndim
+    whole = value.dims[dim]
+    _pieces(rec, value, dim, [1] * len(out))
+    for index, tensor in enumerate(out):
+        _put_part(rec, tensor, _with_dim(value, dim, None), whole, index)
+
+
+def select(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
+    """Take a single index of one dimension and drop it."""
+    value = rec.get(args[0])
+    if value is None:
+        return
+    dim = args[1] % args[0].ndim
+    size = args[0].shape[dim]
+    index = args[2] % max(size, 1)
+    whole = value.dims[dim]
+    if size <= 8:
+        _pieces(rec, value, dim, [1] * size)
+    elif index in (0, size - 1):
+        _pieces(rec, value, dim, [1, size - 1] if index == 0 else [size - 1, 1])
+    _put_part(rec, out, _with_dim(value, dim, None), whole, index)
+
+
+def slice_(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
+    """Take a range of one dimension."""
+    value = rec.get(args[0])
+    if value is None:
+        return
+    dim = (args[1] if len(args) > 1 else 0) % args[0].ndim
+    size, start = args[0].shape[dim], (args[2] if len(args) > 2 and args[2] is not None else 0)
+    start = start + size if start < 0 else min(start, size)
+    step = args[4] if len(args) > 4 else 1
+    if out.shape[dim] == size:
+        rec.put(out, value)
+        return
+    whole = value.dims[dim]
+    if step != 1:
+        piece = rec.fresh(out.shape[dim])
+    else:
+        sizes = [start, out.shape[dim], size - start - out.shape[dim]]
+        piece = _pieces(rec, value, dim, sizes)[1]
+    _put_part(rec, out, _with_dim(value, dim, piece), whole, start)
+
+
+def concatenate(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
+    """Lay tensors end to end; parameters among them become layers of kind `token` when joined to activations."""
+    tensors = [t for t in args[0] if t.shape != (0,)]
+    dim = (args[1] if len(args) > 1 else 0) % max(out.ndim, 1)
+    values = [rec.get(t) for t in tensors]
+    known = [v for v in values if v is not None]
+    if not known:
+        return
+    dims = list(known[0].dims)
+    for d in range(out.ndim):
+        if d == dim:
+            parts = [
+                rec.table.resolve(v.dims[d]) if v else rec.fresh(t.shape[d], "channels")
+                for v, t in zip(values, tensors, strict=True)
+            ]
+            dims[d] = rec.table.summed(parts)
+        else:
+            for v in known[1:]:
+                rec.table.unite(dims[d], v.dims[d])
+    origins = tuple(frozenset().union(*(v.origin(d) for v in known)) for d in range(out.ndim))
+    rec.put(out, join(rec, "cat", values, tuple(dims), origins))
+
+
+def join(
+    rec: Recording, op: str, values: Sequence[Value | None], dims: tuple[AxisTree, ...], origins: tuple[Origin, ...]
+) -> Value:
+    """Return the value of a concatenation: a join of activations, with parameters among them as `token` layers."""
+    known = [v for v in values if v is not None]
+    if all(v.node < 0 for v in known):
+        return Value(dims, -1, tuple(dict.fromkeys(n for v in known for n in v.names)), origins)
+    nodes = [rec.apply_layer("token", {"weight": v.names}, ()) if v.node < 0 and v.names else v.node for v in known]
+    nodes = [node for node in nodes if node >= 0]
+    return Value(dims, rec.node(op, nodes) if len(nodes) > 1 else nodes[0])
+
+
+def stack(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
+    """Lay tensors along a new dimension."""
+    dim = (args[1] if len(args) > 1 else 0) % out.ndim
+    values = [rec.get(t) for t in args[0]]
+    known = [v for v in values if v is not None]
+    if not known:
+        return
+    dims = list(known[0].dims)
+    for v in known[1:]:
+        for mine, other in zip(dims, v.dims, strict=True):
+            rec.table.unite(mine, other)
+    origins = [frozenset().union(*(v.origin(d) for v in known)) for d in range(len(dims))]
+    count = len(args[0])
+    dims.insert(dim, rec.table.summed([rec.fresh(1) for _ in range(count)]) if 1 < count <= 16 else rec.fresh(count))
+    origins.insert(dim, NONE)
+    rec.put(out, join(rec, "cat", values, tuple(dims), tuple(origins)))
+
+
+def pad(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
+    """Pad the last dimensions: padded channels are fresh channels beside the old ones."""
+    value = rec.get(args[0])
+    if value is None:
+        return
+    dims = list(value.dims)
+    for i in range(len(args[1]) // 2):
+        d, before, after = out.ndim - 1 - i, args[1][2 * i], args[1][2 * i + 1]
+        if not before and not after:
+            continue
+        if before >= 0 and after >= 0:
+            own = rec.table.resolve(dims[d])
+            around = [rec.fresh(before, "channels"), own, rec.fresh(after, "channels")]
+            is_grid = isinstance(own, tuple) or rec.table.kind(own) == "grid"
+            dims[d] = rec.fresh(out.shape[d]) if is_grid else rec.table.summed(around)
+        else:
+            dims[d] = rec.fresh(out.shape[d])
+    rec.same_shape(value, out, dims=tuple(dims))
+
+
+VIEWS: dict[str, Callable[[Recording, Sequence[Any], Any], None]] = {
+    "view": view, "_unsafe_view": view, "reshape": view, "_reshape_alias": view,
+    "squeeze": view, "t": transpose, "transpose": transpose, "permute": permute,
+    "expand": expand, "repeat": repeat, "unsqueeze": unsqueeze,
+    "split": split, "unsafe_split": split, "split_with_sizes": split, "unsafe_split_with_sizes": split,
+    "unbind": unbind, "select": select, "slice": slice_, "cat": concatenate, "stack": stack,
+    "constant_pad_nd": pad,
+}  # fmt: skip

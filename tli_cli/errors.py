@@ -1,0 +1,38 @@
+"""The one family of errors that users see."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class TliError(Exception):
+    """A problem with the input: one message that says what, where, and what to do (exit code 1)."""
+
+
+class UnknownReferenceError(TliError):
+    """A reference that names no checkpoint, architecture or factory."""
+
+
+class CheckpointError(TliError):
+    """A file that cannot be read as a checkpoint, or must not be."""
+
+
+class PlanError(TliError):
+    """A plan that does not fit its source, its target or this version."""
+
+
+class TraceError(TliError):
+    """A model that could not be built or traced."""
+
+
+class GateError(TliError):
+    """A gate (`--min`, `--min-score`, `--min-coverage`, `--strict`) that was not met (exit code 3)."""
+
+
+def join_problems(summary: str, problems: Iterable[str], limit: int = 8) -> str:
+    """Return `summary` followed by the problems, one a line, at most `limit` of them spelled out."""
+    lines = list(problems)
+    shown = [f"  - {line}" for line in lines[:limit]]
+    if len(lines) > limit:
+        shown.append(f"  - and {len(lines) - limit} more")
+    return "\n".join([summary, *shown])

@@ -1,0 +1,1 @@
+"""Adapt one tensor to another shape on its own: one resizer for each file."""
