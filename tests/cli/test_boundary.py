@@ -1,0 +1,69 @@
+"""What a shell sees: exit codes, one message, quiet pipes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tli_cli.cli import app as application
+from tli_cli.cli import run
+from tli_cli.errors import CheckpointError, GateError
+
+TLI = (sys.executable, "-m", "tli_cli")
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (CheckpointError("src.pt: empty file"), 1, "error: src.pt: empty file\n"),
+        (GateError("--min asks for 0.5, found 0.4"), 3, "error: --min asks for 0.5, found 0.4\n"),
+        (PermissionError(13, "Permission denied", "/nowhere/out"), 1, "error: /nowhere/out: Permission denied\n"),
+        (KeyboardInterrupt(), 130, ""),
+        (BrokenPipeError(), 1, ""),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
+)
+def test_errors_become_one_message_and_a_code(monkeypatch, capfd, error, code, said):
+    def failing(**_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(application, "app", failing)
+    assert run([]) == code
+    out, err = capfd.readouterr()
+    assert (out, err) == ("", said)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("nothing",), "No such command"),
+        (("mtach",), "Did you mean"),
+        (("score", "a"), "TARGET"),
+        (("inject", "a", "--target", "b"), "--output"),
+        (("inject", "a", "-t", "b", "-o", "c", "--method", "magic"), "magic"),
+        (("inject", "a", "-t", "b", "-o", "c", "--head", "map:"), "map:FILE"),
+        (("inject", "a", "-t", "b", "-o", "c", "--max-shard-size", "five"), "5GB"),
+        (("score", "a", "b", "--input-shape", "3,0,3"), "3,224,224"),
+        (("score", "a", "b", "--min", "2"), "--min"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_wrong_usage_is_code_2(capsys, arguments, said):
+    assert run(arguments) == 2
+    out, err = capsys.readouterr()
+    assert said in err and out == ""
+
+
+def test_no_colour_where_none_is_wanted(monkeypatch, capsys):
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert run(["version"]) == 0
+    assert "\x1b" not in capsys.readouterr().out
+
+
+def test_a_closed_pipe_is_quiet():
+    with subprocess.Popen([*TLI, "version"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout and process.stderr
+        process.stdout.close()
+        assert process.stderr.read() == ""

@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import pytest
+import typer
+
+from tli_cli.cli.parsers import parse_head, parse_shape, parse_size
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("1000", 1000), ("5GB", 5 * 10**9), ("500 MiB", 500 * 2**20), ("1.5kb", 1500)]
+)
+def test_sizes(text, size):
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1", "5XB", "GB", "0.1", "1e3", "nan"])
+def test_what_is_not_a_size(text):
+    with pytest.raises(typer.BadParameter, match="expected bytes"):
+        parse_size(text)
+
+
+@pytest.mark.parametrize(("text", "shape"), [("3,16,16", (3, 16, 16)), ("3x224x224", (3, 224, 224)), ("(8,)", None)])
+def test_shapes(text, shape):
+    if shape is None:
+        with pytest.raises(typer.BadParameter, match="expected positive numbers"):
+            parse_shape(text)
+    else:
+        assert parse_shape(text) == shape
+
+
+def test_heads():
+    assert [parse_head(text) for text in ("fresh", "keep", "map:rows.txt")] == ["fresh", "keep", "map:rows.txt"]
+    with pytest.raises(typer.BadParameter, match="map:FILE"):
+        parse_head("old")

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+from tli_cli.cli import render
+from tli_cli.cli.render import Style
+from tli_cli.cli.render_plan import plan_parts, render_plan
+from tli_cli.cli.rows import layer_rows, tensor_rows
+from tli_cli.cli.text import join_names, score_text, shape_text, share_text, similarity_text, size_text
+from tli_cli.plan import Plan
+
+
+def test_match_table(plan, as_text, check_golden):
+    check_golden("match.txt", as_text(plan_parts(plan)))
+
+
+def test_match_table_of_every_tensor(plan, as_text, check_golden):
+    check_golden("match-all.txt", as_text(plan_parts(plan, every=True)))
+
+
+def test_plain_lines_have_one_row_a_tensor(plan, capsys, check_golden):
+    render_plan(plan, Style.PLAIN)
+    out, err = capsys.readouterr()
+    assert [line.split("\t")[0] for line in out.splitlines()] == [step.target for step in plan.steps]
+    assert {line.count("\t") for line in out.splitlines()} == {6}
+    assert "score 0.8123" in err and "the order of the source's layers" in err
+    check_golden("match.tsv", out)
+
+
+def test_csv_has_a_header_and_the_same_rows(plan, capsys):
+    render_plan(plan, Style.CSV)
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [row["target"] for row in rows] == [step.target for step in plan.steps]
+    assert rows[1]["source_shape"] == "16x16x3x3" and rows[1]["similarity"] == "0.75"
+
+
+def test_json_is_the_plan(plan, capsys):
+    render_plan(plan, Style.JSON)
+    assert Plan.from_json(capsys.readouterr().out) == plan
+
+
+def test_every_tensor_stands_in_one_row_of_either_kind(plan):
+    assert [row.target for row in tensor_rows(plan)] == [step.target for step in plan.steps]
+    assert [row.target for row in layer_rows(plan)] == ["stem", "layer1.0.conv", "layer1.0.bn", "attn.qkv", "fc"]
+
+
+def test_json_value_names_its_version(capsys):
+    render.as_json({"a": 1})
+    assert json.loads(capsys.readouterr().out) == {"version": 1, "a": 1}
+
+
+def test_only_one_reads_as_one():
+    assert similarity_text(0.99999) == "0.99" and similarity_text(1.0) == "1.00"
+    assert score_text(0.99999) == "0.9999" and score_text(1.0) == "1.0000"
+    assert share_text(0.99999) == "99.9 %" and share_text(1.0) == "100.0 %"
+
+
+def test_short_texts():
+    assert shape_text((64, 3, 7, 7)) == "64x3x7x7" and shape_text(()) == "scalar"
+    assert size_text(999) == "999 B" and size_text(97_800_000) == "97.8 MB" and size_text(10**13) == "10000.0 GB"
+
+
+def test_join_names_says_what_is_shared_once():
+    assert join_names(["a.q.w", "a.k.w", "a.v.w"]) == "a.{q,k,v}.w"
+    assert join_names(["conv", "bn"]) == "{conv,bn}"
+    assert join_names(["a.b", "a.b.c"]) == "a.{b,b.c}"
+    assert join_names(["x", "x"]) == "x" and join_names([]) == ""

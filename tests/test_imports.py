@@ -1,0 +1,107 @@
+"""Which module may import which, and what must start without torch."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import tli_cli
+
+ROOT = Path(tli_cli.__file__).parent
+MODULES = sorted(ROOT.rglob("*.py"))
+VALUES = {"errors", "registry", "architecture", "plan", "options"}
+NOT_ABOVE = {"checkpoints", "catalogue", "describe", "matching", "resizing", "axes"}
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
+
+
+def imported(path: Path, *, at_start_only: bool = False) -> set[str]:
+    """Return the modules that a file imports; with `at_start_only`, not those inside functions or type checks."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    names = set()
+    for node in _imports(tree, at_start_only):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif node.module:
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def _imports(tree: ast.Module, at_start_only: bool):
+    if not at_start_only:
+        yield from (node for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom)))
+        return
+    waiting: list[ast.AST] = list(tree.body)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            yield node
+        elif not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and not _is_type_check(node):
+            waiting.extend(ast.iter_child_nodes(node))
+
+
+def _is_type_check(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+
+
+def within(path: Path) -> set[str]:
+    """Return the dotted names below `tli_cli` that a file imports."""
+    return {name.removeprefix("tli_cli.") for name in imported(path) if name.startswith("tli_cli.")}
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if module_name(p) in VALUES], ids=module_name)
+def test_values_import_nothing_but_errors(path):
+    assert {name.split(".")[0] for name in within(path)} <= {"errors"}
+    assert {name.split(".")[0] for name in imported(path)} <= {"tli_cli", *sys.stdlib_module_names}
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if module_name(p).split(".")[0] != "cli"], ids=module_name)
+def test_nothing_but_the_entry_imports_the_command_line(path):
+    if module_name(path) != "__main__":
+        assert not {name for name in within(path) if name.split(".")[0] == "cli"}
+        assert not {name for name in imported(path) if name.split(".")[0] in ("typer", "rich")}
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if module_name(p).split(".")[0] in NOT_ABOVE], ids=module_name)
+def test_parts_do_not_import_what_uses_them(path):
+    assert not {name for name in within(path) if name.split(".")[0] in ("api", "references")}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=module_name)
+def test_only_renderers_print(path):
+    calls = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
+    prints = [call for call in calls if isinstance(call.func, ast.Name) and call.func.id == "print"]
+    assert path.stem.startswith("render") or not prints
+
+
+@pytest.mark.parametrize(
+    "path",
+    [p for p in MODULES if module_name(p).split(".")[0] in {"cli", *VALUES} or p.stem == "__init__"],
+    ids=module_name,
+)
+def test_commands_and_values_do_not_import_torch_at_start(path):
+    assert "torch" not in {name.split(".")[0] for name in imported(path, at_start_only=True)}
+
+
+def run_without_torch(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run `tli` in a process in which importing torch is an error."""
+    code = "import sys; sys.modules['torch'] = None\nfrom tli_cli.cli import run\nsys.exit(run(sys.argv[1:]))"
+    return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, cwd=cwd, timeout=60)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--help",), ("match", "--help"), ("inject", "--help"), ("version",), ("--show-completion", "bash")],
+    ids=" ".join,
+)
+def test_starts_without_torch(arguments):
+    done = run_without_torch(*arguments)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout

@@ -1,0 +1,57 @@
+"""The command line: parse, one library call, render."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from tli_cli.errors import GateError, TliError
+
+__all__ = ["main"]
+
+DONE, FAULT, GATE, INTERRUPTED = 0, 1, 3, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run `tli` with `arguments` (those of the process if None), and exit."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run `tli` and return its exit code: 0 done, 1 the input is at fault, 2 wrong usage, 3 a gate was not met."""
+    from tli_cli.cli.app import app
+    from tli_cli.cli.render import fail
+
+    try:
+        code = _exit_code(lambda: app(args=arguments, prog_name="tli"))
+        sys.stdout.flush()
+    except GateError as error:
+        fail(str(error))
+        return GATE
+    except TliError as error:
+        fail(str(error))
+        return FAULT
+    except BrokenPipeError:
+        _drop_stdout()
+        return FAULT
+    except OSError as error:
+        fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        return FAULT
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return code
+
+
+def _exit_code(call: Callable[[], object]) -> int:
+    try:
+        call()
+    except SystemExit as leaving:
+        return leaving.code if isinstance(leaving.code, int) else DONE
+    return DONE
+
+
+def _drop_stdout() -> None:
+    """Point standard output nowhere, so that the interpreter's own flush at exit stays quiet."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

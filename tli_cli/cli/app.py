@@ -1,0 +1,22 @@
+"""The application: its commands, by name."""
+
+from __future__ import annotations
+
+import typer
+
+from tli_cli.cli.archs import archs
+from tli_cli.cli.inject import inject
+from tli_cli.cli.inspect import inspect
+from tli_cli.cli.match import match
+from tli_cli.cli.score import score
+from tli_cli.cli.version import version
+
+app = typer.Typer(
+    name="tli",
+    help="Initialise any network from any checkpoint: match layers, reshape tensors, write an initial checkpoint.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (match, inject, score, inspect, archs, version):
+    app.command()(command)

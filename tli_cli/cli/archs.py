@@ -1,0 +1,22 @@
+"""`tli archs`: the names in the catalogue."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tli_cli.cli import options as given
+from tli_cli.cli import render
+from tli_cli.cli.render_names import render_names
+
+Pattern = Annotated[
+    str | None, typer.Argument(metavar="PATTERN", help="Part of a name, or a glob such as 'timm:resnet*'.")
+]
+
+
+def archs(pattern: Pattern = None, as_json: given.Json = False) -> None:
+    """List the architectures that can be named without any library installed."""
+    from tli_cli.catalogue import names
+
+    render_names(names(pattern), render.style(as_json=as_json))

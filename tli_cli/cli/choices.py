@@ -1,0 +1,37 @@
+"""Closed choices of the command line."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Matcher(str, Enum):
+    """How layers are paired."""
+
+    dp = "dp"
+
+
+class Method(str, Enum):
+    """How a tensor of another shape is made from its source."""
+
+    auto = "auto"
+    combo = "combo"
+    crop = "crop"
+    resize = "resize"
+    select = "select"
+
+
+class Dtype(str, Enum):
+    """The dtypes that floating tensors can be cast to."""
+
+    float32 = "float32"
+    float16 = "float16"
+    bfloat16 = "bfloat16"
+    float64 = "float64"
+
+
+class OnNonfinite(str, Enum):
+    """What to do with NaN and infinite values in a source."""
+
+    error = "error"
+    keep = "keep"

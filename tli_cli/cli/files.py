@@ -1,0 +1,32 @@
+"""Small text files that commands read and write."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from tli_cli.errors import PlanError, TliError
+from tli_cli.plan import Plan
+
+
+def write_new(path: Path, text: str, *, force: bool) -> None:
+    """Write `text` to `path` in one move; raise `TliError` if something is there and `force` is not given."""
+    if path.exists() and not force:
+        raise TliError(f"{path}: already there; use --force to replace it, or another name")
+    draft = path.with_name(f".{path.name}.tmp")
+    try:
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def read_plan(name: str) -> Plan:
+    """Return the plan in the file called `name`, or from standard input if that is `-`."""
+    try:
+        text = sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
+        return Plan.from_json(text)
+    except UnicodeDecodeError as error:
+        raise PlanError(f"{name}: not a plan: expected UTF-8 text; make one with `tli match -o plan.json`") from error
+    except PlanError as error:
+        raise PlanError(f"{'standard input' if name == '-' else name}: {error}") from error

@@ -1,0 +1,85 @@
+"""`tli inject`: write an initial checkpoint for the target."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tli_cli.cli import options as given
+from tli_cli.cli import render
+from tli_cli.cli.choices import Matcher, Method, OnNonfinite
+from tli_cli.cli.files import read_plan
+from tli_cli.cli.parsers import parse_shape
+from tli_cli.cli.render_report import render_report
+from tli_cli.options import Options
+
+PlanFile = Annotated[
+    str | None,
+    typer.Option("--plan", metavar="PLAN.json", help="Carry out this plan (- reads it from standard input)."),
+]
+Verify = Annotated[
+    bool, typer.Option("--verify", help="Run both models in float64 on random input and report the difference.")
+]
+
+
+def inject(
+    sources: given.Sources,
+    target: given.TargetOption,
+    output: given.Output = None,
+    plan: PlanFile = None,
+    dry_run: given.DryRun = False,
+    verify: Verify = False,
+    source_arch: given.SourceArch = None,
+    input_shape: given.InputShape = None,
+    num_classes: given.NumClasses = None,
+    in_chans: given.InChans = None,
+    ema: given.Ema = None,
+    matcher: given.MatcherOption = Matcher.dp,
+    method: given.MethodOption = Method.auto,
+    head: given.Head = "fresh",
+    seed: given.Seed = 0,
+    top_k: given.TopK = 1,
+    no_batchnorm: given.NoBatchnorm = False,
+    device: given.Device = "cpu",
+    on_nonfinite: given.OnNonfiniteOption = OnNonfinite.error,
+    dtype: given.DtypeOption = None,
+    max_shard_size: given.MaxShardSize = None,
+    force: given.Force = False,
+    as_json: given.Json = False,
+    every: given.All = False,
+    strict: given.Strict = False,
+    min_score: given.MinScore = None,
+    min_coverage: given.MinCoverage = None,
+) -> None:
+    """Write an initial checkpoint for the target from one or more sources."""
+    if output is None and not dry_run:
+        raise typer.BadParameter("say where to write, or use --dry-run", param_hint="'--output' / '-o'")
+    from tli_cli import api
+
+    options = Options(
+        matcher=matcher.value,
+        method=method.value,
+        head=head,
+        seed=seed,
+        top_k=top_k,
+        batchnorm=not no_batchnorm,
+        dtype=dtype.value if dtype else None,
+        device=device,
+        max_shard_size=max_shard_size,
+        force=force,
+        dry_run=dry_run,
+        verify=verify,
+        strict=strict,
+        min_score=min_score,
+        min_coverage=min_coverage,
+        on_nonfinite=on_nonfinite.value,
+        source_arch=source_arch,
+        input_shape=parse_shape(input_shape),
+        num_classes=num_classes,
+        in_chans=in_chans,
+        ema=ema,
+    )
+    fixed = None if plan is None else read_plan(plan)
+    report = api.inject(sources, target, output, plan=fixed, options=options)
+    render_report(report, render.style(as_json=as_json), every=every)

@@ -1,0 +1,61 @@
+"""`tli match`: how the target's layers would be fed."""
+
+from __future__ import annotations
+
+from tli_cli.cli import options as given
+from tli_cli.cli import render
+from tli_cli.cli.choices import Matcher, Method
+from tli_cli.cli.files import write_new
+from tli_cli.cli.gates import check_gates
+from tli_cli.cli.parsers import parse_shape
+from tli_cli.cli.render_plan import render_plan
+from tli_cli.options import Options
+
+
+def match(
+    sources: given.Sources,
+    target: given.Target,
+    output: given.PlanOutput = None,
+    source_arch: given.SourceArch = None,
+    input_shape: given.InputShape = None,
+    num_classes: given.NumClasses = None,
+    in_chans: given.InChans = None,
+    ema: given.Ema = None,
+    matcher: given.MatcherOption = Matcher.dp,
+    method: given.MethodOption = Method.auto,
+    head: given.Head = "fresh",
+    seed: given.Seed = 0,
+    top_k: given.TopK = 1,
+    no_batchnorm: given.NoBatchnorm = False,
+    as_json: given.Json = False,
+    as_csv: given.Csv = False,
+    every: given.All = False,
+    force: given.Force = False,
+    strict: given.Strict = False,
+    min_score: given.MinScore = None,
+    min_coverage: given.MinCoverage = None,
+) -> None:
+    """Show which source layer would feed each target layer, and how.
+
+    Reads no values and writes no weights.
+    """
+    from tli_cli import api
+
+    options = Options(
+        matcher=matcher.value,
+        method=method.value,
+        head=head,
+        seed=seed,
+        top_k=top_k,
+        batchnorm=not no_batchnorm,
+        source_arch=source_arch,
+        input_shape=parse_shape(input_shape),
+        num_classes=num_classes,
+        in_chans=in_chans,
+        ema=ema,
+    )
+    plan = api.match(sources, target, options=options)
+    if output is not None:
+        write_new(output, plan.to_json(), force=force)
+    render_plan(plan, render.style(as_json=as_json, as_csv=as_csv), every=every)
+    check_gates(plan, strict=strict, min_score=min_score, min_coverage=min_coverage)

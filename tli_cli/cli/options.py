@@ -1,0 +1,123 @@
+"""The options that commands share, each declared once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tli_cli.cli.choices import Dtype, Matcher, Method, OnNonfinite
+from tli_cli.cli.parsers import complete_reference, parse_head, parse_size
+
+REFERENCES = "References"
+MATCHING = "Matching and injection"
+OUTPUT = "Output"
+GATES = "Gates (exit code 3 where one is not met)"
+
+Source = Annotated[
+    str, typer.Argument(metavar="SOURCE", help="The model that gives weights.", autocompletion=complete_reference)
+]
+Sources = Annotated[
+    list[str],
+    typer.Argument(metavar="SOURCE...", help="The models that give weights.", autocompletion=complete_reference),
+]
+Target = Annotated[
+    str,
+    typer.Argument(metavar="TARGET", help="The model that receives weights.", autocompletion=complete_reference),
+]
+TargetOption = Annotated[
+    str,
+    typer.Option("--target", "-t", metavar="REFERENCE", help="The model to write.", autocompletion=complete_reference),
+]
+
+SourceArch = Annotated[
+    str | None,
+    typer.Option(metavar="REFERENCE", help="The architecture of a bare source checkpoint.", rich_help_panel=REFERENCES),
+]
+InputShape = Annotated[
+    str | None,
+    typer.Option(
+        metavar="C,H,W",
+        help="The input that your own class is traced with, such as 3,32,32.",
+        rich_help_panel=REFERENCES,
+    ),
+]
+NumClasses = Annotated[
+    int | None, typer.Option(min=0, help="The number of classes of the target.", rich_help_panel=REFERENCES)
+]
+InChans = Annotated[
+    int | None, typer.Option(min=1, help="The number of input channels of the target.", rich_help_panel=REFERENCES)
+]
+Ema = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Take these averaged weights of a training checkpoint instead of the plain ones.",
+        rich_help_panel=REFERENCES,
+    ),
+]
+
+MatcherOption = Annotated[Matcher, typer.Option("--matcher", help="How layers are paired.", rich_help_panel=MATCHING)]
+MethodOption = Annotated[
+    Method, typer.Option("--method", help="How tensors of another shape are made.", rich_help_panel=MATCHING)
+]
+Head = Annotated[
+    str,
+    typer.Option(
+        parser=parse_head,
+        metavar="fresh|keep|map:FILE",
+        help="The classifier: start it afresh, keep the source's rows, or take the rows that FILE lists.",
+        rich_help_panel=MATCHING,
+    ),
+]
+Seed = Annotated[int, typer.Option(min=0, help="The seed of all that is drawn.", rich_help_panel=MATCHING)]
+TopK = Annotated[
+    int, typer.Option(min=1, help="Mix up to this many about equally good sources.", rich_help_panel=MATCHING)
+]
+NoBatchnorm = Annotated[
+    bool, typer.Option("--no-batchnorm", help="Leave norm layers as they start.", rich_help_panel=MATCHING)
+]
+Device = Annotated[
+    str, typer.Option(help="Where arithmetic is done: cpu, cuda, cuda:1, mps.", rich_help_panel=MATCHING)
+]
+OnNonfiniteOption = Annotated[
+    OnNonfinite,
+    typer.Option("--on-nonfinite", help="What NaN and infinite source values do.", rich_help_panel=MATCHING),
+]
+
+Output = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", metavar="FILE", help="The checkpoint to write.", rich_help_panel=OUTPUT),
+]
+PlanOutput = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", metavar="PLAN.json", help="Write the plan to this file.", rich_help_panel=OUTPUT),
+]
+DtypeOption = Annotated[
+    Dtype | None, typer.Option("--dtype", help="Cast floating tensors to this.", rich_help_panel=OUTPUT)
+]
+MaxShardSize = Annotated[
+    int | None,
+    typer.Option(
+        parser=parse_size,
+        metavar="SIZE",
+        help="Write shards of at most this size, and an index: 5GB, 500MiB.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done; write nothing.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace existing output.", rich_help_panel=OUTPUT)]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.", rich_help_panel=OUTPUT)]
+Csv = Annotated[bool, typer.Option("--csv", help="Print CSV.", rich_help_panel=OUTPUT)]
+All = Annotated[bool, typer.Option("--all", help="List every tensor, not one row a layer.", rich_help_panel=OUTPUT)]
+
+Strict = Annotated[
+    bool,
+    typer.Option("--strict", help="Fail if any tensor is left over on either side.", rich_help_panel=GATES),
+]
+MinScore = Annotated[float | None, typer.Option(min=0, max=1, help="The least TLI score.", rich_help_panel=GATES)]
+MinCoverage = Annotated[
+    float | None,
+    typer.Option(min=0, max=1, help="The least share of target elements fed from a source.", rich_help_panel=GATES),
+]

@@ -1,0 +1,52 @@
+"""Parsers of option values: each takes the text and raises a usage error that says what was expected."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from glob import escape, glob
+from os import sep
+from os.path import isdir
+
+import typer
+
+from tli_cli.options import HEAD_CHOICES
+
+UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+
+
+def parse_size(text: str) -> int:
+    """Return a number of bytes from `5GB`, `500MiB` or `1000000`."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMG]I?B|)", text.strip().upper())
+    size = int(float(found[1]) * UNITS[found[2]]) if found else 0
+    if size < 1:
+        raise typer.BadParameter(f"{text!r} is not a size: expected bytes such as 5GB, 500MiB or 1000000")
+    return size
+
+
+def parse_shape(text: str | None) -> tuple[int, ...] | None:
+    """Return a shape from `3,16,16` or `3x16x16`, None from None."""
+    if text is None:
+        return None
+    parts = re.split(r"[,x]", text.strip().strip("()").lower())
+    if not all(part.strip().isdigit() and int(part) > 0 for part in parts):
+        raise typer.BadParameter(
+            f"{text!r} is not a shape: expected positive numbers such as 3,224,224", param_hint="'--input-shape'"
+        )
+    return tuple(int(part) for part in parts)
+
+
+def parse_head(text: str) -> str:
+    """Return `text` if it is `fresh`, `keep` or `map:FILE`."""
+    if text in HEAD_CHOICES or (text.startswith("map:") and len(text) > len("map:")):
+        return text
+    raise typer.BadParameter(f"{text!r} is not a head rule: expected fresh, keep or map:FILE")
+
+
+def complete_reference(incomplete: str) -> Iterator[str]:
+    """Yield the files and the catalogue names that begin with `incomplete`."""
+    for path in sorted(glob(escape(incomplete) + "*")):
+        yield path + sep if isdir(path) else path
+    from tli_cli.catalogue import names
+
+    yield from (str(name) for name in names() if str(name).startswith(incomplete))

@@ -1,0 +1,87 @@
+"""The ways out: data to standard output, everything else to standard error. Nothing else prints."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+JSON_VERSION = 1
+
+
+class Style(Enum):
+    """The form of what goes to standard output."""
+
+    TABLE = "table"
+    PLAIN = "plain"
+    JSON = "json"
+    CSV = "csv"
+
+
+def style(*, as_json: bool = False, as_csv: bool = False) -> Style:
+    """Return the form that was asked for: tables when a person looks, plain lines in a pipe."""
+    if as_json:
+        return Style.JSON
+    if as_csv:
+        return Style.CSV
+    return Style.TABLE if sys.stdout.isatty() or os.environ.get("FORCE_COLOR") else Style.PLAIN
+
+
+def show(*parts: RenderableType) -> None:
+    """Print tables and texts for a person."""
+    from rich.console import Console
+
+    console = Console(highlight=False, emoji=False)
+    for part in parts:
+        console.print(part)
+
+
+def plain(rows: Iterable[Sequence[object]]) -> None:
+    """Print rows as tab-separated lines."""
+    for row in rows:
+        print("\t".join(str(cell) for cell in row))
+
+
+def as_csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print rows as CSV under their header."""
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+
+
+def as_json(value: dict[str, Any]) -> None:
+    """Print a value as JSON, with the version of its schema first."""
+    print(json.dumps({"version": JSON_VERSION, **value}, indent=1))
+
+
+def raw(text: str) -> None:
+    """Print text as it is."""
+    sys.stdout.write(text)
+
+
+def note(text: str) -> None:
+    """Say something beside the data."""
+    _say(text, "")
+
+
+def warn(text: str) -> None:
+    """Say that something deserves a look."""
+    _say(text, "warning")
+
+
+def fail(text: str) -> None:
+    """Say why nothing was done."""
+    _say(text, "error")
+
+
+def _say(text: str, label: str) -> None:
+    if label and sys.stderr.isatty() and not os.environ.get("NO_COLOR"):
+        label = f"\x1b[{'31' if label == 'error' else '33'}m{label}\x1b[0m"
+    print(f"{label}: {text}" if label else text, file=sys.stderr)

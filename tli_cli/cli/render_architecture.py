@@ -1,0 +1,121 @@
+"""Show what is known of one model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from tli_cli.architecture import Architecture, Layer
+from tli_cli.cli import render
+from tli_cli.cli.render import Style
+from tli_cli.cli.text import count_text, shape_text, size_text
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+WIDTHS = {"float64": 8, "int64": 8, "float32": 4, "int32": 4, "float16": 2, "bfloat16": 2, "int16": 2}
+ORDERS = {
+    "trace": "traced execution",
+    "catalogue": "the catalogue's trace",
+    "recognised": "the recognised architecture",
+    "definition": "definition",
+    "file": "the order in the file",
+    "inferred": "inferred from names and shapes",
+}
+HEADER = ("layer", "kind", "role", "tensor", "shape", "dtype", "block")
+
+
+def render_architecture(architecture: Architecture, style: Style, *, every: bool = False) -> None:
+    """Print layers, kinds, blocks, order, parameters and size."""
+    if style is Style.JSON:
+        render.as_json(architecture_value(architecture))
+    elif style is Style.CSV:
+        render.as_csv(HEADER, _cells(architecture))
+    elif style is Style.PLAIN:
+        render.plain(_cells(architecture))
+    else:
+        render.show(*architecture_parts(architecture, every=every))
+
+
+def architecture_parts(architecture: Architecture, *, every: bool = False) -> Iterator[RenderableType]:
+    """Yield the heading and the table of layers."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, header_style="dim", pad_edge=False, show_edge=False)
+    for name in ("layer", "kind", "shape", "tensors", "attributes"):
+        table.add_column(name, overflow="fold")
+    for block, layers in groupby(architecture.layers, key=lambda layer: layer.block):
+        if block:
+            table.add_row(Text(block, style="bold"))
+        for layer in layers:
+            table.add_row(*_row(architecture, layer, block, every=every))
+    yield table
+    facts = Table.grid(padding=(0, 2))
+    for name, value in facts_of(architecture):
+        facts.add_row(Text(name, style="bold"), value)
+    yield facts
+
+
+def facts_of(architecture: Architecture) -> Iterator[tuple[str, str]]:
+    """Yield what is worth saying about the whole model, as name and value."""
+    dtypes = dict.fromkeys(tensor.dtype for tensor in architecture.tensors)
+    size = sum(t.size * WIDTHS.get(t.dtype, 1) for t in architecture.tensors if t.tied_to is None)
+    yield "model", architecture.origin
+    yield "parameters", f"{architecture.parameters:,}"
+    yield "tensors", f"{len(architecture.tensors):,} in {count_text(len(architecture.layers), 'layer')}"
+    yield "dtype", ", ".join(dtypes)
+    yield "size", size_text(size)
+    yield "order", ORDERS.get(architecture.order_from, architecture.order_from)
+    yield "graph", count_text(len(architecture.graph), "operation") if architecture.graph else "not known"
+    yield "coupled axes", f"{count_text(len(architecture.spaces), 'space')}, {len(architecture.axes)} tensors"
+
+
+def architecture_value(architecture: Architecture) -> dict[str, Any]:
+    """Return the JSON value of an architecture, without its version."""
+    by_name = architecture.by_name
+    return {
+        "origin": architecture.origin,
+        "fingerprint": architecture.fingerprint,
+        "order_from": architecture.order_from,
+        "parameters": architecture.parameters,
+        "layers": [
+            {
+                "path": layer.path,
+                "kind": layer.kind,
+                "block": layer.block,
+                "stage": layer.stage,
+                "attributes": dict(layer.attributes),
+                "tensors": [
+                    {
+                        "role": role,
+                        "name": name,
+                        "shape": list(by_name[name].shape),
+                        "dtype": by_name[name].dtype,
+                        "buffer": by_name[name].buffer,
+                        "tied_to": by_name[name].tied_to,
+                    }
+                    for role, name in layer.tensors
+                ],
+            }
+            for layer in architecture.layers
+        ],
+    }
+
+
+def _row(architecture: Architecture, layer: Layer, block: str, *, every: bool) -> list[str]:
+    shapes = [architecture.by_name[name].shape for _, name in layer.tensors]
+    inside = bool(block) and layer.path.startswith(f"{block}.")
+    name = f"  {layer.path[len(block) + 1 :]}" if inside else layer.path
+    shape = ", ".join(shape_text(shape) for shape in shapes) if every else shape_text(shapes[0]) if shapes else ""
+    attributes = ", ".join(f"{key}={value}" for key, value in layer.attributes)
+    return [name, layer.kind, shape, ", ".join(role for role, _ in layer.tensors), attributes]
+
+
+def _cells(architecture: Architecture) -> Iterator[tuple[object, ...]]:
+    for layer in architecture.layers:
+        for role, name in layer.tensors:
+            spec = architecture.by_name[name]
+            yield layer.path, layer.kind, role, name, shape_text(spec.shape), spec.dtype, layer.block

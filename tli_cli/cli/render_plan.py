@@ -1,0 +1,131 @@
+"""Show a plan: the pairing, what is kept, what is left unused, and the score below."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from tli_cli.cli import render
+from tli_cli.cli.render import Style
+from tli_cli.cli.rows import INITIAL, Row, layer_of, layer_rows, placed_exactly, tensor_rows
+from tli_cli.cli.text import count_text, score_text, shape_text, share_text, similarity_text
+from tli_cli.plan import Plan
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+
+HEADER = ("target", "target_shape", "source", "source_shape", "how", "similarity", "reason")
+SHOWN_NAMES = 20
+
+
+def render_plan(plan: Plan, style: Style, *, every: bool = False) -> None:
+    """Print a plan in `style`; with `every`, all tensors and all unused names."""
+    if style is Style.JSON:
+        render.raw(plan.to_json())
+    elif style is Style.CSV:
+        render.as_csv(HEADER, _cells(plan))
+    elif style is Style.PLAIN:
+        render.plain(_cells(plan))
+        render.note(f"score {score_text(plan.score)}, {plan_counts(plan)}")
+    else:
+        render.show(*plan_parts(plan, every=every))
+    for text in plan.notes:
+        render.note(f"note: {text}")
+
+
+def plan_parts(plan: Plan, *, every: bool = False) -> Iterator[RenderableType]:
+    """Yield the table and the lists below it."""
+    from rich.text import Text
+
+    sources = ", ".join(side.origin for side in plan.sources)
+    yield Text.assemble((sources, "bold"), " -> ", (plan.target.origin, "bold"))
+    yield Text(f"method {plan.method}, matcher {plan.matcher}, relation: {plan.relation}", style="dim")
+    yield Text()
+    yield pairing_table(tensor_rows(plan) if every else layer_rows(plan))
+    yield Text()
+    yield from leftovers(plan, every=every)
+    yield Text.assemble(("score ", "bold"), (score_text(plan.score), "bold green"))
+    yield Text(plan_counts(plan))
+
+
+def leftovers(plan: Plan, *, every: bool = False) -> Iterator[RenderableType]:
+    """Yield the lists of target tensors not fed from a source, and of source tensors not used."""
+    from rich.text import Text
+
+    kept = list(_kept_lines(plan))
+    if kept:
+        yield Text(f"Initialised, not fed from a source: {count_text(len(kept), 'layer')}", style="bold")
+        yield from _listed(kept, every=every)
+        yield Text()
+    if plan.unused:
+        yield Text(f"Left unused in the source: {count_text(len(plan.unused), 'tensor')}", style="bold")
+        yield from _listed(plan.unused, every=every)
+        yield Text()
+
+
+def plan_counts(plan: Plan) -> str:
+    """Return one line on coverage and on how many tensors are exact, adapted, initialised and unused."""
+    exact = sum(placed_exactly(step) for step in plan.steps)
+    fed = sum(step.action == "transfer" for step in plan.steps)
+    return (
+        f"coverage {share_text(plan.coverage)}: {count_text(exact, 'tensor')} placed exactly, {fed - exact} adapted, "
+        f"{len(plan.steps) - fed} initialised; {len(plan.unused)} unused in the source"
+    )
+
+
+def pairing_table(rows: Iterable[Row]) -> Table:
+    """Return the table of pairings, a heading above the rows of each block."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, header_style="dim", pad_edge=False, show_edge=False)
+    for name, align in (("target", "left"), ("shape", "left"), ("source", "left"), ("shape", "left"), ("how", "left")):
+        table.add_column(name, justify=align, overflow="fold")  # type: ignore[arg-type]
+    table.add_column("sim", justify="right", no_wrap=True)
+    for block, group in groupby(rows, key=lambda row: row.block):
+        members = list(group)
+        if block and [row.target for row in members] != [block]:
+            table.add_row(Text(block, style="bold"))
+        for row in members:
+            table.add_row(*_styled(row, block))
+    return table
+
+
+def _styled(row: Row, block: str) -> list[RenderableType]:
+    from rich.text import Text
+
+    inside = bool(block) and row.target.startswith(f"{block}.")
+    name = f"  {row.target[len(block) + 1 :]}" if inside else row.target
+    colour = "dim" if not row.fed else "green" if row.exact else "yellow"
+    similarity = similarity_text(row.similarity) if row.fed else ""
+    cells = (name, row.shape, row.source or "-", row.source_shape)
+    return [*(Text(cell, style="" if row.fed else "dim") for cell in cells), Text(row.how, colour), Text(similarity)]
+
+
+def _kept_lines(plan: Plan) -> Iterator[str]:
+    kept = (step for step in plan.steps if step.action != "transfer")
+    for (layer, initial, reason), group in groupby(kept, key=lambda step: (layer_of(step), step.initial, step.reason)):
+        members = ", ".join(f"{step.target.removeprefix(layer + '.')} {shape_text(step.shape)}" for step in group)
+        why = f": {reason}" if reason else ""
+        yield f"{layer} ({members}), {INITIAL.get(initial, initial)}{why}"
+
+
+def _listed(lines: Iterable[str], *, every: bool) -> Iterator[RenderableType]:
+    from rich.padding import Padding
+    from rich.text import Text
+
+    listed = list(lines)
+    limit = len(listed) if every or len(listed) <= SHOWN_NAMES + 1 else SHOWN_NAMES
+    for line in listed[:limit]:
+        yield Padding(Text(line), (0, 0, 0, 2))
+    if limit < len(listed):
+        yield Padding(Text(f"and {len(listed) - limit} more (--all lists them)", style="dim"), (0, 0, 0, 2))
+
+
+def _cells(plan: Plan) -> Iterator[tuple[object, ...]]:
+    for row in tensor_rows(plan):
+        similarity = similarity_text(row.similarity) if row.fed else ""
+        yield row.target, row.shape, row.source, row.source_shape, row.how, similarity, row.reason

@@ -1,0 +1,95 @@
+"""Show what an injection did."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from tli_cli.cli import render
+from tli_cli.cli.render import Style
+from tli_cli.cli.render_plan import leftovers, pairing_table
+from tli_cli.cli.rows import how, layer_rows, tensor_rows
+from tli_cli.cli.text import count_text, score_text, share_text, size_text
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from tli_cli.api import Report
+
+
+def render_report(report: Report, style: Style, *, every: bool = False) -> None:
+    """Print what was injected, adapted, initialised and left, and the files."""
+    if style is Style.JSON:
+        render.as_json(report_value(report))
+    elif style is Style.PLAIN:
+        render.plain(_facts(report))
+    else:
+        render.show(*report_parts(report, every=every))
+    for text in (*report.plan.notes, *report.warnings):
+        render.warn(text)
+
+
+def report_parts(report: Report, *, every: bool = False) -> Iterator[RenderableType]:
+    """Yield the summary for a person."""
+    from rich.table import Table
+    from rich.text import Text
+
+    plan = report.plan
+    yield pairing_table(tensor_rows(plan) if every else layer_rows(plan))
+    yield Text()
+    yield from leftovers(plan, every=every)
+    facts = Table.grid(padding=(0, 2))
+    for name, value in _facts(report):
+        facts.add_row(Text(name.replace("_", " "), style="bold"), str(value))
+    yield facts
+
+
+def report_value(report: Report) -> dict[str, Any]:
+    """Return the JSON value of a report, without its version."""
+    plan = report.plan
+    return {
+        "sources": [side.origin for side in plan.sources],
+        "target": plan.target.origin,
+        "method": plan.method,
+        "matcher": plan.matcher,
+        "relation": plan.relation,
+        "seed": plan.seed,
+        "score": plan.score,
+        "coverage": report.coverage,
+        "exact": report.exact,
+        "adapted": report.adapted,
+        "initialised": report.initialised,
+        "unused": list(plan.unused),
+        "verification": report.verification,
+        "files": [str(path) for path in report.files],
+        "warnings": [*plan.notes, *report.warnings],
+        "tensors": [
+            {
+                "name": step.target,
+                "shape": list(step.shape),
+                "sources": [piece.source for piece in step.pieces],
+                "how": how(step),
+                "similarity": step.similarity,
+                "preserving": step.exact,
+                "reason": step.reason,
+            }
+            for step in plan.steps
+        ],
+    }
+
+
+def _facts(report: Report) -> Iterator[tuple[str, object]]:
+    yield "source", ", ".join(side.origin for side in report.plan.sources)
+    yield "target", report.plan.target.origin
+    yield "score", score_text(report.plan.score)
+    yield "placed_exactly", report.exact
+    yield "adapted", report.adapted
+    yield "initialised", report.initialised
+    yield "unused", report.unused
+    yield "coverage", share_text(report.coverage)
+    if report.verification is not None:
+        yield "largest_difference", f"{report.verification:.3g}"
+    for path in report.files:
+        yield "written", f"{path} ({size_text(path.stat().st_size)})"
+    if not report.files:
+        yield "written", f"nothing (dry run); {count_text(len(report.plan.steps), 'tensor')} planned"

@@ -1,0 +1,72 @@
+"""Show how similar two models are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from tli_cli.cli import render
+from tli_cli.cli.render import Style
+from tli_cli.cli.text import score_text, share_text, similarity_text
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from tli_cli.api import Score
+
+HEADER = ("source", "target", "score", "coverage")
+
+
+def render_score(score: Score, style: Style) -> None:
+    """Print both directions, their mean, coverage and the worst blocks."""
+    if style is Style.JSON:
+        render.as_json(score_value(score))
+    elif style is Style.CSV:
+        render.as_csv(HEADER, _directions(score))
+    elif style is Style.PLAIN:
+        render.plain((*_directions(score), ("mean", "", score_text(score.mean), "")))
+    else:
+        render.show(*score_parts(score))
+
+
+def score_parts(score: Score) -> Iterator[RenderableType]:
+    """Yield the table of both directions and the list of the worst blocks."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, header_style="dim", pad_edge=False, show_edge=False)
+    table.add_column("from", overflow="fold")
+    table.add_column("to", overflow="fold")
+    table.add_column("TLI score", justify="right")
+    table.add_column("coverage", justify="right")
+    for source, target, value, coverage in _directions(score):
+        table.add_row(source, target, Text(value, style="bold"), coverage)
+    table.add_row("mean", "", Text(score_text(score.mean), style="bold green"), "")
+    yield table
+    low = [(block, similarity) for block, similarity in score.worst if similarity < 1]
+    if low:
+        yield Text("what holds it down", style="dim")
+    for block, similarity in low:
+        yield Text(f"  {similarity_text(similarity)}  {block}")
+
+
+def score_value(score: Score) -> dict[str, Any]:
+    """Return the JSON value of a score, without its version."""
+    return {
+        "source": score.source,
+        "target": score.target,
+        "forward": score.forward,
+        "backward": score.backward,
+        "mean": score.mean,
+        "coverage_forward": score.coverage_forward,
+        "coverage_backward": score.coverage_backward,
+        "worst": [{"block": block, "similarity": similarity} for block, similarity in score.worst],
+    }
+
+
+def _directions(score: Score) -> tuple[tuple[str, str, str, str], ...]:
+    return (
+        (score.source, score.target, score_text(score.forward), share_text(score.coverage_forward)),
+        (score.target, score.source, score_text(score.backward), share_text(score.coverage_backward)),
+    )

@@ -1,0 +1,116 @@
+"""A plan as rows: one for each tensor, or one for each layer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from tli_cli.cli.text import join_names, parent, shape_text
+from tli_cli.plan import Piece, Plan, Step
+
+INITIAL = {
+    "constructor": "as its constructor starts it",
+    "target": "the target's own values",
+    "zeros": "zeros",
+    "ones": "ones",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table: a target tensor or layer, where it is fed from, and how."""
+
+    block: str
+    target: str
+    shape: str
+    source: str
+    source_shape: str
+    how: str
+    similarity: float
+    fed: bool
+    exact: bool
+    reason: str = ""
+
+
+def tensor_rows(plan: Plan) -> Iterator[Row]:
+    """Yield one row for each target tensor, in definition order."""
+    for step in plan.steps:
+        fed = step.action == "transfer"
+        yield Row(
+            block=block_of(step),
+            target=step.target,
+            shape=shape_text(step.shape),
+            source=", ".join(source_name(plan, piece, piece.source) for piece in step.pieces),
+            source_shape=", ".join(_source_shapes(step.pieces)),
+            how=how(step),
+            similarity=step.similarity if fed else 0.0,
+            fed=fed,
+            exact=placed_exactly(step),
+            reason=step.reason,
+        )
+
+
+def layer_rows(plan: Plan) -> Iterator[Row]:
+    """Yield one row for each target layer; its main tensor gives the shapes."""
+    for path, group in groupby(plan.steps, key=layer_of):
+        steps = list(group)
+        fed = [step for step in steps if step.action == "transfer"]
+        main = main_step(fed or steps)
+        yield Row(
+            block=block_of(main),
+            target=path,
+            shape=shape_text(main.shape),
+            source=join_names([source_name(plan, p, parent(p.source) or p.source) for s in fed for p in s.pieces]),
+            source_shape=", ".join(_source_shapes(main.pieces)),
+            how=_layer_how(steps, fed),
+            similarity=main.similarity if fed else 0.0,
+            fed=bool(fed),
+            exact=all(placed_exactly(step) for step in steps),
+        )
+
+
+def placed_exactly(step: Step) -> bool:
+    """Return whether every value of the target tensor is a value of a source, in its place."""
+    return step.action == "transfer" and step.resizer in ("", "copy")
+
+
+def how(step: Step) -> str:
+    """Return the few words that say how a target tensor gets its values."""
+    if step.action != "transfer":
+        return f"kept: {step.initial}"
+    return "exact" if placed_exactly(step) else step.resizer
+
+
+def layer_of(step: Step) -> str:
+    """Return the path of the layer that a step belongs to."""
+    return step.layer or parent(step.target) or step.target
+
+
+def block_of(step: Step) -> str:
+    """Return the path of the block that a step belongs to."""
+    return step.block or parent(layer_of(step))
+
+
+def main_step(steps: Sequence[Step]) -> Step:
+    """Return the step that stands for its layer: the weight, else the first."""
+    return next((step for step in steps if step.role == "weight"), steps[0])
+
+
+def source_name(plan: Plan, piece: Piece, name: str) -> str:
+    """Return a source's name, numbered where there are several models."""
+    return f"{piece.model + 1}:{name}" if len(plan.sources) > 1 else name
+
+
+def _source_shapes(pieces: Iterable[Piece]) -> list[str]:
+    return list(dict.fromkeys(shape_text(piece.source_shape) for piece in pieces if piece.source_shape))
+
+
+def _layer_how(steps: Sequence[Step], fed: Sequence[Step]) -> str:
+    if not fed:
+        return how(steps[0])
+    words = list(dict.fromkeys(how(step) for step in fed))
+    if len(words) > 1 and "exact" in words:
+        words.remove("exact")
+    kept = len(steps) - len(fed)
+    return ", ".join(words) + (f"; {kept} kept" if kept else "")
