@@ -1,0 +1,58 @@
+"""What every resizer does around its own arithmetic: equal shapes, ranks, precision."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import TYPE_CHECKING
+
+from tli_cli.errors import TliError
+from tli_cli.resizing.ranks import fit_rank
+
+if TYPE_CHECKING:
+    import torch
+
+    from tli_cli.resizing import Resizer
+
+    Core = Callable[[torch.Tensor, tuple[int, ...], torch.Generator, torch.Tensor | None], torch.Tensor]
+
+
+def resizer(core: Core) -> Resizer:
+    """Wrap `core`, which sees float32 or float64 values of the target's rank (at least 1) and another shape."""
+
+    @wraps(core)
+    def resized(
+        tensor: torch.Tensor,
+        shape: tuple[int, ...],
+        *,
+        generator: torch.Generator,
+        initial: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        shape = tuple(shape)
+        if tuple(tensor.shape) == shape:
+            return tensor
+        if not tensor.numel():
+            raise TliError(
+                f"cannot resize an empty tensor of shape {tuple(tensor.shape)} to {shape}: it holds no value"
+            )
+        if 0 in shape:
+            return tensor.new_empty(shape)
+        wide = shape or (1,)
+        values = fit_rank(_precise(tensor), wide)
+        start = None if initial is None else _precise(initial).reshape(wide)
+        result = values if tuple(values.shape) == wide else core(values, wide, generator, start)
+        return result.reshape(shape).to(tensor.dtype).clone(memory_format=_contiguous())
+
+    return resized
+
+
+def _precise(tensor: torch.Tensor) -> torch.Tensor:
+    import torch
+
+    return tensor.detach() if tensor.dtype == torch.float64 else tensor.detach().to(torch.float32)
+
+
+def _contiguous() -> torch.memory_format:
+    import torch
+
+    return torch.contiguous_format
