@@ -11,6 +11,8 @@ from tli_cli.cli.match import match
 from tli_cli.cli.score import score
 from tli_cli.cli.version import version
 
+COMMANDS = (match, inject, score, inspect, archs, version)
+
 app = typer.Typer(
     name="tli",
     help="Initialise any network from any checkpoint: match layers, reshape tensors, write an initial checkpoint.",
@@ -18,5 +20,5 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (match, inject, score, inspect, archs, version):
+for command in COMMANDS:
     app.command()(command)

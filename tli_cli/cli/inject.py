@@ -26,7 +26,6 @@ Verify = Annotated[
 def inject(
     sources: given.Sources,
     target: given.TargetOption,
-    output: given.Output = None,
     plan: PlanFile = None,
     dry_run: given.DryRun = False,
     verify: Verify = False,
@@ -43,6 +42,7 @@ def inject(
     no_batchnorm: given.NoBatchnorm = False,
     device: given.Device = "cpu",
     on_nonfinite: given.OnNonfiniteOption = OnNonfinite.error,
+    output: given.Output = None,
     dtype: given.DtypeOption = None,
     max_shard_size: given.MaxShardSize = None,
     force: given.Force = False,

@@ -15,7 +15,6 @@ from tli_cli.options import Options
 def match(
     sources: given.Sources,
     target: given.Target,
-    output: given.PlanOutput = None,
     source_arch: given.SourceArch = None,
     input_shape: given.InputShape = None,
     num_classes: given.NumClasses = None,
@@ -27,6 +26,7 @@ def match(
     seed: given.Seed = 0,
     top_k: given.TopK = 1,
     no_batchnorm: given.NoBatchnorm = False,
+    output: given.PlanOutput = None,
     as_json: given.Json = False,
     as_csv: given.Csv = False,
     every: given.All = False,

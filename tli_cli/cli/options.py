@@ -20,7 +20,7 @@ Source = Annotated[
 ]
 Sources = Annotated[
     list[str],
-    typer.Argument(metavar="SOURCE...", help="The models that give weights.", autocompletion=complete_reference),
+    typer.Argument(metavar="SOURCE", help="The models that give weights.", autocompletion=complete_reference),
 ]
 Target = Annotated[
     str,
