@@ -7,27 +7,34 @@ from pathlib import Path
 
 import pytest
 
-from tli_cli.plan import Piece, Plan, Side, Step
+from tli_cli.plan import AxisMap, Piece, Plan, Side, Step
 
 GOLDEN = Path(__file__).parent / "golden"
 
 
 def fed(
-    target: str, shape: tuple[int, ...], source: str, source_shape: tuple[int, ...], resizer: str = "", **rest: object
+    target: str,
+    shape: tuple[int, ...],
+    source: str,
+    source_shape: tuple[int, ...],
+    axes: tuple[int, ...] = (),
+    **rest: object,
 ) -> Step:
     layer, _, role = target.rpartition(".")
-    piece = Piece(source, source_shape=source_shape)
+    piece = Piece(source, source_shape=source_shape, axes=axes)
     known = {"layer": layer, "role": role, "similarity": 1.0, "exact": True}
-    return Step(target, shape, "transfer", pieces=(piece,), resizer=resizer, **{**known, **rest})  # type: ignore[arg-type]
+    return Step(target, shape, "transfer", pieces=(piece,), **{**known, **rest})  # type: ignore[arg-type]
 
 
 @pytest.fixture
 def plan() -> Plan:
     steps = (
         fed("stem.weight", (16, 3, 3, 3), "conv1.weight", (16, 3, 3, 3), block="stem"),
-        fed("layer1.0.conv.weight", (32, 16, 3, 3), "body.0.conv.weight", (16, 16, 3, 3), "repeat", similarity=0.755),
-        fed("layer1.0.bn.weight", (32,), "body.0.bn.weight", (16,), "repeat", similarity=0.755),
-        fed("layer1.0.bn.bias", (32,), "body.0.bn.bias", (16,), "repeat", similarity=0.755),
+        fed(
+            "layer1.0.conv.weight", (32, 16, 3, 3), "body.0.conv.weight", (16, 16, 3, 3), (1, 0, 2, 2), similarity=0.755
+        ),
+        fed("layer1.0.bn.weight", (32,), "body.0.bn.weight", (16,), (1,), similarity=0.755),
+        fed("layer1.0.bn.bias", (32,), "body.0.bn.bias", (16,), (1,), similarity=0.755),
         Step(
             "layer1.0.bn.num_batches_tracked",
             (),
@@ -57,6 +64,7 @@ def plan() -> Plan:
         sources=(Side("checkpoint src.pt", "0" * 16, "file"),),
         target=Side("catalogue tiny", "1" * 16, "catalogue"),
         steps=steps,
+        maps=(AxisMap("same", 16, 16), AxisMap("widen", 32, 16), AxisMap("same", 3, 3)),
         relation="wider",
         score=0.81239,
         unused=("head.weight", "head.bias"),

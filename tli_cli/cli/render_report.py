@@ -68,7 +68,7 @@ def report_value(report: Report) -> dict[str, Any]:
                 "name": step.target,
                 "shape": list(step.shape),
                 "sources": [piece.source for piece in step.pieces],
-                "how": how(step),
+                "how": how(plan, step),
                 "similarity": step.similarity,
                 "preserving": step.exact,
                 "reason": step.reason,

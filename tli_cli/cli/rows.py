@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from tli_cli.cli.text import join_names, parent, shape_text
-from tli_cli.plan import Piece, Plan, Step
+from tli_cli.plan import AxisExpression, Piece, Plan, Step
 
 INITIAL = {
     "constructor": "as its constructor starts it",
@@ -43,10 +43,10 @@ def tensor_rows(plan: Plan) -> Iterator[Row]:
             shape=shape_text(step.shape),
             source=", ".join(source_name(plan, piece, piece.source) for piece in step.pieces),
             source_shape=", ".join(_source_shapes(step.pieces)),
-            how=how(step),
+            how=how(plan, step),
             similarity=step.similarity if fed else 0.0,
             fed=fed,
-            exact=placed_exactly(step),
+            exact=placed_exactly(plan, step),
             reason=step.reason,
         )
 
@@ -63,23 +63,43 @@ def layer_rows(plan: Plan) -> Iterator[Row]:
             shape=shape_text(main.shape),
             source=join_names([source_name(plan, p, parent(p.source) or p.source) for s in fed for p in s.pieces]),
             source_shape=", ".join(_source_shapes(main.pieces)),
-            how=_layer_how(steps, fed),
+            how=_layer_how(plan, steps, fed),
             similarity=main.similarity if fed else 0.0,
             fed=bool(fed),
-            exact=all(placed_exactly(step) for step in steps),
+            exact=all(placed_exactly(plan, step) for step in steps),
         )
 
 
-def placed_exactly(step: Step) -> bool:
+def placed_exactly(plan: Plan, step: Step) -> bool:
     """Return whether every value of the target tensor is a value of a source, in its place."""
-    return step.action == "transfer" and step.resizer in ("", "copy")
+    return step.action == "transfer" and not _changes(plan, step)
 
 
-def how(step: Step) -> str:
+def how(plan: Plan, step: Step) -> str:
     """Return the few words that say how a target tensor gets its values."""
     if step.action != "transfer":
         return f"kept: {step.initial}"
-    return "exact" if placed_exactly(step) else step.resizer
+    return ", ".join(_changes(plan, step)) or "exact"
+
+
+def _changes(plan: Plan, step: Step) -> list[str]:
+    """Return the names of what is done to the sources of a step: rules of axis maps, or the resizer of shapes alone."""
+    rules = [plan.maps[i].rule.split()[0] for piece in step.pieces for axis in piece.axes for i in _indices(axis)]
+    if any(not piece.axes and piece.source_shape != step.shape for piece in step.pieces):
+        rules.append(step.resizer)
+    if len(step.pieces) > 1 and any(piece.weight != 1 for piece in step.pieces):
+        rules.append("mix")
+    if any(piece.gain != 1 for piece in step.pieces):
+        rules.append("scale")
+    return [rule for rule in dict.fromkeys(rules) if rule not in ("same", "")]
+
+
+def _indices(expression: AxisExpression) -> Iterator[int]:
+    if isinstance(expression, int):
+        yield expression
+    else:
+        for part in expression[1:]:
+            yield from _indices(part)
 
 
 def layer_of(step: Step) -> str:
@@ -106,10 +126,10 @@ def _source_shapes(pieces: Iterable[Piece]) -> list[str]:
     return list(dict.fromkeys(shape_text(piece.source_shape) for piece in pieces if piece.source_shape))
 
 
-def _layer_how(steps: Sequence[Step], fed: Sequence[Step]) -> str:
+def _layer_how(plan: Plan, steps: Sequence[Step], fed: Sequence[Step]) -> str:
     if not fed:
-        return how(steps[0])
-    words = list(dict.fromkeys(how(step) for step in fed))
+        return how(plan, steps[0])
+    words = list(dict.fromkeys(how(plan, step) for step in fed))
     if len(words) > 1 and "exact" in words:
         words.remove("exact")
     kept = len(steps) - len(fed)
