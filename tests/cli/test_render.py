@@ -43,7 +43,7 @@ def test_json_is_the_plan(plan, capsys):
 
 def test_every_tensor_stands_in_one_row_of_either_kind(plan):
     assert [row.target for row in tensor_rows(plan)] == [step.target for step in plan.steps]
-    assert [row.target for row in layer_rows(plan)] == ["stem", "layer1.0.c", "layer1.0.bn", "attn.qkv", "fc"]
+    assert [row.target for row in layer_rows(plan)] == ["stem", "layer1.0.conv", "layer1.0.bn", "attn.qkv", "fc"]
 
 
 def test_json_value_names_its_version(capsys):
