@@ -1,0 +1,170 @@
+"""From names, shapes and dtypes alone to an architecture: what a bare checkpoint can tell of its network."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from tli_cli.architecture import Architecture, Layer, TensorSpec
+from tli_cli.describe.blocks import block_paths
+from tli_cli.describe.order import inferred_order
+from tli_cli.describe.spaces_from_names import infer_spaces
+from tli_cli.describe.vocabulary import canonical_role
+
+ROLES = {"weight": "weight", "bias": "bias", "running_mean": "running_mean", "running_var": "running_var",
+         "num_batches_tracked": "num_batches_tracked"}  # fmt: skip
+NORM_SYNONYMS = {"gamma": "weight", "beta": "bias", "scale": "weight", "alpha": "weight", "moving_mean": "running_mean",
+                 "moving_variance": "running_var", "g": "weight", "b": "bias"}  # fmt: skip
+FUSED_BIASES = {"q_bias", "v_bias", "k_bias"}
+NORM_NAME = re.compile(r"(^|[._])(\w*norm\w*|bn\w*|ln\w*|gn\d*|\w*_ln|\w*_bn|normalization)(\.\d+)?$", re.I)
+TABLE_NAMES: tuple[tuple[str, str], ...] = (
+    ("other", r"relative_position_index|\w*_idxs?|position_ids|relative_coords_table|\w*mask(?!_token)|inv_freq|\w*anchors?"),
+    ("token", r"(\w*_)?(cls|class|dist|distillation|mask|reg|register|storage|probe|latent|query)_?(tokens?|embedding)s?|latent|probe"),
+    ("position", r"\w*pos(ition)?(al)?_?(embed\w*|emb|embd|enc\w*|bias\w*)\w*|pos|wpe|\w*_pos|relative_(position|attention)_bias\w*"
+                 r"|rel_pos\w*|attention_biases|rel_height|rel_width|(height|width)_rel"),
+    ("scale", r"(\w*_)?(gamma\w*|lambda\w*|layer_?scale\w*|logit_scale|scale|ls\d?|temperature|gain|skipinit_gain|tau|alpha)"),
+)  # fmt: skip
+EMBEDDING_NAME = re.compile(
+    r"(wte|wpe|shared|\w*embed(ding|dings|_tokens|_in|_positions)?s?|\w*emb|\w*embed_\w+|relative_attention_bias)$",
+    re.I,
+)
+_TABLES = tuple((kind, re.compile(names, re.I)) for kind, names in TABLE_NAMES)
+
+
+def describe_names(
+    tensors: Sequence[TensorSpec],
+    *,
+    order_from: str = "inferred",
+    origin: str = "",
+    config: Mapping[str, Any] | None = None,
+) -> Architecture:
+    """Return the architecture that names, shapes and dtypes tell of.
+
+    With `order_from` "inferred" the order of `tensors` is taken to be lost and is guessed; with "file" or "definition" it is
+    kept. `config` is the Hugging Face configuration beside the file, if there is one: it tells the number of heads.
+
+    >>> describe_names([TensorSpec("fc2.weight", (2, 8)), TensorSpec("fc1.weight", (8, 4))]).layers[0].path
+    'fc1'
+    """
+    groups = _groups(tensors)
+    shapes = {t.name: t.shape for t in tensors}
+    layers = [_layer(path, roles, shapes) for path, roles in groups.items()]
+    layers = _transposed(layers, shapes)
+    if order_from == "inferred":
+        layers = inferred_order(layers, shapes)
+    blocks = block_paths([layer.path for layer in layers], [layer.kind for layer in layers])
+    layers = [replace(layer, block=block, stage=stage) for layer, (block, stage) in zip(layers, blocks, strict=True)]
+    spaces, axes = infer_spaces(layers, shapes, config or {})
+    return Architecture(tuple(tensors), tuple(layers), (), spaces, axes, {}, order_from, origin)
+
+
+def _groups(tensors: Sequence[TensorSpec]) -> dict[str, dict[str, str]]:
+    """Return layer path -> role -> tensor name, in the order of first appearance."""
+    names = {t.name for t in tensors}
+    groups: dict[str, dict[str, str]] = {}
+    for tensor in tensors:
+        path, role = _place(tensor, names)
+        groups.setdefault(path, {})[role] = tensor.name
+    return {path: _sorted_roles(roles) for path, roles in groups.items()}
+
+
+def _sorted_roles(roles: dict[str, str]) -> dict[str, str]:
+    rank = {role: i for i, role in enumerate(ROLES)}
+    return dict(sorted(roles.items(), key=lambda item: rank.get(item[0], len(rank))))
+
+
+def _place(tensor: TensorSpec, names: set[str]) -> tuple[str, str]:
+    """Return the path of the layer in which a tensor stands, and its role there."""
+    if tensor.tied_to in names:
+        return _place(TensorSpec(tensor.tied_to, ()), names)[0], f"tied.{tensor.name}"
+    module, _, last = tensor.name.rpartition(".")
+    if module and last in ROLES:
+        return module, ROLES[last]
+    if module and last in NORM_SYNONYMS and NORM_NAME.search(module):
+        return module, NORM_SYNONYMS[last]
+    if last in FUSED_BIASES and f"{module}.qkv.weight" in names:
+        return f"{module}.qkv", f"bias.{last}"
+    if last == "gain" and f"{module}.weight" in names:
+        return module, "weight.gain"
+    for role in ("weight", "bias"):
+        stem = last.removesuffix(f"_{role}")
+        if stem != last and f"{module}.{stem}_weight".strip(".") in names:
+            return f"{module}.{stem}".strip("."), role
+    return tensor.name, "weight"
+
+
+def _layer(path: str, roles: Mapping[str, str], shapes: Mapping[str, tuple[int, ...]]) -> Layer:
+    main = roles.get("weight") or next(iter(roles.values()))
+    kind = _kind(path, roles, shapes[main])
+    attributes: dict[str, Any] = {}
+    if kind == "conv":
+        shape = shapes[main]
+        groups = shape[0] if shape[1] == 1 and shape[0] > 1 and not _tells_depthless(path) else 1
+        attributes = {"groups": groups, "kernel": tuple(shape[2:])}
+    elif kind == "norm":
+        attributes = {"norm": _norm(path, roles)}
+    if token := canonical_role(path):
+        attributes["role_name"] = token
+    return Layer(path, kind, tuple(roles.items()), attributes=tuple(sorted(attributes.items())))
+
+
+def _tells_depthless(path: str) -> bool:
+    """Tell whether a convolution of one input channel is the first one, on grey images, by its name."""
+    return canonical_role(path) in ("stem", "patch_embed") or "." not in path and path.endswith("1")
+
+
+def _kind(path: str, roles: Mapping[str, str], shape: tuple[int, ...]) -> str:
+    last = path.rpartition(".")[2]
+    if "running_mean" in roles:
+        return "norm"
+    own = list(roles) == ["weight"] and (roles["weight"] == path or len(shape) == 2)
+    if own:
+        for kind, pattern in _TABLES:
+            if pattern.fullmatch(last):
+                return kind
+    if roles.get("weight") == path:
+        return "scale" if len(shape) <= 1 or sum(d > 1 for d in shape) <= 1 else "other"
+    if len(shape) >= 3:
+        return "conv"
+    if len(shape) == 2:
+        return "embedding" if "bias" not in roles and EMBEDDING_NAME.fullmatch(last) else "linear"
+    return "norm" if "weight" in roles and len(shape) == 1 and shape[0] > 1 else "other"
+
+
+def _norm(path: str, roles: Mapping[str, str]) -> str:
+    if "running_mean" in roles:
+        return "batch"
+    if re.search(r"(^|[._])(gn\d*|group_?norm\w*)$", path, re.I):
+        return "group"
+    return "layer" if "bias" in roles else "rms"
+
+
+def _transposed(layers: Sequence[Layer], shapes: Mapping[str, tuple[int, ...]]) -> list[Layer]:
+    """Mark linear layers whose weight is `(in, out)`: only so does the bias fit, or do most layers of that name's kind."""
+    fits: Counter[str] = Counter()
+    family = {}
+    for layer in layers:
+        weight, bias = layer.tensor("weight"), layer.tensor("bias")
+        if layer.kind != "linear" or weight is None or bias is None or len(shapes[weight]) != 2:
+            continue
+        out, inner = shapes[weight]
+        size = shapes[bias][0] if shapes[bias] else 0
+        family[layer.path] = re.sub(r"\d+", "#", layer.path.rpartition(".")[2])
+        fits["yes"] += size == inner != out
+        fits["no"] += size == out != inner
+    if fits["yes"] <= fits["no"]:
+        return list(layers)
+    return [
+        replace(layer, attributes=tuple(sorted((*layer.attributes, ("transposed", True)))))
+        if layer.path in family and not _only_upright(layer, shapes)
+        else layer
+        for layer in layers
+    ]
+
+
+def _only_upright(layer: Layer, shapes: Mapping[str, tuple[int, ...]]) -> bool:
+    weight, bias = layer.tensor("weight"), layer.tensor("bias")
+    return weight is None or bias is None or shapes[weight][1] != shapes[bias][0]

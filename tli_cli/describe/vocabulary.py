@@ -1,0 +1,188 @@
+"""What module names say: synonyms of the roles that layers play, and where a name stands among its siblings."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+WRAPPERS = {
+    "conv", "linear", "convolution", "bn", "norm", "normalization", "ln", "c", "fn", "net", "module", "layer", "projection",
+    "batch_norm", "batchnorm", "self", "base_layer", "0", "1", "dense_layer",
+}  # fmt: skip
+"""Names that say what a module is and not what it is for: its parent's name decides."""
+
+CONTEXTS: dict[str, str] = {
+    "se": r"se\d*|se_\w+|\w*squeeze\w*|channel_attention|eca|se_module|gc",
+    "down": r"downsampl\w*|down_?sample\w*|patch_merging|merging|transition\d*|downsampling_layer",
+    "shortcut": r"shortcut|skip\w*|identity|residual_proj|id_conv|skip_conn\w*",
+    "attn": r"\w*attn(?!_(block|grid|downsample|layer))\w*|\w*attention(?!_(block|grid|layer|output))|sa|mha|xca|\w*attn_in|attn_layer",
+    "mlp": r"mlp\w*|\w*ffn\d*|ff\d*|feed_?forward\w*|intermediate|densereludense|\w*_mlp|channel_mixer|moe\w*|experts?",
+    "embed": r"embeddings?|patch_embed\w*|\w*embedder|patch_embeddings?|tokens_to_token",
+    "stem": r"stem\w*|conv_stem|conv1|inc",
+    "head": r"heads?|classifier\w*|\w*classifier|lm_head|cls|pooler",
+}  # fmt: skip
+"""Surroundings, by the names of the modules that make them."""
+
+ROLES: tuple[tuple[str, str, str], ...] = (
+    ("patch_embed", "", r"patch_embed(ding)?s?(\.\w*proj\w*|\.backbone)?|pixel_embed\.proj"),
+    ("position", "", r"(\w*_)?pos(_?embed(ding)?s?|itional_?embed(ding)?s?|ition_?embed(ding)?s?|_emb|_embd)?(_table)?|wpe|embed_positions"
+                     r"|pixel_pos|patch_pos|absolute_pos_embed|positional_encoding"),
+    ("token_type", "", r"token_type_embed(ding)?s?|segment_embed(ding)?s?"),
+    ("embed", "", r"wte|embed_tokens|tok(en)?_embed(ding)?s?|word_embed(ding)?s?|embed_in|shared|token_embedding|embed|embedding"
+                  r"|tok_emb|word_emb"),
+    ("cls", "", r"cls_token|class_token|class_embedding|cls_embed"),
+    ("dist", "", r"dist(illation)?_token"),
+    ("mask", "", r"mask_token"),
+    ("register", "", r"reg(ister)?_tokens?|storage_tokens"),
+    ("bias_table", "", r"relative_position_bias_table|relative_attention_bias|rel_pos_h|rel_pos_w|rel_pos|attention_biases"),
+    ("se_reduce", "se", r"fc1|conv_reduce|reduce|0|down|conv1|fc_reduce|squeeze"),
+    ("se_expand", "se", r"fc2|conv_expand|expand|2|up|conv2|fc_expand|excit\w*"),
+    ("qkv", "", r"qkv(_proj|_conv)?|query_key_value|c_attn|in_proj|wqkv|to_qkv|w_?pack|qkv_bias"),
+    ("kv", "", r"kv(_proj)?|to_kv|key_value|c_kv"),
+    ("qk", "", r"qk(_proj)?|to_qk"),
+    ("q", "", r"q(_proj|_lin|_linear)?|query(_proj|_layer)?|to_q|wq|linear_q|queries"),
+    ("k", "", r"k(_proj|_lin|_linear)?|key(_proj|_layer)?|to_k|wk|linear_k|keys"),
+    ("v", "", r"v(_proj|_lin|_linear)?|value(_proj|_layer)?|to_v|wv|linear_v|values"),
+    ("se_reduce", "", r"block\.\d\.fc1|attention\.0"),
+    ("se_expand", "", r"block\.\d\.fc2|attention\.2"),
+    ("q_norm", "", r"(q_norm|query_norm|q_ln|q_layernorm|norm_q)"),
+    ("k_norm", "", r"(k_norm|key_norm|k_ln|k_layernorm|norm_k)"),
+    ("qk_scale", "attn", r"logit_scale|temperature|tau"),
+    ("cpb1", "", r"cpb_mlp\.(0|fc1)|continuous_position_bias_mlp\.0"),
+    ("cpb2", "", r"cpb_mlp\.(2|fc2)|continuous_position_bias_mlp\.2"),
+    ("sr", "", r"sr|sequence_reduction|reduction_conv"),
+    ("attn_norm", "attn", r"layernorm|layer_norm|norm|inner_attn_ln"),
+    ("o", "attn", r"(\w*\.)?(o|o_proj|out_proj|c_proj|proj|out|output|out_lin|linear_out|linear_o|to_out|merge|wo|dense|output_proj)"
+                  r"|output\.dense|(to_out|proj|resid)\.(0|ln)|wo"),
+    ("o", "", r"attn_out|attention_output|o_proj"),
+    ("norm1", "attn", r"output\.layernorm|layernorm"),
+    ("gate_up", "", r"gate_up_proj|gate_up|w12|wi_fused|fc1_fused"),
+    ("gate", "", r"gate_proj|w_gate|wi_0|fc1_g|linear_gate"),
+    ("up", "", r"up_proj|wi_1|fc1_x|w_up"),
+    ("gate", "mlp", r"w1"),
+    ("up", "mlp", r"w3"),
+    ("fc1", "mlp", r"ln1(\.\w+)?"),
+    ("fc2", "mlp", r"ln2(\.\w+)?|w2|down_proj|c_proj|wo|output|out|fc_out|3|4|proj|conv2|dense2|lin2|linear_out"),
+    ("fc1", "mlp", r"wi|0|c_fc|dense|fc_in|in|conv1|dense1|lin1|linear_in|fc"),
+    ("fc1", "", r"fc1|fc_1|linear1|lin1|c_fc|dense_h_to_4h|intermediate\.dense|pwconv1|fc_in"),
+    ("fc2", "", r"fc2|fc_2|linear2|lin2|dense_4h_to_h|down_proj|output\.dense|pwconv2|fc_out|w_down"),
+    ("mlp_norm", "mlp", r"norm|layernorm|layer_norm|ffn_ln"),
+    ("norm1", "", r"norm_?1|ln_?1|layer_?norm_?1|layernorm_before|input_layernorm|self_attn_layer_norm|ln_before|attention_norm"
+                  r"|sa_layer_norm|attn_norm|bn_?1|(gn|in)1|norm_attn|pre_attention_norm|attn_ln|norm_before|conv1\.(bn|norm\w*)"
+                  r"|layer\.0\.normalization|ln_attn"),
+    ("norm2", "", r"norm_?2|ln_?2|layer_?norm_?2|layernorm_after|post_attention_layernorm|ffn_norm|output\.layernorm|mlp_norm|mlp_ln"
+                  r"|bn_?2|gn2|norm_mlp|final_layer_norm|pre_feedforward_layernorm|output_layer_norm|norm_after|conv2\.(bn|norm\w*)"
+                  r"|layer\.1\.normalization|ln_mlp"),
+    ("norm3", "", r"norm_?3|ln_?3|layer_?norm_?3|bn_?3|gn3|conv3\.(bn|norm\w*)|layer\.[23]\.normalization"),
+    ("post_attn_norm", "", r"post_attn_norm|norm1_post"),
+    ("post_mlp_norm", "", r"post_feedforward_layernorm|norm2_post"),
+    ("embed_norm", "embed", r"norm|layernorm|layer_norm|ln"),
+    ("embed_norm", "", r"word_embeddings_layernorm|ln_pre|norm_pre|pre_layrnorm|embed_norm|norm_embed|layernorm_embedding"),
+    ("downsample", "down", r"\w+(\.\w+)?"),
+    ("shortcut", "shortcut", r"\w+(\.\w+)?"),
+    ("dw", "", r"conv_dw|dwconv|dw|dw_conv|depthwise\w*|conv_depthwise|token_mixer"),
+    ("dw_norm", "", r"bn_dw|norm_dw"),
+    ("expand", "", r"conv_pw_exp|conv_exp|expand_conv|expand|expand_1x1|conv1_1x1|conv_a"),
+    ("project", "", r"conv_pwl|project_conv|project|reduce_1x1|conv3_1x1|conv_c"),
+    ("gamma1", "", r"gamma_?1|lambda_?1|ls1(\.gamma)?|layer_?scale_?1\.\w+|layer_scale_1"),
+    ("gamma2", "", r"gamma_?2|lambda_?2|ls2(\.gamma)?|layer_?scale_?2\.\w+|layer_scale_2"),
+    ("gamma", "", r"gamma|layer_scale|layer_scale_parameter|ls|layer_scale\.\w+"),
+    ("logit_scale", "", r"logit_scale"),
+    ("conv1", "", r"conv_?1|layer\.0\.convolution"),
+    ("conv2", "", r"conv_?2|conv2_kxk|layer\.1\.convolution"),
+    ("conv3", "", r"conv_?3|layer\.[23]\.convolution"),
+    ("pooler", "", r"pooler\.dense"),
+)  # fmt: skip
+"""(token, surroundings or "" for any, names): the first row that fits a path's last components decides."""
+
+TOP: tuple[tuple[str, str], ...] = (
+    ("patch_embed", r"conv_proj|visual\.conv1"),
+    ("stem_norm", r"stem\.(\w+\.)*(bn\d*|norm\d*|normalization)|(bn|norm)1|bn0|features\.norm0|conv1\.bn"),
+    ("final_norm", r"(norm|layernorm|ln_f|final_layer_norm|final_norm|fc_norm|ln_post|post_layernorm|ln_final|layer_norm|norm_f|ln"
+                   r"|out_norm|norm_head|bn2|norm2|norm5|pooler\.layernorm|head\.norm)"),
+    ("head_dist", r"head_dist(\.\w+)*|distillation_classifier"),
+    ("head", r"(lm_head|embed_out|heads?(\.(head|fc|linear|l|out_proj))?|fc|classifier|last_linear|output_layer|cls_classifier"
+             r"|(visual|text)_projection|logits|score|cls\.predictions\.decoder|out|output|linear|outc(\.conv)?|qa_outputs|proj)"),
+    ("stem", r"stem(\.\w+)*|conv_stem(\.\w+)*|conv1(\.\w+)*|conv0|features\.conv0|\w*embedder(\.\w+)*|conv2d_1a_3x3(\.\w+)*"),
+)  # fmt: skip
+"""(token, whole path below the model's own prefix): names that mean something only outside of blocks."""
+
+_PREFIX = re.compile(r"^((model|module|backbone|encoder|decoder|transformer|features|base_model|bert|roberta|vit|deit|beit|swin|"
+                     r"convnext|resnet|regnet|gpt_neox|language_model|vision_model|text_model|visual|trunk|dinov2)\.)+")  # fmt: skip
+_INDEXED = re.compile(r"\d\.")
+_OUTSIDE = re.compile(r"stem|head|classifier|conv1\.|\w*embedder\.")
+_CROSS = re.compile(
+    r"(^|\.)(encdecattention|encoder_attn|crossattention|cross_attn\w*|cross_attention\w*|multihead_attn)\."
+)
+_CONTEXTS = {name: re.compile(f"({names})$") for name, names in CONTEXTS.items()}
+_ROLES = tuple((token, context, re.compile(f"({names})")) for token, context, names in ROLES)
+_TOP = tuple((token, re.compile(names)) for token, names in TOP)
+
+
+def contexts(path: str) -> tuple[str, ...]:
+    """Return the surroundings of a path from the nearest outwards: `layer.0.attention.output.dense` is in `attn`."""
+    found = []
+    for part in reversed(path.lower().split(".")[:-1]):
+        found.extend(name for name, pattern in _CONTEXTS.items() if pattern.match(part))
+    return tuple(found)
+
+
+def _tails(parts: list[str]) -> list[str]:
+    """Return the endings of a path that may name its role: its wrappers dropped one after the other."""
+    tails = []
+    end = len(parts)
+    while end > 0:
+        tails.extend(".".join(parts[end - length : end]) for length in (3, 2, 1) if length <= end)
+        if parts[end - 1] not in WRAPPERS:
+            break
+        end -= 1
+    return tails
+
+
+@lru_cache(maxsize=65536)
+def canonical_role(path: str) -> str:
+    """Return the role that a layer's path names, such as `q`, `o`, `fc1`, `norm2`, `downsample`, `head`; "" if none.
+
+    >>> canonical_role("h.0.attn.c_proj"), canonical_role("h.0.mlp.c_proj"), canonical_role("layer.3.output.dense")
+    ('o', 'fc2', 'fc2')
+    """
+    lower = path.lower()
+    bare = _PREFIX.sub("", lower)
+    if not _INDEXED.search(bare) or _OUTSIDE.match(bare):
+        for token, pattern in _TOP:
+            if pattern.fullmatch(bare):
+                return token
+    around = contexts(path)
+    near = around[0] if around else ""
+    for tail in _tails(lower.split(".")):
+        for token, context, pattern in _ROLES:
+            if (not context or context == near) and pattern.fullmatch(tail):
+                return f"cross_{token}" if _CROSS.search(lower) else token
+    return ""
+
+
+TOP_PLACES: dict[str, float] = {
+    "embed": 9, "stem": 10, "patch_embed": 10, "stem_norm": 10.5, "token_type": 11, "cls": 12, "dist": 12.1, "register": 12.2,
+    "position": 13, "embed_norm": 14, "final_norm": 85, "pooler": 88, "head": 90, "head_dist": 91, "logit_scale": 92,
+}  # fmt: skip
+"""Where the modules around the stages stand; the stages themselves are at 50."""
+
+TOKEN_PLACES: dict[str, tuple[float, float]] = {
+    "q": (1, 10), "q_norm": (1, 11), "qkv": (1, 10), "qk": (1, 10), "sr": (1, 11.5), "kv": (1, 12), "k": (1, 12), "k_norm": (1, 13),
+    "v": (1, 14), "bias_table": (1, 16), "qk_scale": (1, 15), "cpb1": (1, 17), "cpb2": (1, 18), "attn_norm": (1, 19), "o": (1, 20),
+    "gamma1": (1, 40), "post_attn_norm": (1, 45), "gate": (2, 10), "gate_up": (2, 10), "up": (2, 11), "fc1": (2, 20),
+    "mlp_norm": (2, 22), "fc2": (2, 24), "post_mlp_norm": (2, 45), "gamma2": (2, 50), "gamma": (3, 50),
+    "expand": (1, 20), "dw": (2, 20), "dw_norm": (2, 30), "project": (3, 20), "se_reduce": (2, 40), "se_expand": (2, 41),
+    "downsample": (9, 0), "shortcut": (9, 0),
+}  # fmt: skip
+"""(phase, place in it) of the roles within a block."""
+
+CONTEXT_PLACES: dict[str, tuple[float, float]] = {
+    "attn": (1, 20), "mlp": (2, 20), "se": (2, 40), "down": (9, 0), "shortcut": (9, 0),
+}  # fmt: skip
+"""(phase, place in it) of the modules within a block."""
+
+
+def surroundings(name: str) -> str:
+    """Return what a module's own name makes of it (`attn`, `mlp`, `se`, `down`, `embed` ...), or ""."""
+    return next((context for context, pattern in _CONTEXTS.items() if pattern.fullmatch(name.lower())), "")
