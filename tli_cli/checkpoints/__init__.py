@@ -1,0 +1,67 @@
+"""Checkpoints: opened lazily and safely whatever their format, written as a stream and atomically."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tli_cli.checkpoints.checkpoint import Checkpoint
+from tli_cli.checkpoints.directory import find_checkpoint
+from tli_cli.checkpoints.files import FileRange, read_small, sniff
+from tli_cli.checkpoints.reader import Reader
+from tli_cli.checkpoints.safetensors_file import SafetensorsFile
+from tli_cli.checkpoints.sharded import ShardedCheckpoint
+from tli_cli.checkpoints.writer import parse_size, write_checkpoint
+from tli_cli.errors import CheckpointError
+
+__all__ = ["Checkpoint", "FileRange", "open_checkpoint", "parse_size", "write_checkpoint"]
+
+_MAX_CONFIG = 16 << 20
+
+
+def open_checkpoint(path: Path | str, *, ema: str | None = None) -> Checkpoint:
+    """Open the checkpoint at `path`: a file, a shard index, or a directory that holds one.
+
+    Only names, shapes and dtypes are read; safetensors need no torch for that. With `ema`, the averaged weights under
+    that key of a torch file are taken (`any`: whichever there are).
+
+    Raises:
+        CheckpointError: where there is none, it is damaged, or it is not safe to read.
+    """
+    given = Path(path)
+    passed_over: tuple[str, ...] = ()
+    found = given
+    if given.is_dir():
+        found, passed_over = find_checkpoint(given)
+    reader = _reader(found, ema)
+    checkpoint = Checkpoint(given, reader, _config(found.parent))
+    checkpoint.ignored += passed_over
+    return checkpoint
+
+
+def _reader(path: Path, ema: str | None) -> Reader:
+    if path.name == ".metadata":
+        from tli_cli.checkpoints.distributed import DistributedCheckpoint
+
+        return DistributedCheckpoint(path.parent, ema)
+    if path.name.endswith(".json"):
+        return ShardedCheckpoint(path)
+    if sniff(path) == "safetensors":
+        if ema is not None:
+            raise CheckpointError(f"{path}: a safetensors file holds one set of weights; leave --ema out")
+        return SafetensorsFile(path)
+    from tli_cli.checkpoints.torch_file import TorchFile
+
+    return TorchFile(path, ema)
+
+
+def _config(directory: Path) -> dict[str, Any] | None:
+    path = directory / "config.json"
+    if not path.is_file():
+        return None
+    try:
+        config = json.loads(read_small(path, _MAX_CONFIG, "a model's configuration"))
+    except (CheckpointError, ValueError, RecursionError):  # a help where it is there; never a reason to stop
+        return None
+    return config if isinstance(config, dict) else None

@@ -1,0 +1,87 @@
+"""A checkpoint of any format behind one face."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from tli_cli.architecture import TensorSpec
+from tli_cli.checkpoints.files import FileRange, read_range
+from tli_cli.checkpoints.names import clean_names
+from tli_cli.checkpoints.reader import Reader
+from tli_cli.errors import CheckpointError
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Checkpoint:
+    """Names, shapes and dtypes of a checkpoint, and ways to its values.
+
+    Attributes:
+        path: what was opened.
+        format: what it is, for people.
+        tensors: the entries under their clean names, in stored order.
+        stored_names: clean name -> stored name.
+        order_from: `file` if the stored order is the definition's, else `inferred`.
+        metadata: the file's own notes.
+        ignored: what was left aside, a line each.
+        config: Hugging Face's `config.json` beside it, if there is one.
+    """
+
+    def __init__(self, path: Path, reader: Reader, config: dict[str, Any] | None = None) -> None:
+        if not reader.tensors:
+            raise CheckpointError(f"{path}: expected a checkpoint, found no tensors in it")
+        self.path = path
+        self.format = reader.format
+        self.stored_names = clean_names([spec.name for spec in reader.tensors])
+        clean = {stored: name for name, stored in self.stored_names.items()}
+        self.tensors = tuple(_renamed(spec, clean) for spec in reader.tensors)
+        self.order_from = reader.order_from
+        self.metadata = dict(reader.metadata)
+        self.ignored = tuple(reader.ignored)
+        self.config = config
+        self._reader: Reader | None = reader
+
+    def read(self, name: str) -> torch.Tensor:
+        """Return the tensor called `name` (clean), on the CPU; it is not to be written to."""
+        return self._opened().read(self.stored_names[name])
+
+    def file_range(self, name: str) -> FileRange | None:
+        """Return where the bytes of `name` (clean) stand, None where they are not in one piece as they are."""
+        return self._opened().file_range(self.stored_names[name])
+
+    def read_raw(self, name: str) -> memoryview:
+        """Return the contiguous little-endian bytes of the tensor called `name` (clean)."""
+        piece = self.file_range(name)
+        if piece is None:
+            from tli_cli.checkpoints.layout import tensor_bytes
+
+            return tensor_bytes(self.read(name))
+        buffer = memoryview(bytearray(piece.length))
+        read_range(piece, buffer)
+        return buffer
+
+    def close(self) -> None:
+        """Let go of whatever the reader holds."""
+        self._reader = None
+
+    def __enter__(self) -> Checkpoint:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _opened(self) -> Reader:
+        if self._reader is None:
+            raise ValueError(f"{self.path}: the checkpoint is closed")
+        return self._reader
+
+
+def _renamed(spec: TensorSpec, clean: dict[str, str]) -> TensorSpec:
+    tied = None if spec.tied_to is None else clean.get(spec.tied_to)
+    return replace(spec, name=clean[spec.name], tied_to=tied)

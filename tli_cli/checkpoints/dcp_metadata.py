@@ -1,0 +1,137 @@
+"""The metadata of torch.distributed.checkpoint: a pickle, read with inert stand-ins for the classes that it names."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tli_cli.checkpoints.dtypes import SAFETENSORS_CODES
+from tli_cli.checkpoints.files import read_small
+from tli_cli.checkpoints.pickles import MAX_PICKLE, load_allowed
+from tli_cli.errors import CheckpointError
+
+_MODULE = "torch.distributed.checkpoint.metadata"
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Part of a tensor: `sizes` elements from `offsets` on, saved in `length` bytes of `file` from `start` on."""
+
+    offsets: tuple[int, ...]
+    sizes: tuple[int, ...]
+    file: str
+    start: int
+    length: int
+
+
+@dataclass(frozen=True)
+class StoredTensor:
+    """One tensor: its whole `size`, its dtype and the chunks that it was saved in."""
+
+    size: tuple[int, ...]
+    dtype: str
+    chunks: tuple[Chunk, ...]
+
+
+class _Inert:
+    """Takes whatever state the pickle gives, and does nothing with it."""
+
+    def __init__(self, *args: Any) -> None:
+        self.args = args
+
+    def __setstate__(self, state: Any) -> None:
+        if isinstance(state, dict):
+            self.__dict__.update(state)
+        else:
+            self.args = (state,)
+
+
+class _Tensor(_Inert):
+    pass
+
+
+class _Bytes(_Inert):
+    pass
+
+
+def _allowed() -> dict[str, Any]:
+    names = (
+        "Metadata",
+        "TensorProperties",
+        "ChunkStorageMetadata",
+        "MetadataIndex",
+        "_MEM_FORMAT_ENCODING",
+        "StorageMeta",
+    )
+    inert = {f"{_MODULE}.{name}": _Inert for name in names}
+    types = {f"torch.{name}": name for name in (*SAFETENSORS_CODES, "complex128")}
+    return {
+        **inert,
+        **types,
+        f"{_MODULE}.TensorStorageMetadata": _Tensor,
+        f"{_MODULE}.BytesStorageMetadata": _Bytes,
+        "torch.distributed.checkpoint.filesystem._StorageInfo": _Inert,
+        "torch.serialization._get_layout": _Inert,
+        "torch.Size": tuple,
+        "collections.OrderedDict": OrderedDict,
+        "pathlib.PosixPath": _Inert,
+        "pathlib.WindowsPath": _Inert,
+        "pathlib.PurePosixPath": _Inert,
+        "pathlib._local.PosixPath": _Inert,
+    }
+
+
+def read_metadata(path: Path) -> tuple[dict[str, StoredTensor], dict[str, tuple[Any, ...]]]:
+    """Return the tensors by name, and for each the keys under which it was saved.
+
+    Raises:
+        CheckpointError: where the metadata is damaged or asks for anything but what a checkpoint needs.
+    """
+    root = load_allowed(read_small(path, MAX_PICKLE, "a distributed checkpoint's metadata"), _allowed(), str(path))
+    try:
+        chunks = {
+            (index.fqn, tuple(getattr(index, "offset", None) or ())): info for index, info in root.storage_data.items()
+        }
+        tensors = {
+            str(name): _stored(str(name), entry, chunks)
+            for name, entry in root.state_dict_metadata.items()
+            if isinstance(entry, _Tensor)
+        }
+        planned = root.planner_data if isinstance(root.planner_data, dict) else {}
+        return tensors, {name: keys for name, keys in planned.items() if name in tensors and _is_path(keys)}
+    except CheckpointError:
+        raise
+    except Exception as error:  # the pickle decides what is where, so anything can be amiss
+        raise CheckpointError(
+            f"{path}: expected the metadata of a distributed checkpoint, found something else "
+            f"({type(error).__name__}: {str(error)[:120]}); save it again, or convert it to safetensors"
+        ) from error
+
+
+def _stored(name: str, entry: Any, chunks: dict[tuple[str, tuple[int, ...]], Any]) -> StoredTensor:
+    dtype = entry.properties.args[0][0]
+    if not isinstance(dtype, str):
+        raise ValueError(f"{name}: no element type")
+    found = []
+    for chunk in entry.chunks:
+        info = chunks[name, tuple(chunk.offsets)]
+        if getattr(info, "transform_descriptors", None):
+            raise CheckpointError(f"{name}: its chunks are compressed; save the checkpoint without transforms")
+        found.append(
+            Chunk(
+                _sizes(chunk.offsets), _sizes(chunk.sizes), str(info.relative_path), int(info.offset), int(info.length)
+            )
+        )
+    return StoredTensor(_sizes(entry.size), dtype, tuple(found))
+
+
+def _sizes(value: Any) -> tuple[int, ...]:
+    if not isinstance(value, tuple) or not all(isinstance(size, int) and size >= 0 for size in value):
+        raise ValueError("sizes must be non-negative integers")
+    return value
+
+
+def _is_path(keys: Any) -> bool:
+    return isinstance(keys, tuple) and bool(keys) and all(isinstance(key, str | int) for key in keys)

@@ -1,0 +1,61 @@
+"""Which checkpoint a directory holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tli_cli.errors import CheckpointError
+
+SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
+_PREFERRED = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "diffusion_pytorch_model.safetensors",
+    "diffusion_pytorch_model.safetensors.index.json",
+    "open_clip_model.safetensors",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+    "open_clip_pytorch_model.bin",
+    "mp_rank_00_model_states.pt",
+)
+_NOT_MODELS = ("optimizer", "scheduler", "training_args", "rng_state", "scaler", "trainer_state", "adapter_model")
+
+
+def is_checkpoint_name(name: str) -> bool:
+    """Return whether a file called `name` may be a checkpoint or an index of one."""
+    return name.endswith(SUFFIXES) or name.endswith(".index.json")
+
+
+def find_checkpoint(directory: Path) -> tuple[Path, tuple[str, ...]]:
+    """Return the checkpoint in `directory` (or its distributed metadata) and a line on what was passed over."""
+    try:
+        names = sorted(entry.name for entry in directory.iterdir() if not entry.is_dir())
+    except OSError as error:
+        raise CheckpointError(f"{directory}: cannot be read: {error.strerror}") from error
+    if ".metadata" in names:
+        return directory / ".metadata", ()
+    candidates = [name for name in names if is_checkpoint_name(name) and not name.startswith(_NOT_MODELS)]
+    chosen = next((name for name in _PREFERRED if name in candidates), None)
+    if chosen is None:
+        indexes = [name for name in candidates if name.endswith(".index.json")]
+        alone = [name for name in candidates if not name.startswith("zero_pp_rank_") and "-of-" not in name]
+        likely = indexes or alone or candidates
+        if len(likely) != 1:
+            raise CheckpointError(_which(directory, likely))
+        chosen = likely[0]
+    others = _alternatives(candidates, chosen)
+    return directory / chosen, tuple(f"{name}: another checkpoint in the directory, not read" for name in others)
+
+
+def _alternatives(candidates: list[str], chosen: str) -> list[str]:
+    others = [name for name in candidates if name != chosen and "-of-" not in name]
+    return [name for name in others if not name.startswith("zero_pp_rank_")]
+
+
+def _which(directory: Path, likely: list[str]) -> str:
+    if not likely:
+        return (
+            f"{directory}: expected a checkpoint in the directory (model.safetensors, pytorch_model.bin, an index with "
+            "its shards, a distributed checkpoint), found none"
+        )
+    return f"{directory}: found several checkpoints: {', '.join(likely[:8])}; name the file that you mean"

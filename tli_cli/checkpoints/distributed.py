@@ -1,0 +1,130 @@
+"""Directories of torch.distributed.checkpoint: metadata by an allow-list, tensors put together from their chunks."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tli_cli.architecture import TensorSpec
+from tli_cli.checkpoints.dcp_metadata import Chunk, StoredTensor, read_metadata
+from tli_cli.checkpoints.dtypes import byte_count, is_buffer
+from tli_cli.checkpoints.files import FileRange, read_range, require_file
+from tli_cli.checkpoints.nested import Entry, find_state_dict
+from tli_cli.checkpoints.sharded import beside
+from tli_cli.errors import CheckpointError
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class _Part:
+    piece: FileRange
+    chunk: Chunk
+
+
+class DistributedCheckpoint:
+    """A directory with a `.metadata` file and the data files that it names."""
+
+    format = "distributed"
+    order_from = "file"
+
+    def __init__(self, path: Path, ema: str | None = None) -> None:
+        self.path = path
+        self.metadata: dict[str, str] = {}
+        where = path / ".metadata"
+        tensors, paths = read_metadata(where)
+        found = find_state_dict(_nested(tensors, paths), str(path), ema)
+        self.ignored = found.ignored
+        chosen = {name: tensors[entry.name] for name, entry in found.tensors.items()}
+        sizes: dict[str, int] = {}
+        self._parts = {name: _parts(path, name, tensor, sizes) for name, tensor in chosen.items()}
+        self.tensors = tuple(_spec(name, tensor) for name, tensor in chosen.items())
+        self._specs = {spec.name: spec for spec in self.tensors}
+
+    def read(self, name: str) -> torch.Tensor:
+        """Return the whole tensor stored as `name`, on the CPU."""
+        import torch
+
+        from tli_cli.checkpoints.torch_file import require_safe_torch
+
+        require_safe_torch(self.path)
+        spec = self._specs[name]
+        whole = torch.zeros(spec.shape, dtype=getattr(torch, spec.dtype))
+        for part in self._parts[name]:
+            chunk = part.chunk
+            place = tuple(slice(at, at + size) for at, size in zip(chunk.offsets, chunk.sizes, strict=True))
+            whole[place] = _load_part(part, spec)
+        return whole
+
+    def file_range(self, name: str) -> None:
+        """Return None: each chunk is an archive of its own."""
+        return None
+
+
+def _spec(name: str, tensor: StoredTensor) -> TensorSpec:
+    return TensorSpec(name, tensor.size, tensor.dtype, None, is_buffer(name, tensor.dtype))
+
+
+def _nested(tensors: Mapping[str, StoredTensor], paths: Mapping[str, tuple[Any, ...]]) -> dict[Any, Any]:
+    """Return the tensors in the dicts in which they were saved."""
+    root: dict[Any, Any] = {}
+    for name in tensors:
+        node = root
+        *outer, last = paths.get(name) or (name,)
+        for key in outer:
+            inner = node.setdefault(key, {})
+            node = inner if isinstance(inner, dict) else node
+        node[last] = Entry(name)
+    return root
+
+
+def _parts(directory: Path, name: str, tensor: StoredTensor, sizes: dict[str, int]) -> tuple[_Part, ...]:
+    where = directory / ".metadata"
+    parts = []
+    for chunk in tensor.chunks:
+        bounds = zip(chunk.offsets, chunk.sizes, tensor.size, strict=True)
+        if any(at < 0 or size < 0 or at + size > whole for at, size, whole in bounds):
+            raise CheckpointError(
+                f"{where}: {name}: a chunk {chunk.sizes} at {chunk.offsets} lies outside {tensor.size}"
+            )
+        path = beside(directory, chunk.file, where)
+        if chunk.file not in sizes:
+            sizes[chunk.file] = require_file(path)
+        needed = byte_count(chunk.sizes, tensor.dtype)
+        if chunk.start < 0 or chunk.start + chunk.length > sizes[chunk.file] or chunk.length < needed:
+            raise CheckpointError(
+                f"{where}: {name}: expected at least {needed:,} bytes in {chunk.file} (of {sizes[chunk.file]:,}), "
+                f"found {chunk.length:,} at {chunk.start:,}; the checkpoint is incomplete: copy it again"
+            )
+        parts.append(_Part(FileRange(path, chunk.start, chunk.length), chunk))
+    held = sum(prod(chunk.sizes) for chunk in tensor.chunks)
+    if held != prod(tensor.size):
+        raise CheckpointError(
+            f"{where}: {name}: its chunks hold {held:,} elements, its shape {tensor.size} claims more"
+        )
+    return tuple(parts)
+
+
+def _load_part(part: _Part, spec: TensorSpec) -> torch.Tensor:
+    import torch
+
+    data = bytearray(part.piece.length)
+    read_range(part.piece, memoryview(data))
+    where = f"{part.piece.path} at {part.piece.offset:,}: {spec.name}"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            value = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds on damaged input
+        reason = (str(error).splitlines() or [""])[0][:160]
+        raise CheckpointError(f"{where}: not a tensor that can be read safely ({reason})") from error
+    expected = (part.chunk.sizes, spec.dtype)
+    if not isinstance(value, torch.Tensor) or (tuple(value.shape), str(value.dtype)[6:]) != expected:
+        raise CheckpointError(f"{where}: expected {spec.dtype} {part.chunk.sizes}, found something else; copy it again")
+    return value

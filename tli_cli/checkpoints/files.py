@@ -1,0 +1,106 @@
+"""Ranges of bytes in files, and what a file is by its first bytes."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from tli_cli.errors import CheckpointError
+
+_MAX_READ = 1 << 30
+_ZIP = b"PK\x03\x04"
+_KNOWN = (
+    (b"version https://git-lfs", "a Git LFS pointer", "fetch the real file with `git lfs pull`"),
+    (b"\x89HDF", "an HDF5 file", "convert it to safetensors with the library that wrote it"),
+    (b"GGUF", "a GGUF file", "use the safetensors or torch files that it was made from"),
+    (b"\x93NUMPY", "a NumPy array", "save the tensors as safetensors"),
+    (b"\x1f\x8b", "a gzip archive", "unpack it first"),
+    (b"<!DOCTYPE", "a web page", "download the file itself"),
+    (b"<html", "a web page", "download the file itself"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FileRange:
+    """`length` bytes of the file at `path`, from `offset` on."""
+
+    path: Path
+    offset: int
+    length: int
+
+
+def read_range(piece: FileRange, buffer: memoryview) -> None:
+    """Fill `buffer`, as long as the range, from the file; raise `CheckpointError` if the file has become shorter."""
+    descriptor = os.open(piece.path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+    try:
+        done = 0
+        while done < piece.length:
+            count = os.preadv(descriptor, [buffer[done : done + _MAX_READ]], piece.offset + done)
+            if count == 0:
+                raise CheckpointError(
+                    f"{piece.path}: changed while it was read: expected {piece.length} bytes at {piece.offset}, "
+                    f"found {done}; run again when nothing writes to it"
+                )
+            done += count
+    except OSError as error:
+        raise CheckpointError(f"{piece.path}: cannot be read: {error.strerror}") from error
+    finally:
+        os.close(descriptor)
+
+
+def read_small(path: Path, limit: int, what: str) -> bytes:
+    """Return the whole file, refusing one of more than `limit` bytes as `what`."""
+    size = require_file(path)
+    if size > limit:
+        raise CheckpointError(f"{path}: expected {what} of at most {limit:,} bytes, found {size:,}")
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def require_file(path: Path) -> int:
+    """Return the size of the regular file at `path`; raise `CheckpointError` for anything else."""
+    try:
+        info = path.stat()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise CheckpointError(f"{path}: cannot be opened: {reason}; check the path") from error
+    if not stat.S_ISREG(info.st_mode):
+        raise CheckpointError(f"{path}: expected a file, found something else (a device, pipe or directory)")
+    return info.st_size
+
+
+def sniff(path: Path) -> str:
+    """Return what the file is by its content: `safetensors`, `zip`, `pickle` or `tar`.
+
+    Raises:
+        CheckpointError: where it is none of these, or no file.
+    """
+    size = require_file(path)
+    if size == 0:
+        raise CheckpointError(f"{path}: the file is empty; it may be an interrupted download or save: make it again")
+    try:
+        with path.open("rb") as file:
+            head = file.read(512)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error.strerror}; check its permissions") from error
+    if head.startswith(_ZIP):
+        return "zip"
+    if head[257:262] == b"ustar":
+        return "tar"
+    for magic, what, remedy in _KNOWN:
+        if head.startswith(magic):
+            raise CheckpointError(f"{path}: expected a checkpoint, found {what}; {remedy}")
+    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= size - 8:
+        return "safetensors"
+    if head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
+        return "pickle"
+    if head[8:9] == b"{" or path.suffix == ".safetensors":
+        return "safetensors"
+    raise CheckpointError(
+        f"{path}: expected a safetensors file or one written by torch.save, found neither "
+        f"(it begins with {head[:8]!r}); check that it is the right file and complete"
+    )

@@ -1,0 +1,60 @@
+"""Names without what wrappers put in front: `module.`, `_orig_mod.`, `model.` and the like, in any nesting."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+WRAPPERS = frozenset(
+    {
+        "module",
+        "_orig_mod",
+        "model",
+        "net",
+        "network",
+        "ema_model",
+        "model_ema",
+        "ema",
+        "averaged_model",
+        "state_dict",
+        "model_state_dict",
+        "_forward_module",
+        "_fsdp_wrapped_module",
+        "_checkpoint_wrapped_module",
+        "params",
+    }
+)
+"""Names that wrappers give to the model that they hold."""
+
+_ANYWHERE = frozenset({"_orig_mod", "_checkpoint_wrapped_module", "_fsdp_wrapped_module"})
+_MAX_NESTING = 16
+_COUNTERS = frozenset({"n_averaged", "num_updates", "decay"})
+
+
+def is_counter(name: str) -> bool:
+    """Return whether `name` is a wrapper's own counter (`AveragedModel.n_averaged`) and no part of the model."""
+    return name in _COUNTERS
+
+
+def clean_names(stored: Sequence[str]) -> dict[str, str]:
+    """Return clean name -> stored name, in the order of `stored`.
+
+    A prefix goes only if every entry has it, so `model.` beside `lm_head.weight` stays. What would make two names
+    one is left as it is.
+    """
+    cleaned = [".".join(part for part in name.split(".") if part not in _ANYWHERE) for name in stored]
+    if len(set(cleaned)) != len(stored) or not all(cleaned):
+        cleaned = list(stored)
+    for _ in range(_MAX_NESTING):
+        prefix = _shared_wrapper(cleaned)
+        if prefix is None:
+            break
+        cleaned = [name[len(prefix) + 1 :] for name in cleaned]
+    return dict(zip(cleaned, stored, strict=True))
+
+
+def _shared_wrapper(names: Iterable[str]) -> str | None:
+    heads = {name.partition(".")[0] if name.partition(".")[2] else "" for name in names}
+    if len(heads) != 1:
+        return None
+    head = heads.pop()
+    return head if head in WRAPPERS else None

@@ -1,0 +1,174 @@
+"""Finding the model's state dict in what a torch file holds, and saying what stands beside it."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tli_cli.checkpoints.names import is_counter
+from tli_cli.errors import CheckpointError
+from tli_cli.registry import did_you_mean
+
+PLAIN_KEYS = (
+    "state_dict",
+    "model_state_dict",
+    "model_state",
+    "model",
+    "module",
+    "net",
+    "network",
+    "params",
+    "weights",
+    "teacher",
+)
+"""Where training scripts put the weights, the likeliest first."""
+
+ANY_EMA = "any"
+_EMA = re.compile(r"(^|_)(ema|averaged|swa)($|_)")
+_MAX_DEPTH = 4
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Stands for a tensor that is not loaded."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Found:
+    """The state dict, and a line on each thing that was left aside."""
+
+    tensors: dict[str, Any]
+    ignored: tuple[str, ...]
+
+
+def find_state_dict(loaded: object, where: str, ema: str | None = None) -> Found:
+    """Return the state dict in `loaded`; with `ema`, the averaged weights called so (`any`: whichever there are).
+
+    Raises:
+        CheckpointError: where there is none, or several without a known name.
+    """
+    ignored: list[str] = []
+    node: Any = loaded
+    path = ""
+    for _ in range(_MAX_DEPTH):
+        if not isinstance(node, Mapping):
+            raise CheckpointError(
+                f"{where}: expected a state dict (names to tensors){_at(path)}, found {_kind(node)}; "
+                "save `model.state_dict()` instead"
+            )
+        if ema is None and _is_state_dict(node):
+            break
+        key, ema = _choose(node, where, path, ema), None
+        if key is None:
+            break
+        ignored += [_line(_join(path, other), value) for other, value in node.items() if other != key]
+        node, path = node[key], _join(path, key)
+    tensors = {name: value for name, value in node.items() if _is_tensor(value) and not is_counter(str(name))}
+    ignored += [_line(str(name), value) for name, value in node.items() if name not in tensors]
+    _require_names(tensors, where)
+    return Found(tensors, tuple(ignored))
+
+
+def _choose(node: Mapping[Any, Any], where: str, path: str, ema: str | None) -> str | None:
+    candidates = [key for key, value in node.items() if isinstance(key, str) and _holds_state_dict(value)]
+    averaged = [key for key in candidates if _EMA.search(key)]
+    if ema is not None:
+        if ema in candidates:
+            return ema
+        if ema == ANY_EMA and averaged:
+            return averaged[0]
+        hint = did_you_mean(ema, candidates) or f"use one of: {', '.join(candidates) or 'none is there'}"
+        raise CheckpointError(f"{where}: no averaged weights called {ema!r}; {hint}")
+    plain = [key for key in PLAIN_KEYS if key in candidates]
+    others = [key for key in candidates if key not in averaged and not _is_training_state(key)]
+    if plain or len(others) == 1:
+        return (plain or others)[0]
+    if not others and averaged:
+        return averaged[0]
+    if not others:
+        raise CheckpointError(
+            f"{where}: found no tensors{_at(path)}, only {_summary(node)}; expected a state dict, or one under "
+            f"{', '.join(PLAIN_KEYS[:4])}"
+        )
+    raise CheckpointError(
+        f"{where}: found several state dicts{_at(path)}: {', '.join(others[:12])}; name the wanted one with --ema "
+        f"{others[0]}, or save it alone"
+    )
+
+
+def _is_tensor(value: object) -> bool:
+    if isinstance(value, Entry):
+        return True
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.Tensor)
+
+
+def _is_state_dict(value: object) -> bool:
+    """Return whether tensors stand directly in `value`, and no dict that would be the real one."""
+    if not isinstance(value, Mapping) or not any(_is_tensor(item) for item in value.values()):
+        return False
+    return not any(key in PLAIN_KEYS and _holds_state_dict(item) for key, item in value.items())
+
+
+def _holds_state_dict(value: object, depth: int = 0) -> bool:
+    if not isinstance(value, Mapping) or depth == _MAX_DEPTH:
+        return False
+    if any(_is_tensor(item) for item in value.values()):
+        return True
+    return any(_holds_state_dict(value.get(key), depth + 1) for key in PLAIN_KEYS)
+
+
+def _is_training_state(key: str) -> bool:
+    return any(word in key for word in ("optim", "sched", "scaler", "rng", "callbacks", "loops", "hparams", "args"))
+
+
+def _require_names(tensors: Mapping[Any, Any], where: str) -> None:
+    for name in tensors:
+        if not isinstance(name, str):
+            raise CheckpointError(f"{where}: expected names as keys, found {_kind(name)} {str(name)[:40]!r}")
+        if not name or not _encodable(name):
+            raise CheckpointError(f"{where}: the name {name[:40]!r} is empty or not valid text")
+
+
+def _encodable(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _line(name: str, value: object) -> str:
+    if _EMA.search(name) and isinstance(value, Mapping):
+        return f"{name}: averaged weights, {_entries(len(value))}; choose them with --ema {name.rpartition('.')[2]}"
+    if name.rpartition(".")[2] in PLAIN_KEYS and isinstance(value, Mapping):
+        return f"{name}: weights, {_entries(len(value))}, not the ones chosen"
+    if isinstance(value, Mapping | list | tuple | set):
+        return f"{name}: training state, {_entries(len(value))}"
+    return f"{name}: {_kind(value)}"
+
+
+def _entries(count: int) -> str:
+    return f"{count} {'entry' if count == 1 else 'entries'}"
+
+
+def _kind(value: object) -> str:
+    return type(value).__name__
+
+
+def _summary(node: Mapping[Any, Any]) -> str:
+    shown = [f"{str(key)[:40]} ({_kind(value)})" for key, value in list(node.items())[:8]]
+    return ", ".join(shown) or "nothing"
+
+
+def _join(path: str, key: object) -> str:
+    return f"{path}.{key}" if path else str(key)
+
+
+def _at(path: str) -> str:
+    return f" under {path!r}" if path else ""

@@ -1,0 +1,119 @@
+"""Reading safetensors files: the library checks the header, values are read at their offsets."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tli_cli.architecture import TensorSpec
+from tli_cli.checkpoints.dtypes import DTYPE_OF_CODE, PACKED, is_buffer
+from tli_cli.checkpoints.files import FileRange, read_range, require_file
+from tli_cli.checkpoints.reader import with_ties
+from tli_cli.errors import CheckpointError
+
+if TYPE_CHECKING:
+    import torch
+
+ORDER_KEY = "tli.order"
+TIED_KEY = "tli.tied"
+
+
+class SafetensorsFile:
+    """One safetensors file; opening it reads the header alone and does not import torch."""
+
+    format = "safetensors"
+
+    def __init__(self, path: Path) -> None:
+        header, start = _read_header(path)
+        self.path = path
+        self.metadata: dict[str, str] = header.pop("__metadata__", None) or {}
+        self.order_from = "file" if self.metadata.get(ORDER_KEY) == order_digest(header) else "inferred"
+        self.tensors = with_ties([_spec(name, entry) for name, entry in header.items()], tied_names(self.metadata))
+        self._ranges = {
+            name: FileRange(path, start + entry["data_offsets"][0], entry["data_offsets"][1] - entry["data_offsets"][0])
+            for name, entry in header.items()
+        }
+        self._specs = {spec.name: spec for spec in self.tensors}
+        self.ignored = tuple(
+            f"{spec.name}: packed {spec.dtype} values, copied where shapes are equal and never resized"
+            for spec in self.tensors
+            if spec.dtype in PACKED
+        )
+
+    def read(self, name: str) -> torch.Tensor:
+        """Return the tensor stored as `name`, on the CPU."""
+        spec = self._specs[name]
+        if spec.dtype in PACKED:
+            raise CheckpointError(f"{self.path}: {name} holds packed {spec.dtype} values: they can only be copied")
+        return tensor_from(self._ranges[name], spec.shape, spec.dtype)
+
+    def file_range(self, name: str) -> FileRange:
+        """Return where the bytes of `name` stand."""
+        return self._ranges[name]
+
+
+def tensor_from(piece: FileRange, shape: tuple[int, ...], dtype: str) -> torch.Tensor:
+    """Return the contiguous tensor of `shape` and `dtype` whose bytes are `piece`."""
+    import torch
+
+    values = torch.empty(piece.length, dtype=torch.uint8)
+    if piece.length:
+        read_range(piece, values.numpy().data)
+    return values.view(getattr(torch, dtype)).reshape(shape)
+
+
+def order_digest(names: Iterable[str]) -> str:
+    """Return the mark that says that a header's own order is the definition's, and is lost when a tool reorders it."""
+    return "header:" + hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
+
+
+def tied_names(metadata: dict[str, str]) -> dict[str, str]:
+    """Return which entries are tied to which, as our writer noted it."""
+    try:
+        tied = json.loads(metadata.get(TIED_KEY, "{}"))
+    except ValueError:
+        return {}
+    if not isinstance(tied, dict):
+        return {}
+    return {name: first for name, first in tied.items() if isinstance(first, str)}
+
+
+def _spec(name: str, entry: dict[str, Any]) -> TensorSpec:
+    dtype = DTYPE_OF_CODE[entry["dtype"]]
+    return TensorSpec(name, tuple(entry["shape"]), dtype, None, is_buffer(name, dtype))
+
+
+def _read_header(path: Path) -> tuple[dict[str, Any], int]:
+    """Return the header as the library accepts it, and where the values begin."""
+    from safetensors import SafetensorError, safe_open
+
+    size = require_file(path)
+    try:
+        with safe_open(path, framework="numpy"):
+            pass
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            header = json.loads(file.read(min(length, size)), object_pairs_hook=_without_duplicates)
+        return header, 8 + length
+    except (SafetensorError, OSError, ValueError, struct.error) as error:
+        raise CheckpointError(
+            f"{path}: not a valid safetensors file: {_reason(error)} (the file has {size:,} bytes); "
+            "it is damaged, incomplete or something else: make or download it again"
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    return str(error).removeprefix("Error while deserializing header: ")[:300]
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        seen: set[str] = set()
+        double = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise ValueError(f"the header names {double!r} twice")
+    return result

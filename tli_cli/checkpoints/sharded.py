@@ -1,0 +1,107 @@
+"""Checkpoints in several files, in Hugging Face's layout: an index beside its shards."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tli_cli.architecture import TensorSpec
+from tli_cli.checkpoints.files import FileRange, read_small, sniff
+from tli_cli.checkpoints.reader import Reader, with_ties
+from tli_cli.checkpoints.safetensors_file import ORDER_KEY, SafetensorsFile, order_digest, tied_names
+from tli_cli.errors import CheckpointError, join_problems
+
+if TYPE_CHECKING:
+    import torch
+
+MAX_INDEX = 256 << 20
+
+
+class ShardedCheckpoint:
+    """An index (`*.index.json`) and the shards beside it; shards are read where they are needed."""
+
+    def __init__(self, path: Path) -> None:
+        weight_map, self.metadata = _read_index(path)
+        shards = {name: _open_shard(path, name) for name in sorted(set(weight_map.values()))}
+        self.format = f"sharded {next(iter(shards.values())).format}" if shards else "sharded"
+        specs = {name: {spec.name: spec for spec in shard.tensors} for name, shard in shards.items()}
+        _require_all(path, weight_map, specs)
+        self._readers: dict[str, Reader] = {name: shards[shard] for name, shard in weight_map.items()}
+        self.order_from, names = _order(weight_map, shards, self.metadata)
+        self.tensors = with_ties([specs[weight_map[name]][name] for name in names], tied_names(self.metadata))
+        extra = sorted(name for shard, held in specs.items() for name in held if weight_map.get(name) != shard)
+        self.ignored = tuple(line for shard in shards.values() for line in shard.ignored) + tuple(
+            f"{name}: in a shard, but not in the index" for name in extra
+        )
+
+    def read(self, name: str) -> torch.Tensor:
+        """Return the tensor stored as `name`, on the CPU."""
+        return self._readers[name].read(name)
+
+    def file_range(self, name: str) -> FileRange | None:
+        """Return where the contiguous bytes of `name` stand."""
+        return self._readers[name].file_range(name)
+
+
+def beside(directory: Path, name: str, where: Path) -> Path:
+    """Return the file `name` in `directory`; raise `CheckpointError` if it lies, or a link leads, anywhere else."""
+    plain = bool(name) and name not in (".", "..") and not any(mark in name for mark in ("/", "\\", "\0", ":"))
+    if not plain:
+        raise CheckpointError(f"{where}: names {name!r}, which is not a file beside it; shards must stand there")
+    path = directory / name
+    home = directory.resolve()
+    allowed = {home}
+    if home.parent.name == "snapshots":  # Hugging Face's cache links every file into one directory of blobs
+        allowed.add(home.parent.parent / "blobs")
+    try:
+        real = path.resolve()
+    except (OSError, RuntimeError) as error:
+        raise CheckpointError(f"{where}: names {name!r}, a link that leads nowhere") from error
+    if real.parent not in allowed:
+        raise CheckpointError(f"{where}: names {name!r}, a link to {real}, not beside it; copy the shard there")
+    if not real.exists():
+        raise CheckpointError(f"{where}: names the shard {name!r}, which is not there; download or copy it too")
+    return path
+
+
+def _read_index(path: Path) -> tuple[dict[str, str], dict[str, str]]:
+    try:
+        raw: Any = json.loads(read_small(path, MAX_INDEX, "an index").decode())
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path}: expected an index in JSON, found {str(error)[:99]}; get it again") from error
+    weight_map = raw.get("weight_map") if isinstance(raw, dict) else None
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise CheckpointError(f"{path}: expected an index with a `weight_map` of names to files, found none")
+    for name, shard in weight_map.items():
+        if not isinstance(shard, str):
+            raise CheckpointError(f"{path}: weight_map: {name!r}: expected a file's name, found {type(shard).__name__}")
+    metadata = raw.get("metadata")
+    notes = metadata if isinstance(metadata, dict) else {}
+    return weight_map, {key: value for key, value in notes.items() if isinstance(value, str)}
+
+
+def _open_shard(index: Path, name: str) -> Reader:
+    path = beside(index.parent, name, index)
+    if sniff(path) == "safetensors":
+        return SafetensorsFile(path)
+    from tli_cli.checkpoints.torch_file import TorchFile
+
+    return TorchFile(path)
+
+
+def _require_all(path: Path, weight_map: Mapping[str, str], specs: Mapping[str, Mapping[str, TensorSpec]]) -> None:
+    missing = [f"{name!r} is not in {shard}" for name, shard in weight_map.items() if name not in specs[shard]]
+    if missing:
+        raise CheckpointError(join_problems(f"{path}: the index names tensors that its shards do not hold:", missing))
+
+
+def _order(
+    weight_map: Mapping[str, str], shards: Mapping[str, Reader], metadata: Mapping[str, str]
+) -> tuple[str, list[str]]:
+    if metadata.get(ORDER_KEY) == order_digest(weight_map):
+        return "file", list(weight_map)
+    names = [spec.name for file, shard in shards.items() for spec in shard.tensors if weight_map.get(spec.name) == file]
+    known = all(shard.order_from == "file" for shard in shards.values())
+    return ("file" if known else "inferred"), names

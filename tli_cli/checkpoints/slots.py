@@ -1,0 +1,85 @@
+"""One tensor of a torch file: where its elements stand, checked against what the file really holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tli_cli.checkpoints.archive import Archive
+from tli_cli.checkpoints.files import FileRange, read_range
+from tli_cli.errors import CheckpointError
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A strided tensor: `held` has its values, or `span` says which bytes of the file do."""
+
+    tensor: torch.Tensor
+    shape: tuple[int, ...]
+    dtype: str
+    key: tuple[object, ...]
+    span: FileRange | None
+
+    def read(self) -> torch.Tensor:
+        """Return the tensor on the CPU, contiguous or not; it is not to be written to."""
+        import torch
+
+        if self.span is None:
+            return self.tensor.detach().resolve_conj().resolve_neg()
+        buffer = torch.empty(self.span.length, dtype=torch.uint8)
+        if self.span.length:
+            read_range(self.span, buffer.numpy().data)
+        values = buffer.view(self.tensor.dtype).as_strided(self.shape, self.tensor.stride())
+        values = values.conj().resolve_conj() if self.tensor.is_conj() else values
+        return values.neg() if self.tensor.is_neg() else values
+
+    def file_range(self) -> FileRange | None:
+        """Return where the bytes stand, None unless they are contiguous and as they are."""
+        plain = self.tensor.is_contiguous() and not self.tensor.is_conj() and not self.tensor.is_neg()
+        return self.span if plain else None
+
+
+def slot_of(tensor: torch.Tensor, archive: Archive | None, path: Path, name: str) -> Slot:
+    """Return where `tensor` stands; raise `CheckpointError` if it is no dense tensor backed by the file."""
+    import torch
+
+    if tensor.layout != torch.strided or tensor.is_nested:
+        layout = str(tensor.layout).removeprefix("torch.")
+        raise CheckpointError(f"{path}: {name}: expected a dense tensor, found {layout}; save it with `.to_dense()`")
+    shape, stride = tuple(tensor.shape), tuple(tensor.stride())
+    size = tensor.element_size()
+    storage = tensor.untyped_storage()
+    held = claimed = int(storage.nbytes())
+    offset = getattr(storage, "_checkpoint_offset", None)
+    if tensor.is_meta:
+        if archive is None or offset is None:
+            raise CheckpointError(f"{path}: {name}: the file holds no values for it (a tensor saved from `meta`)")
+        held = min(held, archive.records.get(offset, -1))
+        if held < claimed:
+            raise CheckpointError(_claims(path, name, shape, claimed, max(held, 0)))
+    first = tensor.storage_offset() * size
+    extent = _extent(shape, stride) * size
+    if prod(shape) * size > held or first + extent > held:
+        raise CheckpointError(_claims(path, name, shape, int(max(prod(shape) * size, first + extent)), held))
+    span = FileRange(path, offset + first, extent) if tensor.is_meta and offset is not None else None
+    place = offset if tensor.is_meta else storage.data_ptr()
+    return Slot(tensor, shape, str(tensor.dtype)[6:], (place, first, shape, stride, str(tensor.dtype)), span)
+
+
+def _extent(shape: tuple[int, ...], stride: tuple[int, ...]) -> int:
+    """Return how many elements of storage lie from the first to the last one used."""
+    if not all(shape):
+        return 0
+    return 1 + sum((length - 1) * step for length, step in zip(shape, stride, strict=True))
+
+
+def _claims(path: Path, name: str, shape: tuple[int, ...], claimed: int, held: int) -> str:
+    return (
+        f"{path}: {name}: its shape {shape} claims {claimed:,} bytes, but the file holds {held:,} for it (an expanded, "
+        "sparse or damaged tensor); save it with `.contiguous().clone()`"
+    )

@@ -1,0 +1,152 @@
+"""Reading files of torch.save: weights only, checked before they are loaded, values at their offsets in the archive."""
+
+from __future__ import annotations
+
+import argparse
+import pickle
+import re
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tli_cli.architecture import TensorSpec
+from tli_cli.checkpoints.archive import Archive, check_archive
+from tli_cli.checkpoints.dtypes import is_buffer
+from tli_cli.checkpoints.files import FileRange, sniff
+from tli_cli.checkpoints.nested import find_state_dict
+from tli_cli.checkpoints.pickles import blocked_message, globals_in
+from tli_cli.checkpoints.slots import Slot, slot_of
+from tli_cli.errors import CheckpointError
+
+if TYPE_CHECKING:
+    import torch
+
+MIN_TORCH = (2, 10)
+_LEGACY_PICKLES = 5
+_PLAIN = frozenset(
+    {
+        "collections.OrderedDict",
+        "collections.Counter",
+        "argparse.Namespace",
+        "_codecs.encode",
+        *(f"{module}.{name}" for module in ("builtins", "__builtin__") for name in ("set", "complex", "bytearray")),
+    }
+)
+_BLOCKED = re.compile(r"(?:GLOBAL|Unsupported class|class) ([\w.]+)")
+
+
+class TorchFile:
+    """One file of torch.save; its values are read one by one where the archive allows it."""
+
+    format = "torch"
+    order_from = "file"
+
+    def __init__(self, path: Path, ema: str | None = None) -> None:
+        self.path = path
+        self.metadata: dict[str, str] = {}
+        kind = sniff(path)
+        if path.suffix == ".safetensors":
+            raise CheckpointError(f"{path}: expected a safetensors file, found a {kind} file under its name; not read")
+        require_safe_torch(path)
+        archive = check_archive(path) if kind == "zip" else None
+        _refuse_code(path, archive.globals if archive else _legacy_globals(path))
+        found = find_state_dict(load_weights(path, archive), str(path), ema)
+        self._slots, left_out = _slots(found.tensors, archive, path)
+        self.ignored = (*found.ignored, *left_out)
+        self.tensors = _specs(self._slots)
+
+    def read(self, name: str) -> torch.Tensor:
+        """Return the tensor stored as `name`, on the CPU."""
+        return self._slots[name].read()
+
+    def file_range(self, name: str) -> FileRange | None:
+        """Return where the bytes of `name` stand, None where they are not contiguous."""
+        return self._slots[name].file_range()
+
+
+def require_safe_torch(path: Path) -> None:
+    """Raise `CheckpointError` unless torch is new enough to read pickles safely."""
+    try:
+        import torch
+    except ImportError as error:
+        raise CheckpointError(f"{path}: reading this file needs torch; install it, or use safetensors") from error
+    found = tuple(int(part) for part in re.findall(r"\d+", torch.__version__)[:2])
+    if found < MIN_TORCH:
+        raise CheckpointError(
+            f"{path}: reading pickles safely needs torch 2.10 or newer, found {torch.__version__}; "
+            "upgrade torch, or use safetensors"
+        )
+
+
+def _refuse_code(path: Path, named: frozenset[str]) -> None:
+    """Refuse what torch would not load either, naming all of it; torch has the last word."""
+    if blocked := sorted(name for name in named - _PLAIN if not name.startswith("torch.")):
+        raise CheckpointError(blocked_message(str(path), blocked))
+
+
+def _legacy_globals(path: Path) -> frozenset[str]:
+    """Return the globals in the pickles that stand before the values of a file older than torch 1.6."""
+    named: frozenset[str] = frozenset()
+    with path.open("rb") as file:
+        for _ in range(_LEGACY_PICKLES):
+            if file.peek(1):
+                named |= globals_in(file, str(path))
+    return named
+
+
+def load_weights(path: Path, archive: Archive | None) -> Any:
+    """Return what the file holds, tensors on the `meta` device where their values can be read later."""
+    import torch
+
+    lazy = archive is not None and _can_be_lazy(archive)
+    options: dict[str, Any] = {"map_location": "meta"} if lazy else {"map_location": "cpu", "mmap": archive is not None}
+    try:
+        with warnings.catch_warnings(), torch.serialization.safe_globals([argparse.Namespace]):
+            warnings.simplefilter("ignore")
+            return torch.load(path, weights_only=True, **options)
+    except pickle.UnpicklingError as error:
+        blocked = sorted(set(_BLOCKED.findall(str(error))))
+        if blocked:
+            raise CheckpointError(blocked_message(str(path), blocked)) from error
+        raise CheckpointError(_damaged(path, error)) from error
+    except Exception as error:  # torch raises many kinds on damaged input
+        raise CheckpointError(_damaged(path, error)) from error
+
+
+def _can_be_lazy(archive: Archive) -> bool:
+    import torch
+
+    # quantised tensors cannot be built on the meta device; older torch reads every record for it
+    quantised = "torch._utils._rebuild_qtensor" in archive.globals
+    return not quantised and hasattr(torch.serialization, "_is_meta_location")
+
+
+def _damaged(path: Path, error: Exception) -> str:
+    reason = str(error).strip().splitlines() or [""]
+    return (
+        f"{path}: expected a state dict written by torch.save, found something that cannot be read "
+        f"({type(error).__name__}: {reason[0][:160]}); it is damaged, incomplete or of another kind: make it again"
+    )
+
+
+def _slots(
+    tensors: dict[str, torch.Tensor], archive: Archive | None, path: Path
+) -> tuple[dict[str, Slot], tuple[str, ...]]:
+    slots: dict[str, Slot] = {}
+    left_out = []
+    for name, tensor in tensors.items():
+        if tensor.is_quantized:
+            left_out.append(f"{name}: quantised ({str(tensor.dtype)[6:]}), left out: it cannot be resized or copied")
+        else:
+            slots[name] = slot_of(tensor, archive, path, name)
+    return slots, tuple(left_out)
+
+
+def _specs(slots: dict[str, Slot]) -> tuple[TensorSpec, ...]:
+    first: dict[tuple[object, ...], str] = {}
+    specs = []
+    for name, slot in slots.items():
+        owner = first.setdefault(slot.key, name) if all(slot.shape) else name
+        tied_to = owner if owner != name else None
+        specs.append(TensorSpec(name, slot.shape, slot.dtype, tied_to, is_buffer(name, slot.dtype)))
+    return tuple(specs)

@@ -1,0 +1,176 @@
+"""Writing safetensors files as a stream: one tensor at a time, nothing visible before all of it is there."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Union
+
+from tli_cli.architecture import TensorSpec
+from tli_cli.checkpoints.dtypes import byte_count
+from tli_cli.checkpoints.files import FileRange
+from tli_cli.checkpoints.layout import FileLayout, lay_out, require_writable, tensor_bytes
+from tli_cli.checkpoints.output import PendingFile, pending_files, sync_directory
+from tli_cli.checkpoints.prefetch import produced
+from tli_cli.checkpoints.shards import index_bytes, index_path, shard_path, split
+from tli_cli.errors import CheckpointError
+
+if TYPE_CHECKING:
+    import torch
+
+Produced = Union["torch.Tensor", memoryview, FileRange]
+Produce = Callable[[TensorSpec], Produced]
+Progress = Callable[[TensorSpec], None]
+
+_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30}
+
+
+def write_checkpoint(
+    out: Path | str,
+    tensors: Sequence[TensorSpec],
+    produce: Produce,
+    *,
+    metadata: Mapping[str, str] | None = None,
+    max_shard_size: int | None = None,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> tuple[Path, ...]:
+    """Write `tensors` to `out` and return the files, the one to open first.
+
+    `produce` is called once for each tensor, in the order of writing and perhaps in another thread, and returns a
+    tensor of that shape and dtype, its bytes, or where they stand in a file (then the kernel copies them). A tensor
+    tied to an earlier one of the same file gets that one's bytes. With `max_shard_size` (bytes) the tensors go to
+    shards beside an index `<out>.index.json`, unless they fit in one. After any failure, what was there before is
+    there, or nothing.
+
+    Raises:
+        CheckpointError: where `out` exists and not `force`, cannot be written, or a tensor is not as announced.
+    """
+    notes = dict(metadata or {})
+    target = _target(Path(out))
+    require_writable(tensors)
+    shards = split(tensors, max_shard_size)
+    whole = len(shards) == 1
+    paths = [target] if whole else [shard_path(target, i, len(shards)) for i in range(len(shards))]
+    results = paths if whole else [index_path(target), *paths]
+    existing = [path for path in dict.fromkeys([target, *results]) if path.is_symlink() or path.exists()]
+    if existing and not force:
+        raise CheckpointError(f"{existing[0]}: exists already; use --force to replace it, or choose another name")
+    layouts = [lay_out(shard, notes) for shard in shards]
+    _require_space(target, sum(len(layout.header) + layout.total for layout in layouts))
+    try:
+        with pending_files() as files:
+            for path, layout in zip(paths, layouts, strict=True):
+                files.append(PendingFile(path))
+                _write_file(files[-1], layout, produce, progress)
+            if not whole:
+                files.append(PendingFile(results[0]))
+                files[-1].write(index_bytes(shards, paths, notes))
+            for file in files:
+                file.flush()
+            _publish(files, existing)
+    except OSError as error:
+        raise CheckpointError(
+            f"{out}: could not be written: {error.strerror or error}; what was there before is unchanged"
+        ) from error
+    return tuple(results)
+
+
+def parse_size(text: str) -> int:
+    """Return the bytes that `text` means: `5GB` (10^9), `500MiB` (2^20), `1000`."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", text)
+    if match is None or match[2].upper() not in _UNITS or float(match[1]) <= 0:
+        raise CheckpointError(f"expected a size such as 5GB or 500MiB, found {text!r}")
+    return max(1, int(float(match[1]) * _UNITS[match[2].upper()]))
+
+
+def _target(out: Path) -> Path:
+    if out.suffix != ".safetensors":
+        raise CheckpointError(f"{out}: expected an output name that ends in .safetensors; only that format is written")
+    try:
+        target = out.resolve()
+        if not target.parent.is_dir():
+            raise CheckpointError(f"{out}: the directory {target.parent} does not exist; make it first")
+        if target.exists() and not target.is_file():
+            raise CheckpointError(f"{out}: is no regular file and is not replaced; choose another name")
+    except (OSError, RuntimeError, ValueError) as error:
+        raise CheckpointError(f"{out}: cannot be written: {error}") from error
+    return target
+
+
+def _require_space(target: Path, needed: int) -> None:
+    free = shutil.disk_usage(target.parent).free
+    if free < needed:
+        raise CheckpointError(
+            f"{target}: needs {needed:,} bytes, but its disk has {free:,} free; make room or choose another place"
+        )
+
+
+def _write_file(file: PendingFile, layout: FileLayout, produce: Produce, progress: Progress | None) -> None:
+    file.write(layout.header)
+    copies = _copies(layout.specs)
+    made = produced([spec for spec in layout.specs if spec.name not in copies], produce)
+    with contextlib.closing(made):
+        for spec in layout.specs:
+            if spec.name in copies:
+                first = len(layout.header) + layout.offsets[copies[spec.name]]
+                file.copy_from(file.descriptor, first, byte_count(spec.shape, spec.dtype))
+            else:
+                _write_tensor(file, spec, next(made))
+            if progress is not None:
+                progress(spec)
+
+
+def _copies(specs: Sequence[TensorSpec]) -> dict[str, str]:
+    """Return which tensors repeat the bytes of one that is written before them."""
+    seen: dict[str, TensorSpec] = {}
+    copies = {}
+    for spec in specs:
+        first = seen.get(spec.tied_to or "")
+        if first is not None and (first.shape, first.dtype) == (spec.shape, spec.dtype):
+            copies[spec.name] = first.name
+        seen[spec.name] = spec
+    return copies
+
+
+def _write_tensor(file: PendingFile, spec: TensorSpec, value: Produced) -> None:
+    expected = byte_count(spec.shape, spec.dtype)
+    if isinstance(value, FileRange):
+        _require_size(spec, expected, value.length)
+        file.copy(value)
+        return
+    if not isinstance(value, memoryview):
+        found = (tuple(value.shape), str(value.dtype).removeprefix("torch."))
+        if found != (spec.shape, spec.dtype):
+            raise CheckpointError(f"{spec.name}: expected {spec.dtype} {spec.shape}, was given {found[1]} {found[0]}")
+        value = tensor_bytes(value)
+    _require_size(spec, expected, value.nbytes)
+    file.write(value.cast("B"))
+
+
+def _require_size(spec: TensorSpec, expected: int, found: int) -> None:
+    if expected != found:
+        raise CheckpointError(f"{spec.name}: {spec.dtype} {spec.shape} takes {expected:,} bytes, was given {found:,}")
+
+
+def _publish(files: Sequence[PendingFile], existing: Sequence[Path]) -> None:
+    """Give all files their names; with several, no index is there while old and new shards stand side by side."""
+    published: list[Path] = []
+    replaced = {file.path for file in files}
+    if len(files) > 1 and files[-1].path in existing:
+        files[-1].path.unlink()
+    try:
+        for file in files:
+            file.publish()
+            published.append(file.path)
+        for path in existing:
+            if path not in replaced:
+                path.unlink()
+    except OSError:
+        for path in published:
+            path.unlink(missing_ok=True)
+        raise
+    sync_directory(files[0].path.parent)
