@@ -120,9 +120,11 @@ def _listed(lines: Iterable[str], *, every: bool) -> Iterator[RenderableType]:
     listed = list(lines)
     limit = len(listed) if every or len(listed) <= SHOWN_NAMES + 1 else SHOWN_NAMES
     for line in listed[:limit]:
-        yield Padding(Text(line), (0, 0, 0, 2))
+        yield Padding(Text(line), (0, 0, 0, 2), expand=False)
     if limit < len(listed):
-        yield Padding(Text(f"and {len(listed) - limit} more (--all lists them)", style="dim"), (0, 0, 0, 2))
+        yield Padding(
+            Text(f"and {len(listed) - limit} more (--all lists them)", style="dim"), (0, 0, 0, 2), expand=False
+        )
 
 
 def _cells(plan: Plan) -> Iterator[tuple[object, ...]]:

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 from tli_cli.cli import render
 from tli_cli.cli.render import Style
 from tli_cli.cli.render_plan import leftovers, pairing_table
-from tli_cli.cli.rows import how, layer_rows, tensor_rows
-from tli_cli.cli.text import count_text, score_text, share_text, size_text
+from tli_cli.cli.rows import block_rows, how, tensor_rows
+from tli_cli.cli.text import count_text, score_text, share_text, similarity_text, size_text
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+    from rich.table import Table
 
     from tli_cli.api import Report
+    from tli_cli.plan import Plan
 
 
 def render_report(report: Report, style: Style, *, every: bool = False) -> None:
@@ -25,7 +27,9 @@ def render_report(report: Report, style: Style, *, every: bool = False) -> None:
         render.plain(_facts(report))
     else:
         render.show(*report_parts(report, every=every))
-    for text in (*report.plan.notes, *report.warnings):
+    for text in report.plan.notes:
+        render.note(f"note: {text}")
+    for text in report.warnings:
         render.warn(text)
 
 
@@ -35,13 +39,31 @@ def report_parts(report: Report, *, every: bool = False) -> Iterator[RenderableT
     from rich.text import Text
 
     plan = report.plan
-    yield pairing_table(tensor_rows(plan) if every else layer_rows(plan))
+    yield pairing_table(tensor_rows(plan)) if every else block_table(plan)
     yield Text()
     yield from leftovers(plan, every=every)
     facts = Table.grid(padding=(0, 2))
     for name, value in _facts(report):
         facts.add_row(Text(name.replace("_", " "), style="bold"), str(value))
     yield facts
+
+
+def block_table(plan: Plan) -> Table:
+    """Return the table with one row for each target block."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, header_style="dim", pad_edge=False, show_edge=False)
+    for name in ("block", "holds", "largest", "from", "how"):
+        table.add_column(name, overflow="fold")
+    table.add_column("sim", justify="right", no_wrap=True)
+    for row in block_rows(plan):
+        colour = "dim" if not row.fed else "green" if row.exact else "yellow"
+        similarity = similarity_text(row.similarity) if row.fed else ""
+        cells = (row.target, row.shape, row.source_shape, row.source or "-")
+        table.add_row(*map(Text, cells), Text(row.how, colour), similarity)
+    return table
 
 
 def report_value(report: Report) -> dict[str, Any]:

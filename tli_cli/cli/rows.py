@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from math import prod
 
-from tli_cli.cli.text import join_names, parent, shape_text
+from tli_cli.cli.text import count_text, join_names, parent, shape_text, shared_items
 from tli_cli.plan import AxisExpression, Piece, Plan, Step
 
 INITIAL = {
@@ -65,6 +66,26 @@ def layer_rows(plan: Plan) -> Iterator[Row]:
             source_shape=", ".join(_source_shapes(main.pieces)),
             how=_layer_how(plan, steps, fed),
             similarity=main.similarity if fed else 0.0,
+            fed=bool(fed),
+            exact=all(placed_exactly(plan, step) for step in steps),
+        )
+
+
+def block_rows(plan: Plan) -> Iterator[Row]:
+    """Yield one row for each target block: its largest tensor's shape, and the path that its sources share."""
+    for path, group in groupby(plan.steps, key=lambda step: block_of(step) or layer_of(step)):
+        steps = list(group)
+        fed = [step for step in steps if step.action == "transfer"]
+        largest = max(fed or steps, key=lambda step: prod(step.shape))
+        weight = sum(prod(step.shape) for step in fed)
+        yield Row(
+            block=path,
+            target=path,
+            shape=count_text(len(steps), "tensor"),
+            source=_common_source(plan, fed),
+            source_shape=shape_text(largest.shape),
+            how=_layer_how(plan, steps, fed),
+            similarity=sum(step.similarity * prod(step.shape) for step in fed) / weight if weight else 0.0,
             fed=bool(fed),
             exact=all(placed_exactly(plan, step) for step in steps),
         )
@@ -134,3 +155,11 @@ def _layer_how(plan: Plan, steps: Sequence[Step], fed: Sequence[Step]) -> str:
         words.remove("exact")
     kept = len(steps) - len(fed)
     return ", ".join(words) + (f"; {kept} kept" if kept else "")
+
+
+def _common_source(plan: Plan, fed: Sequence[Step]) -> str:
+    """Return the path that the sources of a block share, or the paths of their blocks."""
+    layers = {source_name(plan, p, parent(p.source) or p.source): None for step in fed for p in step.pieces}
+    parts = [name.split(".") for name in layers]
+    shared = shared_items(parts, min(map(len, parts), default=0))
+    return ".".join(parts[0][:shared]) if shared else join_names([parent(name) or name for name in layers])

@@ -47,13 +47,13 @@ def join_names(names: Sequence[str]) -> str:
     if len(parts) < 2:
         return ".".join(*parts) if parts else ""
     shortest = min(map(len, parts))
-    head = _shared(parts, shortest - 1)
-    tail = _shared([part[::-1] for part in parts], shortest - 1 - head)
+    head = shared_items(parts, shortest - 1)
+    tail = shared_items([part[::-1] for part in parts], shortest - 1 - head)
     inner = ",".join(".".join(part[head : len(part) - tail]) for part in parts)
     return ".".join([*parts[0][:head], f"{{{inner}}}", *parts[0][len(parts[0]) - tail :]])
 
 
-def _shared(parts: Sequence[Sequence[str]], most: int) -> int:
+def shared_items(parts: Sequence[Sequence[str]], most: int) -> int:
     """Return how many leading items all of `parts` share, at most `most`."""
     return next((i for i in range(most) if len({part[i] for part in parts}) > 1), max(most, 0))
 
