@@ -41,7 +41,7 @@ def clean_names(stored: Sequence[str]) -> dict[str, str]:
     A prefix goes only if every entry has it, so `model.` beside `lm_head.weight` stays. What would make two names
     one is left as it is.
     """
-    cleaned = [".".join(part for part in name.split(".") if part not in _ANYWHERE) for name in stored]
+    cleaned = [_without_inner_wrappers(name) for name in stored]
     if len(set(cleaned)) != len(stored) or not all(cleaned):
         cleaned = list(stored)
     for _ in range(_MAX_NESTING):
@@ -50,6 +50,11 @@ def clean_names(stored: Sequence[str]) -> dict[str, str]:
             break
         cleaned = [name[len(prefix) + 1 :] for name in cleaned]
     return dict(zip(cleaned, stored, strict=True))
+
+
+def _without_inner_wrappers(name: str) -> str:
+    *outer, last = name.split(".")
+    return ".".join([*(part for part in outer if part not in _ANYWHERE), last])
 
 
 def _shared_wrapper(names: Iterable[str]) -> str | None:

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed.checkpoint as dcp
+from safetensors.torch import save_file
+
+from tli_cli.checkpoints import open_checkpoint
+from tli_cli.errors import CheckpointError
+
+
+@pytest.mark.parametrize(
+    "name", ["model.safetensors", "pytorch_model.bin", "anything.pt", "mp_rank_00_model_states.pt", "x.ckpt"]
+)
+def test_the_checkpoint_in_a_directory_is_found(tmp_path: Path, name: str) -> None:
+    for beside in ("optimizer.pt", "training_args.bin", "rng_state.pth", "zero_pp_rank_0_mp_rank_00_optim_states.pt"):
+        torch.save({"x": torch.ones(1)}, tmp_path / beside)
+    if name.endswith(".safetensors"):
+        save_file({"a": torch.ones(2)}, tmp_path / name)
+    else:
+        torch.save({"a": torch.ones(2)}, tmp_path / name)
+    assert [spec.name for spec in open_checkpoint(tmp_path).tensors] == ["a"]
+
+
+def test_safetensors_are_preferred_and_the_other_is_reported(tmp_path: Path) -> None:
+    save_file({"a": torch.ones(2)}, tmp_path / "model.safetensors")
+    torch.save({"b": torch.ones(2)}, tmp_path / "pytorch_model.bin")
+    checkpoint = open_checkpoint(tmp_path)
+    assert checkpoint.format == "safetensors"
+    assert checkpoint.ignored == ("pytorch_model.bin: another checkpoint in the directory, not read",)
+
+
+def test_several_or_none_are_told(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="found none"):
+        open_checkpoint(tmp_path)
+    for name in ("a.pt", "b.pt"):
+        torch.save({"a": torch.ones(2)}, tmp_path / name)
+    with pytest.raises(CheckpointError, match=r"several checkpoints: a\.pt, b\.pt"):
+        open_checkpoint(tmp_path)
+
+
+def sharded(directory: Path, torch_files: bool) -> Path:
+    """Write two shards and an index, as Hugging Face lays them out."""
+    suffix, stem = ("bin", "pytorch_model") if torch_files else ("safetensors", "model")
+    files = [f"{stem}-0000{i}-of-00002.{suffix}" for i in (1, 2)]
+    for file, tensors in zip(files, ({"z": torch.ones(2), "b": torch.zeros(3)}, {"a": torch.ones(1)}), strict=True):
+        if torch_files:
+            torch.save(tensors, directory / file)
+        else:
+            save_file(tensors, directory / file)
+    index = directory / f"{stem}.{suffix}.index.json"
+    index.write_text(
+        json.dumps({"metadata": {"total_size": 24}, "weight_map": {"a": files[1], "b": files[0], "z": files[0]}})
+    )
+    return index
+
+
+@pytest.mark.parametrize("torch_files", [True, False])
+def test_shards_are_one_checkpoint(tmp_path: Path, torch_files: bool) -> None:
+    index = sharded(tmp_path, torch_files)
+    for place in (index, tmp_path):
+        checkpoint = open_checkpoint(place)
+        assert {spec.name for spec in checkpoint.tensors} == {"a", "b", "z"}
+        assert torch.equal(checkpoint.read("z"), torch.ones(2))
+        assert checkpoint.order_from == ("file" if torch_files else "inferred")
+        assert checkpoint.file_range("a") is not None
+    if torch_files:
+        assert [spec.name for spec in checkpoint.tensors] == ["z", "b", "a"]
+
+
+def test_the_cache_of_hugging_face_may_link_to_its_blobs(tmp_path: Path) -> None:
+    blobs, snapshot = tmp_path / "blobs", tmp_path / "snapshots" / "abc"
+    blobs.mkdir()
+    snapshot.mkdir(parents=True)
+    sharded(blobs, torch_files=False)
+    for file in list(blobs.iterdir()):
+        (snapshot / file.name).symlink_to(file)
+    assert len(open_checkpoint(snapshot).tensors) == 3
+
+
+@pytest.fixture
+def distributed(tmp_path: Path) -> tuple[Path, torch.nn.Module]:
+    model = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.BatchNorm1d(3))
+    optimizer = torch.optim.Adam(model.parameters())
+    model(torch.randn(5, 4)).sum().backward()
+    optimizer.step()
+    state = {"model": model.state_dict(), "optim": optimizer.state_dict(), "epoch": 3}
+    dcp.save(state, checkpoint_id=tmp_path / "dcp")
+    return tmp_path / "dcp", model
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_distributed_checkpoint_is_read(distributed: tuple[Path, torch.nn.Module]) -> None:
+    path, model = distributed
+    checkpoint = open_checkpoint(path)
+    assert (checkpoint.format, checkpoint.order_from) == ("distributed", "file")
+    assert [spec.name for spec in checkpoint.tensors] == list(model.state_dict())
+    for name, value in model.state_dict().items():
+        assert torch.equal(checkpoint.read(name), value)
+        assert bytes(checkpoint.read_raw(name)) == value.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+    assert any("optim" in line for line in checkpoint.ignored)

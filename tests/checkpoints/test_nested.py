@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import argparse
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tli_cli.checkpoints import open_checkpoint
+from tli_cli.errors import CheckpointError
+
+WEIGHTS = {"fc.weight": torch.ones(2, 3), "fc.bias": torch.zeros(2)}
+AVERAGED = {"fc.weight": torch.full((2, 3), 2.0), "fc.bias": torch.zeros(2)}
+
+
+def opened(tmp_path: Path, value: Any, **options: Any) -> Any:
+    torch.save(value, tmp_path / "a.ckpt")
+    return open_checkpoint(tmp_path / "a.ckpt", **options)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        WEIGHTS,
+        {"state_dict": WEIGHTS, "epoch": 3},
+        {"model": {"state_dict": WEIGHTS}, "optimizer": {"state": {0: {"exp_avg": torch.ones(2)}}}},
+        {"module": WEIGHTS, "ds_config": {"zero": 1}, "optimizer": None},
+        {"net": WEIGHTS, "acc": 0.5},
+        {"my_own_key": WEIGHTS, "epoch": 1},
+        {"model_state_dict": WEIGHTS, "optimizer_state_dict": {"a": torch.ones(3)}},
+        {"state_dict": {f"model.{name}": value for name, value in WEIGHTS.items()}, "pytorch-lightning_version": "2"},
+        {"model": WEIGHTS, "args": argparse.Namespace(lr=0.1)},
+        {**WEIGHTS, "_extra_state": None},
+        {"n_averaged": torch.tensor(3), **{f"module.{name}": value for name, value in WEIGHTS.items()}},
+        {"model_ema": WEIGHTS, "epoch": 3},
+    ],
+)
+def test_the_state_dict_is_found(tmp_path: Path, value: Any) -> None:
+    checkpoint = opened(tmp_path, value)
+    assert [spec.name for spec in checkpoint.tensors] == list(WEIGHTS)
+    assert torch.equal(checkpoint.read("fc.weight"), WEIGHTS["fc.weight"])
+
+
+@pytest.mark.parametrize("key", ["model_ema", "ema_state_dict", "state_dict_ema", "ema", "params_ema"])
+@pytest.mark.parametrize("asked", ["any", "key"])
+def test_averaged_weights_are_taken_when_asked_for(tmp_path: Path, key: str, asked: str) -> None:
+    value = {"model": WEIGHTS, key: AVERAGED, "epoch": 3}
+    plain = opened(tmp_path, value)
+    assert float(plain.read("fc.weight")[0, 0]) == 1
+    assert any(f"--ema {key}" in line for line in plain.ignored)
+    averaged = open_checkpoint(tmp_path / "a.ckpt", ema=key if asked == "key" else "any")
+    assert float(averaged.read("fc.weight")[0, 0]) == 2
+
+
+def test_what_stands_beside_is_reported(tmp_path: Path) -> None:
+    checkpoint = opened(tmp_path, {"model": WEIGHTS, "optimizer": {"a": 1, "b": 2, "c": 3}, "epoch": 3})
+    assert checkpoint.ignored == ("optimizer: training state, 3 entries", "epoch: int")
+
+
+@pytest.mark.parametrize(
+    ("value", "options", "words"),
+    [
+        (torch.ones(2), {}, ["state dict", "Tensor"]),
+        ([torch.ones(2)], {}, ["state dict", "list"]),
+        ({"epoch": 3, "loss": [1.0]}, {}, ["no tensors", "epoch"]),
+        ({}, {}, ["no tensors"]),
+        ({"generator": WEIGHTS, "discriminator": WEIGHTS}, {}, ["several", "generator", "--ema"]),
+        ({"model": WEIGHTS}, {"ema": "any"}, ["no averaged weights", "model"]),
+        ({"model": WEIGHTS, "model_ema": AVERAGED}, {"ema": "modelema"}, ["did you mean", "model_ema"]),
+        ({1: torch.ones(2)}, {}, ["names as keys", "int"]),
+        ({"": torch.ones(2)}, {}, ["empty"]),
+        ({"\ud800": torch.ones(2)}, {}, ["not valid text"]),
+    ],
+)
+def test_what_cannot_be_chosen_is_told(tmp_path: Path, value: Any, options: Any, words: list[str]) -> None:
+    with pytest.raises(CheckpointError) as caught:
+        opened(tmp_path, value, **options)
+    assert all(word in str(caught.value) for word in [*words, "a.ckpt"])
+
+
+def test_one_of_several_can_be_named(tmp_path: Path) -> None:
+    checkpoint = opened(tmp_path, {"generator": WEIGHTS, "discriminator": AVERAGED}, ema="discriminator")
+    assert float(checkpoint.read("fc.weight")[0, 0]) == 2
+
+
+def test_the_order_is_the_definitions(tmp_path: Path) -> None:
+    checkpoint = opened(tmp_path, OrderedDict((name, torch.ones(1)) for name in "zyxabc"))
+    assert [spec.name for spec in checkpoint.tensors] == list("zyxabc")
