@@ -57,7 +57,7 @@ def describe_names(
         layers = inferred_order(layers, shapes)
     blocks = block_paths([layer.path for layer in layers], [layer.kind for layer in layers])
     layers = [replace(layer, block=block, stage=stage) for layer, (block, stage) in zip(layers, blocks, strict=True)]
-    spaces, axes = infer_spaces(layers, shapes, config or {})
+    layers, spaces, axes = infer_spaces(layers, shapes, config or {})
     return Architecture(tuple(tensors), tuple(layers), (), spaces, axes, {}, order_from, origin)
 
 
@@ -102,18 +102,13 @@ def _layer(path: str, roles: Mapping[str, str], shapes: Mapping[str, tuple[int, 
     attributes: dict[str, Any] = {}
     if kind == "conv":
         shape = shapes[main]
-        groups = shape[0] if shape[1] == 1 and shape[0] > 1 and not _tells_depthless(path) else 1
+        groups = shape[0] if shape[1] == 1 and shape[0] > 1 else 1
         attributes = {"groups": groups, "kernel": tuple(shape[2:])}
     elif kind == "norm":
         attributes = {"norm": _norm(path, roles)}
     if token := canonical_role(path):
         attributes["role_name"] = token
     return Layer(path, kind, tuple(roles.items()), attributes=tuple(sorted(attributes.items())))
-
-
-def _tells_depthless(path: str) -> bool:
-    """Tell whether a convolution of one input channel is the first one, on grey images, by its name."""
-    return canonical_role(path) in ("stem", "patch_embed") or "." not in path and path.endswith("1")
 
 
 def _kind(path: str, roles: Mapping[str, str], shape: tuple[int, ...]) -> str:

@@ -1,0 +1,118 @@
+"""The channels that flow through a network without a graph, and the guess which of them a layer takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tli_cli.architecture import AxisTree
+from tli_cli.describe.heads import Attention
+from tli_cli.describe.spaces import SpaceTable
+
+MERGED_PATCHES = 4
+
+
+class Flow:
+    """What the layers met so far have given.
+
+    `current` is what the last layer gave, `entry` what the block was given, `base` what the residual branch at hand started
+    from; `made` lists what the block's layers gave and `unused` those of them that no layer has taken yet; `stage_made` and
+    `history` list what the blocks of the stage and of the network gave.
+    """
+
+    def __init__(self, shapes: Mapping[str, tuple[int, ...]], config: Mapping[str, Any]) -> None:
+        self.table = SpaceTable()
+        self.shapes = shapes
+        self.config = config
+        self.axes: dict[str, tuple[AxisTree, ...]] = {}
+        self.summed: set[tuple[str, int]] = set()
+        self.groups: dict[str, int] = {}
+        self.attentions: dict[str, Attention] = {}
+        self.current: AxisTree | None = None
+        self.entry: AxisTree | None = None
+        self.base: AxisTree | None = None
+        self.gate: AxisTree | None = None
+        self.attention_input: AxisTree | None = None
+        self.mlp_input: AxisTree | None = None
+        self.made: list[AxisTree] = []
+        self.unused: list[AxisTree] = []
+        self.stage_made: list[AxisTree] = []
+        self.history: list[AxisTree] = []
+        self._pool: dict[int, AxisTree] = {}
+
+    def size(self, tree: AxisTree | None) -> int:
+        """Return the number of channels of `tree`; 0 if there is none."""
+        return 0 if tree is None else self.table.size(self.table.resolve(tree))
+
+    def pooled(self, size: int) -> AxisTree:
+        """Return the space that all axes of `size` share of which nothing else is known."""
+        if size not in self._pool:
+            self._pool[size] = self.table.leaf(size)
+        return self._pool[size]
+
+    def near(self, wanted: int) -> AxisTree | None:
+        """Return channels of that width that lie at hand: the last layer's, the branch's, the block's, or those left over."""
+        return self._fitting((self.current, self.base, self.entry, self._joined_unused()), wanted)
+
+    def far(self, wanted: int) -> AxisTree | None:
+        """Return channels of that width put together from what was given before."""
+        return self._fitting(self._far(wanted), wanted)
+
+    def give(self, tree: AxisTree, source: AxisTree | None) -> None:
+        """Note that a layer took `source` and gave `tree`."""
+        self.unused = [t for t in self.unused if t is not source]
+        self.current = tree
+        self.made.append(tree)
+        self.unused.append(tree)
+
+    def _fitting(self, trees: Any, wanted: int) -> AxisTree | None:
+        return next((tree for tree in trees if tree is not None and self.size(tree) == wanted), None)
+
+    def _joined(self, trees: list[AxisTree]) -> AxisTree:
+        return self.table.summed([self.table.resolve(tree) for tree in trees])
+
+    def _joined_unused(self) -> AxisTree | None:
+        return self._joined(self.unused) if len(self.unused) > 1 else None
+
+    def _far(self, wanted: int) -> Iterator[AxisTree | None]:
+        for made in (self.made, self.stage_made):
+            for start in range(len(made) - 2, -1, -1):
+                if sum(map(self.size, made[start:])) == wanted:
+                    yield self._joined(made[start:])
+        yield self._doubled(wanted)
+        yield self._skipped(wanted)
+        yield self._multiple(wanted)
+        yield from reversed(self.made)
+        yield from reversed(self.history)
+
+    def _doubled(self, wanted: int) -> AxisTree | None:
+        """Return one half of the current channels: a gated unit, which multiplies one half with the other."""
+        if self.current is None or self.size(self.current) != 2 * wanted:
+            return None
+        half = self.table.leaf(wanted)
+        return half if self.table.unite(self.current, ("+", half, half)) else None
+
+    def _skipped(self, wanted: int) -> AxisTree | None:
+        """Return the current channels after those of an earlier block that fill them up: a skip connection."""
+        missing = wanted - self.size(self.current)
+        if self.current is None or missing <= 0:
+            return None
+        own = self.table.resolve(self.current)
+        earlier = (tree for tree in reversed(self.history) if self.table.resolve(tree) != own)
+        tree = self._fitting(earlier, missing)
+        return None if tree is None else self._joined([tree, self.current])
+
+    def _multiple(self, wanted: int) -> AxisTree | None:
+        """Return the current channels four times (merged patches), or with the positions of a flattened map."""
+        have = self.size(self.current)
+        if self.current is None or not have or wanted % have or wanted == have:
+            return None
+        times, own = wanted // have, self.table.resolve(self.current)
+        if times == MERGED_PATCHES and self.history and self.entry is self.current:
+            return self.table.summed([own] * times)
+        return self.table.multiplied([own, *self.grid(times)])
+
+    def grid(self, positions: int) -> list[AxisTree]:
+        """Return the two sides of a square map, or its positions in one if it is none."""
+        side = round(positions**0.5)
+        return [self.table.leaf(s, "grid") for s in ([side, side] if side * side == positions else [positions])]

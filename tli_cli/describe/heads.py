@@ -1,0 +1,120 @@
+"""Attention without a graph: how many heads there are, and which axes of the projections run over them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tli_cli.architecture import AxisTree, Layer
+from tli_cli.describe.spaces import SpaceTable
+
+HEAD_KEYS = ("num_attention_heads", "n_head", "num_heads", "n_heads", "encoder_attention_heads", "attention_heads")
+KV_KEYS = ("num_key_value_heads", "num_kv_heads", "n_head_kv")
+SUB_CONFIGS = ("text_config", "vision_config", "encoder", "decoder")
+WIDTH_KEYS = ("hidden_size", "n_embd", "d_model", "dim", "embed_dim")
+USUAL_WIDTH = 64
+"""The width of a head in most published transformers: taken where nothing tells it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attention:
+    """Trees of one attention module's projections: query, key and value rows, what `o` sums over, and the heads."""
+
+    query: AxisTree
+    key: AxisTree
+    value: AxisTree
+    output: AxisTree
+    heads: AxisTree
+    fused: AxisTree | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Widths of one attention module's projections; `fused` is the width of a fused one, 0 if there is none."""
+
+    query: int
+    key: int
+    value: int
+    output: int
+    fused: int = 0
+    head_major: bool = False
+
+
+def _first(config: Mapping[str, Any], keys: Sequence[str]) -> int:
+    return next((config[key] for key in keys if isinstance(config.get(key), int)), 0)
+
+
+def configured_heads(config: Mapping[str, Any], width: int) -> tuple[int, int]:
+    """Return the heads of queries and of keys that the configuration gives for a stream of `width`; 0 where unknown."""
+    candidates = [config, *(config[key] for key in SUB_CONFIGS if isinstance(config.get(key), Mapping))]
+    known = [c for c in candidates if _first(c, HEAD_KEYS)]
+    fitting = [c for c in known if _first(c, WIDTH_KEYS) == width] or known[:1]
+    if not fitting:
+        return 0, 0
+    heads = _first(fitting[0], HEAD_KEYS)
+    return heads, _first(fitting[0], KV_KEYS) or heads
+
+
+def heads_by_shape(layers: Mapping[str, Layer], shapes: Mapping[str, tuple[int, ...]], sizes: Sizes) -> int:
+    """Return the number of heads that bias tables, scales or norms within the attention tell; 0 if none does."""
+    for token, layer in layers.items():
+        shape = shapes[layer.tensors[0][1]]
+        if token == "bias_table" and len(shape) == 2:
+            return min(shape) if not sizes.output or sizes.output % shape[1] else shape[1]
+        if token == "qk_scale" and shape and shape[0] > 1:
+            return shape[0]
+        if token in ("q_norm", "k_norm") and shape and sizes.query % shape[0] == 0 and shape[0] < sizes.query:
+            return sizes.query // shape[0]
+    return 0
+
+
+def projection_sizes(layers: Mapping[str, Layer], out: Mapping[str, int], output: int, heads: int) -> Sizes | None:
+    """Return the widths of query, key and value from those of the projections there are."""
+    if "qkv" in out:
+        total = out["qkv"]
+        width = output or total // 3
+        head_major = layers["qkv"].path.endswith("query_key_value") and total == 3 * width
+        if total == 3 * width or width < total < 3 * width:
+            small = (total - width) // 2
+            per_head = total != 3 * width and heads and layers["qkv"].path.endswith(".linear")
+            return (
+                Sizes(small, small, width, width, total, True)
+                if per_head
+                else Sizes(width, small, small, output, total, head_major)
+            )
+        return None
+    query = out.get("q") or out.get("qk", 0) // 2
+    key = out.get("k") or out.get("kv", 0) // 2 or out.get("qk", 0) // 2
+    value = out.get("v") or out.get("kv", 0) // 2
+    return Sizes(query, key, value, output) if query and key else None
+
+
+def attention(table: SpaceTable, sizes: Sizes, heads: int, kv_heads: int) -> Attention:
+    """Return the trees of an attention of `heads` query heads, each group of which shares one of `kv_heads` keys."""
+    value_width = max(sizes.value, 1)
+    if not heads or sizes.query % heads or sizes.output % max(heads, 1):
+        heads = sizes.query // USUAL_WIDTH if sizes.query % USUAL_WIDTH == 0 else 1
+    kv_heads = kv_heads if sizes.key < sizes.query and kv_heads else heads
+    if sizes.key < sizes.query and not sizes.head_major and kv_heads == heads:
+        kv_heads = max(sizes.key * heads // sizes.query, 1)
+    if sizes.key % kv_heads or value_width % kv_heads or heads % kv_heads:
+        heads = kv_heads = 1
+    fits = sizes.key // kv_heads == sizes.query // heads
+    group = table.leaf(kv_heads, "heads")
+    repeat = table.leaf(heads // kv_heads, "heads")
+    width = table.leaf(sizes.query // heads, "head_width")
+    equal = sizes.fused and sizes.query == sizes.key == sizes.value
+    value = width if equal else table.leaf(value_width // kv_heads, "head_width")
+    key = width if fits else table.leaf(sizes.key // kv_heads, "head_width")
+    made = table.multiplied
+    trees = (made([group, repeat, width]), made([group, key]), made([group, value]), made([group, repeat, value]))
+    fused: AxisTree | None = table.summed(trees[:3]) if sizes.fused else None
+    if sizes.fused and sizes.head_major:
+        inner: AxisTree = (
+            table.multiplied([table.summed([table.leaf(1) for _ in range(3)]), width])
+            if equal
+            else table.summed([width, key, value])
+        )
+        fused = table.multiplied([group, inner]) if heads > 1 else inner
+    return Attention(*trees, table.multiplied([group, repeat]), fused)

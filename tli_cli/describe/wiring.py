@@ -1,0 +1,250 @@
+"""What each kind of layer takes from the flow of channels and gives to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tli_cli.architecture import AxisTree, Layer
+from tli_cli.describe.chains import widths
+from tli_cli.describe.flow import Flow
+from tli_cli.describe.heads import Attention
+from tli_cli.describe.vocabulary import canonical_role
+
+ROWS = {"q", "k", "v", "qkv", "kv", "qk"}
+ENDS = {"o", "fc2"}
+ROWS_FROM_INPUT = {"k", "v", "kv"}
+
+
+def wire(flow: Flow, layer: Layer, gate: bool) -> None:
+    """Couple the axes of `layer` with the flow; `gate` tells that it computes weights of the current channels."""
+    token = canonical_role(layer.path).removeprefix("cross_")
+    found = flow.attentions.get(attention_path(layer.path))
+    if found and token in BESIDE:
+        BESIDE[token](flow, layer, found)
+    elif layer.kind in ("conv", "linear"):
+        _weighted(flow, layer, token, gate, found)
+    elif layer.kind in ("norm", "scale"):
+        _elementwise(flow, layer)
+    elif layer.kind == "embedding":
+        _embedding(flow, layer, token)
+    elif layer.kind in ("position", "token"):
+        _position(flow, layer)
+    else:
+        _other(flow, layer)
+
+
+def attention_path(path: str) -> str:
+    """Return the module that holds an attention's projections: the path up to the projection's own name."""
+    parts = path.split(".")
+    while len(parts) > 1 and (parts[-1] in ("linear", "bn", "ln", "conv", "c", "self", "output", "dense", "0")):
+        parts.pop()
+    parts = parts[:-1] if parts[-1] not in ("attention", "attn") else parts
+    while (
+        parts and parts[-1] in ("self", "output", "rel_pos", "relative_position_bias", "attention") and len(parts) > 1
+    ):
+        parts.pop()
+    return ".".join(parts)
+
+
+def rows(flow: Flow, found: Attention, token: str) -> AxisTree:
+    """Return the tree of the output rows of a projection."""
+    made = {"q": found.query, "k": found.key, "v": found.value}
+    if token in made:
+        return made[token]
+    if token == "qkv" and found.fused is not None:
+        return found.fused
+    return flow.table.summed([flow.table.resolve(made[part]) for part in token])
+
+
+def _weighted(flow: Flow, layer: Layer, token: str, gate: bool, found: Attention | None) -> None:
+    size = widths(layer, flow.shapes)
+    source, inner, groups = _taken(flow, layer, token, size.first, size.last, gate, found)
+    outer = flow.table.leaf(size.last)
+    if found and token in ROWS:
+        flow.table.unite(outer, rows(flow, found, token))
+    if groups > 1 and source is not None:
+        outer = _grouped_rows(flow, source, inner, groups, size.last)
+    flow.groups[layer.path] = groups
+    _set_weighted(flow, layer, outer, inner)
+    if gate:
+        _gated(flow, outer, size.last)
+        return
+    if token in ENDS and flow.size(flow.base) == size.last and flow.base is not None:
+        flow.table.unite(outer, flow.base)
+    if token == "up" and flow.current is not None:
+        flow.table.unite(outer, flow.current)
+    if token in ROWS:
+        flow.attention_input = source
+    if token in ("gate", "gate_up"):
+        flow.mlp_input = source
+    if token not in ROWS_FROM_INPUT:
+        flow.give(outer, source)
+
+
+def _gated(flow: Flow, outer: AxisTree, size: int) -> None:
+    if flow.gate is not None and flow.size(flow.current) == size and flow.current is not None:
+        flow.table.unite(outer, flow.current)
+        flow.gate = None
+    else:
+        flow.gate = outer
+
+
+def _taken(
+    flow: Flow, layer: Layer, token: str, wanted: int, out: int, gate: bool, found: Attention | None
+) -> tuple[AxisTree | None, AxisTree, int]:
+    """Return what the layer takes, the tree of its weight's input axis, and its number of groups."""
+    depthwise = int(layer.attribute("groups", 1))
+    if flow.current is None:
+        return None, flow.table.leaf(wanted // depthwise, "input"), 1
+    preferred = [flow.gate] if gate else []
+    preferred += [flow.attention_input] if token in ROWS_FROM_INPUT else []
+    preferred += [found.output] if found and token == "o" else []
+    preferred += [flow.mlp_input] if token == "up" else []
+    source = next((t for t in preferred if t is not None and flow.size(t) == wanted), None) or flow.near(wanted)
+    if source is not None:
+        return source, flow.table.leaf(1) if depthwise > 1 else source, depthwise
+    have = flow.size(flow.current)
+    if depthwise > 1:
+        return None, flow.table.leaf(1, "channels"), 1 if have < wanted else depthwise
+    groups = have // wanted if have % wanted == 0 else 1
+    if layer.kind == "conv" and groups > 1 and out % groups == 0 and not layer.attribute("transposed"):
+        inner = flow.table.leaf(wanted)
+        flow.table.unite(flow.current, flow.table.multiplied([flow.table.leaf(groups), inner]))
+        return flow.current, inner, groups
+    source = flow.far(wanted)
+    return source, source if source is not None else flow.pooled(wanted), 1
+
+
+def _grouped_rows(flow: Flow, source: AxisTree, inner: AxisTree, groups: int, out: int) -> AxisTree:
+    """Return the output rows of a grouped convolution: the groups of what it takes, times each group's own rows."""
+    table = flow.table
+    if flow.size(inner) == 1:
+        return table.multiplied([table.resolve(source), table.leaf(out // groups)])
+    tree = table.resolve(source)
+    group = tree[1] if isinstance(tree, tuple) and tree[0] == "*" and table.size(tree[1]) == groups else None
+    return table.multiplied([group if group is not None else table.leaf(groups), table.leaf(out // groups)])
+
+
+def _set_weighted(flow: Flow, layer: Layer, outer: AxisTree, inner: AxisTree) -> None:
+    transposed = bool(layer.attribute("transposed"))
+    for role, name in layer.tensors:
+        shape = flow.shapes[name]
+        if len(shape) < 2 or (role != "weight" and not role.startswith(("tied", "weight."))):
+            _set_vector(flow, name, outer)
+            continue
+        kernel = tuple(flow.table.leaf(size, "kernel") for size in shape[2:])
+        first = (inner, outer) if transposed else (outer, inner)
+        flow.axes[name] = (*first, *kernel)
+        summed = 0 if transposed else 1
+        flow.summed.update((name, d) for d in (summed, *range(2, len(shape))))
+
+
+def _set_vector(flow: Flow, name: str, tree: AxisTree) -> None:
+    """Set the axes of a tensor with one entry for each channel of `tree`, beside axes of size 1."""
+    shape = flow.shapes[name]
+    own = next((d for d in range(len(shape) - 1, -1, -1) if shape[d] == flow.size(tree)), None)
+    if shape:
+        flow.axes[name] = tuple(
+            tree if d == own else (flow.table.leaf(1, "grid") if size == 1 else flow.pooled(size))
+            for d, size in enumerate(shape)
+        )
+
+
+def _elementwise(flow: Flow, layer: Layer) -> None:
+    width = max((max(flow.shapes[name], default=1) for _, name in layer.tensors), default=1)
+    tree = flow.near(width) if width > 1 else None
+    if tree is None and width > 1:
+        tree = flow.far(width)
+    if tree is not None:
+        flow.current = tree
+    for _, name in layer.tensors:
+        _set_vector(flow, name, tree if tree is not None else flow.pooled(width))
+
+
+def _embedding(flow: Flow, layer: Layer, token: str) -> None:
+    name = layer.tensors[0][1]
+    count, width = flow.shapes[name][:2]
+    if flow.size(flow.current) != width or (token == "embed" and flow.history):
+        flow.current = flow.table.leaf(width)
+    assert flow.current is not None
+    vocabulary = flow.table.leaf(count, "vocabulary")
+    for _, tensor in layer.tensors:
+        shape = flow.shapes[tensor]
+        flow.axes[tensor] = (vocabulary, flow.current) if len(shape) == 2 else (vocabulary,) * len(shape)
+        if len(shape) == 2:
+            flow.summed.add((tensor, 0))
+
+
+def _position(flow: Flow, layer: Layer) -> None:
+    """Set a position embedding `(1, positions, channels)` or `(positions, channels)`, or a token `(1, 1, channels)`."""
+    name = layer.tensors[0][1]
+    shape = flow.shapes[name]
+    width = shape[-1] if shape else 0
+    tree = flow.near(width) if width else None
+    if tree is None and flow.current is None and width:
+        tree = flow.current = flow.table.leaf(width)
+    last = tree if tree is not None else flow.pooled(width)
+    lead = [flow.table.leaf(s, "grid") if s == 1 else positions(flow, s, layer.kind) for s in shape[:-1]]
+    flow.axes[name] = (*lead, last)
+    if not name.endswith(layer.path) and len(shape) == 2:
+        flow.summed.add((name, 0))
+
+
+def positions(flow: Flow, count: int, kind: str = "position") -> AxisTree:
+    """Return the tree of `count` positions: a square map after up to two tokens, if it is one."""
+    if kind != "position":
+        return flow.table.leaf(count, "grid")
+    for tokens in (0, 1, 2):
+        side = round(max(count - tokens, 0) ** 0.5)
+        if side > 1 and side * side == count - tokens:
+            singles = [flow.table.leaf(1, "grid") for _ in range(tokens)]
+            return flow.table.summed([*singles, flow.table.multiplied(flow.grid(side * side))])
+    return flow.table.leaf(count, "grid")
+
+
+def _bias_table(flow: Flow, layer: Layer, found: Attention) -> None:
+    """Set a table of biases `(positions, heads)` or `(heads, positions)`."""
+    name = layer.tensors[0][1]
+    shape = flow.shapes[name]
+    heads = flow.size(found.heads)
+    own = next((d for d in range(len(shape) - 1, -1, -1) if shape[d] == heads), None)
+    trees = [found.heads if d == own else _offsets(flow, size) for d, size in enumerate(shape)]
+    flow.axes[name] = tuple(trees)
+    if not name.endswith(layer.path):
+        flow.summed.add((name, 0))
+
+
+def _offsets(flow: Flow, count: int) -> AxisTree:
+    """Return the tree of relative positions: an odd square, after which up to three entries for tokens stand."""
+    for extra in (0, 3):
+        side = round(max(count - extra, 0) ** 0.5)
+        if side > 1 and side % 2 and side * side == count - extra:
+            square = flow.table.multiplied(flow.grid(side * side))
+            return flow.table.summed([square, flow.table.leaf(extra, "grid")]) if extra else square
+    return flow.table.leaf(count, "grid")
+
+
+def _per_head(flow: Flow, layer: Layer, found: Attention) -> None:
+    for _, name in layer.tensors:
+        _set_vector(flow, name, found.heads)
+
+
+def _per_head_width(flow: Flow, layer: Layer, found: Attention) -> None:
+    width = flow.shapes[layer.tensors[0][1]][-1]
+    tree = flow.table.resolve(found.query)
+    parts = tree[1:] if isinstance(tree, tuple) else (tree,)
+    own = next((t for t in (parts[-1], tree) if flow.size(t) == width), flow.pooled(width))
+    for _, name in layer.tensors:
+        _set_vector(flow, name, own)
+
+
+def _other(flow: Flow, layer: Layer) -> None:
+    for _, name in layer.tensors:
+        flow.axes[name] = tuple(
+            flow.table.leaf(1, "grid") if size == 1 else flow.pooled(size) for size in flow.shapes[name]
+        )
+
+
+BESIDE: dict[str, Callable[[Flow, Layer, Attention], None]] = {
+    "bias_table": _bias_table, "qk_scale": _per_head, "q_norm": _per_head_width, "k_norm": _per_head_width,
+}  # fmt: skip
