@@ -12,23 +12,14 @@ from pathlib import Path
 
 import torch
 from chart import chart
-from digits import digits, train
+from digits import digits, kaiming, train
 from nets import SmallResNet, WiderResNet
 from rich.console import Console
 from safetensors.torch import load_file
-from torch import nn
 
 HERE = Path(__file__).parent
 OUT = HERE / "out"
 STEPS, EVERY = 60, 4
-
-
-def kaiming(model: nn.Module) -> nn.Module:
-    """Return the model with Kaiming's values in its convolutions and linear layers."""
-    for module in model.modules():
-        if isinstance(module, (nn.Conv2d, nn.Linear)):
-            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-    return model
 
 
 def tli(*arguments: str) -> None:
@@ -43,6 +34,7 @@ def main() -> None:
     console = Console()
     training, test = digits()
 
+    torch.set_num_threads(1)  # the networks are so small that more would only wait for each other
     torch.manual_seed(0)
     source = SmallResNet()
     console.print("Training the source, SmallResNet, on scikit-learn's digits ...")

@@ -22,7 +22,7 @@ def fed(
 ) -> Step:
     layer, _, role = target.rpartition(".")
     piece = Piece(source, source_shape=source_shape, axes=axes)
-    known = {"layer": layer, "role": role, "similarity": 1.0, "exact": True}
+    known = {"layer": layer, "role": role, "similarity": 1.0, "exact": True, "resizer": "maps" if axes else "copy"}
     return Step(target, shape, "transfer", pieces=(piece,), **{**known, **rest})  # type: ignore[arg-type]
 
 
@@ -54,6 +54,7 @@ def plan() -> Plan:
                 Piece(f"self.{n}.weight", source_shape=(16, 16), target_range=(0, 16 * i, 16 * i + 16))
                 for i, n in enumerate("qkv")
             ),
+            resizer="copy",
             similarity=0.999,
             exact=True,
         ),

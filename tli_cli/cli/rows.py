@@ -105,14 +105,16 @@ def how(plan: Plan, step: Step) -> str:
 
 def _changes(plan: Plan, step: Step) -> list[str]:
     """Return the names of what is done to the sources of a step: rules of axis maps, or the resizer of shapes alone."""
-    rules = [plan.maps[i].rule.split()[0] for piece in step.pieces for axis in piece.axes for i in _indices(axis)]
-    if any(not piece.axes and piece.source_shape != step.shape for piece in step.pieces):
-        rules.append(step.resizer)
+    rules: list[str] = []
+    if step.resizer == "maps":
+        rules = [plan.maps[i].rule.split()[0] for piece in step.pieces for axis in piece.axes for i in _indices(axis)]
+    elif step.resizer != "copy" and any(piece.source_shape != step.shape for piece in step.pieces):
+        rules = [step.resizer]
     if len(step.pieces) > 1 and any(piece.weight != 1 for piece in step.pieces):
         rules.append("mix")
     if any(piece.gain != 1 for piece in step.pieces):
         rules.append("scale")
-    return [rule for rule in dict.fromkeys(rules) if rule not in ("same", "")]
+    return [rule for rule in dict.fromkeys(rules) if rule != "same"]
 
 
 def _indices(expression: AxisExpression) -> Iterator[int]:
