@@ -1,0 +1,142 @@
+"""Run a plan: make each target tensor from the source tensors that its step names. Decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from tli_cli.axes import MapValues, apply_expression, map_values
+from tli_cli.errors import PlanError
+from tli_cli.importance import group_importance
+from tli_cli.plan import AxisMap, Piece, Plan, Step
+from tli_cli.resizing import RESIZERS
+from tli_cli.seeding import generator_for
+
+Read = Callable[[int, str], torch.Tensor]
+"""Give the tensor called `name` of source model `model`, on the device where the arithmetic is done."""
+
+Initial = Callable[[Step], torch.Tensor]
+"""Give the value that a target tensor starts from where nothing is injected."""
+
+COMPUTED = (torch.float32, torch.float64)
+
+
+@dataclass
+class Injector:
+    """Makes the target tensors of `plan` one at a time; axis maps are computed when first used and kept."""
+
+    plan: Plan
+    read: Read
+    initial: Initial
+    _values: dict[int, MapValues] = field(default_factory=dict)
+
+    def make(self, step: Step) -> torch.Tensor:
+        """Return the tensor of `step`, of its shape and in the source's dtype (the initial value's for kept tensors).
+
+        Raises:
+            PlanError: the pieces do not give the step's shape.
+        """
+        if step.action == "keep":
+            return self.initial(step)
+        if step.resizer == "copy" and len(step.pieces) == 1 and _is_whole(step.pieces[0]):
+            return self._fitted(self._source(step.pieces[0]), step.shape, step)
+        base: torch.Tensor | None = None
+        if any(not _is_whole(piece) for piece in step.pieces):
+            base = self.initial(step).clone()
+        total: torch.Tensor | None = None
+        for piece in step.pieces:
+            made = self._piece(step, piece)
+            if base is not None and piece.target_range is not None:
+                base = base.to(torch.promote_types(base.dtype, made.dtype))
+                axis, start, stop = piece.target_range
+                region = base.narrow(axis, start, stop - start)
+                region.copy_(self._fitted(made, tuple(region.shape), step))
+            else:
+                made = self._fitted(made, step.shape, step) * piece.weight if piece.weight != 1.0 else made
+                total = made if total is None else total + made
+        if total is not None:
+            return self._fitted(total, step.shape, step)
+        assert base is not None
+        return base
+
+    def _source(self, piece: Piece) -> torch.Tensor:
+        tensor = self.read(piece.model, piece.source)
+        if piece.source_range is not None:
+            axis, start, stop = piece.source_range
+            if axis >= tensor.ndim or not 0 <= start <= stop <= tensor.shape[axis]:
+                raise PlanError(f"plan: range {piece.source_range} is outside of {piece.source} {list(tensor.shape)}")
+            tensor = tensor.narrow(axis, start, stop - start)
+        return tensor
+
+    def _piece(self, step: Step, piece: Piece) -> torch.Tensor:
+        tensor = self._source(piece)
+        if step.resizer not in ("copy", "maps"):
+            shape = _region_shape(step, piece)
+            generator = generator_for(self.plan.seed, step.target)
+            return RESIZERS.get(step.resizer)(tensor, shape, generator=generator)
+        if piece.layout is not None:
+            tensor = tensor.reshape(piece.layout.split).permute(piece.layout.permute).reshape(piece.layout.shape)
+        if step.resizer == "copy" or not tensor.is_floating_point():
+            return tensor
+        dtype = tensor.dtype
+        result = tensor if dtype in COMPUTED else tensor.float()
+        if piece.axes and len(piece.axes) != result.ndim:
+            raise PlanError(f"plan: {step.target}: {len(piece.axes)} axes for a source of shape {list(result.shape)}")
+        for dim, expression in enumerate(piece.axes):
+            values = _Lazy(self)
+            result = apply_expression(
+                result, dim, expression, self.plan.maps, values, dim in piece.contracted  # type: ignore[arg-type]
+            )
+        if piece.gain != 1.0:
+            result = result * piece.gain
+        return result.to(dtype)
+
+    def _fitted(self, tensor: torch.Tensor, shape: Sequence[int], step: Step) -> torch.Tensor:
+        if tensor.numel() != torch.Size(shape).numel():
+            raise PlanError(
+                f"plan: {step.target}: expected shape {list(shape)}, its pieces give {list(tensor.shape)}; make the plan again"
+            )
+        return tensor.reshape(tuple(shape))
+
+    def values(self, index: int) -> MapValues:
+        """Return the values of map `index`."""
+        if index not in self._values:
+            axis_map = self.plan.maps[index]
+            generator = generator_for(self.plan.seed, f"map {index}")
+            self._values[index] = map_values(axis_map, self._importance, generator)
+        return self._values[index]
+
+    def _importance(self, axis_map: AxisMap) -> torch.Tensor:
+        return group_importance(axis_map, self.read)
+
+
+class _Lazy(Sequence[MapValues]):
+    """The maps' values as a sequence that computes each when it is asked for."""
+
+    def __init__(self, injector: Injector) -> None:
+        self._injector = injector
+
+    def __getitem__(self, index: int) -> MapValues:  # type: ignore[override]
+        return self._injector.values(index)
+
+    def __len__(self) -> int:
+        return len(self._injector.plan.maps)
+
+
+def _is_whole(piece: Piece) -> bool:
+    return piece.target_range is None and piece.weight == 1.0
+
+
+def _region_shape(step: Step, piece: Piece) -> tuple[int, ...]:
+    if piece.target_range is None:
+        return step.shape
+    axis, start, stop = piece.target_range
+    return (*step.shape[:axis], stop - start, *step.shape[axis + 1 :])
+
+
+def run(plan: Plan, read: Read, initial: Initial) -> Mapping[str, torch.Tensor]:
+    """Return all target tensors of `plan` at once, for live models; files are made one tensor at a time."""
+    injector = Injector(plan, read, initial)
+    return {step.target: injector.make(step) for step in plan.steps}

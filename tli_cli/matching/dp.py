@@ -1,0 +1,67 @@
+"""The default matcher: what the graphs prove, then stages, blocks and layers aligned in order by dynamic programming.
+
+It extends the alignment of DPIAT (arXiv 2212.13970), which aligns blocks and then layers, by anchors from the execution graph
+and by stages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tli_cli.architecture import Architecture
+from tli_cli.matching.alignment import align
+from tli_cli.matching.anchors import anchors
+from tli_cli.matching.blocks import pair_blocks
+from tli_cli.matching.segments import blocks_of
+from tli_cli.matching.similarity import unit_similarity
+from tli_cli.matching.units import Unit, units_of
+from tli_cli.matching.values import Matching, Pair
+
+REUSE = 0.5
+ENOUGH = 0.3
+
+
+def match_dp(source: Architecture, target: Architecture) -> Matching:
+    """Return the matching of `target`'s units to those of `source`; deterministic, reads no values."""
+    sources, targets = units_of(source), units_of(target)
+    by_key = {unit.key: unit for unit in sources}
+    found = {
+        t.key: Pair(t, s, unit_similarity(t, s), anchored=True) for t, s in anchors(source, target, sources, targets)
+    }
+    given = {pair.source.key for pair in found.values()}
+    partners = {key: pair.source.key for key, pair in found.items()}
+    added: set[str] = set()
+    for blocks in pair_blocks(blocks_of(targets), blocks_of(sources), partners):
+        wanted = [unit for unit in blocks.target.units if unit.key not in found]
+        if blocks.repeat:
+            candidates = list(blocks.source.units)
+            added.add(blocks.target.units[0].block or blocks.target.units[0].path)
+        else:
+            candidates = [unit for unit in blocks.source.units if unit.key not in given]
+        for t, s, similarity in pair_units(wanted, candidates, list(blocks.source.units)):
+            found[t.key] = Pair(t, by_key[s.key], similarity, repeat=blocks.repeat)
+            given.add(s.key)
+    pairs = tuple(found[unit.key] for unit in targets if unit.key in found)
+    return Matching(pairs, targets, sources, frozenset(added))
+
+
+def pair_units(
+    targets: Sequence[Unit], candidates: Sequence[Unit], reusable: Sequence[Unit]
+) -> list[tuple[Unit, Unit, float]]:
+    """Pair the units of two blocks: in order, then what is left in any order, then sources once more at a lower reward."""
+    table = [[unit_similarity(t, s) for s in candidates] for t in targets]
+    pairs = [(targets[i], candidates[j], table[i][j]) for i, j in (align(table) if candidates else [])]
+    pairs = [pair for pair in pairs if pair[2] >= ENOUGH]
+    used = {s.key for _, s, _ in pairs}
+    done = {t.key for t, _, _ in pairs}
+    for t in targets:
+        if t.key in done:
+            continue
+        free = [s for s in candidates if s.key not in used]
+        again = reusable if t.kind in ("conv", "dense", "linear", "norm") else ()
+        options = [(unit_similarity(t, s), s) for s in free] + [(REUSE * unit_similarity(t, s), s) for s in again]
+        value, best = max(options, key=lambda option: option[0], default=(0.0, None))
+        if best is not None and value >= ENOUGH:
+            pairs.append((t, best, value))
+            used.add(best.key)
+    return pairs

@@ -1,0 +1,118 @@
+"""Fingerprints of a unit's surroundings: everything before it, everything behind it, in the execution graph.
+
+Two networks that compute the same function have the same fingerprints whatever their names, their order of definition
+or their library, so that a layer is found by its place and not by the alphabet (a Weisfeiler-Lehman refinement on an acyclic
+graph, Shervashidze et al., JMLR 12, 2011, run to its full depth).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+
+from tli_cli.architecture import Architecture
+from tli_cli.matching.units import Unit
+
+ORDERED = {"cat", "matmul"}
+JOINS = {"add", "mul", "cat", "matmul"}
+Label = Callable[[Unit], Hashable]
+
+
+@dataclass(frozen=True)
+class UnitGraph:
+    """The execution graph reduced to units and joins: `labels` are unit keys, or join names; `inputs` are in order."""
+
+    labels: tuple[tuple[int, int] | str, ...]
+    inputs: tuple[tuple[int, ...], ...]
+
+
+def unit_graph(architecture: Architecture, units: Sequence[Unit]) -> UnitGraph:
+    """Return the graph of units and joins of `architecture`: activations, poolings and constants left out."""
+    fused = {unit.place for unit in units if unit.part >= 0}
+    known = {unit.key for unit in units}
+    labels: list[tuple[int, int] | str] = []
+    inputs: list[tuple[int, ...]] = []
+    became: list[tuple[int, ...]] = []
+    parts: dict[tuple[int, int], int] = {}
+
+    def add(label: tuple[int, int] | str, before: tuple[int, ...]) -> tuple[int, ...]:
+        labels.append(label)
+        inputs.append(before)
+        return (len(labels) - 1,)
+
+    for node in architecture.graph:
+        before = tuple(j for i in node.inputs for j in became[i])
+        if node.op == "input":
+            became.append(add("input", ()))
+        elif node.op == "layer" and node.layer in fused:
+            became.append(before)
+        elif node.op == "layer" and (node.layer, -1) in known:
+            became.append(add((node.layer, -1), before))
+        elif node.op == "part" and architecture.graph[node.inputs[0]].layer in fused:
+            key = (architecture.graph[node.inputs[0]].layer, node.index)
+            if key not in parts and key in known:
+                parts[key] = add(key, before)[0]
+            became.append((parts[key],) if key in parts else before)
+        elif node.op in JOINS and len(set(before)) > 1:
+            became.append(add(node.op, before))
+        else:
+            became.append(tuple(dict.fromkeys(before))[:1])
+    return UnitGraph(tuple(labels), tuple(inputs))
+
+
+def _label(graph: UnitGraph, index: int, of: dict[tuple[int, int], Hashable]) -> Hashable:
+    label = graph.labels[index]
+    return label if isinstance(label, str) else of[label]
+
+
+def forward_hashes(graph: UnitGraph, labels: dict[tuple[int, int], Hashable]) -> dict[tuple[int, int], int]:
+    """Return for each unit a hash of its label and of everything that feeds it."""
+    values: list[int] = []
+    for index, before in enumerate(graph.inputs):
+        hashes = [values[i] for i in before]
+        if graph.labels[index] not in ORDERED:
+            hashes.sort()
+        values.append(hash((_label(graph, index, labels), tuple(hashes))))
+    return {label: values[i] for i, label in enumerate(graph.labels) if not isinstance(label, str)}
+
+
+def backward_hashes(
+    graph: UnitGraph, labels: dict[tuple[int, int], Hashable], depth: int | None = None
+) -> dict[tuple[int, int], int]:
+    """Return for each unit a hash of its label and of everything that it feeds, at most `depth` steps away if given."""
+    consumers: list[list[tuple[int, int]]] = [[] for _ in graph.labels]
+    for index, before in enumerate(graph.inputs):
+        for slot, i in enumerate(before):
+            consumers[i].append((index, slot if graph.labels[index] in ORDERED else 0))
+    return _refine(graph, labels, consumers, depth)
+
+
+def local_forward_hashes(
+    graph: UnitGraph, labels: dict[tuple[int, int], Hashable], depth: int
+) -> dict[tuple[int, int], int]:
+    """Return for each unit a hash of its label and of what feeds it within `depth` steps."""
+    producers = [
+        [(i, slot if graph.labels[index] in ORDERED else 0) for slot, i in enumerate(before)]
+        for index, before in enumerate(graph.inputs)
+    ]
+    return _refine(graph, labels, producers, depth)
+
+
+def _refine(
+    graph: UnitGraph,
+    labels: dict[tuple[int, int], Hashable],
+    neighbours: Sequence[Sequence[tuple[int, int]]],
+    depth: int | None,
+) -> dict[tuple[int, int], int]:
+    own = [_label(graph, index, labels) for index in range(len(graph.labels))]
+    values = [hash(label) for label in own]
+    if depth is None:
+        for index in reversed(range(len(own))):
+            values[index] = hash((own[index], tuple(sorted((slot, values[i]) for i, slot in neighbours[index]))))
+    else:
+        for _ in range(depth):
+            values = [
+                hash((own[index], tuple(sorted((slot, values[i]) for i, slot in neighbours[index]))))
+                for index in range(len(own))
+            ]
+    return {label: values[i] for i, label in enumerate(graph.labels) if not isinstance(label, str)}

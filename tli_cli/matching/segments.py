@@ -1,0 +1,120 @@
+"""Stages and blocks as sequences: what the hierarchical matcher aligns before it looks at layers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import log2
+
+from tli_cli.matching.units import Unit
+
+WEIGHTED = ("conv", "dense", "linear")
+
+
+@dataclass(frozen=True)
+class Block:
+    """The units of one block in execution order."""
+
+    name: str
+    stage: str
+    units: tuple[Unit, ...]
+
+    @cached_property
+    def weighted(self) -> int:
+        """The number of convolutions and linear layers."""
+        return sum(unit.kind in WEIGHTED for unit in self.units)
+
+    @cached_property
+    def forms(self) -> Counter[object]:
+        """How often each form of unit occurs."""
+        return Counter(unit.form_label for unit in self.units)
+
+    @cached_property
+    def shapes(self) -> Counter[object]:
+        """How often each exact label occurs."""
+        return Counter(unit.exact_label for unit in self.units)
+
+    @property
+    def width(self) -> int:
+        """The number of channels that the block's last weighted unit puts out."""
+        widths = [unit.shape[0] for unit in self.units if unit.kind in WEIGHTED]
+        return widths[-1] if widths else 0
+
+    @property
+    def positions(self) -> int:
+        """The number of places at which the block's output is held, 0 if unknown."""
+        known = [unit.positions for unit in self.units if unit.kind in WEIGHTED and unit.positions > 1]
+        return known[-1] if known else 0
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Consecutive blocks at one resolution, or of one container."""
+
+    blocks: tuple[Block, ...]
+
+    @property
+    def level(self) -> float | None:
+        """The resolution as log2 of the number of positions."""
+        positions = self.blocks[-1].positions
+        return log2(positions) if positions else None
+
+    @cached_property
+    def forms(self) -> Counter[object]:
+        """How often each form of unit occurs."""
+        return sum((block.forms for block in self.blocks), Counter())
+
+
+def overlap(first: Counter[object], second: Counter[object]) -> float:
+    """Return the shared share of two multisets, in [0, 1] (Dice)."""
+    total = first.total() + second.total()
+    return 2 * (first & second).total() / total if total else 1.0
+
+
+def blocks_of(units: Sequence[Unit]) -> list[Block]:
+    """Return the blocks in the order of their first units; a plain chain of layers gives one block a weighted layer."""
+    grouped: dict[str, list[Unit]] = {}
+    for unit in units:
+        grouped.setdefault(unit.block or unit.path, []).append(unit)
+    blocks = [Block(name, members[0].stage, tuple(members)) for name, members in grouped.items()]
+    return [piece for block in blocks for piece in (_chain(block) if _is_chain(block) else [block])]
+
+
+def _is_chain(block: Block) -> bool:
+    direct = all(unit.path.rpartition(".")[0] == block.name for unit in block.units)
+    return direct and block.weighted >= 3 and all(unit.path[-1].isdigit() for unit in block.units)
+
+
+def _chain(block: Block) -> list[Block]:
+    groups: list[list[Unit]] = [[]]
+    for unit in block.units:
+        if unit.kind in WEIGHTED and any(other.kind in WEIGHTED for other in groups[-1]):
+            groups.append([])
+        groups[-1].append(unit)
+    return [Block(group[0].path, block.stage, tuple(group)) for group in groups if group]
+
+
+def split_ends(blocks: Sequence[Block]) -> tuple[list[Block], list[Block], list[Block]]:
+    """Return stem, body and head: the body runs from the first to the last block that has siblings in a container."""
+    inner = [i for i, block in enumerate(blocks) if block.stage and block.weighted >= 2]
+    if not inner:
+        head = next((i for i, block in enumerate(blocks) if block.weighted and block.positions == 0 and i), len(blocks))
+        start = next((i + 1 for i, block in enumerate(blocks) if block.weighted), 0)
+        start = min(start, head)
+        return list(blocks[:start]), list(blocks[start:head]), list(blocks[head:])
+    return list(blocks[: inner[0]]), list(blocks[inner[0] : inner[-1] + 1]), list(blocks[inner[-1] + 1 :])
+
+
+def stages_of(body: Sequence[Block]) -> list[Stage]:
+    """Cut the body where the resolution changes, or where it is unknown, where the container or width changes."""
+    stages: list[list[Block]] = []
+    before: object = None
+    for block in body:
+        mark: object = block.positions or (block.stage, block.width)
+        if not stages or (mark != before and block.weighted):
+            stages.append([])
+        stages[-1].append(block)
+        before = mark if block.weighted else before
+    return [Stage(tuple(blocks)) for blocks in stages]

@@ -1,0 +1,47 @@
+"""How alike two units are, in [0, 1]; 1 only for equal kind, shape, kernel, grouping and norm."""
+
+from __future__ import annotations
+
+from math import exp, log
+
+from tli_cli.matching.units import Unit
+
+KIND_LIKENESS = {
+    frozenset({"conv", "dense"}): 0.7,
+    frozenset({"position", "bias_table"}): 0.5,
+    frozenset({"token", "position"}): 0.0,
+    frozenset({"scale", "norm"}): 0.2,
+}
+NORM_LIKENESS = {frozenset({"layer", "rms"}): 0.7, frozenset({"batch", "group"}): 0.4}
+
+
+def size_likeness(first: tuple[int, ...], second: tuple[int, ...]) -> float:
+    """Return the geometric mean of the ratios of sizes, smaller over larger, axis by axis from the first."""
+    longest = max(len(first), len(second))
+    if not longest:
+        return 1.0
+    pad = (1,) * longest
+    pairs = zip((first + pad)[:longest], (second + pad)[:longest], strict=True)
+    return exp(-sum(abs(log(max(a, 1) / max(b, 1))) for a, b in pairs) / longest)
+
+
+def kind_likeness(first: Unit, second: Unit) -> float:
+    """Return how alike the operations are, sizes apart."""
+    if first.kind != second.kind:
+        return KIND_LIKENESS.get(frozenset({first.kind, second.kind}), 0.0)
+    if first.flavour == second.flavour:
+        return 1.0
+    if first.kind == "norm":
+        return NORM_LIKENESS.get(frozenset({first.flavour, second.flavour}), 0.25)
+    return 0.3
+
+
+def unit_similarity(first: Unit, second: Unit) -> float:
+    """Return the similarity of two units by what they are, not by where they stand."""
+    kind = kind_likeness(first, second)
+    if not kind:
+        return 0.0
+    shape = size_likeness(first.shape, second.shape)
+    kernel = size_likeness(first.kernel, second.kernel) if first.kernel and second.kernel else 1.0
+    roles = 1.0 if first.role == second.role or not first.role or not second.role else 0.6
+    return kind * (0.4 + 0.6 * shape) * (0.7 + 0.3 * kernel) * roles

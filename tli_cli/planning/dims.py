@@ -1,0 +1,134 @@
+"""Line up the dimensions of a source tensor with those of a target tensor, factor by factor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tli_cli.architecture import Architecture, Axis, AxisTree
+
+
+@dataclass(frozen=True, slots=True)
+class Dim:
+    """One factor of one axis of a tensor: its tree, its size, its kind, and its place among all factors of the tensor."""
+
+    tree: AxisTree
+    size: int
+    kind: str
+    contracted: bool
+    place: int
+
+
+@dataclass(frozen=True, slots=True)
+class Alignment:
+    """Pairs of dimensions in the target's order, and how the source is viewed to match them."""
+
+    pairs: tuple[tuple[Dim, Dim], ...]
+    split: tuple[int, ...]
+    permute: tuple[int, ...]
+    shape: tuple[int, ...]
+
+
+def tensor_dims(architecture: Architecture, axes: Sequence[Axis]) -> list[Dim]:
+    """Return the factors of `axes`, products taken apart, in order."""
+    dims: list[Dim] = []
+    for axis in axes:
+        tree = axis.tree
+        factors = list(tree[1:]) if isinstance(tree, tuple) and tree[0] == "*" else [tree]
+        for factor in factors:
+            kind = architecture.spaces[factor].kind if isinstance(factor, int) else "channels"
+            dims.append(Dim(factor, architecture.size_of(factor), kind, axis.contracted, len(dims)))
+    return dims
+
+
+def align_dims(
+    target: Architecture, target_axes: Sequence[Axis], source: Architecture, source_axes: Sequence[Axis]
+) -> Alignment | None:
+    """Return how the source's dimensions serve the target's; None where they have nothing in common."""
+    theirs, mine = tensor_dims(target, target_axes), tensor_dims(source, source_axes)
+    split = tuple(dim.size for dim in mine)
+    pairs: list[tuple[Dim, list[Dim]]] = []
+    for contracted in (False, True):
+        wanted = [d for d in theirs if d.contracted == contracted]
+        offered = [d for d in mine if d.contracted == contracted]
+        together = _pair_group(wanted, offered)
+        if together is None:
+            return None
+        pairs.extend(together)
+    pairs.sort(key=lambda pair: pair[0].place)
+    return _layout(source, pairs, split)
+
+
+def _pair_group(wanted: list[Dim], offered: list[Dim]) -> list[tuple[Dim, list[Dim]]] | None:
+    """Pair the dimensions of one role; units fill up kernels and tokens, the longer side's leading factors are merged."""
+    wanted_units = [d for d in wanted if d.size == 1]
+    wanted = [d for d in wanted if d.size != 1]
+    offered = [d for d in offered if d.size != 1]
+    loose = [d for d in wanted if d.kind == "kernel"] if not any(d.kind == "kernel" for d in offered) else []
+    if loose and len(wanted) - len(loose) == len(offered):
+        wanted_units, wanted = wanted_units + loose, [d for d in wanted if d not in loose]
+    spare = [d for d in offered if d.kind == "kernel"] if not any(d.kind == "kernel" for d in wanted) else []
+    if len(wanted) == len(offered) - len(spare):
+        offered = [d for d in offered if d not in spare]
+    else:
+        spare = []
+    if not wanted and not offered:
+        return [(unit, [kernel]) for unit, kernel in zip(wanted_units, spare, strict=False)] + [
+            (unit, []) for unit in wanted_units[len(spare) :]
+        ]
+    if not wanted or not offered:
+        return None
+    offered = _in_kind_order(wanted, offered)
+    pairs: list[tuple[Dim, list[Dim]]] = []
+    while len(wanted) > 1 and len(offered) > 1:
+        pairs.append((wanted.pop(), [offered.pop()]))
+    pairs.extend(_merge(wanted, offered))
+    units = [(unit, [kernel]) for unit, kernel in zip(wanted_units, spare, strict=False)]
+    return pairs + units + [(unit, []) for unit in wanted_units[len(units) :]]
+
+
+def _in_kind_order(wanted: list[Dim], offered: list[Dim]) -> list[Dim]:
+    """Reorder `offered` where both sides have the same kinds of dimension in another order (patches as vectors)."""
+    kinds = [d.kind for d in wanted]
+    if len(wanted) != len(offered) or sorted(kinds) != sorted(d.kind for d in offered):
+        return offered
+    left = list(offered)
+    result = []
+    for kind in kinds:
+        chosen = next(d for d in left if d.kind == kind)
+        left.remove(chosen)
+        result.append(chosen)
+    return result
+
+
+def _merge(wanted: list[Dim], offered: list[Dim]) -> list[tuple[Dim, list[Dim]]]:
+    if len(wanted) == 1:
+        return [(wanted[0], offered)]
+    tree = ("*", *(d.tree for d in wanted))
+    size = 1
+    for d in wanted:
+        size *= d.size
+    return [(Dim(tree, size, wanted[0].kind, wanted[0].contracted, wanted[0].place), offered)]
+
+
+def _layout(source: Architecture, pairs: Sequence[tuple[Dim, list[Dim]]], split: tuple[int, ...]) -> Alignment:
+    order = [d.place for _, dims in pairs for d in dims]
+    left_out = [place for place in range(len(split)) if place not in order]
+    shape = tuple(_product(d.size for d in dims) for _, dims in pairs)
+    merged = []
+    for wanted, dims in pairs:
+        if len(dims) == 1:
+            merged.append((wanted, dims[0]))
+        else:
+            tree: AxisTree = ("*", *(d.tree for d in dims))
+            size = _product(d.size for d in dims)
+            merged.append((wanted, Dim(tree, size, dims[0].kind if dims else "kernel", wanted.contracted, -1)))
+    del source
+    return Alignment(tuple(merged), split, (*order, *left_out), shape)
+
+
+def _product(sizes: object) -> int:
+    result = 1
+    for size in sizes:  # type: ignore[attr-defined]
+        result *= size
+    return int(result)

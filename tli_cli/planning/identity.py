@@ -1,0 +1,52 @@
+"""How an added block starts as the identity: which layers must be zero so that its residual branches add nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tli_cli.architecture import Architecture
+from tli_cli.matching.segments import WEIGHTED
+from tli_cli.matching.units import Unit
+
+BRANCH_ENDS = ("o", "fc2", "down")
+
+
+def branch_ends(architecture: Architecture, units: Iterable[Unit]) -> set[int]:
+    """Return the indices of the layers that end the residual branches of the block made of `units`; empty if it has none."""
+    members = {unit.place for unit in units}
+    if not architecture.graph:
+        return _ends_by_name(list(units))
+    ends: set[int] = set()
+    for node in architecture.graph:
+        if node.op != "add" or len(node.inputs) < 2:
+            continue
+        before = sorted((_nearest_layer(architecture, i) for i in node.inputs), reverse=True)
+        branch, skip = before[0], before[1]
+        inside = branch >= 0 and architecture.graph[branch].layer in members
+        if inside and (skip < 0 or not _joins_after(architecture, skip, members)):
+            ends.add(architecture.graph[branch].layer)
+    return ends
+
+
+def _joins_after(architecture: Architecture, node: int, members: set[int]) -> bool:
+    """Tell whether the shortcut itself runs through a layer of the block that no branch end explains."""
+    layer = architecture.graph[node].layer
+    return architecture.graph[node].op == "layer" and layer in members
+
+
+def _nearest_layer(architecture: Architecture, index: int) -> int:
+    """Return the node of the layer whose output reaches `index` through activations and gates; a join stands for itself."""
+    node = architecture.graph[index]
+    if node.op in ("layer", "add", "cat", "input") or not node.inputs:
+        return index
+    return _nearest_layer(architecture, node.inputs[0])
+
+
+def _ends_by_name(units: list[Unit]) -> set[int]:
+    named = {unit.place for unit in units if unit.role in BRANCH_ENDS}
+    if named:
+        return named
+    body = [unit for unit in units if unit.role != "downsample"]
+    norms = [unit.place for unit in body if unit.kind == "norm" and unit.flavour == "batch"]
+    weighted = [unit.place for unit in body if unit.kind in WEIGHTED]
+    return set((norms or weighted)[-1:])

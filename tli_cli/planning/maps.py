@@ -1,0 +1,145 @@
+"""The axis maps of a plan: one for each pair of target and source spaces that meet in a transfer."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from tli_cli.architecture import Architecture, AxisTree
+from tli_cli.plan import AxisExpression, AxisMap
+
+CENTRED, ZERO = "centred", "zero"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a space lies in a tensor: `axis`, the range `start:stop` of it, and the sizes outside and inside of the space."""
+
+    tensor: str
+    axis: int
+    start: int
+    stop: int
+    outer: int
+    inner: int
+
+
+def places_of(architecture: Architecture) -> Mapping[AxisTree, list[Place]]:
+    """Return where each space, and each product of spaces, lies in the tensors of `architecture`."""
+    found: dict[AxisTree, list[Place]] = defaultdict(list)
+    for spec in architecture.tensors:
+        if spec.buffer or spec.tied_to:
+            continue
+        for axis, description in enumerate(architecture.axes.get(spec.name, ())):
+            for tree, start, stop, outer, inner in _walk(architecture, description.tree, 0):
+                found[tree].append(Place(spec.name, axis, start, stop, outer, inner))
+    return found
+
+
+def _walk(architecture: Architecture, tree: AxisTree, start: int) -> Iterator[tuple[AxisTree, int, int, int, int]]:
+    size = architecture.size_of(tree)
+    yield tree, start, start + size, 1, 1
+    if isinstance(tree, int):
+        return
+    if tree[0] == "+":
+        for child in tree[1:]:
+            yield from _walk(architecture, child, start)
+            start += architecture.size_of(child)
+        return
+    sizes = [architecture.size_of(child) for child in tree[1:]]
+    outer = 1
+    for child, child_size in zip(tree[1:], sizes, strict=True):
+        inner = size // (outer * child_size)
+        if isinstance(child, int):
+            yield child, start, start + size, outer, inner
+        outer *= child_size
+
+
+def normalised_spaces(architecture: Architecture) -> dict[AxisTree, str]:
+    """Return how the spaces that a layer norm or RMS norm runs over must be widened: `centred` or `zero`."""
+    found: dict[AxisTree, str] = {}
+    for layer in architecture.layers:
+        flavour = layer.attribute("norm")
+        weight = layer.tensor("weight")
+        if layer.kind == "norm" and flavour in ("layer", "rms", "group") and weight in architecture.axes:
+            found[architecture.axes[weight][-1].tree] = ZERO if flavour == "rms" else CENTRED
+    return found
+
+
+class MapBook:
+    """The maps of one plan as they are asked for; equal pairs of spaces share one map."""
+
+    def __init__(self, target: Architecture, widen: str = "widen", narrow: str = "strongest") -> None:
+        self._target = target
+        self._widen, self._narrow = widen, narrow
+        self._normalised = normalised_spaces(target)
+        self._members: dict[int, Mapping[AxisTree, list[Place]]] = {}
+        self._index: dict[tuple[object, ...], int] = {}
+        self.maps: list[AxisMap] = []
+
+    def expression(
+        self, t_tree: AxisTree, source: Architecture, s_tree: AxisTree, model: int, *, kind: str, use: str = ""
+    ) -> AxisExpression:
+        """Return the expression that takes the indices of `t_tree` from those of `s_tree`.
+
+        `kind` is the dimension's (`channels`, `kernel`, `patch`, `grid`, `input`); `use` tells norms and queries apart, which share
+        the indices of the others but not their scale.
+        """
+        m, n = self._target.size_of(t_tree), source.size_of(s_tree)
+        if isinstance(t_tree, tuple) and isinstance(s_tree, tuple) and t_tree[0] == s_tree[0]:
+            if len(t_tree) == len(s_tree):
+                children = zip(t_tree[1:], s_tree[1:], strict=True)
+                return (t_tree[0], *(self.expression(t, source, s, model, kind=kind, use=use) for t, s in children))
+            if t_tree[0] == "+":
+                return self._uneven_sum(t_tree, source, s_tree, model, kind, use)
+        return self._leaf(t_tree, source, s_tree, model, m, n, kind, use)
+
+    def _uneven_sum(
+        self, t_tree: AxisTree, source: Architecture, s_tree: AxisTree, model: int, kind: str, use: str
+    ) -> AxisExpression:
+        """Pair parts in order from the first; target parts without a partner take nothing, surplus source parts are dropped."""
+        assert isinstance(t_tree, tuple) and isinstance(s_tree, tuple)
+        parts: list[AxisExpression] = []
+        theirs = list(s_tree[1:])
+        for i, t in enumerate(t_tree[1:]):
+            if i < len(theirs):
+                parts.append(self.expression(t, source, theirs[i], model, kind=kind, use=use))
+            else:
+                parts.append(self._add(("none", t), AxisMap("none", self._target.size_of(t), 0, exact=True)))
+        for s in theirs[len(t_tree) - 1 :]:
+            parts.append(self._add(("drop", model, s), AxisMap("none", 0, source.size_of(s), exact=False)))
+        return ("+", *parts)
+
+    def _leaf(
+        self, t: AxisTree, source: Architecture, s: AxisTree, model: int, m: int, n: int, kind: str, use: str
+    ) -> int:
+        if m == n:
+            return self._add(("same", m), AxisMap("same", m, m))
+        rule = self._rule(t, m, n, kind, use)
+        key = (rule, t, s, model)
+        if key in self._index:
+            return self._index[key]
+        members: tuple[tuple[object, ...], ...] = ()
+        if rule == self._narrow and rule == "strongest":
+            places = self._members.setdefault(model, places_of(source)).get(s, [])
+            members = tuple((model, p.tensor, p.axis, p.start, p.stop, p.outer, p.inner) for p in places)
+        exact = m > n and (rule.startswith(("widen", "net2net")) or rule == "kernel") or rule == "input"
+        return self._add(key, AxisMap(rule, m, n, exact=exact, members=members, label=self._label(t)))
+
+    def _label(self, tree: AxisTree) -> str:
+        return str(tree) if isinstance(tree, int) else "x".join(map(str, tree[1:]))
+
+    def _rule(self, t: AxisTree, m: int, n: int, kind: str, use: str) -> str:
+        if kind in ("kernel", "patch", "grid", "input"):
+            return kind
+        if m < n:
+            return self._narrow
+        how = self._normalised.get(t) if m % n else None
+        scale = f" {use}" if use and (how or use == "query") else ""
+        return f"{self._widen}{f' {how}' if how else ''}{scale}"
+
+    def _add(self, key: tuple[object, ...], value: AxisMap) -> int:
+        if key not in self._index:
+            self._index[key] = len(self.maps)
+            self.maps.append(value)
+        return self._index[key]

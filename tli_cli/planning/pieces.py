@@ -1,0 +1,91 @@
+"""One contribution to one target tensor: how the source's axes become the target's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tli_cli.architecture import Architecture, Layer
+from tli_cli.plan import AxisExpression, Layout, Piece
+from tli_cli.planning.dims import Alignment, Dim, align_dims
+from tli_cli.planning.maps import MapBook
+from tli_cli.planning.roles import Share
+
+
+def make_piece(
+    target: Architecture,
+    wanted: Share,
+    target_layer: Layer,
+    target_role: str,
+    source: Architecture,
+    offered: Share,
+    model: int,
+    book: MapBook,
+) -> Piece | None:
+    """Return the piece that fills `wanted` from `offered`; None where their dimensions cannot be lined up."""
+    target_range = None if wanted.whole else (0, wanted.start, wanted.stop)
+    source_range = None if offered.whole else (0, offered.start, offered.stop)
+    piece = Piece(offered.spec.name, model, target_range=target_range, source_range=source_range)
+    if not wanted.axes or not offered.axes:
+        same = _share_shape(wanted) == _share_shape(offered)
+        return piece if same else None
+    alignment = align_dims(target, wanted.axes, source, offered.axes)
+    if alignment is None:
+        return None
+    use = _use(target_layer, wanted.role, target_role)
+    expressions = tuple(
+        book.expression(t.tree, source, s.tree, model, kind=_kind(t, s, target_layer), use=use if not t.contracted else "")
+        if s.size or t.size
+        else 0
+        for t, s in alignment.pairs
+    )
+    return Piece(
+        offered.spec.name,
+        model,
+        target_range=target_range,
+        source_range=source_range,
+        layout=_layout(alignment, _share_shape(offered)),
+        axes=expressions,
+        contracted=tuple(i for i, (t, _) in enumerate(alignment.pairs) if t.contracted),
+    )
+
+
+def _share_shape(share: Share) -> tuple[int, ...]:
+    return (share.stop - share.start, *share.spec.shape[1:]) if share.spec.shape else ()
+
+
+def _layout(alignment: Alignment, shape: Sequence[int]) -> Layout | None:
+    if alignment.shape == tuple(shape) and alignment.permute == tuple(range(len(alignment.permute))):
+        return None
+    return Layout(alignment.split, alignment.permute, alignment.shape)
+
+
+def _use(layer: Layer, role: str, unit_role: str) -> str:
+    if layer.kind == "norm":
+        return "weight" if role == "weight" else "bias"
+    return "query" if unit_role == "q" else ""
+
+
+def _kind(t: Dim, s: Dim, layer: Layer) -> str:
+    if t.kind == "kernel" or s.kind == "kernel":
+        stride, kernel = layer.attribute("stride"), layer.attribute("kernel")
+        return "patch" if kernel and stride == kernel and max(kernel) > 1 and s.size > 1 else "kernel"
+    if t.kind == "grid" and s.kind == "grid":
+        return "grid"
+    return "input" if t.kind == "input" or s.kind == "input" else "channels"
+
+
+def is_exact(piece: Piece, book: MapBook) -> bool:
+    """Tell whether every map of the piece keeps the function."""
+    return all(book.maps[index].exact for expression in piece.axes for index in map_indices(expression))
+
+
+def is_copy(piece: Piece, book: MapBook) -> bool:
+    """Tell whether the piece moves values without changing or reordering any."""
+    return all(book.maps[index].rule == "same" for expression in piece.axes for index in map_indices(expression))
+
+
+def map_indices(expression: AxisExpression) -> list[int]:
+    """Return the indices of the maps in `expression`."""
+    if isinstance(expression, int):
+        return [expression]
+    return [index for child in expression[1:] for index in map_indices(child)]

@@ -1,0 +1,216 @@
+"""Make a plan: one step for every tensor of the target."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from tli_cli.architecture import Architecture, Layer, TensorSpec
+from tli_cli.describe.spaces import leaves
+from tli_cli.matching.segments import blocks_of
+from tli_cli.matching.units import Unit
+from tli_cli.matching.values import Matching, Pair
+from tli_cli.plan import Piece, Plan, Side, Step
+from tli_cli.planning.identity import branch_ends
+from tli_cli.planning.maps import MapBook
+from tli_cli.planning.pieces import is_copy, is_exact, make_piece
+from tli_cli.planning.relation import relation_of
+from tli_cli.planning.roles import Share, answering, shares
+
+STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a plan is asked to do beyond the matching: method, head, norms, seed."""
+
+    matcher: str = "dp"
+    method: str = "auto"
+    head: str = "fresh"
+    head_rows: Mapping[int, int] = field(default_factory=dict)
+    norms: bool = True
+    seed: int = 0
+    resizer: str = "maps"
+    widen: str = "widen"
+    keep_values: str = "constructor"
+
+
+@dataclass
+class _Draft:
+    """What is found for one target tensor while its units are visited."""
+
+    pieces: list[tuple[Piece, Pair, Share]] = field(default_factory=list)
+    reason: str = ""
+    initial: str = ""
+    exact: bool = False
+
+
+class Planner:
+    """Collect the contributions to every target tensor and write them down as steps."""
+
+    def __init__(self, target: Architecture, sources: Sequence[Architecture], request: Request) -> None:
+        self.target, self.sources, self.request = target, sources, request
+        self.book = MapBook(target, widen=request.widen)
+        self.drafts: dict[str, _Draft] = {spec.name: _Draft() for spec in target.tensors}
+        self._roots = {spec.name: _class_leaves(target, spec) for spec in target.tensors}
+
+    def add(self, matching: Matching, chosen: Mapping[tuple[int, int], int], models: Sequence[int]) -> None:
+        """Draft the pairs of `matching` whose target unit is given to one of `models` by `chosen`."""
+        blocks = {u.key: (b.units[0].block or b.units[0].path) for b in blocks_of(matching.targets) for u in b.units}
+        ends = self._ends(matching, blocks)
+        for pair in matching.pairs:
+            model = chosen.get(pair.target.key, models[0])
+            if model in models:
+                self._draft_pair(pair, model, pair.target.place in ends)
+
+    def _ends(self, matching: Matching, blocks: Mapping[tuple[int, int], str]) -> set[int]:
+        found: set[int] = set()
+        for block in matching.added_blocks:
+            units = [unit for unit in matching.targets if blocks[unit.key] == block]
+            found |= branch_ends(self.target, units)
+        return found
+
+    def _draft_pair(self, pair: Pair, model: int, ends_added_branch: bool) -> None:
+        source = self.sources[model]
+        layer, source_layer = self.target.layers[pair.target.place], source.layers[pair.source.place]
+        offered = list(shares(source, pair.source))
+        for wanted in shares(self.target, pair.target):
+            draft = self.drafts[wanted.spec.name]
+            if ends_added_branch and wanted.role.partition(".")[0] in ("weight", "bias"):
+                draft.initial, draft.exact = "zeros", True
+                draft.reason = "added block starts as the identity"
+                continue
+            self._draft_share(draft, wanted, answering(wanted, offered), pair, layer, source_layer, model)
+
+    def _draft_share(
+        self,
+        draft: _Draft,
+        wanted: Share,
+        offered: Share | None,
+        pair: Pair,
+        layer: Layer,
+        source_layer: Layer,
+        model: int,
+    ) -> None:
+        refusal = self._refusal(wanted, offered, layer, source_layer)
+        if refusal:
+            draft.reason = refusal
+            return
+        if offered is None:
+            draft.reason = f"{source_layer.path} has no {wanted.role}"
+            if wanted.role.partition(".")[0] == "bias":
+                draft.initial, draft.exact = "zeros", True
+            return
+        piece = make_piece(
+            self.target, wanted, layer, pair.target.role, self.sources[model], offered, model, self.book
+        )
+        if piece is None:
+            draft.reason = f"{offered.spec.name} {list(offered.spec.shape)} cannot be reshaped to it"
+        else:
+            draft.pieces.append((piece, pair, wanted))
+
+    def _refusal(self, wanted: Share, offered: Share | None, layer: Layer, source_layer: Layer) -> str:
+        if layer.kind == "norm" and not self.request.norms:
+            return "norms are left out"
+        if self._roots[wanted.spec.name] and offered is not None and offered.spec.shape != wanted.spec.shape:
+            same_rows = wanted.spec.shape[:1] == offered.spec.shape[:1]
+            if self.request.head == "fresh" and not same_rows:
+                return f"head: {wanted.spec.shape[0]} classes, the source has {offered.spec.shape[0]}"
+        computed = wanted.spec.buffer and wanted.role not in STATISTICS
+        if computed and (wanted.spec.name in self.target.initial or self.request.keep_values == "target"):
+            return "computed by the constructor"
+        if layer.kind == "norm" and wanted.role in STATISTICS and layer.attribute("norm") != source_layer.attribute("norm"):
+            return "another kind of norm"
+        return ""
+
+    def steps(self) -> list[Step]:
+        """Return the steps in the order of the target's tensors."""
+        owners = {name: (layer, role) for layer in self.target.layers for role, name in layer.tensors}
+        return [self._step(spec, *owners.get(spec.name, (None, ""))) for spec in self.target.tensors]
+
+    def _step(self, spec: TensorSpec, layer: Layer | None, role: str) -> Step:
+        draft = self.drafts[spec.name]
+        path = layer.path if layer else spec.name.rpartition(".")[0]
+        step = Step(spec.name, spec.shape, "keep", path, role, initial=draft.initial or self.request.keep_values)
+        if not draft.pieces or draft.initial == "zeros" and draft.reason.startswith("added"):
+            reason = draft.reason or "no layer of the source is like it"
+            return replace(step, exact=draft.exact, reason=reason)
+        pieces = tuple(piece for piece, _, _ in draft.pieces)
+        copied = all(is_copy(piece, self.book) for piece in pieces)
+        resizer = "copy" if copied else self.request.resizer
+        exact = all(is_exact(piece, self.book) for piece in pieces) if resizer != "copy" else True
+        similarity = sum(pair.similarity for _, pair, _ in draft.pieces) / len(draft.pieces)
+        return replace(
+            step,
+            action="transfer",
+            pieces=pieces if resizer in ("copy", "maps") else tuple(replace(p, axes=(), contracted=()) for p in pieces),
+            resizer=resizer,
+            similarity=round(similarity, 6),
+            exact=exact and resizer in ("copy", "maps"),
+            reason="" if copied else self._adaptation(pieces),
+        )
+
+    def _adaptation(self, pieces: Sequence[Piece]) -> str:
+        from tli_cli.planning.pieces import map_indices
+
+        rules = [
+            self.book.maps[i] for piece in pieces for expression in piece.axes for i in map_indices(expression)
+        ]
+        said = dict.fromkeys(f"{m.rule} {m.columns}->{m.rows}" for m in rules if m.rule != "same")
+        return ", ".join(said)
+
+
+def _class_leaves(architecture: Architecture, spec: TensorSpec) -> bool:
+    axes = architecture.axes.get(spec.name, ())
+    return any(
+        architecture.spaces[leaf].kind == "classes" for axis in axes if not axis.contracted for leaf in leaves(axis.tree)
+    )
+
+
+def make_plan(
+    target: Architecture, sources: Sequence[Architecture], matchings: Sequence[Matching], request: Request
+) -> Plan:
+    """Return the plan for `target` from `sources`, one matching for each; every target tensor stands in exactly one step."""
+    planner = Planner(target, sources, request)
+    chosen = choose_models(matchings)
+    for model, matching in enumerate(matchings):
+        planner.add(matching, chosen, [model])
+    steps = planner.steps()
+    used = {(piece.model, piece.source) for step in steps for piece in step.pieces}
+    unused = tuple(
+        spec.name if len(sources) == 1 else f"{model}:{spec.name}"
+        for model, source in enumerate(sources)
+        for spec in source.tensors
+        if (model, spec.name) not in used and spec.tied_to is None
+    )
+    sides = tuple(Side(source.origin, source.fingerprint, source.order_from) for source in sources)
+    return Plan(
+        sources=sides,
+        target=Side(target.origin, target.fingerprint, target.order_from),
+        steps=tuple(steps),
+        maps=tuple(planner.book.maps),
+        matcher=request.matcher,
+        method=request.method,
+        relation=relation_of(steps, planner.book.maps, matchings),
+        seed=request.seed,
+        unused=unused,
+    )
+
+
+def choose_models(matchings: Sequence[Matching]) -> dict[tuple[int, int], int]:
+    """Return the model that feeds each target unit: for each block the one whose pairs are the most alike."""
+    if len(matchings) == 1:
+        return {}
+    scores: dict[str, list[float]] = {}
+    block_of: dict[tuple[int, int], str] = {}
+    for model, matching in enumerate(matchings):
+        for pair in matching.pairs:
+            block = pair.target.block or pair.target.path
+            block_of[pair.target.key] = block
+            scores.setdefault(block, [0.0] * len(matchings))[model] += _worth(pair.target, pair)
+    return {key: max(range(len(matchings)), key=lambda m: scores[block][m]) for key, block in block_of.items()}
+
+
+def _worth(unit: Unit, pair: Pair) -> float:
+    del unit
+    return pair.similarity * (0.5 if pair.repeat else 1.0)
