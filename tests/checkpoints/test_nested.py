@@ -64,8 +64,8 @@ def test_what_stands_beside_is_reported(tmp_path: Path) -> None:
     [
         (torch.ones(2), {}, ["state dict", "Tensor"]),
         ([torch.ones(2)], {}, ["state dict", "list"]),
-        ({"epoch": 3, "loss": [1.0]}, {}, ["no tensors", "epoch"]),
-        ({}, {}, ["no tensors"]),
+        ({"epoch": 3, "loss": [1.0]}, {}, ["expected tensors", "epoch"]),
+        ({}, {}, ["an empty dict"]),
         ({"generator": WEIGHTS, "discriminator": WEIGHTS}, {}, ["several", "generator", "--ema"]),
         ({"model": WEIGHTS}, {"ema": "any"}, ["no averaged weights", "model"]),
         ({"model": WEIGHTS, "model_ema": AVERAGED}, {"ema": "modelema"}, ["did you mean", "model_ema"]),

@@ -95,7 +95,7 @@ def read_metadata(path: Path) -> tuple[dict[str, StoredTensor], dict[str, tuple[
             (index.fqn, tuple(getattr(index, "offset", None) or ())): info for index, info in root.storage_data.items()
         }
         tensors = {
-            str(name): _stored(str(name), entry, chunks)
+            str(name): _stored(f"{path}: {name}", str(name), entry, chunks)
             for name, entry in root.state_dict_metadata.items()
             if isinstance(entry, _Tensor)
         }
@@ -110,15 +110,15 @@ def read_metadata(path: Path) -> tuple[dict[str, StoredTensor], dict[str, tuple[
         ) from error
 
 
-def _stored(name: str, entry: Any, chunks: dict[tuple[str, tuple[int, ...]], Any]) -> StoredTensor:
+def _stored(where: str, name: str, entry: Any, chunks: dict[tuple[str, tuple[int, ...]], Any]) -> StoredTensor:
     dtype = entry.properties.args[0][0]
     if not isinstance(dtype, str):
-        raise ValueError(f"{name}: no element type")
+        raise ValueError("no element type")
     found = []
     for chunk in entry.chunks:
         info = chunks[name, tuple(chunk.offsets)]
         if getattr(info, "transform_descriptors", None):
-            raise CheckpointError(f"{name}: its chunks are compressed; save the checkpoint without transforms")
+            raise CheckpointError(f"{where}: its chunks are compressed; save the checkpoint without transforms")
         found.append(
             Chunk(
                 _sizes(chunk.offsets), _sizes(chunk.sizes), str(info.relative_path), int(info.offset), int(info.length)

@@ -88,8 +88,10 @@ def _parts(directory: Path, name: str, tensor: StoredTensor, sizes: dict[str, in
     where = directory / ".metadata"
     parts = []
     for chunk in tensor.chunks:
-        bounds = zip(chunk.offsets, chunk.sizes, tensor.size, strict=True)
-        if any(at < 0 or size < 0 or at + size > whole for at, size, whole in bounds):
+        axes = len(tensor.size)
+        bounds = zip(chunk.offsets, chunk.sizes, tensor.size, strict=False)
+        inside = all(at + size <= whole for at, size, whole in bounds)
+        if not inside or len(chunk.offsets) != axes or len(chunk.sizes) != axes:
             raise CheckpointError(
                 f"{where}: {name}: a chunk {chunk.sizes} at {chunk.offsets} lies outside {tensor.size}"
             )

@@ -92,7 +92,7 @@ def _choose(node: Mapping[Any, Any], where: str, path: str, ema: str | None) -> 
         return averaged[0]
     if not others:
         raise CheckpointError(
-            f"{where}: found no tensors{_at(path)}, only {_summary(node)}; expected a state dict, or one under "
+            f"{where}: expected tensors{_at(path)}, found {_summary(node)}; save a state dict, or one under "
             f"{', '.join(PLAIN_KEYS[:4])}"
         )
     raise CheckpointError(
@@ -163,7 +163,7 @@ def _kind(value: object) -> str:
 
 def _summary(node: Mapping[Any, Any]) -> str:
     shown = [f"{str(key)[:40]} ({_kind(value)})" for key, value in list(node.items())[:8]]
-    return ", ".join(shown) or "nothing"
+    return ", ".join(shown) or "an empty dict"
 
 
 def _join(path: str, key: object) -> str:

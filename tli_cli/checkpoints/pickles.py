@@ -32,7 +32,8 @@ def globals_in(file: BinaryIO, where: str) -> frozenset[str]:
         return frozenset(_walk(file))
     except Exception as error:  # the disassembler raises many kinds on damaged input
         raise CheckpointError(
-            f"{where}: expected a checkpoint, found a damaged pickle ({str(error)[:120]}); make or download it again"
+            f"{where}: expected a checkpoint, found a damaged pickle "
+            f"({str(error)[:120] or type(error).__name__}); make or download it again"
         ) from error
 
 

@@ -49,7 +49,7 @@ def beside(directory: Path, name: str, where: Path) -> Path:
     """Return the file `name` in `directory`; raise `CheckpointError` if it lies, or a link leads, anywhere else."""
     plain = bool(name) and name not in (".", "..") and not any(mark in name for mark in ("/", "\\", "\0", ":"))
     if not plain:
-        raise CheckpointError(f"{where}: names {name!r}, which is not a file beside it; shards must stand there")
+        raise CheckpointError(f"{where}: names {name[:80]!r}, which is not a file beside it; shards must stand there")
     path = directory / name
     home = directory.resolve()
     allowed = {home}
@@ -57,11 +57,12 @@ def beside(directory: Path, name: str, where: Path) -> Path:
         allowed.add(home.parent.parent / "blobs")
     try:
         real = path.resolve()
+        there = real.exists()
     except (OSError, RuntimeError) as error:
-        raise CheckpointError(f"{where}: names {name!r}, a link that leads nowhere") from error
+        raise CheckpointError(f"{where}: names {name[:80]!r}, which leads nowhere") from error
     if real.parent not in allowed:
         raise CheckpointError(f"{where}: names {name!r}, a link to {real}, not beside it; copy the shard there")
-    if not real.exists():
+    if not there:
         raise CheckpointError(f"{where}: names the shard {name!r}, which is not there; download or copy it too")
     return path
 

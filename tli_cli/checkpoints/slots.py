@@ -62,9 +62,13 @@ def slot_of(tensor: torch.Tensor, archive: Archive | None, path: Path, name: str
         held = min(held, archive.records.get(offset, -1))
         if held < claimed:
             raise CheckpointError(_claims(path, name, shape, claimed, max(held, 0)))
+    elif archive is not None and held not in archive.records.values():
+        raise CheckpointError(
+            f"{path}: {name}: claims {held:,} bytes, but no record of the archive has that size; save it again"
+        )
     first = tensor.storage_offset() * size
     extent = _extent(shape, stride) * size
-    if prod(shape) * size > held or first + extent > held:
+    if min(stride, default=0) < 0 or prod(shape) * size > held or first + extent > held:
         raise CheckpointError(_claims(path, name, shape, int(max(prod(shape) * size, first + extent)), held))
     span = FileRange(path, offset + first, extent) if tensor.is_meta and offset is not None else None
     place = offset if tensor.is_meta else storage.data_ptr()

@@ -13,7 +13,7 @@ from tli_cli.architecture import TensorSpec
 from tli_cli.checkpoints.archive import Archive, check_archive
 from tli_cli.checkpoints.dtypes import is_buffer
 from tli_cli.checkpoints.files import FileRange, sniff
-from tli_cli.checkpoints.nested import find_state_dict
+from tli_cli.checkpoints.nested import Found, find_state_dict
 from tli_cli.checkpoints.pickles import blocked_message, globals_in
 from tli_cli.checkpoints.slots import Slot, slot_of
 from tli_cli.errors import CheckpointError
@@ -50,7 +50,7 @@ class TorchFile:
         require_safe_torch(path)
         archive = check_archive(path) if kind == "zip" else None
         _refuse_code(path, archive.globals if archive else _legacy_globals(path))
-        found = find_state_dict(load_weights(path, archive), str(path), ema)
+        found = _find(path, archive, ema)
         self._slots, left_out = _slots(found.tensors, archive, path)
         self.ignored = (*found.ignored, *left_out)
         self.tensors = _specs(self._slots)
@@ -94,11 +94,27 @@ def _legacy_globals(path: Path) -> frozenset[str]:
     return named
 
 
-def load_weights(path: Path, archive: Archive | None) -> Any:
-    """Return what the file holds, tensors on the `meta` device where their values can be read later."""
+def _find(path: Path, archive: Archive | None, ema: str | None) -> Found:
+    if archive is not None and _can_be_lazy(archive):
+        found = find_state_dict(load_weights(path, archive, lazy=True), str(path), ema)
+        if all(_is_in_record(tensor, archive) for tensor in found.tensors.values()):
+            return found
+    # torch computes where records are from how it packs them, so an archive that was packed again is not read lazily
+    return find_state_dict(load_weights(path, archive, lazy=False), str(path), ema)
+
+
+def _is_in_record(tensor: torch.Tensor, archive: Archive) -> bool:
+    try:
+        offset = getattr(tensor.untyped_storage(), "_checkpoint_offset", None)
+    except NotImplementedError:  # sparse tensors have no storage; they are refused with their name
+        return True
+    return offset is None or offset in archive.records
+
+
+def load_weights(path: Path, archive: Archive | None, lazy: bool) -> Any:
+    """Return what the file holds, the tensors on the `meta` device if `lazy`."""
     import torch
 
-    lazy = archive is not None and _can_be_lazy(archive)
     options: dict[str, Any] = {"map_location": "meta"} if lazy else {"map_location": "cpu", "mmap": archive is not None}
     try:
         with warnings.catch_warnings(), torch.serialization.safe_globals([argparse.Namespace]):
@@ -122,7 +138,8 @@ def _can_be_lazy(archive: Archive) -> bool:
 
 
 def _damaged(path: Path, error: Exception) -> str:
-    reason = str(error).strip().splitlines() or [""]
+    # torch puts its advice around the reason, and it includes loading the file unsafely
+    reason = str(error).rpartition("WeightsUnpickler error:")[2].strip().splitlines() or [""]
     return (
         f"{path}: expected a state dict written by torch.save, found something that cannot be read "
         f"({type(error).__name__}: {reason[0][:160]}); it is damaged, incomplete or of another kind: make it again"

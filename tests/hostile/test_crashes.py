@@ -1,0 +1,281 @@
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from tli_cli.architecture import TensorSpec
+from tli_cli.checkpoints import FileRange, open_checkpoint, output, write_checkpoint
+from tli_cli.errors import CheckpointError
+
+SPECS = tuple(TensorSpec(f"t{i}", (100,), "float32") for i in range(10))
+OLD = b"what was there before"
+
+
+def ones(spec: TensorSpec) -> torch.Tensor:
+    return torch.ones(spec.shape)
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in directory.iterdir() if path.is_file()}
+
+
+@pytest.fixture(params=["nothing", "an old file", "without unnamed files"])
+def out(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An output path in a directory of its own; with an old file there, or where files always have a name."""
+    directory = tmp_path / "out"
+    directory.mkdir()
+    if request.param == "an old file":
+        (directory / "a.safetensors").write_bytes(OLD)
+    if request.param == "without unnamed files":
+        monkeypatch.delattr(os, "O_TMPFILE", raising=False)
+    return directory / "a.safetensors"
+
+
+@pytest.mark.parametrize("limit", [None, 1000])
+@pytest.mark.parametrize("failing", [1, 3, 11, 12])
+def test_a_full_disk_leaves_what_was_there(
+    out: Path, monkeypatch: pytest.MonkeyPatch, failing: int, limit: int | None
+) -> None:
+    before = contents(out.parent)
+    calls = 0
+    real = os.write
+
+    def write(descriptor: int, data: memoryview) -> int:
+        nonlocal calls
+        calls += 1
+        if calls == failing - 1:  # a short write first, as a disk that is filling up gives it
+            return real(descriptor, data[: max(1, len(data) // 2)])
+        if calls >= failing:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(descriptor, data)
+
+    monkeypatch.setattr(output.os, "write", write)
+    with pytest.raises(CheckpointError, match="No space left"):
+        write_checkpoint(out, SPECS, ones, force=True, max_shard_size=limit)
+    monkeypatch.undo()
+    assert contents(out.parent) == before
+
+
+@pytest.mark.parametrize("name", ["fsync", "replace"])
+@pytest.mark.parametrize("limit", [None, 1000])
+def test_a_disk_that_fails_leaves_what_was_there_or_nothing(
+    out: Path, monkeypatch: pytest.MonkeyPatch, name: str, limit: int | None
+) -> None:
+    before = contents(out.parent)
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(output.os, name, fail)
+    with pytest.raises(CheckpointError, match="Input/output"):
+        write_checkpoint(out, SPECS, ones, force=True, max_shard_size=limit)
+    monkeypatch.undo()
+    assert contents(out.parent) == before
+
+
+@pytest.mark.parametrize("error", [ValueError("x"), MemoryError(), KeyboardInterrupt()])
+@pytest.mark.parametrize("at", ["t0", "t5", "t9"])
+def test_a_failing_source_leaves_what_was_there(out: Path, error: BaseException, at: str) -> None:
+    before = contents(out.parent)
+
+    def produce(spec: TensorSpec) -> torch.Tensor:
+        if spec.name == at:
+            raise error
+        return ones(spec)
+
+    with pytest.raises(type(error)):
+        write_checkpoint(out, SPECS, produce, force=True, max_shard_size=1500)
+    assert contents(out.parent) == before
+
+
+def test_a_real_full_disk_leaves_what_was_there(out: Path) -> None:
+    before = contents(out.parent)
+    code = f"""
+import resource, signal, sys
+from pathlib import Path
+from tli_cli.architecture import TensorSpec
+from tli_cli.checkpoints import write_checkpoint
+from tli_cli.errors import CheckpointError
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
+specs = [TensorSpec(f"t{{i}}", (1000,), "uint8") for i in range(10)]
+try:
+    write_checkpoint(Path({str(out)!r}), specs, lambda spec: memoryview(bytes(1000)), force=True)
+except CheckpointError as error:
+    sys.exit(0 if "File too large" in str(error) else 3)
+sys.exit(4)
+"""
+    assert subprocess.run([sys.executable, "-c", code], timeout=120).returncode == 0
+    assert contents(out.parent) == before
+
+
+KILLED = """
+import sys, time
+from pathlib import Path
+from tli_cli.architecture import TensorSpec
+from tli_cli.checkpoints import write_checkpoint
+specs = [TensorSpec(f"t{i}", (1 << 20,), "uint8") for i in range(20)]
+def produce(spec):
+    time.sleep(0.01)
+    return memoryview(bytes([1]) * (1 << 20))
+print("started", flush=True)
+write_checkpoint(Path(sys.argv[1]), specs, produce, force=True, max_shard_size=int(sys.argv[2]) or None)
+"""
+
+
+@pytest.mark.parametrize("limit", [0, 5 << 20])
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_killed_at_any_moment_the_old_file_or_the_new_one_is_there(
+    tmp_path: Path, limit: int, how: signal.Signals
+) -> None:
+    out = tmp_path / "a.safetensors"
+    out.write_bytes(OLD)
+    for delay in (0.0, 0.02, 0.05, 0.1, 0.2):
+        process = subprocess.Popen([sys.executable, "-c", KILLED, str(out), str(limit)], stdout=subprocess.PIPE)
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(delay)
+        process.send_signal(how)
+        process.wait(timeout=60)
+        process.stdout.close()
+        found = contents(tmp_path)
+        index = next(tmp_path.glob("*.index.json"), None)
+        if index is None and found.get(out.name) == OLD:
+            # between the names of two shards a kill can leave some of them, but no index that would name them
+            assert limit or set(found) == {out.name}, "something half was left behind"
+        else:
+            assert len(open_checkpoint(index or out).tensors) == 20
+
+
+@pytest.mark.parametrize("limit", [None, 500])
+def test_writing_over_the_input_is_safe(tmp_path: Path, limit: int | None) -> None:
+    path = tmp_path / "a.safetensors"
+    state = {f"t{i}": torch.randn(100) for i in range(5)}
+    save_file(state, path)
+    source = open_checkpoint(path)
+    with pytest.raises(CheckpointError, match="exists already"):
+        write_checkpoint(path, source.tensors, lambda spec: source.file_range(spec.name) or source.read(spec.name))
+    files = write_checkpoint(
+        path, source.tensors, lambda spec: source.read(spec.name) * 2, force=True, max_shard_size=limit
+    )
+    written = open_checkpoint(files[0])
+    assert all(torch.equal(written.read(name), value * 2) for name, value in state.items())
+    assert path.exists() == (limit is None)
+
+
+def test_shards_are_replaced_by_shards(tmp_path: Path) -> None:
+    out = tmp_path / "a.safetensors"
+    write_checkpoint(out, SPECS, ones, max_shard_size=1000)
+    with pytest.raises(CheckpointError, match="exists already"):
+        write_checkpoint(out, SPECS, ones, max_shard_size=1000)
+    files = write_checkpoint(out, SPECS, lambda spec: ones(spec) * 3, max_shard_size=1000, force=True)
+    assert float(open_checkpoint(files[0]).read("t9")[0]) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("missing/a.safetensors", "does not exist"),
+        ("a.pt", r"ends in \.safetensors"),
+        ("directory.safetensors", "no regular file"),
+        ("pipe.safetensors", "no regular file"),
+        ("a\0.safetensors", "cannot be written"),
+        ("x" * 400 + ".safetensors", "File name too long|cannot be written"),
+    ],
+)
+def test_places_that_cannot_be_written_are_told(tmp_path: Path, name: str, words: str) -> None:
+    (tmp_path / "directory.safetensors").mkdir()
+    os.mkfifo(tmp_path / "pipe.safetensors")
+    with pytest.raises(CheckpointError, match=words):
+        write_checkpoint(tmp_path / name, SPECS, ones, force=True)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_an_unwritable_directory_is_told(tmp_path: Path) -> None:
+    (tmp_path / "closed").mkdir(mode=0o500)
+    with pytest.raises(CheckpointError, match="Permission denied"):
+        write_checkpoint(tmp_path / "closed" / "a.safetensors", SPECS, ones)
+
+
+def test_a_directory_of_the_kernel_is_told() -> None:
+    with pytest.raises(CheckpointError):
+        write_checkpoint("/proc/a.safetensors", SPECS, ones)
+
+
+def test_what_does_not_fit_on_the_disk_is_told_before(tmp_path: Path) -> None:
+    specs = [TensorSpec("a", (1 << 50,), "float32")]
+    with pytest.raises(CheckpointError, match=r"needs .* free"):
+        write_checkpoint(tmp_path / "a.safetensors", specs, lambda _: pytest.fail("nothing is to be made"))
+    assert not list(tmp_path.iterdir())
+
+
+Make = Callable[[TensorSpec], "torch.Tensor | memoryview | FileRange"]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda spec: torch.ones(99),
+        lambda spec: torch.ones(100, dtype=torch.float64),
+        lambda spec: memoryview(bytes(399)),
+        lambda spec: memoryview(torch.ones(50).numpy()),
+        lambda spec: FileRange(Path("/dev/null"), 0, 399),
+        lambda spec: FileRange(Path("/dev/null"), 0, 400),
+        lambda spec: FileRange(Path("/nothing/there"), 0, 400),
+    ],
+)
+def test_a_tensor_that_is_not_as_announced_is_not_written(out: Path, make: Make) -> None:
+    before = contents(out.parent)
+    with pytest.raises(CheckpointError):
+        write_checkpoint(out, SPECS, make, force=True)
+    assert contents(out.parent) == before
+
+
+def test_names_that_come_twice_and_types_without_a_code_are_told(tmp_path: Path) -> None:
+    specs = [TensorSpec("a", (1,)), TensorSpec("a", (1,)), TensorSpec("c", (1,), "complex128")]
+    with pytest.raises(CheckpointError, match=r"'a': the name is taken[\s\S]*complex128"):
+        write_checkpoint(tmp_path / "a.safetensors", specs, ones)
+
+
+def test_a_link_is_followed_and_stays(tmp_path: Path) -> None:
+    (tmp_path / "far").mkdir()
+    (tmp_path / "a.safetensors").symlink_to(tmp_path / "far" / "b.safetensors")
+    write_checkpoint(tmp_path / "a.safetensors", SPECS, ones, force=True)
+    assert (tmp_path / "a.safetensors").is_symlink()
+    assert len(load_file(tmp_path / "far" / "b.safetensors")) == 10
+
+
+def test_equal_inputs_give_equal_bytes(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_checkpoint(tmp_path / f"{name}.safetensors", SPECS, ones, metadata={"x": "y"})
+    assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
+    assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize("kernel", [True, False])
+def test_ranges_are_copied_with_and_without_the_kernel(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kernel: bool
+) -> None:
+    if not kernel:
+
+        def unsupported(*_: object) -> int:
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+        monkeypatch.setattr(os, "copy_file_range", unsupported, raising=False)
+    data = os.urandom(10 << 20)
+    (tmp_path / "source").write_bytes(data)
+    specs = [TensorSpec("a", (5 << 20,), "uint8"), TensorSpec("b", (5 << 20,), "uint8", tied_to="a")]
+    write_checkpoint(tmp_path / "a.safetensors", specs, lambda _: FileRange(tmp_path / "source", 1 << 20, 5 << 20))
+    written = open_checkpoint(tmp_path / "a.safetensors")
+    assert written.tensors[1].tied_to == "a"
+    assert bytes(written.read_raw("a")) == bytes(written.read_raw("b")) == data[1 << 20 : 6 << 20]

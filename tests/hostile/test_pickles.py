@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import struct
+import warnings
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tli_cli.checkpoints.pickles import load_allowed
+from tli_cli.errors import CheckpointError
+
+Refuses = Callable[..., str]
+
+
+class Payload:
+    """Runs a command when it is unpickled."""
+
+    def __init__(self, canary: Path) -> None:
+        self.canary = canary
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.system, (f"touch {self.canary}",)
+
+
+class Evaluated(Payload):
+    def __reduce__(self) -> tuple[Any, ...]:
+        return eval, (f"open({str(self.canary)!r}, 'w').close()",)
+
+
+HIDING_PLACES: dict[str, Callable[[Any], Any]] = {
+    "alone": lambda payload: payload,
+    "in a state dict": lambda payload: {"a": torch.ones(2), "b": payload},
+    "beside a state dict": lambda payload: {"state_dict": {"a": torch.ones(2)}, "epoch": payload},
+    "in training state": lambda payload: {
+        "model": {"a": torch.ones(2)},
+        "optimizer": {"state": {0: {"exp_avg": torch.ones(2), "x": [payload]}}},
+    },
+    "as a key": lambda payload: {"a": torch.ones(2), (1, payload): 2},
+}
+
+
+@pytest.mark.parametrize("kind", [Payload, Evaluated])
+@pytest.mark.parametrize("place", HIDING_PLACES)
+@pytest.mark.parametrize("suffix", [".pt", ".ckpt", ".safetensors"])
+@pytest.mark.parametrize("wrapping", ["zip", "old", "bare"])
+def test_code_is_never_run(
+    tmp_path: Path, canary: Path, refuses: Refuses, kind: type[Payload], place: str, suffix: str, wrapping: str
+) -> None:
+    path = tmp_path / f"hostile{suffix}"
+    value = HIDING_PLACES[place](kind(canary))
+    buffer = io.BytesIO()
+    if wrapping == "bare":
+        pickle.dump(value, buffer)
+    else:
+        torch.save(value, buffer, _use_new_zipfile_serialization=wrapping == "zip")
+    path.write_bytes(buffer.getvalue())
+    message = refuses(path)
+    if suffix != ".safetensors":
+        assert "system" in message or "eval" in message, message
+        assert "save `model.state_dict()`" in message
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_bare_pickles_of_every_protocol_are_refused(
+    tmp_path: Path, canary: Path, refuses: Refuses, protocol: int
+) -> None:
+    path = tmp_path / "hostile.pt"
+    path.write_bytes(pickle.dumps({"a": Payload(canary)}, protocol=protocol))
+    refuses(path)
+
+
+def test_a_pickle_of_plain_data_is_no_checkpoint(tmp_path: Path, refuses: Refuses) -> None:
+    path = tmp_path / "plain.pt"
+    path.write_bytes(pickle.dumps({"a": 1}, protocol=2))
+    refuses(path)
+
+
+def test_a_whole_model_is_refused(tmp_path: Path, refuses: Refuses) -> None:
+    torch.save(torch.nn.Linear(2, 2), tmp_path / "model.pt")
+    refuses(tmp_path / "model.pt", "torch.nn.modules.linear.Linear", "state_dict")
+
+
+def test_torchscript_is_refused(tmp_path: Path, refuses: Refuses) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), tmp_path / "script.pt")
+    refuses(tmp_path / "script.pt", "TorchScript", "state_dict")
+
+
+@pytest.mark.parametrize("suffix", [".pt2", ".pt"])
+def test_exported_programs_are_refused(tmp_path: Path, refuses: Refuses, suffix: str) -> None:
+    program = torch.export.export(torch.nn.Linear(2, 2), (torch.ones(1, 2),))
+    torch.export.save(program, tmp_path / "exported.pt2")
+    path = (tmp_path / "exported.pt2").rename(tmp_path / f"exported{suffix}")
+    refuses(path, ".pt2")
+
+
+BOMBS = {
+    "a key that takes for ever": b"\x80\x02}(K\x01" + b"q\x00h\x00\x86" * 200 + b"K\x01u.",
+    "a huge memo index": b"\x80\x02}r\xff\xff\xff\x7f.",
+    "a text of 2 GB": b"\x80\x02X\xff\xff\xff\x7fabc.",
+    "bytes of 2^60": b"\x80\x04\x8e" + struct.pack("<Q", 1 << 60) + b"abc.",
+    "a byte array of 2^60": b"\x80\x05\x96" + struct.pack("<Q", 1 << 60) + b"abc.",
+    "a frame of 2^60": b"\x80\x04\x95" + struct.pack("<Q", 1 << 60) + b"}.",
+    "empty bytes by the billion": b"\x80\x02cbuiltins\nbytearray\n\x8a\x05\x00\x00\x00\x00\x01\x85R.",
+    "no stop": b"\x80\x02}" * 100,
+    "an empty stack": b"\x80\x02....",
+    "unknown operations": b"\x80\x02\xff\xfe\xfd.",
+    "persistent ids": b"\x80\x02K\x01Q.",
+    "deep lists": b"\x80\x02" + b"]" * 200_000 + b"a" * 199_999 + b".",
+}
+
+
+def archive_of(data: bytes, path: Path) -> None:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr("archive/data.pkl", data)
+        archive.writestr("archive/version", "3\n")
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+@pytest.mark.parametrize("wrapping", ["zip", "bare", "distributed"])
+def test_bombs_take_neither_time_nor_memory(tmp_path: Path, refuses: Refuses, bomb: str, wrapping: str) -> None:
+    path = tmp_path / "bomb.pt"
+    if wrapping == "zip":
+        archive_of(BOMBS[bomb], path)
+    elif wrapping == "bare":
+        path.write_bytes(BOMBS[bomb])
+    else:
+        path = tmp_path / "bomb"
+        path.mkdir()
+        (path / ".metadata").write_bytes(BOMBS[bomb])
+    refuses(path)
+
+
+def test_the_allow_list_blocks_and_names_everything_else(canary: Path) -> None:
+    for protocol in range(6):
+        data = pickle.dumps([Payload(canary), Evaluated(canary)], protocol=protocol)
+        with pytest.raises(CheckpointError, match=r"eval.*system"):
+            load_allowed(data, {"collections.OrderedDict": dict}, "here")
+    assert not canary.exists()
+
+
+def test_an_old_torch_is_refused(tmp_path: Path, refuses: Refuses, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.save({"a": torch.ones(2)}, tmp_path / "a.pt")
+    monkeypatch.setattr(torch, "__version__", "2.9.1+cpu")
+    refuses(tmp_path / "a.pt", "2.10", "2.9.1", "safetensors")
