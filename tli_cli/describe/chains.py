@@ -38,7 +38,7 @@ def _cost(before: int, after: Widths) -> int:
 
 
 def best_chain(ends: Sequence[Widths], before: int = 0) -> list[int]:
-    """Return the order of the runs whose widths chain best after `before` channels; the given order where nothing is gained.
+    """Return the order of the runs whose widths chain best after `before` channels; the given one if it is as good.
 
     >>> best_chain([Widths(64, 10), Widths(20, 64), Widths(3, 20)])
     [2, 1, 0]
@@ -74,3 +74,8 @@ def _greedy(ends: Sequence[Widths], before: int) -> list[int]:
         order.append(chosen)
         width = ends[chosen].last or width
     return order
+
+
+def chain_cost(ends: Sequence[Widths], before: int = 0) -> int:
+    """Return how badly the runs chain in this order: 0 where every width meets its own."""
+    return sum(_cost(width, end) for width, end in zip([before, *(end.last for end in ends)], ends, strict=False))

@@ -15,13 +15,15 @@ MERGED_PATCHES = 4
 class Flow:
     """What the layers met so far have given.
 
-    `current` is what the last layer gave, `entry` what the block was given, `base` what the residual branch at hand started
-    from; `made` lists what the block's layers gave and `unused` those of them that no layer has taken yet; `stage_made` and
-    `history` list what the blocks of the stage and of the network gave.
+    `current` is what the last layer gave, `entry` what the block was given, `base` what the residual branch at hand
+    started from; `made` lists what the block's layers gave and `unused` those of them that no layer has taken yet;
+    `stage_made` and `history` list what the blocks of the stage and of the network gave; `misses` counts the layers
+    that found nothing at hand.
     """
 
     def __init__(self, shapes: Mapping[str, tuple[int, ...]], config: Mapping[str, Any]) -> None:
         self.table = SpaceTable()
+        self.misses = 0
         self.shapes = shapes
         self.config = config
         self.axes: dict[str, tuple[AxisTree, ...]] = {}
@@ -51,7 +53,7 @@ class Flow:
         return self._pool[size]
 
     def near(self, wanted: int) -> AxisTree | None:
-        """Return channels of that width that lie at hand: the last layer's, the branch's, the block's, or those left over."""
+        """Return channels of that width at hand: the last layer's, the branch's, the block's, or those left over."""
         return self._fitting((self.current, self.base, self.entry, self._joined_unused()), wanted)
 
     def far(self, wanted: int) -> AxisTree | None:

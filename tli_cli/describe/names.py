@@ -21,11 +21,15 @@ NORM_SYNONYMS = {"gamma": "weight", "beta": "bias", "scale": "weight", "alpha": 
 FUSED_BIASES = {"q_bias", "v_bias", "k_bias"}
 NORM_NAME = re.compile(r"(^|[._])(\w*norm\w*|bn\w*|ln\w*|gn\d*|\w*_ln|\w*_bn|normalization)(\.\d+)?$", re.I)
 TABLE_NAMES: tuple[tuple[str, str], ...] = (
-    ("other", r"relative_position_index|\w*_idxs?|position_ids|relative_coords_table|\w*mask(?!_token)|inv_freq|\w*anchors?"),
-    ("token", r"(\w*_)?(cls|class|dist|distillation|mask|reg|register|storage|probe|latent|query)_?(tokens?|embedding)s?|latent|probe"),
-    ("position", r"\w*pos(ition)?(al)?_?(embed\w*|emb|embd|enc\w*|bias\w*)\w*|pos|wpe|\w*_pos|relative_(position|attention)_bias\w*"
+    ("other", r"relative_position_index|\w*_idxs?|position_ids|relative_coords_table|\w*mask(?!_token)|inv_freq"
+          r"|\w*anchors?"),
+    ("token", r"(\w*_)?(cls|class|dist|distillation|mask|reg|register|storage|probe|latent|query)_?(tokens?"
+              r"|embedding)s?|latent|probe"),
+    ("position", r"\w*pos(ition)?(al)?_?(embed\w*|emb|embd|enc\w*|bias\w*)\w*|embed_pos\w*|pos|wpe|\w*_pos"
+                 r"|relative_(position|attention)_bias\w*"
                  r"|rel_pos\w*|attention_biases|rel_height|rel_width|(height|width)_rel"),
-    ("scale", r"(\w*_)?(gamma\w*|lambda\w*|layer_?scale\w*|logit_scale|scale|ls\d?|temperature|gain|skipinit_gain|tau|alpha)"),
+    ("scale", r"(\w*_)?(gamma\w*|lambda\w*|layer_?scale\w*|logit_scale|scale|ls\d?|temperature|gain"
+              r"|skipinit_gain|tau|alpha)"),
 )  # fmt: skip
 EMBEDDING_NAME = re.compile(
     r"(wte|wpe|shared|\w*embed(ding|dings|_tokens|_in|_positions)?s?|\w*emb|\w*embed_\w+|relative_attention_bias)$",
@@ -43,8 +47,8 @@ def describe_names(
 ) -> Architecture:
     """Return the architecture that names, shapes and dtypes tell of.
 
-    With `order_from` "inferred" the order of `tensors` is taken to be lost and is guessed; with "file" or "definition" it is
-    kept. `config` is the Hugging Face configuration beside the file, if there is one: it tells the number of heads.
+    With `order_from` "inferred" the order of `tensors` is taken to be lost and is guessed; with "file" or "definition"
+    it is kept. `config` is the Hugging Face configuration beside the file, if any: it tells the number of heads.
 
     >>> describe_names([TensorSpec("fc2.weight", (2, 8)), TensorSpec("fc1.weight", (8, 4))]).layers[0].path
     'fc1'
@@ -122,6 +126,8 @@ def _kind(path: str, roles: Mapping[str, str], shape: tuple[int, ...]) -> str:
                 return kind
     if roles.get("weight") == path:
         return "scale" if len(shape) <= 1 or sum(d > 1 for d in shape) <= 1 else "other"
+    if NORM_NAME.search(path) and "weight" in roles and sum(d > 1 for d in shape) <= 1:
+        return "norm"
     if len(shape) >= 3:
         return "conv"
     if len(shape) == 2:
@@ -138,26 +144,36 @@ def _norm(path: str, roles: Mapping[str, str]) -> str:
 
 
 def _transposed(layers: Sequence[Layer], shapes: Mapping[str, tuple[int, ...]]) -> list[Layer]:
-    """Mark linear layers whose weight is `(in, out)`: only so does the bias fit, or do most layers of that name's kind."""
+    """Mark the layers whose weight is `(in, out)`: only so does the bias fit, or do most linear layers' biases."""
+    layers = [_transposed_convolution(layer, shapes) for layer in layers]
     fits: Counter[str] = Counter()
-    family = {}
+    family = set()
     for layer in layers:
         weight, bias = layer.tensor("weight"), layer.tensor("bias")
         if layer.kind != "linear" or weight is None or bias is None or len(shapes[weight]) != 2:
             continue
         out, inner = shapes[weight]
         size = shapes[bias][0] if shapes[bias] else 0
-        family[layer.path] = re.sub(r"\d+", "#", layer.path.rpartition(".")[2])
+        family.add(layer.path)
         fits["yes"] += size == inner != out
         fits["no"] += size == out != inner
     if fits["yes"] <= fits["no"]:
         return list(layers)
     return [
-        replace(layer, attributes=tuple(sorted((*layer.attributes, ("transposed", True)))))
-        if layer.path in family and not _only_upright(layer, shapes)
-        else layer
+        _with_transposed(layer) if layer.path in family and not _only_upright(layer, shapes) else layer
         for layer in layers
     ]
+
+
+def _with_transposed(layer: Layer) -> Layer:
+    return replace(layer, attributes=tuple(sorted((*layer.attributes, ("transposed", True)))))
+
+
+def _transposed_convolution(layer: Layer, shapes: Mapping[str, tuple[int, ...]]) -> Layer:
+    weight, bias = layer.tensor("weight"), layer.tensor("bias")
+    if layer.kind != "conv" or weight is None or bias is None or layer.attribute("groups", 1) > 1:
+        return layer
+    return _with_transposed(layer) if shapes[bias][:1] == shapes[weight][1:2] != shapes[weight][:1] else layer
 
 
 def _only_upright(layer: Layer, shapes: Mapping[str, tuple[int, ...]]) -> bool:

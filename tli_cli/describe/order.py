@@ -3,37 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 
 from tli_cli.architecture import Layer
 from tli_cli.describe.blocks import block_paths
-from tli_cli.describe.chains import Widths, best_chain, widths
-from tli_cli.describe.vocabulary import CONTEXT_PLACES, TOKEN_PLACES, TOP_PLACES, canonical_role, surroundings
+from tli_cli.describe.chains import Widths, best_chain, chain_cost, widths
+from tli_cli.describe.places import Habits, Key, Module, habits_of, inner_key, numbered_key, outer_key
+from tli_cli.describe.vocabulary import surroundings
 
-Key = tuple[float, ...]
-
-NUMBERED = re.compile(
-    r"(conv|cv|fc|linear|lin|pwconv|dwconv|dense|l|bn|norm|gn|ln|in|layer_?norm|se|act|ls|gamma)_?(\d+)[a-z]?(_\w+)?"
-)
-NORMS = {"bn", "norm", "gn", "ln", "in", "layernorm", "layer_norm"}
-TAIL = {"ls", "gamma", "se", "act"}
-MIDDLE = 50.0
-
-
-@dataclass(slots=True)
-class Module:
-    """One component of the paths: the layer that it is, if any, and the modules in it."""
-
-    name: str
-    path: str
-    layer: Layer | None = None
-    children: dict[str, Module] = field(default_factory=dict)
-
-    def layers(self) -> list[Layer]:
-        """Return the layers at and below this module, unordered."""
-        own = [self.layer] if self.layer else []
-        return own + [layer for child in self.children.values() for layer in child.layers()]
+Part = tuple[Module, list[Layer]]
 
 
 def natural(name: str) -> tuple[tuple[int, int, str], ...]:
@@ -43,22 +21,12 @@ def natural(name: str) -> tuple[tuple[int, int, str], ...]:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Habits:
-    """What the whole network shows of the place of its norms: before what they normalise for, or after it."""
-
-    attention_norm_first: bool
-    convolution_norm_first: bool
-
-
 def inferred_order(layers: Sequence[Layer], shapes: Mapping[str, tuple[int, ...]]) -> list[Layer]:
-    """Return `layers` in their probable order of execution."""
-    root = _tree(layers)
+    """Return `layers` in their probable order of execution; those of kind `other` last."""
     blocks = block_paths([layer.path for layer in layers], [layer.kind for layer in layers])
-    inner = {block for block, _ in blocks}
     size = {layer.path: widths(layer, shapes) for layer in layers}
-    habits = _habits(layers, size)
-    ordered = _flatten(root, inner, habits, size, False)
+    sorter = _Sorter({block for block, _ in blocks}, habits_of(layers, size), size)
+    ordered = sorter.flatten(_tree(layers), inside=False)
     return [layer for layer in ordered if layer.kind != "other"] + [layer for layer in ordered if layer.kind == "other"]
 
 
@@ -73,92 +41,146 @@ def _tree(layers: Sequence[Layer]) -> Module:
     return root
 
 
-def _habits(layers: Sequence[Layer], size: Mapping[str, Widths]) -> Habits:
-    tokens = {canonical_role(layer.path) for layer in layers}
-    after = {"cpb1", "qk_scale"} & tokens or ("final_norm" not in tokens and "norm1" in tokens)
-    votes = 0
-    for layer in layers:
-        match = NUMBERED.fullmatch(layer.path.rpartition(".")[2])
-        if layer.kind != "norm" or not match:
-            continue
-        partner = size.get(f"{layer.path.rpartition('.')[0]}.conv{match[2]}".strip("."))
-        if partner and partner.first != partner.last:
-            votes += (size[layer.path].first == partner.first) - (size[layer.path].first == partner.last)
-    return Habits(not after, votes > 0)
+class _Sorter:
+    """Sorts modules by their places; `inner` holds the paths of blocks, `size` the widths of layers."""
 
+    def __init__(self, inner: set[str], habits: Habits, size: Mapping[str, Widths]) -> None:
+        self.inner = inner
+        self.habits = habits
+        self.size = size
 
-def _flatten(node: Module, inner: set[str], habits: Habits, size: Mapping[str, Widths], inside: bool) -> list[Layer]:
-    inside = inside or (node.path in inner and node.layer is None)
-    children = list(node.children.values())
-    place: Callable[[Module], Key] = lambda child: _inner_key(child, habits) if inside else _outer_key(child, habits)
-    keys = {child.name: place(child) for child in children}
-    children.sort(key=lambda child: (keys[child.name], natural(child.name)))
-    parts = [(child, _flatten(child, inner, habits, size, inside)) for child in children]
-    parts = _rechained(parts, keys, size)
-    return ([node.layer] if node.layer else []) + [layer for _, part in parts for layer in part]
+    def flatten(self, node: Module, inside: bool) -> list[Layer]:
+        """Return the layers of `node` in order; `inside` tells that it stands within a block."""
+        inside = inside or (node.path in self.inner and node.layer is None)
+        keys = {
+            name: inner_key(child, node.children, self.habits) if inside else outer_key(child, self.habits)
+            for name, child in node.children.items()
+        }
+        children = sorted(node.children.values(), key=lambda child: (keys[child.name], natural(child.name)))
+        parts: list[Part] = [(child, self.flatten(child, inside)) for child in children]
+        parts = self._rechained(parts, keys)
+        parts = self._with_pair(parts)
+        if inside:
+            parts = self._with_norms(parts)
+            parts = self._with_gates(parts)
+        return ([node.layer] if node.layer else []) + [layer for _, part in parts for layer in part]
 
+    def _ends(self, layers: Sequence[Layer]) -> Widths:
+        known = [self.size[layer.path] for layer in layers if self.size[layer.path].last]
+        return Widths(next((w.first for w in known if w.first), 0), known[-1].last) if known else Widths(0, 0)
 
-def _rechained(
-    parts: list[tuple[Module, list[Layer]]], keys: Mapping[str, Key], size: Mapping[str, Widths]
-) -> list[tuple[Module, list[Layer]]]:
-    """Put siblings whose names say nothing in the order in which their widths chain best."""
-    result: list[tuple[Module, list[Layer]]] = []
-    start = 0
-    while start < len(parts):
-        end = start + 1
-        while end < len(parts) and keys[parts[end][0].name] == keys[parts[start][0].name]:
-            end += 1
-        run = parts[start:end]
-        if len(run) > 1 and not any(re.search(r"\d", child.name) for child, _ in run):
-            before = _ends([layer for _, part in result for layer in part], size)
-            ends = [_ends(part, size) for _, part in run]
-            run = [run[i] for i in best_chain(ends, before.last)]
-        result.extend(run)
-        start = end
-    return result
+    def _rechained(self, parts: list[Part], keys: Mapping[str, Key]) -> list[Part]:
+        """Put siblings of one place in the order in which their widths chain best, each family of names together."""
+        result: list[Part] = []
+        start = 0
+        while start < len(parts):
+            end = start + 1
+            while end < len(parts) and keys[parts[end][0].name] == keys[parts[start][0].name]:
+                end += 1
+            before = self._ends([layer for _, part in result for layer in part]).last
+            run = self._by_number(parts[start:end], before)
+            families: dict[str, list[Part]] = {}
+            for part in run:
+                families.setdefault(_family(part[0].name), []).append(part)
+            runs = list(families.values())
+            if len(runs) > 1 and run == parts[start:end]:
+                ends = [self._ends([layer for _, part in run for layer in part]) for run in runs]
+                order = best_chain(ends, before)
+                if chain_cost([ends[i] for i in order], before) < chain_cost(ends, before):
+                    run = [part for i in order for part in runs[i]]
+            result.extend(run)
+            start = end
+        return result
 
+    def _by_number(self, run: list[Part], before: int) -> list[Part]:
+        """Return the run sorted by the first number in the names (conv1, bn1, conv2), if its widths chain better so."""
 
-def _ends(layers: Sequence[Layer], size: Mapping[str, Widths]) -> Widths:
-    known = [size[layer.path] for layer in layers if size[layer.path].last]
-    return Widths(known[0].first, known[-1].last) if known else Widths(0, 0)
+        def key(part: Part) -> tuple[float, ...]:
+            match = re.search(r"\d+", part[0].name)
+            numbered = numbered_key(part[0].name, self.habits.convolution_norm_first)
+            return numbered or (float(match[0]) if match else -1.0, 0.0)
 
+        other = sorted(run, key=key)
+        cost = [chain_cost([self._ends(layers) for _, layers in order], before) for order in (run, other)]
+        return other if cost[1] < cost[0] else run
 
-def _numbered(name: str, norm_first: bool) -> Key | None:
-    match = NUMBERED.fullmatch(name.lower())
-    if not match:
-        return None
-    within = (5 if norm_first else 30) if match[1] in NORMS else 40 if match[1] in TAIL else 20
-    return (float(match[2]), float(within))
+    def _with_pair(self, parts: list[Part]) -> list[Part]:
+        """Put a norm before the only other layer if it is as wide as what that layer takes and not as what it gives."""
+        if len(parts) != 2 or not all(len(layers) == 1 for _, layers in parts):
+            return parts
+        norm = next((p for p in parts if p[1][0].kind == "norm"), None)
+        other = next((p for p in parts if p[1][0].kind in ("conv", "linear")), None)
+        if norm is None or other is None:
+            return parts
+        width, size = self.size[norm[1][0].path].first, self.size[other[1][0].path]
+        if size.first == size.last or width not in size:
+            return parts
+        return [norm, other] if width == size.first else [other, norm]
 
+    def _with_norms(self, parts: list[Part]) -> list[Part]:
+        """Put norms beside convolutions: `bn_dw` at `conv_dw`, and numbered ones at those that are not, in order."""
+        named = {name: part for part in parts if (name := _partner(part[0].name))}
+        if named and named.keys() <= {part[0].name for part in parts}:
+            return self._beside(parts, named)
+        norms = [p for p in parts if p[0].layer and p[0].layer.kind == "norm" and re.fullmatch(r"\D+_?\d", p[0].name)]
+        weighted = [p for p in parts if p[0].layer and p[0].layer.kind == "conv"]
+        if not norms or len(norms) != len(weighted) or any(re.search(r"\d$", p[0].name) for p in weighted):
+            return parts
+        return self._beside(parts, dict(zip([p[0].name for p in weighted], norms, strict=True)))
 
-def _outer_key(child: Module, habits: Habits) -> Key:
-    """Return where a module stands among stages, stem and head."""
-    token = canonical_role(child.path if child.layer else f"{child.path}.weight") or canonical_role(child.name)
-    if token in TOP_PLACES and not _holds_blocks(child):
-        return (TOP_PLACES[token], *(_numbered(child.name, habits.convolution_norm_first) or (0.0, 0.0)))
-    around = surroundings(child.name)
-    if around in TOP_PLACES:
-        return (TOP_PLACES[around], 0.0, 0.0)
-    return (MIDDLE, *(_numbered(child.name, habits.convolution_norm_first) or (0.0, 0.0)))
+    def _beside(self, parts: list[Part], norms: Mapping[str, Part]) -> list[Part]:
+        """Return the parts with each of `norms` beside the one that it is named for."""
+        moved = {norm[0].name for norm in norms.values()}
+        result: list[Part] = []
+        for part in parts:
+            if part[0].name in moved:
+                continue
+            norm = norms.get(part[0].name)
+            pair = [norm, part] if self.habits.convolution_norm_first else [part, norm]
+            result.extend(p for p in (pair if norm else [part]) if p)
+        return result
 
+    def _with_gates(self, parts: list[Part]) -> list[Part]:
+        """Put squeeze-and-excitation after the convolution that it weighs: a grouped one, else the last that fits."""
+        gates = [p for p in parts if surroundings(p[0].name) == "se"]
+        if len(gates) != 1:
+            return parts
+        width = self._ends(gates[0][1]).first
+        rest = [p for p in parts if p is not gates[0]]
+        fits = [
+            i
+            for i, (module, layers) in enumerate(rest)
+            if self._ends(layers).last == width
+            and any(layer.kind == "conv" for layer in layers)
+            and surroundings(module.name) not in ("down", "shortcut")
+        ]
+        if not fits:
+            return parts
+        grouped = [i for i in fits if any(self._is_grouped(layer) for layer in rest[i][1])]
+        at = (grouped or fits)[-1] + 1
+        while (
+            at < len(rest)
+            and (layer := rest[at][0].layer)
+            and layer.kind == "norm"
+            and not self.habits.convolution_norm_first
+        ):
+            at += 1
+        return [*rest[:at], gates[0], *rest[at:]]
 
-def _holds_blocks(child: Module) -> bool:
-    return sum(layer.kind in ("conv", "linear") for layer in child.layers()) > 4
-
-
-def _inner_key(child: Module, habits: Habits) -> Key:
-    """Return where a module stands within a block."""
-    token = canonical_role(child.path) if child.layer else ""
-    around = surroundings(child.name)
-    if token in ("norm1", "norm2", "norm3") and (match := re.search(r"(\d)$", token)):
-        first = (
-            habits.attention_norm_first
-            if child.layer and child.layer.attribute("norm") != "batch"
-            else habits.convolution_norm_first
+    def _is_grouped(self, layer: Layer) -> bool:
+        size = self.size[layer.path]
+        return layer.kind == "conv" and (
+            layer.attribute("groups", 1) > 1
+            or (0 < size.first < size.last and max(layer.attribute("kernel", (1,))) > 1)
         )
-        return (float(match[1]), 5.0 if first else 30.0)
-    if token in TOKEN_PLACES:
-        return TOKEN_PLACES[token]
-    if around in CONTEXT_PLACES:
-        return CONTEXT_PLACES[around]
-    return _numbered(child.name, habits.convolution_norm_first) or (2.0, 25.0)
+
+
+def _partner(name: str) -> str:
+    """Return the name of the convolution that a norm such as `bn_dw` follows; "" if its name tells none."""
+    match = re.fullmatch(r"(bn|norm)(_[a-z]+)", name)
+    return f"conv{match[2]}" if match else ""
+
+
+def _family(name: str) -> str:
+    match = re.match(r"[a-z]*", name.lower())
+    return match[0] if match and re.search(r"\d", name) else name

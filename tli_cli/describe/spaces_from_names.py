@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
@@ -11,21 +12,34 @@ from tli_cli.architecture import Axis, AxisTree, Layer, Space
 from tli_cli.describe.chains import widths
 from tli_cli.describe.flow import Flow
 from tli_cli.describe.heads import attention, configured_heads, heads_by_shape, projection_sizes
+from tli_cli.describe.order import inferred_order
 from tli_cli.describe.vocabulary import canonical_role, surroundings
 from tli_cli.describe.wiring import ROWS, attention_path, wire
 
 STARTS = {"norm1", "norm2", "norm3", "q", "qkv", "qk", "fc1", "gate", "gate_up"}
-BRANCHES = ("branch", "path", "b", "expand", "cv")
+BRANCHES = ("branch", "path", "b", "expand")
 HEADS = {"head", "head_dist"}
 
 
 def infer_spaces(
     layers: Sequence[Layer], shapes: Mapping[str, tuple[int, ...]], config: Mapping[str, Any]
 ) -> tuple[list[Layer], tuple[Space, ...], dict[str, tuple[Axis, ...]]]:
-    """Return the layers with the groups and heads that the chain of shapes tells, the spaces, and the axes by tensor name."""
+    """Return the layers with the groups that the chain of shapes tells, the spaces, and the axes by tensor name.
+
+    Where the given order chains badly, the spaces come from the inferred one.
+    """
+    flow = _run(layers, shapes, config)
+    if flow.misses:
+        other = _run(inferred_order(layers, shapes), shapes, config)
+        flow = other if other.misses < flow.misses else flow
+    spaces, axes = _numbered(flow, layers)
+    return [_with_groups(flow, layer) for layer in layers], spaces, axes
+
+
+def _run(layers: Sequence[Layer], shapes: Mapping[str, tuple[int, ...]], config: Mapping[str, Any]) -> Flow:
     flow = Flow(shapes, config)
     stage: str | None = None
-    for (block, name), members in groupby(layers, key=lambda layer: (layer.block, layer.stage)):
+    for (block, name), members in groupby(layers, key=_unit):
         if name != stage:
             flow.stage_made, stage = ([flow.current] if flow.current is not None else []), name
         _run_block(flow, block, list(members))
@@ -33,8 +47,13 @@ def infer_spaces(
             flow.stage_made.append(flow.current)
             flow.history.append(flow.current)
     _mark_classes(flow, layers)
-    spaces, axes = _numbered(flow, layers)
-    return [_with_groups(flow, layer) for layer in layers], spaces, axes
+    return flow
+
+
+def _unit(layer: Layer) -> tuple[str, str]:
+    """Return the block and stage in which a layer runs: the branches of a block run in it, not each as its own."""
+    parent, _, last = layer.block.rpartition(".")
+    return (parent, parent.rpartition(".")[0]) if parent and last.startswith("branch") else (layer.block, layer.stage)
 
 
 def _run_block(flow: Flow, block: str, layers: Sequence[Layer]) -> None:
@@ -44,27 +63,38 @@ def _run_block(flow: Flow, block: str, layers: Sequence[Layer]) -> None:
     _prepare_attention(flow, layers)
     weighted = [layer for layer in layers if layer.kind in ("conv", "linear")]
     shortcut: AxisTree | None = None
+    fork: AxisTree | None = None
     branch = ""
+    ends: list[AxisTree] = []
     for layer in layers:
         inside = layer.path[len(block) + 1 :].split(".")
         around = {surroundings(part) for part in inside}
-        if _is_branch(inside[0]) and inside[0] != branch:
-            flow.current, branch = flow.entry if branch else flow.current, inside[0]
-        if canonical_role(layer.path).removeprefix("cross_") in STARTS:
+        if (mine := _branch(inside[0])) and mine != branch:
+            if branch and flow.current is not None:
+                ends.append(flow.current)
+            fork = flow.current if not branch else fork
+            flow.current, branch = fork, mine
+        token = canonical_role(layer.path).removeprefix("cross_")
+        if token in STARTS and (layer.kind != "norm" or token.startswith("norm")):
             flow.base = flow.current
         if around & {"shortcut", "down"} and len(weighted) > 1:
             result, flow.current = flow.current, flow.entry if shortcut is None else shortcut
             wire(flow, layer, gate=False)
             shortcut, flow.current = flow.current, result
         else:
-            wire(flow, layer, gate="se" in around)
+            wire(flow, layer, gate="se" in around or token.startswith("se_"))
+    if ends and flow.current is not None:
+        flow.current = flow.table.summed([flow.table.resolve(tree) for tree in (*ends, flow.current)])
     target = shortcut if shortcut is not None else flow.entry
     if target is not None and flow.current is not None and len(weighted) > 1:
         flow.table.unite(flow.current, target)
 
 
-def _is_branch(name: str) -> bool:
-    return name.rstrip("0123456789x_").lower() in BRANCHES or name.lower().startswith("branch")
+def _branch(name: str) -> str:
+    """Return the name of the branch that a module of a block belongs to: `branch3x3` for `branch3x3_2a`; "" if none."""
+    lower = name.lower()
+    is_branch = lower.rstrip("0123456789x_") in BRANCHES or lower.startswith("branch")
+    return re.sub(r"(?<=\dx\d|[a-z]{3})_\d[a-z]?$", "", lower) if is_branch else ""
 
 
 def _prepare_attention(flow: Flow, layers: Sequence[Layer]) -> None:
@@ -89,8 +119,9 @@ def _prepare_attention(flow: Flow, layers: Sequence[Layer]) -> None:
 
 
 def _mark_classes(flow: Flow, layers: Sequence[Layer]) -> None:
-    """Mark the rows of the heads as classes: those that are named so, else the last layer that gives channels nobody takes."""
+    """Mark the rows of the heads as classes: those that are named so, else the last layer's if nothing takes them."""
     weighted = [layer for layer in layers if layer.kind in ("conv", "linear")]
+    norms = [name for layer in layers if layer.kind == "norm" for _, name in layer.tensors if flow.axes.get(name)]
     named = [layer for layer in weighted if canonical_role(layer.path) in HEADS]
     for layer in named or weighted[-1:]:
         name = layer.tensor("weight")
@@ -98,6 +129,7 @@ def _mark_classes(flow: Flow, layers: Sequence[Layer]) -> None:
             continue
         tree = flow.table.resolve(flow.axes[name][1 if layer.attribute("transposed") else 0])
         taken = any(flow.table.resolve(flow.axes[n][d]) == tree for n, d in flow.summed)
+        taken = taken or any(flow.table.resolve(flow.axes[n][0]) == tree for n in norms)
         if not taken:
             flow.table.mark(tree, "classes")
 

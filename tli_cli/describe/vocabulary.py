@@ -6,17 +6,19 @@ import re
 from functools import lru_cache
 
 WRAPPERS = {
-    "conv", "linear", "convolution", "bn", "norm", "normalization", "ln", "c", "fn", "net", "module", "layer", "projection",
-    "batch_norm", "batchnorm", "self", "base_layer", "0", "1", "dense_layer",
+    "conv", "linear", "convolution", "bn", "norm", "normalization", "ln", "c", "fn", "net", "module", "layer",
+    "projection", "batch_norm", "batchnorm", "self", "base_layer", "0", "1", "dense_layer",
 }  # fmt: skip
 """Names that say what a module is and not what it is for: its parent's name decides."""
 
 CONTEXTS: dict[str, str] = {
-    "se": r"se\d*|se_\w+|\w*squeeze\w*|channel_attention|eca|se_module|gc",
+    "se": r"se\d*|attn_last|se_\w+|squeeze_?excit\w*|channel_attention|eca|se_module|gc",
     "down": r"downsampl\w*|down_?sample\w*|patch_merging|merging|transition\d*|downsampling_layer",
     "shortcut": r"shortcut|skip\w*|identity|residual_proj|id_conv|skip_conn\w*",
-    "attn": r"\w*attn(?!_(block|grid|downsample|layer))\w*|\w*attention(?!_(block|grid|layer|output))|sa|mha|xca|\w*attn_in|attn_layer",
-    "mlp": r"mlp\w*|\w*ffn\d*|ff\d*|feed_?forward\w*|intermediate|densereludense|\w*_mlp|channel_mixer|moe\w*|experts?",
+    "attn": r"\w*attn(?!_(block|grid|downsample|layer))\w*|\w*attention(?!_(block|grid|layer|output))|sa|mha"
+            r"|xca|\w*attn_in|attn_layer",
+    "mlp": r"mlp\w*|\w*ffn\d*|ff\d*|feed_?forward\w*|intermediate|densereludense|\w*_mlp|channel_mixer|moe\w*"
+           r"|experts?",
     "embed": r"embeddings?|patch_embed\w*|\w*embedder|patch_embeddings?|tokens_to_token",
     "stem": r"stem\w*|conv_stem|conv1|inc",
     "head": r"heads?|classifier\w*|\w*classifier|lm_head|cls|pooler",
@@ -25,16 +27,19 @@ CONTEXTS: dict[str, str] = {
 
 ROLES: tuple[tuple[str, str, str], ...] = (
     ("patch_embed", "", r"patch_embed(ding)?s?(\.\w*proj\w*|\.backbone)?|pixel_embed\.proj"),
-    ("position", "", r"(\w*_)?pos(_?embed(ding)?s?|itional_?embed(ding)?s?|ition_?embed(ding)?s?|_emb|_embd)?(_table)?|wpe|embed_positions"
+    ("position", "", r"(\w*_)?pos(_?embed(ding)?s?|itional_?embed(ding)?s?|ition_?embed(ding)?s?|_emb"
+                     r"|_embd)?(_table)?|wpe|embed_positions"
                      r"|pixel_pos|patch_pos|absolute_pos_embed|positional_encoding"),
     ("token_type", "", r"token_type_embed(ding)?s?|segment_embed(ding)?s?"),
-    ("embed", "", r"wte|embed_tokens|tok(en)?_embed(ding)?s?|word_embed(ding)?s?|embed_in|shared|token_embedding|embed|embedding"
+    ("embed", "", r"wte|embed_tokens|tok(en)?_embed(ding)?s?|word_embed(ding)?s?|embed_in|shared"
+                  r"|token_embedding|embed|embedding"
                   r"|tok_emb|word_emb"),
     ("cls", "", r"cls_token|class_token|class_embedding|cls_embed"),
     ("dist", "", r"dist(illation)?_token"),
     ("mask", "", r"mask_token"),
     ("register", "", r"reg(ister)?_tokens?|storage_tokens"),
-    ("bias_table", "", r"relative_position_bias_table|relative_attention_bias|rel_pos_h|rel_pos_w|rel_pos|attention_biases"),
+    ("bias_table", "", r"relative_position_bias_table|relative_attention_bias|rel_pos_h|rel_pos_w|rel_pos"
+                       r"|attention_biases"),
     ("se_reduce", "se", r"fc1|conv_reduce|reduce|0|down|conv1|fc_reduce|squeeze"),
     ("se_expand", "se", r"fc2|conv_expand|expand|2|up|conv2|fc_expand|excit\w*"),
     ("qkv", "", r"qkv(_proj|_conv)?|query_key_value|c_attn|in_proj|wqkv|to_qkv|w_?pack|qkv_bias"),
@@ -52,7 +57,8 @@ ROLES: tuple[tuple[str, str, str], ...] = (
     ("cpb2", "", r"cpb_mlp\.(2|fc2)|continuous_position_bias_mlp\.2"),
     ("sr", "", r"sr|sequence_reduction|reduction_conv"),
     ("attn_norm", "attn", r"layernorm|layer_norm|norm|inner_attn_ln"),
-    ("o", "attn", r"(\w*\.)?(o|o_proj|out_proj|c_proj|proj|out|output|out_lin|linear_out|linear_o|to_out|merge|wo|dense|output_proj)"
+    ("o", "attn", r"(\w*\.)?(o|o_proj|out_proj|c_proj|proj|out|output|out_lin|linear_out|linear_o|to_out|merge"
+                  r"|wo|dense|output_proj)"
                   r"|output\.dense|(to_out|proj|resid)\.(0|ln)|wo"),
     ("o", "", r"attn_out|attention_output|o_proj"),
     ("norm1", "attn", r"output\.layernorm|layernorm"),
@@ -67,17 +73,23 @@ ROLES: tuple[tuple[str, str, str], ...] = (
     ("fc1", "", r"fc1|fc_1|linear1|lin1|c_fc|dense_h_to_4h|intermediate\.dense|pwconv1|fc_in"),
     ("fc2", "", r"fc2|fc_2|linear2|lin2|dense_4h_to_h|down_proj|output\.dense|pwconv2|fc_out|w_down"),
     ("mlp_norm", "mlp", r"norm|layernorm|layer_norm|ffn_ln"),
-    ("norm1", "", r"norm_?1|ln_?1|layer_?norm_?1|layernorm_before|input_layernorm|self_attn_layer_norm|ln_before|attention_norm"
-                  r"|sa_layer_norm|attn_norm|bn_?1|(gn|in)1|norm_attn|pre_attention_norm|attn_ln|norm_before|conv1\.(bn|norm\w*)"
+    ("pre_norm", "", r"pre_norm"),
+    ("norm1", "", r"norm_?1|ln_?1|layer_?norm_?1|layernorm_before|input_layernorm|self_attn_layer_norm"
+                  r"|ln_before|attention_norm"
+                  r"|sa_layer_norm|attn_norm|bn_?1|(gn|in)1|norm_attn|pre_attention_norm|attn_ln|norm_before"
+                  r"|conv1\.(bn|norm\w*)"
                   r"|layer\.0\.normalization|ln_attn"),
-    ("norm2", "", r"norm_?2|ln_?2|layer_?norm_?2|layernorm_after|post_attention_layernorm|ffn_norm|output\.layernorm|mlp_norm|mlp_ln"
-                  r"|bn_?2|gn2|norm_mlp|final_layer_norm|pre_feedforward_layernorm|output_layer_norm|norm_after|conv2\.(bn|norm\w*)"
+    ("norm2", "", r"norm_?2|ln_?2|layer_?norm_?2|layernorm_after|post_attention_layernorm|ffn_norm"
+                  r"|output\.layernorm|mlp_norm|mlp_ln"
+                  r"|bn_?2|gn2|norm_mlp|final_layer_norm|pre_feedforward_layernorm|output_layer_norm|norm_after"
+                  r"|conv2\.(bn|norm\w*)"
                   r"|layer\.1\.normalization|ln_mlp"),
     ("norm3", "", r"norm_?3|ln_?3|layer_?norm_?3|bn_?3|gn3|conv3\.(bn|norm\w*)|layer\.[23]\.normalization"),
     ("post_attn_norm", "", r"post_attn_norm|norm1_post"),
     ("post_mlp_norm", "", r"post_feedforward_layernorm|norm2_post"),
     ("embed_norm", "embed", r"norm|layernorm|layer_norm|ln"),
-    ("embed_norm", "", r"word_embeddings_layernorm|ln_pre|norm_pre|pre_layrnorm|embed_norm|norm_embed|layernorm_embedding"),
+    ("embed_norm", "", r"word_embeddings_layernorm|ln_pre|norm_pre|pre_layrnorm|embed_norm|norm_embed"
+                       r"|layernorm_embedding"),
     ("downsample", "down", r"\w+(\.\w+)?"),
     ("shortcut", "shortcut", r"\w+(\.\w+)?"),
     ("dw", "", r"conv_dw|dwconv|dw|dw_conv|depthwise\w*|conv_depthwise|token_mixer"),
@@ -97,18 +109,24 @@ ROLES: tuple[tuple[str, str, str], ...] = (
 
 TOP: tuple[tuple[str, str], ...] = (
     ("patch_embed", r"conv_proj|visual\.conv1"),
-    ("stem_norm", r"stem\.(\w+\.)*(bn\d*|norm\d*|normalization)|(bn|norm)1|bn0|features\.norm0|conv1\.bn"),
-    ("final_norm", r"(norm|layernorm|ln_f|final_layer_norm|final_norm|fc_norm|ln_post|post_layernorm|ln_final|layer_norm|norm_f|ln"
+    ("stem_norm", r"stem\.(\w+\.)*(bn\d*|norm\d*|normalization)|(bn|norm)[01]|features\.norm0|conv1\.bn"),
+    ("final_norm", r"(norm|layernorm|ln_f|final_layer_norm|final_norm|fc_norm|ln_post|post_layernorm|ln_final"
+                   r"|layer_norm|norm_f|ln"
                    r"|out_norm|norm_head|bn2|norm2|norm5|pooler\.layernorm|head\.norm)"),
     ("head_dist", r"head_dist(\.\w+)*|distillation_classifier"),
-    ("head", r"(lm_head|embed_out|heads?(\.(head|fc|linear|l|out_proj))?|fc|classifier|last_linear|output_layer|cls_classifier"
-             r"|(visual|text)_projection|logits|score|cls\.predictions\.decoder|out|output|linear|outc(\.conv)?|qa_outputs|proj)"),
-    ("stem", r"stem(\.\w+)*|conv_stem(\.\w+)*|conv1(\.\w+)*|conv0|features\.conv0|\w*embedder(\.\w+)*|conv2d_1a_3x3(\.\w+)*"),
+    ("head", r"(lm_head|embed_out|heads?(\.(head|fc|linear|l|out_proj))?|fc|classifier|last_linear|output_layer"
+             r"|cls_classifier"
+             r"|(visual|text)_projection|logits|score|cls\.predictions\.decoder|out|output|linear|outc(\.conv)?"
+             r"|qa_outputs|proj)"),
+    ("stem", r"stem(\.\w+)*|conv_stem(\.\w+)*|conv1(\.\w+)*|conv0|features\.conv0|\w*embedder(\.\w+)*"
+             r"|conv2d_1a_3x3(\.\w+)*"),
 )  # fmt: skip
 """(token, whole path below the model's own prefix): names that mean something only outside of blocks."""
 
-_PREFIX = re.compile(r"^((model|module|backbone|encoder|decoder|transformer|features|base_model|bert|roberta|vit|deit|beit|swin|"
-                     r"convnext|resnet|regnet|gpt_neox|language_model|vision_model|text_model|visual|trunk|dinov2)\.)+")  # fmt: skip
+_PREFIX = re.compile(r"^((model|module|backbone|encoder|decoder|transformer|features|base_model|bert|roberta"
+                     r"|vit|deit|beit|swin|"
+                     r"convnext|resnet|regnet|gpt_neox|language_model|vision_model|text_model|visual|trunk"
+                     r"|dinov2)\.)+")  # fmt: skip
 _INDEXED = re.compile(r"\d\.")
 _OUTSIDE = re.compile(r"stem|head|classifier|conv1\.|\w*embedder\.")
 _CROSS = re.compile(
@@ -121,7 +139,7 @@ _TOP = tuple((token, re.compile(names)) for token, names in TOP)
 
 def contexts(path: str) -> tuple[str, ...]:
     """Return the surroundings of a path from the nearest outwards: `layer.0.attention.output.dense` is in `attn`."""
-    found = []
+    found: list[str] = []
     for part in reversed(path.lower().split(".")[:-1]):
         found.extend(name for name, pattern in _CONTEXTS.items() if pattern.match(part))
     return tuple(found)
@@ -129,7 +147,7 @@ def contexts(path: str) -> tuple[str, ...]:
 
 def _tails(parts: list[str]) -> list[str]:
     """Return the endings of a path that may name its role: its wrappers dropped one after the other."""
-    tails = []
+    tails: list[str] = []
     end = len(parts)
     while end > 0:
         tails.extend(".".join(parts[end - length : end]) for length in (3, 2, 1) if length <= end)
@@ -162,18 +180,19 @@ def canonical_role(path: str) -> str:
 
 
 TOP_PLACES: dict[str, float] = {
-    "embed": 9, "stem": 10, "patch_embed": 10, "stem_norm": 10.5, "token_type": 11, "cls": 12, "dist": 12.1, "register": 12.2,
-    "position": 13, "embed_norm": 14, "final_norm": 85, "pooler": 88, "head": 90, "head_dist": 91, "logit_scale": 92,
+    "embed": 9, "stem": 10, "patch_embed": 10, "stem_norm": 10.5, "token_type": 11, "cls": 12,
+    "dist": 12.1, "register": 12.2, "position": 13, "embed_norm": 14, "final_norm": 85, "pooler": 88,
+    "head": 90, "head_dist": 91, "logit_scale": 92,
 }  # fmt: skip
 """Where the modules around the stages stand; the stages themselves are at 50."""
 
 TOKEN_PLACES: dict[str, tuple[float, float]] = {
-    "q": (1, 10), "q_norm": (1, 11), "qkv": (1, 10), "qk": (1, 10), "sr": (1, 11.5), "kv": (1, 12), "k": (1, 12), "k_norm": (1, 13),
-    "v": (1, 14), "bias_table": (1, 16), "qk_scale": (1, 15), "cpb1": (1, 17), "cpb2": (1, 18), "attn_norm": (1, 19), "o": (1, 20),
-    "gamma1": (1, 40), "post_attn_norm": (1, 45), "gate": (2, 10), "gate_up": (2, 10), "up": (2, 11), "fc1": (2, 20),
-    "mlp_norm": (2, 22), "fc2": (2, 24), "post_mlp_norm": (2, 45), "gamma2": (2, 50), "gamma": (3, 50),
-    "expand": (1, 20), "dw": (2, 20), "dw_norm": (2, 30), "project": (3, 20), "se_reduce": (2, 40), "se_expand": (2, 41),
-    "downsample": (9, 0), "shortcut": (9, 0),
+    "pre_norm": (0, 0), "q": (1, 10), "qkv": (1, 10), "qk": (1, 10), "q_norm": (1, 11), "sr": (1, 11.5), "kv": (1, 12),
+    "k": (1, 12), "k_norm": (1, 13), "v": (1, 14), "qk_scale": (1, 15), "bias_table": (1, 16), "cpb1": (1, 17),
+    "cpb2": (1, 18), "attn_norm": (1, 19), "o": (1, 20), "gamma1": (1, 40), "post_attn_norm": (1, 45), "gate": (2, 10),
+    "gate_up": (2, 10), "up": (2, 11), "fc1": (2, 20), "mlp_norm": (2, 22), "fc2": (2, 24), "post_mlp_norm": (2, 45),
+    "gamma2": (2, 50), "gamma": (3, 50), "expand": (1, 10), "dw": (1, 20), "dw_norm": (1, 30), "project": (3, 20),
+    "se_reduce": (2, 40), "se_expand": (2, 41), "downsample": (9, 0), "shortcut": (9, 0),
 }  # fmt: skip
 """(phase, place in it) of the roles within a block."""
 
@@ -181,6 +200,19 @@ CONTEXT_PLACES: dict[str, tuple[float, float]] = {
     "attn": (1, 20), "mlp": (2, 20), "se": (2, 40), "down": (9, 0), "shortcut": (9, 0),
 }  # fmt: skip
 """(phase, place in it) of the modules within a block."""
+
+MODULE_PLACES: tuple[tuple[re.Pattern[str], tuple[float, float]], ...] = (
+    (re.compile(r"mlp_tokens?|token_mix\w*|linear_tokens|mlp_t"), (1, 20)),
+    (re.compile(r"\w*cross\w*attn\w*|crossattention|encdecattention|encoder_attn|multihead_attn"), (1.5, 20)),
+    (re.compile(r"encoder_attn_layer_norm"), (1.5, 5)),
+    (re.compile(r"squeeze"), (0.5, 0)),
+    (re.compile(r"attn_block|window_attention"), (1, 20)),
+    (re.compile(r"attn_grid|grid_attention"), (1.1, 20)),
+    (re.compile(r"encoder|vision_model"), (48, 0)),
+    (re.compile(r"decoder"), (60, 0)),
+    (re.compile(r"conv_head|final_conv|last_conv|features_mix"), (80, 0)),
+)
+"""(names, place) of further modules: within a block, or, from 48 on, among the stages."""
 
 
 def surroundings(name: str) -> str:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from tli_cli.architecture import AxisTree, Layer
 from tli_cli.describe.chains import widths
 from tli_cli.describe.flow import Flow
 from tli_cli.describe.heads import Attention
+from tli_cli.describe.tables import BESIDE, set_position, set_vector
 from tli_cli.describe.vocabulary import canonical_role
 
 ROWS = {"q", "k", "v", "qkv", "kv", "qk"}
 ENDS = {"o", "fc2"}
 ROWS_FROM_INPUT = {"k", "v", "kv"}
+FROM_INPUT = {*ROWS_FROM_INPUT, "sr"}
 
 
 def wire(flow: Flow, layer: Layer, gate: bool) -> None:
@@ -28,7 +28,7 @@ def wire(flow: Flow, layer: Layer, gate: bool) -> None:
     elif layer.kind == "embedding":
         _embedding(flow, layer, token)
     elif layer.kind in ("position", "token"):
-        _position(flow, layer)
+        set_position(flow, layer)
     else:
         _other(flow, layer)
 
@@ -59,13 +59,13 @@ def rows(flow: Flow, found: Attention, token: str) -> AxisTree:
 def _weighted(flow: Flow, layer: Layer, token: str, gate: bool, found: Attention | None) -> None:
     size = widths(layer, flow.shapes)
     source, inner, groups = _taken(flow, layer, token, size.first, size.last, gate, found)
-    outer = flow.table.leaf(size.last)
+    outer: AxisTree = flow.table.leaf(size.last)
     if found and token in ROWS:
         flow.table.unite(outer, rows(flow, found, token))
     if groups > 1 and source is not None:
         outer = _grouped_rows(flow, source, inner, groups, size.last)
     flow.groups[layer.path] = groups
-    _set_weighted(flow, layer, outer, inner)
+    _set_weighted(flow, layer, outer, inner, found)
     if gate:
         _gated(flow, outer, size.last)
         return
@@ -73,8 +73,8 @@ def _weighted(flow: Flow, layer: Layer, token: str, gate: bool, found: Attention
         flow.table.unite(outer, flow.base)
     if token == "up" and flow.current is not None:
         flow.table.unite(outer, flow.current)
-    if token in ROWS:
-        flow.attention_input = source
+    if token in ("q", "qkv", "qk", "sr"):
+        flow.attention_input = outer if token == "sr" else source
     if token in ("gate", "gate_up"):
         flow.mlp_input = source
     if token not in ROWS_FROM_INPUT:
@@ -97,10 +97,11 @@ def _taken(
     if flow.current is None:
         return None, flow.table.leaf(wanted // depthwise, "input"), 1
     preferred = [flow.gate] if gate else []
-    preferred += [flow.attention_input] if token in ROWS_FROM_INPUT else []
+    preferred += [flow.attention_input] if token in FROM_INPUT else []
     preferred += [found.output] if found and token == "o" else []
     preferred += [flow.mlp_input] if token == "up" else []
-    source = next((t for t in preferred if t is not None and flow.size(t) == wanted), None) or flow.near(wanted)
+    source = next((t for t in preferred if t is not None and flow.size(t) == wanted), None)
+    source = flow.near(wanted) if source is None else source
     if source is not None:
         return source, flow.table.leaf(1) if depthwise > 1 else source, depthwise
     have = flow.size(flow.current)
@@ -112,6 +113,7 @@ def _taken(
         flow.table.unite(flow.current, flow.table.multiplied([flow.table.leaf(groups), inner]))
         return flow.current, inner, groups
     source = flow.far(wanted)
+    flow.misses += 1
     return source, source if source is not None else flow.pooled(wanted), 1
 
 
@@ -121,33 +123,24 @@ def _grouped_rows(flow: Flow, source: AxisTree, inner: AxisTree, groups: int, ou
     if flow.size(inner) == 1:
         return table.multiplied([table.resolve(source), table.leaf(out // groups)])
     tree = table.resolve(source)
-    group = tree[1] if isinstance(tree, tuple) and tree[0] == "*" and table.size(tree[1]) == groups else None
-    return table.multiplied([group if group is not None else table.leaf(groups), table.leaf(out // groups)])
+    known = isinstance(tree, tuple) and tree[0] == "*" and table.size(tree[1]) == groups
+    group = tree[1] if isinstance(tree, tuple) and known else table.leaf(groups)
+    return table.multiplied([group, table.leaf(out // groups)])
 
 
-def _set_weighted(flow: Flow, layer: Layer, outer: AxisTree, inner: AxisTree) -> None:
+def _set_weighted(flow: Flow, layer: Layer, outer: AxisTree, inner: AxisTree, found: Attention | None) -> None:
     transposed = bool(layer.attribute("transposed"))
     for role, name in layer.tensors:
         shape = flow.shapes[name]
-        if len(shape) < 2 or (role != "weight" and not role.startswith(("tied", "weight."))):
-            _set_vector(flow, name, outer)
-            continue
-        kernel = tuple(flow.table.leaf(size, "kernel") for size in shape[2:])
-        first = (inner, outer) if transposed else (outer, inner)
-        flow.axes[name] = (*first, *kernel)
-        summed = 0 if transposed else 1
-        flow.summed.update((name, d) for d in (summed, *range(2, len(shape))))
-
-
-def _set_vector(flow: Flow, name: str, tree: AxisTree) -> None:
-    """Set the axes of a tensor with one entry for each channel of `tree`, beside axes of size 1."""
-    shape = flow.shapes[name]
-    own = next((d for d in range(len(shape) - 1, -1, -1) if shape[d] == flow.size(tree)), None)
-    if shape:
-        flow.axes[name] = tuple(
-            tree if d == own else (flow.table.leaf(1, "grid") if size == 1 else flow.pooled(size))
-            for d, size in enumerate(shape)
-        )
+        part = role.removeprefix("bias.").partition("_")[0]
+        if found and role.startswith("bias.") and part in ROWS:
+            set_vector(flow, name, rows(flow, found, part))
+        elif len(shape) < 2 or (role != "weight" and not role.startswith(("tied", "weight."))):
+            set_vector(flow, name, outer)
+        else:
+            kernel = tuple(flow.table.leaf(size, "kernel") for size in shape[2:])
+            flow.axes[name] = (inner, outer, *kernel) if transposed else (outer, inner, *kernel)
+            flow.summed.update((name, d) for d in (0 if transposed else 1, *range(2, len(shape))))
 
 
 def _elementwise(flow: Flow, layer: Layer) -> None:
@@ -158,7 +151,7 @@ def _elementwise(flow: Flow, layer: Layer) -> None:
     if tree is not None:
         flow.current = tree
     for _, name in layer.tensors:
-        _set_vector(flow, name, tree if tree is not None else flow.pooled(width))
+        set_vector(flow, name, tree if tree is not None else flow.pooled(width))
 
 
 def _embedding(flow: Flow, layer: Layer, token: str) -> None:
@@ -175,76 +168,8 @@ def _embedding(flow: Flow, layer: Layer, token: str) -> None:
             flow.summed.add((tensor, 0))
 
 
-def _position(flow: Flow, layer: Layer) -> None:
-    """Set a position embedding `(1, positions, channels)` or `(positions, channels)`, or a token `(1, 1, channels)`."""
-    name = layer.tensors[0][1]
-    shape = flow.shapes[name]
-    width = shape[-1] if shape else 0
-    tree = flow.near(width) if width else None
-    if tree is None and flow.current is None and width:
-        tree = flow.current = flow.table.leaf(width)
-    last = tree if tree is not None else flow.pooled(width)
-    lead = [flow.table.leaf(s, "grid") if s == 1 else positions(flow, s, layer.kind) for s in shape[:-1]]
-    flow.axes[name] = (*lead, last)
-    if not name.endswith(layer.path) and len(shape) == 2:
-        flow.summed.add((name, 0))
-
-
-def positions(flow: Flow, count: int, kind: str = "position") -> AxisTree:
-    """Return the tree of `count` positions: a square map after up to two tokens, if it is one."""
-    if kind != "position":
-        return flow.table.leaf(count, "grid")
-    for tokens in (0, 1, 2):
-        side = round(max(count - tokens, 0) ** 0.5)
-        if side > 1 and side * side == count - tokens:
-            singles = [flow.table.leaf(1, "grid") for _ in range(tokens)]
-            return flow.table.summed([*singles, flow.table.multiplied(flow.grid(side * side))])
-    return flow.table.leaf(count, "grid")
-
-
-def _bias_table(flow: Flow, layer: Layer, found: Attention) -> None:
-    """Set a table of biases `(positions, heads)` or `(heads, positions)`."""
-    name = layer.tensors[0][1]
-    shape = flow.shapes[name]
-    heads = flow.size(found.heads)
-    own = next((d for d in range(len(shape) - 1, -1, -1) if shape[d] == heads), None)
-    trees = [found.heads if d == own else _offsets(flow, size) for d, size in enumerate(shape)]
-    flow.axes[name] = tuple(trees)
-    if not name.endswith(layer.path):
-        flow.summed.add((name, 0))
-
-
-def _offsets(flow: Flow, count: int) -> AxisTree:
-    """Return the tree of relative positions: an odd square, after which up to three entries for tokens stand."""
-    for extra in (0, 3):
-        side = round(max(count - extra, 0) ** 0.5)
-        if side > 1 and side % 2 and side * side == count - extra:
-            square = flow.table.multiplied(flow.grid(side * side))
-            return flow.table.summed([square, flow.table.leaf(extra, "grid")]) if extra else square
-    return flow.table.leaf(count, "grid")
-
-
-def _per_head(flow: Flow, layer: Layer, found: Attention) -> None:
-    for _, name in layer.tensors:
-        _set_vector(flow, name, found.heads)
-
-
-def _per_head_width(flow: Flow, layer: Layer, found: Attention) -> None:
-    width = flow.shapes[layer.tensors[0][1]][-1]
-    tree = flow.table.resolve(found.query)
-    parts = tree[1:] if isinstance(tree, tuple) else (tree,)
-    own = next((t for t in (parts[-1], tree) if flow.size(t) == width), flow.pooled(width))
-    for _, name in layer.tensors:
-        _set_vector(flow, name, own)
-
-
 def _other(flow: Flow, layer: Layer) -> None:
     for _, name in layer.tensors:
         flow.axes[name] = tuple(
             flow.table.leaf(1, "grid") if size == 1 else flow.pooled(size) for size in flow.shapes[name]
         )
-
-
-BESIDE: dict[str, Callable[[Flow, Layer, Attention], None]] = {
-    "bias_table": _bias_table, "qk_scale": _per_head, "q_norm": _per_head_width, "k_norm": _per_head_width,
-}  # fmt: skip
