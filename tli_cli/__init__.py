@@ -1,0 +1,30 @@
+"""Initialise any network from any checkpoint: match layers, reshape tensors, write an initial checkpoint."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tli_cli.api import Report, inject, inspect, match, score
+    from tli_cli.live import apply_tli
+    from tli_cli.options import Options
+    from tli_cli.plan import Plan
+    from tli_cli.score import Score
+
+__all__ = ["Options", "Plan", "Report", "Score", "apply_tli", "inject", "inspect", "match", "score"]
+
+_HOMES = {
+    "apply_tli": "tli_cli.live",
+    "Options": "tli_cli.options",
+    "Plan": "tli_cli.plan",
+    "Score": "tli_cli.score",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first asked for, so that importing the package does no work."""
+    if name not in __all__:
+        raise AttributeError(f"module 'tli_cli' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES.get(name, "tli_cli.api")), name)

@@ -54,6 +54,7 @@ class Injector:
                 region = base.narrow(axis, start, stop - start)
                 region.copy_(self._fitted(made, tuple(region.shape), step))
             else:
+                made = self._with_missing_rows(step, piece, made)
                 made = self._fitted(made, step.shape, step) * piece.weight if piece.weight != 1.0 else made
                 total = made if total is None else total + made
         if total is not None:
@@ -87,11 +88,28 @@ class Injector:
         for dim, expression in enumerate(piece.axes):
             values = _Lazy(self)
             result = apply_expression(
-                result, dim, expression, self.plan.maps, values, dim in piece.contracted  # type: ignore[arg-type]
+                result,
+                dim,
+                expression,
+                self.plan.maps,
+                values,
+                dim in piece.contracted,  # type: ignore[arg-type]
             )
         if piece.gain != 1.0:
             result = result * piece.gain
         return result.to(dtype)
+
+    def _with_missing_rows(self, step: Step, piece: Piece, made: torch.Tensor) -> torch.Tensor:
+        """Return `made` with the rows that the source does not have (new classes, new tokens) at their initial values."""
+        for dim, expression in enumerate(piece.axes):
+            if not isinstance(expression, int) or self.plan.maps[expression].rule != "rows":
+                continue
+            take = self.values(expression).out
+            missing = torch.nonzero(take.index < 0).flatten() if take and take.index is not None else None
+            if missing is not None and len(missing):
+                start = self.initial(step).to(made).reshape(made.shape)
+                made = made.index_copy(dim, missing, start.index_select(dim, missing))
+        return made
 
     def _fitted(self, tensor: torch.Tensor, shape: Sequence[int], step: Step) -> torch.Tensor:
         if tensor.numel() != torch.Size(shape).numel():

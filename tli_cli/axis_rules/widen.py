@@ -41,9 +41,7 @@ def _shares(index: torch.Tensor, columns: int, generator: torch.Generator) -> to
     return draw / torch.zeros(columns, dtype=torch.float64).index_add_(0, index, draw)[index]
 
 
-def _widen_normalised(
-    index: torch.Tensor, m: int, n: int, words: list[str], generator: torch.Generator
-) -> MapValues:
+def _widen_normalised(index: torch.Tensor, m: int, n: int, words: list[str], generator: torch.Generator) -> MapValues:
     whole = (m // n) * n
     extra = torch.arange(m) >= whole
     gain = (whole / m) ** 0.5

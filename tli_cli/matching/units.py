@@ -150,8 +150,19 @@ def _split_unit(
         part_role = roles[index] if len(roles) == len(parts) else role
         units.append(
             Unit(
-                place, path, kind, (size, *shape[1:]), kernel, flavour, part_role, block, stage, positions,
-                index, start, start + size,
+                place,
+                path,
+                kind,
+                (size, *shape[1:]),
+                kernel,
+                flavour,
+                part_role,
+                block,
+                stage,
+                positions,
+                index,
+                start,
+                start + size,
             )  # fmt: skip
         )
         start += size

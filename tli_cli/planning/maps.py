@@ -69,8 +69,15 @@ def normalised_spaces(architecture: Architecture) -> dict[AxisTree, str]:
 class MapBook:
     """The maps of one plan as they are asked for; equal pairs of spaces share one map."""
 
-    def __init__(self, target: Architecture, widen: str = "widen", narrow: str = "strongest") -> None:
+    def __init__(
+        self,
+        target: Architecture,
+        widen: str = "widen",
+        narrow: str = "strongest",
+        head_rows: Mapping[int, int] | None = None,
+    ) -> None:
         self._target = target
+        self._head_rows = dict(head_rows or {})
         self._widen, self._narrow = widen, narrow
         self._normalised = normalised_spaces(target)
         self._members: dict[int, Mapping[AxisTree, list[Place]]] = {}
@@ -113,6 +120,9 @@ class MapBook:
     def _leaf(
         self, t: AxisTree, source: Architecture, s: AxisTree, model: int, m: int, n: int, kind: str, use: str
     ) -> int:
+        if kind == "classes" and self._head_rows:
+            index = tuple(self._head_rows.get(row, -1) for row in range(m))
+            return self._add(("classes", m, n), AxisMap("rows", m, n, exact=False, index=index))
         if m == n:
             return self._add(("same", m), AxisMap("same", m, m))
         rule = self._rule(t, m, n, kind, use)
@@ -132,6 +142,8 @@ class MapBook:
     def _rule(self, t: AxisTree, m: int, n: int, kind: str, use: str) -> str:
         if kind in ("kernel", "patch", "grid", "input"):
             return kind
+        if kind in ("classes", "vocabulary"):
+            return "rows"
         if m < n:
             return self._narrow
         how = self._normalised.get(t) if m % n else None

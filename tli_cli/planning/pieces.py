@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from tli_cli.architecture import Architecture, Layer
 from tli_cli.plan import AxisExpression, Layout, Piece
@@ -24,7 +25,13 @@ def make_piece(
     """Return the piece that fills `wanted` from `offered`; None where their dimensions cannot be lined up."""
     target_range = None if wanted.whole else (0, wanted.start, wanted.stop)
     source_range = None if offered.whole else (0, offered.start, offered.stop)
-    piece = Piece(offered.spec.name, model, target_range=target_range, source_range=source_range)
+    piece = Piece(
+        offered.spec.name,
+        model,
+        target_range=target_range,
+        source_range=source_range,
+        source_shape=offered.spec.shape,
+    )
     if not wanted.axes or not offered.axes:
         same = _share_shape(wanted) == _share_shape(offered)
         return piece if same else None
@@ -33,16 +40,15 @@ def make_piece(
         return None
     use = _use(target_layer, wanted.role, target_role)
     expressions = tuple(
-        book.expression(t.tree, source, s.tree, model, kind=_kind(t, s, target_layer), use=use if not t.contracted else "")
+        book.expression(
+            t.tree, source, s.tree, model, kind=_kind(t, s, target_layer), use=use if not t.contracted else ""
+        )
         if s.size or t.size
         else 0
         for t, s in alignment.pairs
     )
-    return Piece(
-        offered.spec.name,
-        model,
-        target_range=target_range,
-        source_range=source_range,
+    return replace(
+        piece,
         layout=_layout(alignment, _share_shape(offered)),
         axes=expressions,
         contracted=tuple(i for i, (t, _) in enumerate(alignment.pairs) if t.contracted),
@@ -71,7 +77,10 @@ def _kind(t: Dim, s: Dim, layer: Layer) -> str:
         return "patch" if kernel and stride == kernel and max(kernel) > 1 and s.size > 1 else "kernel"
     if t.kind == "grid" and s.kind == "grid":
         return "grid"
-    return "input" if t.kind == "input" or s.kind == "input" else "channels"
+    for kind in ("input", "vocabulary", "classes"):
+        if kind in (t.kind, s.kind):
+            return kind
+    return "channels"
 
 
 def is_exact(piece: Piece, book: MapBook) -> bool:

@@ -32,6 +32,8 @@ class Request:
     seed: int = 0
     resizer: str = "maps"
     widen: str = "widen"
+    narrow: str = "strongest"
+    identity: bool = True
     keep_values: str = "constructor"
 
 
@@ -50,7 +52,7 @@ class Planner:
 
     def __init__(self, target: Architecture, sources: Sequence[Architecture], request: Request) -> None:
         self.target, self.sources, self.request = target, sources, request
-        self.book = MapBook(target, widen=request.widen)
+        self.book = MapBook(target, widen=request.widen, narrow=request.narrow, head_rows=request.head_rows)
         self.drafts: dict[str, _Draft] = {spec.name: _Draft() for spec in target.tensors}
         self._roots = {spec.name: _class_leaves(target, spec) for spec in target.tensors}
 
@@ -65,6 +67,8 @@ class Planner:
 
     def _ends(self, matching: Matching, blocks: Mapping[tuple[int, int], str]) -> set[int]:
         found: set[int] = set()
+        if not self.request.identity:
+            return found
         for block in matching.added_blocks:
             units = [unit for unit in matching.targets if blocks[unit.key] == block]
             found |= branch_ends(self.target, units)
@@ -101,9 +105,7 @@ class Planner:
             if wanted.role.partition(".")[0] == "bias":
                 draft.initial, draft.exact = "zeros", True
             return
-        piece = make_piece(
-            self.target, wanted, layer, pair.target.role, self.sources[model], offered, model, self.book
-        )
+        piece = make_piece(self.target, wanted, layer, pair.target.role, self.sources[model], offered, model, self.book)
         if piece is None:
             draft.reason = f"{offered.spec.name} {list(offered.spec.shape)} cannot be reshaped to it"
         else:
@@ -119,7 +121,11 @@ class Planner:
         computed = wanted.spec.buffer and wanted.role not in STATISTICS
         if computed and (wanted.spec.name in self.target.initial or self.request.keep_values == "target"):
             return "computed by the constructor"
-        if layer.kind == "norm" and wanted.role in STATISTICS and layer.attribute("norm") != source_layer.attribute("norm"):
+        if (
+            layer.kind == "norm"
+            and wanted.role in STATISTICS
+            and layer.attribute("norm") != source_layer.attribute("norm")
+        ):
             return "another kind of norm"
         return ""
 
@@ -131,7 +137,15 @@ class Planner:
     def _step(self, spec: TensorSpec, layer: Layer | None, role: str) -> Step:
         draft = self.drafts[spec.name]
         path = layer.path if layer else spec.name.rpartition(".")[0]
-        step = Step(spec.name, spec.shape, "keep", path, role, initial=draft.initial or self.request.keep_values)
+        step = Step(
+            spec.name,
+            spec.shape,
+            "keep",
+            path,
+            role,
+            initial=draft.initial or self.request.keep_values,
+            block=layer.block if layer else "",
+        )
         if not draft.pieces or draft.initial == "zeros" and draft.reason.startswith("added"):
             reason = draft.reason or "no layer of the source is like it"
             return replace(step, exact=draft.exact, reason=reason)
@@ -153,9 +167,7 @@ class Planner:
     def _adaptation(self, pieces: Sequence[Piece]) -> str:
         from tli_cli.planning.pieces import map_indices
 
-        rules = [
-            self.book.maps[i] for piece in pieces for expression in piece.axes for i in map_indices(expression)
-        ]
+        rules = [self.book.maps[i] for piece in pieces for expression in piece.axes for i in map_indices(expression)]
         said = dict.fromkeys(f"{m.rule} {m.columns}->{m.rows}" for m in rules if m.rule != "same")
         return ", ".join(said)
 
@@ -163,7 +175,10 @@ class Planner:
 def _class_leaves(architecture: Architecture, spec: TensorSpec) -> bool:
     axes = architecture.axes.get(spec.name, ())
     return any(
-        architecture.spaces[leaf].kind == "classes" for axis in axes if not axis.contracted for leaf in leaves(axis.tree)
+        architecture.spaces[leaf].kind == "classes"
+        for axis in axes
+        if not axis.contracted
+        for leaf in leaves(axis.tree)
     )
 
 

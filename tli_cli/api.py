@@ -1,0 +1,196 @@
+"""The library's calls: `match`, `score`, `inject`, `inspect`. The command line calls these and prints what they return."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tli_cli.architecture import Architecture
+from tli_cli.errors import PlanError, TliError
+from tli_cli.gates import check_gates
+from tli_cli.matching import MATCHERS
+from tli_cli.options import Options
+from tli_cli.plan import Plan, Side
+from tli_cli.planning.heads import parse_head
+from tli_cli.planning.planner import Request, make_plan
+from tli_cli.planning.methods import method_request
+from tli_cli.references import Reading, Reference, resolve, resolve_all
+from tli_cli.score import Score, score_architectures, score_matching
+
+Progress = Callable[[int, int, str], None]
+"""Told after each tensor: how many are done, of how many, and its name."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What an injection did: the plan, the files written, and how many target tensors were treated how."""
+
+    plan: Plan
+    files: tuple[Path, ...] = ()
+    warnings: tuple[str, ...] = ()
+    verification: float | None = None
+
+    @property
+    def exact(self) -> int:
+        """The number of tensors placed exactly."""
+        return sum(step.action == "transfer" and step.resizer == "copy" for step in self.plan.steps)
+
+    @property
+    def adapted(self) -> int:
+        """The number of tensors that were reshaped."""
+        return sum(step.action == "transfer" and step.resizer != "copy" for step in self.plan.steps)
+
+    @property
+    def initialised(self) -> int:
+        """The number of tensors that nothing was injected into."""
+        return sum(step.action != "transfer" for step in self.plan.steps)
+
+    @property
+    def unused(self) -> int:
+        """The number of source tensors that feed nothing."""
+        return len(self.plan.unused)
+
+    @property
+    def coverage(self) -> float:
+        """The share of target elements that are fed from a source, in [0, 1]."""
+        return self.plan.coverage
+
+
+def _readings(options: Options) -> tuple[Reading, Reading]:
+    source = Reading(arch=options.source_arch, input_shape=options.input_shape, ema=options.ema)
+    target = Reading(
+        input_shape=options.input_shape, num_classes=options.num_classes, in_chans=options.in_chans, ema=options.ema
+    )
+    return source, target
+
+
+def _resolve_sides(
+    sources: str | Sequence[str], target: str, options: Options
+) -> tuple[tuple[Reference, ...], Reference]:
+    listed = (sources,) if isinstance(sources, str) else tuple(sources)
+    if not listed:
+        raise TliError("no source given: name at least one checkpoint or architecture")
+    source_reading, target_reading = _readings(options)
+    return resolve_all(listed, source_reading), resolve(target, target_reading)
+
+
+def plan_for(sources: Sequence[Reference], target: Reference, options: Options) -> Plan:
+    """Return the plan between resolved references; reads no values."""
+    matcher = MATCHERS.get(options.matcher)
+    matchings = [matcher(source.architecture, target.architecture) for source in sources]
+    scores = [score_matching(matching) for matching in matchings]
+    request = method_request(
+        Request(
+            matcher=options.matcher,
+            method=options.method,
+            head=options.head.partition(":")[0],
+            head_rows=parse_head(options.head),
+            norms=options.batchnorm,
+            seed=options.seed,
+            keep_values="target" if target.checkpoint is not None else "constructor",
+        )
+    )
+    plan = make_plan(target.architecture, [source.architecture for source in sources], matchings, request)
+    notes = tuple(note for reference in (*sources, target) for note in reference.notes)
+    return replace(plan, score=round(max(scores), 6), notes=notes)
+
+
+def match(sources: str | Sequence[str], target: str, *, options: Options = Options()) -> Plan:
+    """Return what would be injected into `target` from `sources`: a plan that `inject` carries out. Reads no values.
+
+    Raises:
+        TliError: a reference cannot be read, or an option is unknown.
+    """
+    read, wanted = _resolve_sides(sources, target, options)
+    return plan_for(read, wanted, options)
+
+
+def score(source: str, target: str, *, options: Options = Options()) -> Score:
+    """Return the TLI score of both directions between two references. Reads no values.
+
+    Raises:
+        TliError: a reference cannot be read, or the matcher is unknown.
+    """
+    read, wanted = _resolve_sides(source, target, options)
+    found = score_architectures(read[0].architecture, wanted.architecture, MATCHERS.get(options.matcher))
+    return replace(found, source=source, target=target)
+
+
+def inspect(reference: str, *, options: Options = Options()) -> Architecture:
+    """Return what is known of one reference. Reads no values.
+
+    Raises:
+        TliError: the reference cannot be read.
+    """
+    return resolve(reference, _readings(options)[1]).architecture
+
+
+def inject(
+    sources: str | Sequence[str],
+    target: str,
+    out: Path | str | None = None,
+    *,
+    plan: Plan | None = None,
+    options: Options = Options(),
+    progress: Progress | None = None,
+) -> Report:
+    """Write an initial checkpoint for `target` from `sources` to `out`, by `plan` or by a plan made here.
+
+    Raises:
+        TliError: something cannot be read or written, or the plan does not fit; nothing is left half written.
+        GateError: a gate of `options` is not met; nothing is written.
+    """
+    read, wanted = _resolve_sides(sources, target, options)
+    with ExitStack() as stack:
+        for reference in (*read, wanted):
+            if reference.checkpoint is not None:
+                stack.enter_context(reference.checkpoint)
+        made = plan if plan is not None else plan_for(read, wanted, options)
+        if plan is not None:
+            check_fits(plan, read, wanted)
+        check_gates(made, strict=options.strict, min_score=options.min_score, min_coverage=options.min_coverage)
+        if options.dry_run or out is None:
+            return Report(made)
+        from tli_cli.writing import write_result
+
+        return write_result(made, read, wanted, Path(out), options, progress)
+
+
+def check_fits(plan: Plan, sources: Sequence[Reference], target: Reference) -> None:
+    """Raise `PlanError` unless `plan` was made for these models and names only what they hold."""
+    problems = []
+    if len(plan.sources) != len(sources):
+        problems.append(f"it has {len(plan.sources)} sources, {len(sources)} are given")
+    for side, reference in zip(plan.sources, sources, strict=False):
+        problems.extend(_other(side, reference, "source"))
+    problems.extend(_other(plan.target, target, "target"))
+    names = [step.target for step in plan.steps]
+    held = target.architecture.by_name
+    problems += [f"{name}: the target has no such tensor" for name in names if name not in held]
+    problems += [f"{name}: no step" for name in held if name not in set(names)]
+    problems += [f"{name}: more than one step" for name in sorted({n for n in names if names.count(n) > 1})[:8]]
+    for step in plan.steps:
+        if step.target in held and held[step.target].shape != step.shape:
+            problems.append(
+                f"{step.target}: the plan says {list(step.shape)}, the target {list(held[step.target].shape)}"
+            )
+        problems += [
+            f"{step.target}: source {piece.model} has no tensor {piece.source!r}"
+            for piece in step.pieces
+            if not 0 <= piece.model < len(sources) or piece.source not in sources[piece.model].architecture.by_name
+        ]
+    if problems:
+        from tli_cli.errors import join_problems
+
+        raise PlanError(
+            join_problems("the plan does not fit these models; make it again with `tli match -o`:", problems)
+        )
+
+
+def _other(side: Side, reference: Reference, which: str) -> list[str]:
+    found = reference.architecture.fingerprint
+    if side.fingerprint == found:
+        return []
+    return [f"{which}: made for {side.origin} ({side.fingerprint}), found {reference.text} ({found})"]

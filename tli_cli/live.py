@@ -1,0 +1,106 @@
+"""Injection between live modules, in place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from tli_cli.architecture import Architecture
+from tli_cli.describe.names import describe_names
+from tli_cli.describe.trace import state_specs, trace
+from tli_cli.errors import TraceError
+from tli_cli.inject import Injector
+from tli_cli.matching import MATCHERS
+from tli_cli.options import Options
+from tli_cli.plan import Plan, Step
+from tli_cli.planning.heads import parse_head
+from tli_cli.planning.methods import method_request
+from tli_cli.planning.planner import Request, make_plan
+from tli_cli.score import score_matching
+
+
+def describe_live(model: nn.Module, example: Any = None) -> Architecture:
+    """Return the architecture of a live module: traced on the `meta` device, or told from names where it cannot be run.
+
+    `example` is one batch of input, or its shape with the batch first; without it usual inputs are tried.
+    """
+    from tli_cli.providers.inputs import guess_input
+
+    origin = type(model).__name__
+    twin = deepcopy(model).to("meta")
+    try:
+        arguments = _arguments(example) if example is not None else guess_input(lambda: twin, None, origin)
+        return trace(twin, arguments, origin=origin)
+    except TraceError:
+        if example is not None:
+            raise
+        return describe_names(state_specs(model), order_from="definition", origin=origin)
+
+
+def _arguments(example: Any) -> tuple[torch.Tensor, ...]:
+    if isinstance(example, torch.Tensor):
+        return (example.to("meta"),)
+    if isinstance(example, (tuple, list)) and all(isinstance(size, int) for size in example):
+        return (torch.empty(*example, device="meta"),)
+    return tuple(item.to("meta") for item in example)
+
+
+def apply_tli(
+    model: nn.Module,
+    teacher: nn.Module | Sequence[nn.Module],
+    *,
+    example: Any = None,
+    teacher_example: Any = None,
+    options: Options = Options(),
+) -> Plan:
+    """Inject the weights of `teacher` into `model`, in place, and return the plan that was carried out.
+
+    `model` is the target and `teacher` the source (the paper's words). What nothing is injected into keeps its value. Both may
+    live on any device; the arithmetic is done where the teacher's tensors are. `example` is a batch of input for the model (or its
+    shape), `teacher_example` one for the teacher where it takes another.
+
+    Raises:
+        TliError: a model cannot be run on the given example, or an option is unknown.
+    """
+    teachers = [teacher] if isinstance(teacher, nn.Module) else list(teacher)
+    target = describe_live(model, example)
+    sources = [describe_live(t, teacher_example if teacher_example is not None else example) for t in teachers]
+    plan = live_plan(target, sources, options)
+    states = [t.state_dict() for t in teachers]
+    own = model.state_dict()
+
+    def initial(step: Step) -> torch.Tensor:
+        value = own[step.target]
+        if step.initial in ("zeros", "ones"):
+            return torch.zeros_like(value) if step.initial == "zeros" else torch.ones_like(value)
+        return value
+
+    injector = Injector(plan, lambda index, name: states[index][name].detach(), initial)
+    made = {step.target: injector.make(step).to(own[step.target]) for step in plan.steps}
+    with torch.no_grad():
+        for name, value in made.items():
+            own[name].copy_(value)
+    return plan
+
+
+def live_plan(target: Architecture, sources: Sequence[Architecture], options: Options) -> Plan:
+    """Return the plan that keeps the target's own values where nothing is injected."""
+    matchings = [MATCHERS.get(options.matcher)(source, target) for source in sources]
+    request = method_request(
+        Request(
+            matcher=options.matcher,
+            method=options.method,
+            head=options.head.partition(":")[0],
+            head_rows=parse_head(options.head),
+            norms=options.batchnorm,
+            seed=options.seed,
+            keep_values="target",
+        )
+    )
+    plan = make_plan(target, sources, matchings, request)
+    return replace(plan, score=round(max(score_matching(m) for m in matchings), 6))

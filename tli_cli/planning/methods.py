@@ -1,0 +1,28 @@
+"""What each method means for a plan."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tli_cli.errors import TliError
+from tli_cli.planning.planner import Request
+from tli_cli.registry import did_you_mean
+from tli_cli.resizing import RESIZERS
+
+COHERENT = {"auto": {}, "net2net": {"widen": "net2net"}, "even": {"narrow": "even"}}
+"""Methods that map coupled axes together, with the rules in which they differ from the default."""
+
+
+def methods() -> tuple[str, ...]:
+    """Return the names of all methods, the default first."""
+    return (*COHERENT, *RESIZERS)
+
+
+def method_request(request: Request) -> Request:
+    """Return `request` with what its method asks for; raise `TliError` for an unknown method."""
+    if request.method in COHERENT:
+        return replace(request, **COHERENT[request.method])
+    if request.method in RESIZERS:
+        return replace(request, resizer=request.method, identity=False)
+    hint = did_you_mean(request.method, methods()) or ""
+    raise TliError(f"unknown method {request.method!r}: expected one of {', '.join(methods())}; {hint}".rstrip("; "))

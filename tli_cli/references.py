@@ -1,0 +1,171 @@
+"""What the user named, as an architecture and a way to its tensors."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tli_cli.architecture import Architecture, TensorSpec
+from tli_cli.errors import TliError, UnknownReferenceError, join_problems
+
+if TYPE_CHECKING:
+    from tli_cli.checkpoints import Checkpoint
+
+SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".json", ".tar")
+LIVE = re.compile(r"^(hf:.+|.+\.py:\w[\w.]*(\?.*)?|[A-Za-z_][\w.]*\.\w+:\w[\w.]*(\?.*)?|[A-Za-z_]\w*:\w[\w.]*(\?.*)?)$")
+LIBRARIES = ("timm", "torchvision")
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A resolved reference.
+
+    Attributes:
+        text: what the user wrote.
+        architecture: names, shapes, layers, graph; the names are the checkpoint's clean names where there is one.
+        checkpoint: where the values are, None for an architecture without values.
+        notes: what the user should know of how it was read.
+    """
+
+    text: str
+    architecture: Architecture
+    checkpoint: Checkpoint | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How references are to be read; see `Options`."""
+
+    arch: str | None = None
+    input_shape: tuple[int, ...] | None = None
+    num_classes: int | None = None
+    in_chans: int | None = None
+    ema: str | None = None
+
+
+def resolve(text: str, reading: Reading = Reading()) -> Reference:
+    """Return what `text` names: a checkpoint, a name of the catalogue, or, on their explicit forms, live code.
+
+    Raises:
+        UnknownReferenceError: nothing is known by that name.
+        TliError: it is known and cannot be read.
+    """
+    path = Path(text)
+    if path.exists():
+        return _from_checkpoint(text, reading)
+    if LIVE.match(text) and text.partition(":")[0] not in LIBRARIES:
+        from tli_cli.providers import provide
+
+        architecture = provide(
+            text, input_shape=reading.input_shape, num_classes=reading.num_classes, in_chans=reading.in_chans
+        )
+        return Reference(text, architecture)
+    if path.suffix in SUFFIXES or "/" in text:
+        raise UnknownReferenceError(f"{text}: no such file or directory")
+    return _from_name(text, reading)
+
+
+def _from_name(text: str, reading: Reading) -> Reference:
+    from tli_cli import catalogue
+
+    if text.partition(":")[0] in LIBRARIES and _beyond_the_catalogue(text):
+        from tli_cli.providers import provide
+
+        live = provide(
+            text, input_shape=reading.input_shape, num_classes=reading.num_classes, in_chans=reading.in_chans
+        )
+        return Reference(text, live)
+    resolved = catalogue.resolve_name(text)
+    architecture = catalogue.load(text, num_classes=reading.num_classes, in_chans=reading.in_chans)
+    return Reference(text, architecture, notes=(resolved.note,) if resolved.note else ())
+
+
+def _beyond_the_catalogue(text: str) -> bool:
+    """Tell whether `text` has arguments that only the library itself can take."""
+    return bool(set(re.findall(r"[?&,](\w+)=", text)) - {"num_classes", "in_chans"})
+
+
+def _from_checkpoint(text: str, reading: Reading) -> Reference:
+    from tli_cli.checkpoints import open_checkpoint
+
+    checkpoint = open_checkpoint(text, ema=reading.ema)
+    notes = [f"{text}: left aside {line}" for line in checkpoint.ignored]
+    if reading.arch is not None:
+        given = resolve(reading.arch, replace(reading, arch=None, ema=None))
+        architecture = _adopt(given.architecture, checkpoint, text, required=True)
+        return Reference(text, architecture, checkpoint, (*notes, *given.notes))
+    architecture, note = _describe(checkpoint, text)
+    return Reference(text, architecture, checkpoint, (*notes, *note))
+
+
+def _describe(checkpoint: Checkpoint, text: str) -> tuple[Architecture, list[str]]:
+    from tli_cli import catalogue
+    from tli_cli.describe.names import describe_names
+
+    found = catalogue.recognise(checkpoint.tensors) if hasattr(catalogue, "recognise") else None
+    origin = f"checkpoint {Path(text).name}"
+    if found is not None:
+        adopted = _adopt(found.architecture, checkpoint, text, required=False)
+        return replace(adopted, order_from="recognised", origin=f"{origin} ({found.architecture.origin})"), []
+    described = describe_names(
+        checkpoint.tensors, order_from=checkpoint.order_from, origin=origin, config=checkpoint.config
+    )
+    notes = []
+    if described.order_from == "inferred":
+        notes.append(f"{text}: the order of its layers is not in the file and was inferred; --source-arch can name it")
+    return described, notes
+
+
+def _adopt(architecture: Architecture, checkpoint: Checkpoint, text: str, *, required: bool) -> Architecture:
+    """Return `architecture` with the tensors of `checkpoint`: its dtypes, and only what it holds.
+
+    Raises:
+        TliError: `required`, and names or shapes differ.
+    """
+    held = {spec.name: spec for spec in checkpoint.tensors}
+    wanted = architecture.by_name
+    strange = [_difference(spec, wanted.get(spec.name)) for spec in checkpoint.tensors if not _fits(spec, wanted)]
+    if strange and required:
+        raise TliError(
+            join_problems(
+                f"{text} is no checkpoint of {architecture.origin}: expected its names and shapes, found", strange
+            )
+        )
+    specs: list[TensorSpec] = []
+    for spec in architecture.tensors:
+        if spec.name in held and held[spec.name].shape == spec.shape:
+            specs.append(replace(spec, dtype=held[spec.name].dtype))
+    names = {spec.name for spec in specs}
+    layers = tuple(
+        replace(layer, tensors=tuple((role, name) for role, name in layer.tensors if name in names))
+        for layer in architecture.layers
+    )
+    return replace(architecture, tensors=tuple(specs), layers=layers)
+
+
+def _fits(spec: TensorSpec, wanted: dict[str, TensorSpec]) -> bool:
+    return spec.name in wanted and wanted[spec.name].shape == spec.shape
+
+
+def _difference(spec: TensorSpec, wanted: TensorSpec | None) -> str:
+    expected = f"{list(wanted.shape)} expected" if wanted else "unknown there"
+    return f"{spec.name} {list(spec.shape)}: {expected}"
+
+
+def resolve_all(texts: Sequence[str], reading: Reading) -> tuple[Reference, ...]:
+    """Return all references; every one that fails is named in one message."""
+    found, problems = [], []
+    for text in texts:
+        try:
+            found.append(resolve(text, reading))
+        except TliError as error:
+            problems.append(error)
+    if len(problems) == 1:
+        raise problems[0]
+    if problems:
+        raise TliError(join_problems("several references cannot be read:", (str(p) for p in problems)))
+    return tuple(found)
