@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import secrets
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tli_cli.checkpoints.files import FileRange
 from tli_cli.errors import CheckpointError
 
-_BLOCK = 1 << 22
-_MAX_COPY = 1 << 30
-_NO_KERNEL_COPY = frozenset({errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.EBADF})
+_BLOCK = 1 << 20
+_FLUSH_STEP = 64 << 20
+_MAX_WRITE = 1 << 30
 
 
 class PendingFile:
@@ -26,6 +26,8 @@ class PendingFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.temporary: Path | None = None
+        self._position = self._started = 0
+        self._flusher = ThreadPoolExecutor(1, thread_name_prefix="flush")
         try:
             self.descriptor = self._open()
         except OSError as error:
@@ -35,10 +37,12 @@ class PendingFile:
         """Append `data`."""
         view = memoryview(data)
         while view:
-            view = view[os.write(self.descriptor, view[:_MAX_COPY]) :]
+            count = os.write(self.descriptor, view[:_MAX_WRITE])
+            view = view[count:]
+            self._advance(count)
 
     def copy(self, piece: FileRange) -> None:
-        """Append the bytes of `piece`, inside the kernel where it can."""
+        """Append the bytes of `piece`."""
         source = os.open(piece.path, os.O_RDONLY)
         try:
             self.copy_from(source, piece.offset, piece.length)
@@ -47,30 +51,28 @@ class PendingFile:
 
     def copy_from(self, source: int, offset: int, length: int) -> None:
         """Append `length` bytes of the file open as `source`, from `offset` on."""
+        # as fast as letting the kernel copy (measured), which works page by page where offsets are not aligned alike
+        buffer = memoryview(bytearray(min(length, _BLOCK)))
         end = offset + length
-        by_kernel = hasattr(os, "copy_file_range")
         while offset < end:
-            try:
-                done = self._copy_some(source, offset, min(end - offset, _MAX_COPY), by_kernel)
-            except OSError as error:
-                if not by_kernel or error.errno not in _NO_KERNEL_COPY:
-                    raise
-                by_kernel = False
-                continue
-            if done == 0:
+            count = os.preadv(source, [buffer[: min(end - offset, _BLOCK)]], offset)
+            if count == 0:
                 raise CheckpointError("a source became shorter while it was copied; run again when it is at rest")
-            offset += done
-
-    def _copy_some(self, source: int, offset: int, length: int, by_kernel: bool) -> int:
-        if by_kernel:
-            return os.copy_file_range(source, self.descriptor, length, offset)
-        block = os.pread(source, min(length, _BLOCK), offset)
-        self.write(block)
-        return len(block)
+            self.write(buffer[:count])
+            offset += count
 
     def flush(self) -> None:
         """Wait until the content is on the disk."""
+        self._flusher.shutdown()
         os.fsync(self.descriptor)
+
+    def _advance(self, count: int) -> None:
+        """Have the system start to write what it holds, so that the wait at the end is short."""
+        self._position += count
+        if self._position - self._started >= _FLUSH_STEP and hasattr(os, "posix_fadvise"):
+            length = self._position - self._started
+            self._flusher.submit(os.posix_fadvise, self.descriptor, self._started, length, os.POSIX_FADV_DONTNEED)
+            self._started = self._position
 
     def publish(self) -> None:
         """Give the file its name, replacing what had it."""
@@ -86,6 +88,7 @@ class PendingFile:
 
     def close(self) -> None:
         """Close the file, and remove it unless it was published."""
+        self._flusher.shutdown(cancel_futures=True)
         with contextlib.suppress(OSError):
             os.close(self.descriptor)
         if self.temporary is not None:

@@ -41,7 +41,7 @@ def write_checkpoint(
     """Write `tensors` to `out` and return the files, the one to open first.
 
     `produce` is called once for each tensor, in the order of writing and perhaps in another thread, and returns a
-    tensor of that shape and dtype, its bytes, or where they stand in a file (then the kernel copies them). A tensor
+    tensor of that shape and dtype, its bytes, or where they stand in a file (then they are not decoded). A tensor
     tied to an earlier one of the same file gets that one's bytes. With `max_shard_size` (bytes) the tensors go to
     shards beside an index `<out>.index.json`, unless they fit in one. After any failure, what was there before is
     there, or nothing.
@@ -69,8 +69,7 @@ def write_checkpoint(
             if not whole:
                 files.append(PendingFile(results[0]))
                 files[-1].write(index_bytes(shards, paths, notes))
-            for file in files:
-                file.flush()
+                files[-1].flush()
             _publish(files, existing)
     except OSError as error:
         raise CheckpointError(
@@ -122,6 +121,7 @@ def _write_file(file: PendingFile, layout: FileLayout, produce: Produce, progres
                 _write_tensor(file, spec, next(made))
             if progress is not None:
                 progress(spec)
+    file.flush()
 
 
 def _copies(specs: Sequence[TensorSpec]) -> dict[str, str]:
