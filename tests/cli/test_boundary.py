@@ -9,7 +9,10 @@ import pytest
 
 from tli_cli.cli import app as application
 from tli_cli.cli import run
+from tli_cli.cli.choices import Matcher, Method
 from tli_cli.errors import CheckpointError, GateError
+from tli_cli.matching import MATCHERS
+from tli_cli.planning.methods import methods
 
 TLI = (sys.executable, "-m", "tli_cli")
 
@@ -54,6 +57,11 @@ def test_wrong_usage_is_code_2(capsys, arguments, said):
     assert run(arguments) == 2
     out, err = capsys.readouterr()
     assert said in err and out == ""
+
+
+def test_choices_are_the_strategies_there_are():
+    assert [choice.value for choice in Method] == list(methods())
+    assert [choice.value for choice in Matcher] == list(MATCHERS)
 
 
 def test_no_colour_where_none_is_wanted(monkeypatch, capsys):

@@ -12,13 +12,19 @@ class Matcher(str, Enum):
 
 
 class Method(str, Enum):
-    """How a tensor of another shape is made from its source."""
+    """How tensors of another shape are made from their sources."""
 
     auto = "auto"
+    net2net = "net2net"
+    even = "even"
     combo = "combo"
     crop = "crop"
     resize = "resize"
     select = "select"
+    tile = "tile"
+    magnitude = "magnitude"
+    fna = "fna"
+    dpiat = "dpiat"
 
 
 class Dtype(str, Enum):

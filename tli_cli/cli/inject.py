@@ -11,6 +11,7 @@ from tli_cli.cli import render
 from tli_cli.cli.choices import Matcher, Method, OnNonfinite
 from tli_cli.cli.files import read_plan
 from tli_cli.cli.parsers import parse_shape
+from tli_cli.cli.render_progress import progress
 from tli_cli.cli.render_report import render_report
 from tli_cli.options import Options
 
@@ -81,5 +82,6 @@ def inject(
         ema=ema,
     )
     fixed = None if plan is None else read_plan(plan)
-    report = api.inject(sources, target, output, plan=fixed, options=options)
+    with progress() as tell:
+        report = api.inject(sources, target, output, plan=fixed, options=options, progress=tell)
     render_report(report, render.style(as_json=as_json), every=every)

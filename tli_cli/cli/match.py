@@ -6,9 +6,9 @@ from tli_cli.cli import options as given
 from tli_cli.cli import render
 from tli_cli.cli.choices import Matcher, Method
 from tli_cli.cli.files import write_new
-from tli_cli.cli.gates import check_gates
 from tli_cli.cli.parsers import parse_shape
 from tli_cli.cli.render_plan import render_plan
+from tli_cli.gates import check_gates
 from tli_cli.options import Options
 
 

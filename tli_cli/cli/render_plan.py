@@ -67,7 +67,7 @@ def leftovers(plan: Plan, *, every: bool = False) -> Iterator[RenderableType]:
 
 def plan_counts(plan: Plan) -> str:
     """Return one line on coverage and on how many tensors are exact, adapted, initialised and unused."""
-    exact = sum(placed_exactly(plan, step) for step in plan.steps)
+    exact = sum(placed_exactly(step) for step in plan.steps)
     fed = sum(step.action == "transfer" for step in plan.steps)
     return (
         f"coverage {share_text(plan.coverage)}: {count_text(exact, 'tensor')} placed exactly, {fed - exact} adapted, "

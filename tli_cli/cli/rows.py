@@ -47,7 +47,7 @@ def tensor_rows(plan: Plan) -> Iterator[Row]:
             how=how(plan, step),
             similarity=step.similarity if fed else 0.0,
             fed=fed,
-            exact=placed_exactly(plan, step),
+            exact=placed_exactly(step),
             reason=step.reason,
         )
 
@@ -67,7 +67,7 @@ def layer_rows(plan: Plan) -> Iterator[Row]:
             how=_layer_how(plan, steps, fed),
             similarity=main.similarity if fed else 0.0,
             fed=bool(fed),
-            exact=all(placed_exactly(plan, step) for step in steps),
+            exact=all(placed_exactly(step) for step in steps),
         )
 
 
@@ -87,20 +87,20 @@ def block_rows(plan: Plan) -> Iterator[Row]:
             how=_layer_how(plan, steps, fed),
             similarity=sum(step.similarity * prod(step.shape) for step in fed) / weight if weight else 0.0,
             fed=bool(fed),
-            exact=all(placed_exactly(plan, step) for step in steps),
+            exact=all(placed_exactly(step) for step in steps),
         )
 
 
-def placed_exactly(plan: Plan, step: Step) -> bool:
+def placed_exactly(step: Step) -> bool:
     """Return whether every value of the target tensor is a value of a source, in its place."""
-    return step.action == "transfer" and not _changes(plan, step)
+    return step.action == "transfer" and step.resizer == "copy"
 
 
 def how(plan: Plan, step: Step) -> str:
     """Return the few words that say how a target tensor gets its values."""
     if step.action != "transfer":
         return f"kept: {step.initial}"
-    return ", ".join(_changes(plan, step)) or "exact"
+    return "exact" if placed_exactly(step) else ", ".join(_changes(plan, step)) or step.resizer
 
 
 def _changes(plan: Plan, step: Step) -> list[str]:
@@ -108,7 +108,7 @@ def _changes(plan: Plan, step: Step) -> list[str]:
     rules: list[str] = []
     if step.resizer == "maps":
         rules = [plan.maps[i].rule.split()[0] for piece in step.pieces for axis in piece.axes for i in _indices(axis)]
-    elif step.resizer != "copy" and any(piece.source_shape != step.shape for piece in step.pieces):
+    elif step.resizer != "copy":
         rules = [step.resizer]
     if len(step.pieces) > 1 and any(piece.weight != 1 for piece in step.pieces):
         rules.append("mix")

@@ -9,9 +9,9 @@ import typer
 from tli_cli.cli import options as given
 from tli_cli.cli import render
 from tli_cli.cli.choices import Matcher
-from tli_cli.cli.gates import check_minimum
 from tli_cli.cli.parsers import parse_shape
 from tli_cli.cli.render_score import render_score
+from tli_cli.gates import check_minimum
 from tli_cli.options import Options
 
 Minimum = Annotated[
