@@ -122,7 +122,7 @@ def _kind(path: str, roles: Mapping[str, str], shape: tuple[int, ...]) -> str:
     own = list(roles) == ["weight"] and (roles["weight"] == path or len(shape) == 2)
     if own:
         for kind, pattern in _TABLES:
-            if pattern.fullmatch(last):
+            if pattern.fullmatch(last) and (kind != "scale" or roles["weight"] == path):
                 return kind
     if roles.get("weight") == path:
         return "scale" if len(shape) <= 1 or sum(d > 1 for d in shape) <= 1 else "other"

@@ -156,7 +156,7 @@ class _Sorter:
         ]
         if not fits:
             return parts
-        grouped = [i for i in fits if any(self._is_grouped(layer) for layer in rest[i][1])]
+        grouped = [i for i in fits if self._is_grouped(rest[i][1], self._ends(rest[i - 1][1]).last if i else 0)]
         at = (grouped or fits)[-1] + 1
         while (
             at < len(rest)
@@ -167,12 +167,10 @@ class _Sorter:
             at += 1
         return [*rest[:at], gates[0], *rest[at:]]
 
-    def _is_grouped(self, layer: Layer) -> bool:
-        size = self.size[layer.path]
-        return layer.kind == "conv" and (
-            layer.attribute("groups", 1) > 1
-            or (0 < size.first < size.last and max(layer.attribute("kernel", (1,))) > 1)
-        )
+    def _is_grouped(self, layers: Sequence[Layer], before: int) -> bool:
+        """Tell whether a convolution takes fewer channels than `before`, a part of them for each group."""
+        known = [layer for layer in layers if layer.kind == "conv" and max(layer.attribute("kernel", (1,))) > 1]
+        return any(layer.attribute("groups", 1) > 1 or self.size[layer.path].first < before for layer in known)
 
 
 def _partner(name: str) -> str:

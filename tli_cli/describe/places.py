@@ -59,7 +59,7 @@ def habits_of(layers: Iterable[Layer], size: Mapping[str, Widths]) -> Habits:
     known = list(layers)
     tokens = {canonical_role(layer.path) for layer in known}
     closing = "final_norm" in tokens or any(_closes(layer) for layer in known)
-    after = {"cpb1", "qk_scale"} & tokens or ("norm1" in tokens and not closing)
+    after = "cpb1" in tokens or ("norm1" in tokens and not closing)
     votes = 0
     for layer in known:
         match = NUMBERED.fullmatch(layer.path.rpartition(".")[2])
@@ -139,8 +139,10 @@ def _layer_key(layer: Layer, name: str, siblings: Mapping[str, Module], habits: 
     if key:
         return key
     if layer.kind == "norm":
-        contexts = {surroundings(sibling) for sibling in names}
-        alone = contexts & {"attn", "mlp"} and not any(
+        if around == "se":
+            return (2.0, LAST + 0.5)
+        beside = {surroundings(sibling) for sibling in names}
+        alone = beside & {"attn", "mlp"} and not any(
             module.layer and module.layer.kind == "conv" for module in siblings.values()
         )
         if alone:

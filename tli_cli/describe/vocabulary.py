@@ -56,6 +56,7 @@ ROLES: tuple[tuple[str, str, str], ...] = (
     ("cpb1", "", r"cpb_mlp\.(0|fc1)|continuous_position_bias_mlp\.0"),
     ("cpb2", "", r"cpb_mlp\.(2|fc2)|continuous_position_bias_mlp\.2"),
     ("sr", "", r"sr|sequence_reduction|reduction_conv"),
+    ("norm1", "attn", r"attention\.(layernorm|layer_norm)"),
     ("attn_norm", "attn", r"layernorm|layer_norm|norm|inner_attn_ln"),
     ("o", "attn", r"(\w*\.)?(o|o_proj|out_proj|c_proj|proj|out|output|out_lin|linear_out|linear_o|to_out|merge"
                   r"|wo|dense|output_proj)"
@@ -70,16 +71,17 @@ ROLES: tuple[tuple[str, str, str], ...] = (
     ("fc1", "mlp", r"ln1(\.\w+)?"),
     ("fc2", "mlp", r"ln2(\.\w+)?|w2|down_proj|c_proj|wo|output|out|fc_out|3|4|proj|conv2|dense2|lin2|linear_out"),
     ("fc1", "mlp", r"wi|0|c_fc|dense|fc_in|in|conv1|dense1|lin1|linear_in|fc"),
-    ("fc1", "", r"fc1|fc_1|linear1|lin1|c_fc|dense_h_to_4h|intermediate\.dense|pwconv1|fc_in"),
-    ("fc2", "", r"fc2|fc_2|linear2|lin2|dense_4h_to_h|down_proj|output\.dense|pwconv2|fc_out|w_down"),
+    ("fc1", "", r"fc1|ffn|fc_1|linear1|lin1|c_fc|dense_h_to_4h|intermediate\.dense|pwconv1|fc_in"),
+    ("fc2", "", r"fc2|ffn_output|fc_2|linear2|lin2|dense_4h_to_h|down_proj|output\.dense|pwconv2|fc_out|w_down"),
     ("mlp_norm", "mlp", r"norm|layernorm|layer_norm|ffn_ln"),
     ("pre_norm", "", r"pre_norm"),
-    ("norm1", "", r"norm_?1|ln_?1|layer_?norm_?1|layernorm_before|input_layernorm|self_attn_layer_norm"
+    ("norm1", "", r"norm_?1|before_norm|ln_?1|layer_?norm_?1|layernorm_before|input_layernorm|self_attn_layer_norm"
                   r"|ln_before|attention_norm"
                   r"|sa_layer_norm|attn_norm|bn_?1|(gn|in)1|norm_attn|pre_attention_norm|attn_ln|norm_before"
                   r"|conv1\.(bn|norm\w*)"
                   r"|layer\.0\.normalization|ln_attn"),
-    ("norm2", "", r"norm_?2|ln_?2|layer_?norm_?2|layernorm_after|post_attention_layernorm|ffn_norm"
+    ("norm2", "", r"norm_?2|after_norm|full_layer_layer_norm|ln_?2|layer_?norm_?2|layernorm_after"
+                  r"|post_attention_layernorm|ffn_norm"
                   r"|output\.layernorm|mlp_norm|mlp_ln"
                   r"|bn_?2|gn2|norm_mlp|final_layer_norm|pre_feedforward_layernorm|output_layer_norm|norm_after"
                   r"|conv2\.(bn|norm\w*)"
@@ -94,8 +96,8 @@ ROLES: tuple[tuple[str, str, str], ...] = (
     ("shortcut", "shortcut", r"\w+(\.\w+)?"),
     ("dw", "", r"conv_dw|dwconv|dw|dw_conv|depthwise\w*|conv_depthwise|token_mixer"),
     ("dw_norm", "", r"bn_dw|norm_dw"),
-    ("expand", "", r"conv_pw_exp|conv_exp|expand_conv|expand|expand_1x1|conv1_1x1|conv_a"),
-    ("project", "", r"conv_pwl|project_conv|project|reduce_1x1|conv3_1x1|conv_c"),
+    ("expand", "", r"conv_pw_exp|conv_exp|expand_conv|expand|pw_exp|expand_1x1|conv1_1x1|conv_a"),
+    ("project", "", r"conv_pwl|project_conv|project|pw_proj|reduce_1x1|conv3_1x1|conv_c"),
     ("gamma1", "", r"gamma_?1|lambda_?1|ls1(\.gamma)?|layer_?scale_?1\.\w+|layer_scale_1"),
     ("gamma2", "", r"gamma_?2|lambda_?2|ls2(\.gamma)?|layer_?scale_?2\.\w+|layer_scale_2"),
     ("gamma", "", r"gamma|layer_scale|layer_scale_parameter|ls|layer_scale\.\w+"),
@@ -110,7 +112,9 @@ ROLES: tuple[tuple[str, str, str], ...] = (
 TOP: tuple[tuple[str, str], ...] = (
     ("patch_embed", r"conv_proj|visual\.conv1"),
     ("stem_norm", r"stem\.(\w+\.)*(bn\d*|norm\d*|normalization)|(bn|norm)[01]|features\.norm0|conv1\.bn"),
-    ("final_norm", r"(norm|layernorm|ln_f|final_layer_norm|final_norm|fc_norm|ln_post|post_layernorm|ln_final"
+    ("embed_proj", r"embeddings_project|embedding_hidden_mapping_in|project_in"),
+    ("final_norm", r"(norm|final_layernorm|layernorm|ln_f|final_layer_norm|final_norm|fc_norm|ln_post"
+                   r"|post_layernorm|ln_final"
                    r"|layer_norm|norm_f|ln"
                    r"|out_norm|norm_head|bn2|norm2|norm5|pooler\.layernorm|head\.norm)"),
     ("head_dist", r"head_dist(\.\w+)*|distillation_classifier"),
@@ -181,7 +185,8 @@ def canonical_role(path: str) -> str:
 
 TOP_PLACES: dict[str, float] = {
     "embed": 9, "stem": 10, "patch_embed": 10, "stem_norm": 10.5, "token_type": 11, "cls": 12,
-    "dist": 12.1, "register": 12.2, "position": 13, "embed_norm": 14, "final_norm": 85, "pooler": 88,
+    "dist": 12.1, "register": 12.2, "position": 13, "embed_norm": 14,
+    "embed_proj": 15, "bias_table": 16, "final_norm": 85, "pooler": 88,
     "head": 90, "head_dist": 91, "logit_scale": 92,
 }  # fmt: skip
 """Where the modules around the stages stand; the stages themselves are at 50."""
@@ -205,7 +210,10 @@ MODULE_PLACES: tuple[tuple[re.Pattern[str], tuple[float, float]], ...] = (
     (re.compile(r"mlp_tokens?|token_mix\w*|linear_tokens|mlp_t"), (1, 20)),
     (re.compile(r"\w*cross\w*attn\w*|crossattention|encdecattention|encoder_attn|multihead_attn"), (1.5, 20)),
     (re.compile(r"encoder_attn_layer_norm"), (1.5, 5)),
-    (re.compile(r"squeeze"), (0.5, 0)),
+    (re.compile(r"squeeze|dw_start"), (0.5, 0)),
+    (re.compile(r"dw_mid"), (1, 20)),
+    (re.compile(r"dw_end"), (4, 0)),
+    (re.compile(r"cpb_mlp|continuous_position_bias_mlp"), (1, 17)),
     (re.compile(r"attn_block|window_attention"), (1, 20)),
     (re.compile(r"attn_grid|grid_attention"), (1.1, 20)),
     (re.compile(r"encoder|vision_model"), (48, 0)),

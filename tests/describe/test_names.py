@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tli_cli.architecture import Architecture, Layer, TensorSpec
+from tli_cli.describe.names import describe_names
+
+
+def describe(shapes: dict[str, tuple[int, ...]], **options: Any) -> Architecture:
+    return describe_names([TensorSpec(name, shape) for name, shape in shapes.items()], **options)
+
+
+def only(architecture: Architecture) -> Layer:
+    (layer,) = architecture.layers
+    return layer
+
+
+def test_every_tensor_is_in_exactly_one_layer() -> None:
+    shapes = {
+        "a.weight": (4, 3, 3, 3),
+        "a.bias": (4,),
+        "x": (1, 5, 4),
+        "scale": (),
+        "b.lora_A.weight": (2, 4),
+        "odd": (3, 7),
+    }
+    found = describe(shapes)
+    assert sorted(name for layer in found.layers for _, name in layer.tensors) == sorted(shapes)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "kind", "path", "roles"),
+    [
+        ({"c.weight": (8, 3, 3, 3), "c.bias": (8,)}, "conv", "c", ["weight", "bias"]),
+        ({"f.weight": (8, 3), "f.bias": (8,)}, "linear", "f", ["weight", "bias"]),
+        ({"attn.in_proj_weight": (24, 8), "attn.in_proj_bias": (24,)}, "linear", "attn.in_proj", ["weight", "bias"]),
+        ({"bn.running_mean": (8,), "bn.weight": (8,), "bn.num_batches_tracked": ()}, "norm", "bn",
+         ["weight", "running_mean", "num_batches_tracked"]),
+        ({"e.LayerNorm.beta": (8,), "e.LayerNorm.gamma": (8,)}, "norm", "e.LayerNorm", ["weight", "bias"]),
+        ({"wte.weight": (100, 8)}, "embedding", "wte", ["weight"]),
+        ({"pos_embed": (1, 17, 8)}, "position", "pos_embed", ["weight"]),
+        ({"cls_token": (1, 1, 8)}, "token", "cls_token", ["weight"]),
+        ({"b.0.ls1.gamma": (8,)}, "scale", "b.0.ls1.gamma", ["weight"]),
+        ({"a.relative_position_bias_table": (169, 3)}, "position", "a.relative_position_bias_table", ["weight"]),
+        ({"a.relative_position_index": (49, 49)}, "other", "a.relative_position_index", ["weight"]),
+        ({"a.qkv.weight": (24, 8), "a.q_bias": (8,), "a.v_bias": (8,)}, "linear", "a.qkv",
+         ["weight", "bias.q_bias", "bias.v_bias"]),
+    ],
+)  # fmt: skip
+def test_groups_and_kinds(shapes: dict[str, tuple[int, ...]], kind: str, path: str, roles: list[str]) -> None:
+    layer = only(describe(shapes))
+    assert (layer.kind, layer.path, [role for role, _ in layer.tensors]) == (kind, path, roles)
+
+
+@pytest.mark.parametrize(
+    ("roles", "norm"),
+    [(["weight"], "rms"), (["weight", "bias"], "layer"), (["weight", "bias", "running_mean"], "batch")],
+)
+def test_kinds_of_norms(roles: list[str], norm: str) -> None:
+    assert only(describe({f"norm.{role}": (8,) for role in roles})).attribute("norm") == norm
+
+
+def test_tied_tensors_stand_with_the_one_that_they_share() -> None:
+    found = describe_names(
+        [TensorSpec("wte.weight", (9, 4)), TensorSpec("lm_head.weight", (9, 4), tied_to="wte.weight")]
+    )
+    assert dict(only(found).tensors) == {"weight": "wte.weight", "tied.lm_head.weight": "lm_head.weight"}
+    assert found.axes["wte.weight"] == found.axes["lm_head.weight"]
+
+
+def test_weights_that_are_stored_in_out() -> None:
+    found = describe({"h.0.mlp.c_fc.weight": (8, 32), "h.0.mlp.c_fc.bias": (32,), "h.0.attn.c_proj.weight": (8, 8),
+                      "h.0.attn.c_proj.bias": (8,)})  # fmt: skip
+    assert [layer.attribute("transposed") for layer in found.layers] == [True, True]
+    assert [axis.contracted for axis in found.axes["h.0.mlp.c_fc.weight"]] == [True, False]
+
+
+def test_depthwise_and_grouped_convolutions_and_grey_images() -> None:
+    found = describe({"a.weight": (8, 1, 3, 3), "b.weight": (8, 1, 3, 3), "c.weight": (16, 4, 3, 3)})
+    assert [layer.attribute("groups") for layer in found.layers] == [1, 8, 2]
+    assert found.spaces[found.axes["a.weight"][1].tree].kind == "input"
+
+
+def test_natural_order_of_blocks_with_stem_first_and_head_last() -> None:
+    shapes: dict[str, tuple[int, ...]] = {
+        "head.weight": (5, 8),
+        "norm.weight": (8,),
+        "norm.bias": (8,),
+        "cls_token": (1, 1, 8),
+    }
+    shapes |= {f"blocks.{i}.{name}.weight": shape for i in range(11) for name, shape in
+               {"attn.proj": (8, 8), "attn.qkv": (24, 8), "mlp.fc1": (32, 8), "mlp.fc2": (8, 32)}.items()}  # fmt: skip
+    shapes |= {f"blocks.{i}.norm{n}.{role}": (8,) for i in range(11) for n in (1, 2) for role in ("weight", "bias")}
+    shapes["patch_embed.proj.weight"] = (8, 3, 4, 4)
+    paths = [layer.path for layer in describe(dict(sorted(shapes.items()))).layers]
+    block = ["norm1", "attn.qkv", "attn.proj", "norm2", "mlp.fc1", "mlp.fc2"]
+    middle = [f"blocks.{i}.{name}" for i in range(11) for name in block]
+    assert paths == ["patch_embed.proj", "cls_token", *middle, "norm", "head"]
+
+
+def test_shapes_decide_where_names_say_nothing() -> None:
+    found = describe(
+        {"alpha.weight": (10, 48), "beta.weight": (48, 32), "delta.weight": (64, 20), "gam.weight": (32, 64)}
+    )
+    assert [layer.path for layer in found.layers] == ["delta", "gam", "beta", "alpha"]
+
+
+def test_given_order_is_kept() -> None:
+    found = describe({"head.weight": (5, 8), "stem.weight": (8, 3)}, order_from="file")
+    assert ([layer.path for layer in found.layers], found.order_from) == (["head", "stem"], "file")
+
+
+def test_heads_from_the_configuration() -> None:
+    shapes = {f"model.layers.0.self_attn.{p}_proj.weight": s for p, s in
+              {"q": (32, 32), "k": (16, 32), "v": (16, 32), "o": (32, 32)}.items()}  # fmt: skip
+    config = {"hidden_size": 32, "num_attention_heads": 4, "num_key_value_heads": 2}
+    found = describe(shapes, config=config)
+
+    def sizes(name: str, axis: int) -> list[int]:
+        tree = found.axes[f"model.layers.0.self_attn.{name}_proj.weight"][axis].tree
+        assert isinstance(tree, tuple) and tree[0] == "*"
+        return [found.size_of(part) for part in tree[1:]]
+
+    assert (sizes("q", 0), sizes("k", 0), sizes("v", 0), sizes("o", 1)) == ([2, 2, 8], [2, 8], [2, 8], [2, 2, 8])
+
+
+def test_flattened_maps_and_fused_gates() -> None:
+    found = describe({"conv.weight": (8, 3, 3, 3), "fc.weight": (10, 8 * 49)}, order_from="file")
+    tree = found.axes["fc.weight"][1].tree
+    assert isinstance(tree, tuple) and tree[:2] == ("*", found.axes["conv.weight"][0].tree)
+    gated = describe({"layers.0.mlp.gate_up_proj.weight": (24, 8), "layers.0.mlp.down_proj.weight": (8, 12)})
+    inner = gated.axes["layers.0.mlp.down_proj.weight"][1].tree
+    assert gated.axes["layers.0.mlp.gate_up_proj.weight"][0].tree == ("+", inner, inner)
