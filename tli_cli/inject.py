@@ -10,7 +10,7 @@ import torch
 from tli_cli.axes import MapValues, apply_expression, map_values
 from tli_cli.errors import PlanError
 from tli_cli.importance import group_importance
-from tli_cli.plan import AxisMap, Piece, Plan, Step
+from tli_cli.plan import AxisExpression, AxisMap, Piece, Plan, Step
 from tli_cli.resizing import RESIZERS
 from tli_cli.seeding import generator_for
 
@@ -100,16 +100,31 @@ class Injector:
         return result.to(dtype)
 
     def _with_missing_rows(self, step: Step, piece: Piece, made: torch.Tensor) -> torch.Tensor:
-        """Return `made` with the rows that the source does not have (new classes, new tokens) at their initial values."""
+        """Return `made` with the rows that the source does not have (new classes, tokens, channels) at their initial values."""
         for dim, expression in enumerate(piece.axes):
-            if not isinstance(expression, int) or self.plan.maps[expression].rule != "rows":
+            if dim in piece.contracted or step.resizer != "maps":
                 continue
-            take = self.values(expression).out
-            missing = torch.nonzero(take.index < 0).flatten() if take and take.index is not None else None
-            if missing is not None and len(missing):
+            missing = torch.nonzero(self._missing(expression)).flatten()
+            if len(missing):
                 start = self.initial(step).to(made).reshape(made.shape)
-                made = made.index_copy(dim, missing, start.index_select(dim, missing))
+                made = made.index_copy(dim, missing.to(made.device), start.index_select(dim, missing.to(made.device)))
         return made
+
+    def _missing(self, expression: AxisExpression) -> torch.Tensor:
+        """Return which target indices of `expression` nothing feeds, of shape `(rows,)`."""
+        if isinstance(expression, int):
+            take = self.values(expression).out
+            rule = self.plan.maps[expression].rule
+            if rule in ("rows", "none") and take is not None and take.index is not None:
+                return take.index < 0
+            return torch.zeros(self.plan.maps[expression].rows, dtype=torch.bool)
+        parts = [self._missing(child) for child in expression[1:]]
+        if expression[0] == "+":
+            return torch.cat(parts)
+        whole = parts[0]
+        for part in parts[1:]:
+            whole = (whole[:, None] | part[None, :]).flatten()
+        return whole
 
     def _fitted(self, tensor: torch.Tensor, shape: Sequence[int], step: Step) -> torch.Tensor:
         if tensor.numel() != torch.Size(shape).numel():

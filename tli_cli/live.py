@@ -22,6 +22,7 @@ from tli_cli.planning.heads import parse_head
 from tli_cli.planning.methods import method_request
 from tli_cli.planning.planner import Request, make_plan
 from tli_cli.score import score_matching
+from tli_cli.starting import CONSTANTS, constant_start
 
 
 def describe_live(model: nn.Module, example: Any = None) -> Architecture:
@@ -76,9 +77,7 @@ def apply_tli(
 
     def initial(step: Step) -> torch.Tensor:
         value = own[step.target]
-        if step.initial in ("zeros", "ones"):
-            return torch.zeros_like(value) if step.initial == "zeros" else torch.ones_like(value)
-        return value
+        return constant_start(step.initial, value.shape, value.dtype) if step.initial in CONSTANTS else value
 
     injector = Injector(plan, lambda index, name: states[index][name].detach(), initial)
     made = {step.target: injector.make(step).to(own[step.target]) for step in plan.steps}

@@ -16,6 +16,7 @@ from tli_cli.errors import TliError
 from tli_cli.initial import default_initial, replay
 from tli_cli.inject import Injector
 from tli_cli.plan import Plan, Step
+from tli_cli.starting import CONSTANTS, constant_start
 
 if TYPE_CHECKING:
     from tli_cli.api import Progress, Report
@@ -161,10 +162,8 @@ class InitialValues:
         architecture = self._target.architecture
         spec = architecture.by_name[step.target]
         dtype = getattr(torch, spec.dtype)
-        if step.initial == "zeros":
-            return torch.zeros(spec.shape, dtype=dtype)
-        if step.initial == "ones":
-            return torch.ones(spec.shape, dtype=dtype)
+        if step.initial in CONSTANTS:
+            return constant_start(step.initial, spec.shape, dtype)
         if step.initial == "target" and self._target.checkpoint is not None:
             return self._target.checkpoint.read(step.target)
         layer = architecture.layer_of.get(step.target)

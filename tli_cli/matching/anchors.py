@@ -13,6 +13,10 @@ Keys = Callable[[Unit], Hashable]
 LOCAL = 4
 
 
+def _blocks(units: Sequence[Unit]) -> int:
+    return len({unit.block for unit in units})
+
+
 class _Surroundings:
     """The fingerprints of one side, exact and by form."""
 
@@ -47,6 +51,9 @@ EVIDENCE = (
 )
 """From the strongest to the weakest; a changed head breaks `behind`, a changed input `before`, a changed width both."""
 
+CERTAIN = EVIDENCE[:5]
+"""What counts where more than one block was added or removed: blocks are then spread evenly, not kept at both ends."""
+
 
 def anchors(
     source: Architecture, target: Architecture, sources: Sequence[Unit], targets: Sequence[Unit]
@@ -57,7 +64,8 @@ def anchors(
     mine, theirs = _Surroundings(source, sources), _Surroundings(target, targets)
     taken: set[tuple[int, int]] = set()
     given: set[tuple[int, int]] = set()
-    for names in EVIDENCE:
+    near = abs(_blocks(sources) - _blocks(targets)) <= 1
+    for names in EVIDENCE if near else CERTAIN:
         groups: dict[Hashable, tuple[list[Unit], list[Unit]]] = defaultdict(lambda: ([], []))
         for unit in sources:
             if unit.key not in given and (key := mine.key(unit, names)) is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from math import log2
 from tli_cli.matching.units import Unit
 
 WEIGHTED = ("conv", "dense", "linear")
+ENDS = re.compile(r"^(\w*stem\w*|conv_?1|patch_embed\w*|embed\w*|\w*head\w*|classifier|fc\d*|pre_logits|pooler)(\.|$)")
 
 
 @dataclass(frozen=True)
@@ -97,14 +99,20 @@ def _chain(block: Block) -> list[Block]:
 
 
 def split_ends(blocks: Sequence[Block]) -> tuple[list[Block], list[Block], list[Block]]:
-    """Return stem, body and head: the body runs from the first to the last block that has siblings in a container."""
-    inner = [i for i, block in enumerate(blocks) if block.stage and block.weighted >= 2]
+    """Return stem, body and head: the body runs from the first to the last block that is neither by its name or its place."""
+    inner = [i for i, block in enumerate(blocks) if _is_inner(block)]
     if not inner:
         head = next((i for i, block in enumerate(blocks) if block.weighted and block.positions == 0 and i), len(blocks))
         start = next((i + 1 for i, block in enumerate(blocks) if block.weighted), 0)
         start = min(start, head)
         return list(blocks[:start]), list(blocks[start:head]), list(blocks[head:])
     return list(blocks[: inner[0]]), list(blocks[inner[0] : inner[-1] + 1]), list(blocks[inner[-1] + 1 :])
+
+
+def _is_inner(block: Block) -> bool:
+    if block.weighted < 2 or ENDS.search(block.name):
+        return False
+    return bool(block.stage) or block.name[-1:].isdigit()
 
 
 def stages_of(body: Sequence[Block]) -> list[Stage]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from tli_cli.architecture import Architecture, AxisTree
+from tli_cli.describe.spaces import leaves
 from tli_cli.plan import AxisExpression, AxisMap
 
 CENTRED, ZERO = "centred", "zero"
@@ -55,6 +56,24 @@ def _walk(architecture: Architecture, tree: AxisTree, start: int) -> Iterator[tu
         outer *= child_size
 
 
+def bent_spaces(architecture: Architecture) -> set[AxisTree]:
+    """Return the spaces whose channels pass through something of their own kind each: a depthwise convolution, a scale.
+
+    A channel that starts at the mean of the others does not stay there behind them.
+    """
+    found: set[AxisTree] = set()
+    mixes_positions = False
+    for layer in architecture.layers:
+        name = layer.tensor("weight")
+        axes = architecture.axes.get(name or "", ())
+        depthwise = layer.kind == "conv" and int(layer.attribute("groups", 1)) > 1
+        if axes and (layer.kind == "scale" or depthwise):
+            found.add(axes[-1 if layer.kind == "scale" else 0].tree)
+        kinds = {architecture.spaces[leaf].kind for axis in axes if axis.contracted for leaf in leaves(axis.tree)}
+        mixes_positions |= layer.kind == "linear" and "grid" in kinds and len(kinds) == 1
+    return found | (set(normalised_spaces(architecture)) if mixes_positions else set())
+
+
 def normalised_spaces(architecture: Architecture) -> dict[AxisTree, str]:
     """Return how the spaces that a layer norm or RMS norm runs over must be widened: `centred` or `zero`."""
     found: dict[AxisTree, str] = {}
@@ -80,6 +99,8 @@ class MapBook:
         self._head_rows = dict(head_rows or {})
         self._widen, self._narrow = widen, narrow
         self._normalised = normalised_spaces(target)
+        self._bent = bent_spaces(target)
+        self._partner: dict[AxisTree, tuple[int, AxisTree]] = {}
         self._members: dict[int, Mapping[AxisTree, list[Place]]] = {}
         self._index: dict[tuple[object, ...], int] = {}
         self.maps: list[AxisMap] = []
@@ -104,18 +125,33 @@ class MapBook:
     def _uneven_sum(
         self, t_tree: AxisTree, source: Architecture, s_tree: AxisTree, model: int, kind: str, use: str
     ) -> AxisExpression:
-        """Pair parts in order from the first; target parts without a partner take nothing, surplus source parts are dropped."""
-        assert isinstance(t_tree, tuple) and isinstance(s_tree, tuple)
+        """Pair parts by what feeds them, else in order; target parts without a partner take nothing, source parts are dropped."""
         parts: list[AxisExpression] = []
-        theirs = list(s_tree[1:])
-        for i, t in enumerate(t_tree[1:]):
-            if i < len(theirs):
-                parts.append(self.expression(t, source, theirs[i], model, kind=kind, use=use))
-            else:
-                parts.append(self._add(("none", t), AxisMap("none", self._target.size_of(t), 0, exact=True)))
-        for s in theirs[len(t_tree) - 1 :]:
-            parts.append(self._add(("drop", model, s), AxisMap("none", 0, source.size_of(s), exact=False)))
+        mine, theirs = list(t_tree[1:]), list(s_tree[1:])  # type: ignore[index]
+        for i, t in enumerate(mine):
+            at = self._find_part(t, theirs, model, len(mine) - i)
+            if at is None:
+                parts.append(self._add(("none", t), AxisMap("none", self._target.size_of(t), 0)))
+                continue
+            parts.extend(self._drop(source, s, model) for s in theirs[:at])
+            parts.append(self.expression(t, source, theirs[at], model, kind=kind, use=use))
+            theirs = theirs[at + 1 :]
+        parts.extend(self._drop(source, s, model) for s in theirs)
         return ("+", *parts)
+
+    def _find_part(self, t: AxisTree, theirs: list[AxisTree], model: int, left: int) -> int | None:
+        """Return which of the remaining source parts serves target part `t`, with `left` target parts to go."""
+        known = self._partner.get(t)
+        if known is not None and known[0] == model and known[1] in theirs:
+            return theirs.index(known[1])
+        return 0 if known is None and t not in self._partner and theirs and left <= len(theirs) else None
+
+    def _drop(self, source: Architecture, s: AxisTree, model: int) -> int:
+        return self._add(("drop", model, s), AxisMap("none", 0, source.size_of(s), exact=False))
+
+    def introduce(self, t: AxisTree, model: int, s: AxisTree | None) -> None:
+        """Note that the channels `t` are made by a layer that source layer makes `s`; None if an added layer makes them."""
+        self._partner.setdefault(t, (model, s if s is not None else ()))
 
     def _leaf(
         self, t: AxisTree, source: Architecture, s: AxisTree, model: int, m: int, n: int, kind: str, use: str
@@ -133,7 +169,8 @@ class MapBook:
         if rule == self._narrow and rule == "strongest":
             places = self._members.setdefault(model, places_of(source)).get(s, [])
             members = tuple((model, p.tensor, p.axis, p.start, p.stop, p.outer, p.inner) for p in places)
-        exact = m > n and (rule.startswith(("widen", "net2net")) or rule == "kernel") or rule == "input"
+        grown = rule.startswith(("widen", "net2net")) and not (CENTRED in rule and t in self._bent)
+        exact = (m > n and (grown or rule == "kernel")) or rule == "input"
         return self._add(key, AxisMap(rule, m, n, exact=exact, members=members, label=self._label(t)))
 
     def _label(self, tree: AxisTree) -> str:

@@ -39,13 +39,12 @@ def make_piece(
     if alignment is None:
         return None
     use = _use(target_layer, wanted.role, target_role)
+    innermost = max((i for i, (t, _) in enumerate(alignment.pairs) if not t.contracted), default=-1)
     expressions = tuple(
         book.expression(
-            t.tree, source, s.tree, model, kind=_kind(t, s, target_layer), use=use if not t.contracted else ""
+            t.tree, source, s.tree, model, kind=_kind(t, s, target_layer), use=use if i == innermost else ""
         )
-        if s.size or t.size
-        else 0
-        for t, s in alignment.pairs
+        for i, (t, s) in enumerate(alignment.pairs)
     )
     return replace(
         piece,

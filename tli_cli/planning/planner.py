@@ -8,12 +8,11 @@ from dataclasses import dataclass, field, replace
 from tli_cli.architecture import Architecture, Layer, TensorSpec
 from tli_cli.describe.spaces import leaves
 from tli_cli.matching.segments import blocks_of
-from tli_cli.matching.units import Unit
 from tli_cli.matching.values import Matching, Pair
 from tli_cli.plan import Piece, Plan, Side, Step
-from tli_cli.planning.identity import branch_ends
+from tli_cli.planning.identity import ADDED, added_start, branch_ends, chain_layers
 from tli_cli.planning.maps import MapBook
-from tli_cli.planning.pieces import is_copy, is_exact, make_piece
+from tli_cli.planning.pieces import is_copy, is_exact, make_piece, map_indices
 from tli_cli.planning.relation import relation_of
 from tli_cli.planning.roles import Share, answering, shares
 
@@ -59,30 +58,47 @@ class Planner:
     def add(self, matching: Matching, chosen: Mapping[tuple[int, int], int], models: Sequence[int]) -> None:
         """Draft the pairs of `matching` whose target unit is given to one of `models` by `chosen`."""
         blocks = {u.key: (b.units[0].block or b.units[0].path) for b in blocks_of(matching.targets) for u in b.units}
-        ends = self._ends(matching, blocks)
+        ends, chains = self._added(matching, blocks)
+        for pair in matching.pairs:
+            self._introduce(pair, chosen.get(pair.target.key, models[0]), models)
         for pair in matching.pairs:
             model = chosen.get(pair.target.key, models[0])
             if model in models:
-                self._draft_pair(pair, model, pair.target.place in ends)
+                self._draft_pair(pair, model, pair.target.place in ends, chains)
 
-    def _ends(self, matching: Matching, blocks: Mapping[tuple[int, int], str]) -> set[int]:
-        found: set[int] = set()
-        if not self.request.identity:
-            return found
-        for block in matching.added_blocks:
+    def _introduce(self, pair: Pair, model: int, models: Sequence[int]) -> None:
+        target, source = self.target.layers[pair.target.place], self.sources[models[0]].layers[pair.source.place]
+        mine, theirs = (
+            self.target.axes.get(target.tensor("weight") or ""),
+            self.sources[models[0]].axes.get(source.tensor("weight") or ""),
+        )
+        if model in models and mine and theirs and target.kind in ("conv", "linear", "embedding"):
+            axis, other = (next((a.tree for a in axes if not a.contracted), None) for axes in (mine, theirs))
+            if axis is not None:
+                self.book.introduce(axis, model, None if pair.repeat else other)
+
+    def _added(self, matching: Matching, blocks: Mapping[tuple[int, int], str]) -> tuple[set[int], set[int]]:
+        """Return the layers that end the branches of added blocks, and those of added blocks that are plain chains."""
+        ends: set[int] = set()
+        chains: set[int] = set()
+        for block in matching.added_blocks if self.request.identity else ():
             units = [unit for unit in matching.targets if blocks[unit.key] == block]
-            found |= branch_ends(self.target, units)
-        return found
+            found = branch_ends(self.target, units)
+            ends |= found
+            chains |= set() if found else chain_layers(self.target, units)
+        return ends, chains
 
-    def _draft_pair(self, pair: Pair, model: int, ends_added_branch: bool) -> None:
+    def _draft_pair(self, pair: Pair, model: int, ends_added_branch: bool, chains: set[int]) -> None:
         source = self.sources[model]
         layer, source_layer = self.target.layers[pair.target.place], source.layers[pair.source.place]
         offered = list(shares(source, pair.source))
         for wanted in shares(self.target, pair.target):
             draft = self.drafts[wanted.spec.name]
+            start = added_start(wanted.role, pair.target) if pair.target.place in chains else ""
             if ends_added_branch and wanted.role.partition(".")[0] in ("weight", "bias"):
-                draft.initial, draft.exact = "zeros", True
-                draft.reason = "added block starts as the identity"
+                start = "zeros"
+            if start:
+                draft.initial, draft.exact, draft.reason = start, True, ADDED
                 continue
             self._draft_share(draft, wanted, answering(wanted, offered), pair, layer, source_layer, model)
 
@@ -146,7 +162,7 @@ class Planner:
             initial=draft.initial or self.request.keep_values,
             block=layer.block if layer else "",
         )
-        if not draft.pieces or draft.initial == "zeros" and draft.reason.startswith("added"):
+        if not draft.pieces or draft.reason == ADDED:
             reason = draft.reason or "no layer of the source is like it"
             return replace(step, exact=draft.exact, reason=reason)
         pieces = tuple(piece for piece, _, _ in draft.pieces)
@@ -165,8 +181,6 @@ class Planner:
         )
 
     def _adaptation(self, pieces: Sequence[Piece]) -> str:
-        from tli_cli.planning.pieces import map_indices
-
         rules = [self.book.maps[i] for piece in pieces for expression in piece.axes for i in map_indices(expression)]
         said = dict.fromkeys(f"{m.rule} {m.columns}->{m.rows}" for m in rules if m.rule != "same")
         return ", ".join(said)
@@ -206,7 +220,7 @@ def make_plan(
         maps=tuple(planner.book.maps),
         matcher=request.matcher,
         method=request.method,
-        relation=relation_of(steps, planner.book.maps, matchings),
+        relation=relation_of(steps, planner.book.maps, matchings[0]),
         seed=request.seed,
         unused=unused,
     )
@@ -222,10 +236,6 @@ def choose_models(matchings: Sequence[Matching]) -> dict[tuple[int, int], int]:
         for pair in matching.pairs:
             block = pair.target.block or pair.target.path
             block_of[pair.target.key] = block
-            scores.setdefault(block, [0.0] * len(matchings))[model] += _worth(pair.target, pair)
+            worth = pair.similarity * (0.5 if pair.repeat else 1.0)
+            scores.setdefault(block, [0.0] * len(matchings))[model] += worth
     return {key: max(range(len(matchings)), key=lambda m: scores[block][m]) for key, block in block_of.items()}
-
-
-def _worth(unit: Unit, pair: Pair) -> float:
-    del unit
-    return pair.similarity * (0.5 if pair.repeat else 1.0)

@@ -1,4 +1,4 @@
-"""In one word, how the target differs from the source."""
+"""In a few words, how the target differs from the source."""
 
 from __future__ import annotations
 
@@ -8,38 +8,22 @@ from tli_cli.matching.segments import WEIGHTED
 from tli_cli.matching.values import Matching
 from tli_cli.plan import AxisMap, Step
 
-RELATIONS = ("same", "adapted", "wider", "narrower", "deeper", "shallower", "resized", "other")
+FAMILY = 0.8
 
 
-def relation_of(steps: Sequence[Step], maps: Sequence[AxisMap], matchings: Sequence[Matching]) -> str:
-    """Return one of `RELATIONS`; the first source decides."""
-    matching = matchings[0]
+def relation_of(steps: Sequence[Step], maps: Sequence[AxisMap], matching: Matching) -> str:
+    """Return `same`, `adapted`, `other`, or which of `wider`, `narrower`, `deeper` and `shallower` hold."""
     weighted = [unit for unit in matching.targets if unit.kind in WEIGHTED]
     pairs = {pair.target.key: pair for pair in matching.pairs}
-    alike = [
-        unit
-        for unit in weighted
-        if unit.key in pairs and pairs[unit.key].source.form_label == unit.form_label and not pairs[unit.key].repeat
-    ]
-    added = [unit for unit in weighted if unit.key in pairs and pairs[unit.key].repeat]
-    if len(alike) + len(added) < 0.8 * len(weighted):
+    alike = [u for u in weighted if u.key in pairs and pairs[u.key].source.form_label == u.form_label]
+    if len(alike) < FAMILY * len(weighted):
         return "other"
-    if all(step.resizer == "copy" or step.exact for step in steps if step.action == "transfer" or step.exact) and all(
-        step.action == "transfer" for step in steps
-    ):
-        return "same"
-    grown = any(m.rule.startswith("widen") for m in maps)
-    shrunk = any(m.rule == "strongest" for m in maps)
     used = {pair.source.key for pair in matching.pairs}
-    dropped = [unit for unit in matching.sources if unit.kind in WEIGHTED and unit.key not in used]
-    words = [
-        word
-        for word, holds in (
-            ("wider", grown),
-            ("narrower", shrunk),
-            ("deeper", bool(added)),
-            ("shallower", len(dropped) > 0.05 * len(matching.sources)),
-        )
-        if holds
-    ]
-    return " and ".join(words) or "adapted"
+    words = {
+        "wider": any(m.rule.startswith(("widen", "net2net")) for m in maps),
+        "narrower": any(m.rule in ("strongest", "even") for m in maps),
+        "deeper": bool(matching.added_blocks),
+        "shallower": any(u.kind in WEIGHTED and u.key not in used for u in matching.sources),
+    }
+    found = " and ".join(word for word, holds in words.items() if holds)
+    return found or ("same" if all(step.resizer == "copy" for step in steps) else "adapted")
