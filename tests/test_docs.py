@@ -46,24 +46,28 @@ def examples(block: str) -> list[Example]:
 
 
 def run_in_terminal(command: str, folder: Path) -> str:
-    """Run a command in a terminal of its own and return what a person would see."""
+    """Run a command in a terminal of its own; return what it shows, then what it says on standard error."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 50, COLUMNS, 0, 0))
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, "NO_COLOR": "1", "TERM": "xterm", "OMP_NUM_THREADS": "1"}
     for name in ("FORCE_COLOR", "COLUMNS", "LINES"):
         environment.pop(name, None)
-    process = subprocess.Popen(
-        ["bash", "-eo", "pipefail", "-c", command],
-        cwd=folder,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=slave,
-        stderr=slave,
-    )
-    os.close(slave)
-    seen = _drain(master)
-    assert process.wait(timeout=60) == 0, f"{command}\n{seen}"
+    said = folder / ".said"
+    with said.open("wb") as stderr:
+        process = subprocess.Popen(
+            ["bash", "-eo", "pipefail", "-c", command],
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=slave,
+            stderr=stderr,
+        )
+        os.close(slave)
+        seen = _drain(master)
+        code = process.wait(timeout=60)
+    seen += said.read_text(encoding="utf-8")
+    assert code == 0, f"{command}\n{seen}"
     return seen
 
 
@@ -76,8 +80,8 @@ def _drain(master: int) -> str:
         pass
     finally:
         os.close(master)
-    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", b"".join(chunks).decode()).replace("\r\n", "\n")
-    return "".join(f"{line.rsplit(chr(13), 1)[-1].rstrip()}\n" for line in text.splitlines())
+    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", b"".join(chunks).decode())
+    return "".join(f"{line.rstrip()}\n" for line in text.splitlines())
 
 
 def same(shown: str, seen: str, *, numbers: bool) -> bool:
@@ -90,8 +94,12 @@ def same(shown: str, seen: str, *, numbers: bool) -> bool:
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with the examples' files, as a checkout has them."""
+    """Return a folder with the examples' files, as a checkout has them, and a checkpoint as a user has one."""
+    import timm
+    import torch
+
     folder = tmp_path_factory.mktemp("docs")
+    torch.save(timm.create_model("resnet18").state_dict(), folder / "resnet18.pth")
     shutil.copytree(ROOT / "examples", folder / "examples", ignore=shutil.ignore_patterns("out", "__pycache__"))
     return folder
 

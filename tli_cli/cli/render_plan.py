@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -50,18 +50,24 @@ def plan_parts(plan: Plan, *, every: bool = False) -> Iterator[RenderableType]:
     yield Text(plan_counts(plan))
 
 
-def leftovers(plan: Plan, *, every: bool = False) -> Iterator[RenderableType]:
-    """Yield the lists of target tensors not fed from a source, and of source tensors not used."""
+def leftovers(plan: Plan, *, every: bool = False, most: int = SHOWN_NAMES) -> Iterator[RenderableType]:
+    """Yield the lists of target tensors not fed from a source, by reason, and of source tensors not used."""
+    from rich.padding import Padding
     from rich.text import Text
 
-    kept = list(_kept_lines(plan))
+    kept = list(kept_layers(plan))
     if kept:
-        yield Text(f"Initialised, not fed from a source: {count_text(len(kept), 'layer')}", style="bold")
-        yield from _listed(kept, every=every)
+        yield Text("Initialised, not fed from a source", style="bold")
+    for (initial, reason), group in groupby(sorted(kept, key=_why), key=_why):
+        lines = [line for *_, line in group]
+        start = INITIAL.get(initial, initial)
+        yield Padding(f"{reason or 'kept'} ({start}): {count_text(len(lines), 'layer')}", (0, 0, 0, 2), expand=False)
+        yield from _listed(lines, 4, every=every, most=most)
+    if kept:
         yield Text()
     if plan.unused:
         yield Text(f"Left unused in the source: {count_text(len(plan.unused), 'tensor')}", style="bold")
-        yield from _listed(plan.unused, every=every)
+        yield from _listed(plan.unused, 2, every=every, most=most)
         yield Text()
 
 
@@ -105,26 +111,27 @@ def _styled(row: Row, block: str) -> list[RenderableType]:
     return [*(Text(cell, style="" if row.fed else "dim") for cell in cells), Text(row.how, colour), Text(similarity)]
 
 
-def _kept_lines(plan: Plan) -> Iterator[str]:
+def kept_layers(plan: Plan) -> Iterator[tuple[str, str, str]]:
+    """Yield how each layer that is not fed starts, why, and its name with its tensors' shapes."""
     kept = (step for step in plan.steps if step.action != "transfer")
     for (layer, initial, reason), group in groupby(kept, key=lambda step: (layer_of(step), step.initial, step.reason)):
         members = ", ".join(f"{step.target.removeprefix(layer + '.')} {shape_text(step.shape)}" for step in group)
-        why = f": {reason}" if reason else ""
-        yield f"{layer} ({members}), {INITIAL.get(initial, initial)}{why}"
+        yield initial, reason, f"{layer}: {members}"
 
 
-def _listed(lines: Iterable[str], *, every: bool) -> Iterator[RenderableType]:
+def _why(kept: tuple[str, str, str]) -> tuple[str, str]:
+    return kept[:2]
+
+
+def _listed(lines: Sequence[str], indent: int, *, every: bool, most: int) -> Iterator[RenderableType]:
     from rich.padding import Padding
     from rich.text import Text
 
-    listed = list(lines)
-    limit = len(listed) if every or len(listed) <= SHOWN_NAMES + 1 else SHOWN_NAMES
-    for line in listed[:limit]:
-        yield Padding(Text(line), (0, 0, 0, 2), expand=False)
-    if limit < len(listed):
-        yield Padding(
-            Text(f"and {len(listed) - limit} more (--all lists them)", style="dim"), (0, 0, 0, 2), expand=False
-        )
+    limit = len(lines) if every or len(lines) <= most + 1 else most
+    for line in lines[:limit]:
+        yield Padding(Text(line, style="dim"), (0, 0, 0, indent), expand=False)
+    if limit < len(lines):
+        yield Padding(f"and {len(lines) - limit} more (--all lists them)", (0, 0, 0, indent), expand=False)
 
 
 def _cells(plan: Plan) -> Iterator[tuple[object, ...]]:

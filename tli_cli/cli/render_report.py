@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tli_cli.cli import render
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
     from tli_cli.api import Report
     from tli_cli.plan import Plan
+
+SHOWN_NAMES = 5
 
 
 def render_report(report: Report, style: Style, *, every: bool = False) -> None:
@@ -41,7 +44,7 @@ def report_parts(report: Report, *, every: bool = False) -> Iterator[RenderableT
     plan = report.plan
     yield pairing_table(tensor_rows(plan)) if every else block_table(plan)
     yield Text()
-    yield from leftovers(plan, every=every)
+    yield from leftovers(plan, every=every, most=SHOWN_NAMES)
     facts = Table.grid(padding=(0, 2))
     for name, value in _facts(report):
         facts.add_row(Text(name.replace("_", " "), style="bold"), str(value))
@@ -112,6 +115,12 @@ def _facts(report: Report) -> Iterator[tuple[str, object]]:
     if report.verification is not None:
         yield "largest_difference", f"{report.verification:.3g}"
     for path in report.files:
-        yield "written", f"{path} ({size_text(path.stat().st_size)})"
+        yield "written", f"{_short(path)} ({size_text(path.stat().st_size)})"
     if not report.files:
         yield "written", f"nothing (dry run); {count_text(len(report.plan.steps), 'tensor')} planned"
+
+
+def _short(path: Path) -> Path:
+    """Return `path` from the working directory where it lies below it."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path

@@ -11,7 +11,7 @@ from tli_cli.cli.text import count_text, join_names, parent, shape_text, shared_
 from tli_cli.plan import AxisExpression, Piece, Plan, Step
 
 INITIAL = {
-    "constructor": "as its constructor starts it",
+    "constructor": "as the constructor starts them",
     "target": "the target's own values",
     "zeros": "zeros",
     "ones": "ones",
