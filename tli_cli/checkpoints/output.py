@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tli_cli.checkpoints.files import FileRange
@@ -27,6 +25,8 @@ class PendingFile:
         self.path = path
         self.temporary: Path | None = None
         self._position = self._started = 0
+        from concurrent.futures import ThreadPoolExecutor  # slow to import, and not needed to read
+
         self._flusher = ThreadPoolExecutor(1, thread_name_prefix="flush")
         try:
             self.descriptor = self._open()
@@ -106,7 +106,7 @@ class PendingFile:
 
 
 def _temporary(path: Path) -> Path:
-    return path.parent / f".{path.name[:200]}.{secrets.token_hex(4)}.tmp"
+    return path.parent / f".{path.name[:200]}.{os.urandom(4).hex()}.tmp"
 
 
 @contextlib.contextmanager

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from tli_cli.architecture import TensorSpec
 from tli_cli.checkpoints.dtypes import byte_count
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 T = TypeVar("T")
 
@@ -17,6 +19,8 @@ AHEAD_LIMIT = 64 << 20
 
 def produced(specs: Sequence[TensorSpec], produce: Callable[[TensorSpec], T]) -> Generator[T]:
     """Yield `produce(spec)` for each of `specs` in order, the small ones one step ahead in another thread."""
+    from concurrent.futures import ThreadPoolExecutor  # slow to import, and not needed to read
+
     with ThreadPoolExecutor(1, thread_name_prefix="produce") as pool:
         ahead: Future[T] | None = None
         try:

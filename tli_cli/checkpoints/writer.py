@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Union
@@ -101,7 +101,8 @@ def _target(out: Path) -> Path:
 
 
 def _require_space(target: Path, needed: int) -> None:
-    free = shutil.disk_usage(target.parent).free
+    disk = os.statvfs(target.parent)
+    free = disk.f_bavail * disk.f_frsize
     if free < needed:
         raise CheckpointError(
             f"{target}: needs {needed:,} bytes, but its disk has {free:,} free; make room or choose another place"
