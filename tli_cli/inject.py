@@ -76,7 +76,11 @@ class Injector:
         if step.resizer not in ("copy", "maps"):
             shape = _region_shape(step, piece)
             generator = generator_for(self.plan.seed, step.target)
-            return RESIZERS.get(step.resizer)(tensor, shape, generator=generator)
+            start = self.initial(step)
+            if piece.target_range is not None:
+                axis, first, stop = piece.target_range
+                start = start.narrow(axis, first, stop - first)
+            return RESIZERS.get(step.resizer)(tensor, shape, generator=generator, initial=start)
         if piece.layout is not None:
             tensor = tensor.reshape(piece.layout.split).permute(piece.layout.permute).reshape(piece.layout.shape)
         if step.resizer == "copy" or not tensor.is_floating_point():

@@ -35,12 +35,12 @@ def match_dp(source: Architecture, target: Architecture) -> Matching:
         wanted = [unit for unit in blocks.target.units if unit.key not in found]
         if blocks.repeat:
             candidates = list(blocks.source.units)
-            added.add(blocks.target.units[0].block or blocks.target.units[0].path)
+            added.add(blocks.target.name)
         else:
             candidates = [unit for unit in blocks.source.units if unit.key not in given]
         for t, s, similarity in pair_units(wanted, candidates, list(blocks.source.units)):
             found[t.key] = Pair(t, by_key[s.key], similarity, repeat=blocks.repeat)
-            given.add(s.key)
+            given |= set() if blocks.repeat else {s.key}
     pairs = tuple(found[unit.key] for unit in targets if unit.key in found)
     return Matching(pairs, targets, sources, frozenset(added))
 

@@ -8,6 +8,10 @@ from dataclasses import dataclass
 from tli_cli.architecture import Architecture, Axis, AxisTree
 
 
+BEHIND = 1 << 20
+"""The place of dimensions of size 1 that stand behind all others, for kernels that meet a layer without one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Dim:
     """One factor of one axis of a tensor: its tree, its size, its kind, and its place among all factors of the tensor."""
@@ -72,6 +76,8 @@ def _pair_group(wanted: list[Dim], offered: list[Dim]) -> list[tuple[Dim, list[D
         offered = [d for d in offered if d not in spare]
     else:
         spare = []
+    surplus = range(len(wanted_units), len(spare))
+    wanted_units += [Dim(("*",), 1, "kernel", True, BEHIND + i) for i in surplus]
     if not wanted and not offered:
         return [(unit, [kernel]) for unit, kernel in zip(wanted_units, spare, strict=False)] + [
             (unit, []) for unit in wanted_units[len(spare) :]

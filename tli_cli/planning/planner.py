@@ -57,7 +57,7 @@ class Planner:
 
     def add(self, matching: Matching, chosen: Mapping[tuple[int, int], int], models: Sequence[int]) -> None:
         """Draft the pairs of `matching` whose target unit is given to one of `models` by `chosen`."""
-        blocks = {u.key: (b.units[0].block or b.units[0].path) for b in blocks_of(matching.targets) for u in b.units}
+        blocks = {unit.key: b.name for b in blocks_of(matching.targets) for unit in b.units}
         ends, chains = self._added(matching, blocks)
         for pair in matching.pairs:
             self._introduce(pair, chosen.get(pair.target.key, models[0]), models)
