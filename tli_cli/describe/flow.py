@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tli_cli.architecture import AxisTree
@@ -51,6 +51,16 @@ class Flow:
         if size not in self._pool:
             self._pool[size] = self.table.leaf(size)
         return self._pool[size]
+
+    def set(self, name: str, trees: Sequence[AxisTree]) -> None:
+        """Set the axes of a tensor; where a tree is not as long as the axis, nothing is known of that axis."""
+        shape = self.shapes[name]
+        if len(trees) != len(shape):
+            trees = [self.pooled(size) for size in shape]
+        if shape:
+            self.axes[name] = tuple(
+                tree if self.size(tree) == size else self.pooled(size) for tree, size in zip(trees, shape, strict=True)
+            )
 
     def near(self, wanted: int) -> AxisTree | None:
         """Return channels of that width at hand: the last layer's, the branch's, the block's, or those left over."""

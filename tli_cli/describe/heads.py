@@ -94,7 +94,7 @@ def attention(table: SpaceTable, sizes: Sizes, heads: int, kv_heads: int) -> Att
     """Return the trees of an attention of `heads` query heads, each group of which shares one of `kv_heads` keys."""
     value_width = max(sizes.value, 1)
     if not heads or sizes.query % heads or sizes.output % max(heads, 1):
-        heads = sizes.query // USUAL_WIDTH if sizes.query % USUAL_WIDTH == 0 else 1
+        heads = max(sizes.query // USUAL_WIDTH, 1) if sizes.query % USUAL_WIDTH == 0 else 1
     kv_heads = kv_heads if sizes.key < sizes.query and kv_heads else heads
     if sizes.key < sizes.query and not sizes.head_major and kv_heads == heads:
         kv_heads = max(sizes.key * heads // sizes.query, 1)

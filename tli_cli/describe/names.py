@@ -71,6 +71,8 @@ def _groups(tensors: Sequence[TensorSpec]) -> dict[str, dict[str, str]]:
     groups: dict[str, dict[str, str]] = {}
     for tensor in tensors:
         path, role = _place(tensor, names)
+        if role in groups.get(path, {}):
+            path, role = tensor.name, f"weight.{tensor.name}"
         groups.setdefault(path, {})[role] = tensor.name
     return {path: _sorted_roles(roles) for path, roles in groups.items()}
 

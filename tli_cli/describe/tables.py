@@ -13,11 +13,13 @@ def set_vector(flow: Flow, name: str, tree: AxisTree) -> None:
     """Set the axes of a tensor with one entry for each channel of `tree`, beside axes of size 1."""
     shape = flow.shapes[name]
     own = next((d for d in range(len(shape) - 1, -1, -1) if shape[d] == flow.size(tree)), None)
-    if shape:
-        flow.axes[name] = tuple(
+    flow.set(
+        name,
+        [
             tree if d == own else (flow.table.leaf(1, "grid") if size == 1 else flow.pooled(size))
             for d, size in enumerate(shape)
-        )
+        ],
+    )
 
 
 def set_position(flow: Flow, layer: Layer) -> None:
@@ -30,7 +32,7 @@ def set_position(flow: Flow, layer: Layer) -> None:
         tree = flow.current = flow.table.leaf(width)
     last = tree if tree is not None else flow.pooled(width)
     lead = [flow.table.leaf(s, "grid") if s == 1 else _positions(flow, s, layer.kind) for s in shape[:-1]]
-    flow.axes[name] = (*lead, last)
+    flow.set(name, (*lead, last))
     if not name.endswith(layer.path) and len(shape) == 2:
         flow.summed.add((name, 0))
 
@@ -54,7 +56,7 @@ def _bias_table(flow: Flow, layer: Layer, found: Attention) -> None:
     heads = flow.size(found.heads)
     own = next((d for d in range(len(shape) - 1, -1, -1) if shape[d] == heads), None)
     trees = [found.heads if d == own else _offsets(flow, size) for d, size in enumerate(shape)]
-    flow.axes[name] = tuple(trees)
+    flow.set(name, trees)
     if not name.endswith(layer.path):
         flow.summed.add((name, 0))
 

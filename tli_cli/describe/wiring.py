@@ -107,7 +107,7 @@ def _taken(
     have = flow.size(flow.current)
     if depthwise > 1:
         return None, flow.table.leaf(1, "channels"), 1 if have < wanted else depthwise
-    groups = have // wanted if have % wanted == 0 else 1
+    groups = have // wanted if wanted and have % wanted == 0 else 1
     if layer.kind == "conv" and groups > 1 and out % groups == 0 and not layer.attribute("transposed"):
         inner = flow.table.leaf(wanted)
         flow.table.unite(flow.current, flow.table.multiplied([flow.table.leaf(groups), inner]))
@@ -139,7 +139,7 @@ def _set_weighted(flow: Flow, layer: Layer, outer: AxisTree, inner: AxisTree, fo
             set_vector(flow, name, outer)
         else:
             kernel = tuple(flow.table.leaf(size, "kernel") for size in shape[2:])
-            flow.axes[name] = (inner, outer, *kernel) if transposed else (outer, inner, *kernel)
+            flow.set(name, (inner, outer, *kernel) if transposed else (outer, inner, *kernel))
             flow.summed.update((name, d) for d in (0 if transposed else 1, *range(2, len(shape))))
 
 
@@ -157,19 +157,16 @@ def _elementwise(flow: Flow, layer: Layer) -> None:
 def _embedding(flow: Flow, layer: Layer, token: str) -> None:
     name = layer.tensors[0][1]
     count, width = flow.shapes[name][:2]
-    if flow.size(flow.current) != width or (token == "embed" and flow.history):
+    if flow.current is None or flow.size(flow.current) != width or (token == "embed" and flow.history):
         flow.current = flow.table.leaf(width)
-    assert flow.current is not None
     vocabulary = flow.table.leaf(count, "vocabulary")
     for _, tensor in layer.tensors:
         shape = flow.shapes[tensor]
-        flow.axes[tensor] = (vocabulary, flow.current) if len(shape) == 2 else (vocabulary,) * len(shape)
+        flow.set(tensor, (vocabulary, flow.current) if len(shape) == 2 else (vocabulary,) * len(shape))
         if len(shape) == 2:
             flow.summed.add((tensor, 0))
 
 
 def _other(flow: Flow, layer: Layer) -> None:
     for _, name in layer.tensors:
-        flow.axes[name] = tuple(
-            flow.table.leaf(1, "grid") if size == 1 else flow.pooled(size) for size in flow.shapes[name]
-        )
+        flow.set(name, [flow.table.leaf(1, "grid") if s == 1 else flow.pooled(s) for s in flow.shapes[name]])
