@@ -9,7 +9,8 @@ from tli_cli.describe.names import describe_names
 
 WORDS = """
     weight bias gamma q k v qkv attn mlp fc1 fc2 conv1 bn1 norm 0 1 layers blocks stem head branch1 branch2 se
-    downsample cls_token pos_embed running_mean wte relative_position_bias_table attention output dense logit_scale q_norm kv o
+    downsample cls_token pos_embed running_mean wte relative_position_bias_table
+    attention output dense logit_scale q_norm kv o
     x num_batches_tracked q_bias
 """.split()  # fmt: skip  # noqa: SIM905
 SIZES = (0, 1, 2, 3, 4, 7, 8, 16, 24, 64)
