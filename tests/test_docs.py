@@ -95,11 +95,12 @@ def same(shown: str, seen: str, *, numbers: bool) -> bool:
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with the examples' files, as a checkout has them, and a checkpoint as a user has one."""
-    import timm
     import torch
 
+    from tli_cli.catalogue.libraries import import_timm
+
     folder = tmp_path_factory.mktemp("docs")
-    torch.save(timm.create_model("resnet18").state_dict(), folder / "resnet18.pth")
+    torch.save(import_timm().create_model("resnet18").state_dict(), folder / "resnet18.pth")
     shutil.copytree(ROOT / "examples", folder / "examples", ignore=shutil.ignore_patterns("out", "__pycache__"))
     return folder
 

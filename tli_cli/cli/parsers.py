@@ -10,18 +10,18 @@ from os.path import isdir
 
 import typer
 
+from tli_cli.errors import CheckpointError
 from tli_cli.options import HEAD_CHOICES
-
-UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
 
 def parse_size(text: str) -> int:
     """Return a number of bytes from `5GB`, `500MiB` or `1000000`."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMG]I?B|)", text.strip().upper())
-    size = int(float(found[1]) * UNITS[found[2]]) if found else 0
-    if size < 1:
-        raise typer.BadParameter(f"{text!r} is not a size: expected bytes such as 5GB, 500MiB or 1000000")
-    return size
+    from tli_cli.checkpoints import parse_size as parse
+
+    try:
+        return parse(text)
+    except CheckpointError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 def parse_shape(text: str | None) -> tuple[int, ...] | None:

@@ -1,0 +1,37 @@
+"""`tli verify`: read a result back and hold it against its target."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tli_cli.cli import options as given
+from tli_cli.cli import render
+from tli_cli.cli.parsers import parse_shape
+from tli_cli.cli.render_progress import progress
+from tli_cli.cli.render_verification import render_verification
+from tli_cli.errors import TliError, join_problems
+from tli_cli.options import Options
+
+Result = Annotated[str, typer.Argument(metavar="FILE", help="The checkpoint to read back.")]
+
+
+def verify(
+    file: Result,
+    target: given.TargetOption,
+    input_shape: given.InputShape = None,
+    num_classes: given.NumClasses = None,
+    in_chans: given.InChans = None,
+    ema: given.Ema = None,
+    as_json: given.Json = False,
+) -> None:
+    """Read a result back: names, shapes, dtypes, finite values and provenance."""
+    from tli_cli import verify as library
+
+    options = Options(input_shape=parse_shape(input_shape), num_classes=num_classes, in_chans=in_chans, ema=ema)
+    with progress() as tell:
+        found = library.verify(file, target, options=options, progress=tell)
+    render_verification(found, render.style(as_json=as_json))
+    if found.problems:
+        raise TliError(join_problems(f"{file} is not what {target} takes:", found.problems))

@@ -1,0 +1,82 @@
+"""Read a result back and hold it against the target that it was made for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tli_cli.architecture import Architecture, TensorSpec
+from tli_cli.options import Options
+from tli_cli.references import Reading, resolve
+
+if TYPE_CHECKING:
+    import torch
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What was read: the file, how many tensors it holds, its provenance, and every problem found."""
+
+    path: Path
+    target: str
+    tensors: int
+    provenance: tuple[tuple[str, str], ...]
+    problems: tuple[str, ...]
+
+
+def verify(
+    out: Path | str, target: str, *, options: Options = Options(), progress: Progress | None = None
+) -> Verification:
+    """Return whether `out` fits `target`: the same names and shapes, floating where it is, and only finite values.
+
+    Raises:
+        TliError: one of the two cannot be read.
+    """
+    from tli_cli.checkpoints import open_checkpoint
+
+    reading = Reading(
+        input_shape=options.input_shape, num_classes=options.num_classes, in_chans=options.in_chans, ema=options.ema
+    )
+    wanted = resolve(target, reading).architecture
+    with open_checkpoint(out) as found:
+        problems = [*_differences(found.tensors, wanted), *_provenance_problems(found.metadata)]
+        for done, spec in enumerate(found.tensors, 1):
+            if _floating(spec) and not _finite(found.read(spec.name)):
+                problems.append(f"{spec.name}: holds NaN or infinite values")
+            if progress is not None:
+                progress(done, len(found.tensors), spec.name)
+        notes = tuple(sorted((k, v) for k, v in found.metadata.items() if k.startswith("tli.")))
+        return Verification(found.path, target, len(found.tensors), notes, tuple(problems))
+
+
+def _differences(found: tuple[TensorSpec, ...], wanted: Architecture) -> Iterator[str]:
+    held = {spec.name: spec for spec in found}
+    for spec in wanted.tensors:
+        other = held.get(spec.name)
+        if other is None:
+            yield f"{spec.name}: missing"
+        elif other.shape != spec.shape:
+            yield f"{spec.name}: expected shape {list(spec.shape)}, found {list(other.shape)}"
+        elif _floating(other) != _floating(spec) or not (_floating(spec) or other.dtype == spec.dtype):
+            yield f"{spec.name}: expected {spec.dtype}, found {other.dtype}"
+    for name in held.keys() - wanted.by_name.keys():
+        yield f"{name}: not part of the target"
+
+
+def _provenance_problems(metadata: dict[str, str]) -> Iterator[str]:
+    if not any(key.startswith("tli.") for key in metadata):
+        yield "no provenance: tli did not write this file"
+
+
+def _floating(spec: TensorSpec) -> bool:
+    return spec.dtype.startswith(("float", "bfloat"))
+
+
+def _finite(tensor: torch.Tensor) -> bool:
+    import torch
+
+    return bool(torch.isfinite(tensor if tensor.element_size() > 1 else tensor.float()).all())
