@@ -107,6 +107,14 @@ def test_shapes_decide_where_names_say_nothing() -> None:
     assert [layer.path for layer in found.layers] == ["delta", "gam", "beta", "alpha"]
 
 
+def test_plain_numbered_layers() -> None:
+    shapes: dict[str, tuple[int, ...]] = {"conv1.weight": (8, 1, 3, 3), "conv2.weight": (16, 8, 3, 3)}
+    shapes |= {"fc1.weight": (32, 64), "fc2.weight": (10, 32)}
+    shapes |= {f"bn{n}.{role}": (8 * n,) for n in (1, 2) for role in ("weight", "bias", "running_mean", "running_var")}
+    paths = [layer.path for layer in describe(dict(sorted(shapes.items()))).layers]
+    assert paths == ["conv1", "bn1", "conv2", "bn2", "fc1", "fc2"]
+
+
 def test_given_order_is_kept() -> None:
     found = describe({"head.weight": (5, 8), "stem.weight": (8, 3)}, order_from="file")
     assert ([layer.path for layer in found.layers], found.order_from) == (["head", "stem"], "file")

@@ -53,7 +53,9 @@ class _Sorter:
         """Return the layers of `node` in order; `inside` tells that it stands within a block."""
         inside = inside or (node.path in self.inner and node.layer is None)
         keys = {
-            name: inner_key(child, node.children, self.habits) if inside else outer_key(child, self.habits)
+            name: inner_key(child, node.children, self.habits)
+            if inside
+            else outer_key(child, node.children, self.habits)
             for name, child in node.children.items()
         }
         children = sorted(node.children.values(), key=lambda child: (keys[child.name], natural(child.name)))

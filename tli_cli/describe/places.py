@@ -27,6 +27,7 @@ DENSE = re.compile(r"(fc|linear|lin|dense)_?\d")
 NORMS = {"bn", "norm", "gn", "ln", "in", "layernorm", "layer_norm"}
 LATE = {"ls", "gamma", "se", "act", "relu"}
 MIDDLE = 50.0
+AFTER_HEAD_CONVOLUTION = 80.5
 BEFORE, OWN, AFTER, LAST = 5.0, 20.0, 30.0, 40.0
 MANY = 4
 
@@ -80,7 +81,7 @@ def _closes(layer: Layer) -> bool:
     )
 
 
-def outer_key(child: Module, habits: Habits) -> Key:
+def outer_key(child: Module, siblings: Mapping[str, Module], habits: Habits) -> Key:
     """Return where a module stands among stages, stem and head."""
     if child.name.isdigit():
         return (MIDDLE, 0.0, 0.0)
@@ -88,6 +89,8 @@ def outer_key(child: Module, habits: Habits) -> Key:
         return (MIDDLE + LAST - 5, *(numbered_key(child.name, False) or (0.0, 0.0)))
     own = canonical_role(child.path if child.layer else f"{child.path}.weight") or canonical_role(child.name)
     numbered = numbered_key(child.name, habits.convolution_norm_first) or (0.0, 0.0)
+    if "conv_head" in siblings and re.fullmatch(r"(bn|norm)2", child.name):
+        return (AFTER_HEAD_CONVOLUTION, 0.0, 0.0)
     crowded = sum(layer.kind in ("conv", "linear") for layer in child.layers()) > MANY
     if own in TOP_PLACES and not crowded:
         return (TOP_PLACES[own], *numbered)
