@@ -1,15 +1,25 @@
 """Architectures from live code: the installed libraries, a `transformers` configuration, or a user's own class.
 
-Only the explicit forms `timm:NAME?...`, `torchvision:NAME?...`, `hf:PATH`, `path/net.py:Net` and `package.module:factory` come here;
-the last two run the user's own code.
+Only the explicit forms `timm:NAME?...`, `torchvision:NAME?...`, `hf:PATH`, `path/net.py:Net` and
+`package.module:factory` come here; the last two run the user's own code.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 from tli_cli.architecture import Architecture
 from tli_cli.providers.arguments import split_reference
 
 LIBRARIES = ("timm", "torchvision")
+
+
+@dataclass(frozen=True)
+class Provided:
+    """A live architecture, and what the user should be told of how it was made."""
+
+    architecture: Architecture
+    notes: tuple[str, ...] = ()
 
 
 def provide(
@@ -22,14 +32,32 @@ def provide(
     """Return the architecture of the live model that `reference` names, traced on the `meta` device.
 
     Raises:
-        TliError: it cannot be imported, built or run.
+        TliError: it cannot be imported or built.
     """
-    from tli_cli.catalogue.survey import traced
+    return provided(reference, input_shape=input_shape, num_classes=num_classes, in_chans=in_chans).architecture
+
+
+def provided(
+    reference: str,
+    *,
+    input_shape: tuple[int, ...] | None = None,
+    num_classes: int | None = None,
+    in_chans: int | None = None,
+) -> Provided:
+    """Return what `provide` returns; a note says so where the model cannot be run and has its order of definition.
+
+    Raises:
+        TliError: it cannot be imported or built.
+    """
+    from tli_cli.catalogue.survey import described
     from tli_cli.providers.live import subject_for
 
     head, arguments = split_reference(reference)
+    given = {"num_classes": num_classes, "in_chans": in_chans}
+    arguments |= {option: value for option, value in given.items() if value is not None}
     subject = subject_for(head, arguments, input_shape=input_shape, reference=reference)
-    options = dict(subject.defaults)
-    options |= {"num_classes": num_classes} if num_classes is not None else {}
-    options |= {"in_chans": in_chans} if in_chans is not None else {}
-    return traced(subject, options, reference)[0]
+    architecture, _, problem = described(subject, {}, reference)
+    if not problem:
+        return Provided(architecture)
+    note = f"{problem}; its layers stand in the order of their definition. --input-shape gives the shape of one sample"
+    return Provided(architecture, (note,))

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from tli_cli.catalogue.libraries import import_timm
 from tli_cli.errors import TliError, UnknownReferenceError
 from tli_cli.registry import did_you_mean
 
@@ -32,7 +33,7 @@ def load_factory(reference: str) -> Callable[..., Any]:
         raise UnknownReferenceError(f"{reference}: {where} has no {name!r}; {hint}") from error
     if not callable(found):
         raise TliError(f"{reference}: expected a class or function, found {type(found).__name__}")
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def _module_from_file(path: Path) -> ModuleType:
@@ -57,6 +58,8 @@ def _module_from_file(path: Path) -> ModuleType:
 def _module_by_name(name: str) -> ModuleType:
     sys.path.insert(0, "")
     try:
+        if name.partition(".")[0] in ("timm", "torchvision"):
+            import_timm()
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         raise UnknownReferenceError(f"{name}: no such package or module ({error})") from error

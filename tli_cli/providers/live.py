@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import nn
 
+from tli_cli.catalogue.libraries import import_timm, import_torchvision
 from tli_cli.catalogue.subjects import Subject, timm_subject, torchvision_subject
 from tli_cli.errors import TliError, UnknownReferenceError
 from tli_cli.providers.code import load_factory
 from tli_cli.providers.inputs import guess_input
-
-IMAGE_SIZES = (224, 32, 64, 28, 299, 256, 384, 16, 8)
+from tli_cli.registry import did_you_mean
 
 
 def subject_for(
@@ -28,7 +28,7 @@ def subject_for(
     """
     scheme, _, name = head.partition(":")
     if scheme in ("timm", "torchvision"):
-        return _library_subject(scheme, name, arguments, reference)
+        return _library_subject(scheme, name, arguments, input_shape, reference)
     if scheme == "hf":
         from tli_cli.providers.transformers import transformers_subject
 
@@ -37,14 +37,17 @@ def subject_for(
     return _own_subject(factory, name, arguments, input_shape, reference)
 
 
-def _library_subject(library: str, name: str, arguments: Mapping[str, Any], reference: str) -> Subject:
-    make = timm_subject if library == "timm" else torchvision_subject
-    try:
-        return make(name, **arguments)
-    except ImportError as error:
-        raise TliError(f"{reference}: needs {library}, which is not installed: pip install {library}") from error
-    except (RuntimeError, ValueError, KeyError) as error:
-        raise UnknownReferenceError(f"{reference}: {library} has no such model: {error}") from error
+def _library_subject(
+    library: str, name: str, arguments: Mapping[str, Any], input_shape: tuple[int, ...] | None, reference: str
+) -> Subject:
+    known = import_timm().list_models() if library == "timm" else import_torchvision().models.list_models()
+    plain = name.partition(".")[0] if library == "timm" else name
+    if plain not in known:
+        hint = did_you_mean(plain, known) or "see the library's documentation for its names"
+        raise UnknownReferenceError(f"{reference}: the installed {library} has no such model; {hint}")
+    subject = timm_subject(name, **arguments) if library == "timm" else torchvision_subject(name, **arguments)
+    channels = arguments.get("in_chans", subject.input_size[0])
+    return replace(subject, input_size=input_shape or (channels, *subject.input_size[1:]), defaults={})
 
 
 @dataclass(frozen=True)
@@ -72,21 +75,12 @@ def _own_subject(
         except TypeError as error:
             wanted = inspect.signature(factory) if callable(factory) else ""
             raise TliError(
-                f"{reference}: cannot be called: {error}; give its arguments as {reference.partition('?')[0]}?name=value "
-                f"(it takes {wanted})"
+                f"{reference}: cannot be called: {error}; give its arguments as "
+                f"{reference.partition('?')[0]}?name=value (it takes {wanted})"
             ) from error
         if not isinstance(model, nn.Module):
             raise TliError(f"{reference}: expected it to make a torch.nn.Module, found {type(model).__name__}")
         return model
 
     sample = guess_input(create, input_shape, reference)
-    parameters = _accepted(factory)
-    defaults = {n: int(parameters[n]) for n in ("num_classes", "in_chans") if isinstance(parameters.get(n), int)}
-    return OwnSubject("", name, create, tuple(sample[0].shape[1:]), defaults, sample=sample)
-
-
-def _accepted(factory: Callable[..., Any]) -> dict[str, Any]:
-    try:
-        return {name: parameter.default for name, parameter in inspect.signature(factory).parameters.items()}
-    except (TypeError, ValueError):
-        return {}
+    return OwnSubject("", name, create, tuple(sample[0].shape[1:]), {}, sample=sample)

@@ -4,30 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
 
+from tli_cli.catalogue.libraries import import_torchvision
 from tli_cli.catalogue.subjects import Subject
 from tli_cli.errors import TliError, UnknownReferenceError
 
-TOKENS = 12
-
-
-@dataclass(frozen=True)
-class TransformersSubject(Subject):
-    """A model of `transformers`: text models run on token indices, the others on images."""
-
-    text: bool = False
-
-    def arguments(self, in_chans: int | None = None) -> tuple[torch.Tensor, ...]:
-        """Return what the model is traced on."""
-        if self.text:
-            return (torch.zeros(2, TOKENS, dtype=torch.int64, device="meta"),)
-        return super().arguments(in_chans)
+TOKENS = 16
 
 
 def transformers_subject(path: str, arguments: Mapping[str, Any], reference: str) -> Subject:
@@ -40,26 +28,48 @@ def transformers_subject(path: str, arguments: Mapping[str, Any], reference: str
     if not file.is_file():
         raise UnknownReferenceError(f"{reference}: expected a directory with config.json, or that file; found neither")
     try:
+        with suppress(TliError):
+            import_torchvision()
         import transformers
     except ImportError as error:
-        raise TliError(f"{reference}: needs transformers, which is not installed: pip install transformers") from error
-    config = _config(transformers, file, arguments, reference)
+        raise TliError(
+            f"{reference}: needs transformers, which is not installed: pip install 'tli[transformers]'"
+        ) from error
+    renamed = {"num_classes": "num_labels", "in_chans": "num_channels"}
+    given = {renamed.get(name, name): value for name, value in arguments.items()}
+    config = _config(transformers, file, given, reference)
     config._attn_implementation = "eager"
     factory = _factory(transformers, config, reference)
 
-    def create(**options: int) -> nn.Module:
-        if "num_classes" in options:
-            config.num_labels = options["num_classes"]
-        if "in_chans" in options:
-            config.num_channels = options["in_chans"]
-        model: nn.Module = factory(config)
-        return model
+    def create() -> nn.Module:
+        model = factory(config)
+        if hasattr(model, "initialize_weights"):  # what a constructor on the meta device leaves out
+            model.initialize_weights()
+        return cast("nn.Module", model)
 
-    size = getattr(config, "image_size", None)
-    text = hasattr(config, "vocab_size") and size is None
-    sides = tuple(size) if isinstance(size, (list, tuple)) else (size or 224, size or 224)
-    shape = (getattr(config, "num_channels", 3), *sides)
-    return TransformersSubject("transformers", path, create, shape, {}, text=text)
+    return Subject("transformers", path, create, (), {}, inputs=0, keywords=_inputs(config, factory))
+
+
+def _inputs(config: Any, factory: Any) -> dict[str, torch.Tensor]:
+    """Return a batch of two for each of the model's main inputs, on the `meta` device."""
+    tokens = torch.zeros((2, TOKENS), dtype=torch.int64, device="meta")
+    vision = getattr(config, "vision_config", config)
+    side = getattr(vision, "image_size", None) or 224
+    sides = tuple(side) if isinstance(side, (list, tuple)) else (side, side)
+    samples = {
+        "input_ids": tokens,
+        "pixel_values": torch.empty((2, getattr(vision, "num_channels", 3), *sides), device="meta"),
+        "input_values": torch.empty((2, 16000), device="meta"),
+        "input_features": torch.empty((2, getattr(config, "num_mel_bins", 80), 3000), device="meta"),
+    }
+    text = hasattr(config, "vocab_size") and getattr(config, "image_size", None) is None
+    main = getattr(factory, "main_input_name", "input_ids" if text else "pixel_values")
+    inputs = {main: samples.get(main, tokens)}
+    if getattr(config, "is_encoder_decoder", False):
+        inputs["decoder_input_ids"] = tokens
+    if main == "input_ids" and hasattr(config, "vision_config"):
+        inputs["pixel_values"] = samples["pixel_values"]
+    return inputs
 
 
 def _config(transformers: Any, file: Path, arguments: Mapping[str, Any], reference: str) -> Any:
@@ -67,7 +77,8 @@ def _config(transformers: Any, file: Path, arguments: Mapping[str, Any], referen
         raw = json.loads(file.read_text())
         config = transformers.AutoConfig.for_model(raw.pop("model_type"), **{**raw, **arguments})
     except (OSError, ValueError, KeyError, AttributeError) as error:
-        raise TliError(f"{reference}: {file} is no configuration that transformers knows: {error}") from error
+        said = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+        raise TliError(f"{reference}: {file} is no configuration that transformers knows: {said}") from error
     return config
 
 

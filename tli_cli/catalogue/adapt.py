@@ -1,0 +1,108 @@
+"""Fit a catalogue architecture to what a checkpoint really holds: its tensors, dtypes, prefix and image size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from tli_cli.architecture import Architecture, Axis, AxisTree, Node, Space, TensorSpec
+from tli_cli.catalogue.load import without
+from tli_cli.catalogue.signature import leaves
+
+
+def with_prefix(architecture: Architecture, prefix: str) -> Architecture:
+    """Return `architecture` with `prefix` before every name and path."""
+    if not prefix:
+        return architecture
+
+    def longer(path: str) -> str:
+        return f"{prefix}{path}".rstrip(".")
+
+    return replace(
+        architecture,
+        tensors=tuple(
+            replace(t, name=longer(t.name), tied_to=longer(t.tied_to) if t.tied_to else None)
+            for t in architecture.tensors
+        ),
+        layers=tuple(
+            replace(
+                layer,
+                path=longer(layer.path),
+                block=longer(layer.block),
+                stage=longer(layer.stage),
+                tensors=tuple((role, longer(name)) for role, name in layer.tensors),
+            )
+            for layer in architecture.layers
+        ),
+        axes={longer(name): axes for name, axes in architecture.axes.items()},
+        initial={longer(name): value for name, value in architecture.initial.items()},
+    )
+
+
+def adapted(architecture: Architecture, tensors: Sequence[TensorSpec]) -> Architecture:
+    """Return `architecture` over exactly `tensors`, with their shapes and dtypes; those it does not know stand last."""
+    given = {tensor.name: tensor for tensor in tensors}
+    known = without(architecture, frozenset(t.name for t in architecture.tensors if t.name not in given))
+    other = {t.name for t in known.tensors if given[t.name].shape != t.shape}
+    specs = [replace(t, shape=given[t.name].shape, dtype=given[t.name].dtype) for t in known.tensors]
+    ties = [t if t.tied_to is None or t.tied_to in given else replace(t, tied_to=None) for t in specs]
+    spaces, axes = _resized(known, {t.name: t for t in ties}, other)
+    initial = {name: value for name, value in known.initial.items() if name not in other}
+    fitted = replace(known, tensors=tuple(ties), spaces=spaces, axes=axes, initial=initial, order_from="recognised")
+    extra = [tensor for tensor in tensors if tensor.name not in fitted.by_name]
+    return joined(fitted, extra) if extra else fitted
+
+
+def _resized(
+    architecture: Architecture, specs: dict[str, TensorSpec], other: set[str]
+) -> tuple[tuple[Space, ...], dict[str, tuple[Axis, ...]]]:
+    """Return spaces of which the grids have the sizes of `specs`, and the axes that agree with them."""
+    if not other:
+        return architecture.spaces, architecture.axes
+    sizes = {i: space.size for i, space in enumerate(architecture.spaces)}
+    for name in sorted(other & architecture.axes.keys()):
+        for axis, size in zip(architecture.axes[name], specs[name].shape, strict=False):
+            grids = [leaf for leaf in leaves(axis.tree) if architecture.spaces[leaf].kind == "grid"]
+            if len(grids) == 1 or (grids and isinstance(axis.tree, tuple) and axis.tree[0] == "+"):
+                widest = max(grids, key=lambda leaf: sizes[leaf])
+                sizes[widest] += size - _size(sizes, axis.tree)
+    spaces = tuple(replace(space, size=sizes[i]) for i, space in enumerate(architecture.spaces))
+    axes = {
+        name: trees
+        for name, trees in architecture.axes.items()
+        if tuple(_size(sizes, axis.tree) for axis in trees) == specs[name].shape
+    }
+    return spaces, axes
+
+
+def _size(sizes: dict[int, int], tree: AxisTree) -> int:
+    if isinstance(tree, int):
+        return sizes[tree]
+    total = _size(sizes, tree[1])
+    for child in tree[2:]:
+        total = total + _size(sizes, child) if tree[0] == "+" else total * _size(sizes, child)
+    return total
+
+
+def joined(architecture: Architecture, extra: Sequence[TensorSpec]) -> Architecture:
+    """Return `architecture` followed by the layers that the names of `extra` tell of, in a line after its output."""
+    from tli_cli.describe.names import describe_names
+
+    tail = describe_names(extra, order_from="file")
+    moved = len(architecture.spaces)
+
+    def shifted(tree: Any) -> Any:
+        return tree + moved if isinstance(tree, int) else (tree[0], *(shifted(child) for child in tree[1:]))
+
+    first, last = len(architecture.layers), len(architecture.graph) - 1
+    line = tuple(Node("layer", (last + i,), first + i) for i in range(len(tail.layers))) if architecture.graph else ()
+    return replace(
+        architecture,
+        tensors=(*architecture.tensors, *tail.tensors),
+        layers=(*architecture.layers, *tail.layers),
+        graph=(*architecture.graph, *line),
+        spaces=(*architecture.spaces, *tail.spaces),
+        axes=architecture.axes
+        | {name: tuple(Axis(shifted(a.tree), a.contracted) for a in axes) for name, axes in tail.axes.items()},
+    )

@@ -1,0 +1,44 @@
+"""Run torchvision's detectors up to where boxes are picked, which depends on values and so cannot be traced."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MethodType
+from typing import Any
+
+import torch
+from torch import nn
+
+
+def traceable(model: nn.Module) -> nn.Module:
+    """Return `model`, with a forward that stops before boxes are picked if it is a detector."""
+    if hasattr(model, "roi_heads") and hasattr(model, "rpn"):
+        model.forward = MethodType(_two_stages, model)
+    elif hasattr(model, "anchor_generator") and hasattr(model, "head"):
+        model.forward = MethodType(_one_stage, model)
+    return model
+
+
+def _levels(features: Any) -> list[torch.Tensor]:
+    return list(features.values()) if isinstance(features, Mapping) else [features]
+
+
+def _one_stage(model: Any, images: torch.Tensor) -> Any:
+    return model.head(_levels(model.backbone(images)))
+
+
+def _two_stages(model: Any, images: torch.Tensor) -> list[Any]:
+    """Run every head on whole feature maps, resized to what boxes of them would be."""
+    features, heads = _levels(model.backbone(images)), model.roi_heads
+    outputs: list[Any] = [model.rpn.head(features)]
+    boxes = _cropped(features[0], heads.box_roi_pool)
+    outputs.append(heads.box_predictor(heads.box_head(boxes)))
+    for kind in ("mask", "keypoint"):
+        if getattr(heads, f"{kind}_head", None) is not None:
+            crops = _cropped(features[0], getattr(heads, f"{kind}_roi_pool"))
+            outputs.append(getattr(heads, f"{kind}_predictor")(getattr(heads, f"{kind}_head")(crops)))
+    return outputs
+
+
+def _cropped(features: torch.Tensor, pool: Any) -> torch.Tensor:
+    return nn.functional.adaptive_avg_pool2d(features, pool.output_size)

@@ -1,0 +1,85 @@
+"""Load an architecture by name, with other options where it takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from tli_cli.architecture import Architecture, Layer, Node
+from tli_cli.catalogue.decode import base_options, decode, names_of
+from tli_cli.catalogue.names import Entry, resolve_name
+from tli_cli.catalogue.store import read_row
+from tli_cli.errors import TliError
+
+
+def load(name: str, *, num_classes: int | None = None, in_chans: int | None = None) -> Architecture:
+    """Return the architecture called `name`; options in the name give way to the keywords.
+
+    Raises:
+        UnknownReferenceError: nothing is called so.
+        TliError: it does not take an option.
+    """
+    resolved = resolve_name(name)
+    given = {"num_classes": num_classes, "in_chans": in_chans}
+    return load_entry(resolved.entry, {**resolved.options, **{k: v for k, v in given.items() if v is not None}})
+
+
+def load_entry(entry: Entry, options: Mapping[str, int]) -> Architecture:
+    """Return the architecture of `entry` with `options` in place of its defaults."""
+    row = read_row(entry.structure)
+    taken = base_options(row)
+    for option, value in options.items():
+        if option not in taken and entry.defaults.get(option) != value:
+            raise TliError(
+                f"{entry} does not take {option}={value}: in the catalogue its {option} is "
+                f"{entry.defaults.get(option, 'fixed')}; build it with the library, or name another architecture"
+            )
+    wanted = {option: value for option, value in {**entry.defaults, **options}.items() if option in taken}
+    headless = wanted.get("num_classes") == 0
+    if headless and row.get("head") is None:
+        raise TliError(f"{entry} cannot be had without its head: num_classes must be positive")
+    if headless:
+        del wanted["num_classes"]
+    architecture = decode(row, str(entry), wanted)
+    return without(architecture, head_names(row)) if headless else architecture
+
+
+def head_names(row: Mapping[str, Any]) -> frozenset[str]:
+    """Return the names of the tensors that a model without classes has not."""
+    stored = names_of(row)
+    return frozenset(stored[i] for i in row.get("head") or ())
+
+
+def without(architecture: Architecture, dropped: frozenset[str]) -> Architecture:
+    """Return `architecture` without the tensors `dropped`; what read a layer left empty reads its input."""
+    kept: list[Layer] = []
+    number: dict[int, int] = {}
+    for i, layer in enumerate(architecture.layers):
+        tensors = tuple((role, name) for role, name in layer.tensors if name not in dropped)
+        if tensors:
+            number[i] = len(kept)
+            kept.append(layer if tensors == layer.tensors else replace(layer, tensors=tensors))
+    return replace(
+        architecture,
+        tensors=tuple(t for t in architecture.tensors if t.name not in dropped),
+        layers=tuple(kept),
+        graph=_bridged(architecture.graph, number),
+        axes={name: axes for name, axes in architecture.axes.items() if name not in dropped},
+        initial={name: value for name, value in architecture.initial.items() if name not in dropped},
+    )
+
+
+def _bridged(graph: tuple[Node, ...], number: Mapping[int, int]) -> tuple[Node, ...]:
+    """Return the graph without the nodes of layers that have no number."""
+    place: dict[int, int] = {}
+    nodes: list[Node] = []
+    for i, node in enumerate(graph):
+        inputs = tuple(dict.fromkeys(place[j] for j in node.inputs if j in place))
+        if node.layer >= 0 and node.layer not in number:
+            if inputs:
+                place[i] = inputs[0]
+            continue
+        place[i] = len(nodes)
+        nodes.append(Node(node.op, inputs, number.get(node.layer, -1), node.index))
+    return tuple(nodes)

@@ -1,0 +1,63 @@
+"""Write the results of a survey as the catalogue's data files."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tli_cli.architecture import Architecture
+from tli_cli.catalogue.decode import decode
+from tli_cli.catalogue.features import features
+from tli_cli.catalogue.names import LIBRARIES
+from tli_cli.catalogue.signature import find_masks, followers
+from tli_cli.catalogue.store import FORMAT, write_rows, write_table
+
+
+def pack(results: Sequence[Mapping[str, Any]], tables: Mapping[str, Any], folder: Path) -> str:
+    """Write the data files in `folder`; the same results give the same bytes, in whatever order they come."""
+    held = sorted((r for r in results if "row" in r), key=_family_order)
+    number: dict[str, int] = {}
+    rows: list[Mapping[str, Any]] = []
+    models: dict[str, dict[str, list[Any]]] = {library: {} for library in LIBRARIES}
+    for result in held:
+        text = json.dumps(result["row"])
+        if text not in number:
+            number[text] = len(rows)
+            rows.append(result["row"])
+        classes = result["defaults"].get("num_classes")
+        models[result["library"]][result["name"]] = [number[text], classes, result["input_size"]]
+    ordered = {library: dict(sorted(entries.items())) for library, entries in models.items()}
+    blocks = write_rows(rows, folder)
+    _write_signatures(rows, folder)
+    write_table("index", {"format": FORMAT, **tables, "models": ordered, "blocks": blocks}, folder)
+    size = sum(path.stat().st_size for path in folder.glob("*.bin"))
+    return f"{len(held)} names, {len(rows)} architectures, {len(blocks)} blocks, {size:,} bytes"
+
+
+def _write_signatures(rows: Sequence[Mapping[str, Any]], folder: Path) -> None:
+    """Write by what checkpoints are recognised, and what the nearest architecture is found by."""
+    architectures = [decode(json.loads(json.dumps(row)), "", {}) for row in rows]
+    masks = find_masks(
+        (architecture, followers(row, architecture, "num_classes"), followers(row, architecture, "in_chans"))
+        for row, architecture in zip(rows, architectures, strict=True)
+    )
+    signatures: dict[str, list[int]] = {}
+    for number, architecture in enumerate(architectures):
+        key = masks.signature((t.name, t.shape) for t in architecture.tensors)
+        signatures.setdefault(f"{key:x}", []).append(number)
+    write_table("signatures", {**masks.to_json(), "signatures": signatures}, folder)
+    write_table("features", [_features(architecture) for architecture in architectures], folder)
+
+
+def _features(architecture: Architecture) -> list[list[int]]:
+    counted = features(architecture.tensors)
+    return [sorted(counted), [counted[key] for key in sorted(counted)]]
+
+
+def _family_order(result: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Put models that are likely to resemble each other side by side: those whose names begin alike."""
+    name = result["name"].removeprefix("tf_").removeprefix("legacy_").removeprefix("tv_")
+    return (re.split(r"[_\d.]", name)[0], name, result["library"])

@@ -1,0 +1,155 @@
+"""Recognise a checkpoint: the catalogue's entry that has its names and shapes, head, input and prefix apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from tli_cli.architecture import Architecture, TensorSpec
+from tli_cli.catalogue.adapt import adapted, with_prefix
+from tli_cli.catalogue.decode import base_options, decode
+from tli_cli.catalogue.load import head_names, without
+from tli_cli.catalogue.names import LIBRARIES, Entry, known_entry
+from tli_cli.catalogue.signature import Masks, Shape, followers, stored_signatures
+from tli_cli.catalogue.store import index, read_row
+
+
+@dataclass(frozen=True)
+class Recognition:
+    """What a checkpoint was recognised as.
+
+    Attributes:
+        entry: the plainest name of the architecture; `others` are the names that share its names and shapes.
+        options: the `num_classes` and `in_chans` that the shapes tell of; 0 classes where there is no head.
+        architecture: the entry's order and graph over exactly the checkpoint's tensors.
+        prefix: what stands before the entry's names in the checkpoint.
+        extra: the checkpoint's tensors that the entry has not, such as a head under another name.
+        missing: the entry's tensors that the checkpoint has not.
+    """
+
+    entry: Entry
+    options: Mapping[str, int]
+    architecture: Architecture
+    others: tuple[str, ...] = ()
+    prefix: str = ""
+    extra: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        given = [
+            f"{option}={value}" for option, value in self.options.items() if self.entry.defaults.get(option) != value
+        ]
+        return ", ".join([str(self.entry), *given])
+
+
+def recognise(tensors: Sequence[TensorSpec]) -> Recognition | None:
+    """Return the catalogue's entry for `tensors`, given in any order; None if there is none."""
+    shapes = {tensor.name: tensor.shape for tensor in tensors}
+    masks, signatures = stored_signatures()
+    for prefix in _prefixes(list(shapes)):
+        inner = {name[len(prefix) :]: shape for name, shape in shapes.items() if name.startswith(prefix)}
+        for structures in _candidates(inner, masks, signatures):
+            return _recognition([_fit(number, inner) for number in structures], tensors, prefix)
+    return None
+
+
+def _prefixes(names: Sequence[str]) -> Iterator[str]:
+    """Yield nothing, and then the modules that hold most of the tensors, the outermost first."""
+    prefix = ""
+    while True:
+        yield prefix
+        inside: dict[str, int] = {}
+        for name in names:
+            head, dot, _ = name[len(prefix) :].partition(".")
+            if name.startswith(prefix) and dot:
+                inside[head] = inside.get(head, 0) + 1
+        widest = max(inside, key=lambda head: inside[head], default="")
+        if not widest or inside[widest] < len(names) // 2:
+            return
+        prefix += f"{widest}."
+
+
+def _candidates(
+    shapes: Mapping[str, Shape], masks: Masks, signatures: Mapping[int, list[int]]
+) -> Iterator[Sequence[int]]:
+    """Yield architectures that have the signature of `shapes`, or of `shapes` without one module."""
+    below: dict[str, int] = {}
+    total = 0
+    for name, shape in shapes.items():
+        if masks.counts(name):
+            value = masks.contribution(name, shape)
+            total += value
+            parts = name.split(".")
+            for depth in range(1, len(parts) + 1):
+                module = ".".join(parts[:depth])
+                below[module] = below.get(module, 0) + value
+    word = 1 << 64
+    for left_out in [0, *below.values()]:
+        if found := signatures.get((total - left_out) % word):
+            yield found
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """How an architecture fits: with which options, without its head or not, and how many shapes differ."""
+
+    structure: int
+    options: Mapping[str, int]
+    architecture: Architecture
+    headless: bool
+    distance: int
+
+
+def _fit(structure: int, shapes: Mapping[str, Shape]) -> _Fit:
+    row = read_row(structure)
+    options = base_options(row)
+    architecture = decode(row, "", {})
+    for option in options:
+        found = _option(architecture, followers(row, architecture, option), options[option], shapes)
+        options[option] = options[option] if found is None else found
+    heads = followers(row, architecture, "num_classes")
+    sized = architecture if options == base_options(row) else decode(row, "", options)
+    differing = {t.name for t in sized.tensors if shapes.get(t.name, t.shape) != t.shape}
+    headless = bool(heads) and (bool(heads & differing) or not heads <= shapes.keys())
+    if headless:
+        options["num_classes"] = 0
+        sized = without(sized, frozenset(heads | head_names(row)) - (shapes.keys() - heads))
+    return _Fit(structure, options, sized, headless, len(differing - heads))
+
+
+def _option(architecture: Architecture, names: frozenset[str], base: int, shapes: Mapping[str, Shape]) -> int | None:
+    """Return the value of an option that the first tensor which follows it tells of."""
+    for tensor in architecture.tensors:
+        if tensor.name not in names or len(shapes.get(tensor.name, ())) != len(tensor.shape):
+            continue
+        changed = [(a, b) for a, b in zip(tensor.shape, shapes[tensor.name], strict=True) if a != b]
+        if not changed:
+            return base
+        before, after = changed[0]
+        factor = before // base
+        return after // factor if factor and before % base == 0 and after % factor == 0 and after else None
+    return None
+
+
+def _recognition(fits: Sequence[_Fit], tensors: Sequence[TensorSpec], prefix: str) -> Recognition:
+    least = min((fit.headless, fit.distance) for fit in fits)
+    fitting = {fit.structure: fit for fit in fits if (fit.headless, fit.distance) == least}
+    named = sorted(
+        (LIBRARIES.index(library), len(name), name, library, row[0])
+        for library, models in index()["models"].items()
+        for name, row in models.items()
+        if row[0] in fitting
+    )
+    _, _, name, library, structure = named[0]
+    entry = known_entry(library, name)
+    whole = with_prefix(replace(fitting[structure].architecture, origin=str(entry)), prefix)
+    held, expected = {t.name for t in tensors}, {t.name for t in whole.tensors}
+    return Recognition(
+        entry,
+        fitting[structure].options,
+        adapted(whole, tensors),
+        tuple(f"{library}:{name}" for _, _, name, library, _ in named[1:]),
+        prefix,
+        tuple(t.name for t in tensors if t.name not in expected),
+        tuple(t.name for t in whole.tensors if t.name not in held),
+    )

@@ -1,0 +1,92 @@
+"""The catalogue's files: an index of names, and compressed blocks of architectures, read one block at a time."""
+
+from __future__ import annotations
+
+import json
+import lzma
+import zlib
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, cast
+
+from tli_cli.errors import TliError
+
+FORMAT = 1
+DATA = Path(__file__).parent / "data"
+BLOCK = 96 * 1024
+"""The size up to which architectures share a block: larger ones compress better, smaller ones are read faster."""
+
+_FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "dict_size": 1 << 20}]
+
+
+@lru_cache(maxsize=1)
+def index() -> Mapping[str, Any]:
+    """Return the index: `libraries`, `models`, `tags`, `renamed` and `blocks`."""
+    found = read_table("index")
+    if found["format"] != FORMAT:
+        raise TliError(f"the catalogue has format {found['format']}, this tli reads {FORMAT}: install tli again")
+    return cast("Mapping[str, Any]", found)
+
+
+def read_table(name: str) -> Any:
+    """Return one of the catalogue's small tables."""
+    try:
+        return json.loads(zlib.decompress((DATA / f"{name}.bin").read_bytes()))
+    except OSError as error:
+        raise TliError(
+            f"the catalogue is missing ({name}.bin): install tli again, or rebuild it with `make catalogue`"
+        ) from error
+
+
+def write_table(name: str, value: Any, folder: Path = DATA) -> None:
+    """Write one of the catalogue's small tables."""
+    (folder / f"{name}.bin").write_bytes(zlib.compress(_json(value).encode(), 9))
+
+
+@lru_cache(maxsize=4)
+def _block(number: int) -> tuple[str, ...]:
+    _, offset, length = index()["blocks"][number]
+    with open(DATA / "architectures.bin", "rb") as file:
+        file.seek(offset)
+        raw = file.read(length)
+    return tuple(lzma.decompress(raw, lzma.FORMAT_RAW, filters=_FILTERS).decode().split("\n"))
+
+
+def read_row(structure: int) -> Mapping[str, Any]:
+    """Return the stored form of architecture number `structure`."""
+    blocks = index()["blocks"]
+    number = bisect_right(blocks, structure, key=lambda block: block[0]) - 1
+    return cast("Mapping[str, Any]", json.loads(_block(number)[structure - blocks[number][0]]))
+
+
+def write_rows(rows: Iterable[Mapping[str, Any]], folder: Path = DATA) -> list[list[int]]:
+    """Write architectures in blocks; return first number, offset and length of each block."""
+    blocks: list[list[int]] = []
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "architectures.bin", "wb") as file:
+        first, offset = 0, 0
+        for lines in _grouped([_json(row) for row in rows]):
+            packed = lzma.compress("\n".join(lines).encode(), lzma.FORMAT_RAW, filters=_FILTERS)
+            blocks.append([first, offset, len(packed)])
+            first, offset = first + len(lines), offset + len(packed)
+            file.write(packed)
+    return blocks
+
+
+def _grouped(lines: Sequence[str]) -> Iterable[list[str]]:
+    group: list[str] = []
+    size = 0
+    for line in lines:
+        if group and size + len(line) > BLOCK:
+            yield group
+            group, size = [], 0
+        group.append(line)
+        size += len(line)
+    if group:
+        yield group
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"))

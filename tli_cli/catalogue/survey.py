@@ -1,0 +1,186 @@
+"""Survey one model of a library: build it with several options, trace it, and write it as a catalogue entry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from tli_cli.architecture import Architecture
+from tli_cli.catalogue.computed import Sparing, computed_values
+from tli_cli.catalogue.decode import decode
+from tli_cli.catalogue.encode import encode
+from tli_cli.catalogue.record import COMPUTED, Recorder, initial_values
+from tli_cli.catalogue.sizes import Growth
+from tli_cli.catalogue.subjects import Subject
+from tli_cli.catalogue.vary import Variant, find_growth, space_growth, with_fan_numbers
+from tli_cli.describe.names import describe_names
+from tli_cli.describe.trace import state_specs, trace
+from tli_cli.errors import TliError, TraceError
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What is known of one model.
+
+    Attributes:
+        row: the entry as `encode` writes it, `num_classes` of it 1000 where it takes the option.
+        defaults: the values of the options that the library itself starts from.
+        notes: what could not be found out, for the build's report.
+    """
+
+    row: Mapping[str, Any]
+    defaults: Mapping[str, int]
+    input_size: tuple[int, ...]
+    traced: bool
+    notes: tuple[str, ...] = ()
+
+
+def record(subject: Subject, options: Mapping[str, int]) -> tuple[nn.Module, Variant, list[str]]:
+    """Build and record; also return the tensors whose values are computed, from drawn numbers perhaps.
+
+    A constructor that reads values, which `meta` tensors do not have, is run on the CPU.
+    """
+    try:
+        with torch.device("meta"), Recorder() as recorder:
+            model = subject.create(**options)
+    except (NotImplementedError, RuntimeError):
+        with Sparing(), Recorder() as recorder:
+            model = subject.create(**options)
+    state = _state(model)
+    values = initial_values(recorder, state)
+    programs = {name: recorder.program(state[name]) for name, value in values.items() if value == COMPUTED}
+    drawn = [name for name, program in programs.items() if program is not None and program.random]
+    return model, Variant(options, {name: tuple(tensor.shape) for name, tensor in state.items()}, values), drawn
+
+
+def prepared(subject: Subject, options: Mapping[str, int]) -> tuple[nn.Module, Variant]:
+    """Build with every initial value known; raise `TraceError` where the model cannot be built."""
+    try:
+        model, variant, drawn = record(subject, options)
+        unknown = [name for name, value in variant.initial.items() if value == COMPUTED]
+        known = computed_values(lambda: subject.create(**options), unknown, drawn)
+    except TliError:
+        raise
+    except Exception as error:
+        said = str(error) or type(error).__name__
+        raise TraceError(f"{subject.library} {subject.name}: cannot be built with {dict(options)}: {said}") from error
+    return model.to("meta"), replace(variant, initial={**variant.initial, **known})
+
+
+def described(subject: Subject, options: Mapping[str, int], origin: str) -> tuple[Architecture, Variant, str]:
+    """Build and trace; where it cannot be traced, take the order of definition, and say so in the third part."""
+    model, variant = prepared(subject, options)
+    problem = ""
+    try:
+        architecture = trace(model, subject.arguments(options.get("in_chans")), kwargs=subject.keywords, origin=origin)
+    except TraceError as error:
+        problem = str(error)
+        architecture = describe_names(state_specs(model), order_from="definition", origin=origin)
+    return replace(architecture, initial=dict(variant.initial)), variant, problem
+
+
+def traced(subject: Subject, options: Mapping[str, int], origin: str) -> tuple[Architecture, Variant]:
+    """Build and trace; raise `TraceError` where the model cannot be built or run."""
+    architecture, variant, problem = described(subject, options, origin)
+    if problem:
+        raise TraceError(problem)
+    return architecture, variant
+
+
+def survey(subject: Subject) -> Survey:
+    """Return the catalogue entry of `subject`, stored with 1000 classes where the library is timm."""
+    notes: list[str] = []
+    headless = subject.library == "timm"
+    options = dict(subject.defaults) | ({"num_classes": 1000} if headless else {})
+    architecture, base, problem = described(subject, options, f"{subject.library} {subject.name}")
+    grown = _attempts(subject, base, {"num_classes": 7, "in_chans": 5}, notes)
+    checks = _attempts(subject, base, {"num_classes": 0 if headless else 11, "in_chans": 1}, notes)
+    growth = _growth(subject, architecture, base, grown, notes)
+    initial, unfit = with_fan_numbers(base, [*grown, *checks])
+    if unfit and headless:
+        notes.append(f"initial values of {len(unfit)} tensors follow an option in an unknown way, such as {unfit[0]}")
+    architecture = replace(architecture, initial=initial)
+    row = encode(architecture, growth)
+    for check in checks:
+        if wrong := _mismatch(row, check):
+            notes.append(f"no options: {wrong}")
+            row = encode(architecture, growth := {})
+            break
+    row["head"] = _head(architecture, checks) if "num_classes" in growth else None
+    return Survey(
+        row, subject.defaults, subject.input_size, not problem, tuple([*notes, problem] if problem else notes)
+    )
+
+
+def _attempts(subject: Subject, base: Variant, changes: Mapping[str, int], notes: list[str]) -> list[Variant]:
+    """Build with `changes` at once, or with each alone where that fails."""
+    wanted = {option: value for option, value in changes.items() if option in base.options}
+    if not wanted:
+        return []
+    try:
+        return [record(subject, {**base.options, **wanted})[1]]
+    except Exception as error:
+        if len(wanted) == 1:
+            notes.append(f"{wanted}: {(str(error) or type(error).__name__).splitlines()[0][:120]}")
+            return []
+    return [v for option in wanted for v in _attempts(subject, base, {option: wanted[option]}, notes)]
+
+
+def _growth(
+    subject: Subject, architecture: Architecture, base: Variant, grown: list[Variant], notes: list[str]
+) -> dict[str, Growth]:
+    growth: dict[str, Growth] = {}
+    for other in grown:
+        changed = {option: value for option, value in other.options.items() if value != base.options[option]}
+        try:
+            growth |= find_growth(architecture, base, other)
+        except ValueError as error:
+            if len(changed) == 1:
+                growth |= _traced_growth(subject, architecture, base, other, str(error), notes)
+                continue
+            alone = [v for option in changed for v in _attempts(subject, base, {option: changed[option]}, notes)]
+            growth |= _growth(subject, architecture, base, alone, notes)
+    return {option: rule for option, rule in growth.items() if rule.spaces or rule.dims}
+
+
+def _traced_growth(
+    subject: Subject, architecture: Architecture, base: Variant, other: Variant, problem: str, notes: list[str]
+) -> dict[str, Growth]:
+    """Trace again with the changed option, and compare the spaces."""
+    try:
+        changed, _ = traced(subject, other.options, "")
+        return space_growth(architecture, changed, base, other)
+    except (TliError, ValueError) as error:
+        notes.append(f"{problem}; {error}")
+        return {}
+
+
+def _mismatch(row: Mapping[str, Any], check: Variant) -> str:
+    """Return which tensor of `check` the entry gives another shape; empty if none."""
+    options = {option: value for option, value in check.options.items() if option in row["growth"] and value}
+    by_name = decode(row, "", options).by_name
+    for name, shape in check.shapes.items():
+        if name not in by_name or (by_name[name].shape != shape and not _missing_option(row, check)):
+            return f"with {dict(check.options)} {name} is {shape}"
+    return ""
+
+
+def _missing_option(row: Mapping[str, Any], check: Variant) -> bool:
+    return any(option not in row["growth"] for option in check.options)
+
+
+def _head(architecture: Architecture, checks: list[Variant]) -> list[int] | None:
+    """Return the places of the tensors that are gone where there are no classes, None if that was not found out."""
+    for check in checks:
+        if check.options.get("num_classes") == 0:
+            return [i for i, tensor in enumerate(architecture.tensors) if tensor.name not in check.shapes]
+    return None
+
+
+def _state(model: nn.Module) -> dict[str, torch.Tensor]:
+    state = model.state_dict(keep_vars=True)
+    return {name: tensor for name, tensor in state.items() if isinstance(tensor, torch.Tensor)}
