@@ -65,7 +65,7 @@ def run_in_terminal(command: str, folder: Path) -> str:
         )
         os.close(slave)
         seen = _drain(master)
-        code = process.wait(timeout=60)
+        code = process.wait(timeout=300)
     seen += said.read_text(encoding="utf-8")
     assert code == 0, f"{command}\n{seen}"
     return seen

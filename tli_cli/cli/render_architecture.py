@@ -23,6 +23,7 @@ ORDERS = {
     "file": "the order in the file",
     "inferred": "inferred from names and shapes",
 }
+STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 HEADER = ("layer", "kind", "role", "tensor", "shape", "dtype", "block")
 
 
@@ -47,8 +48,9 @@ def architecture_parts(architecture: Architecture, *, every: bool = False) -> It
     table = Table(box=SIMPLE_HEAD, header_style="dim", pad_edge=False, show_edge=False)
     for name in ("layer", "kind", "shape", "tensors", "attributes"):
         table.add_column(name, overflow="fold")
-    for block, layers in groupby(architecture.layers, key=lambda layer: layer.block):
-        if block:
+    for block, group in groupby(architecture.layers, key=lambda layer: layer.block):
+        layers = list(group)
+        if block and [layer.path for layer in layers] != [block]:
             table.add_row(Text(block, style="bold"))
         for layer in layers:
             table.add_row(*_row(architecture, layer, block, every=every))
@@ -109,9 +111,23 @@ def _row(architecture: Architecture, layer: Layer, block: str, *, every: bool) -
     shapes = [architecture.by_name[name].shape for _, name in layer.tensors]
     inside = bool(block) and layer.path.startswith(f"{block}.")
     name = f"  {layer.path[len(block) + 1 :]}" if inside else layer.path
-    shape = ", ".join(shape_text(shape) for shape in shapes) if every else shape_text(shapes[0]) if shapes else ""
-    attributes = ", ".join(f"{key}={value}" for key, value in layer.attributes)
-    return [name, layer.kind, shape, ", ".join(role for role, _ in layer.tensors), attributes]
+    if every:
+        roles = ", ".join(f"{role} {shape_text(shape)}" for (role, _), shape in zip(layer.tensors, shapes, strict=True))
+    else:
+        shown = ("statistics" if role in STATISTICS else role for role, _ in layer.tensors)
+        roles = ", ".join(dict.fromkeys(shown))
+    attributes = (_attribute(key, value) for key, value in layer.attributes if every or not _usual(key, value))
+    return [name, layer.kind, shape_text(shapes[0]) if shapes else "", roles, ", ".join(attributes)]
+
+
+def _usual(key: str, value: object) -> bool:
+    """Return whether an attribute goes without saying: unit strides, one group, the number of positions."""
+    ones = value == 1 or (isinstance(value, tuple) and set(value) == {1})
+    return key == "positions" or (ones and key in ("groups", "stride", "dilation"))
+
+
+def _attribute(key: str, value: object) -> str:
+    return f"{key} {shape_text(value) if isinstance(value, tuple) else value}"
 
 
 def _cells(architecture: Architecture) -> Iterator[tuple[object, ...]]:
