@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from tli_cli.architecture import Architecture, Axis, AxisTree, Node, Space, TensorSpec
-from tli_cli.catalogue.load import without
+from tli_cli.catalogue.loading import without
 from tli_cli.catalogue.signature import leaves
 
 

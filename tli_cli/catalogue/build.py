@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tli_cli.catalogue.libraries import import_timm, import_torchvision
-from tli_cli.catalogue.names import LIBRARIES
+from tli_cli.catalogue.naming import LIBRARIES
 from tli_cli.catalogue.pack import pack
 from tli_cli.catalogue.store import DATA
 from tli_cli.catalogue.subjects import Subject, subjects

@@ -11,7 +11,7 @@ from typing import Any
 from tli_cli.architecture import Architecture
 from tli_cli.catalogue.decode import decode
 from tli_cli.catalogue.features import features
-from tli_cli.catalogue.names import LIBRARIES
+from tli_cli.catalogue.naming import LIBRARIES
 from tli_cli.catalogue.signature import find_masks, followers
 from tli_cli.catalogue.store import FORMAT, write_rows, write_table
 
@@ -31,23 +31,29 @@ def pack(results: Sequence[Mapping[str, Any]], tables: Mapping[str, Any], folder
         models[result["library"]][result["name"]] = [number[text], classes, result["input_size"]]
     ordered = {library: dict(sorted(entries.items())) for library, entries in models.items()}
     blocks = write_rows(rows, folder)
-    _write_signatures(rows, folder)
+    _write_signatures(rows, plainest(ordered), folder)
     write_table("index", {"format": FORMAT, **tables, "models": ordered, "blocks": blocks}, folder)
     size = sum(path.stat().st_size for path in folder.glob("*.bin"))
     return f"{len(held)} names, {len(rows)} architectures, {len(blocks)} blocks, {size:,} bytes"
 
 
-def _write_signatures(rows: Sequence[Mapping[str, Any]], folder: Path) -> None:
+def plainest(models: Mapping[str, Mapping[str, Any]]) -> list[int]:
+    """Return the numbers of the architectures by their plainest names: timm before others, short before long."""
+    names = sorted((i, len(n), n, models[lib][n][0]) for i, lib in enumerate(LIBRARIES) for n in models[lib])
+    return list(dict.fromkeys(number for *_, number in names))
+
+
+def _write_signatures(rows: Sequence[Mapping[str, Any]], order: Sequence[int], folder: Path) -> None:
     """Write by what checkpoints are recognised, and what the nearest architecture is found by."""
     architectures = [decode(json.loads(json.dumps(row)), "", {}) for row in rows]
     masks = find_masks(
         (architecture, followers(row, architecture, "num_classes"), followers(row, architecture, "in_chans"))
         for row, architecture in zip(rows, architectures, strict=True)
     )
-    signatures: dict[str, list[int]] = {}
-    for number, architecture in enumerate(architectures):
-        key = masks.signature((t.name, t.shape) for t in architecture.tensors)
-        signatures.setdefault(f"{key:x}", []).append(number)
+    signatures: dict[str, list[list[int]]] = {}
+    for number in order:
+        shapes = [(t.name, t.shape) for t in architectures[number].tensors]
+        signatures.setdefault(f"{masks.signature(shapes):x}", []).append([number, masks.image(shapes)])
     write_table("signatures", {**masks.to_json(), "signatures": signatures}, folder)
     write_table("features", [_features(architecture) for architecture in architectures], folder)
 

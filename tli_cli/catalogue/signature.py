@@ -13,7 +13,7 @@ from tli_cli.catalogue.store import read_table
 
 Shape = tuple[int, ...]
 
-_WORD = 1 << 64
+WORD = 1 << 64
 _LEFT_OUT = ("num_batches_tracked", "attn_mask", "position_ids")
 """Buffers that a checkpoint may or may not hold, depending on the library's version."""
 
@@ -24,37 +24,50 @@ class Masks:
 
     Attributes:
         heads: the names of tensors that follow `num_classes`.
-        free: name -> the dimensions that follow `in_chans` or the size of the image.
+        inputs: name -> the dimensions that follow `in_chans`.
+        grids: name -> the dimensions that follow the size of the image.
         computed: the last parts of the names of buffers whose values follow from the architecture.
     """
 
     heads: frozenset[str]
-    free: Mapping[str, tuple[int, ...]]
+    inputs: Mapping[str, tuple[int, ...]]
+    grids: Mapping[str, tuple[int, ...]]
     computed: frozenset[str]
 
     def counts(self, name: str) -> bool:
         """Return whether `name` stands in a signature."""
         return name not in self.heads and name.rpartition(".")[2] not in self.computed
 
-    def contribution(self, name: str, shape: Shape) -> int:
-        """Return what one tensor adds to a signature."""
-        free = self.free.get(name, ())
-        dims = ",".join("*" if d in free else str(size) for d, size in enumerate(shape))
-        return int.from_bytes(hashlib.blake2b(f"{name} {dims}".encode(), digest_size=8).digest(), "little")
+    def contribution(self, name: str, shape: Shape, *, any_image: bool = True) -> int:
+        """Return what one tensor adds to a signature; with `any_image`, whatever the size of the image."""
+        free = self.inputs.get(name, ()) + (self.grids.get(name, ()) if any_image else ())
+        dims = [-1 if d in free else size for d, size in enumerate(shape)] if free else shape
+        return int.from_bytes(hashlib.blake2b(f"{name} {list(dims)}".encode(), digest_size=8).digest(), "little")
 
     def signature(self, tensors: Iterable[tuple[str, Shape]]) -> int:
         """Return the sum, modulo 2 ** 64, of what the tensors add; their order does not matter."""
-        return sum(self.contribution(name, shape) for name, shape in tensors if self.counts(name)) % _WORD
+        return sum(self.contribution(name, shape) for name, shape in tensors if self.counts(name)) % WORD
+
+    def image(self, tensors: Iterable[tuple[str, Shape]]) -> int:
+        """Return a number that tells the sizes of the image apart, of tensors that have one signature."""
+        sized = ((name, shape) for name, shape in tensors if name in self.grids and self.counts(name))
+        return sum(self.contribution(name, shape, any_image=False) for name, shape in sized) % (1 << 32)
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON-able form."""
-        return {"heads": sorted(self.heads), "free": dict(sorted(self.free.items())), "computed": sorted(self.computed)}
+        return {
+            "heads": sorted(self.heads),
+            "inputs": dict(sorted(self.inputs.items())),
+            "grids": dict(sorted(self.grids.items())),
+            "computed": sorted(self.computed),
+        }
 
 
 def find_masks(architectures: Iterable[tuple[Architecture, frozenset[str], frozenset[str]]]) -> Masks:
     """Return the masks for `architectures`, each with the names of its head's and its input's tensors."""
     heads: set[str] = set()
-    free: dict[str, set[int]] = {}
+    inputs: dict[str, set[int]] = {}
+    grids: dict[str, set[int]] = {}
     computed = set(_LEFT_OUT)
     for architecture, head, stem in architectures:
         heads |= head
@@ -64,9 +77,15 @@ def find_masks(architectures: Iterable[tuple[Architecture, frozenset[str], froze
                 computed.add(tensor.name.rpartition(".")[2])
             for d, axis in enumerate(axes):
                 kinds = {architecture.spaces[space].kind for space in leaves(axis.tree)}
-                if "grid" in kinds or (tensor.name in stem and "input" in kinds):
-                    free.setdefault(tensor.name, set()).add(d)
-    return Masks(frozenset(heads), {name: tuple(sorted(dims)) for name, dims in free.items()}, frozenset(computed))
+                if "grid" in kinds:
+                    grids.setdefault(tensor.name, set()).add(d)
+                elif tensor.name in stem and "input" in kinds:
+                    inputs.setdefault(tensor.name, set()).add(d)
+    return Masks(frozenset(heads), _sorted(inputs), _sorted(grids), frozenset(computed))
+
+
+def _sorted(dims: Mapping[str, set[int]]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(sorted(found)) for name, found in dims.items()}
 
 
 def leaves(tree: Any) -> list[int]:
@@ -75,12 +94,12 @@ def leaves(tree: Any) -> list[int]:
 
 
 @lru_cache(maxsize=1)
-def stored_signatures() -> tuple[Masks, Mapping[int, list[int]]]:
-    """Return the catalogue's masks, and signature -> the numbers of the architectures that have it."""
+def stored_signatures() -> tuple[Masks, Mapping[int, list[list[int]]]]:
+    """Return the catalogue's masks, and signature -> number and image of each architecture, the plainest name first."""
     table = read_table("signatures")
-    free = {name: tuple(dims) for name, dims in table["free"].items()}
-    masks = Masks(frozenset(table["heads"]), free, frozenset(table["computed"]))
-    return masks, {int(key, 16): numbers for key, numbers in table["signatures"].items()}
+    inputs, grids = ({n: tuple(d) for n, d in table[key].items()} for key in ("inputs", "grids"))
+    masks = Masks(frozenset(table["heads"]), inputs, grids, frozenset(table["computed"]))
+    return masks, {int(key, 16): found for key, found in table["signatures"].items()}
 
 
 def followers(row: Mapping[str, Any], architecture: Architecture, option: str) -> frozenset[str]:

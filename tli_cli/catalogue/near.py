@@ -11,7 +11,7 @@ from functools import lru_cache
 from tli_cli.architecture import Architecture, TensorSpec
 from tli_cli.catalogue.decode import decode
 from tli_cli.catalogue.features import features, overlap
-from tli_cli.catalogue.names import LIBRARIES, Entry, known_entry
+from tli_cli.catalogue.naming import LIBRARIES, Entry, known_entry
 from tli_cli.catalogue.signature import stored_signatures
 from tli_cli.catalogue.store import index, read_row, read_table
 
@@ -68,7 +68,7 @@ def _differences(tensors: Sequence[TensorSpec], architecture: Architecture) -> t
             explained.add(parent)
             said.append(_depth(parent, counts[parent], counted[parent]))
     said.extend(_unshared(mine, other, explained))
-    said.extend(_widths(mine, other, masks.free))
+    said.extend(_widths(mine, other, masks.grids))
     return tuple(said)
 
 
@@ -103,7 +103,7 @@ def _unshared(
 
 
 def _widths(
-    mine: Mapping[str, tuple[int, ...]], other: Mapping[str, tuple[int, ...]], free: Mapping[str, tuple[int, ...]]
+    mine: Mapping[str, tuple[int, ...]], other: Mapping[str, tuple[int, ...]], grids: Mapping[str, tuple[int, ...]]
 ) -> list[str]:
     """Say by which sizes shared tensors differ, the commonest first."""
     changes: Counter[tuple[int, int]] = Counter()
@@ -113,7 +113,7 @@ def _widths(
             changes[len(mine[name]), -1] += 0
             continue
         for d, (here, there) in enumerate(zip(mine[name], other[name], strict=True)):
-            if here != there and d not in free.get(name, ()):
+            if here != there and d not in grids.get(name, ()):
                 changes[here, there] += 1
                 example[here, there] = min(name, example.get((here, there), name))
     common = [change for change, count in sorted(changes.items(), key=lambda item: (-item[1], item[0])) if count]

@@ -8,7 +8,7 @@ from typing import Any
 
 from tli_cli.architecture import Architecture, Layer, Node
 from tli_cli.catalogue.decode import base_options, decode, names_of
-from tli_cli.catalogue.names import Entry, resolve_name
+from tli_cli.catalogue.naming import Entry, resolve_name
 from tli_cli.catalogue.store import read_row
 from tli_cli.errors import TliError
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
-from urllib.parse import parse_qsl
 
 from tli_cli.catalogue.sizes import OPTIONS
 from tli_cli.catalogue.store import index
@@ -75,11 +74,12 @@ def parse_name(text: str) -> tuple[str | None, str, dict[str, str]]:
     ('timm', 'resnet50', {'num_classes': '10'})
     """
     name, mark, query = text.partition("?" if "?" in text else ",")
-    pairs = parse_qsl(query.replace(",", "&"), keep_blank_values=True, strict_parsing=False)
-    if mark and (not pairs or any(not key or not value for key, value in pairs)):
+    pairs = [part.partition("=") for part in query.replace(",", "&").split("&")] if mark else []
+    if any(not key or not value for key, _, value in pairs):
         raise TliError(f"{text!r}: expected options such as ?num_classes=10&in_chans=1 after the name, found {query!r}")
     library, colon, rest = name.partition(":")
-    return (library, rest, dict(pairs)) if colon else (None, name, dict(pairs))
+    options = {key: value for key, _, value in pairs}
+    return (library, rest, options) if colon else (None, name, options)
 
 
 def known_entry(library: str, name: str) -> Entry:

@@ -8,10 +8,13 @@ from dataclasses import dataclass, replace
 from tli_cli.architecture import Architecture, TensorSpec
 from tli_cli.catalogue.adapt import adapted, with_prefix
 from tli_cli.catalogue.decode import base_options, decode
-from tli_cli.catalogue.load import head_names, without
-from tli_cli.catalogue.names import LIBRARIES, Entry, known_entry
-from tli_cli.catalogue.signature import Masks, Shape, followers, stored_signatures
+from tli_cli.catalogue.loading import head_names, without
+from tli_cli.catalogue.naming import LIBRARIES, Entry, known_entry
+from tli_cli.catalogue.signature import WORD, Masks, Shape, followers, stored_signatures
 from tli_cli.catalogue.store import index, read_row
+
+TRIALS = 6
+"""How many architectures of one signature are compared with a checkpoint that lacks its head."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +51,21 @@ def recognise(tensors: Sequence[TensorSpec]) -> Recognition | None:
     masks, signatures = stored_signatures()
     for prefix in _prefixes(list(shapes)):
         inner = {name[len(prefix) :]: shape for name, shape in shapes.items() if name.startswith(prefix)}
-        for structures in _candidates(inner, masks, signatures):
-            return _recognition([_fit(number, inner) for number in structures], tensors, prefix)
+        for found in _candidates(inner, masks, signatures):
+            return _recognition(_best_fit(found, inner, masks), [n for n, _ in found], tensors, prefix)
     return None
+
+
+def _best_fit(found: Sequence[Sequence[int]], shapes: Mapping[str, Shape], masks: Masks) -> _Fit:
+    """Return the first architecture whose head is there too, of the same image size if there are any."""
+    image = masks.image(shapes.items())
+    same = [number for number, other in found if other == image] or [number for number, _ in found]
+    fits = []
+    for number in same[:TRIALS]:
+        fits.append(_fit(number, shapes))
+        if not fits[-1].headless:
+            return fits[-1]
+    return fits[0]
 
 
 def _prefixes(names: Sequence[str]) -> Iterator[str]:
@@ -70,8 +85,8 @@ def _prefixes(names: Sequence[str]) -> Iterator[str]:
 
 
 def _candidates(
-    shapes: Mapping[str, Shape], masks: Masks, signatures: Mapping[int, list[int]]
-) -> Iterator[Sequence[int]]:
+    shapes: Mapping[str, Shape], masks: Masks, signatures: Mapping[int, list[list[int]]]
+) -> Iterator[Sequence[Sequence[int]]]:
     """Yield architectures that have the signature of `shapes`, or of `shapes` without one module."""
     below: dict[str, int] = {}
     total = 0
@@ -83,21 +98,19 @@ def _candidates(
             for depth in range(1, len(parts) + 1):
                 module = ".".join(parts[:depth])
                 below[module] = below.get(module, 0) + value
-    word = 1 << 64
     for left_out in [0, *below.values()]:
-        if found := signatures.get((total - left_out) % word):
+        if found := signatures.get((total - left_out) % WORD):
             yield found
 
 
 @dataclass(frozen=True)
 class _Fit:
-    """How an architecture fits: with which options, without its head or not, and how many shapes differ."""
+    """How an architecture fits: with which options, and whether its head is missing."""
 
     structure: int
     options: Mapping[str, int]
     architecture: Architecture
     headless: bool
-    distance: int
 
 
 def _fit(structure: int, shapes: Mapping[str, Shape]) -> _Fit:
@@ -114,7 +127,7 @@ def _fit(structure: int, shapes: Mapping[str, Shape]) -> _Fit:
     if headless:
         options["num_classes"] = 0
         sized = without(sized, frozenset(heads | head_names(row)) - (shapes.keys() - heads))
-    return _Fit(structure, options, sized, headless, len(differing - heads))
+    return _Fit(structure, options, sized, headless)
 
 
 def _option(architecture: Architecture, names: frozenset[str], base: int, shapes: Mapping[str, Shape]) -> int | None:
@@ -131,24 +144,23 @@ def _option(architecture: Architecture, names: frozenset[str], base: int, shapes
     return None
 
 
-def _recognition(fits: Sequence[_Fit], tensors: Sequence[TensorSpec], prefix: str) -> Recognition:
-    least = min((fit.headless, fit.distance) for fit in fits)
-    fitting = {fit.structure: fit for fit in fits if (fit.headless, fit.distance) == least}
+def _recognition(fit: _Fit, alike: Sequence[int], tensors: Sequence[TensorSpec], prefix: str) -> Recognition:
+    """Return the recognition; names of the same signature, whatever their image, stand among the others."""
     named = sorted(
-        (LIBRARIES.index(library), len(name), name, library, row[0])
+        (row[0] != fit.structure, LIBRARIES.index(library), len(name), name, library)
         for library, models in index()["models"].items()
         for name, row in models.items()
-        if row[0] in fitting
+        if row[0] in alike
     )
-    _, _, name, library, structure = named[0]
+    *_, name, library = named[0]
     entry = known_entry(library, name)
-    whole = with_prefix(replace(fitting[structure].architecture, origin=str(entry)), prefix)
+    whole = with_prefix(replace(fit.architecture, origin=str(entry)), prefix)
     held, expected = {t.name for t in tensors}, {t.name for t in whole.tensors}
     return Recognition(
         entry,
-        fitting[structure].options,
+        fit.options,
         adapted(whole, tensors),
-        tuple(f"{library}:{name}" for _, _, name, library, _ in named[1:]),
+        tuple(f"{library}:{name}" for *_, name, library in named[1:]),
         prefix,
         tuple(t.name for t in tensors if t.name not in expected),
         tuple(t.name for t in whole.tensors if t.name not in held),
