@@ -89,6 +89,7 @@ def plan_for(sources: Sequence[Reference], target: Reference, options: Options) 
             head_rows=parse_head(options.head),
             norms=options.batchnorm,
             seed=options.seed,
+            top_k=options.top_k,
             keep_values="target" if target.checkpoint is not None else "constructor",
         )
     )

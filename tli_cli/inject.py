@@ -42,24 +42,20 @@ class Injector:
             return self.initial(step)
         if step.resizer == "copy" and len(step.pieces) == 1 and _is_whole(step.pieces[0]):
             return self._fitted(self._source(step.pieces[0]), step.shape, step)
-        base: torch.Tensor | None = None
-        if any(not _is_whole(piece) for piece in step.pieces):
-            base = self.initial(step).clone()
-        total: torch.Tensor | None = None
+        regions: dict[tuple[int, int, int] | None, torch.Tensor] = {}
         for piece in step.pieces:
-            made = self._piece(step, piece)
-            if base is not None and piece.target_range is not None:
-                base = base.to(torch.promote_types(base.dtype, made.dtype))
-                axis, start, stop = piece.target_range
-                region = base.narrow(axis, start, stop - start)
-                region.copy_(self._fitted(made, tuple(region.shape), step))
-            else:
-                made = self._with_missing_rows(step, piece, made)
-                made = self._fitted(made, step.shape, step) * piece.weight if piece.weight != 1.0 else made
-                total = made if total is None else total + made
-        if total is not None:
-            return self._fitted(total, step.shape, step)
-        assert base is not None
+            made = self._with_missing_rows(step, piece, self._piece(step, piece))
+            shape = _region_shape(step, piece)
+            made = self._fitted(made, shape, step)
+            made = made * piece.weight if piece.weight != 1.0 else made
+            held = regions.get(piece.target_range)
+            regions[piece.target_range] = made if held is None else held + made
+        if None in regions:
+            return regions[None]
+        base = self.initial(step).clone()
+        for (axis, start, stop), made in ((r, m) for r, m in regions.items() if r is not None):
+            base = base.to(device=made.device, dtype=torch.promote_types(base.dtype, made.dtype))
+            base.narrow(axis, start, stop - start).copy_(made)
         return base
 
     def _source(self, piece: Piece) -> torch.Tensor:

@@ -98,6 +98,7 @@ def live_plan(target: Architecture, sources: Sequence[Architecture], options: Op
             head_rows=parse_head(options.head),
             norms=options.batchnorm,
             seed=options.seed,
+            top_k=options.top_k,
             keep_values="target",
         )
     )

@@ -106,11 +106,11 @@ def _describe(checkpoint: Checkpoint, text: str) -> tuple[Architecture, list[str
     from tli_cli import catalogue
     from tli_cli.describe.names import describe_names
 
-    found = catalogue.recognise(checkpoint.tensors) if hasattr(catalogue, "recognise") else None
+    found = catalogue.recognise(checkpoint.tensors)
     origin = f"checkpoint {Path(text).name}"
     if found is not None:
-        adopted = _adopt(found.architecture, checkpoint, text, required=False)
-        return replace(adopted, order_from="recognised", origin=f"{origin} ({found.architecture.origin})"), []
+        known = found.architecture
+        return replace(known, order_from="recognised", origin=f"{origin} ({known.origin})"), []
     described = describe_names(
         checkpoint.tensors, order_from=checkpoint.order_from, origin=origin, config=checkpoint.config
     )

@@ -11,6 +11,7 @@ from tli_cli.matching.segments import blocks_of
 from tli_cli.matching.values import Matching, Pair
 from tli_cli.plan import Piece, Plan, Side, Step
 from tli_cli.planning.identity import ADDED, added_start, branch_ends, chain_layers
+from tli_cli.planning.choice import Choice, choose_models
 from tli_cli.planning.maps import MapBook
 from tli_cli.planning.pieces import is_copy, is_exact, make_piece, map_indices
 from tli_cli.planning.relation import relation_of
@@ -29,6 +30,7 @@ class Request:
     head_rows: Mapping[int, int] = field(default_factory=dict)
     norms: bool = True
     seed: int = 0
+    top_k: int = 1
     resizer: str = "maps"
     widen: str = "widen"
     narrow: str = "strongest"
@@ -55,24 +57,23 @@ class Planner:
         self.drafts: dict[str, _Draft] = {spec.name: _Draft() for spec in target.tensors}
         self._roots = {spec.name: _class_leaves(target, spec) for spec in target.tensors}
 
-    def add(self, matching: Matching, chosen: Mapping[tuple[int, int], int], models: Sequence[int]) -> None:
-        """Draft the pairs of `matching` whose target unit is given to one of `models` by `chosen`."""
+    def add(self, matching: Matching, model: int, chosen: Choice) -> None:
+        """Draft the pairs of `matching` (of source `model`) whose target unit is given to that model by `chosen`."""
         blocks = {unit.key: b.name for b in blocks_of(matching.targets) for unit in b.units}
         ends, chains = self._added(matching, blocks)
-        for pair in matching.pairs:
-            self._introduce(pair, chosen.get(pair.target.key, models[0]), models)
-        for pair in matching.pairs:
-            model = chosen.get(pair.target.key, models[0])
-            if model in models:
-                self._draft_pair(pair, model, pair.target.place in ends, chains)
+        mine = [(pair, chosen[pair.target.key][model]) for pair in matching.pairs if model in chosen[pair.target.key]]
+        for pair, _ in mine:
+            self._introduce(pair, model)
+        for pair, weight in mine:
+            self._draft_pair(pair, model, weight, pair.target.place in ends, chains)
 
-    def _introduce(self, pair: Pair, model: int, models: Sequence[int]) -> None:
-        target, source = self.target.layers[pair.target.place], self.sources[models[0]].layers[pair.source.place]
+    def _introduce(self, pair: Pair, model: int) -> None:
+        target, source = self.target.layers[pair.target.place], self.sources[model].layers[pair.source.place]
         mine, theirs = (
             self.target.axes.get(target.tensor("weight") or ""),
-            self.sources[models[0]].axes.get(source.tensor("weight") or ""),
+            self.sources[model].axes.get(source.tensor("weight") or ""),
         )
-        if model in models and mine and theirs and target.kind in ("conv", "linear", "embedding"):
+        if mine and theirs and target.kind in ("conv", "linear", "embedding"):
             axis, other = (next((a.tree for a in axes if not a.contracted), None) for axes in (mine, theirs))
             if axis is not None:
                 self.book.introduce(axis, model, None if pair.repeat else other)
@@ -88,7 +89,7 @@ class Planner:
             chains |= set() if found else chain_layers(self.target, units)
         return ends, chains
 
-    def _draft_pair(self, pair: Pair, model: int, ends_added_branch: bool, chains: set[int]) -> None:
+    def _draft_pair(self, pair: Pair, model: int, weight: float, ends_added_branch: bool, chains: set[int]) -> None:
         source = self.sources[model]
         layer, source_layer = self.target.layers[pair.target.place], source.layers[pair.source.place]
         offered = list(shares(source, pair.source))
@@ -100,7 +101,7 @@ class Planner:
             if start:
                 draft.initial, draft.exact, draft.reason = start, True, ADDED
                 continue
-            self._draft_share(draft, wanted, answering(wanted, offered), pair, layer, source_layer, model)
+            self._draft_share(draft, wanted, answering(wanted, offered), pair, layer, source_layer, model, weight)
 
     def _draft_share(
         self,
@@ -111,6 +112,7 @@ class Planner:
         layer: Layer,
         source_layer: Layer,
         model: int,
+        weight: float,
     ) -> None:
         refusal = self._refusal(wanted, offered, layer, source_layer)
         if refusal:
@@ -125,7 +127,7 @@ class Planner:
         if piece is None:
             draft.reason = f"{offered.spec.name} {list(offered.spec.shape)} cannot be reshaped to it"
         else:
-            draft.pieces.append((piece, pair, wanted))
+            draft.pieces.append((replace(piece, weight=weight), pair, wanted))
 
     def _refusal(self, wanted: Share, offered: Share | None, layer: Layer, source_layer: Layer) -> str:
         if layer.kind == "norm" and not self.request.norms:
@@ -201,9 +203,9 @@ def make_plan(
 ) -> Plan:
     """Return the plan for `target` from `sources`, one matching for each; every target tensor stands in exactly one step."""
     planner = Planner(target, sources, request)
-    chosen = choose_models(matchings)
+    chosen = choose_models(matchings, request.top_k)
     for model, matching in enumerate(matchings):
-        planner.add(matching, chosen, [model])
+        planner.add(matching, model, chosen)
     steps = planner.steps()
     used = {(piece.model, piece.source) for step in steps for piece in step.pieces}
     unused = tuple(
@@ -220,22 +222,7 @@ def make_plan(
         maps=tuple(planner.book.maps),
         matcher=request.matcher,
         method=request.method,
-        relation=relation_of(steps, planner.book.maps, matchings[0]),
+        relation=relation_of(steps, matchings[0]),
         seed=request.seed,
         unused=unused,
     )
-
-
-def choose_models(matchings: Sequence[Matching]) -> dict[tuple[int, int], int]:
-    """Return the model that feeds each target unit: for each block the one whose pairs are the most alike."""
-    if len(matchings) == 1:
-        return {}
-    scores: dict[str, list[float]] = {}
-    block_of: dict[tuple[int, int], str] = {}
-    for model, matching in enumerate(matchings):
-        for pair in matching.pairs:
-            block = pair.target.block or pair.target.path
-            block_of[pair.target.key] = block
-            worth = pair.similarity * (0.5 if pair.repeat else 1.0)
-            scores.setdefault(block, [0.0] * len(matchings))[model] += worth
-    return {key: max(range(len(matchings)), key=lambda m: scores[block][m]) for key, block in block_of.items()}

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from tli_cli.matching.segments import WEIGHTED
 from tli_cli.matching.values import Matching
-from tli_cli.plan import AxisMap, Step
+from tli_cli.plan import Step
 
 FAMILY = 0.8
 
 
-def relation_of(steps: Sequence[Step], maps: Sequence[AxisMap], matching: Matching) -> str:
+def relation_of(steps: Sequence[Step], matching: Matching) -> str:
     """Return `same`, `adapted`, `other`, or which of `wider`, `narrower`, `deeper` and `shallower` hold."""
     weighted = [unit for unit in matching.targets if unit.kind in WEIGHTED]
     pairs = {pair.target.key: pair for pair in matching.pairs}
@@ -19,9 +19,10 @@ def relation_of(steps: Sequence[Step], maps: Sequence[AxisMap], matching: Matchi
     if len(alike) < FAMILY * len(weighted):
         return "other"
     used = {pair.source.key for pair in matching.pairs}
+    inner = [pairs[unit.key] for unit in weighted[:-1] if unit.key in pairs and not pairs[unit.key].repeat]
     words = {
-        "wider": any(m.rule.startswith(("widen", "net2net")) for m in maps),
-        "narrower": any(m.rule in ("strongest", "even") for m in maps),
+        "wider": any(pair.target.shape[0] > pair.source.shape[0] for pair in inner),
+        "narrower": any(pair.target.shape[0] < pair.source.shape[0] for pair in inner),
         "deeper": bool(matching.added_blocks),
         "shallower": any(u.kind in WEIGHTED and u.key not in used for u in matching.sources),
     }
