@@ -5,6 +5,7 @@ Run from the root of the repository: `python examples/quickstart.py`. About a mi
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from nets import SmallResNet, WiderResNet
 from rich.console import Console
 from safetensors.torch import load_file
 
-HERE = Path(__file__).parent
+HERE = Path(os.path.relpath(Path(__file__).parent))
 OUT = HERE / "out"
 STEPS, EVERY = 60, 4
 
