@@ -1,4 +1,5 @@
-"""The library's calls: `match`, `score`, `inject`, `inspect`. The command line calls these and prints what they return."""
+"""The library's calls: `match`, `score`, `inject`, `inspect`. The command line calls these and prints what they
+return."""
 
 from __future__ import annotations
 
@@ -14,8 +15,8 @@ from tli_cli.matching import MATCHERS
 from tli_cli.options import Options
 from tli_cli.plan import Plan, Side
 from tli_cli.planning.heads import parse_head
-from tli_cli.planning.planner import Request, make_plan
 from tli_cli.planning.methods import method_request
+from tli_cli.planning.planner import Request, make_plan
 from tli_cli.references import Reading, Reference, resolve, resolve_all
 from tli_cli.score import Score, score_architectures, score_matching
 

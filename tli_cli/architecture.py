@@ -7,9 +7,9 @@ import json
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
-from typing import Any, Union
+from typing import Any
 
-AxisTree = Union[int, tuple[Any, ...]]
+AxisTree = int | tuple[Any, ...]
 """One tensor axis in terms of spaces: a space's index, `("+", tree, ...)` for parts laid end to end, or
 `("*", tree, ...)` for factors, the outermost first (`("*", heads, head_width)`)."""
 
@@ -84,8 +84,9 @@ class Layer:
 class Node:
     """One operation of the execution graph, inputs before it in the list.
 
-    `op` is `input`, `constant`, `layer`, a join (`add`, `mul`, `cat`, `matmul`), `part` (`index` says which), or the name of an
-    activation or pooling (`relu`, `softmax`, `max_pool2d` ...). `layer` indexes `Architecture.layers`, -1 if none.
+    `op` is `input`, `constant`, `layer`, a join (`add`, `mul`, `cat`, `matmul`), `part` (`index` says which), or
+    the name of an activation or pooling (`relu`, `softmax`, `max_pool2d` ...). `layer` indexes
+    `Architecture.layers`, -1 if none.
     """
 
     op: str

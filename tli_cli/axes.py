@@ -1,8 +1,8 @@
 """Axis maps at work: the values of each map, and their application to the axes of a tensor.
 
-A map takes target indices from source indices twice over: `out` for axes that produce the channels, `into` for axes that sum over
-them. If `x' = out x` are the target's channels, a consumer's weight becomes `w into`, so that `w into x' = w x` wherever channels
-are only added (Net2Net, arXiv 1511.05641; LEMON, arXiv 2310.07999).
+A map takes target indices from source indices twice over: `out` for axes that produce the channels, `into` for axes
+that sum over them. If `x' = out x` are the target's channels, a consumer's weight becomes `w into`, so that `w into
+x' = w x` wherever channels are only added (Net2Net, arXiv 1511.05641; LEMON, arXiv 2310.07999).
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from tli_cli.registry import Registry
 
 @dataclass(frozen=True)
 class Take:
-    """One direction of a map: `index` of shape `(rows,)` with -1 for none, and `scale` of shape `(rows,)`, or a full `matrix`
-    of shape `(rows, columns)`."""
+    """One direction of a map: `index` of shape `(rows,)` with -1 for none, and `scale` of shape `(rows,)`, or a
+    full `matrix` of shape `(rows, columns)`."""
 
     index: torch.Tensor | None = None
     scale: torch.Tensor | None = None
@@ -30,7 +30,8 @@ class Take:
         """Return `tensor` with dimension `dim` taken through the map."""
         if self.matrix is not None:
             matrix = self.matrix.to(tensor)
-            return torch.tensordot(tensor, matrix, dims=([dim], [1])).movedim(-1, dim)
+            product: torch.Tensor = torch.tensordot(tensor, matrix, dims=([dim], [1]))
+            return product.movedim(-1, dim)
         if self.index is None:
             return tensor
         index = self.index.to(tensor.device)
@@ -120,7 +121,8 @@ def apply_expression(
     values: Sequence[MapValues],
     contracted: bool,
 ) -> torch.Tensor:
-    """Return `tensor` with dimension `dim` taken through `expression`, as a consumer of its channels if `contracted`."""
+    """Return `tensor` with dimension `dim` taken through `expression`, as a consumer of its channels if
+    `contracted`."""
     if isinstance(expression, int):
         take = values[expression].into if contracted else values[expression].out
         return tensor if take is None else take.apply(tensor, dim)
@@ -134,7 +136,7 @@ def apply_expression(
             ],
             dim,
         )
-    result = tensor.unflatten(dim, sizes)
+    result = tensor.reshape(*tensor.shape[:dim], *sizes, *tensor.shape[dim + 1 :])
     for offset, child in enumerate(expression[1:]):
         result = apply_expression(result, dim + offset, child, maps, values, contracted)
     return result.flatten(dim, dim + len(sizes) - 1)

@@ -10,7 +10,8 @@ from tli_cli.plan import AxisMap
 
 
 def group_importance(axis_map: AxisMap, read: Callable[[int, str], torch.Tensor]) -> torch.Tensor:
-    """Return a weight for each source index, of shape `(columns,)`: squared norms over all members, each member's mean set to one.
+    """Return a weight for each source index, of shape `(columns,)`: squared norms over all members, each member's
+    mean set to one.
 
     A member is the part of one source tensor that runs over the channels (DepGraph, arXiv 2301.12900).
     """

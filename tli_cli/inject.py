@@ -93,14 +93,15 @@ class Injector:
                 expression,
                 self.plan.maps,
                 values,
-                dim in piece.contracted,  # type: ignore[arg-type]
+                dim in piece.contracted,
             )
         if piece.gain != 1.0:
             result = result * piece.gain
         return result.to(dtype)
 
     def _with_missing_rows(self, step: Step, piece: Piece, made: torch.Tensor) -> torch.Tensor:
-        """Return `made` with the rows that the source does not have (new classes, tokens, channels) at their initial values."""
+        """Return `made` with the rows that the source does not have (new classes, tokens, channels) at their
+        initial values."""
         for dim, expression in enumerate(piece.axes):
             if dim in piece.contracted or step.resizer != "maps":
                 continue
@@ -129,7 +130,8 @@ class Injector:
     def _fitted(self, tensor: torch.Tensor, shape: Sequence[int], step: Step) -> torch.Tensor:
         if tensor.numel() != torch.Size(shape).numel():
             raise PlanError(
-                f"plan: {step.target}: expected shape {list(shape)}, its pieces give {list(tensor.shape)}; make the plan again"
+                f"plan: {step.target}: expected shape {list(shape)}, its pieces give {list(tensor.shape)}; "
+                "make the plan again with `tli match -o`"
             )
         return tensor.reshape(tuple(shape))
 

@@ -61,9 +61,9 @@ def apply_tli(
 ) -> Plan:
     """Inject the weights of `teacher` into `model`, in place, and return the plan that was carried out.
 
-    `model` is the target and `teacher` the source (the paper's words). What nothing is injected into keeps its value. Both may
-    live on any device; the arithmetic is done where the teacher's tensors are. `example` is a batch of input for the model (or its
-    shape), `teacher_example` one for the teacher where it takes another.
+    `model` is the target and `teacher` the source (the paper's words). What nothing is injected into keeps its
+    value. Both may live on any device; the arithmetic is done where the teacher's tensors are. `example` is a batch
+    of input for the model (or its shape), `teacher_example` one for the teacher where it takes another.
 
     Raises:
         TliError: a model cannot be run on the given example, or an option is unknown.

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
-from typing import Any, Union
+from typing import Any
 
 from tli_cli.errors import PlanError
 
 PLAN_VERSION = 1
 
-AxisExpression = Union[int, tuple[Any, ...]]
+AxisExpression = int | tuple[Any, ...]
 """One target axis in terms of `Plan.maps`: a map's index, `("+", e, ...)` for parts end to end, `("*", e, ...)` for
 factors, the outermost first."""
 
@@ -20,9 +20,9 @@ factors, the outermost first."""
 class AxisMap:
     """How `rows` target indices are taken from `columns` source indices; shared by all coupled axes.
 
-    `rule` names the function in `tli_cli.axes` that makes the map (`same`, `repeat`, `strongest` ...). `index`, if given,
-    fixes the source index of every target index, -1 meaning none, and overrides the rule. `members` are the source
-    tensors' axes that carry the channels: `(model, tensor, axis, offset, stride)`; the rule weighs them.
+    `rule` names the function in `tli_cli.axes` that makes the map (`same`, `repeat`, `strongest` ...). `index`, if
+    given, fixes the source index of every target index, -1 meaning none, and overrides the rule. `members` are the
+    source tensors' axes that carry the channels: `(model, tensor, axis, offset, stride)`; the rule weighs them.
     `exact` says whether the map by itself preserves the function.
     """
 
@@ -70,8 +70,8 @@ class Step:
     """What is done to one target tensor.
 
     `action` is `transfer` (from `pieces`, by `resizer`) or `keep` (by `initial`: `constructor`, `target`, `zeros` or
-    `ones`). `exact` says whether the step keeps the function of what it transfers; `reason` says, for people, why a tensor
-    is kept or what was adapted. Elements of `target` outside every piece's range start by `initial`.
+    `ones`). `exact` says whether the step keeps the function of what it transfers; `reason` says, for people, why a
+    tensor is kept or what was adapted. Elements of `target` outside every piece's range start by `initial`.
     """
 
     target: str

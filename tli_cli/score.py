@@ -1,18 +1,36 @@
-"""The TLI score: how much of one architecture can be fed from another, layer by layer, and how well."""
+"""The TLI score: how much of one architecture can be fed from another, layer by layer, and how well.
+
+    score = sum of weight(t) * worth(t) over the target's units / sum of weight(t)
+    worth = similarity * place * context, 0 where nothing feeds the unit
+
+`weight` grows with the logarithm of a unit's size: what a unit takes part in does not grow with its elements, and a
+classifier over many classes must not outweigh a trunk. `place` is less than 1 where the source unit serves a second time, or
+stands elsewhere. `context` is how far the two blocks hold the same units: a convolution whose block also has a gate, or
+has no norm, is fed with values made for other surroundings. A sum is kept in whole numbers, so that its order does not matter.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
-from math import sqrt
+from math import log2, prod
 
 from tli_cli.architecture import Architecture
 from tli_cli.matching import Matcher
+from tli_cli.matching.segments import Block, blocks_of, overlap
 from tli_cli.matching.units import Unit
-from tli_cli.matching.values import Matching, Pair
+from tli_cli.matching.values import Matching
 
 REPEATED = 0.5
 MOVED = 0.9
+MINOR = 0.25
+"""What a norm, a scale, a position or a token weighs beside a convolution, a linear layer or an embedding of its size."""
+
+MAJOR_KINDS = frozenset({"conv", "dense", "linear", "embedding"})
+ONE = 1 << 20
+
+Key = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,29 +51,51 @@ class Score:
         return (self.forward + self.backward) / 2
 
 
-def score_matching(matching: Matching) -> float:
-    """Return the score of a matching: the mean over target units of how well each is fed, larger units weighing more."""
-    worth = {pair.target.key: pair_worth(pair, matching) for pair in matching.pairs}
-    total = sum(_weight(unit) for unit in matching.targets)
-    fed = sum(_weight(unit) * worth.get(unit.key, 0.0) for unit in matching.targets)
+def unit_weight(unit: Unit) -> int:
+    """Return what `unit` weighs in the score, in units of 1 / `ONE`."""
+    size = prod(unit.shape) * (prod(unit.kernel) if unit.kind == "conv" else 1)
+    return round(ONE * log2(1 + size) * (1.0 if unit.kind in MAJOR_KINDS else MINOR))
+
+
+def fed_weight(weight: int, similarity: float, *, repeat: bool, in_place: bool, context: float) -> int:
+    """Return what of `weight` a pair feeds, in the same units; all of it only for an identical partner in its place."""
+    return round(weight * similarity * (REPEATED if repeat else 1.0) * (1.0 if in_place else MOVED) * context)
+
+
+def ratio(fed: int, total: int) -> float:
+    """Return the score that `fed` of `total` makes."""
     return fed / total if total else 0.0
 
 
-def pair_worth(pair: Pair, matching: Matching) -> float:
-    """Return what a pair counts: its similarity, less where the source unit is used again or stands elsewhere."""
-    value = pair.similarity * (REPEATED if pair.repeat else 1.0)
-    return value if pair.anchored or _in_place(pair, matching) else value * MOVED
+def fed_weights(matching: Matching) -> dict[Key, int]:
+    """Return by target unit what each pair feeds."""
+    t_place, s_place = _places(matching.targets), _places(matching.sources)
+    t_block, s_block = _homes(matching.targets), _homes(matching.sources)
+    fed = {}
+    for pair in matching.pairs:
+        key, source = pair.target.key, pair.source.key
+        in_step = len(t_place) == len(s_place) and t_place[key] == s_place[source]
+        fed[key] = fed_weight(
+            unit_weight(pair.target),
+            pair.similarity,
+            repeat=pair.repeat,
+            in_place=pair.anchored or in_step,
+            context=1.0 if pair.anchored else overlap(t_block[key].forms, s_block[source].forms),
+        )
+    return fed
 
 
-def _in_place(pair: Pair, matching: Matching) -> bool:
-    return pair.target.place == pair.source.place and len(matching.targets) == len(matching.sources)
+def _places(units: Sequence[Unit]) -> dict[Key, int]:
+    return {unit.key: i for i, unit in enumerate(units)}
 
 
-def _weight(unit: Unit) -> float:
-    size = 1
-    for length in unit.shape:
-        size *= length
-    return sqrt(size)
+def _homes(units: Sequence[Unit]) -> dict[Key, Block]:
+    return {unit.key: block for block in blocks_of(units) for unit in block.units}
+
+
+def score_matching(matching: Matching) -> float:
+    """Return the score of a matching, in [0, 1]: the weighted mean over target units of how well each is fed."""
+    return ratio(sum(fed_weights(matching).values()), sum(map(unit_weight, matching.targets)))
 
 
 def coverage_of(matching: Matching, target: Architecture) -> float:
@@ -69,14 +109,14 @@ def coverage_of(matching: Matching, target: Architecture) -> float:
 
 def worst_blocks(matching: Matching, count: int = 5) -> tuple[tuple[str, float], ...]:
     """Return the blocks that cost the score most, the worst first, each with the mean worth of its units."""
-    worth = {pair.target.key: pair_worth(pair, matching) for pair in matching.pairs}
-    lost: dict[str, float] = defaultdict(float)
-    weight: dict[str, float] = defaultdict(float)
+    fed = fed_weights(matching)
+    lost: dict[str, int] = defaultdict(int)
+    weight: dict[str, int] = defaultdict(int)
     for unit in matching.targets:
         block = unit.block or unit.path
-        lost[block] += _weight(unit) * (1.0 - worth.get(unit.key, 0.0))
-        weight[block] += _weight(unit)
-    ranked = sorted((block for block in lost if lost[block] > 1e-12), key=lambda b: (-lost[b], b))
+        lost[block] += unit_weight(unit) - fed.get(unit.key, 0)
+        weight[block] += unit_weight(unit)
+    ranked = sorted((block for block in lost if lost[block]), key=lambda block: (-lost[block], block))
     return tuple((block, round(1.0 - lost[block] / weight[block], 6)) for block in ranked[:count])
 
 

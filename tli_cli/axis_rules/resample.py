@@ -10,7 +10,8 @@ from tli_cli.plan import AxisMap
 
 
 def grid(axis_map: AxisMap, importance: Importance, generator: torch.Generator) -> MapValues:
-    """Resample positions by antialiased bicubic interpolation, axis by axis, as timm's `resample_abs_pos_embed` does."""
+    """Resample positions by antialiased bicubic interpolation, axis by axis, as timm's `resample_abs_pos_embed`
+    does."""
     take = Take(matrix=_resampling(axis_map.rows, axis_map.columns))
     return MapValues(take, take)
 

@@ -27,17 +27,19 @@ def rows(axis_map: AxisMap, importance: Importance, generator: torch.Generator) 
 
 
 def kernel(axis_map: AxisMap, importance: Importance, generator: torch.Generator) -> MapValues:
-    """Keep the centre of a kernel: zeros around it when it grows, its rim cut off when it shrinks (FNA, arXiv 2001.02525)."""
+    """Keep the centre of a kernel: zeros around it when it grows, its rim cut off when it shrinks (FNA, arXiv
+    2001.02525)."""
     index = torch.arange(axis_map.rows) + (axis_map.columns - axis_map.rows + (axis_map.columns < axis_map.rows)) // 2
     take = Take(torch.where((index >= 0) & (index < axis_map.columns), index, -1))
     return MapValues(take, take)
 
 
 def input_channels(axis_map: AxisMap, importance: Importance, generator: torch.Generator) -> MapValues:
-    """Repeat input channels in turn and divide each by its copies, or fold the surplus ones onto the kept ones by summing.
+    """Repeat input channels in turn and divide each by its copies, or fold the surplus ones onto the kept ones by
+    summing.
 
-    The response to a grey image, and to the source's channels repeated in turn, is kept; for one channel or a multiple of the
-    source's this is what timm's `adapt_input_conv` does.
+    The response to a grey image, and to the source's channels repeated in turn, is kept; for one channel or a
+    multiple of the source's this is what timm's `adapt_input_conv` does.
     """
     m, n = axis_map.rows, axis_map.columns
     matrix = torch.zeros(m, n, dtype=torch.float64)

@@ -9,11 +9,13 @@ from tli_cli.plan import AxisMap
 
 
 def widen(axis_map: AxisMap, importance: Importance, generator: torch.Generator) -> MapValues:
-    """Repeat the channels in turn; consumers divide by an uneven split that sums to one, so that copies can part in training.
+    """Repeat the channels in turn; consumers divide by an uneven split that sums to one, so that copies can part in
+    training.
 
-    Words behind the rule's name say what runs over the channels: `centred` for a layer norm and `zero` for an RMS norm, which
-    cannot be repeated a fractional number of times: the channels left over start at the mean, or at zero, and the norm's
-    `weight` makes up for the changed variance (LEMON, arXiv 2310.07999); `query` rescales queries for another head width.
+    Words behind the rule's name say what runs over the channels: `centred` for a layer norm and `zero` for an RMS
+    norm, which cannot be repeated a fractional number of times: the channels left over start at the mean, or at
+    zero, and the norm's `weight` makes up for the changed variance (LEMON, arXiv 2310.07999); `query` rescales
+    queries for another head width.
     """
     words = axis_map.rule.split()[1:]
     m, n = axis_map.rows, axis_map.columns

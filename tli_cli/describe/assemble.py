@@ -56,7 +56,8 @@ def _summed_leaves(recording: Recording, name: str, index: int) -> list[int]:
 
 
 def _path(layer: RecordedLayer) -> str:
-    """Return the module path shared by the layer's tensors, or the tensor's own name if it is no module's standard role."""
+    """Return the module path shared by the layer's tensors, or the tensor's own name if it is no module's standard
+    role."""
     names = list(layer.roles)
     modules = {name.rpartition(".")[0] for name in names}
     if len(modules) == 1:

@@ -21,8 +21,9 @@ def _is_indexed(prefix: str) -> bool:
 def block_paths(paths: Sequence[str], kinds: Sequence[str]) -> list[tuple[str, str]]:
     """Return (block, stage) for each layer path.
 
-    A block is the outermost module that ends in an index and is no container of blocks; a container is a module with at least two
-    indexed children that each hold two weighted layers or more. The stage is the container in which the block stands.
+    A block is the outermost module that ends in an index and is no container of blocks; a container is a module
+    with at least two indexed children that each hold two weighted layers or more. The stage is the container in
+    which the block stands.
     """
     weighted: dict[str, int] = defaultdict(int)
     children: dict[str, set[str]] = defaultdict(set)
@@ -36,7 +37,8 @@ def block_paths(paths: Sequence[str], kinds: Sequence[str]) -> list[tuple[str, s
 
 
 def _containers(children: dict[str, set[str]], weighted: dict[str, int]) -> set[str]:
-    """Return the modules that directly or through others hold at least two indexed modules of two weighted layers each."""
+    """Return the modules that directly or through others hold at least two indexed modules of two weighted layers
+    each."""
     found = {
         parent
         for parent, names in children.items()

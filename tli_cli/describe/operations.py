@@ -12,9 +12,10 @@ from tli_cli.architecture import AxisTree
 from tli_cli.describe.recording import Recording, Value
 
 SILENT = {
-    "clone", "alias", "detach", "_to_copy", "contiguous", "lift_fresh", "copy_", "neg", "roll", "flip", "native_dropout",
-    "add", "add_", "sub", "sub_", "rsub", "mul", "mul_", "div", "div_", "to", "type_as", "_conj", "real", "imag", "fill_",
-    "clamp_min", "masked_fill", "masked_fill_", "pow", "exp", "log", "abs", "zero_", "round", "floor",
+    "clone", "alias", "detach", "_to_copy", "contiguous", "lift_fresh", "copy_", "neg", "roll", "flip",
+    "native_dropout", "add", "add_", "sub", "sub_", "rsub", "mul", "mul_", "div", "div_", "to", "type_as",
+    "_conj", "real", "imag", "fill_", "clamp_min", "masked_fill", "masked_fill_", "pow", "exp", "log", "abs",
+    "zero_", "round", "floor",
 }  # fmt: skip
 FACTORIES = {
     "new_zeros", "new_ones", "new_empty", "new_full", "zeros_like", "ones_like", "empty_like", "full_like", "rand_like",

@@ -19,8 +19,8 @@ Origin = frozenset[tuple[str, int]]
 class Value:
     """One tensor of the run: a tree for each dimension, and where it comes from.
 
-    `node` is the graph node that made it, -1 where it depends on no input; `names` are the state-dict entries that it is
-    computed from, if it depends on no input; `origins` has one entry for each dimension.
+    `node` is the graph node that made it, -1 where it depends on no input; `names` are the state-dict entries that
+    it is computed from, if it depends on no input; `origins` has one entry for each dimension.
     """
 
     dims: tuple[AxisTree, ...]

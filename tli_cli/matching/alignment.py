@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 
 def align(similarity: Sequence[Sequence[float]], gap: float = 0.0) -> list[tuple[int, int]]:
-    """Return the pairs (row, column), both rising, that maximise the summed similarity less `gap` for each skipped item.
+    """Return the pairs (row, column), both rising, that maximise the summed similarity less `gap` for each skipped
+    item.
 
     Ties go to the diagonal that keeps both sequences in step, so that equal items are spread evenly.
     """

@@ -15,7 +15,8 @@ Partner = Mapping[tuple[int, int], tuple[int, int]]
 
 @dataclass(frozen=True)
 class BlockPair:
-    """A target block and the source block that feeds it; `repeat` where that source block feeds an earlier one as well."""
+    """A target block and the source block that feeds it; `repeat` where that source block feeds an earlier one as
+    well."""
 
     target: Block
     source: Block

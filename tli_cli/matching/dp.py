@@ -1,7 +1,7 @@
 """The default matcher: what the graphs prove, then stages, blocks and layers aligned in order by dynamic programming.
 
-It extends the alignment of DPIAT (arXiv 2212.13970), which aligns blocks and then layers, by anchors from the execution graph
-and by stages.
+It extends the alignment of DPIAT (arXiv 2212.13970), which aligns blocks and then layers, by anchors from the
+execution graph and by stages.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ def match_dp(source: Architecture, target: Architecture) -> Matching:
 def pair_units(
     targets: Sequence[Unit], candidates: Sequence[Unit], reusable: Sequence[Unit]
 ) -> list[tuple[Unit, Unit, float]]:
-    """Pair the units of two blocks: in order, then what is left in any order, then sources once more at a lower reward."""
+    """Pair the units of two blocks: in order, then what is left in any order, then sources once more at a lower
+    reward."""
     table = [[unit_similarity(t, s) for s in candidates] for t in targets]
     pairs = [(targets[i], candidates[j], table[i][j]) for i, j in (align(table) if candidates else [])]
     pairs = [pair for pair in pairs if pair[2] >= ENOUGH]

@@ -1,8 +1,8 @@
 """Fingerprints of a unit's surroundings: everything before it, everything behind it, in the execution graph.
 
 Two networks that compute the same function have the same fingerprints whatever their names, their order of definition
-or their library, so that a layer is found by its place and not by the alphabet (a Weisfeiler-Lehman refinement on an acyclic
-graph, Shervashidze et al., JMLR 12, 2011, run to its full depth).
+or their library, so that a layer is found by its place and not by the alphabet (a Weisfeiler-Lehman refinement on
+an acyclic graph, Shervashidze et al., JMLR 12, 2011, run to its full depth).
 """
 
 from __future__ import annotations

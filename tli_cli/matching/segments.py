@@ -99,7 +99,8 @@ def _chain(block: Block) -> list[Block]:
 
 
 def split_ends(blocks: Sequence[Block]) -> tuple[list[Block], list[Block], list[Block]]:
-    """Return stem, body and head: the body runs from the first to the last block that is neither by its name or its place."""
+    """Return stem, body and head: the body runs from the first to the last block that is neither by its name or its
+    place."""
     inner = [i for i, block in enumerate(blocks) if _is_inner(block)]
     if not inner:
         head = next((i for i, block in enumerate(blocks) if block.weighted and block.positions == 0 and i), len(blocks))

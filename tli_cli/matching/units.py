@@ -19,9 +19,9 @@ PART_ROLES = {
 class Unit:
     """A layer, or one part of a fused layer.
 
-    `shape` is the weight's, of this part alone, without axes of size 1 and with summed-over axes behind the others: dense
-    layers are `(out, in)` whether they are linear layers or 1x1 convolutions. `start` and `stop` delimit the part on the weight's
-    first axis. `place` is the index of the layer in its architecture.
+    `shape` is the weight's, of this part alone, without axes of size 1 and with summed-over axes behind the others:
+    dense layers are `(out, in)` whether they are linear layers or 1x1 convolutions. `start` and `stop` delimit the
+    part on the weight's first axis. `place` is the index of the layer in its architecture.
     """
 
     place: int
@@ -163,7 +163,7 @@ def _split_unit(
                 index,
                 start,
                 start + size,
-            )  # fmt: skip
+            )
         )
         start += size
     return units

@@ -11,8 +11,9 @@ from tli_cli.matching.units import Unit
 class Pair:
     """A target unit and the source unit that feeds it.
 
-    `similarity` is in [0, 1]; `repeat` says that the source unit already feeds an earlier target block, so that this target block is
-    an added one; `anchored` says that the execution graphs prove the pair: same place, same surroundings.
+    `similarity` is in [0, 1]; `repeat` says that the source unit already feeds an earlier target block, so that
+    this target block is an added one; `anchored` says that the execution graphs prove the pair: same place, same
+    surroundings.
     """
 
     target: Unit

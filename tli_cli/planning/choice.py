@@ -17,9 +17,10 @@ ABOUT_EQUAL = 0.95
 def choose_models(matchings: Sequence[Matching], top_k: int = 1) -> Choice:
     """Return for each target unit the models that feed it: all units of a block come from the same best model.
 
-    With `top_k` above one, up to that many models are mixed with softmax weights (the "multiple matches" of arXiv 2101.02757), but
-    only units that every one of them feeds from a layer of the same shape and in the same place: elsewhere the channels of two
-    sources do not mean the same. Sources that share an ancestor, such as fine-tuned ones, gain by it.
+    With `top_k` above one, up to that many models are mixed with softmax weights (the "multiple matches" of arXiv
+    2101.02757), but only units that every one of them feeds from a layer of the same shape and in the same place:
+    elsewhere the channels of two sources do not mean the same. Sources that share an ancestor, such as fine-tuned
+    ones, gain by it.
     """
     pairs = [{pair.target.key: pair for pair in matching.pairs} for matching in matchings]
     worth = _block_worth(matchings)

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 from tli_cli.architecture import Architecture, Axis, AxisTree
 
-
 BEHIND = 1 << 20
 """The place of dimensions of size 1 that stand behind all others, for kernels that meet a layer without one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dim:
-    """One factor of one axis of a tensor: its tree, its size, its kind, and its place among all factors of the tensor."""
+    """One factor of one axis of a tensor: its tree, its size, its kind, and its place among all factors of the
+    tensor."""
 
     tree: AxisTree
     size: int
@@ -64,7 +64,8 @@ def align_dims(
 
 
 def _pair_group(wanted: list[Dim], offered: list[Dim]) -> list[tuple[Dim, list[Dim]]] | None:
-    """Pair the dimensions of one role; units fill up kernels and tokens, the longer side's leading factors are merged."""
+    """Pair the dimensions of one role; units fill up kernels and tokens, the longer side's leading factors are
+    merged."""
     wanted_units = [d for d in wanted if d.size == 1]
     wanted = [d for d in wanted if d.size != 1]
     offered = [d for d in offered if d.size != 1]

@@ -13,7 +13,8 @@ ADDED = "added block starts as the identity"
 
 
 def branch_ends(architecture: Architecture, units: Iterable[Unit]) -> set[int]:
-    """Return the indices of the layers that end the residual branches of the block made of `units`; empty if it has none."""
+    """Return the indices of the layers that end the residual branches of the block made of `units`; empty if it has
+    none."""
     members = {unit.place for unit in units}
     if not architecture.graph:
         return _ends_by_name(list(units))
@@ -42,7 +43,8 @@ def chain_layers(architecture: Architecture, units: Iterable[Unit]) -> set[int]:
 
 
 def added_start(role: str, unit: Unit) -> str:
-    """Return how a tensor of an added plain layer starts, so that non-negative features pass unchanged (Net2DeeperNet)."""
+    """Return how a tensor of an added plain layer starts, so that non-negative features pass unchanged
+    (Net2DeeperNet)."""
     if unit.kind in WEIGHTED:
         return "identity" if role == "weight" else "zeros"
     return "ones" if role in ("weight", "running_var") else "zeros"
@@ -55,7 +57,8 @@ def _joins_after(architecture: Architecture, node: int, members: set[int]) -> bo
 
 
 def _nearest_layer(architecture: Architecture, index: int) -> int:
-    """Return the node of the layer whose output reaches `index` through activations and gates; a join stands for itself."""
+    """Return the node of the layer whose output reaches `index` through activations and gates; a join stands for
+    itself."""
     node = architecture.graph[index]
     if node.op in ("layer", "add", "cat", "input") or not node.inputs:
         return index

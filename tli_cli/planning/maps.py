@@ -15,7 +15,8 @@ CENTRED, ZERO = "centred", "zero"
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a space lies in a tensor: `axis`, the range `start:stop` of it, and the sizes outside and inside of the space."""
+    """Where a space lies in a tensor: `axis`, the range `start:stop` of it, and the sizes outside and inside of the
+    space."""
 
     tensor: str
     axis: int
@@ -110,8 +111,8 @@ class MapBook:
     ) -> AxisExpression:
         """Return the expression that takes the indices of `t_tree` from those of `s_tree`.
 
-        `kind` is the dimension's (`channels`, `kernel`, `patch`, `grid`, `input`); `use` tells norms and queries apart, which share
-        the indices of the others but not their scale.
+        `kind` is the dimension's (`channels`, `kernel`, `patch`, `grid`, `input`); `use` tells norms and queries
+        apart, which share the indices of the others but not their scale.
         """
         m, n = self._target.size_of(t_tree), source.size_of(s_tree)
         if isinstance(t_tree, tuple) and isinstance(s_tree, tuple) and t_tree[0] == s_tree[0]:
@@ -125,7 +126,8 @@ class MapBook:
     def _uneven_sum(
         self, t_tree: AxisTree, source: Architecture, s_tree: AxisTree, model: int, kind: str, use: str
     ) -> AxisExpression:
-        """Pair parts by what feeds them, else in order; target parts without a partner take nothing, source parts are dropped."""
+        """Pair parts by what feeds them, else in order; target parts without a partner take nothing, source parts
+        are dropped."""
         parts: list[AxisExpression] = []
         mine, theirs = list(t_tree[1:]), list(s_tree[1:])  # type: ignore[index]
         for i, t in enumerate(mine):
@@ -150,7 +152,8 @@ class MapBook:
         return self._add(("drop", model, s), AxisMap("none", 0, source.size_of(s), exact=False))
 
     def introduce(self, t: AxisTree, model: int, s: AxisTree | None) -> None:
-        """Note that the channels `t` are made by a layer that source layer makes `s`; None if an added layer makes them."""
+        """Note that the channels `t` are made by a layer that source layer makes `s`; None if an added layer makes
+        them."""
         self._partner.setdefault(t, (model, s if s is not None else ()))
 
     def _leaf(

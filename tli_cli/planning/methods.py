@@ -9,8 +9,8 @@ from tli_cli.planning.planner import Request
 from tli_cli.registry import did_you_mean
 from tli_cli.resizing import RESIZERS
 
-COHERENT = {"auto": {}, "net2net": {"widen": "net2net"}, "even": {"narrow": "even"}}
-"""Methods that map coupled axes together, with the rules in which they differ from the default."""
+COHERENT = {"auto": ("widen", "strongest"), "net2net": ("net2net", "strongest"), "even": ("widen", "even")}
+"""Methods that map coupled axes together, with the rules by which they widen and narrow."""
 
 
 def methods() -> tuple[str, ...]:
@@ -21,7 +21,8 @@ def methods() -> tuple[str, ...]:
 def method_request(request: Request) -> Request:
     """Return `request` with what its method asks for; raise `TliError` for an unknown method."""
     if request.method in COHERENT:
-        return replace(request, **COHERENT[request.method])
+        widen, narrow = COHERENT[request.method]
+        return replace(request, widen=widen, narrow=narrow)
     if request.method in RESIZERS:
         return replace(request, resizer=request.method, identity=False)
     hint = did_you_mean(request.method, methods()) or ""

@@ -10,8 +10,8 @@ from tli_cli.describe.spaces import leaves
 from tli_cli.matching.segments import blocks_of
 from tli_cli.matching.values import Matching, Pair
 from tli_cli.plan import Piece, Plan, Side, Step
-from tli_cli.planning.identity import ADDED, added_start, branch_ends, chain_layers
 from tli_cli.planning.choice import Choice, choose_models
+from tli_cli.planning.identity import ADDED, added_start, branch_ends, chain_layers
 from tli_cli.planning.maps import MapBook
 from tli_cli.planning.pieces import is_copy, is_exact, make_piece, map_indices
 from tli_cli.planning.relation import relation_of
@@ -201,7 +201,8 @@ def _class_leaves(architecture: Architecture, spec: TensorSpec) -> bool:
 def make_plan(
     target: Architecture, sources: Sequence[Architecture], matchings: Sequence[Matching], request: Request
 ) -> Plan:
-    """Return the plan for `target` from `sources`, one matching for each; every target tensor stands in exactly one step."""
+    """Return the plan for `target` from `sources`, one matching for each; every target tensor stands in exactly one
+    step."""
     planner = Planner(target, sources, request)
     chosen = choose_models(matchings, request.top_k)
     for model, matching in enumerate(matchings):
