@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from tli_cli import api
+from tli_cli.comparison import largest_difference, output_of, random_like
+from tli_cli.errors import TliError
+from tli_cli.options import Options
+
+NETS = """
+from torch import nn
+
+def net(width, classes=5):
+    return nn.Sequential(
+        nn.Conv2d(3, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU(), nn.Conv2d(width, 2 * width, 3), nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2 * width, classes),
+    )
+
+def small(): return net(4)
+def wide(): return net(8)
+def other(): return net(8, classes=7)
+"""
+OPTIONS = Options(source_arch="nets.py:small", input_shape=(3, 8, 8))
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    torch.manual_seed(0)
+    (tmp_path / "nets.py").write_text(NETS)
+    scope: dict[str, object] = {}
+    exec(NETS, scope)
+    torch.save(scope["small"]().state_dict(), tmp_path / "small.pt")  # type: ignore[operator]
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_wider_network_computes_the_same(folder):
+    api.inject("small.pt", "nets.py:wide", "wide.safetensors", options=OPTIONS)
+    assert largest_difference("small.pt", "nets.py:wide", "wide.safetensors", OPTIONS) < 1e-6
+
+
+def test_a_difference_is_seen():
+    api.inject("small.pt", "nets.py:wide", "wide.safetensors", options=OPTIONS)
+    changed = load_file("wide.safetensors")
+    changed["7.bias"] += 1
+    save_file(changed, "changed.safetensors")
+    assert largest_difference("small.pt", "nets.py:wide", "changed.safetensors", OPTIONS) > 0.1
+
+
+def test_what_cannot_be_compared_is_said():
+    api.inject("small.pt", "nets.py:other", "other.safetensors", options=OPTIONS)
+    with pytest.raises(TliError, match=r"gives \[2, 5\]"):
+        largest_difference("small.pt", "nets.py:other", "other.safetensors", OPTIONS)
+    with pytest.raises(TliError, match="--source-arch"):
+        largest_difference("small.pt", "nets.py:other", "other.safetensors", replace(OPTIONS, source_arch=None))
+
+
+def test_outputs_are_found_in_what_models_give():
+    logits = torch.zeros(2, 3)
+    for value in (logits, (logits, 1), {"out": logits}, SimpleNamespace(logits=logits)):
+        assert output_of(value) is logits
+    with pytest.raises(TliError, match="NoneType"):
+        output_of(None)
+
+
+def test_random_input_has_the_samples_shapes():
+    sample = (torch.empty(2, 3, 4, device="meta"), torch.empty(2, 5, dtype=torch.int64, device="meta"))
+    given = random_like(sample, 0)
+    assert [t.shape for t in given] == [t.shape for t in sample] and given[0].dtype == torch.float64

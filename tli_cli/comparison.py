@@ -1,0 +1,100 @@
+"""Run source and target on the same random input in float64, and say how far their outputs differ."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from tli_cli.checkpoints import open_checkpoint
+from tli_cli.errors import TliError
+from tli_cli.options import Options
+
+
+def largest_difference(source: str, target: str, out: Path | str, options: Options) -> float:
+    """Return the largest difference between the outputs of `source` and of `out` in `target`, over the largest output.
+
+    Raises:
+        TliError: one of the two cannot be built here, they take other inputs, or they give outputs of other shapes.
+    """
+    live = options.source_arch or source
+    first, sample = _loaded(live, source, options.input_shape, {}, options.ema)
+    sizes = {"num_classes": options.num_classes, "in_chans": options.in_chans}
+    second, other = _loaded(target, out, options.input_shape, sizes, None)
+    if [tuple(t.shape) for t in sample] != [tuple(t.shape) for t in other]:
+        raise TliError(f"--verify: {live} takes {_shapes(sample)} and {target} {_shapes(other)}: nothing to compare")
+    given = random_like(sample, options.seed)
+    with torch.no_grad():
+        expected, found = output_of(first(*given)), output_of(second(*given))
+    if expected.shape != found.shape:
+        raise TliError(f"--verify: {live} gives {list(expected.shape)} and {target} {list(found.shape)}")
+    scale = max(float(expected.abs().max()), torch.finfo(torch.float64).tiny)
+    return float((expected - found).abs().max()) / scale
+
+
+def _loaded(
+    reference: str,
+    checkpoint: Path | str,
+    input_shape: tuple[int, ...] | None,
+    sizes: Mapping[str, int | None],
+    ema: str | None,
+) -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
+    """Return the model that `reference` names with the values of `checkpoint`, and a sample of its input."""
+    from tli_cli.providers.arguments import split_reference
+    from tli_cli.providers.live import subject_for
+
+    text = _live_name(reference)
+    head, arguments = split_reference(text)
+    arguments |= {key: value for key, value in sizes.items() if value is not None}
+    subject = subject_for(head, arguments, input_shape=input_shape, reference=text)
+    model = subject.create().double().eval()
+    with open_checkpoint(checkpoint, ema=ema) as opened:
+        state = {spec.name: opened.read(spec.name) for spec in opened.tensors}
+    try:
+        model.load_state_dict(state, strict=True)
+    except RuntimeError as error:
+        raise TliError(f"--verify: {checkpoint} does not load into {reference}: {error}") from error
+    return model, subject.arguments()
+
+
+def _live_name(reference: str) -> str:
+    """Return `reference` in a form that can be built: a bare name of the catalogue gets its library."""
+    if Path(reference).exists():
+        raise TliError(f"--verify: {reference} holds no code to run; name its architecture with --source-arch")
+    if ":" in reference:
+        return reference
+    from tli_cli.catalogue import resolve_name
+
+    return f"{resolve_name(reference).entry.library}:{reference}"
+
+
+def random_like(sample: tuple[torch.Tensor, ...], seed: int) -> tuple[torch.Tensor, ...]:
+    """Return random input of the sample's shapes: normal float64 values, or zeros and ones for whole numbers."""
+    generator = torch.Generator().manual_seed(seed)
+    return tuple(
+        torch.randn(t.shape, generator=generator, dtype=torch.float64)
+        if t.is_floating_point()
+        else torch.randint(2, t.shape, generator=generator, dtype=t.dtype)
+        for t in sample
+    )
+
+
+def output_of(value: Any) -> torch.Tensor:
+    """Return the tensor in what a model gives: itself, its `logits`, or the first of several."""
+    while not isinstance(value, torch.Tensor):
+        if hasattr(value, "logits"):
+            value = value.logits
+        elif isinstance(value, Mapping) and value:
+            value = next(iter(value.values()))
+        elif isinstance(value, (tuple, list)) and value:
+            value = value[0]
+        else:
+            raise TliError(f"--verify: cannot compare outputs of type {type(value).__name__}")
+    return value
+
+
+def _shapes(sample: tuple[torch.Tensor, ...]) -> str:
+    return ", ".join(str(list(t.shape[1:])) for t in sample)
