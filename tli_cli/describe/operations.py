@@ -41,10 +41,9 @@ def _first(out: Any) -> Any:
     return out[0] if isinstance(out, (list, tuple)) else out
 
 
-def positions(tensor: torch.Tensor, channel_dim: int) -> int:
+def positions(rec: Recording, tensor: torch.Tensor, channel_dim: int) -> int:
     """Return at how many places of one sample the channels of `tensor` are held."""
-    lead = tensor.shape[0] if tensor.ndim > 2 or channel_dim == 1 else 1
-    return tensor.numel() // max(tensor.shape[channel_dim] * lead, 1)
+    return max(tensor.numel() // max(tensor.shape[channel_dim] * rec.batch, 1), 1)
 
 
 def _roles(rec: Recording, **tensors: Any) -> dict[str, tuple[str, ...]]:
@@ -89,7 +88,7 @@ def convolution(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
         rec.contract(kernel, d)
     if bias is not None and (shift := rec.get(bias)):
         table.unite(shift.dims[0], result)
-    attributes = {"groups": groups, "stride": tuple(args[3]), "positions": positions(out, 1)}
+    attributes = {"groups": groups, "stride": tuple(args[3]), "positions": positions(rec, out, 1)}
     attributes |= {"transposed": True} if transposed else {}
     attributes |= {"kernel": tuple(weight.shape[2:kernel_ndim])}
     if value.node < 0:
@@ -138,7 +137,7 @@ def _multiply(rec: Recording, left: Any, right: Any, bias: Any, out: torch.Tenso
     value = b if b.node < 0 else a
     rec.contract(value, -2 if value is b else -1)
     channel = out.ndim - 1 if value is b else out.ndim - 2
-    attributes = {"positions": out.numel() // max(out.shape[channel], 1)}
+    attributes = {"positions": positions(rec, out, channel)}
     inputs = [data.node] + ([shift.node] if shift and shift.node >= 0 else [])
     node = rec.apply_layer("linear", _roles(rec, weight=weight, bias=bias), inputs, **attributes)
     rec.put(out, Value(dims, node))
@@ -165,7 +164,7 @@ def _normalise(rec: Recording, x: Any, out: Any, kind: str, channel: int, **tens
     if value.node < 0:
         rec.same_shape(value, result, names=value.names + tuple(n for group in roles.values() for n in group))
         return
-    attributes = {"norm": kind, "positions": positions(result, channel % result.ndim)}
+    attributes = {"norm": kind, "positions": positions(rec, result, channel % result.ndim)}
     node = rec.apply_layer("norm", roles, (value.node,), **attributes) if roles else rec.node("norm", (value.node,))
     rec.put(result, replace(value, node=node))
 

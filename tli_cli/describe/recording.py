@@ -48,6 +48,7 @@ class Recording:
 
     def __init__(self) -> None:
         self.table = SpaceTable()
+        self.batch = 1
         self.nodes: list[Node] = []
         self.part_axes: dict[int, AxisTree] = {}
         self.layers: list[RecordedLayer] = []

@@ -104,4 +104,5 @@ def _put_input(recording: Recording, tensor: torch.Tensor) -> None:
     )
     if tensor.ndim in (2, 3) and tensor.is_floating_point():
         dims = (*dims[:-1], table.leaf(tensor.shape[-1], "input"))
+    recording.batch = tensor.shape[0] if tensor.ndim else 1
     recording.put(tensor, Value(dims, recording.node("input", ())))
