@@ -40,8 +40,8 @@ def folder(tmp_path, monkeypatch):
 
 
 def test_a_wider_network_computes_the_same(folder):
-    api.inject("small.pt", "nets.py:wide", "wide.safetensors", options=OPTIONS)
-    assert largest_difference("small.pt", "nets.py:wide", "wide.safetensors", OPTIONS) < 1e-6
+    report = api.inject("small.pt", "nets.py:wide", "wide.safetensors", options=replace(OPTIONS, verify=True))
+    assert report.verification is not None and report.verification < 1e-6 and not report.warnings
 
 
 def test_a_difference_is_seen():
@@ -56,6 +56,8 @@ def test_what_cannot_be_compared_is_said():
     api.inject("small.pt", "nets.py:other", "other.safetensors", options=OPTIONS)
     with pytest.raises(TliError, match=r"gives \[2, 5\]"):
         largest_difference("small.pt", "nets.py:other", "other.safetensors", OPTIONS)
+    report = api.inject("small.pt", "nets.py:other", "again.safetensors", options=replace(OPTIONS, verify=True))
+    assert report.verification is None and "[2, 7]" in report.warnings[0]
     with pytest.raises(TliError, match="--source-arch"):
         largest_difference("small.pt", "nets.py:other", "other.safetensors", replace(OPTIONS, source_arch=None))
 

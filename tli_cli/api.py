@@ -157,7 +157,12 @@ def inject(
             return Report(made)
         from tli_cli.writing import write_result
 
-        return write_result(made, read, wanted, Path(out), options, progress)
+        report = write_result(made, read, wanted, Path(out), options, progress)
+    if options.verify:
+        from tli_cli.comparison import compared
+
+        report = compared(report, [reference.text for reference in read], target, out, options)
+    return report
 
 
 def check_fits(plan: Plan, sources: Sequence[Reference], target: Reference) -> None:

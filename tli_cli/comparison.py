@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -12,6 +13,19 @@ from torch import nn
 from tli_cli.checkpoints import open_checkpoint
 from tli_cli.errors import TliError
 from tli_cli.options import Options
+
+if TYPE_CHECKING:
+    from tli_cli.api import Report
+
+
+def compared(report: Report, sources: Sequence[str], target: str, out: Path | str, options: Options) -> Report:
+    """Return `report` with the difference of the outputs, or with a warning that says why they cannot be compared."""
+    if len(sources) != 1:
+        return replace(report, warnings=(*report.warnings, "--verify: several sources have no output to compare with"))
+    try:
+        return replace(report, verification=largest_difference(sources[0], target, out, options))
+    except TliError as error:
+        return replace(report, warnings=(*report.warnings, str(error)))
 
 
 def largest_difference(source: str, target: str, out: Path | str, options: Options) -> float:
