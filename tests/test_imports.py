@@ -105,3 +105,43 @@ def test_starts_without_torch(arguments):
     done = run_without_torch(*arguments)
     assert done.returncode == 0, done.stderr
     assert done.stdout
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import numpy
+    from safetensors.numpy import save_file
+
+    folder = tmp_path_factory.mktemp("files")
+    for name, width in (("small", 4), ("wide", 8)):
+        shapes = {
+            "conv1.weight": (width, 3, 3, 3),
+            "bn1.weight": (width,),
+            "bn1.bias": (width,),
+            "bn1.running_mean": (width,),
+            "bn1.running_var": (width,),
+            "fc.weight": (10, width),
+            "fc.bias": (10,),
+        }
+        save_file({key: numpy.zeros(shape, "float32") for key, shape in shapes.items()}, folder / f"{name}.safetensors")
+    return folder
+
+
+@pytest.mark.parametrize("command", ["match", "score"])
+def test_safetensors_files_are_planned_without_torch(command, files):
+    done = run_without_torch(command, "small.safetensors", "wide.safetensors", "--json", cwd=files)
+    assert done.returncode == 0, done.stderr
+    assert "conv1" in done.stdout or command == "score"
+
+
+@pytest.mark.parametrize("command", ["match", "score"])
+def test_names_are_planned_without_torch(command):
+    names = run_without_torch("archs").stdout.split()
+    done = run_without_torch(command, names[0], names[1], "--json")
+    assert done.returncode == 0, done.stderr
+
+
+def test_inspecting_reads_no_values(files):
+    for reference in ("small.safetensors", run_without_torch("archs").stdout.split()[0]):
+        done = run_without_torch("inspect", reference, cwd=files)
+        assert done.returncode == 0, done.stderr
