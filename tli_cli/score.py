@@ -4,9 +4,9 @@
     worth = similarity * place * context, 0 where nothing feeds the unit
 
 `weight` grows with the logarithm of a unit's size: what a unit takes part in does not grow with its elements, and a
-classifier over many classes must not outweigh a trunk. `place` is less than 1 where the source unit serves a second time, or
-stands elsewhere. `context` is how far the two blocks hold the same units: a convolution whose block also has a gate, or
-has no norm, is fed with values made for other surroundings. A sum is kept in whole numbers, so that its order does not matter.
+classifier over many classes must not outweigh a trunk. `place` is less than 1 where the source unit serves a second
+time, or stands elsewhere. `context` is how far the two blocks hold the same units: a convolution whose block also has a
+gate, or has no norm, is fed with values made for other surroundings. Sums are of whole numbers: order does not matter.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tli_cli.matching.values import Matching
 REPEATED = 0.5
 MOVED = 0.9
 MINOR = 0.25
-"""What a norm, a scale, a position or a token weighs beside a convolution, a linear layer or an embedding of its size."""
+"""What a norm, a scale, a position or a token weighs beside a convolution of its size."""
 
 MAJOR_KINDS = frozenset({"conv", "dense", "linear", "embedding"})
 ONE = 1 << 20
@@ -35,7 +35,7 @@ Key = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """The score of each direction, in [0, 1], their mean, the shares of elements fed, and the blocks that hold it down."""
+    """The score of each direction, in [0, 1], the shares of elements fed, and the blocks that hold it down."""
 
     source: str
     target: str

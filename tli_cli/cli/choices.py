@@ -9,6 +9,7 @@ class Matcher(str, Enum):
     """How layers are paired."""
 
     dp = "dp"
+    path = "path"
 
 
 class Method(str, Enum):

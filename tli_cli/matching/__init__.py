@@ -13,5 +13,6 @@ MATCHERS: Registry[Matcher] = Registry(
     "matcher",
     {
         "dp": "tli_cli.matching.dp:match_dp",
+        "path": "tli_cli.matching.path:match_path",
     },
 )

@@ -11,18 +11,13 @@ def align(similarity: Sequence[Sequence[float]], gap: float = 0.0) -> list[tuple
 
     Ties go to the diagonal that keeps both sequences in step, so that equal items are spread evenly.
     """
-    rows, columns = len(similarity), len(similarity[0]) if similarity else 0
-    best = [[0.0] * (columns + 1) for _ in range(rows + 1)]
-    for i in range(rows + 1):
-        for j in range(columns + 1):
-            if i or j:
-                best[i][j] = max(_options(best, similarity, i, j, gap))
+    best = _best_sums(similarity, gap)
     pairs: list[tuple[int, int]] = []
-    i, j = rows, columns
+    i, j = len(similarity), len(similarity[0]) if similarity else 0
     while i and j:
-        take, skip_row, skip_column = _options(best, similarity, i, j, gap)
-        top = max(take, skip_row, skip_column)
-        if take >= top - 1e-12 and similarity[i - 1][j - 1] > 0:
+        take = best[i - 1][j - 1] + similarity[i - 1][j - 1]
+        skip_row, skip_column = best[i - 1][j] - gap, best[i][j - 1] - gap
+        if take >= max(skip_row, skip_column) - 1e-12 and similarity[i - 1][j - 1] > 0:
             pairs.append((i - 1, j - 1))
             i, j = i - 1, j - 1
         elif skip_row >= skip_column:
@@ -32,9 +27,17 @@ def align(similarity: Sequence[Sequence[float]], gap: float = 0.0) -> list[tuple
     return pairs[::-1]
 
 
-def _options(
-    best: Sequence[Sequence[float]], similarity: Sequence[Sequence[float]], i: int, j: int, gap: float
-) -> tuple[float, float, float]:
-    never = float("-inf")
-    take = best[i - 1][j - 1] + similarity[i - 1][j - 1] if i and j else never
-    return (take, best[i - 1][j] - gap if i else never, best[i][j - 1] - gap if j else never)
+def _best_sums(similarity: Sequence[Sequence[float]], gap: float) -> list[list[float]]:
+    """Return the best sum over the first rows and columns, for each number of them."""
+    best = [[-gap * j for j in range(len(similarity[0]) + 1 if similarity else 1)]]
+    for row in similarity:
+        above = best[-1]
+        left = above[0] - gap
+        sums = [left]
+        for value, corner, upper in zip(row, above, above[1:]):
+            take = corner + value
+            skip = upper if upper > left else left
+            left = take if take > skip - gap else skip - gap
+            sums.append(left)
+        best.append(sums)
+    return best

@@ -36,8 +36,22 @@ def kind_likeness(first: Unit, second: Unit) -> float:
     return 0.3
 
 
+_KNOWN: dict[tuple[int, int], float] = {}
+_MOST_KNOWN = 1 << 20
+
+
 def unit_similarity(first: Unit, second: Unit) -> float:
     """Return the similarity of two units by what they are, not by where they stand."""
+    key = (first.label, second.label)
+    known = _KNOWN.get(key)
+    if known is None:
+        if len(_KNOWN) >= _MOST_KNOWN:
+            _KNOWN.clear()
+        known = _KNOWN[key] = _similarity(first, second)
+    return known
+
+
+def _similarity(first: Unit, second: Unit) -> float:
     kind = kind_likeness(first, second)
     if not kind:
         return 0.0

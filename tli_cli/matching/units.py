@@ -13,6 +13,7 @@ PART_ROLES = {
     "kv": ("k", "v"),
     "gate_up": ("gate", "up"),
 }
+_LABELS: dict[tuple[object, ...], int] = {}
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,12 @@ class Unit:
     def key(self) -> tuple[int, int]:
         """Identify the unit within its architecture."""
         return (self.place, self.part)
+
+    @cached_property
+    def label(self) -> int:
+        """A number that the units share which are alike in all that similarity looks at."""
+        looks = (self.kind, self.flavour, self.shape, self.kernel, self.role)
+        return _LABELS.setdefault(looks, len(_LABELS))
 
     @cached_property
     def exact_label(self) -> tuple[object, ...]:
