@@ -34,7 +34,7 @@ def _best_sums(similarity: Sequence[Sequence[float]], gap: float) -> list[list[f
         above = best[-1]
         left = above[0] - gap
         sums = [left]
-        for value, corner, upper in zip(row, above, above[1:]):
+        for value, corner, upper in zip(row, above, above[1:], strict=False):
             take = corner + value
             skip = upper if upper > left else left
             left = take if take > skip - gap else skip - gap
