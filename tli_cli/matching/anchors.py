@@ -57,8 +57,8 @@ CERTAIN = EVIDENCE[:5]
 
 def anchors(
     source: Architecture, target: Architecture, sources: Sequence[Unit], targets: Sequence[Unit]
-) -> Iterator[tuple[Unit, Unit]]:
-    """Yield (target unit, source unit) for all that the graphs decide; nothing if one side has no graph."""
+) -> Iterator[tuple[Unit, Unit, bool]]:
+    """Yield (target unit, source unit, whether it is certain) for all that two graphs decide; nothing without them."""
     if not source.graph or not target.graph:
         return
     mine, theirs = _Surroundings(source, sources), _Surroundings(target, targets)
@@ -79,4 +79,4 @@ def anchors(
             for s, t in zip(candidates, wanted, strict=True):
                 taken.add(t.key)
                 given.add(s.key)
-                yield t, s
+                yield t, s, names in CERTAIN

@@ -25,13 +25,22 @@ def match_dp(source: Architecture, target: Architecture) -> Matching:
     """Return the matching of `target`'s units to those of `source`; deterministic, reads no values."""
     sources, targets = units_of(source), units_of(target)
     by_key = {unit.key: unit for unit in sources}
-    found = {
-        t.key: Pair(t, s, unit_similarity(t, s), anchored=True) for t, s in anchors(source, target, sources, targets)
-    }
-    given = {pair.source.key for pair in found.values()}
+    found: dict[tuple[int, int], Pair] = {}
+    doubtful: set[tuple[int, int]] = set()
+    for t, s, certain in anchors(source, target, sources, targets):
+        found[t.key] = Pair(t, s, unit_similarity(t, s), anchored=True)
+        doubtful |= set() if certain else {t.key}
     partners = {key: pair.source.key for key, pair in found.items()}
+    paired = pair_blocks(blocks_of(targets), blocks_of(sources), partners)
+    for blocks in paired:
+        home = {unit.key for unit in blocks.source.units}
+        for unit in blocks.target.units:
+            stray = unit.key in doubtful and partners[unit.key] not in home
+            if blocks.repeat or stray:
+                found.pop(unit.key, None)
+    given = {pair.source.key for pair in found.values()}
     added: set[str] = set()
-    for blocks in pair_blocks(blocks_of(targets), blocks_of(sources), partners):
+    for blocks in paired:
         wanted = [unit for unit in blocks.target.units if unit.key not in found]
         if blocks.repeat:
             candidates = list(blocks.source.units)
