@@ -10,6 +10,7 @@ class Matcher(str, Enum):
 
     dp = "dp"
     path = "path"
+    path = "path"
 
 
 class Method(str, Enum):
