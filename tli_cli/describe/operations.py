@@ -183,7 +183,10 @@ def layer_norm(rec: Recording, args: Sequence[Any], out: Any) -> None:
 
 
 def group_norm(rec: Recording, args: Sequence[Any], out: Any) -> None:
-    """Normalise over groups of channels."""
+    """Normalise over groups of channels, which stay together from here on."""
+    value, channels, groups = rec.get(args[0]), args[0].shape[1], int(args[6])
+    if value is not None and 1 < groups < channels:
+        rec.table.split_product(value.dims[1], [groups, channels // groups])
     _normalise(rec, args[0], out, "group", 1, weight=args[1], bias=args[2])
 
 
@@ -192,11 +195,17 @@ def embedding(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
     table, index = rec.get(args[0]), rec.get(args[1])
     if table is None:
         return
-    rec.table.mark(table.dims[0], "vocabulary" if index else "grid")
-    lead = index.dims if index else tuple(rec.fresh(s) for s in args[1].shape)
+    given = index is not None and index.node >= 0
+    lead = index.dims if index is not None and given else tuple(rec.fresh(s) for s in args[1].shape)
+    if not given and args[1].numel() == args[0].shape[0] > 1:
+        rec.table.unite(table.dims[0], lead[-1])
+    elif not given:
+        rec.table.mark(table.dims[0], "grid")
+    else:
+        rec.table.mark(table.dims[0], "vocabulary")
     rec.contract(table, 0)
-    kind = "embedding" if index else "position"
-    node = rec.apply_layer(kind, {"weight": table.names}, (index.node,) if index and index.node >= 0 else ())
+    kind = "embedding" if given else "position"
+    node = rec.apply_layer(kind, {"weight": table.names}, (index.node,) if index is not None and given else ())
     rec.put(out, Value((*lead, table.dims[1]), node))
 
 
