@@ -10,7 +10,6 @@ class Matcher(str, Enum):
 
     dp = "dp"
     path = "path"
-    path = "path"
 
 
 class Method(str, Enum):
