@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +10,7 @@ import torch
 from torch import nn
 
 from tli_cli.architecture import Architecture
+from tli_cli.describe.meta import on_meta
 from tli_cli.describe.names import describe_names
 from tli_cli.describe.trace import state_specs, trace
 from tli_cli.errors import TraceError
@@ -33,7 +33,7 @@ def describe_live(model: nn.Module, example: Any = None) -> Architecture:
     from tli_cli.providers.inputs import guess_input
 
     origin = type(model).__name__
-    twin = deepcopy(model).to("meta")
+    twin = on_meta(model)
     try:
         arguments = _arguments(example) if example is not None else guess_input(lambda: twin, None, origin)
         return trace(twin, arguments, origin=origin)

@@ -23,9 +23,11 @@ def widen(axis_map: AxisMap, importance: Importance, generator: torch.Generator)
     if "centred" in words or "zero" in words:
         return _widen_normalised(index, m, n, words, generator)
     share = _shares(index, n, generator)
+    copies = torch.bincount(index, minlength=n)[index].double()
     if "query" in words:
-        copies = torch.bincount(index, minlength=n)[index].double()
         return MapValues(Take(index, (m / n) ** 0.5 / copies), Take(index, share))
+    if "tied" in words:
+        return MapValues(Take(index, 1.0 / copies))
     return MapValues(Take(index), Take(index, share))
 
 
@@ -47,10 +49,11 @@ def _widen_normalised(index: torch.Tensor, m: int, n: int, words: list[str], gen
     whole = (m // n) * n
     extra = torch.arange(m) >= whole
     gain = (whole / m) ** 0.5
+    divided = n / whole if "tied" in words else 1.0
     if "weight" in words:
-        return MapValues(Take(index, torch.full((m,), gain, dtype=torch.float64)))
+        return MapValues(Take(index, torch.full((m,), gain * divided, dtype=torch.float64)))
     if "bias" in words:
-        return MapValues(Take(torch.where(extra, -1, index)))
+        return MapValues(Take(torch.where(extra, -1, index), torch.full((m,), divided, dtype=torch.float64)))
     share = torch.ones(m, dtype=torch.float64)
     share[:whole] = _shares(index[:whole], n, generator)
     into = Take(index, share)

@@ -17,6 +17,7 @@ from tli_cli.catalogue.record import COMPUTED, Recorder, initial_values
 from tli_cli.catalogue.sizes import Growth
 from tli_cli.catalogue.subjects import Subject
 from tli_cli.catalogue.vary import Variant, find_growth, space_growth, with_fan_numbers
+from tli_cli.describe.meta import on_meta
 from tli_cli.describe.names import describe_names
 from tli_cli.describe.trace import state_specs, trace
 from tli_cli.errors import TliError, TraceError
@@ -68,7 +69,7 @@ def prepared(subject: Subject, options: Mapping[str, int]) -> tuple[nn.Module, V
     except Exception as error:
         said = str(error) or type(error).__name__
         raise TraceError(f"{subject.library} {subject.name}: cannot be built with {dict(options)}: {said}") from error
-    return model.to("meta"), replace(variant, initial={**variant.initial, **known})
+    return on_meta(model), replace(variant, initial={**variant.initial, **known})
 
 
 def described(subject: Subject, options: Mapping[str, int], origin: str) -> tuple[Architecture, Variant, str]:

@@ -112,6 +112,12 @@ def _attributes(layer: RecordedLayer) -> tuple[tuple[str, object], ...]:
     return tuple(sorted(layer.attributes.items()))
 
 
+def _is_summed(recording: Recording, layer: Layer, name: str, dim: int) -> bool:
+    """Tell whether the layer sums over dimension `dim`; the width of an embedding that also serves as head does not
+    count."""
+    return (name, dim) in recording.contracted and not (layer.kind == "embedding" and dim > 0)
+
+
 def _spaces(
     recording: Recording, tensors: Sequence[TensorSpec], layers: Sequence[Layer]
 ) -> tuple[list[Space], dict[str, tuple[Axis, ...]]]:
@@ -133,7 +139,7 @@ def _spaces(
             dims = recording.parameter_dims.get(name)
             if dims:
                 axes[name] = tuple(
-                    Axis(renumbered(table.resolve(tree)), (name, d) in recording.contracted)
+                    Axis(renumbered(table.resolve(tree)), _is_summed(recording, layer, name, d))
                     for d, tree in enumerate(dims)
                 )
     for tensor in tensors:
@@ -147,6 +153,7 @@ def _graph(recording: Recording) -> tuple[Node, ...]:
     table = recording.table
     renamed: dict[int, int] = {}
     graph: list[Node] = []
+    ranks = _part_ranks(recording.nodes)
     for i, node in enumerate(recording.nodes):
         inputs = tuple(renamed[j] for j in node.inputs if j in renamed)
         if node.op == "part":
@@ -155,5 +162,18 @@ def _graph(recording: Recording) -> tuple[Node, ...]:
                 renamed[i] = inputs[0]
                 continue
         renamed[i] = len(graph)
-        graph.append(Node(node.op, inputs, node.layer, node.index))
+        graph.append(Node(node.op, inputs, node.layer, ranks.get(i, node.index)))
     return tuple(graph)
+
+
+def _part_ranks(nodes: Sequence[Node]) -> dict[int, int]:
+    """Return which part of its input each part is, counted from the first: slices are recorded by where they start."""
+    starts: dict[int, set[int]] = defaultdict(set)
+    for node in nodes:
+        if node.op == "part" and node.inputs:
+            starts[node.inputs[0]].add(node.index)
+    return {
+        i: sorted(starts[node.inputs[0]]).index(node.index)
+        for i, node in enumerate(nodes)
+        if node.op == "part" and node.inputs
+    }

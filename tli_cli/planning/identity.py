@@ -30,6 +30,22 @@ def branch_ends(architecture: Architecture, units: Iterable[Unit]) -> set[int]:
     return ends
 
 
+def is_post_norm(architecture: Architecture, units: Iterable[Unit]) -> bool:
+    """Tell whether a norm of the block acts on the residual stream itself, so that the block is not quite the
+    identity."""
+    members = {unit.place for unit in units}
+    consumers: dict[int, list[int]] = {}
+    for index, node in enumerate(architecture.graph):
+        for before in node.inputs:
+            consumers.setdefault(before, []).append(index)
+    for index, node in enumerate(architecture.graph):
+        after = [architecture.graph[i].layer for i in consumers.get(index, ())]
+        alone = node.op == "add" and len(after) == 1 and after[0] in members
+        if alone and architecture.layers[after[0]].kind == "norm":
+            return True
+    return False
+
+
 def chain_layers(architecture: Architecture, units: Iterable[Unit]) -> set[int]:
     """Return the layers of an added block that is a plain chain of one weighted layer with equal inputs and outputs."""
     members = list(units)

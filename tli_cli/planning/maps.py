@@ -75,6 +75,19 @@ def bent_spaces(architecture: Architecture) -> set[AxisTree]:
     return found | (set(normalised_spaces(architecture)) if mixes_positions else set())
 
 
+def norms_before_tied_heads(architecture: Architecture) -> set[str]:
+    """Return the paths of norms that feed a head which is an embedding's own table: what the table cannot divide,
+    they do."""
+    layers = architecture.layers
+    return {
+        layers[before.layer].path
+        for node in architecture.graph
+        if node.layer >= 0 and layers[node.layer].kind == "embedding" and node.inputs
+        for before in [architecture.graph[node.inputs[0]]]
+        if before.layer >= 0 and layers[before.layer].kind == "norm"
+    }
+
+
 def normalised_spaces(architecture: Architecture) -> dict[AxisTree, str]:
     """Return how the spaces that a layer norm or RMS norm runs over must be widened: `centred` or `zero`."""
     found: dict[AxisTree, str] = {}
@@ -82,7 +95,9 @@ def normalised_spaces(architecture: Architecture) -> dict[AxisTree, str]:
         flavour = layer.attribute("norm")
         weight = layer.tensor("weight")
         if layer.kind == "norm" and flavour in ("layer", "rms", "group") and weight in architecture.axes:
-            found[architecture.axes[weight][-1].tree] = ZERO if flavour == "rms" else CENTRED
+            tree = architecture.axes[weight][-1].tree
+            inner = tree[-1] if flavour == "group" and isinstance(tree, tuple) and tree[0] == "*" else tree
+            found[inner] = ZERO if flavour == "rms" else CENTRED
     return found
 
 
@@ -101,6 +116,7 @@ class MapBook:
         self._widen, self._narrow = widen, narrow
         self._normalised = normalised_spaces(target)
         self._bent = bent_spaces(target)
+        self.before_tied_head = norms_before_tied_heads(target)
         self._partner: dict[AxisTree, tuple[int, AxisTree]] = {}
         self._members: dict[int, Mapping[AxisTree, list[Place]]] = {}
         self._index: dict[tuple[object, ...], int] = {}
@@ -165,7 +181,7 @@ class MapBook:
         if m == n:
             return self._add(("same", m), AxisMap("same", m, m))
         rule = self._rule(t, m, n, kind, use)
-        key = (rule, t, s, model)
+        key = (rule, t, s, model, kind == "rotary")
         if key in self._index:
             return self._index[key]
         members: tuple[tuple[object, ...], ...] = ()
@@ -173,7 +189,7 @@ class MapBook:
             places = self._members.setdefault(model, places_of(source)).get(s, [])
             members = tuple((model, p.tensor, p.axis, p.start, p.stop, p.outer, p.inner) for p in places)
         grown = rule.startswith(("widen", "net2net")) and not (CENTRED in rule and t in self._bent)
-        exact = (m > n and (grown or rule == "kernel")) or rule == "input"
+        exact = kind != "rotary" and ((m > n and (grown or rule == "kernel")) or rule == "input")
         return self._add(key, AxisMap(rule, m, n, exact=exact, members=members, label=self._label(t)))
 
     def _label(self, tree: AxisTree) -> str:
@@ -187,7 +203,7 @@ class MapBook:
         if m < n:
             return self._narrow
         how = self._normalised.get(t) if m % n else None
-        scale = f" {use}" if use and (how or use == "query") else ""
+        scale = f" {use}" if use and (how or use == "query" or "tied" in use) else ""
         return f"{self._widen}{f' {how}' if how else ''}{scale}"
 
     def _add(self, key: tuple[object, ...], value: AxisMap) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from tli_cli.architecture import Architecture, Layer
+from tli_cli.architecture import Architecture, AxisTree, Layer
 from tli_cli.plan import AxisExpression, Layout, Piece
 from tli_cli.planning.dims import Alignment, Dim, align_dims
 from tli_cli.planning.maps import MapBook
@@ -23,22 +23,22 @@ def make_piece(
     book: MapBook,
 ) -> Piece | None:
     """Return the piece that fills `wanted` from `offered`; None where their dimensions cannot be lined up."""
-    target_range = None if wanted.whole else (0, wanted.start, wanted.stop)
-    source_range = None if offered.whole else (0, offered.start, offered.stop)
     piece = Piece(
         offered.spec.name,
         model,
-        target_range=target_range,
-        source_range=source_range,
+        target_range=wanted.cut,
+        source_range=offered.cut,
         source_shape=offered.spec.shape,
+        target_view=wanted.view,
+        source_view=offered.view,
     )
     if not wanted.axes or not offered.axes:
-        same = _share_shape(wanted) == _share_shape(offered)
+        same = wanted.shape == offered.shape
         return piece if same else None
     alignment = align_dims(target, wanted.axes, source, offered.axes)
     if alignment is None:
         return None
-    use = _use(target_layer, wanted.role, target_role)
+    use = _use(target_layer, wanted.role, target_role, target_layer.path in book.before_tied_head)
     innermost = max((i for i, (t, _) in enumerate(alignment.pairs) if not t.contracted), default=-1)
     expressions = tuple(
         book.expression(
@@ -48,14 +48,10 @@ def make_piece(
     )
     return replace(
         piece,
-        layout=_layout(alignment, _share_shape(offered)),
+        layout=_layout(alignment, offered.shape),
         axes=expressions,
         contracted=tuple(i for i, (t, _) in enumerate(alignment.pairs) if t.contracted),
     )
-
-
-def _share_shape(share: Share) -> tuple[int, ...]:
-    return (share.stop - share.start, *share.spec.shape[1:]) if share.spec.shape else ()
 
 
 def _layout(alignment: Alignment, shape: Sequence[int]) -> Layout | None:
@@ -64,9 +60,9 @@ def _layout(alignment: Alignment, shape: Sequence[int]) -> Layout | None:
     return Layout(alignment.split, alignment.permute, alignment.shape)
 
 
-def _use(layer: Layer, role: str, unit_role: str) -> str:
+def _use(layer: Layer, role: str, unit_role: str, before_tied_head: bool) -> str:
     if layer.kind == "norm":
-        return "weight" if role == "weight" else "bias"
+        return f"{'weight' if role == 'weight' else 'bias'}{' tied' if before_tied_head else ''}"
     return "query" if unit_role == "q" else ""
 
 
@@ -76,10 +72,17 @@ def _kind(t: Dim, s: Dim, layer: Layer) -> str:
         return "patch" if kernel and stride == kernel and max(kernel) > 1 and s.size > 1 else "kernel"
     if t.kind == "grid" and s.kind == "grid":
         return "grid"
+    if t.place > 0 and not t.contracted and _is_rotated(t.tree):
+        return "rotary"
     for kind in ("input", "vocabulary", "classes"):
         if kind in (t.kind, s.kind):
             return kind
     return "channels"
+
+
+def _is_rotated(tree: AxisTree) -> bool:
+    """Tell whether a head's width is two halves of the same channels: rotary embeddings turn one into the other."""
+    return isinstance(tree, tuple) and tree[0] == "+" and len(tree) == 3 and tree[1] == tree[2]
 
 
 def is_exact(piece: Piece, book: MapBook) -> bool:

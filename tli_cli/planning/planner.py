@@ -11,7 +11,7 @@ from tli_cli.matching.segments import blocks_of
 from tli_cli.matching.values import Matching, Pair
 from tli_cli.plan import Piece, Plan, Side, Step
 from tli_cli.planning.choice import Choice, choose_models
-from tli_cli.planning.identity import ADDED, added_start, branch_ends, chain_layers
+from tli_cli.planning.identity import ADDED, added_start, branch_ends, chain_layers, is_post_norm
 from tli_cli.planning.maps import MapBook
 from tli_cli.planning.pieces import is_copy, is_exact, make_piece, map_indices
 from tli_cli.planning.relation import relation_of
@@ -55,6 +55,7 @@ class Planner:
         self.target, self.sources, self.request = target, sources, request
         self.book = MapBook(target, widen=request.widen, narrow=request.narrow, head_rows=request.head_rows)
         self.drafts: dict[str, _Draft] = {spec.name: _Draft() for spec in target.tensors}
+        self._inexact: set[int] = set()
         self._roots = {spec.name: _class_leaves(target, spec) for spec in target.tensors}
 
     def add(self, matching: Matching, model: int, chosen: Choice) -> None:
@@ -86,6 +87,7 @@ class Planner:
             units = [unit for unit in matching.targets if blocks[unit.key] == block]
             found = branch_ends(self.target, units)
             ends |= found
+            self._inexact |= found if is_post_norm(self.target, units) else set()
             chains |= set() if found else chain_layers(self.target, units)
         return ends, chains
 
@@ -99,7 +101,7 @@ class Planner:
             if ends_added_branch and wanted.role.partition(".")[0] in ("weight", "bias"):
                 start = "zeros"
             if start:
-                draft.initial, draft.exact, draft.reason = start, True, ADDED
+                draft.initial, draft.exact, draft.reason = start, pair.target.place not in self._inexact, ADDED
                 continue
             self._draft_share(draft, wanted, answering(wanted, offered), pair, layer, source_layer, model, weight)
 
@@ -133,8 +135,9 @@ class Planner:
         if layer.kind == "norm" and not self.request.norms:
             return "norms are left out"
         if self._roots[wanted.spec.name] and offered is not None and offered.spec.shape != wanted.spec.shape:
-            same_rows = wanted.spec.shape[:1] == offered.spec.shape[:1]
-            if self.request.head == "fresh" and not same_rows:
+            rows = (wanted.spec.shape[0], offered.spec.shape[0])
+            is_text = rows[0] in _vocabularies(self.target) and any(rows[1] in _vocabularies(s) for s in self.sources)
+            if self.request.head == "fresh" and rows[0] != rows[1] and not is_text:
                 return f"head: {wanted.spec.shape[0]} classes, the source has {offered.spec.shape[0]}"
         computed = wanted.spec.buffer and wanted.role not in STATISTICS
         if computed and (wanted.spec.name in self.target.initial or self.request.keep_values == "target"):
@@ -196,6 +199,10 @@ def _class_leaves(architecture: Architecture, spec: TensorSpec) -> bool:
         if not axis.contracted
         for leaf in leaves(axis.tree)
     )
+
+
+def _vocabularies(architecture: Architecture) -> set[int]:
+    return {space.size for space in architecture.spaces if space.kind == "vocabulary"}
 
 
 def make_plan(
