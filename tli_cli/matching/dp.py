@@ -12,9 +12,9 @@ from tli_cli.architecture import Architecture
 from tli_cli.matching.alignment import align
 from tli_cli.matching.anchors import anchors
 from tli_cli.matching.blocks import pair_blocks
-from tli_cli.matching.segments import blocks_of
+from tli_cli.matching.sides import Side
 from tli_cli.matching.similarity import unit_similarity
-from tli_cli.matching.units import Unit, units_of
+from tli_cli.matching.units import Unit
 from tli_cli.matching.values import Matching, Pair
 
 REUSE = 0.5
@@ -23,15 +23,19 @@ ENOUGH = 0.3
 
 def match_dp(source: Architecture, target: Architecture) -> Matching:
     """Return the matching of `target`'s units to those of `source`; deterministic, reads no values."""
-    sources, targets = units_of(source), units_of(target)
-    by_key = {unit.key: unit for unit in sources}
+    return match_sides(Side(source), Side(target))
+
+
+def match_sides(source: Side, target: Side) -> Matching:
+    """Return the matching of two sides, which may be used again for other pairs."""
+    by_key = {unit.key: unit for unit in source.units}
     found: dict[tuple[int, int], Pair] = {}
     doubtful: set[tuple[int, int]] = set()
-    for t, s, certain in anchors(source, target, sources, targets):
+    for t, s, certain in anchors(source, target):
         found[t.key] = Pair(t, s, unit_similarity(t, s), anchored=True)
         doubtful |= set() if certain else {t.key}
     partners = {key: pair.source.key for key, pair in found.items()}
-    paired = pair_blocks(blocks_of(targets), blocks_of(sources), partners)
+    paired = pair_blocks(target.blocks, source.blocks, partners)
     for blocks in paired:
         home = {unit.key for unit in blocks.source.units}
         for unit in blocks.target.units:
@@ -50,8 +54,8 @@ def match_dp(source: Architecture, target: Architecture) -> Matching:
         for t, s, similarity in pair_units(wanted, candidates, list(blocks.source.units)):
             found[t.key] = Pair(t, by_key[s.key], similarity, repeat=blocks.repeat)
             given |= set() if blocks.repeat else {s.key}
-    pairs = tuple(found[unit.key] for unit in targets if unit.key in found)
-    return Matching(pairs, targets, sources, frozenset(added))
+    pairs = tuple(found[unit.key] for unit in target.units if unit.key in found)
+    return Matching(pairs, target.units, source.units, frozenset(added))
 
 
 def pair_units(

@@ -1,0 +1,63 @@
+"""One side of a matching: what is worked out of an architecture once, however many others it is matched with."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from functools import cached_property
+
+from tli_cli.architecture import Architecture
+from tli_cli.matching.hashes import backward_hashes, forward_hashes, local_forward_hashes, unit_graph
+from tli_cli.matching.segments import Block, blocks_of
+from tli_cli.matching.units import Unit, units_of
+
+LOCAL = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """An architecture, its units and blocks, and the fingerprints of its units' surroundings."""
+
+    architecture: Architecture
+
+    @cached_property
+    def units(self) -> tuple[Unit, ...]:
+        """The units in the order of the layers."""
+        return units_of(self.architecture)
+
+    @cached_property
+    def blocks(self) -> list[Block]:
+        """The blocks in the order of their first units."""
+        return blocks_of(self.units)
+
+    @cached_property
+    def hashes(self) -> dict[str, dict[tuple[int, int], int]]:
+        """The fingerprints of the units' surroundings, exact and by form; no units if there is no graph."""
+        graph = unit_graph(self.architecture, self.units)
+        exact: dict[tuple[int, int], Hashable] = {unit.key: unit.exact_label for unit in self.units}
+        form: dict[tuple[int, int], Hashable] = {unit.key: unit.form_label for unit in self.units}
+        return {
+            "before": forward_hashes(graph, exact),
+            "behind": backward_hashes(graph, exact),
+            "form before": forward_hashes(graph, form),
+            "form behind": backward_hashes(graph, form),
+            "near before": local_forward_hashes(graph, form, LOCAL),
+            "near behind": backward_hashes(graph, form, LOCAL),
+            "own": {key: hash(label) for key, label in exact.items()},
+        }
+
+    def groups(self, names: tuple[str, ...]) -> dict[int, list[Unit]]:
+        """Return the units that stand in the graph, grouped by their fingerprint over the tables `names`."""
+        if names not in self._groups:
+            tables = [self.hashes[name] for name in names]
+            grouped: dict[int, list[Unit]] = {}
+            for unit in self.units:
+                values = tuple(table.get(unit.key) for table in tables)
+                if None not in values:
+                    grouped.setdefault(hash(values), []).append(unit)
+            self._groups[names] = grouped
+        return self._groups[names]
+
+    @cached_property
+    def _groups(self) -> dict[tuple[str, ...], dict[int, list[Unit]]]:
+        return {}
