@@ -1,0 +1,39 @@
+"""Where a residual stream is used as it is, not through its norm."""
+
+from __future__ import annotations
+
+from tli_cli.architecture import Architecture, AxisTree, Layer, Node
+
+WEIGHTED = ("conv", "linear")
+
+
+def used_as_they_are(architecture: Architecture) -> set[AxisTree]:
+    """Return the spaces that a layer sums over with no norm before it, and those whose norm's output is added to.
+
+    What stands at the mean of the other channels is zero behind their norm, but nowhere else.
+    """
+    found: set[AxisTree] = set()
+    for node in architecture.graph:
+        for index in node.inputs:
+            before = _made_by(architecture, index)
+            normed = before is not None and before.kind == "norm"
+            layer = architecture.layers[node.layer] if node.layer >= 0 else None
+            if layer is not None and layer.kind in WEIGHTED and not normed:
+                found |= _trees(architecture, layer, contracted=True)
+            elif node.op == "add" and normed and before is not None:
+                found |= _trees(architecture, before, contracted=False)
+    return found
+
+
+def _made_by(architecture: Architecture, index: int) -> Layer | None:
+    """Return the layer whose output reaches node `index` through activations alone; None behind a join."""
+    node: Node = architecture.graph[index]
+    while node.layer < 0 and len(node.inputs) == 1:
+        node = architecture.graph[node.inputs[0]]
+    return architecture.layers[node.layer] if node.layer >= 0 else None
+
+
+def _trees(architecture: Architecture, layer: Layer, *, contracted: bool) -> set[AxisTree]:
+    """Return the trees of the weight's axes, and the innermost factors of those that are products."""
+    trees = {a.tree for a in architecture.axes.get(layer.tensor("weight") or "", ()) if a.contracted == contracted}
+    return trees | {tree[-1] for tree in trees if isinstance(tree, tuple) and tree[0] == "*"}
