@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from tli_cli.architecture import Architecture, AxisTree
 from tli_cli.describe.spaces import leaves
 from tli_cli.plan import AxisExpression, AxisMap
+from tli_cli.planning.streams import used_as_they_are
 
 CENTRED, ZERO = "centred", "zero"
 
@@ -72,7 +73,7 @@ def bent_spaces(architecture: Architecture) -> set[AxisTree]:
             found.add(axes[-1 if layer.kind == "scale" else 0].tree)
         kinds = {architecture.spaces[leaf].kind for axis in axes if axis.contracted for leaf in leaves(axis.tree)}
         mixes_positions |= layer.kind == "linear" and "grid" in kinds and len(kinds) == 1
-    return found | (set(normalised_spaces(architecture)) if mixes_positions else set())
+    return found | used_as_they_are(architecture) | (set(normalised_spaces(architecture)) if mixes_positions else set())
 
 
 def norms_before_tied_heads(architecture: Architecture) -> set[str]:
