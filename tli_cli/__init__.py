@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tli_cli.api import Report, inject, inspect, match, score
+    from tli_cli.api import inject, inspect, match, score
     from tli_cli.live import apply_tli
     from tli_cli.options import Options
     from tli_cli.plan import Plan
+    from tli_cli.report import Report
     from tli_cli.score import Score
 
 __all__ = ["Options", "Plan", "Report", "Score", "apply_tli", "inject", "inspect", "match", "score"]
@@ -17,6 +18,7 @@ _HOMES = {
     "apply_tli": "tli_cli.live",
     "Options": "tli_cli.options",
     "Plan": "tli_cli.plan",
+    "Report": "tli_cli.report",
     "Score": "tli_cli.score",
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
@@ -13,9 +13,7 @@ from torch import nn
 from tli_cli.checkpoints import open_checkpoint
 from tli_cli.errors import TliError
 from tli_cli.options import Options
-
-if TYPE_CHECKING:
-    from tli_cli.api import Report
+from tli_cli.report import Report
 
 
 def compared(report: Report, sources: Sequence[str], target: str, out: Path | str, options: Options) -> Report:

@@ -16,10 +16,10 @@ from tli_cli.errors import TliError
 from tli_cli.initial import default_initial, replay
 from tli_cli.inject import Injector
 from tli_cli.plan import Plan, Step
+from tli_cli.report import Progress, Report
 from tli_cli.starting import CONSTANTS, constant_start
 
 if TYPE_CHECKING:
-    from tli_cli.api import Progress, Report
     from tli_cli.options import Options
     from tli_cli.references import Reference
 
@@ -37,7 +37,6 @@ def write_result(
     Raises:
         TliError: a source has no values, holds NaN or infinite values and may not, or the output cannot be written.
     """
-    from tli_cli.api import Report
 
     values = SourceValues(sources, options)
     start = InitialValues(target, options)

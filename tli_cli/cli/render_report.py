@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-    from tli_cli.api import Report
     from tli_cli.plan import Plan
+    from tli_cli.report import Report
 
 SHOWN_NAMES = 5
 

@@ -1,4 +1,4 @@
-"""How arithmetic couples axes and makes layers: one function for each family of aten operations."""
+"""How layers couple axes: one function for each family of aten operations."""
 
 from __future__ import annotations
 
@@ -9,36 +9,8 @@ from typing import Any
 import torch
 
 from tli_cli.architecture import AxisTree
+from tli_cli.describe.elementwise import first_of, shape_preserving
 from tli_cli.describe.recording import Recording, Value
-
-SILENT = {
-    "clone", "alias", "detach", "_to_copy", "contiguous", "lift_fresh", "copy_", "neg", "roll", "flip",
-    "native_dropout", "add", "add_", "sub", "sub_", "rsub", "mul", "mul_", "div", "div_", "to", "type_as",
-    "_conj", "real", "imag", "fill_", "clamp_min", "masked_fill", "masked_fill_", "pow", "exp", "log", "abs",
-    "zero_", "round", "floor",
-}  # fmt: skip
-FACTORIES = {
-    "new_zeros", "new_ones", "new_empty", "new_full", "zeros_like", "ones_like", "empty_like", "full_like", "rand_like",
-    "new_empty_strided", "randn_like",
-}  # fmt: skip
-FIXED_NAMES = {"relu_": "relu", "silu_": "silu", "hardswish_": "hardswish", "sigmoid_": "sigmoid", "tanh_": "tanh",
-               "_softmax": "softmax", "_safe_softmax": "softmax", "hardtanh_": "hardtanh", "leaky_relu_": "leaky_relu",
-               "max_pool2d_with_indices": "max_pool", "_adaptive_avg_pool2d": "avg_pool", "avg_pool2d": "avg_pool",
-               "elu_": "elu", "gelu_": "gelu", "max_pool3d_with_indices": "max_pool"}  # fmt: skip
-
-
-def _tensors(arguments: Sequence[Any]) -> list[torch.Tensor]:
-    flat: list[torch.Tensor] = []
-    for item in arguments:
-        if isinstance(item, torch.Tensor):
-            flat.append(item)
-        elif isinstance(item, (list, tuple)):
-            flat.extend(_tensors(item))
-    return flat
-
-
-def _first(out: Any) -> Any:
-    return out[0] if isinstance(out, (list, tuple)) else out
 
 
 def positions(rec: Recording, tensor: torch.Tensor, channel_dim: int) -> int:
@@ -61,7 +33,7 @@ def convolution(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
     transposed, groups = bool(args[6]), int(args[8])
     value, kernel = rec.get(x), rec.get(weight)
     if kernel is None:
-        _shape_preserving(rec, value, out)
+        shape_preserving(rec, value, out)
         return
     if value is None:
         value = Value(tuple(rec.fresh(size) for size in x.shape), rec.node("constant", ()))
@@ -117,7 +89,7 @@ def addmm(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
 def _multiply(rec: Recording, left: Any, right: Any, bias: Any, out: torch.Tensor) -> None:
     a, b, shift = _operand(rec, left, right), _operand(rec, right, left), rec.get(bias)
     if a is None or b is None:
-        _shape_preserving(rec, a or b, out)
+        shape_preserving(rec, a or b, out)
         return
     rec.table.unite(a.dims[-1], b.dims[-2] if right.ndim > 1 else b.dims[-1])
     lead = tuple(a.dims[:-2])
@@ -155,7 +127,7 @@ def _normalise(rec: Recording, x: Any, out: Any, kind: str, channel: int, **tens
     value = rec.get(x)
     if value is None:
         return
-    result = _first(out)
+    result = first_of(out)
     for tensor in tensors.values():
         if (v := rec.get(tensor)) is not None:
             for mine, other in zip(value.dims[channel : channel + len(v.dims)] or (), v.dims, strict=False):
@@ -231,7 +203,7 @@ def index_(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
 
 def reduce_(rec: Recording, args: Sequence[Any], out: Any) -> None:
     """Reduce some dimensions (mean, sum, maximum, norm)."""
-    value, result = rec.get(args[0]), _first(out)
+    value, result = rec.get(args[0]), first_of(out)
     if value is None:
         return
     where = next((a for a in args[1:] if isinstance(a, (list, tuple))), None)
@@ -242,105 +214,6 @@ def reduce_(rec: Recording, args: Sequence[Any], out: Any) -> None:
     pairs = [(value.dims[d] if d not in reduced else rec.fresh(1), d) for d in range(args[0].ndim)]
     dims = tuple(tree for tree, d in pairs if keep or d not in reduced)
     rec.put(result, replace(value, dims=dims, origins=(), node=value.node))
-
-
-def elementwise(rec: Recording, name: str, tensors: Sequence[torch.Tensor], out: torch.Tensor) -> None:
-    """Combine tensors index by index: equal dimensions are coupled; a parameter among them makes a layer."""
-    known = [v for v in map(rec.get, tensors) if v is not None]
-    dims: list[AxisTree] = [rec.fresh(s) for s in out.shape] if len(known) != 1 else list(known[0].dims)
-    if len(dims) != out.ndim or len(known) > 1:
-        dims = _broadcast(rec, tensors, out)
-    origins = tuple(
-        frozenset().union(*(v.origin(d - lead) for v, lead in _aligned(known, out.ndim) if d >= lead))
-        for d in range(out.ndim)
-    )
-    live = [v for v in known if v.node >= 0]
-    if not live:
-        names = tuple(dict.fromkeys(n for v in known for n in v.names))
-        rec.put(out, Value(tuple(dims), -1, names, origins))
-        return
-    rsqrt = name == "rsqrt" or (len(live) == 1 and live[0].rsqrt and name in SILENT)
-    node = _combine(rec, name, known, live, out)
-    scaled = name in ("mul", "div") and len(live) == len(known) and any(v.rsqrt for v in live)
-    rec.put(out, Value(tuple(dims), node, rsqrt=rsqrt or scaled))
-
-
-def _aligned(values: Sequence[Value], ndim: int) -> list[tuple[Value, int]]:
-    return [(v, ndim - len(v.dims)) for v in values]
-
-
-def _broadcast(rec: Recording, tensors: Sequence[torch.Tensor], out: torch.Tensor) -> list[AxisTree]:
-    dims: list[AxisTree] = []
-    for d, size in enumerate(out.shape):
-        candidates: list[AxisTree] = []
-        for tensor in tensors:
-            value, at = rec.get(tensor), d - (out.ndim - tensor.ndim)
-            if value is not None and at >= 0 and tensor.shape[at] == size:
-                candidates.append(value.dims[at])
-        for other in candidates[1:]:
-            rec.table.unite(candidates[0], other)
-        dims.append(candidates[0] if candidates else rec.fresh(size))
-    return dims
-
-
-def _combine(rec: Recording, name: str, known: Sequence[Value], live: Sequence[Value], out: torch.Tensor) -> int:
-    nodes = list(dict.fromkeys(v.node for v in live))
-    family = name.rstrip("_")
-    if len(live) > 1:
-        join = {"sub": "add", "add": "add", "mul": "mul", "div": "mul", "rsub": "add"}.get(family, family)
-        if name in SILENT and any(v.rsqrt for v in live) and join == "mul":
-            return min(nodes) if len(nodes) == 1 else next(v.node for v in live if not v.rsqrt)
-        return rec.node(join, nodes) if len(nodes) > 1 else nodes[0]
-    fixed = [v for v in known if v.node < 0 and v.names]
-    if fixed:
-        names = tuple(dict.fromkeys(n for v in fixed for n in v.names))
-        widest = max(sum(rec.table.size(t) > 1 for t in v.dims) for v in fixed)
-        if live[0].rsqrt and family == "mul":
-            return rec.apply_layer("norm", {"weight": names}, nodes, norm="rms")
-        kind = "scale" if family in ("mul", "div") else "position" if widest > 1 else "bias"
-        return rec.apply_layer(kind, {"weight" if kind != "bias" else "bias": names}, nodes)
-    if name in SILENT or name in ("rsqrt", "sqrt", "clamp", "where"):
-        return nodes[0]
-    return rec.node(FIXED_NAMES.get(name, name), nodes)
-
-
-def _shape_preserving(rec: Recording, value: Value | None, out: Any, name: str = "") -> None:
-    if value is None:
-        return
-    node = value.node
-    if name and node >= 0 and name not in SILENT:
-        node = rec.node(FIXED_NAMES.get(name, name), (node,))
-    for tensor in _tensors([out]):
-        same = tensor.ndim == len(value.dims)
-        dims = tuple(
-            value.dims[d] if same and rec.table.size(value.dims[d]) == size else rec.fresh(size)
-            for d, size in enumerate(tensor.shape)
-        )
-        rec.put(tensor, Value(dims, node, value.names, value.origins if same else ()))
-
-
-def anything(rec: Recording, name: str, args: Sequence[Any], out: Any) -> None:
-    """Handle every other operation by shapes: equal or broadcast shapes index by index, else what keeps its size."""
-    tensors = _tensors(args)
-    known = [t for t in tensors if rec.get(t) is not None]
-    if not known or name in FACTORIES:
-        return
-    result = _first(out)
-    if not isinstance(result, torch.Tensor):
-        return
-    single = not isinstance(out, (list, tuple))
-    if single and _broadcasts(tensors, result):
-        elementwise(rec, name, tensors, result)
-        return
-    live = [v for v in map(rec.get, known) if v is not None and v.node >= 0]
-    _shape_preserving(rec, live[0] if live else rec.get(known[0]), out, name)
-
-
-def _broadcasts(tensors: Sequence[torch.Tensor], out: torch.Tensor) -> bool:
-    try:
-        return bool(torch.broadcast_shapes(*(t.shape for t in tensors)) == out.shape)  # type: ignore[no-untyped-call]
-    except RuntimeError:
-        return False
 
 
 COMPUTE: dict[str, Callable[[Recording, Sequence[Any], Any], None]] = {

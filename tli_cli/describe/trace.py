@@ -11,7 +11,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from tli_cli.architecture import Architecture, TensorSpec
 from tli_cli.describe.assemble import assemble
-from tli_cli.describe.operations import COMPUTE, anything
+from tli_cli.describe.elementwise import anything
+from tli_cli.describe.operations import COMPUTE
 from tli_cli.describe.recording import Recording, Value
 from tli_cli.describe.views import VIEWS
 from tli_cli.errors import TraceError

@@ -1,0 +1,141 @@
+"""How operations that work index by index couple axes, and what is done with operations that are not known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from tli_cli.architecture import AxisTree
+from tli_cli.describe.recording import Recording, Value
+
+SILENT = {
+    "clone", "alias", "detach", "_to_copy", "contiguous", "lift_fresh", "copy_", "neg", "roll", "flip",
+    "native_dropout", "add", "add_", "sub", "sub_", "rsub", "mul", "mul_", "div", "div_", "to", "type_as",
+    "_conj", "real", "imag", "fill_", "clamp_min", "masked_fill", "masked_fill_", "pow", "exp", "log", "abs",
+    "zero_", "round", "floor",
+}  # fmt: skip
+FACTORIES = {
+    "new_zeros", "new_ones", "new_empty", "new_full", "zeros_like", "ones_like", "empty_like", "full_like", "rand_like",
+    "new_empty_strided", "randn_like",
+}  # fmt: skip
+FIXED_NAMES = {"relu_": "relu", "silu_": "silu", "hardswish_": "hardswish", "sigmoid_": "sigmoid", "tanh_": "tanh",
+               "_softmax": "softmax", "_safe_softmax": "softmax", "hardtanh_": "hardtanh", "leaky_relu_": "leaky_relu",
+               "max_pool2d_with_indices": "max_pool", "_adaptive_avg_pool2d": "avg_pool", "avg_pool2d": "avg_pool",
+               "elu_": "elu", "gelu_": "gelu", "max_pool3d_with_indices": "max_pool"}  # fmt: skip
+
+
+def _tensors(arguments: Sequence[Any]) -> list[torch.Tensor]:
+    flat: list[torch.Tensor] = []
+    for item in arguments:
+        if isinstance(item, torch.Tensor):
+            flat.append(item)
+        elif isinstance(item, (list, tuple)):
+            flat.extend(_tensors(item))
+    return flat
+
+
+def first_of(out: Any) -> Any:
+    """Return the result itself, or the first of several."""
+    return out[0] if isinstance(out, (list, tuple)) else out
+
+
+def elementwise(rec: Recording, name: str, tensors: Sequence[torch.Tensor], out: torch.Tensor) -> None:
+    """Combine tensors index by index: equal dimensions are coupled; a parameter among them makes a layer."""
+    known = [v for v in map(rec.get, tensors) if v is not None]
+    dims: list[AxisTree] = [rec.fresh(s) for s in out.shape] if len(known) != 1 else list(known[0].dims)
+    if len(dims) != out.ndim or len(known) > 1:
+        dims = _broadcast(rec, tensors, out)
+    origins = tuple(
+        frozenset().union(*(v.origin(d - lead) for v, lead in _aligned(known, out.ndim) if d >= lead))
+        for d in range(out.ndim)
+    )
+    live = [v for v in known if v.node >= 0]
+    if not live:
+        names = tuple(dict.fromkeys(n for v in known for n in v.names))
+        rec.put(out, Value(tuple(dims), -1, names, origins))
+        return
+    rsqrt = name == "rsqrt" or (len(live) == 1 and live[0].rsqrt and name in SILENT)
+    node = _combine(rec, name, known, live, out)
+    scaled = name in ("mul", "div") and len(live) == len(known) and any(v.rsqrt for v in live)
+    rec.put(out, Value(tuple(dims), node, rsqrt=rsqrt or scaled))
+
+
+def _aligned(values: Sequence[Value], ndim: int) -> list[tuple[Value, int]]:
+    return [(v, ndim - len(v.dims)) for v in values]
+
+
+def _broadcast(rec: Recording, tensors: Sequence[torch.Tensor], out: torch.Tensor) -> list[AxisTree]:
+    dims: list[AxisTree] = []
+    for d, size in enumerate(out.shape):
+        candidates: list[AxisTree] = []
+        for tensor in tensors:
+            value, at = rec.get(tensor), d - (out.ndim - tensor.ndim)
+            if value is not None and at >= 0 and tensor.shape[at] == size:
+                candidates.append(value.dims[at])
+        for other in candidates[1:]:
+            rec.table.unite(candidates[0], other)
+        dims.append(candidates[0] if candidates else rec.fresh(size))
+    return dims
+
+
+def _combine(rec: Recording, name: str, known: Sequence[Value], live: Sequence[Value], out: torch.Tensor) -> int:
+    nodes = list(dict.fromkeys(v.node for v in live))
+    family = name.rstrip("_")
+    if len(live) > 1:
+        join = {"sub": "add", "add": "add", "mul": "mul", "div": "mul", "rsub": "add"}.get(family, family)
+        if name in SILENT and any(v.rsqrt for v in live) and join == "mul":
+            return min(nodes) if len(nodes) == 1 else next(v.node for v in live if not v.rsqrt)
+        return rec.node(join, nodes) if len(nodes) > 1 else nodes[0]
+    fixed = [v for v in known if v.node < 0 and v.names]
+    if fixed:
+        names = tuple(dict.fromkeys(n for v in fixed for n in v.names))
+        widest = max(sum(rec.table.size(t) > 1 for t in v.dims) for v in fixed)
+        if live[0].rsqrt and family == "mul":
+            return rec.apply_layer("norm", {"weight": names}, nodes, norm="rms")
+        kind = "scale" if family in ("mul", "div") else "position" if widest > 1 else "bias"
+        return rec.apply_layer(kind, {"weight" if kind != "bias" else "bias": names}, nodes)
+    if name in SILENT or name in ("rsqrt", "sqrt", "clamp", "where"):
+        return nodes[0]
+    return rec.node(FIXED_NAMES.get(name, name), nodes)
+
+
+def shape_preserving(rec: Recording, value: Value | None, out: Any, name: str = "") -> None:
+    """Keep the dimensions that keep their size; the others are fresh."""
+    if value is None:
+        return
+    node = value.node
+    if name and node >= 0 and name not in SILENT:
+        node = rec.node(FIXED_NAMES.get(name, name), (node,))
+    for tensor in _tensors([out]):
+        same = tensor.ndim == len(value.dims)
+        dims = tuple(
+            value.dims[d] if same and rec.table.size(value.dims[d]) == size else rec.fresh(size)
+            for d, size in enumerate(tensor.shape)
+        )
+        rec.put(tensor, Value(dims, node, value.names, value.origins if same else ()))
+
+
+def anything(rec: Recording, name: str, args: Sequence[Any], out: Any) -> None:
+    """Handle every other operation by shapes: equal or broadcast shapes index by index, else what keeps its size."""
+    tensors = _tensors(args)
+    known = [t for t in tensors if rec.get(t) is not None]
+    if not known or name in FACTORIES:
+        return
+    result = first_of(out)
+    if not isinstance(result, torch.Tensor):
+        return
+    single = not isinstance(out, (list, tuple))
+    if single and _broadcasts(tensors, result):
+        elementwise(rec, name, tensors, result)
+        return
+    live = [v for v in map(rec.get, known) if v is not None and v.node >= 0]
+    shape_preserving(rec, live[0] if live else rec.get(known[0]), out, name)
+
+
+def _broadcasts(tensors: Sequence[torch.Tensor], out: torch.Tensor) -> bool:
+    try:
+        return bool(torch.broadcast_shapes(*(t.shape for t in tensors)) == out.shape)  # type: ignore[no-untyped-call]
+    except RuntimeError:
+        return False
