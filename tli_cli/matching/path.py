@@ -25,7 +25,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from tli_cli.architecture import Architecture, Node
-from tli_cli.matching.segments import overlap
+from tli_cli.matching.bags import Bag, bag_of, overlap
 from tli_cli.matching.similarity import unit_similarity
 from tli_cli.matching.units import Unit, units_of
 from tli_cli.matching.values import Matching, Pair
@@ -43,7 +43,7 @@ class Standing:
     behind: float
     share: float
     length: int
-    operations: Counter[object]
+    operations: Bag
 
 
 def match_path(source: Architecture, target: Architecture) -> Matching:
@@ -90,7 +90,7 @@ def standings(architecture: Architecture, units: Sequence[Unit]) -> list[Standin
     known = _standings_in(architecture.graph)
     last = max(len(units) - 1, 1)
     return [
-        known.get(unit.place) or Standing(i / last, (last - i) / last, i / last, len(units), Counter())
+        known.get(unit.place) or Standing(i / last, (last - i) / last, i / last, len(units), bag_of(()))
         for i, unit in enumerate(units)
     ]
 
@@ -102,7 +102,7 @@ def _standings_in(graph: Sequence[Node]) -> dict[int, Standing]:
     found: dict[int, Standing] = {}
     for path in _paths(graph):
         layers = [i for i in path if graph[i].op == "layer"]
-        operations: Counter[object] = Counter(graph[i].op for i in path if graph[i].op not in SILENT)
+        operations = bag_of(graph[i].op for i in path if graph[i].op not in SILENT)
         for place, i in enumerate(layers):
             share = place / max(len(layers) - 1, 1)
             standing = Standing(cuts[i] / most_cuts, behind[i] / most_behind, share, len(layers), operations)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import log2
 
+from tli_cli.matching.bags import Bag, bag_of, joined
+from tli_cli.matching.bags import overlap as overlap
 from tli_cli.matching.units import Unit
 
 WEIGHTED = ("conv", "dense", "linear")
@@ -29,14 +30,14 @@ class Block:
         return sum(unit.kind in WEIGHTED for unit in self.units)
 
     @cached_property
-    def forms(self) -> Counter[object]:
+    def forms(self) -> Bag:
         """How often each form of unit occurs."""
-        return Counter(unit.form_label for unit in self.units)
+        return bag_of(unit.form_label for unit in self.units)
 
     @cached_property
-    def shapes(self) -> Counter[object]:
+    def shapes(self) -> Bag:
         """How often each exact label occurs."""
-        return Counter(unit.exact_label for unit in self.units)
+        return bag_of(unit.exact_label for unit in self.units)
 
     @property
     def width(self) -> int:
@@ -64,15 +65,9 @@ class Stage:
         return log2(positions) if positions else None
 
     @cached_property
-    def forms(self) -> Counter[object]:
+    def forms(self) -> Bag:
         """How often each form of unit occurs."""
-        return sum((block.forms for block in self.blocks), Counter())
-
-
-def overlap(first: Counter[object], second: Counter[object]) -> float:
-    """Return the shared share of two multisets, in [0, 1] (Dice)."""
-    total = first.total() + second.total()
-    return 2 * (first & second).total() / total if total else 1.0
+        return joined(block.forms for block in self.blocks)
 
 
 def blocks_of(units: Sequence[Unit]) -> list[Block]:

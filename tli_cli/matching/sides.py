@@ -31,6 +31,16 @@ class Side:
         return blocks_of(self.units)
 
     @cached_property
+    def home(self) -> dict[tuple[int, int], Block]:
+        """The block that each unit stands in, by the unit's key."""
+        return {unit.key: block for block in self.blocks for unit in block.units}
+
+    @cached_property
+    def rank(self) -> dict[tuple[int, int], int]:
+        """The place of each unit among the others, by the unit's key."""
+        return {unit.key: i for i, unit in enumerate(self.units)}
+
+    @cached_property
     def hashes(self) -> dict[str, dict[tuple[int, int], int]]:
         """The fingerprints of the units' surroundings, exact and by form; no units if there is no graph."""
         graph = unit_graph(self.architecture, self.units)
