@@ -97,7 +97,8 @@ def _from_checkpoint(text: str, reading: Reading) -> Reference:
     if reading.arch is not None:
         given = resolve(reading.arch, replace(reading, arch=None, ema=None))
         architecture = _adopt(given.architecture, checkpoint, text, required=True)
-        return Reference(text, architecture, checkpoint, (*notes, *given.notes))
+        named = replace(architecture, origin=f"checkpoint {Path(text).name} ({given.architecture.origin})")
+        return Reference(text, named, checkpoint, (*notes, *given.notes))
     architecture, note = _describe(checkpoint, text)
     return Reference(text, architecture, checkpoint, (*notes, *note))
 
