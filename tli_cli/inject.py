@@ -20,6 +20,9 @@ Read = Callable[[int, str], torch.Tensor]
 Initial = Callable[[Step], torch.Tensor]
 """Give the value that a target tensor starts from where nothing is injected."""
 
+Region = tuple[tuple[int, int, int], tuple[int, ...]]
+"""A part of a target tensor: `(axis, start, stop)`, counted on the tensor's view of a shape."""
+
 COMPUTED = (torch.float32, torch.float64)
 
 
@@ -40,31 +43,36 @@ class Injector:
         """
         if step.action == "keep":
             return self.initial(step)
-        if step.resizer == "copy" and len(step.pieces) == 1 and _is_whole(step.pieces[0]):
-            return self._fitted(self._source(step.pieces[0]), step.shape, step)
-        regions: dict[tuple[int, int, int] | None, torch.Tensor] = {}
+        regions: dict[Region | None, torch.Tensor] = {}
         for piece in step.pieces:
             made = self._with_missing_rows(step, piece, self._piece(step, piece))
             shape = _region_shape(step, piece)
             made = self._fitted(made, shape, step)
             made = made * piece.weight if piece.weight != 1.0 else made
-            held = regions.get(piece.target_range)
-            regions[piece.target_range] = made if held is None else held + made
+            region = None if piece.target_range is None else (piece.target_range, piece.target_view or step.shape)
+            held = regions.get(region)
+            regions[region] = made if held is None else held + made
         if None in regions:
             return regions[None]
         base = self.initial(step).clone()
-        for (axis, start, stop), made in ((r, m) for r, m in regions.items() if r is not None):
-            base = base.to(device=made.device, dtype=torch.promote_types(base.dtype, made.dtype))
-            base.narrow(axis, start, stop - start).copy_(made)
+        for ((axis, start, stop), view), made in ((r, m) for r, m in regions.items() if r is not None):
+            base = base.to(device=made.device, dtype=torch.promote_types(base.dtype, made.dtype)).contiguous()
+            cut = base.view(view).narrow(axis, start, stop - start)
+            cut.copy_(made.reshape(cut.shape))
         return base
 
     def _source(self, piece: Piece) -> torch.Tensor:
         tensor = self.read(piece.model, piece.source)
         if piece.source_range is not None:
             axis, start, stop = piece.source_range
+            if piece.source_view:
+                if torch.Size(piece.source_view).numel() != tensor.numel():
+                    raise PlanError(f"plan: {piece.source} {list(tensor.shape)} cannot be seen as {piece.source_view}")
+                tensor = tensor.reshape(piece.source_view)
             if axis >= tensor.ndim or not 0 <= start <= stop <= tensor.shape[axis]:
                 raise PlanError(f"plan: range {piece.source_range} is outside of {piece.source} {list(tensor.shape)}")
             tensor = tensor.narrow(axis, start, stop - start)
+            tensor = tensor.flatten(axis - 1, axis + 1) if piece.source_view else tensor
         return tensor
 
     def _piece(self, step: Step, piece: Piece) -> torch.Tensor:
@@ -75,7 +83,8 @@ class Injector:
             start = self.initial(step)
             if piece.target_range is not None:
                 axis, first, stop = piece.target_range
-                start = start.narrow(axis, first, stop - first)
+                start = start.reshape(piece.target_view or step.shape).narrow(axis, first, stop - first)
+                start = start.reshape(shape)
             return RESIZERS.get(step.resizer)(tensor, shape, generator=generator, initial=start)
         if piece.layout is not None:
             tensor = tensor.reshape(piece.layout.split).permute(piece.layout.permute).reshape(piece.layout.shape)
@@ -160,15 +169,14 @@ class _Lazy(Sequence[MapValues]):
         return len(self._injector.plan.maps)
 
 
-def _is_whole(piece: Piece) -> bool:
-    return piece.target_range is None and piece.weight == 1.0
-
-
 def _region_shape(step: Step, piece: Piece) -> tuple[int, ...]:
     if piece.target_range is None:
         return step.shape
     axis, start, stop = piece.target_range
-    return (*step.shape[:axis], stop - start, *step.shape[axis + 1 :])
+    if not piece.target_view:
+        return (*step.shape[:axis], stop - start, *step.shape[axis + 1 :])
+    outer, _, inner = piece.target_view[axis - 1 : axis + 2]
+    return (*step.shape[: axis - 1], outer * (stop - start) * inner, *step.shape[axis:])
 
 
 def run(plan: Plan, read: Read, initial: Initial) -> Mapping[str, torch.Tensor]:

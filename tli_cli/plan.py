@@ -49,6 +49,8 @@ class Piece:
     """One contribution to a target tensor.
 
     `target_range` and `source_range` are `(axis, start, stop)` slices (a fused projection's part), None for all of it.
+    They count along `target_view` and `source_view` where these are given: the tensor's shape with one axis seen as
+    three, of which the middle one is cut (parts that alternate head by head).
     `axes` has one expression for each axis of the slice; empty means that the step's resizer works on shapes alone.
     `gain` multiplies the values; `source_shape` is the whole source tensor's shape.
     """
@@ -63,6 +65,8 @@ class Piece:
     contracted: tuple[int, ...] = ()
     gain: float = 1.0
     source_shape: tuple[int, ...] = ()
+    target_view: tuple[int, ...] = ()
+    source_view: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +101,37 @@ class Side:
     order_from: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A place on the trunk of a network, where everything it computes passes, in terms of module paths.
+
+    `layer` is the last linear map before it, `norm` and `scale` what acts on that map's output, `block` the module in which its
+    output is added to a shortcut (empty where there is none), `activation` what follows.
+    """
+
+    layer: str
+    norm: str = ""
+    scale: str = ""
+    block: str = ""
+    activation: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """Solve the last linear map before point `target` so that the values there are those of point `source`.
+
+    `channels` says which source channel each target channel stands for, in terms of `Plan.maps`.
+    """
+
+    target: Point
+    source: Point
+    channels: AxisExpression
+    model: int = 0
+
+
 @dataclass(frozen=True)
 class Plan:
-    """A frozen, versioned plan: exactly one step for every tensor of the target."""
+    """A frozen, versioned plan: exactly one step for every tensor of the target, and what is solved after them, in order."""
 
     sources: tuple[Side, ...]
     target: Side
@@ -112,6 +144,7 @@ class Plan:
     score: float = 0.0
     unused: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    fits: tuple[Fit, ...] = ()
     version: int = field(default=PLAN_VERSION)
 
     @cached_property
@@ -172,14 +205,21 @@ def _decode_plan(raw: Any) -> Plan:
             f"plan version {version!r}: this tli reads version {PLAN_VERSION}; make the plan again with `tli match -o`"
         )
     decoded = dict(raw)
-    for name in ("sources", "steps", "maps"):
+    for name in ("sources", "steps", "maps", "fits"):
         if not isinstance(raw.get(name, []), list):
             raise PlanError(f"plan: {name} must be a list, found {type(raw[name]).__name__}")
     decoded["sources"] = [_build(Side, item, "sources[]") for item in raw.get("sources", [])]
     decoded["target"] = _build(Side, raw.get("target"), "target")
     decoded["maps"] = [_build(AxisMap, item, f"maps[{i}]") for i, item in enumerate(raw.get("maps", []))]
     decoded["steps"] = [_decode_step(item, i) for i, item in enumerate(raw.get("steps", []))]
+    decoded["fits"] = tuple(_decode_fit(item, f"fits[{i}]") for i, item in enumerate(raw.get("fits", [])))
     return _build(Plan, decoded, "the plan")  # type: ignore[no-any-return]
+
+
+def _decode_fit(raw: Any, where: str) -> Fit:
+    if isinstance(raw, dict):
+        raw = raw | {side: _build(Point, raw.get(side), f"{where}.{side}") for side in ("target", "source")}
+    return _build(Fit, raw, where)  # type: ignore[no-any-return]
 
 
 def _decode_step(raw: Any, index: int) -> Step:

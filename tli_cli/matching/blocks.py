@@ -16,11 +16,15 @@ Partner = Mapping[tuple[int, int], tuple[int, int]]
 @dataclass(frozen=True)
 class BlockPair:
     """A target block and the source block that feeds it; `repeat` where that source block feeds an earlier one as
-    well."""
+    well.
+
+    `sure` where anchors decide over most of the target block: libraries cut one block in several.
+    """
 
     target: Block
     source: Block
     repeat: bool = False
+    sure: bool = False
 
 
 def pair_blocks(targets: Sequence[Block], sources: Sequence[Block], partners: Partner) -> list[BlockPair]:
@@ -43,19 +47,24 @@ def _anchored(targets: Sequence[Block], sources: Sequence[Block], partners: Part
     for block in targets:
         votes = Counter(home[partners[unit.key]].name for unit in block.units if unit.key in partners)
         if votes:
-            name = votes.most_common(1)[0][0]
-            found[block.name] = BlockPair(block, next(b for b in sources if b.name == name))
+            name, count = votes.most_common(1)[0]
+            sure = 2 * count > len(block.units)
+            found[block.name] = BlockPair(block, next(b for b in sources if b.name == name), sure=sure)
     return found
 
 
 def _flag_repeats(pairs: Sequence[BlockPair]) -> list[BlockPair]:
-    """Keep the likest pair of each source block as the first use; the others repeat it."""
+    """Keep the likest pair of each source block as the first use; the others repeat it, but for the sure ones."""
     best: dict[str, BlockPair] = {}
     for pair in pairs:
         held = best.get(pair.source.name)
-        if not pair.repeat and (held is None or block_likeness(*_sides(pair)) > block_likeness(*_sides(held))):
+        if not pair.repeat and (held is None or _rank(pair) > _rank(held)):
             best[pair.source.name] = pair
-    return [BlockPair(p.target, p.source, best.get(p.source.name) is not p) for p in pairs]
+    return [BlockPair(p.target, p.source, best.get(p.source.name) is not p and not p.sure, p.sure) for p in pairs]
+
+
+def _rank(pair: BlockPair) -> tuple[bool, float]:
+    return pair.sure, block_likeness(*_sides(pair))
 
 
 def _sides(pair: BlockPair) -> tuple[Block, Block]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from math import prod
 
 from tli_cli.architecture import Architecture, AxisTree, Layer
 from tli_cli.describe.vocabulary import canonical_role
@@ -36,8 +37,7 @@ class Unit:
     stage: str = ""
     positions: int = 0
     part: int = -1
-    start: int = 0
-    stop: int = 0
+    dim: int = 0
 
     @property
     def key(self) -> tuple[int, int]:
@@ -100,77 +100,109 @@ def _kind(layer: Layer, kernel: tuple[int, ...]) -> str:
     return "dense" if layer.kind == "conv" and layer.attribute("positions") == 1 else layer.kind
 
 
-def _parts(architecture: Architecture, place: int, layer: Layer, name: str, split: dict[int, int]) -> list[AxisTree]:
-    """Return the trees of the parts on the weight's first axis; one tree if the layer is not fused."""
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of a fused axis: its tree, and `start:stop` of the middle of the axis seen as three factors."""
+
+    tree: AxisTree
+    start: int
+    stop: int
+    outer: int = 1
+    inner: int = 1
+
+
+def parts_of(architecture: Architecture, tree: AxisTree) -> list[Part]:
+    """Return the parts of an axis that lie end to end, or that alternate within each head; none if it has no parts."""
+    if not isinstance(tree, tuple):
+        return []
+    if tree[0] == "+":
+        return _laid_out(architecture, list(tree[1:]), (), ())
+    at = next((i for i, child in enumerate(tree[1:]) if isinstance(child, tuple) and child[0] == "+"), None)
+    if at is None:
+        return []
+    factors = tree[1:]
+    middle = list(factors[at][1:])
+    if len(middle) == 2 and middle[0] == middle[1] and architecture.size_of(middle[0]) > 1:
+        return []  # the two halves of a rotary embedding, of one head's channels
+    return _laid_out(architecture, middle, factors[:at], factors[at + 1 :])
+
+
+def _laid_out(
+    architecture: Architecture, middle: list[AxisTree], before: tuple[AxisTree, ...], behind: tuple[AxisTree, ...]
+) -> list[Part]:
+    outer, inner = (prod(architecture.size_of(t) for t in trees) for trees in (before, behind))
+    found, start = [], 0
+    for child in middle:
+        stop = start + architecture.size_of(child)
+        own = child[1:] if isinstance(child, tuple) and child[0] == "*" else (child,)
+        factors = (*before, *(t for t in own if architecture.size_of(t) != 1), *behind)
+        tree = factors[0] if len(factors) == 1 else ("*", *factors) if before or behind else child
+        found.append(Part(tree, start, stop, outer, inner))
+        start = stop
+    return found
+
+
+def _fused(architecture: Architecture, layer: Layer, name: str, role: str, count: int) -> tuple[int, list[Part]]:
+    """Return the weight's axis that is fused and its parts, `count` of them by the graph; none if the layer is not."""
     axes = architecture.axes.get(name)
-    if not axes or layer.kind not in ("conv", "linear") or axes[0].contracted:
-        return []
-    tree = axes[0].tree
-    if not isinstance(tree, tuple) or tree[0] != "+":
-        return []
-    parts = list(tree[1:])
+    if not axes or layer.kind not in ("conv", "linear"):
+        return 0, []
+    dim = next((d for d, axis in enumerate(axes) if not axis.contracted), 0)
+    parts = parts_of(architecture, axes[dim].tree)
     if architecture.graph:
-        return parts if split.get(place) == len(parts) else []
-    return parts if len(parts) in (2, 3) else []
+        return dim, parts if len(parts) > 1 and count == len(parts) else []
+    plain = len(parts) in (2, 3) and parts[0].outer == 1
+    return dim, parts if plain or len(PART_ROLES.get(role, ())) == len(parts) else []
 
 
-def units_of(architecture: Architecture) -> tuple[Unit, ...]:
-    """Return the units of `architecture` in the order of its layers."""
-    split: dict[int, int] = {}
+def _cuts(architecture: Architecture) -> dict[int, int]:
+    """Return in how many parts the graph cuts the output of each layer."""
+    cuts: dict[int, int] = {}
     for node in architecture.graph:
         if node.op == "part" and node.inputs:
             before = architecture.graph[node.inputs[0]]
             if before.layer >= 0:
-                split[before.layer] = max(split.get(before.layer, 0), node.index + 1)
+                cuts[before.layer] = max(cuts.get(before.layer, 0), node.index + 1)
+    return cuts
+
+
+def units_of(architecture: Architecture) -> tuple[Unit, ...]:
+    """Return the units of `architecture` in the order of its layers."""
+    cuts = _cuts(architecture)
     found: list[Unit] = []
     for place, layer in enumerate(architecture.layers):
         name = main_tensor(layer)
         if name is None:
             continue
-        shape = _canonical_shape(architecture, layer, name)
         kernel = tuple(layer.attribute("kernel", ()))
         if layer.kind == "conv" and not kernel:
             kernel = architecture.by_name[name].shape[2:]
-        role = canonical_role(layer.path)
-        common = (_kind(layer, kernel), shape, kernel, _flavour(layer), role, layer.block, layer.stage)
-        positions = int(layer.attribute("positions", 0) or 0)
-        parts = _parts(architecture, place, layer, name, split)
-        found.extend(_split_unit(architecture, place, layer.path, common, positions, parts))
+        whole = Unit(
+            place,
+            layer.path,
+            _kind(layer, kernel),
+            _canonical_shape(architecture, layer, name),
+            kernel,
+            _flavour(layer),
+            canonical_role(layer.path),
+            layer.block,
+            layer.stage,
+            int(layer.attribute("positions", 0) or 0),
+        )
+        dim, parts = _fused(architecture, layer, name, whole.role, cuts.get(place, 0))
+        found.extend(_split(architecture, whole, dim, parts) if parts else [whole])
     return tuple(found)
 
 
-def _split_unit(
-    architecture: Architecture,
-    place: int,
-    path: str,
-    common: tuple[str, tuple[int, ...], tuple[int, ...], str, str, str, str],
-    positions: int,
-    parts: list[AxisTree],
-) -> list[Unit]:
-    kind, shape, kernel, flavour, role, block, stage = common
-    if not parts:
-        return [Unit(place, path, kind, shape, kernel, flavour, role, block, stage, positions)]
-    roles = PART_ROLES.get(role, ())
-    units, start = [], 0
-    for index, tree in enumerate(parts):
-        size = architecture.size_of(tree)
-        part_role = roles[index] if len(roles) == len(parts) else role
-        units.append(
-            Unit(
-                place,
-                path,
-                kind,
-                (size, *shape[1:]),
-                kernel,
-                flavour,
-                part_role,
-                block,
-                stage,
-                positions,
-                index,
-                start,
-                start + size,
-            )
+def _split(architecture: Architecture, whole: Unit, dim: int, parts: list[Part]) -> list[Unit]:
+    roles = PART_ROLES.get(whole.role, ())
+    return [
+        replace(
+            whole,
+            shape=(architecture.size_of(part.tree), *whole.shape[1:]),
+            role=roles[index] if len(roles) == len(parts) else whole.role,
+            part=index,
+            dim=dim,
         )
-        start += size
-    return units
+        for index, part in enumerate(parts)
+    ]

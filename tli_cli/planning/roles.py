@@ -5,53 +5,78 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tli_cli.architecture import Architecture, Axis, AxisTree, Layer, TensorSpec
-from tli_cli.matching.units import Unit, main_tensor
+from tli_cli.architecture import Architecture, Axis, TensorSpec
+from tli_cli.matching.units import Unit, main_tensor, parts_of
 
 PART_LETTERS = ("q", "k", "v")
 
 
 @dataclass(frozen=True)
 class Share:
-    """The part of one tensor that belongs to a unit: `start:stop` of its first axis, and the axes of that part."""
+    """The part of one tensor that belongs to a unit, and the axes of that part.
+
+    `dim` is cut, seen as `(outer, middle, inner)`: the part is `start:stop` of the middle. A `dim` of -1 is the whole
+    tensor.
+    """
 
     spec: TensorSpec
     role: str
-    start: int
-    stop: int
     axes: tuple[Axis, ...]
+    dim: int = -1
+    outer: int = 1
+    inner: int = 1
+    start: int = 0
+    stop: int = 0
 
     @property
-    def whole(self) -> bool:
-        """Whether the share is the whole tensor."""
-        return not self.spec.shape or (self.start == 0 and self.stop == self.spec.shape[0])
+    def _is_plain(self) -> bool:
+        return self.outer == self.inner == 1
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The part's shape."""
+        shape = self.spec.shape
+        if self.dim < 0:
+            return shape
+        return (*shape[: self.dim], self.outer * (self.stop - self.start) * self.inner, *shape[self.dim + 1 :])
+
+    @property
+    def view(self) -> tuple[int, ...]:
+        """The tensor's shape with the cut axis seen as three; empty where the part lies in one run."""
+        if self.dim < 0 or self._is_plain:
+            return ()
+        shape = self.spec.shape
+        middle = shape[self.dim] // (self.outer * self.inner)
+        return (*shape[: self.dim], self.outer, middle, self.inner, *shape[self.dim + 1 :])
+
+    @property
+    def cut(self) -> tuple[int, int, int] | None:
+        """The part as `(axis, start, stop)` of `view`, or of the tensor; None for all of it."""
+        return None if self.dim < 0 else (self.dim + (not self._is_plain), self.start, self.stop)
 
 
 def shares(architecture: Architecture, unit: Unit) -> Iterator[Share]:
     """Yield the unit's share of each tensor of its layer."""
     layer = architecture.layers[unit.place]
     main = main_tensor(layer)
-    fused_width = architecture.by_name[main].shape[0] if main else 0
+    if unit.part < 0 or main is None:
+        for role, name in layer.tensors:
+            yield Share(architecture.by_name[name], role, architecture.axes.get(name, ()))
+        return
+    tree = architecture.axes[main][unit.dim].tree
     for role, name in layer.tensors:
-        spec = architecture.by_name[name]
         axes = architecture.axes.get(name, ())
-        if unit.part < 0 or not spec.shape:
-            yield Share(spec, role, 0, spec.shape[0] if spec.shape else 1, axes)
-        elif spec.shape[0] == fused_width:
-            yield Share(spec, role, unit.start, unit.stop, _part_axes(axes, unit.part))
-        elif _part_of(role, layer) == unit.part:
-            yield Share(spec, role.partition(".")[0], 0, spec.shape[0], axes)
+        dim = next((d for d, axis in enumerate(axes) if axis.tree == tree), -1)
+        if dim >= 0:
+            part = parts_of(architecture, tree)[unit.part]
+            axes = (*axes[:dim], Axis(part.tree, axes[dim].contracted), *axes[dim + 1 :])
+            yield Share(architecture.by_name[name], role, axes, dim, part.outer, part.inner, part.start, part.stop)
+        elif _part_of(role) == unit.part:
+            yield Share(architecture.by_name[name], role.partition(".")[0], axes)
 
 
-def _part_axes(axes: tuple[Axis, ...], part: int) -> tuple[Axis, ...]:
-    tree: AxisTree = axes[0].tree
-    assert isinstance(tree, tuple)
-    return (Axis(tree[1 + part], axes[0].contracted), *axes[1:])
-
-
-def _part_of(role: str, layer: Layer) -> int:
+def _part_of(role: str) -> int:
     """Return the part that a separate bias such as `q_bias` belongs to, -1 if its name does not say."""
-    del layer
     last = role.partition(".")[2]
     return PART_LETTERS.index(last[0]) if last[:1] in PART_LETTERS and last[1:2] in ("_", "") else -1
 
