@@ -12,13 +12,15 @@ gate, or has no norm, is fed with values made for other surroundings. Sums are o
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import log2, prod
 
 from tli_cli.architecture import Architecture
 from tli_cli.matching import Matcher
-from tli_cli.matching.segments import Block, blocks_of, overlap
+from tli_cli.matching.bags import overlap
+from tli_cli.matching.segments import Block, blocks_of
 from tli_cli.matching.units import Unit
 from tli_cli.matching.values import Matching
 
@@ -53,8 +55,12 @@ class Score:
 
 def unit_weight(unit: Unit) -> int:
     """Return what `unit` weighs in the score, in units of 1 / `ONE`."""
-    size = prod(unit.shape) * (prod(unit.kernel) if unit.kind == "conv" else 1)
-    return round(ONE * log2(1 + size) * (1.0 if unit.kind in MAJOR_KINDS else MINOR))
+    return _weight(unit.kind, prod(unit.shape) * (prod(unit.kernel) if unit.kind == "conv" else 1))
+
+
+@lru_cache(maxsize=1 << 14)
+def _weight(kind: str, size: int) -> int:
+    return round(ONE * log2(1 + size) * (1.0 if kind in MAJOR_KINDS else MINOR))
 
 
 def fed_weight(weight: int, similarity: float, *, repeat: bool, in_place: bool, context: float) -> int:
@@ -67,30 +73,35 @@ def ratio(fed: int, total: int) -> float:
     return fed / total if total else 0.0
 
 
-def fed_weights(matching: Matching) -> dict[Key, int]:
-    """Return by target unit what each pair feeds."""
-    t_place, s_place = _places(matching.targets), _places(matching.sources)
-    t_block, s_block = _homes(matching.targets), _homes(matching.sources)
+@dataclass(frozen=True)
+class Standing:
+    """What the score needs to know of one side's units, by key: their order and their blocks."""
+
+    rank: Mapping[Key, int]
+    home: Mapping[Key, Block]
+
+    @classmethod
+    def of(cls, units: Sequence[Unit]) -> Standing:
+        """Return where `units` stand."""
+        home = {unit.key: block for block in blocks_of(units) for unit in block.units}
+        return cls({unit.key: i for i, unit in enumerate(units)}, home)
+
+
+def fed_weights(matching: Matching, source: Standing | None = None, target: Standing | None = None) -> dict[Key, int]:
+    """Return by target unit what each pair feeds; `source` and `target` save working them out again."""
+    theirs, mine = source or Standing.of(matching.sources), target or Standing.of(matching.targets)
+    in_step = len(mine.rank) == len(theirs.rank)
     fed = {}
     for pair in matching.pairs:
-        key, source = pair.target.key, pair.source.key
-        in_step = len(t_place) == len(s_place) and t_place[key] == s_place[source]
+        key, partner = pair.target.key, pair.source.key
         fed[key] = fed_weight(
             unit_weight(pair.target),
             pair.similarity,
             repeat=pair.repeat,
-            in_place=pair.anchored or in_step,
-            context=1.0 if pair.anchored else overlap(t_block[key].forms, s_block[source].forms),
+            in_place=pair.anchored or (in_step and mine.rank[key] == theirs.rank[partner]),
+            context=1.0 if pair.anchored else overlap(mine.home[key].forms, theirs.home[partner].forms),
         )
     return fed
-
-
-def _places(units: Sequence[Unit]) -> dict[Key, int]:
-    return {unit.key: i for i, unit in enumerate(units)}
-
-
-def _homes(units: Sequence[Unit]) -> dict[Key, Block]:
-    return {unit.key: block for block in blocks_of(units) for unit in block.units}
 
 
 def score_matching(matching: Matching) -> float:
