@@ -40,7 +40,13 @@ class Residual(nn.Module):
 
 class ResNet(nn.Module):
     def __init__(
-        self, width: int = 8, depth: int = 2, kernel: int = 3, groups: int = 0, per_group: int = 2, classes: int = CLASSES
+        self,
+        width: int = 8,
+        depth: int = 2,
+        kernel: int = 3,
+        groups: int = 0,
+        per_group: int = 2,
+        classes: int = CLASSES,
     ) -> None:
         super().__init__()
         self.conv1, self.bn1 = conv(3, width), nn.BatchNorm2d(width)
@@ -99,9 +105,7 @@ class Inverted(nn.Module):
 
 
 class MobileNet(nn.Module):
-    def __init__(
-        self, width: int = 8, depth: int = 2, kernel: int = 3, ratio: int = 2, classes: int = CLASSES
-    ) -> None:
+    def __init__(self, width: int = 8, depth: int = 2, kernel: int = 3, ratio: int = 2, classes: int = CLASSES) -> None:
         super().__init__()
         self.stem, self.bn = conv(3, width), nn.BatchNorm2d(width)
         blocks: list[nn.Module] = []
@@ -198,9 +202,7 @@ class ConvNeXtBlock(nn.Module):
 
 
 class ConvNeXt(nn.Module):
-    def __init__(
-        self, width: int = 8, depth: int = 2, kernel: int = 5, ratio: int = 2, classes: int = CLASSES
-    ) -> None:
+    def __init__(self, width: int = 8, depth: int = 2, kernel: int = 5, ratio: int = 2, classes: int = CLASSES) -> None:
         super().__init__()
         self.stem = nn.Conv2d(3, width, 2, 2)
         self.stage1 = nn.Sequential(*(ConvNeXtBlock(width, kernel, ratio) for _ in range(depth)))

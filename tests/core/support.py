@@ -1,0 +1,78 @@
+"""What the tests of the core share: descriptions of the small networks, plans between them, and byte comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+import torch
+from torch import nn
+
+from tests.models import NETS, example_for, randomised
+from tli_cli.architecture import Architecture
+from tli_cli.inject import run
+from tli_cli.live import describe_live, live_plan
+from tli_cli.options import Options
+from tli_cli.plan import Plan, Step
+from tli_cli.starting import CONSTANTS, constant_start
+
+State = Mapping[str, torch.Tensor]
+SMALL = ("mobilenet", "vit", "decoder")
+"""Networks of different structure, where a law over every method is to stay quick."""
+
+
+def build(name: str, seed: int = 0, **sizes: int) -> nn.Module:
+    """Return the network `name` with values from `seed`."""
+    return randomised(NETS[name](**sizes), seed)
+
+
+@cache
+def _described(name: str, sizes: tuple[tuple[str, int], ...]) -> Architecture:
+    return describe_live(build(name, **dict(sizes)), example_for(name))
+
+
+def described(name: str, **sizes: int) -> Architecture:
+    """Return the traced architecture of the network `name`."""
+    return _described(name, tuple(sorted(sizes.items())))
+
+
+@cache
+def _planned(name: str, source: tuple[Any, ...], target: tuple[Any, ...], options: Options) -> Plan:
+    return live_plan(_described(name, target), [_described(name, source)], options)
+
+
+def plan_between(name: str, source: Mapping[str, int], target: Mapping[str, int], **options: Any) -> Plan:
+    """Return the plan between two sizes of the network `name`."""
+    return _planned(name, tuple(sorted(source.items())), tuple(sorted(target.items())), Options(**options))
+
+
+def carried_out(plan: Plan, source: State, target: State) -> dict[str, torch.Tensor]:
+    """Return what `plan` makes of the values of `source` and the initial values of `target`."""
+
+    def initial(step: Step) -> torch.Tensor:
+        value = target[step.target]
+        return constant_start(step.initial, value.shape, value.dtype) if step.initial in CONSTANTS else value
+
+    made = run(plan, lambda model, tensor: source[tensor], initial)
+    return {tensor: value.to(target[tensor].dtype) for tensor, value in made.items()}
+
+
+def same_bytes(a: State, b: State) -> bool:
+    """Tell whether two states have the same names and the same bytes."""
+    return a.keys() == b.keys() and all(
+        a[n].dtype == b[n].dtype and a[n].shape == b[n].shape and a[n].cpu().numpy().tobytes() == b[n].cpu().numpy().tobytes()
+        for n in a
+    )  # fmt: skip
+
+
+def distance(source: nn.Module, target: nn.Module, example: tuple[torch.Tensor, ...]) -> float:
+    """Return the largest difference of the outputs over the largest output."""
+    with torch.no_grad():
+        wanted, found = source(*example), target(*example)
+    return float((wanted - found).abs().max() / wanted.abs().max())
+
+
+def promises(plan: Plan) -> bool:
+    """Tell whether the plan says that the function is kept: every step exact and nothing of the source left over."""
+    return all(step.exact for step in plan.steps) and not plan.unused
