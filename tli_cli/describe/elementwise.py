@@ -126,12 +126,22 @@ def anything(rec: Recording, name: str, args: Sequence[Any], out: Any) -> None:
     result = first_of(out)
     if not isinstance(result, torch.Tensor):
         return
+    if name == "addcmul":
+        _add_product(rec, args, result)
+        return
     single = not isinstance(out, (list, tuple))
     if single and _broadcasts(tensors, result):
         elementwise(rec, name, tensors, result)
         return
     live = [v for v in map(rec.get, known) if v is not None and v.node >= 0]
     shape_preserving(rec, live[0] if live else rec.get(known[0]), out, name)
+
+
+def _add_product(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
+    """Add the product of two tensors: a multiplication and then an addition, as others write it."""
+    product = torch.empty(torch.broadcast_shapes(args[1].shape, args[2].shape), device="meta")  # type: ignore[no-untyped-call]
+    elementwise(rec, "mul", args[1:3], product)
+    elementwise(rec, "add", (args[0], product), out)
 
 
 def _broadcasts(tensors: Sequence[torch.Tensor], out: torch.Tensor) -> bool:

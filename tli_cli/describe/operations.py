@@ -116,11 +116,13 @@ def _multiply(rec: Recording, left: Any, right: Any, bias: Any, out: torch.Tenso
 
 
 def _operand(rec: Recording, tensor: Any, other: Any) -> Value | None:
-    """Return what is known of one side of a product; a constant that meets a parameter counts as an input."""
+    """Return what is known of one side of a product; a constant or a buffer that meets a parameter counts as an input."""
     value, partner = rec.get(tensor), rec.get(other)
-    if value is None and partner is not None and partner.node < 0:
+    if partner is None or partner.node >= 0 or rec.is_buffer(partner):
+        return value
+    if value is None:
         return Value(tuple(rec.fresh(size) for size in tensor.shape), rec.node("constant", ()))
-    return value
+    return Value(value.dims, rec.node("constant", ())) if rec.is_buffer(value) else value
 
 
 def _normalise(rec: Recording, x: Any, out: Any, kind: str, channel: int, **tensors: Any) -> None:

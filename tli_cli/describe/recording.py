@@ -54,6 +54,7 @@ class Recording:
         self.layers: list[RecordedLayer] = []
         self.layer_of: dict[str, int] = {}
         self.contracted: set[tuple[str, int]] = set()
+        self.buffers: set[str] = set()
         self.parameter_dims: dict[str, tuple[AxisTree, ...]] = {}
         self._values: dict[int, Value] = {}
         self._alive: list[torch.Tensor] = []
@@ -61,6 +62,10 @@ class Recording:
     def get(self, tensor: Any) -> Value | None:
         """Return what is known of `tensor`; None for constants and non-tensors."""
         return self._values.get(id(tensor)) if isinstance(tensor, torch.Tensor) else None
+
+    def is_buffer(self, value: Value) -> bool:
+        """Tell whether `value` comes of buffers alone, which no training changes."""
+        return value.node < 0 and bool(value.names) and self.buffers.issuperset(value.names)
 
     def put(self, tensor: torch.Tensor, value: Value) -> None:
         """Remember `value` for `tensor`, which is kept alive so that its identity stays its own."""

@@ -72,6 +72,7 @@ def trace(
         TraceError: the model cannot be run on the `meta` device with this input.
     """
     recording = Recording()
+    recording.buffers = {name for name, _ in model.named_buffers(remove_duplicate=False)}
     for name, tensor in model.state_dict(keep_vars=True).items():
         if isinstance(tensor, torch.Tensor) and recording.get(tensor) is None:
             dims = tuple(recording.table.leaf(size) for size in tensor.shape)
