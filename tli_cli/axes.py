@@ -85,9 +85,10 @@ def map_values(axis_map: AxisMap, importance: Importance, generator: torch.Gener
 def _explicit(axis_map: AxisMap) -> MapValues:
     index = torch.tensor(axis_map.index, dtype=torch.int64)
     if len(index) != axis_map.rows or bool(((index < -1) | (index >= axis_map.columns)).any()):
+        found = f" from {int(index.min())} to {int(index.max())}" if len(index) else ""
         raise PlanError(
-            f"axis map: expected {axis_map.rows} source indices from -1 to {axis_map.columns - 1}, found {len(index)} "
-            f"from {int(index.min())} to {int(index.max())}"
+            f"axis map: expected {axis_map.rows} source indices from -1 to {axis_map.columns - 1}, "
+            f"found {len(index)}{found}"
         )
     copies = torch.bincount(index.clamp_min(0), minlength=axis_map.columns).clamp_min(1)
     return MapValues(Take(index), Take(index, 1.0 / copies[index.clamp_min(0)].double()))
