@@ -124,7 +124,7 @@ class Mixer(nn.Module):
 
 
 def rotated(x: torch.Tensor) -> torch.Tensor:
-    """Turn pairs of channels of `(n, heads, tokens, width)` by angles that grow with the position (arXiv 2104.09864)."""
+    """Turn pairs of channels of `(n, heads, tokens, width)` by angles that grow with position (arXiv 2104.09864)."""
     half = x.shape[-1] // 2
     frequency = 100.0 ** (-torch.arange(half, dtype=x.dtype, device=x.device) / half)
     angle = torch.arange(x.shape[-2], dtype=x.dtype, device=x.device)[:, None] * frequency

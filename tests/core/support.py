@@ -60,10 +60,11 @@ def carried_out(plan: Plan, source: State, target: State) -> dict[str, torch.Ten
 
 def same_bytes(a: State, b: State) -> bool:
     """Tell whether two states have the same names and the same bytes."""
-    return a.keys() == b.keys() and all(
-        a[n].dtype == b[n].dtype and a[n].shape == b[n].shape and a[n].cpu().numpy().tobytes() == b[n].cpu().numpy().tobytes()
-        for n in a
-    )  # fmt: skip
+    return a.keys() == b.keys() and all(_bytes(a[name]) == _bytes(b[name]) for name in a)
+
+
+def _bytes(tensor: torch.Tensor) -> tuple[torch.dtype, torch.Size, bytes]:
+    return tensor.dtype, tensor.shape, tensor.cpu().numpy().tobytes()
 
 
 def distance(source: nn.Module, target: nn.Module, example: tuple[torch.Tensor, ...]) -> float:

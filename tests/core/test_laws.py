@@ -66,7 +66,7 @@ def test_every_tensor_is_in_exactly_one_step_and_equal_shapes_are_untouched(net,
     plan = plan_between(net, {}, OTHER[net], method=method)
     source, target = build(net, 1).state_dict(), build(net, 2, **OTHER[net]).state_dict()
     assert [step.target for step in plan.steps] == list(target)
-    assert all(step.action in ("transfer", "keep") and step.shape == tuple(target[step.target].shape) for step in plan.steps)  # fmt: skip
+    assert all(step.shape == tuple(target[step.target].shape) for step in plan.steps)
     made = carried_out(plan, source, target)
     for step in plan.steps:
         if step.resizer == "copy" and len(step.pieces) == 1:
@@ -96,7 +96,8 @@ def test_results_are_finite_and_of_the_right_shape(net, method):
     wide = {key: value for key, value in OTHER[net].items() if key != "depth"}
     for source, target in (({}, wide), (wide, {})):
         state = build(net, 2, **target).state_dict()
-        made = carried_out(plan_between(net, source, target, method=method), build(net, 1, **source).state_dict(), state)  # fmt: skip
+        plan = plan_between(net, source, target, method=method)
+        made = carried_out(plan, build(net, 1, **source).state_dict(), state)
         assert all(made[name].shape == state[name].shape and made[name].isfinite().all() for name in state)
 
 
