@@ -37,6 +37,7 @@ class Unit:
     stage: str = ""
     positions: int = 0
     part: int = -1
+    parts: int = 1
     dim: int = 0
 
     @property
@@ -111,12 +112,15 @@ class Part:
     inner: int = 1
 
 
-def parts_of(architecture: Architecture, tree: AxisTree) -> list[Part]:
-    """Return the parts of an axis that lie end to end, or that alternate within each head; none if it has no parts."""
+def parts_of(architecture: Architecture, tree: AxisTree, count: int = 0) -> list[Part]:
+    """Return the parts of an axis that lie end to end, or that alternate within each head; none if it has no parts.
+
+    `count` is in how many parts it is known to be cut, which may have parts themselves.
+    """
     if not isinstance(tree, tuple):
         return []
     if tree[0] == "+":
-        return _laid_out(architecture, list(tree[1:]), (), ())
+        return _laid_out(architecture, _grouped(architecture, list(tree[1:]), count), (), ())
     at = next((i for i, child in enumerate(tree[1:]) if isinstance(child, tuple) and child[0] == "+"), None)
     if at is None:
         return []
@@ -124,7 +128,29 @@ def parts_of(architecture: Architecture, tree: AxisTree) -> list[Part]:
     middle = list(factors[at][1:])
     if len(middle) == 2 and middle[0] == middle[1] and architecture.size_of(middle[0]) > 1:
         return []  # the two halves of a rotary embedding, of one head's channels
-    return _laid_out(architecture, middle, factors[:at], factors[at + 1 :])
+    return _laid_out(architecture, _grouped(architecture, middle, count), factors[:at], factors[at + 1 :])
+
+
+def _grouped(architecture: Architecture, children: list[AxisTree], count: int) -> list[AxisTree]:
+    """Return `children` put together to `count` parts of equal size, where there are more; unchanged where that fails.
+
+    Two parts are not enough to tell: the turned and the unturned channels of a rotary embedding look like that.
+    """
+    sizes = [architecture.size_of(child) for child in children]
+    if count < 3 or len(children) <= count or sum(sizes) % count:
+        return children
+    width = sum(sizes) // count
+    groups: list[list[AxisTree]] = [[]]
+    filled = 0
+    for child, size in zip(children, sizes, strict=True):
+        if filled == width:
+            groups.append([])
+            filled = 0
+        groups[-1].append(child)
+        filled += size
+        if filled > width:
+            return children
+    return [group[0] if len(group) == 1 else ("+", *group) for group in groups]
 
 
 def _laid_out(
@@ -148,7 +174,7 @@ def _fused(architecture: Architecture, layer: Layer, name: str, role: str, count
     if not axes or layer.kind not in ("conv", "linear"):
         return 0, []
     dim = next((d for d, axis in enumerate(axes) if not axis.contracted), 0)
-    parts = parts_of(architecture, axes[dim].tree)
+    parts = parts_of(architecture, axes[dim].tree, count)
     if architecture.graph:
         return dim, parts if len(parts) > 1 and count == len(parts) else []
     plain = len(parts) in (2, 3) and parts[0].outer == 1
@@ -202,6 +228,7 @@ def _split(architecture: Architecture, whole: Unit, dim: int, parts: list[Part])
             shape=(architecture.size_of(part.tree), *whole.shape[1:]),
             role=roles[index] if len(roles) == len(parts) else whole.role,
             part=index,
+            parts=len(parts),
             dim=dim,
         )
         for index, part in enumerate(parts)

@@ -68,7 +68,7 @@ def shares(architecture: Architecture, unit: Unit) -> Iterator[Share]:
         axes = architecture.axes.get(name, ())
         dim = next((d for d, axis in enumerate(axes) if axis.tree == tree), -1)
         if dim >= 0:
-            part = parts_of(architecture, tree)[unit.part]
+            part = parts_of(architecture, tree, unit.parts)[unit.part]
             axes = (*axes[:dim], Axis(part.tree, axes[dim].contracted), *axes[dim + 1 :])
             yield Share(architecture.by_name[name], role, axes, dim, part.outer, part.inner, part.start, part.stop)
         elif _part_of(role) == unit.part:
