@@ -14,14 +14,14 @@ from tli_cli.describe.meta import on_meta
 from tli_cli.describe.names import describe_names
 from tli_cli.describe.trace import state_specs, trace
 from tli_cli.errors import TraceError
-from tli_cli.inject import Injector
+from tli_cli.injector import Injector
 from tli_cli.matching import MATCHERS
 from tli_cli.options import Options
 from tli_cli.plan import Plan, Step
 from tli_cli.planning.heads import parse_head
 from tli_cli.planning.methods import method_request
 from tli_cli.planning.planner import Request, make_plan
-from tli_cli.score import score_matching
+from tli_cli.scoring import score_matching
 from tli_cli.starting import CONSTANTS, constant_start
 
 
@@ -33,7 +33,7 @@ def describe_live(model: nn.Module, example: Any = None) -> Architecture:
     from tli_cli.providers.inputs import guess_input
 
     origin = type(model).__name__
-    twin = on_meta(model)
+    twin = on_meta(model).float()
     try:
         arguments = _arguments(example) if example is not None else guess_input(lambda: twin, None, origin)
         return trace(twin, arguments, origin=origin)
@@ -45,10 +45,14 @@ def describe_live(model: nn.Module, example: Any = None) -> Architecture:
 
 def _arguments(example: Any) -> tuple[torch.Tensor, ...]:
     if isinstance(example, torch.Tensor):
-        return (example.to("meta"),)
+        return (_as_float(example),)
     if isinstance(example, (tuple, list)) and all(isinstance(size, int) for size in example):
         return (torch.empty(*example, device="meta"),)
-    return tuple(item.to("meta") for item in example)
+    return tuple(_as_float(item) for item in example)
+
+
+def _as_float(example: torch.Tensor) -> torch.Tensor:
+    return example.to("meta", torch.float32) if example.is_floating_point() else example.to("meta")
 
 
 def apply_tli(

@@ -56,6 +56,7 @@ class Planner:
         self.book = MapBook(target, widen=request.widen, narrow=request.narrow, head_rows=request.head_rows)
         self.drafts: dict[str, _Draft] = {spec.name: _Draft() for spec in target.tensors}
         self._inexact: set[int] = set()
+        self._bypassed: set[int] = set()
         self._roots = {spec.name: _class_leaves(target, spec) for spec in target.tensors}
 
     def add(self, matching: Matching, model: int, chosen: Choice) -> None:
@@ -87,7 +88,10 @@ class Planner:
             units = [unit for unit in matching.targets if blocks[unit.key] == block]
             found = branch_ends(self.target, units)
             ends |= found
-            self._inexact |= found if is_post_norm(self.target, units) else set()
+            if is_post_norm(self.target, units):
+                self._inexact |= found
+            elif found:
+                self._bypassed |= {unit.place for unit in units}
             chains |= set() if found else chain_layers(self.target, units)
         return ends, chains
 
@@ -130,6 +134,7 @@ class Planner:
             draft.reason = f"{offered.spec.name} {list(offered.spec.shape)} cannot be reshaped to it"
         else:
             draft.pieces.append((replace(piece, weight=weight), pair, wanted))
+            draft.exact |= pair.target.place in self._bypassed
 
     def _refusal(self, wanted: Share, offered: Share | None, layer: Layer, source_layer: Layer) -> str:
         if layer.kind == "norm" and not self.request.norms:
@@ -173,7 +178,7 @@ class Planner:
         pieces = tuple(piece for piece, _, _ in draft.pieces)
         copied = all(is_copy(piece, self.book) for piece in pieces)
         resizer = "copy" if copied else self.request.resizer
-        exact = all(is_exact(piece, self.book) for piece in pieces) if resizer != "copy" else True
+        exact = draft.exact or copied or all(is_exact(piece, self.book) for piece in pieces)
         similarity = sum(pair.similarity for _, pair, _ in draft.pieces) / len(draft.pieces)
         return replace(
             step,

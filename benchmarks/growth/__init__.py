@@ -1,0 +1,1 @@
+"""How closely a grown network computes what its source computes."""
