@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from tli_cli.options import Options
     from tli_cli.plan import Plan
     from tli_cli.report import Report
-    from tli_cli.score import Score
+    from tli_cli.scoring import Score
 
 __all__ = ["Options", "Plan", "Report", "Score", "apply_tli", "inject", "inspect", "match", "score"]
 
@@ -19,7 +19,7 @@ _HOMES = {
     "Options": "tli_cli.options",
     "Plan": "tli_cli.plan",
     "Report": "tli_cli.report",
-    "Score": "tli_cli.score",
+    "Score": "tli_cli.scoring",
 }
 
 

@@ -19,7 +19,7 @@ from tli_cli.planning.methods import method_request
 from tli_cli.planning.planner import Request, make_plan
 from tli_cli.references import Reading, Reference, resolve, resolve_all
 from tli_cli.report import Progress, Report
-from tli_cli.score import Score, score_architectures, score_matching
+from tli_cli.scoring import Score, score_architectures, score_matching
 
 
 def _readings(options: Options) -> tuple[Reading, Reading]:

@@ -19,7 +19,7 @@ from tli_cli.matching.blocks import BlockPair
 from tli_cli.matching.dp import match_sides, pair_units
 from tli_cli.matching.segments import Block, Stage, split_ends, stages_of
 from tli_cli.matching.sides import Side
-from tli_cli.score import Standing, fed_weight, fed_weights, ratio, unit_weight
+from tli_cli.scoring import Standing, fed_weight, fed_weights, ratio, unit_weight
 
 _NUMBERS: dict[Hashable, int] = {}
 _MOST_KEPT = 1 << 21

@@ -14,7 +14,7 @@ from tli_cli.architecture import TensorSpec
 from tli_cli.checkpoints import FileRange, write_checkpoint
 from tli_cli.errors import TliError
 from tli_cli.initial import default_initial, replay
-from tli_cli.inject import Injector
+from tli_cli.injector import Injector
 from tli_cli.plan import Plan, Step
 from tli_cli.report import Progress, Report
 from tli_cli.starting import CONSTANTS, constant_start

@@ -21,9 +21,8 @@ expression = st.recursive(
     lambda child: st.tuples(st.sampled_from("+*"), st.lists(child, max_size=3)).map(lambda pair: (pair[0], *pair[1])),
     max_leaves=5,
 )
-maps = st.builds(
-    AxisMap, text, count, count, st.booleans(), st.none() | sizes, st.lists(st.tuples(count, text, count)).map(tuple), text
-)  # fmt: skip
+members = st.lists(st.tuples(count, text, count)).map(tuple)
+maps = st.builds(AxisMap, text, count, count, st.booleans(), st.none() | sizes, members, text)
 ranges = st.none() | st.tuples(count, count, count)
 pieces = st.builds(
     Piece,

@@ -12,7 +12,7 @@ from tli_cli.cli.text import score_text, share_text, similarity_text
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from tli_cli.score import Score
+    from tli_cli.scoring import Score
 
 HEADER = ("source", "target", "score", "coverage")
 
