@@ -1,0 +1,106 @@
+"""Carry out the fits of a plan on live models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import nn
+
+from tli_cli.axes import MapValues, apply_expression
+from tli_cli.fitting.fit import Fitter
+from tli_cli.fitting.observe import hooks, observe
+from tli_cli.fitting.polish import goals, polish
+from tli_cli.fitting.samples import synthetic_images, synthetic_tokens, synthetic_values
+from tli_cli.plan import Fit, Plan
+from tli_cli.seeding import generator_for
+
+IMAGES = 512
+STEPS = 100
+BUDGET = 64 * 3 * 224 * 224
+"""About how many numbers the made-up inputs hold together."""
+
+
+def samples_for(sample: Sequence[torch.Tensor], model: nn.Module, seed: int) -> tuple[torch.Tensor, ...]:
+    """Return made-up inputs for `model`, of the shapes of `sample` but for the batch."""
+    generator = generator_for(seed, "made-up inputs")
+    made = []
+    for tensor in sample:
+        shape = tuple(tensor.shape[1:])
+        count = max(8, min(IMAGES, BUDGET // max(tensor[0].numel(), 1)))
+        if not tensor.is_floating_point():
+            made.append(synthetic_tokens(count, shape[0], _vocabulary(model), generator))
+        elif len(shape) == 3:
+            made.append(synthetic_images(count, shape, generator))
+        else:
+            made.append(synthetic_values(count, shape, generator))
+    return tuple(made)
+
+
+def _vocabulary(model: nn.Module) -> int:
+    tables = [module.num_embeddings for module in model.modules() if isinstance(module, nn.Embedding)]
+    return tables[0] if tables else 2
+
+
+def fit_live(
+    plan: Plan,
+    target: nn.Module,
+    source: nn.Module,
+    sample: Sequence[torch.Tensor],
+    values: Callable[[int], MapValues],
+) -> int:
+    """Carry out the fits of `plan` on `target`, in place; return how many were reached.
+
+    `target` holds what the plan's steps gave it, `values` the values of the plan's maps; both models are left in evaluation mode.
+    """
+    arguments = samples_for(sample, source, plan.seed)
+    points = list(dict.fromkeys(fit.source for fit in plan.fits))
+    seen = observe(source, arguments, points)
+    observed = {fit: seen[fit.source] for fit in plan.fits if fit.source in seen}
+    lookup = _Lookup(plan, values)
+    free = {step.target for step in plan.steps if step.resizer == "fit"}
+    fitter = Fitter(target, plan.fits, observed, lookup.channels, free, generator_for(plan.seed, "fitted rows"))
+    fitter.run(arguments)
+    if STEPS:
+        reached = observe(target, arguments, [fit.target for fit in plan.fits])
+        mine = {fit: reached[fit.target] for fit in plan.fits if fit.target in reached}
+        found = goals(target, arguments, plan.fits, mine, observed, lookup.channels)
+        polish(target, arguments, found, free, STEPS, generator_for(plan.seed, "gradient steps"))
+    return len(fitter.done)
+
+
+class _Lookup(Sequence[MapValues]):
+    """The plan's maps by index, computed when first used."""
+
+    def __init__(self, plan: Plan, values: Callable[[int], MapValues]) -> None:
+        self._plan, self._values = plan, values
+
+    def __getitem__(self, index: int) -> MapValues:  # type: ignore[override]
+        return self._values(index)
+
+    def __len__(self) -> int:
+        return len(self._plan.maps)
+
+    def channels(self, fit: Fit, value: torch.Tensor) -> torch.Tensor:
+        """Return `value` `(samples, source channels, ...)` with the target's channels."""
+        return apply_expression(value, 1, fit.channels, self._plan.maps, self, contracted=False)
+
+
+def place_counts(model: nn.Module, sample: Sequence[torch.Tensor]) -> Mapping[str, int]:
+    """Return at how many places of one sample the output of each linear map is held, by module path."""
+    found: dict[str, int] = {}
+
+    def note(path: str, last: bool) -> Callable[..., None]:
+        def hook(module: nn.Module, inputs: object, output: object) -> None:
+            if isinstance(output, torch.Tensor) and output.ndim >= 2:
+                channels = output.shape[-1 if last else 1]
+                found.setdefault(path, output[0].numel() // max(channels, 1))
+
+        return hook
+
+    with hooks() as handles, torch.no_grad():
+        for path, module in model.named_modules():
+            if isinstance(module, (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)):
+                handles.append(module.register_forward_hook(note(path, isinstance(module, nn.Linear))))
+        model.eval()(*sample)
+    return found

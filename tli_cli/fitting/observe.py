@@ -1,0 +1,151 @@
+"""Run the source once and keep what it computes at the points that are to be reproduced."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from tli_cli.fitting.tape import Join, JoinTape, channel_dim, mark
+from tli_cli.plan import Point
+
+SPECIAL: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {"hardtanh": functional.relu6}
+
+
+@dataclass(frozen=True)
+class Observed:
+    """The values at one point before its activation, the dimension of their channels, and the activation's name."""
+
+    values: torch.Tensor
+    dim: int
+    activation: str
+
+    def activated(self) -> torch.Tensor:
+        """Return the values behind the activation."""
+        return activation(self.activation)(self.values)
+
+
+def activation(name: str) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Return the activation that the execution graph calls `name`; the identity where there is none."""
+    if not name:
+        return lambda value: value
+    found: Callable[[torch.Tensor], torch.Tensor] = SPECIAL.get(name) or getattr(functional, name)
+    return found
+
+
+@contextmanager
+def hooks() -> Iterator[list[Any]]:
+    """Collect hook handles and remove them at the end."""
+    handles: list[Any] = []
+    try:
+        yield handles
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def frozen(model: nn.Module) -> nn.Module:
+    """Return `model` in evaluation mode, with no parameter that requires a gradient."""
+    return model.eval().requires_grad_(False)
+
+
+def observe(model: nn.Module, arguments: Sequence[torch.Tensor], points: Sequence[Point]) -> dict[Point, Observed]:
+    """Return what `model` computes at `points` on `arguments`; points that are not reached are absent."""
+    found: dict[Point, Observed] = {}
+    joined = [point for point in points if point.block]
+    with hooks() as handles:
+        for point in points:
+            if not point.block:
+                handles.append(_watch_chain(model, point, found))
+        with torch.no_grad():
+            frozen(model)(*arguments)
+    for layers in _rounds(joined):
+        with hooks() as handles, torch.enable_grad():
+            for point in layers:
+                handles.extend(_watch_join(model, point, found))
+            model(*arguments)
+    return found
+
+
+def _rounds(points: Sequence[Point]) -> list[list[Point]]:
+    """Return the points in groups of at most one for each block."""
+    rounds: list[list[Point]] = []
+    for point in dict.fromkeys(points):
+        free = next((r for r in rounds if all(other.block != point.block for other in r)), None)
+        if free is None:
+            rounds.append(free := [])
+        free.append(point)
+    return rounds
+
+
+def _watch_chain(model: nn.Module, point: Point, found: dict[Point, Observed]) -> Any:
+    layer = model.get_submodule(point.layer)
+
+    def keep(module: nn.Module, inputs: Any, output: Any) -> None:
+        if isinstance(output, torch.Tensor) and point not in found:
+            found[point] = Observed(output.detach().clone(), channel_dim(layer, output), point.activation)
+
+    return model.get_submodule(point.norm or point.layer).register_forward_hook(keep)
+
+
+def _watch_join(model: nn.Module, point: Point, found: dict[Point, Observed]) -> list[Any]:
+    layer, block = model.get_submodule(point.layer), model.get_submodule(point.block)
+    made: list[torch.Tensor] = []
+    stack = ExitStack()
+
+    def keep(join: Join) -> None:
+        dim = join_dim(layer, made[0], join.branch, exact=not (point.norm or point.scale))
+        if dim is not None:
+            found[point] = Observed(join.total, dim, point.activation)
+
+    def enter(module: nn.Module, inputs: Any) -> None:
+        stack.enter_context(JoinTape(keep))
+
+    def watch(module: nn.Module, inputs: Any, output: Any) -> Any:
+        if not isinstance(output, torch.Tensor):
+            return None
+        made[:] = [output.detach().clone()]
+        return mark(output)
+
+    def leave(module: nn.Module, inputs: Any, output: Any) -> Any:
+        stack.close()
+        return output.detach() if isinstance(output, torch.Tensor) else None
+
+    return [
+        block.register_forward_pre_hook(enter),
+        layer.register_forward_hook(watch),
+        block.register_forward_hook(leave, always_call=True),
+    ]
+
+
+def join_dim(layer: nn.Module, made: torch.Tensor, branch: torch.Tensor, *, exact: bool) -> int | None:
+    """Return the dimension of `branch`, a permutation of the layer's output `made`, on which trunk channels are.
+
+    For a map over tokens that is the dimension which the map leaves alone.
+    """
+    order = permutation(made, branch, exact=exact)
+    if order is None:
+        return None
+    if isinstance(layer, nn.Linear) and made.ndim == 3 and order == (0, 2, 1):
+        return branch.ndim - 1
+    return order.index(channel_dim(layer, made))
+
+
+def permutation(made: torch.Tensor, branch: torch.Tensor, *, exact: bool) -> tuple[int, ...] | None:
+    """Return the order of dimensions with which `made.permute(order)` is `branch`, up to a factor for each channel."""
+    if made.ndim != branch.ndim:
+        return None
+    orders = [tuple(range(made.ndim))]
+    if made.ndim >= 3:
+        inner = list(range(1, made.ndim))
+        orders += [(0, *inner[1:], inner[0]), (0, inner[-1], *inner[:-1])]
+    for order in dict.fromkeys(orders):
+        moved = made.permute(order)
+        if moved.shape == branch.shape and (not exact or torch.allclose(moved, branch, rtol=1e-3, atol=1e-5)):
+            return order
+    return None

@@ -1,0 +1,99 @@
+"""Decide at planning time which layers are solved, and for which values of the source."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from math import log2
+
+from tli_cli.architecture import Architecture
+from tli_cli.fitting.trunk import Place, trunk_points
+from tli_cli.plan import Fit, Plan, Point, Step
+from tli_cli.planning.maps import MapBook
+
+FAR = 2.5
+"""How many octaves of the number of places two points may be apart."""
+
+Sizes = Mapping[str, int]
+"""The number of places at which each layer's output is held, by its path."""
+
+
+def with_fits(plan: Plan, target: Architecture, source: Architecture, sizes: tuple[Sizes, Sizes]) -> Plan:
+    """Return `plan` with a fit for every point of `target` that `source` can serve; what they change is marked in the steps.
+
+    `sizes` are the target's and the source's.
+    """
+    book = MapBook(target)
+    book.maps = list(plan.maps)
+    fits = plan_fits(target, source, *sizes, book, 0)
+    reasons = _reasons(target, fits)
+    steps = tuple(_marked(step, reasons.get(step.target, "")) for step in plan.steps)
+    return replace(plan, steps=steps, maps=tuple(book.maps), fits=tuple(fits))
+
+
+def _marked(step: Step, reason: str) -> Step:
+    return replace(step, action="transfer", resizer="fit", reason=reason, exact=False) if reason else step
+
+
+def _reasons(target: Architecture, fits: Sequence[Fit]) -> dict[str, str]:
+    """Return for each tensor that the fits write to what it is fitted to."""
+    owners = {layer.path: layer for layer in target.layers}
+    found: dict[str, str] = {}
+    for fit in fits:
+        for path in (fit.target.layer, fit.target.norm, fit.target.scale):
+            for _, name in owners[path].tensors if path in owners else ():
+                found[name] = f"fitted to {_named(fit.source)}"
+    paths = [layer.path for layer in target.layers]
+    first = min((paths.index(fit.target.layer) for fit in fits), default=len(paths))
+    last = max((paths.index(fit.target.layer) for fit in fits), default=-1)
+    for layer in target.layers[first : last + 1]:
+        for role, name in layer.tensors:
+            if role in ("running_mean", "running_var"):
+                found.setdefault(name, "statistics of made-up inputs")
+            elif not target.by_name[name].buffer:
+                found.setdefault(name, "fitted on the way")
+    return found
+
+
+def _named(point: Point) -> str:
+    return point.block or point.norm or point.layer
+
+
+def plan_fits(
+    target: Architecture, source: Architecture, target_sizes: Sizes, source_sizes: Sizes, book: MapBook, model: int
+) -> list[Fit]:
+    """Return a fit for every trunk point of `target`, to the point of `source` at the same resolution and depth."""
+    groups = _levels(_on_channels(source), source_sizes)
+    fits = []
+    for level, places in _levels(_on_channels(target), target_sizes).items():
+        near = min(groups, key=lambda other: (abs(other - level), -other), default=None)
+        if near is None or abs(near - level) > FAR or (level == 0) != (near == 0):
+            continue
+        for place, partner in _in_order(places, groups[near]):
+            channels = book.expression(place.tree, source, partner.tree, model, kind="channels")
+            fits.append(Fit(place.point, partner.point, channels, model))
+    return fits
+
+
+def _on_channels(architecture: Architecture) -> list[Place]:
+    """Return the trunk's points; a map over places stands where the next map over channels does."""
+    places = list(trunk_points(architecture))
+    for i in reversed(range(len(places) - 1)):
+        tree = places[i].tree
+        if isinstance(tree, int) and architecture.spaces[tree].kind == "grid":
+            places[i] = replace(places[i], tree=places[i + 1].tree)
+    return places
+
+
+def _levels(places: Sequence[Place], sizes: Sizes) -> dict[float, list[Place]]:
+    found: dict[float, list[Place]] = {}
+    for place in places:
+        if sizes.get(place.point.layer):
+            found.setdefault(log2(sizes[place.point.layer]), []).append(place)
+    return found
+
+
+def _in_order(targets: Sequence[Place], sources: Sequence[Place]) -> list[tuple[Place, Place]]:
+    """Pair each target point with a source point: evenly, in order, the last with the last."""
+    count, others = len(targets), len(sources)
+    return [(place, sources[max(-(-(i + 1) * others // count) - 1, 0)]) for i, place in enumerate(targets)]

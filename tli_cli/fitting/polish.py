@@ -1,0 +1,122 @@
+"""Bring a fitted target nearer to its source by gradient steps on made-up inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from math import cos, pi
+from typing import Any
+
+import torch
+from torch import nn
+
+from tli_cli.fitting.fit import Channels
+from tli_cli.fitting.layouts import as_image, resized
+from tli_cli.fitting.observe import Observed, activation, hooks
+from tli_cli.plan import Fit
+
+RATE = 5e-3
+BATCH = 64
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What a module of the target ought to give: images `(samples, channels, height, width)`, behind `activation` if named."""
+
+    module: str
+    dim: int
+    activation: str
+    wanted: torch.Tensor
+
+    def loss(self, output: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
+        """Return the mean squared difference over the variance of what is wanted."""
+        image = as_image(activation(self.activation)(output), self.dim)
+        assert image is not None
+        wanted = self.wanted[chosen]
+        return (image - wanted).pow(2).mean() / (wanted - wanted.mean((0, 2, 3), keepdim=True)).pow(2).mean().clamp_min(1e-8)
+
+
+def goals(
+    model: nn.Module,
+    arguments: Sequence[torch.Tensor],
+    fits: Sequence[Fit],
+    reached: Mapping[Fit, Observed],
+    observed: Mapping[Fit, Observed],
+    channels: Channels,
+) -> list[Goal]:
+    """Return what the modules of `model` ought to give on `arguments`; `reached` is what its own points give on them."""
+    paths = {f.target.block or f.target.norm or f.target.layer for f in fits}
+    outputs: dict[str, torch.Tensor] = {}
+    with _kept(model, paths, outputs), torch.no_grad():
+        model.eval()(*arguments)
+    found: dict[str, Goal] = {}
+    for fit in fits:
+        path = fit.target.block or fit.target.norm or fit.target.layer
+        if fit not in reached or fit not in observed or path not in outputs:
+            continue
+        mine, theirs = reached[fit], observed[fit]
+        behind = _behind(outputs[path], mine)
+        image, source = as_image(mine.values, mine.dim), as_image(theirs.activated(), theirs.dim)
+        if behind is None or image is None or source is None:
+            continue
+        wanted = resized(channels(fit, source), tuple(image.shape[2:]))
+        if wanted.shape == image.shape:
+            found[path] = Goal(path, mine.dim, "" if behind else mine.activation, wanted)
+    return list(found.values())
+
+
+def _behind(output: torch.Tensor, mine: Observed) -> bool | None:
+    """Tell whether a module's output is what lies behind the point's activation; None where it is neither that nor the point."""
+    if output.shape != mine.values.shape:
+        return None
+    for value, behind in ((mine.activated(), True), (mine.values, False)):
+        if torch.allclose(output, value, rtol=1e-3, atol=1e-4):
+            return behind
+    return None
+
+
+def _kept(model: nn.Module, paths: Collection[str], outputs: dict[str, torch.Tensor]) -> Any:
+    from contextlib import contextmanager
+
+    def keep(path: str) -> Callable[..., None]:
+        def hook(module: nn.Module, inputs: Any, output: Any) -> None:
+            if isinstance(output, torch.Tensor):
+                outputs[path] = output
+
+        return hook
+
+    @contextmanager
+    def run() -> Any:
+        with hooks() as handles:
+            for path in paths:
+                handles.append(model.get_submodule(path).register_forward_hook(keep(path)))
+            yield
+
+    return run()
+
+
+def polish(
+    model: nn.Module,
+    arguments: Sequence[torch.Tensor],
+    wanted: Sequence[Goal],
+    free: Collection[str],
+    steps: int,
+    generator: torch.Generator,
+) -> None:
+    """Take `steps` of Adam on the parameters named in `free`, batch norms in training mode."""
+    parameters = [p.requires_grad_(True) for name, p in model.named_parameters() if name in free]
+    if not parameters or not wanted or not steps:
+        return
+    optimizer = torch.optim.Adam(parameters, RATE)
+    outputs: dict[str, torch.Tensor] = {}
+    model.train()
+    with _kept(model, {goal.module for goal in wanted}, outputs), torch.enable_grad():
+        for step in range(steps):
+            for group in optimizer.param_groups:
+                group["lr"] = RATE * 0.5 * (1 + cos(pi * step / steps)) * min(1.0, (step + 1) / 5)
+            chosen = torch.randint(len(arguments[0]), (BATCH,), generator=generator)
+            optimizer.zero_grad()
+            model(*(a[chosen] for a in arguments))
+            torch.stack([goal.loss(outputs[goal.module], chosen) for goal in wanted]).sum().backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+    model.eval().requires_grad_(False)

@@ -1,0 +1,92 @@
+"""Made-up inputs that look a little like data: overlapping shapes, gradients and noise, or random tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch.nn.functional import interpolate
+
+
+def synthetic_images(count: int, shape: Sequence[int], generator: torch.Generator) -> torch.Tensor:
+    """Return `count` images of `shape` `(channels, height, width)`, each channel of mean 0 and deviation 1 over all of them.
+
+    Every image is a smooth ground on which rectangles, ellipses and strokes of random colours lie over one another.
+    """
+    channels, height, width = shape
+    ys = torch.linspace(-1, 1, height).view(1, height, 1)
+    xs = torch.linspace(-1, 1, width).view(1, 1, width)
+    image = _ground(count, channels, height, width, generator)
+    for layer in range(6):
+        u, v = _turned(ys, xs, count, generator)
+        long, short = _draw(generator, count, 0.15, 0.8), _draw(generator, count, 0.08, 0.6)
+        mask = _SHAPES[layer % len(_SHAPES)](u, v, long, short)
+        colour = _colours(count, channels, generator)
+        shown = torch.rand(count, 1, 1, generator=generator) < 0.7
+        image = torch.where((mask & shown).unsqueeze(1), colour, image)
+    image = image + 0.05 * torch.randn(image.shape, generator=generator)
+    mean, scale = image.mean((0, 2, 3), keepdim=True), image.std((0, 2, 3), keepdim=True)
+    return (image - mean) / (scale + 1e-6)
+
+
+def synthetic_values(count: int, shape: Sequence[int], generator: torch.Generator) -> torch.Tensor:
+    """Return `count` samples of any other `shape`, smooth along their last axis."""
+    values = torch.randn(count, *shape, generator=generator)
+    if len(shape) >= 2 and shape[-1] >= 8:
+        coarse = torch.randn(count, 1, *(max(size // 4, 1) for size in shape), generator=generator)
+        if len(shape) <= 3:
+            mode = ("linear", "bilinear", "trilinear")[len(shape) - 1]
+            values = interpolate(coarse, tuple(shape), mode=mode, align_corners=False)[:, 0] + 0.3 * values
+    return values / values.std()
+
+
+def synthetic_tokens(count: int, length: int, vocabulary: int, generator: torch.Generator) -> torch.Tensor:
+    """Return `count` rows of `length` tokens, rare ones rarer than frequent ones, as in text."""
+    uniform = torch.rand(count, length, generator=generator)
+    return (vocabulary ** uniform).long().clamp_max(vocabulary - 1)
+
+
+def _draw(generator: torch.Generator, count: int, low: float, high: float) -> torch.Tensor:
+    return torch.rand(count, 1, 1, generator=generator) * (high - low) + low
+
+
+def _colours(count: int, channels: int, generator: torch.Generator) -> torch.Tensor:
+    """Return a colour for each image, `(count, channels, 1, 1)`: half of them nearly grey."""
+    grey = torch.randn(count, 1, 1, 1, generator=generator)
+    own = torch.randn(count, channels, 1, 1, generator=generator)
+    share = (torch.rand(count, 1, 1, 1, generator=generator) < 0.5) * 0.8 + 0.1
+    return share * grey + (1 - share) * own
+
+
+def _ground(count: int, channels: int, height: int, width: int, generator: torch.Generator) -> torch.Tensor:
+    corners = 0.5 * torch.randn(count, channels, 2, 2, generator=generator) + _colours(count, channels, generator)
+    return interpolate(corners, (height, width), mode="bilinear", align_corners=False)
+
+
+def _turned(
+    ys: torch.Tensor, xs: torch.Tensor, count: int, generator: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return coordinates `(count, height, width)` around a random centre, turned by a random angle."""
+    angle = _draw(generator, count, 0.0, 6.2832)
+    dy, dx = ys - _draw(generator, count, -0.8, 0.8), xs - _draw(generator, count, -0.8, 0.8)
+    return dx * angle.cos() + dy * angle.sin(), dy * angle.cos() - dx * angle.sin()
+
+
+def _rectangle(u: torch.Tensor, v: torch.Tensor, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    return (u.abs() < a) & (v.abs() < b)
+
+
+def _ellipse(u: torch.Tensor, v: torch.Tensor, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    return (u / a) ** 2 + (v / b) ** 2 < 1
+
+
+def _ring(u: torch.Tensor, v: torch.Tensor, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    radius = (u**2 + v**2).sqrt()
+    return (radius - a).abs() < 0.3 * b
+
+
+def _stroke(u: torch.Tensor, v: torch.Tensor, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    return (u.abs() < a) & (v.abs() < 0.25 * b)
+
+
+_SHAPES: tuple[Callable[..., torch.Tensor], ...] = (_rectangle, _stroke, _ellipse, _stroke, _ring, _stroke)

@@ -1,0 +1,103 @@
+"""Solve one linear layer, and the norm behind it, for the values it ought to give."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn.functional import unfold
+
+from tli_cli.fitting.ridge import solve
+
+ROWS = 4096
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+
+
+def solvable(layer: nn.Module) -> bool:
+    """Tell whether `layer` is a linear map whose weight can be solved here."""
+    if isinstance(layer, nn.Linear):
+        return True
+    return isinstance(layer, nn.Conv2d) and layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
+
+
+def input_rows(layer: nn.Module, given: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    """Return what `layer` sums over at the places `rows` of its output, `(groups, rows, in)`; `rows` counts samples, then places."""
+    if isinstance(layer, nn.Linear):
+        return given.reshape(-1, given.shape[-1])[rows].double().unsqueeze(0)
+    assert isinstance(layer, nn.Conv2d)
+    found = []
+    places = _places(layer, given)
+    for sample in range(len(given)):
+        mine = rows[(rows >= sample * places) & (rows < (sample + 1) * places)] - sample * places
+        if len(mine):
+            columns = unfold(
+                given[sample : sample + 1].float(), layer.kernel_size, layer.dilation, layer.padding, layer.stride
+            )
+            found.append(columns[0][:, mine].T)
+    return torch.cat(found).double().unflatten(1, (layer.groups, -1)).movedim(1, 0)
+
+
+def _places(layer: nn.Conv2d, given: torch.Tensor) -> int:
+    count = 1
+    for d in range(2):
+        reach = layer.dilation[d] * (layer.kernel_size[d] - 1)
+        count *= (given.shape[2 + d] + 2 * int(layer.padding[d]) - reach - 1) // layer.stride[d] + 1
+    return count
+
+
+def output_rows(layer: nn.Module, value: torch.Tensor) -> torch.Tensor:
+    """Return a value of the layout of the layer's output as `(samples x places, out)`."""
+    return value.reshape(-1, value.shape[-1]) if isinstance(layer, nn.Linear) else value.movedim(1, -1).flatten(0, -2)
+
+
+def choose_rows(wanted: torch.Tensor, width: int, generator: torch.Generator) -> torch.Tensor:
+    """Return the rows of `wanted` to solve for, in order: some thousands without NaN, at least twice the layer's `width`."""
+    usable = torch.nonzero(~wanted.isnan().any(1)).flatten()
+    count = max(ROWS, 2 * width)
+    if len(usable) > count:
+        usable = usable[torch.randperm(len(usable), generator=generator)[:count]].sort().values
+    return usable
+
+
+def fit_layer(layer: nn.Module, inputs: torch.Tensor, wanted: torch.Tensor, ridge: float, centred: bool) -> torch.Tensor:
+    """Set the weight and bias of `layer` so that `inputs` `(groups, rows, in)` give `wanted` `(rows, out)`; return what they give."""
+    groups = inputs.shape[0]
+    split = wanted.double().unflatten(1, (groups, -1)).movedim(1, 0)
+    bias: torch.Tensor | None = layer.bias  # type: ignore[assignment]
+    weight, shift = solve(inputs, split, ridge=ridge, centred=centred or bias is not None)
+    held: torch.Tensor = layer.weight  # type: ignore[assignment]
+    with torch.no_grad():
+        held.copy_(weight.reshape(held.shape))
+        if bias is not None:
+            bias.copy_(shift.flatten())
+        given = inputs @ weight.transpose(1, 2)
+        if bias is not None:
+            given = given + shift[:, None]
+    return given.movedim(0, 1).flatten(1)
+
+
+def fit_norm(norm: nn.Module, made: torch.Tensor, wanted: torch.Tensor) -> None:
+    """Set the norm behind a solved layer so that rows `made` `(rows, out)` come out as near to `wanted` as its affine part can."""
+    if isinstance(norm, NORMS):
+        mean, variance = made.mean(0), made.var(0, unbiased=False)
+        set_statistics(norm, mean, variance)
+        plain = (made - mean) / (variance + norm.eps).sqrt()
+    elif isinstance(norm, nn.LayerNorm) and norm.weight is not None:
+        plain = nn.functional.layer_norm(made, (made.shape[1],), eps=norm.eps)
+    else:
+        return
+    if norm.weight is None:
+        return
+    centre = plain.mean(0)
+    slope = ((plain - centre) * (wanted - wanted.mean(0))).mean(0) / (plain - centre).pow(2).mean(0).clamp_min(1e-12)
+    with torch.no_grad():
+        norm.weight.copy_(slope)
+        if norm.bias is not None:
+            norm.bias.copy_(wanted.mean(0) - slope * centre)
+
+
+def set_statistics(norm: nn.Module, mean: torch.Tensor, variance: torch.Tensor) -> None:
+    """Set the running statistics of a batch norm."""
+    if norm.running_mean is not None and norm.running_var is not None:
+        with torch.no_grad():
+            norm.running_mean.copy_(mean)  # type: ignore[operator]
+            norm.running_var.copy_(variance)  # type: ignore[operator]

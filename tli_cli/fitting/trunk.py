@@ -1,0 +1,135 @@
+"""The points of a network that everything passes: where two networks can be held against each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tli_cli.architecture import Architecture, AxisTree
+from tli_cli.plan import Point
+
+LINEAR = ("conv", "linear")
+ACTIVATIONS = ("relu", "hardtanh", "silu", "gelu", "hardswish", "leaky_relu", "elu", "mish", "sigmoid", "tanh")
+
+
+@dataclass(frozen=True)
+class Place:
+    """A point, and the channels that run there."""
+
+    point: Point
+    tree: AxisTree
+    index: int
+
+
+def trunk_points(architecture: Architecture) -> tuple[Place, ...]:
+    """Return the points of `architecture` at which a linear map ends, in execution order; the classifier is left out."""
+    found = list(_points(architecture))
+    last_of_block = {place.point.block or _block(architecture, place.index): place.index for place in found}
+    kept = [p for p in found if p.point.block or _full(architecture, p.index) or p.index in last_of_block.values()]
+    return tuple(p for p in kept if not _classifies(architecture, p.index))
+
+
+def _points(architecture: Architecture) -> Iterator[Place]:
+    trunk = _trunk(architecture)
+    readers = _readers(architecture)
+    for index, node in enumerate(architecture.graph):
+        if index not in trunk:
+            continue
+        if node.op == "add" and len(node.inputs) == 2:
+            yield from _joined(architecture, index, readers)
+        elif node.op == "layer" and architecture.layers[node.layer].kind in LINEAR:
+            place = _chained(architecture, index, readers)
+            if place is not None:
+                yield place
+
+
+def _trunk(architecture: Architecture) -> set[int]:
+    """Return the nodes that lie on every path from the input to the output, found by counting paths."""
+    graph = architecture.graph
+    readers = _readers(architecture)
+    inputs = [i for i, node in enumerate(graph) if node.op == "input"]
+    if len(inputs) != 1:
+        return set()
+    down, up = [0] * len(graph), [0] * len(graph)
+    down[inputs[0]] = 1
+    for index, node in enumerate(graph):
+        down[index] += sum(down[i] for i in set(node.inputs))
+    reached = [i for i in range(len(graph)) if down[i]]
+    for index in reversed(reached):
+        up[index] = sum(up[i] for i in readers[index]) or (1 if not readers[index] else 0)
+    total = up[inputs[0]]
+    return {i for i in reached if down[i] * up[i] == total}
+
+
+def _readers(architecture: Architecture) -> list[list[int]]:
+    readers: list[list[int]] = [[] for _ in architecture.graph]
+    for index, node in enumerate(architecture.graph):
+        for before in set(node.inputs):
+            readers[before].append(index)
+    return readers
+
+
+def _joined(architecture: Architecture, index: int, readers: list[list[int]]) -> Iterator[Place]:
+    graph = architecture.graph
+    for operand in sorted(graph[index].inputs, reverse=True):
+        norm = scale = ""
+        while graph[operand].op == "layer" and architecture.layers[graph[operand].layer].kind in ("norm", "scale"):
+            layer = architecture.layers[graph[operand].layer]
+            norm, scale = (layer.path, scale) if layer.kind == "norm" else (norm, layer.path)
+            operand = graph[operand].inputs[0]
+        node = graph[operand]
+        if node.op != "layer" or architecture.layers[node.layer].kind not in LINEAR or len(readers[operand]) != 1:
+            continue
+        layer = architecture.layers[node.layer]
+        block = layer.block if layer.path.startswith(layer.block + ".") else ""
+        tree = _output_tree(architecture, node.layer)
+        if block and tree is not None:
+            point = Point(layer.path, norm, scale, block, _activation(architecture, index, readers))
+            yield Place(point, tree, node.layer)
+            return
+
+
+def _chained(architecture: Architecture, index: int, readers: list[list[int]]) -> Place | None:
+    graph = architecture.graph
+    layer, tree = architecture.layers[graph[index].layer], _output_tree(architecture, graph[index].layer)
+    if tree is None:
+        return None
+    norm, end = "", index
+    after = readers[index]
+    if len(after) == 1 and graph[after[0]].op == "layer" and architecture.layers[graph[after[0]].layer].kind == "norm":
+        following = architecture.layers[graph[after[0]].layer]
+        if following.attribute("norm") == "batch" or not _residual(architecture, after[0], readers):
+            norm, end = following.path, after[0]
+    return Place(Point(layer.path, norm, "", "", _activation(architecture, end, readers)), tree, graph[index].layer)
+
+
+def _residual(architecture: Architecture, index: int, readers: list[list[int]]) -> bool:
+    """Tell whether what `index` normalises is read beside it too."""
+    return len(readers[architecture.graph[index].inputs[0]]) > 1
+
+
+def _activation(architecture: Architecture, index: int, readers: list[list[int]]) -> str:
+    after = readers[index]
+    op = architecture.graph[after[0]].op if len(after) == 1 else ""
+    return op if op in ACTIVATIONS else ""
+
+
+def _output_tree(architecture: Architecture, layer: int) -> AxisTree | None:
+    name = architecture.layers[layer].tensor("weight")
+    axes = architecture.axes.get(name or "", ())
+    return next((axis.tree for axis in axes if not axis.contracted), None)
+
+
+def _block(architecture: Architecture, layer: int) -> str:
+    return architecture.layers[layer].block or architecture.layers[layer].path
+
+
+def _full(architecture: Architecture, layer: int) -> bool:
+    """Tell whether the layer is a convolution over places and channels, as plain networks are made of."""
+    found = architecture.layers[layer]
+    return found.kind == "conv" and max(found.attribute("kernel", (1,))) > 1 and found.attribute("groups", 1) == 1
+
+
+def _classifies(architecture: Architecture, layer: int) -> bool:
+    tree = _output_tree(architecture, layer)
+    return isinstance(tree, int) and architecture.spaces[tree].kind == "classes"
