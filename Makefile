@@ -38,14 +38,18 @@ docs: env  ## Write docs/cli.md from the commands' own help.
 catalogue: env  ## Rebuild the embedded catalogue from the installed timm and torchvision.
 	$(BIN)/python -m tli_cli.catalogue.build
 
-bench: env  ## Run the benchmarks (long).
-	$(BIN)/python -m benchmarks
+bench: env  ## Run the benchmarks (hours).
+	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/scale/measure.py
+	$(BIN)/python -m benchmarks.growth
+	$(BIN)/python -m benchmarks.convergence
 
-equivalence: env  ## Run the whole equivalence suite between libraries (long).
+equivalence: env  ## Run the whole of the suites that `make test` runs a part of (long).
 	$(BIN)/python -m pytest -q -m whole tests
 
-fuzz: env  ## Fuzz the readers (long).
-	$(BIN)/python -m pytest -q tests/fuzz
+fuzz: env  ## Fuzz the readers of checkpoints and plans, guided by coverage (minutes).
+	$(PIP) 'atheris>=2.3'
+	$(BIN)/python fuzz/fuzz.py
 
 clean:  ## Remove the environment and the caches.
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache build dist
