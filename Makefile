@@ -40,7 +40,7 @@ catalogue: env  ## Rebuild the embedded catalogue from the installed timm and to
 
 bench: env  ## Run the benchmarks (hours).
 	$(BIN)/python benchmarks/startup.py
-	$(BIN)/python benchmarks/scale/measure.py
+	$(BIN)/python benchmarks/scale/measure.py --work out/scale
 	$(BIN)/python -m benchmarks.growth
 	$(BIN)/python -m benchmarks.convergence
 
