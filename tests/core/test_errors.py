@@ -1,0 +1,159 @@
+"""What the user gets wrong: one message that names it, exit code 1, and nothing written."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from tli_cli.cli import run
+
+NETS = """
+from torch import nn
+
+def net(width=4, classes=5):
+    return nn.Sequential(nn.Conv2d(3, width, 3), nn.BatchNorm2d(width), nn.ReLU(),
+                         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, classes))
+
+def wide(): return net(8, 5)
+def many(): return net(8, 9)
+def broken(): raise ValueError("no such luck")
+def number(): return 3
+wrong = 7
+"""
+INJECT = ("inject", "small.pt", "--input-shape", "3,8,8", "-o", "out.safetensors")
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "err_nets.py").write_text(NETS)
+    monkeypatch.chdir(tmp_path)
+    scope: dict[str, object] = {}
+    exec(NETS, scope)
+    torch.save(scope["net"]().state_dict(), "small.pt")  # type: ignore[operator]
+    save_file({"odd": torch.randn(3)}, "odd.safetensors")
+    return tmp_path
+
+
+def fails(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 1) -> str:
+    """Run the command and return its one message, having checked that nothing else came of it."""
+    before = sorted(path for path in Path().rglob("*") if "__pycache__" not in path.parts)
+    assert run(arguments) == code
+    out, err = capsys.readouterr()
+    assert out == "" and "Traceback" not in err
+    assert sorted(path for path in Path().rglob("*") if "__pycache__" not in path.parts) == before
+    lines = [line for line in err.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1
+    return err
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("resnet5o", ("resnet5o", "did you mean")),
+        ("timm:resnet5o", ("resnet5o",)),
+        ("err_nets.py:wids", ("wids", "did you mean 'wide'")),
+        ("err_nets.py:wrong", ("err_nets.py:wrong", "int")),
+        ("err_nets.py:number", ("torch.nn.Module", "int")),
+        ("err_nets.py:broken", ("err_nets.py:broken", "no such luck")),
+        ("err_nets.py:net?colour=red", ("colour",)),
+        ("nowhere.py:net", ("nowhere.py",)),
+        ("no_such_package.net:Net", ("no_such_package",)),
+        ("missing.safetensors", ("missing.safetensors", "no such file")),
+        ("folder/missing", ("folder/missing", "no such file")),
+        ("hf:nowhere/config.json", ("nowhere",)),
+    ],
+)
+def test_an_unknown_target_is_named(capsys, target, words):
+    message = fails(capsys, *INJECT, "--target", target)
+    assert all(word in message for word in words), message
+
+
+def test_an_architecture_cannot_be_a_source_of_values(capsys):
+    message = fails(capsys, "inject", "err_nets.py:net", "-t", "err_nets.py:wide", *INJECT[2:])
+    assert "err_nets.py:net" in message and "checkpoint" in message
+
+
+@pytest.mark.parametrize("arch", ["err_nets.py:wide", "err_nets.py:many"])
+def test_a_wrong_source_architecture_says_what_differs(capsys, arch):
+    message = fails(capsys, *INJECT, "-t", "err_nets.py:wide", "--source-arch", arch)
+    assert "small.pt" in message and "0.weight" in message and "[4, 3, 3, 3]" in message
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("0 1 2\n", ("line 1",)),
+        ("0 x\n", ("line 1", "0 x")),
+        ("# ok\n0 1\n0 2\n", ("line 3", "twice")),
+        ("-1 0\n", ("line 1",)),
+        (b"\xff\xfe\x00", ("cannot be read",)),
+        ("9 0\n", ("9",)),
+        ("0 5\n", ("5",)),
+    ],
+)
+def test_a_bad_head_map_names_file_and_line(capsys, folder, text, words):
+    (folder / "rows.txt").write_bytes(text if isinstance(text, bytes) else text.encode())
+    message = fails(capsys, *INJECT, "-t", "err_nets.py:many", "--head", "map:rows.txt")
+    assert "rows.txt" in message and all(word in message for word in words), message
+
+
+def test_a_head_map_that_is_not_there_is_named(capsys):
+    assert "rows.txt" in fails(capsys, *INJECT, "-t", "err_nets.py:many", "--head", "map:rows.txt")
+
+
+@pytest.mark.parametrize("out", ["no/such/folder/out.safetensors", "err_nets.py/out.safetensors"])
+def test_an_output_that_cannot_be_written_is_named(capsys, out):
+    message = fails(capsys, *INJECT[:-1], out, "-t", "err_nets.py:wide")
+    assert out.rpartition("/")[0] in message
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may write anywhere")
+def test_a_folder_that_is_read_only_is_named(capsys, folder):
+    locked = folder / "locked"
+    locked.mkdir(mode=0o500)
+    assert "locked" in fails(capsys, *INJECT[:-1], "locked/out.safetensors", "-t", "err_nets.py:wide")
+
+
+def test_a_source_is_never_its_own_output(capsys, folder):
+    before = (folder / "small.pt").read_bytes()
+    fails(capsys, *INJECT[:-1], "small.pt", "-t", "err_nets.py:wide")
+    assert (folder / "small.pt").read_bytes() == before
+
+
+def test_an_input_shape_that_does_not_fit_is_named(capsys):
+    message = fails(capsys, "match", "small.pt", "err_nets.py:wide", "--input-shape", "1,8,8")
+    assert "err_nets.py:wide" in message
+
+
+def test_values_that_are_not_finite_stop_it(capsys, folder):
+    state = torch.load("small.pt")
+    state["0.weight"][0] = float("nan")
+    torch.save(state, "small.pt")
+    message = fails(capsys, *INJECT, "-t", "err_nets.py:wide")
+    assert "0.weight" in message and "--on-nonfinite" in message
+
+
+def test_all_unreadable_sources_are_told_at_once(capsys):
+    message = fails(capsys, "inject", "a.pt", "b.pt", "-t", "err_nets.py:wide", *INJECT[2:])
+    assert "a.pt" in message and "b.pt" in message
+
+
+@pytest.mark.parametrize("gate", [("--min-score", "1"), ("--min-coverage", "1"), ("--strict",)])
+def test_a_gate_writes_nothing_and_has_its_own_exit_code(capsys, gate):
+    message = fails(capsys, *INJECT, "-t", "err_nets.py:many", *gate, code=3)
+    assert gate[0] in message
+
+
+@pytest.mark.parametrize("names", [(), ("--method", "magic"), ("--matcher", "dq"), ("--seed", "-1")])
+def test_wrong_usage_has_its_own_exit_code(names):
+    assert run((*INJECT, *names) if names else ("inject", "small.pt")) == 2
+    assert not Path("out.safetensors").exists()
+
+
+def test_a_source_that_has_nothing_in_common_is_no_error(capsys):
+    given = ("inject", "odd.safetensors", "-t", "err_nets.py:wide", *INJECT[2:])
+    assert run(given) == 0 and Path("out.safetensors").exists()

@@ -1,0 +1,131 @@
+"""Injection between live modules: in place, without touching the source, and for models of odd shape."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+
+import pytest
+import torch
+from torch import nn
+
+from tests.core.support import build, distance, same_bytes
+from tests.models import example_for, images, randomised
+from tli_cli import apply_tli
+from tli_cli.describe.trace import trace
+from tli_cli.errors import TraceError
+from tli_cli.live import describe_live
+
+
+class TwoInputs(nn.Module):
+    """An image and a vector, joined before the head."""
+
+    def __init__(self, width: int = 6) -> None:
+        super().__init__()
+        self.conv, self.linear = nn.Conv2d(3, width, 3), nn.Linear(4, width)
+        self.head = nn.Linear(2 * width, 5)
+
+    def forward(self, image: torch.Tensor, vector: torch.Tensor) -> torch.Tensor:
+        return self.head(torch.cat([torch.relu(self.conv(image)).mean((2, 3)), torch.tanh(self.linear(vector))], 1))
+
+
+class Shared(nn.Module):
+    """One block that is run three times, and a layer that is never run."""
+
+    def __init__(self, width: int = 6) -> None:
+        super().__init__()
+        self.stem, self.block, self.head = nn.Conv2d(3, width, 3), nn.Conv2d(width, width, 3, padding=1), nn.Linear(width, 5)  # fmt: skip
+        self.unused = nn.Linear(width, 7)
+        self.register_buffer("steps", torch.tensor(3))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.stem(x)
+        for _ in range(3):
+            x = x + torch.relu(self.block(x))
+        return self.head(x.mean((2, 3)))
+
+
+class Branching(nn.Module):
+    """What is run depends on the values of the input."""
+
+    def __init__(self, width: int = 6) -> None:
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(3, width, 3), nn.Linear(width, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.conv(x).mean((2, 3))
+        return self.head(y) if float(y.sum()) > 0 else self.head(-y)
+
+
+VECTORS = (images(), torch.randn(2, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1)))
+
+
+@pytest.mark.parametrize(("make", "example"), [(TwoInputs, VECTORS), (Shared, (images(),))])
+def test_models_of_odd_shape_grow_and_keep_their_function(make, example):
+    source, target = randomised(make(6), 1), randomised(make(9), 2)
+    plan = apply_tli(target, source, example=example)
+    assert distance(source, target, example) < 1e-9
+    assert [step.target for step in plan.steps] == list(target.state_dict())
+
+
+def test_what_is_never_run_is_matched_by_its_name_and_shape():
+    source, target = randomised(Shared(), 1), randomised(Shared(), 2)
+    apply_tli(target, source, example=(images(),))
+    assert same_bytes(source.state_dict(), target.state_dict())
+
+
+def test_the_source_and_the_example_are_left_as_they_are():
+    source, target = build("resnet", 1).train(), build("resnet", 2, width=12)
+    example = example_for("resnet")
+    state, batch = deepcopy(source.state_dict()), example[0].clone()
+    identities = [id(p) for p in target.parameters()]
+    apply_tli(target, source, example=example)
+    assert same_bytes(source.state_dict(), state) and example[0].equal(batch)
+    assert source.training and not target.training
+    assert [id(p) for p in target.parameters()] == identities
+    assert all(p.grad is None and p.requires_grad for p in [*source.parameters(), *target.parameters()])
+
+
+def test_a_target_tensor_never_shares_memory_with_the_source():
+    source, target = build("resnet", 1), build("resnet", 2)
+    apply_tli(target, source, example=example_for("resnet"))
+    state = deepcopy(source.state_dict())
+    with torch.no_grad():
+        for tensor in target.state_dict().values():
+            tensor.zero_()
+    assert same_bytes(source.state_dict(), state)
+
+
+def test_tied_weights_stay_tied():
+    source, target = build("decoder", 1), build("decoder", 2, width=32)
+    apply_tli(target, source, example=example_for("decoder"))
+    assert target.lm_head.weight is target.embed_tokens.weight
+
+
+def test_the_dtype_of_the_target_is_kept():
+    source, target = build("resnet", 1), build("resnet", 2, width=12).half()
+    apply_tli(target, source, example=(2, 3, 16, 16))
+    assert {p.dtype for p in target.parameters()} == {torch.float16}
+
+
+def test_a_model_that_cannot_be_traced_is_told_from_its_names_unless_an_example_is_given():
+    source, target = randomised(Branching(6), 1), randomised(Branching(6), 2)
+    assert describe_live(source).order_from == "definition" and not describe_live(source).graph
+    apply_tli(target, source)
+    assert same_bytes(source.state_dict(), target.state_dict())
+    with pytest.raises(TraceError, match="Branching"):
+        apply_tli(target, source, example=(2, 3, 16, 16))
+
+
+def test_a_failed_trace_leaves_the_model_as_it_was():
+    model = Branching().train().to("meta")
+    with pytest.raises(TraceError, match=r"Branching.*meta"):
+        trace(model, (torch.empty(2, 3, 8, 8, device="meta"),))
+    assert model.training
+
+
+def test_public_names_stay_what_they_are_after_use():
+    import tli_cli
+
+    source, target = build("resnet", 1), build("resnet", 2)
+    tli_cli.apply_tli(target, source, example=example_for("resnet"))
+    assert all(callable(getattr(tli_cli, name)) for name in tli_cli.__all__)
