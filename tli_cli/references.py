@@ -58,27 +58,24 @@ def resolve(text: str, reading: Reading = Reading()) -> Reference:
     if path.exists():
         return _from_checkpoint(text, reading)
     if LIVE.match(text) and text.partition(":")[0] not in LIBRARIES:
-        from tli_cli.providers import provide
-
-        architecture = provide(
-            text, input_shape=reading.input_shape, num_classes=reading.num_classes, in_chans=reading.in_chans
-        )
-        return Reference(text, architecture)
+        return _from_code(text, reading)
     if path.suffix in SUFFIXES or "/" in text:
         raise UnknownReferenceError(f"{text}: no such file or directory")
     return _from_name(text, reading)
+
+
+def _from_code(text: str, reading: Reading) -> Reference:
+    from tli_cli.providers import provided
+
+    live = provided(text, input_shape=reading.input_shape, num_classes=reading.num_classes, in_chans=reading.in_chans)
+    return Reference(text, live.architecture, notes=live.notes)
 
 
 def _from_name(text: str, reading: Reading) -> Reference:
     from tli_cli import catalogue
 
     if text.partition(":")[0] in LIBRARIES and _beyond_the_catalogue(text):
-        from tli_cli.providers import provide
-
-        live = provide(
-            text, input_shape=reading.input_shape, num_classes=reading.num_classes, in_chans=reading.in_chans
-        )
-        return Reference(text, live)
+        return _from_code(text, reading)
     resolved = catalogue.resolve_name(text)
     architecture = catalogue.load(text, num_classes=reading.num_classes, in_chans=reading.in_chans)
     return Reference(text, architecture, notes=(resolved.note,) if resolved.note else ())

@@ -68,7 +68,8 @@ def prepared(subject: Subject, options: Mapping[str, int]) -> tuple[nn.Module, V
         raise
     except Exception as error:
         said = str(error) or type(error).__name__
-        raise TraceError(f"{subject.library} {subject.name}: cannot be built with {dict(options)}: {said}") from error
+        given = f" with {dict(options)}" if options else ""
+        raise TraceError(f"{subject.library} {subject.name}".strip() + f": cannot be built{given}: {said}") from error
     return on_meta(model), replace(variant, initial={**variant.initial, **known})
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from tli_cli.architecture import Architecture, AxisTree
 from tli_cli.describe.spaces import leaves
+from tli_cli.errors import TliError
 from tli_cli.plan import AxisExpression, AxisMap
 from tli_cli.planning.streams import used_as_they_are
 
@@ -177,6 +178,7 @@ class MapBook:
         self, t: AxisTree, source: Architecture, s: AxisTree, model: int, m: int, n: int, kind: str, use: str
     ) -> int:
         if kind == "classes" and self._head_rows:
+            self._check_head_rows(m, n)
             index = tuple(self._head_rows.get(row, -1) for row in range(m))
             return self._add(("classes", m, n), AxisMap("rows", m, n, exact=False, index=index))
         if m == n:
@@ -192,6 +194,13 @@ class MapBook:
         grown = rule.startswith(("widen", "net2net")) and not (CENTRED in rule and t in self._bent)
         exact = kind != "rotary" and ((m > n and (grown or rule == "kernel")) or rule == "input")
         return self._add(key, AxisMap(rule, m, n, exact=exact, members=members, label=self._label(t)))
+
+    def _check_head_rows(self, m: int, n: int) -> None:
+        for row, taken in self._head_rows.items():
+            if row >= m or taken >= n:
+                raise TliError(
+                    f"--head map: row {row} from row {taken}: the target has rows 0 to {m - 1}, the source 0 to {n - 1}"
+                )
 
     def _label(self, tree: AxisTree) -> str:
         return str(tree) if isinstance(tree, int) else "x".join(map(str, tree[1:]))

@@ -33,8 +33,7 @@ def subject_for(
         from tli_cli.providers.transformers import transformers_subject
 
         return transformers_subject(name, arguments, reference)
-    factory = load_factory(head)
-    return _own_subject(factory, name, arguments, input_shape, reference)
+    return _own_subject(load_factory(head), arguments, input_shape, reference)
 
 
 def _library_subject(
@@ -64,7 +63,6 @@ class OwnSubject(Subject):
 
 def _own_subject(
     factory: Callable[..., Any],
-    name: str,
     arguments: Mapping[str, Any],
     input_shape: tuple[int, ...] | None,
     reference: str,
@@ -83,4 +81,4 @@ def _own_subject(
         return model
 
     sample = guess_input(create, input_shape, reference)
-    return OwnSubject("", name, create, tuple(sample[0].shape[1:]), {}, sample=sample)
+    return OwnSubject("", reference.partition("?")[0], create, tuple(sample[0].shape[1:]), {}, sample=sample)
