@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from tli_cli.cli import run
 
@@ -91,14 +91,26 @@ def test_a_wrong_source_architecture_says_what_differs(capsys, arch):
         ("# ok\n0 1\n0 2\n", ("line 3", "twice")),
         ("-1 0\n", ("line 1",)),
         (b"\xff\xfe\x00", ("cannot be read",)),
-        ("9 0\n", ("9",)),
-        ("0 5\n", ("5",)),
     ],
 )
 def test_a_bad_head_map_names_file_and_line(capsys, folder, text, words):
     (folder / "rows.txt").write_bytes(text if isinstance(text, bytes) else text.encode())
     message = fails(capsys, *INJECT, "-t", "err_nets.py:many", "--head", "map:rows.txt")
     assert "rows.txt" in message and all(word in message for word in words), message
+
+
+@pytest.mark.parametrize("text", ["9 0\n", "0 5\n"])
+def test_a_head_map_with_rows_that_are_not_there_says_which_are(capsys, folder, text):
+    (folder / "rows.txt").write_text(text)
+    message = fails(capsys, *INJECT, "-t", "err_nets.py:many", "--head", "map:rows.txt")
+    assert "--head" in message and "0 to 8" in message and "0 to 4" in message
+
+
+def test_a_head_map_moves_the_rows_that_it_names(folder):
+    (folder / "rows.txt").write_text("# new old\n0 4\n8 0\n")
+    assert run((*INJECT, "-t", "err_nets.py:many", "--head", "map:rows.txt")) == 0
+    made, source = load_file("out.safetensors"), torch.load("small.pt")
+    assert made["5.bias"][[0, 8]].equal(source["5.bias"][[4, 0]])
 
 
 def test_a_head_map_that_is_not_there_is_named(capsys):
@@ -124,9 +136,9 @@ def test_a_source_is_never_its_own_output(capsys, folder):
     assert (folder / "small.pt").read_bytes() == before
 
 
-def test_an_input_shape_that_does_not_fit_is_named(capsys):
-    message = fails(capsys, "match", "small.pt", "err_nets.py:wide", "--input-shape", "1,8,8")
-    assert "err_nets.py:wide" in message
+def test_a_model_that_cannot_be_run_is_told_from_its_names_with_a_note(capsys):
+    assert run(("match", "small.pt", "err_nets.py:wide", "--input-shape", "1,8,8")) == 0
+    assert "err_nets.py:wide" in (note := capsys.readouterr().err) and "--input-shape" in note
 
 
 def test_values_that_are_not_finite_stop_it(capsys, folder):

@@ -33,7 +33,8 @@ class Shared(nn.Module):
 
     def __init__(self, width: int = 6) -> None:
         super().__init__()
-        self.stem, self.block, self.head = nn.Conv2d(3, width, 3), nn.Conv2d(width, width, 3, padding=1), nn.Linear(width, 5)  # fmt: skip
+        self.stem, self.block = nn.Conv2d(3, width, 3), nn.Conv2d(width, width, 3, padding=1)
+        self.head = nn.Linear(width, 5)
         self.unused = nn.Linear(width, 7)
         self.register_buffer("steps", torch.tensor(3))
 
