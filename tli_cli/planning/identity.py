@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 
 from tli_cli.architecture import Architecture
 from tli_cli.matching.segments import WEIGHTED
 from tli_cli.matching.units import Unit
+from tli_cli.matching.values import Matching
 
 BRANCH_ENDS = ("o", "fc2", "down")
 ADDED = "added block starts as the identity"
@@ -44,6 +45,23 @@ def is_post_norm(architecture: Architecture, units: Iterable[Unit]) -> bool:
         if alone and architecture.layers[after[0]].kind == "norm":
             return True
     return False
+
+
+def surplus_scales(
+    architecture: Architecture, matching: Matching, blocks: Mapping[tuple[int, int], str]
+) -> Iterator[str]:
+    """Yield the channel scales of blocks whose weighted layers all have a partner of their own form, and which have
+    none."""
+    pairs = {pair.target.key: pair for pair in matching.pairs}
+    unlike = {
+        blocks[unit.key]
+        for unit in matching.targets
+        if unit.kind in WEIGHTED
+        and (unit.key not in pairs or pairs[unit.key].source.form_label != unit.form_label or pairs[unit.key].repeat)
+    }
+    for unit in matching.targets:
+        if unit.kind == "scale" and unit.key not in pairs and blocks[unit.key] not in unlike and len(unit.shape) == 1:
+            yield from (name for _, name in architecture.layers[unit.place].tensors)
 
 
 def chain_layers(architecture: Architecture, units: Iterable[Unit]) -> set[int]:

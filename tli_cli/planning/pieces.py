@@ -35,6 +35,8 @@ def make_piece(
     if not wanted.axes or not offered.axes:
         same = wanted.shape == offered.shape
         return piece if same else None
+    if not (target.graph and source.graph) and _is_same_layout(wanted, offered, target_layer):
+        return piece
     alignment = align_dims(target, wanted.axes, source, offered.axes)
     if alignment is None:
         return None
@@ -52,6 +54,14 @@ def make_piece(
         axes=expressions,
         contracted=tuple(i for i, (t, _) in enumerate(alignment.pairs) if t.contracted),
     )
+
+
+def _is_same_layout(wanted: Share, offered: Share, layer: Layer) -> bool:
+    """Tell whether two tensors have one shape, in one order of axes; without a graph, heads and kinds are guessed."""
+    if wanted.shape != offered.shape:
+        return False
+    summed = [[axis.contracted for axis in share.axes] for share in (wanted, offered)]
+    return summed[0] == summed[1] or layer.kind not in ("conv", "linear") or wanted.shape[0] != wanted.shape[1]
 
 
 def _layout(alignment: Alignment, shape: Sequence[int]) -> Layout | None:

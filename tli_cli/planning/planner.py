@@ -11,7 +11,7 @@ from tli_cli.matching.segments import blocks_of
 from tli_cli.matching.values import Matching, Pair
 from tli_cli.plan import Piece, Plan, Side, Step
 from tli_cli.planning.choice import Choice, choose_models
-from tli_cli.planning.identity import ADDED, added_start, branch_ends, chain_layers, is_post_norm
+from tli_cli.planning.identity import ADDED, added_start, branch_ends, chain_layers, is_post_norm, surplus_scales
 from tli_cli.planning.maps import MapBook
 from tli_cli.planning.pieces import is_copy, is_exact, make_piece, map_indices
 from tli_cli.planning.relation import relation_of
@@ -62,6 +62,9 @@ class Planner:
     def add(self, matching: Matching, model: int, chosen: Choice) -> None:
         """Draft the pairs of `matching` (of source `model`) whose target unit is given to that model by `chosen`."""
         blocks = {unit.key: b.name for b in blocks_of(matching.targets) for unit in b.units}
+        for name in surplus_scales(self.target, matching, blocks):
+            draft = self.drafts[name]
+            draft.initial, draft.exact, draft.reason = "ones", True, "the source does not scale here"
         ends, chains = self._added(matching, blocks)
         mine = [(pair, chosen[pair.target.key][model]) for pair in matching.pairs if model in chosen[pair.target.key]]
         for pair, _ in mine:
@@ -147,12 +150,9 @@ class Planner:
         computed = wanted.spec.buffer and wanted.role not in STATISTICS
         if computed and (wanted.spec.name in self.target.initial or self.request.keep_values == "target"):
             return "computed by the constructor"
-        if (
-            layer.kind == "norm"
-            and wanted.role in STATISTICS
-            and layer.attribute("norm") != source_layer.attribute("norm")
-        ):
-            return "another kind of norm"
+        kinds = [side.attribute("norm") for side in (layer, source_layer)]
+        if layer.kind == "norm" and kinds.count("batch") == 1:
+            return "another kind of norm: a batch norm moves with its statistics or not at all"
         return ""
 
     def steps(self) -> list[Step]:
