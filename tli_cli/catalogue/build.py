@@ -8,7 +8,9 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +18,16 @@ from tli_cli.catalogue.libraries import import_timm, import_torchvision
 from tli_cli.catalogue.naming import LIBRARIES
 from tli_cli.catalogue.pack import pack
 from tli_cli.catalogue.store import DATA
-from tli_cli.catalogue.subjects import Subject, subjects
+from tli_cli.catalogue.subjects import model_names, subject_of
 from tli_cli.catalogue.survey import survey
 
 
-def surveyed(subject: Subject) -> dict[str, Any]:
+def surveyed(library: str, name: str) -> dict[str, Any]:
     """Return what the build keeps of one model: its entry, or why there is none."""
-    known: dict[str, Any] = {"library": subject.library, "name": subject.name}
+    warnings.filterwarnings("ignore")
+    known: dict[str, Any] = {"library": library, "name": name}
     try:
-        found = survey(subject)
+        found = survey(subject_of(library, name))
     except Exception as error:
         return {**known, "failure": (str(error) or type(error).__name__).splitlines()[0][:300]}
     return {
@@ -45,25 +48,43 @@ def read_results(path: Path) -> Iterator[dict[str, Any]]:
                 yield json.loads(line)
 
 
-def survey_all(path: Path, pattern: str) -> None:
+def survey_all(path: Path, pattern: str, processes: int) -> None:
     """Survey every model whose result is not in `path` yet, and append to it."""
     done = {(result["library"], result["name"]) for result in read_results(path)}
-    started, count = time.monotonic(), 0
-    with open(path, "a") as file:
-        for subject in (subject for library in LIBRARIES for subject in subjects(library)):
-            if (subject.library, subject.name) in done or pattern not in subject.name:
-                continue
-            result = surveyed(subject)
+    wanted = [(library, name) for library in LIBRARIES for name in model_names(library) if pattern in name]
+    left = [pair for pair in wanted if pair not in done]
+    started = time.monotonic()
+    with open(path, "a") as file, _workers(processes) as run:
+        for count, result in enumerate(run(_surveyed_pair, left), start=1):
             file.write(json.dumps(result, separators=(",", ":")) + "\n")
             file.flush()
-            count += 1
-            _report(count, time.monotonic() - started, result)
+            _report(f"{count} of {len(left)}, {time.monotonic() - started:.0f} s", count % 50 == 0, result)
 
 
-def _report(count: int, seconds: float, result: Mapping[str, Any]) -> None:
+def _surveyed_pair(pair: tuple[str, str]) -> dict[str, Any]:
+    return surveyed(*pair)
+
+
+@contextmanager
+def _workers(count: int) -> Iterator[Callable[..., Iterable[dict[str, Any]]]]:
+    """Yield a `map` that works in this process, or in `count` others."""
+    if count == 1:
+        yield map
+        return
+    with get_context("spawn").Pool(count, initializer=_one_thread) as pool:
+        yield pool.imap
+
+
+def _one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def _report(progress: str, due: bool, result: Mapping[str, Any]) -> None:
     said = result.get("failure") or "; ".join(result["notes"])
-    if said or count % 50 == 0:
-        sys.stderr.write(f"{count} models, {seconds:.0f} s: {result['library']} {result['name']}: {said or 'held'}\n")
+    if said or due:
+        sys.stderr.write(f"{progress}: {result['library']} {result['name']}: {said or 'held'}\n")
 
 
 def library_tables() -> dict[str, Any]:
@@ -81,19 +102,17 @@ def library_tables() -> dict[str, Any]:
 
 
 def main() -> None:
-    """Survey every model, in one process, and write the data files."""
-    import torch
-
+    """Survey every model and write the data files."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", type=Path, help="keep each model's result here, and go on from what is there")
     parser.add_argument("--out", type=Path, default=DATA, help="where to write the data files")
     parser.add_argument("--only", default="", help="survey only names that hold this")
+    parser.add_argument("--processes", type=int, default=1, help="how many models to survey at once (default: 1)")
     chosen = parser.parse_args()
-    torch.set_num_threads(1)
-    warnings.filterwarnings("ignore")
+    _one_thread()
     with tempfile.TemporaryDirectory() as scratch:
         results = chosen.results or Path(scratch, "results.jsonl")
-        survey_all(results, chosen.only)
+        survey_all(results, chosen.only, chosen.processes)
         written = pack(list(read_results(results)), library_tables(), chosen.out)
     sys.stderr.write(written + "\n")
 

@@ -79,7 +79,8 @@ class _Reader:
         else:
             trees = [self._tree(tree) for tree in axes[1:]]
             self.axes[name] = tuple(Axis(tree, bool(axes[0] >> d & 1)) for d, tree in enumerate(trees))
-            shape = tuple(self.row["shapes"].get(str(index)) or (self._size(tree) for tree in trees))
+            stored = self.row["shapes"].get(str(index))
+            shape = tuple([self._size(tree) for tree in trees] if stored is None else stored)
         if recipe >= 0:
             self.initial[name] = self.recipes[recipe]
         kind, buffer = self.row["dtypes"][dtype]

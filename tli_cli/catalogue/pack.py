@@ -32,9 +32,20 @@ def pack(results: Sequence[Mapping[str, Any]], tables: Mapping[str, Any], folder
     ordered = {library: dict(sorted(entries.items())) for library, entries in models.items()}
     blocks = write_rows(rows, folder)
     _write_signatures(rows, plainest(ordered), folder)
+    write_table("report", _report(results), folder)
     write_table("index", {"format": FORMAT, **tables, "models": ordered, "blocks": blocks}, folder)
     size = sum(path.stat().st_size for path in folder.glob("*.bin"))
     return f"{len(held)} names, {len(rows)} architectures, {len(blocks)} blocks, {size:,} bytes"
+
+
+def _report(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what could not be had, by `library:name`: models that are not held, not traced, or held with a remark."""
+    by_name = {f"{result['library']}:{result['name']}": result for result in results}
+    return {
+        "failed": {name: r["failure"] for name, r in sorted(by_name.items()) if "failure" in r},
+        "untraced": sorted(name for name, r in by_name.items() if "row" in r and not r["traced"]),
+        "notes": {name: r["notes"] for name, r in sorted(by_name.items()) if r.get("notes")},
+    }
 
 
 def plainest(models: Mapping[str, Mapping[str, Any]]) -> list[int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,14 +40,16 @@ class Subject:
         return tuple(torch.empty(2, *size, device="meta") for _ in range(self.inputs))
 
 
-def subjects(library: str) -> Iterator[Subject]:
-    """Yield every model of `library` (`timm` or `torchvision`)."""
+def model_names(library: str) -> list[str]:
+    """Return the names of the models of `library` (`timm` or `torchvision`)."""
     if library == "timm":
-        for name in import_timm().list_models():
-            yield timm_subject(name)
-    else:
-        for name in _torchvision_models().list_models():
-            yield torchvision_subject(name)
+        return list(import_timm().list_models())
+    return list(_torchvision_models().list_models())
+
+
+def subject_of(library: str, name: str) -> Subject:
+    """Return the model `name` of `library`, as the library builds it."""
+    return timm_subject(name) if library == "timm" else torchvision_subject(name)
 
 
 def timm_subject(name: str, **arguments: Any) -> Subject:
