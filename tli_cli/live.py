@@ -14,6 +14,8 @@ from tli_cli.describe.meta import on_meta
 from tli_cli.describe.names import describe_names
 from tli_cli.describe.trace import state_specs, trace
 from tli_cli.errors import TraceError
+from tli_cli.fitting.choice import fitted_plan, gains
+from tli_cli.fitting.files import before_fits, fitted_state
 from tli_cli.injector import Injector
 from tli_cli.matching import MATCHERS
 from tli_cli.options import Options
@@ -76,6 +78,7 @@ def apply_tli(
     target = describe_live(model, example)
     sources = [describe_live(t, teacher_example if teacher_example is not None else example) for t in teachers]
     plan = live_plan(target, sources, options)
+    plan, sample = _add_fits(plan, (model, target), (teachers, sources), example, options)
     states = [t.state_dict() for t in teachers]
     own = model.state_dict()
 
@@ -83,12 +86,35 @@ def apply_tli(
         value = own[step.target]
         return constant_start(step.initial, value.shape, value.dtype) if step.initial in CONSTANTS else value
 
-    injector = Injector(plan, lambda index, name: states[index][name].detach(), initial)
-    made = {step.target: injector.make(step).to(own[step.target]) for step in plan.steps}
+    injector = Injector(before_fits(plan), lambda index, name: states[index][name].detach(), initial)
+    made = {step.target: injector.make(step).to(own[step.target]) for step in injector.plan.steps}
+    if plan.fits:
+        made |= fitted_state(plan, model, teachers[0], made, sample, injector.values)
     with torch.no_grad():
         for name, value in made.items():
             own[name].copy_(value)
     return plan
+
+
+def _add_fits(
+    plan: Plan,
+    target: tuple[nn.Module, Architecture],
+    sources: tuple[Sequence[nn.Module], Sequence[Architecture]],
+    example: Any,
+    options: Options,
+) -> tuple[Plan, tuple[torch.Tensor, ...]]:
+    """Return the plan with fits where they are asked for or promise most, and zeros of the models' inputs' shape."""
+    from copy import deepcopy
+
+    from tli_cli.providers.inputs import guess_input
+
+    wanted = options.method == "fit" or (options.method == "auto" and gains(plan))
+    if not wanted or len(sources[0]) != 1 or not target[1].graph or not sources[1][0].graph:
+        return plan, ()
+    arguments = _arguments(example) if example is not None else guess_input(lambda: deepcopy(target[0]), None, "")
+    sample = tuple(torch.zeros(t.shape, dtype=t.dtype) for t in arguments)
+    models = [deepcopy(m).float().cpu() for m in (target[0], sources[0][0])]
+    return fitted_plan(plan, target[1], sources[1][0], models[0], models[1], sample), sample
 
 
 def live_plan(target: Architecture, sources: Sequence[Architecture], options: Options) -> Plan:

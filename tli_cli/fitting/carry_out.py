@@ -16,7 +16,8 @@ from tli_cli.plan import Fit, Plan
 from tli_cli.seeding import generator_for
 
 IMAGES = 512
-STEPS = 100
+STEPS = 200
+"""Gradient steps that follow on the closed form."""
 BUDGET = 64 * 3 * 224 * 224
 """About how many numbers the made-up inputs hold together."""
 
@@ -51,7 +52,8 @@ def fit_live(
 ) -> int:
     """Carry out the fits of `plan` on `target`, in place; return how many were reached.
 
-    `target` holds what the plan's steps gave it, `values` the values of the plan's maps; both models are left in evaluation mode.
+    `target` holds what the plan's steps gave it, `values` the values of the plan's maps; both models are left in
+    evaluation mode.
     """
     arguments = samples_for(sample, source, plan.seed)
     points = list(dict.fromkeys(fit.source for fit in plan.fits))

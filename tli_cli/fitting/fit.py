@@ -30,7 +30,7 @@ Channels = Callable[[Fit, torch.Tensor], torch.Tensor]
 RIDGE = 0.01
 
 
-class _Reached(Exception):  # noqa: N818
+class _Reached(Exception):
     """The sum was found: the rest of the block need not run."""
 
 
@@ -158,11 +158,9 @@ class Fitter:
         mapped = self.channels(fit, theirs)
         if mapped.shape[1] != mine.shape[1]:
             return None
-        return like_value(resized(mapped, tuple(mine.shape[2:])), value.shape, dim)
+        return like_value(resized(mapped, mine.shape[2:]), value.shape, dim)
 
-    def _solve(
-        self, fit: Fit, layer: nn.Module, given: torch.Tensor, made: torch.Tensor, wanted: torch.Tensor
-    ) -> bool:
+    def _solve(self, fit: Fit, layer: nn.Module, given: torch.Tensor, made: torch.Tensor, wanted: torch.Tensor) -> bool:
         weight: torch.Tensor = layer.weight  # type: ignore[assignment]
         target = output_rows(layer, wanted)
         rows = choose_rows(target, weight[0].numel(), self.generator)

@@ -9,7 +9,7 @@ from torch.nn.functional import adaptive_avg_pool2d, interpolate
 def as_image(value: torch.Tensor, dim: int) -> torch.Tensor | None:
     """Return `value`, whose channels are on dimension `dim`, as images; None where its places form no grid.
 
-    Tokens whose number is one above a square lose the first one (a class token); other sequences become images one wide.
+    Tokens whose number is one above a square lose the first one (a class token); other sequences become one wide.
     """
     if value.ndim == 2:
         return value[:, :, None, None]
@@ -21,11 +21,13 @@ def as_image(value: torch.Tensor, dim: int) -> torch.Tensor | None:
     side = _side(moved.shape[2])
     if side is None:
         return moved.unsqueeze(3)
-    return moved[:, :, moved.shape[2] - side * side :].unflatten(2, (side, side))
+    places = moved[:, :, moved.shape[2] - side * side :]
+    return places.reshape(*places.shape[:2], side, side)
 
 
 def like_value(image: torch.Tensor, shape: torch.Size, dim: int) -> torch.Tensor:
-    """Return `image` in the layout of a value of `shape` with its channels on `dim`: NaN where no image stands behind it."""
+    """Return `image` in the layout of a value of `shape` with its channels on `dim`: NaN where no image stands
+    behind it."""
     result = torch.full(shape, torch.nan, dtype=image.dtype).movedim(dim, 1)
     if result.ndim == 2:
         result.copy_(image[:, :, 0, 0])
@@ -40,16 +42,17 @@ def like_value(image: torch.Tensor, shape: torch.Size, dim: int) -> torch.Tensor
 def _side(count: int) -> int | None:
     """Return the side of the square of `count` tokens, with or without a class token; None if it is no square."""
     for places in (count, count - 1):
-        side = round(max(places, 0) ** 0.5)
+        side = int(max(places, 0) ** 0.5 + 0.5)
         if side > 1 and side * side == places:
             return side
     return None
 
 
-def resized(image: torch.Tensor, size: tuple[int, ...]) -> torch.Tensor:
+def resized(image: torch.Tensor, size: torch.Size) -> torch.Tensor:
     """Return `image` at another resolution: averaged down, interpolated up."""
-    if tuple(image.shape[2:]) == size:
+    height, width = size
+    if image.shape[2:] == size:
         return image
-    if image.shape[2] >= size[0] and image.shape[3] >= size[1]:
-        return adaptive_avg_pool2d(image, size)
-    return interpolate(image, size, mode="bilinear", align_corners=False)
+    if image.shape[2] >= height and image.shape[3] >= width:
+        return adaptive_avg_pool2d(image, (height, width))
+    return interpolate(image, (height, width), mode="bilinear", align_corners=False)

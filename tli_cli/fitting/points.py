@@ -19,16 +19,31 @@ Sizes = Mapping[str, int]
 
 
 def with_fits(plan: Plan, target: Architecture, source: Architecture, sizes: tuple[Sizes, Sizes]) -> Plan:
-    """Return `plan` with a fit for every point of `target` that `source` can serve; what they change is marked in the steps.
+    """Return `plan` with a fit for every point of `target` that `source` can serve; what they change is marked in
+    the steps.
 
     `sizes` are the target's and the source's.
     """
     book = MapBook(target)
     book.maps = list(plan.maps)
-    fits = plan_fits(target, source, *sizes, book, 0)
+    fits = _beyond_exact(plan, target, plan_fits(target, source, *sizes, book, 0))
     reasons = _reasons(target, fits)
     steps = tuple(_marked(step, reasons.get(step.target, "")) for step in plan.steps)
     return replace(plan, steps=steps, maps=tuple(book.maps), fits=tuple(fits))
+
+
+def _beyond_exact(plan: Plan, target: Architecture, fits: Sequence[Fit]) -> list[Fit]:
+    """Leave out the fits at the beginning whose layers the plan takes over exactly, with all that stands before
+    them."""
+    inexact = {step.layer for step in plan.steps if not step.exact}
+    paths = [layer.path for layer in target.layers]
+    taken = {step.layer: piece.source for step in plan.steps for piece in step.pieces}
+    for i, fit in enumerate(fits):
+        end = max(paths.index(path) for path in (fit.target.layer, fit.target.norm) if path in paths)
+        partner = taken.get(fit.target.layer, "").startswith(fit.source.layer + ".")
+        if not partner or any(path in inexact for path in paths[: end + 1]):
+            return list(fits[i:])
+    return []
 
 
 def _marked(step: Step, reason: str) -> Step:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import cos, pi
 from typing import Any
@@ -13,15 +14,19 @@ from torch import nn
 from tli_cli.fitting.fit import Channels
 from tli_cli.fitting.layouts import as_image, resized
 from tli_cli.fitting.observe import Observed, activation, hooks
+from tli_cli.fitting.solving import NORMS
 from tli_cli.plan import Fit
 
 RATE = 5e-3
-BATCH = 64
+BATCH, LEAST = 64, 8
+BATCH_NUMBERS = 1 << 19
+"""About how many input numbers one gradient step looks at."""
 
 
 @dataclass(frozen=True)
 class Goal:
-    """What a module of the target ought to give: images `(samples, channels, height, width)`, behind `activation` if named."""
+    """What a module of the target ought to give: images `(samples, channels, height, width)`, behind `activation`
+    if named."""
 
     module: str
     dim: int
@@ -33,7 +38,8 @@ class Goal:
         image = as_image(activation(self.activation)(output), self.dim)
         assert image is not None
         wanted = self.wanted[chosen]
-        return (image - wanted).pow(2).mean() / (wanted - wanted.mean((0, 2, 3), keepdim=True)).pow(2).mean().clamp_min(1e-8)
+        spread = (wanted - wanted.mean((0, 2, 3), keepdim=True)).pow(2).mean()
+        return (image - wanted).pow(2).mean() / spread.clamp_min(1e-8)
 
 
 def goals(
@@ -44,7 +50,8 @@ def goals(
     observed: Mapping[Fit, Observed],
     channels: Channels,
 ) -> list[Goal]:
-    """Return what the modules of `model` ought to give on `arguments`; `reached` is what its own points give on them."""
+    """Return what the modules of `model` ought to give on `arguments`; `reached` is what its own points give on
+    them."""
     paths = {f.target.block or f.target.norm or f.target.layer for f in fits}
     outputs: dict[str, torch.Tensor] = {}
     with _kept(model, paths, outputs), torch.no_grad():
@@ -59,14 +66,15 @@ def goals(
         image, source = as_image(mine.values, mine.dim), as_image(theirs.activated(), theirs.dim)
         if behind is None or image is None or source is None:
             continue
-        wanted = resized(channels(fit, source), tuple(image.shape[2:]))
+        wanted = resized(channels(fit, source), image.shape[2:])
         if wanted.shape == image.shape:
             found[path] = Goal(path, mine.dim, "" if behind else mine.activation, wanted)
     return list(found.values())
 
 
 def _behind(output: torch.Tensor, mine: Observed) -> bool | None:
-    """Tell whether a module's output is what lies behind the point's activation; None where it is neither that nor the point."""
+    """Tell whether a module's output is what lies behind the point's activation; None where it is neither that nor
+    the point."""
     if output.shape != mine.values.shape:
         return None
     for value, behind in ((mine.activated(), True), (mine.values, False)):
@@ -75,8 +83,9 @@ def _behind(output: torch.Tensor, mine: Observed) -> bool | None:
     return None
 
 
-def _kept(model: nn.Module, paths: Collection[str], outputs: dict[str, torch.Tensor]) -> Any:
-    from contextlib import contextmanager
+@contextmanager
+def _kept(model: nn.Module, paths: Collection[str], outputs: dict[str, torch.Tensor]) -> Iterator[None]:
+    """Keep in `outputs` what the modules at `paths` give."""
 
     def keep(path: str) -> Callable[..., None]:
         def hook(module: nn.Module, inputs: Any, output: Any) -> None:
@@ -85,14 +94,15 @@ def _kept(model: nn.Module, paths: Collection[str], outputs: dict[str, torch.Ten
 
         return hook
 
-    @contextmanager
-    def run() -> Any:
-        with hooks() as handles:
-            for path in paths:
-                handles.append(model.get_submodule(path).register_forward_hook(keep(path)))
-            yield
+    with hooks() as handles:
+        handles.extend(model.get_submodule(path).register_forward_hook(keep(path)) for path in paths)
+        yield
 
-    return run()
+
+def batch_size(arguments: Sequence[torch.Tensor]) -> int:
+    """Return how many samples one gradient step takes: fewer of large ones."""
+    numbers = sum(a[0].numel() for a in arguments)
+    return min(len(arguments[0]), max(LEAST, min(BATCH, BATCH_NUMBERS // max(numbers, 1))))
 
 
 def polish(
@@ -103,20 +113,26 @@ def polish(
     steps: int,
     generator: torch.Generator,
 ) -> None:
-    """Take `steps` of Adam on the parameters named in `free`, batch norms in training mode."""
+    """Take `steps` of Adam on what is named in `free`; the batch norms among it are in training mode, all else is
+    not."""
     parameters = [p.requires_grad_(True) for name, p in model.named_parameters() if name in free]
     if not parameters or not wanted or not steps:
         return
     optimizer = torch.optim.Adam(parameters, RATE)
     outputs: dict[str, torch.Tensor] = {}
-    model.train()
+    model.eval()
+    for path, module in model.named_modules():
+        if isinstance(module, NORMS) and f"{path}.running_mean" in free:
+            module.train()
+    batch = batch_size(arguments)
     with _kept(model, {goal.module for goal in wanted}, outputs), torch.enable_grad():
         for step in range(steps):
             for group in optimizer.param_groups:
                 group["lr"] = RATE * 0.5 * (1 + cos(pi * step / steps)) * min(1.0, (step + 1) / 5)
-            chosen = torch.randint(len(arguments[0]), (BATCH,), generator=generator)
+            chosen = torch.randint(len(arguments[0]), (batch,), generator=generator)
             optimizer.zero_grad()
             model(*(a[chosen] for a in arguments))
-            torch.stack([goal.loss(outputs[goal.module], chosen) for goal in wanted]).sum().backward()  # type: ignore[no-untyped-call]
+            losses = torch.stack([goal.loss(outputs[goal.module], chosen) for goal in wanted])
+            torch.autograd.backward(losses.sum())
             optimizer.step()
     model.eval().requires_grad_(False)

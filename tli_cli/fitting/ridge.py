@@ -5,10 +5,14 @@ from __future__ import annotations
 import torch
 
 
-def solve(inputs: torch.Tensor, wanted: torch.Tensor, *, ridge: float, centred: bool) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return `weight` `(groups, out, in)` and `bias` `(groups, out)` that bring `inputs` nearest to `wanted`, by ridge regression.
+def solve(
+    inputs: torch.Tensor, wanted: torch.Tensor, *, ridge: float, centred: bool
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return `weight` `(groups, out, in)` and `bias` `(groups, out)` that bring `inputs` nearest to `wanted`, by
+    ridge regression.
 
-    `inputs` is `(groups, rows, in)`, `wanted` `(groups, rows, out)`, both float64. The penalty is `ridge` times the mean square of
+    `inputs` is `(groups, rows, in)`, `wanted` `(groups, rows, out)`, both float64. The penalty is `ridge` times the
+    mean square of
     an input column; without `centred` the bias is zero.
     """
     shift_in = inputs.mean(1, keepdim=True) if centred else torch.zeros_like(inputs[:, :1])

@@ -9,7 +9,8 @@ from torch.nn.functional import interpolate
 
 
 def synthetic_images(count: int, shape: Sequence[int], generator: torch.Generator) -> torch.Tensor:
-    """Return `count` images of `shape` `(channels, height, width)`, each channel of mean 0 and deviation 1 over all of them.
+    """Return `count` images of `shape` `(channels, height, width)`, each channel of mean 0 and deviation 1 over all
+    of them.
 
     Every image is a smooth ground on which rectangles, ellipses and strokes of random colours lie over one another.
     """
@@ -43,7 +44,7 @@ def synthetic_values(count: int, shape: Sequence[int], generator: torch.Generato
 def synthetic_tokens(count: int, length: int, vocabulary: int, generator: torch.Generator) -> torch.Tensor:
     """Return `count` rows of `length` tokens, rare ones rarer than frequent ones, as in text."""
     uniform = torch.rand(count, length, generator=generator)
-    return (vocabulary ** uniform).long().clamp_max(vocabulary - 1)
+    return (vocabulary**uniform).long().clamp_max(vocabulary - 1)
 
 
 def _draw(generator: torch.Generator, count: int, low: float, high: float) -> torch.Tensor:

@@ -20,7 +20,8 @@ def solvable(layer: nn.Module) -> bool:
 
 
 def input_rows(layer: nn.Module, given: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-    """Return what `layer` sums over at the places `rows` of its output, `(groups, rows, in)`; `rows` counts samples, then places."""
+    """Return what `layer` sums over at the places `rows` of its output, `(groups, rows, in)`; `rows` counts
+    samples, then places."""
     if isinstance(layer, nn.Linear):
         return given.reshape(-1, given.shape[-1])[rows].double().unsqueeze(0)
     assert isinstance(layer, nn.Conv2d)
@@ -29,11 +30,12 @@ def input_rows(layer: nn.Module, given: torch.Tensor, rows: torch.Tensor) -> tor
     for sample in range(len(given)):
         mine = rows[(rows >= sample * places) & (rows < (sample + 1) * places)] - sample * places
         if len(mine):
-            columns = unfold(
-                given[sample : sample + 1].float(), layer.kernel_size, layer.dilation, layer.padding, layer.stride
-            )
+            padding = (int(layer.padding[0]), int(layer.padding[1]))
+            one = given[sample : sample + 1].float()
+            columns = unfold(one, layer.kernel_size, layer.dilation, padding, layer.stride)
             found.append(columns[0][:, mine].T)
-    return torch.cat(found).double().unflatten(1, (layer.groups, -1)).movedim(1, 0)
+    stacked = torch.cat(found).double()
+    return stacked.reshape(len(stacked), layer.groups, -1).movedim(1, 0)
 
 
 def _places(layer: nn.Conv2d, given: torch.Tensor) -> int:
@@ -50,7 +52,8 @@ def output_rows(layer: nn.Module, value: torch.Tensor) -> torch.Tensor:
 
 
 def choose_rows(wanted: torch.Tensor, width: int, generator: torch.Generator) -> torch.Tensor:
-    """Return the rows of `wanted` to solve for, in order: some thousands without NaN, at least twice the layer's `width`."""
+    """Return the rows of `wanted` to solve for, in order: some thousands without NaN, at least twice the layer's
+    `width`."""
     usable = torch.nonzero(~wanted.isnan().any(1)).flatten()
     count = max(ROWS, 2 * width)
     if len(usable) > count:
@@ -58,10 +61,13 @@ def choose_rows(wanted: torch.Tensor, width: int, generator: torch.Generator) ->
     return usable
 
 
-def fit_layer(layer: nn.Module, inputs: torch.Tensor, wanted: torch.Tensor, ridge: float, centred: bool) -> torch.Tensor:
-    """Set the weight and bias of `layer` so that `inputs` `(groups, rows, in)` give `wanted` `(rows, out)`; return what they give."""
+def fit_layer(
+    layer: nn.Module, inputs: torch.Tensor, wanted: torch.Tensor, ridge: float, centred: bool
+) -> torch.Tensor:
+    """Set the weight and bias of `layer` so that `inputs` `(groups, rows, in)` give `wanted` `(rows, out)`; return
+    what they give."""
     groups = inputs.shape[0]
-    split = wanted.double().unflatten(1, (groups, -1)).movedim(1, 0)
+    split = wanted.double().reshape(len(wanted), groups, -1).movedim(1, 0)
     bias: torch.Tensor | None = layer.bias  # type: ignore[assignment]
     weight, shift = solve(inputs, split, ridge=ridge, centred=centred or bias is not None)
     held: torch.Tensor = layer.weight  # type: ignore[assignment]
@@ -76,7 +82,8 @@ def fit_layer(layer: nn.Module, inputs: torch.Tensor, wanted: torch.Tensor, ridg
 
 
 def fit_norm(norm: nn.Module, made: torch.Tensor, wanted: torch.Tensor) -> None:
-    """Set the norm behind a solved layer so that rows `made` `(rows, out)` come out as near to `wanted` as its affine part can."""
+    """Set the norm behind a solved layer so that rows `made` `(rows, out)` come out as near to `wanted` as its
+    affine part can."""
     if isinstance(norm, NORMS):
         mean, variance = made.mean(0), made.var(0, unbiased=False)
         set_statistics(norm, mean, variance)

@@ -21,14 +21,14 @@ class Join:
     total: torch.Tensor
 
 
-class JoinTape(TorchFunctionMode):  # type: ignore[misc]
+class JoinTape(TorchFunctionMode):
     """Call `found` with the first sum of a tensor that depends on the watched map and one that does not.
 
     What depends on the map is told by autograd: `mark` makes the map's output the only tensor that requires a gradient.
     """
 
     def __init__(self, found: Callable[[Join], None]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self._found = found
         self._open = True
 

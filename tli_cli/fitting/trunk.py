@@ -22,7 +22,8 @@ class Place:
 
 
 def trunk_points(architecture: Architecture) -> tuple[Place, ...]:
-    """Return the points of `architecture` at which a linear map ends, in execution order; the classifier is left out."""
+    """Return the points of `architecture` at which a linear map ends, in execution order; the classifier is left
+    out."""
     found = list(_points(architecture))
     last_of_block = {place.point.block or _block(architecture, place.index): place.index for place in found}
     kept = [p for p in found if p.point.block or _full(architecture, p.index) or p.index in last_of_block.values()]
@@ -71,7 +72,7 @@ def _readers(architecture: Architecture) -> list[list[int]]:
 
 def _joined(architecture: Architecture, index: int, readers: list[list[int]]) -> Iterator[Place]:
     graph = architecture.graph
-    for operand in sorted(graph[index].inputs, reverse=True):
+    for operand in sorted(graph[index].inputs, key=lambda i: (_depth(architecture, i), i), reverse=True):
         norm = scale = ""
         while graph[operand].op == "layer" and architecture.layers[graph[operand].layer].kind in ("norm", "scale"):
             layer = architecture.layers[graph[operand].layer]
@@ -87,6 +88,14 @@ def _joined(architecture: Architecture, index: int, readers: list[list[int]]) ->
             point = Point(layer.path, norm, scale, block, _activation(architecture, index, readers))
             yield Place(point, tree, node.layer)
             return
+
+
+def _depth(architecture: Architecture, index: int) -> int:
+    """Return the length of the longest path to a node: of two operands of a sum, the deeper one is the branch."""
+    depths: list[int] = []
+    for node in architecture.graph[: index + 1]:
+        depths.append(1 + max((depths[i] for i in node.inputs), default=0))
+    return depths[index]
 
 
 def _chained(architecture: Architecture, index: int, readers: list[list[int]]) -> Place | None:

@@ -9,7 +9,12 @@ from tli_cli.planning.planner import Request
 from tli_cli.registry import did_you_mean
 from tli_cli.resizing import RESIZERS
 
-COHERENT = {"auto": ("widen", "strongest"), "net2net": ("net2net", "strongest"), "even": ("widen", "even")}
+COHERENT = {
+    "auto": ("widen", "strongest"),
+    "fit": ("widen", "strongest"),
+    "net2net": ("net2net", "strongest"),
+    "even": ("widen", "even"),
+}
 """Methods that map coupled axes together, with the rules by which they widen and narrow."""
 
 

@@ -1,0 +1,81 @@
+"""Carry out the fits of a plan between files: build both models, fit, and hand over the tensors that were solved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import replace
+
+import torch
+from torch import nn
+
+from tli_cli.axes import MapValues
+from tli_cli.errors import TliError
+from tli_cli.fitting.carry_out import fit_live
+from tli_cli.fitting.running import run_source, run_target
+from tli_cli.injector import Injector
+from tli_cli.options import Options
+from tli_cli.plan import Plan, Step
+from tli_cli.references import Reference
+
+
+def before_fits(plan: Plan) -> Plan:
+    """Return `plan` as it is carried out before its fits: what they change is first made from the pieces, or kept."""
+    return replace(plan, steps=tuple(_first(step) for step in plan.steps)) if plan.fits else plan
+
+
+def _first(step: Step) -> Step:
+    if step.resizer != "fit":
+        return step
+    return replace(step, resizer="maps") if step.pieces else replace(step, action="keep", resizer="")
+
+
+def fitted_values(
+    injector: Injector, plan: Plan, source: Reference, target: Reference, options: Options
+) -> Mapping[str, torch.Tensor]:
+    """Return the tensors of `plan` that are fitted, by target name; `injector` carries out what comes before.
+
+    Raises:
+        TliError: one of the models cannot be built here, or does not hold the tensors of the plan.
+    """
+    if source.checkpoint is None:
+        raise TliError(f"{source.text}: no values to fit to")
+    theirs, mine = run_source(source, options), run_target(target, options)
+    _load(theirs.model, {t.name: source.checkpoint.read(t.name) for t in source.checkpoint.tensors}, source.text)
+    _load(mine.model, {step.target: injector.make(step) for step in injector.plan.steps}, target.text)
+    return _fitted(plan, mine.model, theirs.model, mine.sample, injector.values)
+
+
+def fitted_state(
+    plan: Plan,
+    target: nn.Module,
+    source: nn.Module,
+    made: Mapping[str, torch.Tensor],
+    sample: Sequence[torch.Tensor],
+    values: Callable[[int], MapValues],
+) -> Mapping[str, torch.Tensor]:
+    """Return the tensors of `plan` that are fitted, by target name; the models are copied, `made` is what comes
+    before."""
+    copy = deepcopy(target).cpu().float()
+    _load(copy, made, type(target).__name__)
+    return _fitted(plan, copy, deepcopy(source).cpu().float(), sample, values)
+
+
+def _fitted(
+    plan: Plan,
+    target: nn.Module,
+    source: nn.Module,
+    sample: Sequence[torch.Tensor],
+    values: Callable[[int], MapValues],
+) -> Mapping[str, torch.Tensor]:
+    fit_live(plan, target, source, sample, values)
+    state = target.state_dict()
+    return {step.target: state[step.target] for step in plan.steps if step.resizer == "fit"}
+
+
+def _load(model: nn.Module, state: Mapping[str, torch.Tensor], name: str) -> None:
+    own = model.state_dict()
+    strange = [key for key, value in state.items() if key not in own or own[key].shape != value.shape]
+    if strange:
+        raise TliError(f"--method fit: {name} builds a model without {', '.join(strange[:5])} of these shapes")
+    model.load_state_dict(state, strict=False)
