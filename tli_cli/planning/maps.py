@@ -121,6 +121,8 @@ class MapBook:
         self.before_tied_head = norms_before_tied_heads(target)
         self._partner: dict[AxisTree, tuple[int, AxisTree]] = {}
         self._members: dict[int, Mapping[AxisTree, list[Place]]] = {}
+        self._columns: dict[tuple[AxisTree, int], int] = {}
+        self._torn: set[AxisTree] = set()
         self._index: dict[tuple[object, ...], int] = {}
         self.maps: list[AxisMap] = []
 
@@ -174,6 +176,11 @@ class MapBook:
         them."""
         self._partner.setdefault(t, (model, s if s is not None else ()))
 
+    def is_torn(self, tree: AxisTree) -> bool:
+        """Tell whether the channels of `tree`, or a part of them, are fed from source channels that do not belong
+        together."""
+        return tree in self._torn or (isinstance(tree, tuple) and any(map(self.is_torn, tree[1:])))
+
     def _leaf(
         self, t: AxisTree, source: Architecture, s: AxisTree, model: int, m: int, n: int, kind: str, use: str
     ) -> int:
@@ -181,6 +188,8 @@ class MapBook:
             self._check_head_rows(m, n)
             index = tuple(self._head_rows.get(row, -1) for row in range(m))
             return self._add(("classes", m, n), AxisMap("rows", m, n, exact=False, index=index))
+        if self._columns.setdefault((t, model), n) != n:
+            self._torn.add(t)
         if m == n:
             return self._add(("same", m), AxisMap("same", m, m))
         rule = self._rule(t, m, n, kind, use)

@@ -186,9 +186,12 @@ class Planner:
             pieces=pieces if resizer in ("copy", "maps") else tuple(replace(p, axes=(), contracted=()) for p in pieces),
             resizer=resizer,
             similarity=round(similarity, 6),
-            exact=exact and resizer in ("copy", "maps"),
+            exact=exact and resizer in ("copy", "maps") and not self._is_torn(spec),
             reason="" if copied else self._adaptation(pieces),
         )
+
+    def _is_torn(self, spec: TensorSpec) -> bool:
+        return any(self.book.is_torn(axis.tree) for axis in self.target.axes.get(spec.name, ()))
 
     def _adaptation(self, pieces: Sequence[Piece]) -> str:
         rules = [self.book.maps[i] for piece in pieces for expression in piece.axes for i in map_indices(expression)]
