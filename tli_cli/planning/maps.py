@@ -104,7 +104,10 @@ def normalised_spaces(architecture: Architecture) -> dict[AxisTree, str]:
 
 
 class MapBook:
-    """The maps of one plan as they are asked for; equal pairs of spaces share one map."""
+    """The maps of one plan as they are asked for; equal pairs of spaces share one map.
+
+    `added` is set while an added block is mapped: what feeds it proves nothing of what belongs together.
+    """
 
     def __init__(
         self,
@@ -123,6 +126,7 @@ class MapBook:
         self._members: dict[int, Mapping[AxisTree, list[Place]]] = {}
         self._columns: dict[tuple[AxisTree, int], int] = {}
         self._torn: set[AxisTree] = set()
+        self.added = False
         self._index: dict[tuple[object, ...], int] = {}
         self.maps: list[AxisMap] = []
 
@@ -188,7 +192,7 @@ class MapBook:
             self._check_head_rows(m, n)
             index = tuple(self._head_rows.get(row, -1) for row in range(m))
             return self._add(("classes", m, n), AxisMap("rows", m, n, exact=False, index=index))
-        if self._columns.setdefault((t, model), n) != n:
+        if not self.added and self._columns.setdefault((t, model), n) != n:
             self._torn.add(t)
         if m == n:
             return self._add(("same", m), AxisMap("same", m, m))

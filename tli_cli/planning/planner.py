@@ -132,6 +132,7 @@ class Planner:
             if wanted.role.partition(".")[0] == "bias":
                 draft.initial, draft.exact = "zeros", True
             return
+        self.book.added = pair.repeat
         piece = make_piece(self.target, wanted, layer, pair.target.role, self.sources[model], offered, model, self.book)
         if piece is None:
             draft.reason = f"{offered.spec.name} {list(offered.spec.shape)} cannot be reshaped to it"
