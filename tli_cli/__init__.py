@@ -5,19 +5,39 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tli_cli.api import inject, inspect, match, score
+    from tli_cli.api import inject, inspect, match, matrix, rank, score
     from tli_cli.live import apply_tli
+    from tli_cli.matrices import Matrix
     from tli_cli.options import Options
     from tli_cli.plan import Plan
+    from tli_cli.ranking import Candidate, Ranking
     from tli_cli.report import Report
     from tli_cli.scoring import Score
 
-__all__ = ["Options", "Plan", "Report", "Score", "apply_tli", "inject", "inspect", "match", "score"]
+__all__ = [
+    "Candidate",
+    "Matrix",
+    "Options",
+    "Plan",
+    "Ranking",
+    "Report",
+    "Score",
+    "apply_tli",
+    "inject",
+    "inspect",
+    "match",
+    "matrix",
+    "rank",
+    "score",
+]
 
 _HOMES = {
     "apply_tli": "tli_cli.live",
+    "Candidate": "tli_cli.ranking",
+    "Matrix": "tli_cli.matrices",
     "Options": "tli_cli.options",
     "Plan": "tli_cli.plan",
+    "Ranking": "tli_cli.ranking",
     "Report": "tli_cli.report",
     "Score": "tli_cli.scoring",
 }

@@ -63,28 +63,29 @@ class Profile:
         self.stages_number = _number((self.first_level, *((id(s.forms), s.level) for s in self.stages)))
         self.fingerprints = frozenset(key for names in EVIDENCE for key in self.side.groups(names))
 
-    @property
-    def size(self) -> int:
-        """The number of units."""
-        return len(self.side.units)
+        self.has_graph = bool(architecture.graph)
+        self.size = len(self.side.units)
 
 
 class QuickScores:
     """Scores by `dp`; remembers what it has worked out."""
 
-    def __init__(self) -> None:
+    def __init__(self, profiles: Sequence[Profile] = ()) -> None:
+        self._profiles = profiles
         self._stage_pairs: dict[tuple[int, int], list[tuple[int, int, bool]]] = {}
         self._runs: dict[tuple[int, int, int], int] = {}
         self._blocks: dict[tuple[int, int, bool], int] = {}
 
+    def row(self, target: int) -> list[float]:
+        """Return the scores of all profiles into the one at `target`."""
+        return [self.score(source, self._profiles[target]) for source in self._profiles]
+
     def score(self, source: Profile, target: Profile) -> float:
         """Return the score from `source` to `target`."""
-        if source.size == target.size or not source.fingerprints.isdisjoint(target.fingerprints):
-            matching = match_sides(source.side, target.side)
-            fed = sum(fed_weights(matching, source.standing, target.standing).values())
-        else:
-            fed = self._fed_apart(source, target)
-        return ratio(fed, target.total)
+        if _apart(source, target):
+            return ratio(self._fed_apart(source, target), target.total)
+        matching = match_sides(source.side, target.side)
+        return ratio(sum(fed_weights(matching, source.standing, target.standing).values()), target.total)
 
     def _fed_apart(self, source: Profile, target: Profile) -> int:
         """Return what two architectures feed each other that have no anchors in common."""
@@ -118,6 +119,13 @@ class QuickScores:
                 self._blocks.clear()
             self._blocks[key] = _fed_by_block(pair)
         return self._blocks[key]
+
+
+def _apart(source: Profile, target: Profile) -> bool:
+    """Return whether nothing but the blocks decides: two graphs that share no fingerprint, and no places to compare."""
+    if source.size == target.size or not (source.has_graph and target.has_graph):
+        return False
+    return source.fingerprints.isdisjoint(target.fingerprints)
 
 
 def _paired_stages(target: Profile, source: Profile) -> list[tuple[int, int, bool]]:

@@ -8,11 +8,12 @@ from tli_cli.cli.archs import archs
 from tli_cli.cli.inject import inject
 from tli_cli.cli.inspect import inspect
 from tli_cli.cli.match import match
+from tli_cli.cli.rank import rank
 from tli_cli.cli.score import score
 from tli_cli.cli.verify import verify
 from tli_cli.cli.version import version
 
-COMMANDS = (match, inject, score, inspect, archs, verify, version)
+COMMANDS = (match, inject, score, rank, inspect, archs, verify, version)
 
 app = typer.Typer(
     name="tli",

@@ -11,11 +11,16 @@ from tli_cli.plan import Plan
 
 def write_new(path: Path, text: str, *, force: bool) -> None:
     """Write `text` to `path` in one move; raise `TliError` if something is there and `force` is not given."""
+    write_new_bytes(path, text.encode(), force=force)
+
+
+def write_new_bytes(path: Path, data: bytes, *, force: bool) -> None:
+    """Write `data` to `path` in one move; raise `TliError` if something is there and `force` is not given."""
     if path.exists() and not force:
         raise TliError(f"{path}: already there; use --force to replace it, or another name")
     draft = path.with_name(f".{path.name}.tmp")
     try:
-        draft.write_text(text, encoding="utf-8")
+        draft.write_bytes(data)
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)

@@ -1,7 +1,8 @@
-"""`tli score`: how similar two models are."""
+"""`tli score`: how similar two models are, or many."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,11 +10,40 @@ import typer
 from tli_cli.cli import options as given
 from tli_cli.cli import render
 from tli_cli.cli.choices import Matcher
-from tli_cli.cli.parsers import parse_shape
+from tli_cli.cli.files import write_new_bytes
+from tli_cli.cli.parsers import complete_reference, parse_shape
+from tli_cli.cli.render_matrix import render_matrix
+from tli_cli.cli.render_progress import progress
 from tli_cli.cli.render_score import render_score
 from tli_cli.gates import check_minimum
 from tli_cli.options import Options
 
+MATRIX = "Many models"
+
+Models = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="SOURCE TARGET...",
+        help="Two models, or more for a matrix; globs such as 'timm:resnet*' stand for names in the catalogue.",
+        autocompletion=complete_reference,
+    ),
+]
+FromFile = Annotated[
+    str | None,
+    typer.Option(metavar="NAMES.txt", help="Score all pairs of the models in this file.", rich_help_panel=MATRIX),
+]
+Plot = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Draw a clustered heat map to this .png, .svg or .html.", rich_help_panel=MATRIX),
+]
+Resume = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Keep what is known in this file, and go on from it.", rich_help_panel=MATRIX),
+]
+Jobs = Annotated[
+    int | None,
+    typer.Option("--jobs", "-j", min=1, help="How many processes; one a core if not given.", rich_help_panel=MATRIX),
+]
 Minimum = Annotated[
     float | None,
     typer.Option("--min", min=0, max=1, help="The least score from SOURCE to TARGET.", rich_help_panel=given.GATES),
@@ -21,8 +51,11 @@ Minimum = Annotated[
 
 
 def score(
-    source: given.Source,
-    target: given.Target,
+    models: Models = None,
+    from_file: FromFile = None,
+    plot: Plot = None,
+    resume: Resume = None,
+    jobs: Jobs = None,
     source_arch: given.SourceArch = None,
     input_shape: given.InputShape = None,
     num_classes: given.NumClasses = None,
@@ -31,13 +64,15 @@ def score(
     matcher: given.MatcherOption = Matcher.dp,
     as_json: given.Json = False,
     as_csv: given.Csv = False,
+    force: given.Force = False,
     minimum: Minimum = None,
 ) -> None:
-    """Say how much of each of two models can be fed from the other.
+    """Say how much of each of two models can be fed from the other; of more than two, all pairs.
 
     From 0 to 1; 1 means that every layer has an identical partner in its place. Reads no values.
     """
     from tli_cli import api
+    from tli_cli.sources import expand, read_names
 
     options = Options(
         matcher=matcher.value,
@@ -47,6 +82,43 @@ def score(
         in_chans=in_chans,
         ema=ema,
     )
-    result = api.score(source, target, options=options)
-    render_score(result, render.style(as_json=as_json, as_csv=as_csv))
-    check_minimum(result.forward, minimum)
+    given_style = render.style(as_json=as_json, as_csv=as_csv)
+    names = [*(models or ()), *(read_names(from_file) if from_file else ())]
+    if len(names) < 2 and not any(map(_is_glob, names)):
+        raise typer.BadParameter("name two models or more", param_hint="'SOURCE TARGET...'")
+    if len(names) == 2 and not any(map(_is_glob, names)) and not (from_file or plot or resume):
+        result = api.score(*names, options=options)
+        render_score(result, given_style)
+        check_minimum(result.forward, minimum)
+        return
+    _check_for_matrix(source_arch=source_arch, num_classes=num_classes, in_chans=in_chans, minimum=minimum)
+    if plot is not None:
+        _check_plot(plot)
+    with progress() as tell:
+        found = api.matrix(expand(names), options=options, jobs=jobs, resume=resume, progress=tell)
+    if plot is not None:
+        from tli_cli.plotting import drawing
+
+        write_new_bytes(plot, drawing(found, plot.suffix), force=force)
+        render.note(f"drawn: {plot}")
+    render_matrix(found, given_style)
+
+
+def _is_glob(name: str) -> bool:
+    from tli_cli.sources import is_glob
+
+    return is_glob(name)
+
+
+def _check_plot(plot: Path) -> None:
+    from tli_cli.plotting import check_suffix
+
+    check_suffix(plot)
+
+
+def _check_for_matrix(**options: object) -> None:
+    """Raise a usage error for options that say something of one source or one target."""
+    for name, value in options.items():
+        if value is not None:
+            option = "--min" if name == "minimum" else f"--{name.replace('_', '-')}"
+            raise typer.BadParameter("takes one source and one target", param_hint=f"'{option}'")

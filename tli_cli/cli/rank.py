@@ -1,0 +1,61 @@
+"""`tli rank`: which of many sources starts a target best."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tli_cli.cli import options as given
+from tli_cli.cli import render
+from tli_cli.cli.choices import Matcher
+from tli_cli.cli.parsers import complete_reference, parse_shape
+from tli_cli.cli.render_progress import progress
+from tli_cli.cli.render_rank import render_ranking
+from tli_cli.gates import check_minimum
+from tli_cli.options import Options
+
+Sources = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="SOURCE...",
+        help="Checkpoints, directories that are searched, names, or globs such as 'timm:resnet*'.",
+        autocompletion=complete_reference,
+    ),
+]
+Top = Annotated[int | None, typer.Option(min=1, help="Show this many.", rich_help_panel=given.OUTPUT)]
+Minimum = Annotated[
+    float | None,
+    typer.Option("--min", min=0, max=1, help="The least score of the best source.", rich_help_panel=given.GATES),
+]
+
+
+def rank(
+    target: given.Target,
+    sources: Sources,
+    top: Top = None,
+    source_arch: given.SourceArch = None,
+    input_shape: given.InputShape = None,
+    num_classes: given.NumClasses = None,
+    in_chans: given.InChans = None,
+    ema: given.Ema = None,
+    matcher: given.MatcherOption = Matcher.dp,
+    as_json: given.Json = False,
+    as_csv: given.Csv = False,
+    minimum: Minimum = None,
+) -> None:
+    """Say which sources start the target best, the best first. Reads no values."""
+    from tli_cli import api
+
+    options = Options(
+        matcher=matcher.value,
+        source_arch=source_arch,
+        input_shape=parse_shape(input_shape),
+        num_classes=num_classes,
+        in_chans=in_chans,
+        ema=ema,
+    )
+    with progress() as tell:
+        found = api.rank(target, sources, options=options, progress=tell)
+    render_ranking(found, render.style(as_json=as_json, as_csv=as_csv), top)
+    check_minimum(found.candidates[0].score, minimum)

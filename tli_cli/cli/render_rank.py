@@ -1,0 +1,87 @@
+"""Show sources in the order in which they should start a target."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from tli_cli.cli import render
+from tli_cli.cli.render import Style
+from tli_cli.cli.text import score_text, share_text, similarity_text
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from tli_cli.ranking import Candidate, Ranking
+
+HEADER = ("source", "score", "coverage", "parameters", "why")
+
+
+def render_ranking(ranking: Ranking, style: Style, top: int | None = None) -> None:
+    """Print the best `top` candidates, all of them if None, and on standard error what was passed over."""
+    shown = ranking.candidates[:top]
+    if style is Style.JSON:
+        render.as_json(ranking_value(ranking, shown))
+    elif style is Style.CSV:
+        render.as_csv(HEADER, map(_cells, shown))
+    elif style is Style.PLAIN:
+        render.plain(map(_cells, shown))
+    else:
+        render.show(*ranking_parts(ranking, shown))
+    for line in ranking.skipped:
+        render.warn(f"passed over: {line}")
+
+
+def ranking_parts(ranking: Ranking, shown: Sequence[Candidate]) -> Iterator[RenderableType]:
+    """Yield the table of candidates."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, header_style="dim", pad_edge=False, show_edge=False)
+    table.add_column("source", overflow="fold", min_width=16)
+    table.add_column("TLI score", justify="right")
+    table.add_column("coverage", justify="right")
+    table.add_column("parameters", justify="right")
+    table.add_column("why", overflow="fold", style="dim")
+    for i, candidate in enumerate(shown):
+        name, score, *rest = _cells(candidate)
+        table.add_row(name, Text(score, style="bold green" if i == 0 else "bold"), *rest)
+    yield table
+    left_out = len(ranking.candidates) - len(shown)
+    if left_out:
+        yield Text(f"and {left_out} more", style="dim")
+
+
+def ranking_value(ranking: Ranking, shown: Sequence[Candidate]) -> dict[str, Any]:
+    """Return the JSON value of a ranking, without its version."""
+    candidates = [
+        {**asdict(candidate), "worst": [{"block": block, "similarity": worth} for block, worth in candidate.worst]}
+        for candidate in shown
+    ]
+    return {
+        "target": ranking.target,
+        "sources": len(ranking.candidates),
+        "candidates": candidates,
+        "skipped": list(ranking.skipped),
+    }
+
+
+def why(candidate: Candidate) -> str:
+    """Return in a few words what the score is made of."""
+    if candidate.score == 1:
+        return "every layer the same, in its place"
+    fed = f"{candidate.same} of {candidate.layers} layers the same, {candidate.layers - candidate.fed} not fed"
+    low = [f"{block} {similarity_text(worth)}" for block, worth in candidate.worst[:2]]
+    return f"{fed}; lowest: {', '.join(low)}" if low else fed
+
+
+def _cells(candidate: Candidate) -> tuple[str, str, str, str, str]:
+    return (
+        candidate.source,
+        score_text(candidate.score),
+        share_text(candidate.coverage),
+        f"{candidate.parameters:,}",
+        why(candidate),
+    )

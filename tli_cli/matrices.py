@@ -1,0 +1,180 @@
+"""The scores between all pairs of many architectures."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from signal import SIG_IGN, SIGINT, signal
+from typing import Any
+
+from tli_cli.architecture import Architecture
+from tli_cli.errors import TliError
+from tli_cli.references import Reading, resolve
+from tli_cli.rows import RowScores
+from tli_cli.sources import expand
+
+Progress = Callable[[int, int, str], None]
+FORMAT = 1
+ALONE = 400
+"""Up to so many pairs are not worth a second process."""
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Scores: `values[i][j]` from source `names[i]` to target `names[j]`."""
+
+    names: tuple[str, ...]
+    values: tuple[tuple[float, ...], ...]
+    matcher: str = "dp"
+
+
+def score_all(
+    references: Sequence[str],
+    *,
+    matcher: str = "dp",
+    reading: Reading = Reading(),
+    jobs: int | None = None,
+    resume: Path | None = None,
+    progress: Progress | None = None,
+) -> Matrix:
+    """Return the scores between all of `references`; globs stand for the names in the catalogue that they match.
+
+    References that name one architecture are scored once. With `resume`, every row is kept in that file once it is
+    known, and a later call goes on from there.
+
+    Raises:
+        TliError: a reference cannot be read, or `resume` is another matrix's file.
+    """
+    names = expand(references)
+    place, architectures = _architectures(names, reading, progress)
+    store = _Store(resume, _key(architectures, matcher))
+    rows = store.rows
+    waiting = [i for i in range(len(architectures)) if i not in rows]
+    for i, row in _computed(architectures, waiting, matcher, jobs):
+        rows[i] = row
+        store.add(i, row)
+        if progress is not None:
+            progress(len(rows), len(architectures), architectures[i].origin)
+    values = tuple(tuple(rows[place[target]][place[source]] for target in names) for source in names)
+    return Matrix(tuple(names), values, matcher)
+
+
+def _architectures(
+    names: Sequence[str], reading: Reading, progress: Progress | None
+) -> tuple[dict[str, int], list[Architecture]]:
+    """Return the place of each name in the list of different architectures, and that list."""
+    place: dict[str, int] = {}
+    known: dict[Hashable, int] = {}
+    found: list[Architecture] = []
+    for done, name in enumerate(names, 1):
+        key = _stored_as(name)
+        if key not in known:
+            known[key] = len(found)
+            found.append(resolve(name, reading).architecture)
+        place[name] = known[key]
+        if progress is not None:
+            progress(done, len(names), f"reading {name}")
+    return place, found
+
+
+def _stored_as(name: str) -> Hashable:
+    """Return what names of one stored architecture have in common; the name itself if it is not in the catalogue."""
+    from tli_cli import catalogue
+
+    if Path(name).exists():
+        return name
+    try:
+        resolved = catalogue.resolve_name(name)
+    except TliError:
+        return name
+    return resolved.entry.structure, *sorted({**resolved.entry.defaults, **resolved.options}.items())
+
+
+def _key(architectures: Iterable[Architecture], matcher: str) -> str:
+    """Return a digest of what a stored row depends on."""
+    from importlib.metadata import version
+
+    parts = [f"{a.fingerprint} {len(a.graph)} {a.order_from}" for a in architectures]
+    return hashlib.sha256("\n".join([version("tli"), matcher, *parts]).encode()).hexdigest()[:16]
+
+
+class _Store:
+    """The rows that are known, kept in a file of JSON lines if there is one."""
+
+    def __init__(self, path: Path | None, key: str) -> None:
+        self._path = path
+        self.rows: dict[int, Sequence[float]] = {}
+        if path is None:
+            return
+        header = {"version": FORMAT, "key": key}
+        if not path.exists() or not path.stat().st_size:
+            path.write_text(json.dumps(header) + "\n", encoding="utf-8")
+            return
+        first, *lines = path.read_text(encoding="utf-8").splitlines()
+        if _read_line(first) != header:
+            raise TliError(f"{path}: not begun with these models, this matcher and this tli; remove it or name another")
+        for row in filter(None, map(_read_line, lines)):
+            self.rows[row["target"]] = row["scores"]
+
+    def add(self, target: int, scores: Sequence[float]) -> None:
+        """Append a row to the file."""
+        if self._path is not None:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"target": target, "scores": list(scores)}) + "\n")
+
+
+def _read_line(line: str) -> dict[str, Any]:
+    """Return the object in a line; nothing of a line that was cut off."""
+    try:
+        value = json.loads(line)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+_rows: RowScores | None = None
+
+
+def _computed(
+    architectures: Sequence[Architecture], waiting: Sequence[int], matcher: str, jobs: int | None
+) -> Iterator[tuple[int, Sequence[float]]]:
+    """Yield target and its scores for all that are `waiting`, in any order, on as many cores as there are."""
+    from multiprocessing import get_all_start_methods, get_context
+
+    workers = min(jobs or _cores(), len(waiting))
+    if workers < 2 or len(waiting) * len(architectures) <= ALONE:
+        scores = RowScores(architectures, matcher)
+        yield from ((i, scores.row(i)) for i in waiting)
+        return
+    method = "fork" if "fork" in get_all_start_methods() else "spawn"
+    given = (architectures, matcher)
+    if method == "fork":
+        _begin(*given)
+    chunk = max(1, min(16, len(waiting) // (4 * workers)))
+    with get_context(method).Pool(workers, _begin_worker, given if method == "spawn" else ()) as pool:
+        yield from pool.imap_unordered(_row, waiting, chunk)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _begin(architectures: Sequence[Architecture], matcher: str) -> None:
+    global _rows
+    _rows = RowScores(architectures, matcher)
+
+
+def _begin_worker(*given: Any) -> None:
+    signal(SIGINT, SIG_IGN)
+    if given:
+        _begin(*given)
+
+
+def _row(target: int) -> tuple[int, Sequence[float]]:
+    if _rows is None:
+        raise RuntimeError("a worker must be begun first")
+    return target, _rows.row(target)

@@ -1,0 +1,101 @@
+"""Which of many sources starts a target best."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from tli_cli.architecture import Architecture
+from tli_cli.errors import TliError, join_problems
+from tli_cli.matching import MATCHERS
+from tli_cli.matching.values import Matching
+from tli_cli.references import Reading, resolve
+from tli_cli.scoring import coverage_of, score_matching, worst_blocks
+from tli_cli.sources import search
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A source as a start for the target.
+
+    Attributes:
+        source: what names it.
+        score: the TLI score from it to the target.
+        coverage: the share of the target's elements that it feeds.
+        parameters: the number of its trainable elements.
+        layers: how many layers the target has, `fed` of which it feeds, `same` of them by an identical layer.
+        worst: the target's blocks that hold the score down, each with its worth.
+    """
+
+    source: str
+    score: float
+    coverage: float
+    parameters: int
+    layers: int
+    fed: int
+    same: int
+    worst: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The candidates for `target`, best first, and a line on each source that could not be read."""
+
+    target: str
+    candidates: tuple[Candidate, ...]
+    skipped: tuple[str, ...] = ()
+
+
+def rank_sources(
+    target: str,
+    sources: Sequence[str],
+    *,
+    matcher: str = "dp",
+    source_reading: Reading = Reading(),
+    target_reading: Reading = Reading(),
+    progress: Progress | None = None,
+) -> Ranking:
+    """Return `sources` in the order in which they should start `target`: files, directories to search, names, globs.
+
+    Equal scores go to the greater coverage, then to the smaller source. What is found in a directory or by a glob and
+    cannot be read is left out and reported.
+
+    Raises:
+        TliError: a source that was named cannot be read, or none is left.
+    """
+    found = search(sources)
+    wanted = resolve(target, target_reading).architecture
+    candidates, skipped = [], []
+    for done, source in enumerate(found, 1):
+        try:
+            candidates.append(_candidate(source, resolve(source, source_reading).architecture, wanted, matcher))
+        except TliError as error:
+            if source in sources:
+                raise
+            skipped.append(f"{source}: {error}".replace(f"{source}: {source}", source, 1))
+        if progress is not None:
+            progress(done, len(found), source)
+    if not candidates:
+        raise TliError(join_problems(f"no source for {target} can be read:", skipped))
+    candidates.sort(key=lambda c: (-c.score, -c.coverage, c.parameters, c.source))
+    return Ranking(target, tuple(candidates), tuple(skipped))
+
+
+def _candidate(name: str, source: Architecture, target: Architecture, matcher: str) -> Candidate:
+    matching = MATCHERS.get(matcher)(source, target)
+    return Candidate(
+        name,
+        score_matching(matching),
+        coverage_of(matching, target),
+        source.parameters,
+        *_layers(matching),
+        worst_blocks(matching, 3),
+    )
+
+
+def _layers(matching: Matching) -> tuple[int, int, int]:
+    """Return how many units the target has, how many are fed, and how many by a unit like themselves."""
+    same = sum(pair.similarity == 1 and not pair.repeat for pair in matching.pairs)
+    return len(matching.targets), len(matching.pairs), same

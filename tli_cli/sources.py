@@ -1,0 +1,79 @@
+"""Several references at once: globs over the catalogue, directories that are searched, lists in files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tli_cli.errors import CheckpointError, TliError, UnknownReferenceError
+
+
+def expand(texts: Sequence[str]) -> list[str]:
+    """Return `texts` with each glob over the catalogue in the place of what it matches, and nothing twice.
+
+    Raises:
+        UnknownReferenceError: a glob matches nothing.
+    """
+    found: dict[str, None] = {}
+    for text in texts:
+        found.update(dict.fromkeys(_matches(text) if is_glob(text) else [text]))
+    return list(found)
+
+
+def is_glob(text: str) -> bool:
+    """Return whether `text` is a glob, and not a file that is called so or a name with options after `?`."""
+    stem = text.partition("?")[0] if "=" in text.partition("?")[2] else text
+    return any(c in stem for c in "*?[") and not Path(text).exists()
+
+
+def _matches(pattern: str) -> list[str]:
+    from tli_cli.catalogue import names
+
+    found = [str(name) for name in names(pattern)]
+    if not found:
+        raise UnknownReferenceError(f"{pattern!r} matches no name in the catalogue; `tli archs` lists them")
+    return found
+
+
+def read_names(file: str) -> list[str]:
+    """Return the references in a file, one a line; empty lines and lines that begin with `#` do not count.
+
+    Raises:
+        TliError: there is none in it.
+    """
+    lines = [line.strip() for line in Path(file).read_text(encoding="utf-8").splitlines()]
+    found = [line for line in lines if line and not line.startswith("#")]
+    if not found:
+        raise TliError(f"{file}: expected one reference a line, found none")
+    return found
+
+
+def search(texts: Sequence[str]) -> list[str]:
+    """Return `expand(texts)` with each directory in the place of the checkpoints in and below it.
+
+    Raises:
+        CheckpointError: a directory holds none.
+    """
+    found: dict[str, None] = {}
+    for text in expand(texts):
+        inside = list(_checkpoints_below(Path(text))) if Path(text).is_dir() else [text]
+        if not inside:
+            raise CheckpointError(f"{text}: expected checkpoints in or below this directory, found none")
+        found.update(dict.fromkeys(inside))
+    return list(found)
+
+
+def _checkpoints_below(directory: Path) -> Iterator[str]:
+    """Yield a directory that holds one checkpoint as such, else its checkpoints one by one, and what lies below."""
+    from tli_cli.checkpoints.directory import find_checkpoint, is_checkpoint_name
+
+    for folder, below, names in os.walk(directory):
+        below[:] = sorted(name for name in below if not name.startswith("."))
+        try:
+            find_checkpoint(Path(folder))
+        except CheckpointError:
+            files = [Path(folder) / name for name in sorted(names) if is_checkpoint_name(name)]
+            yield from (str(file) for file in files if not file.name.startswith("."))
+        else:
+            yield folder
