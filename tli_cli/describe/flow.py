@@ -18,12 +18,13 @@ class Flow:
     `current` is what the last layer gave, `entry` what the block was given, `base` what the residual branch at hand
     started from; `made` lists what the block's layers gave and `unused` those of them that no layer has taken yet;
     `stage_made` and `history` list what the blocks of the stage and of the network gave; `misses` counts the layers
-    that found nothing at hand.
+    that found nothing at hand; `started` tells whether any layer with weights has been met.
     """
 
     def __init__(self, shapes: Mapping[str, tuple[int, ...]], config: Mapping[str, Any]) -> None:
         self.table = SpaceTable()
         self.misses = 0
+        self.started = False
         self.shapes = shapes
         self.config = config
         self.axes: dict[str, tuple[AxisTree, ...]] = {}
@@ -73,7 +74,7 @@ class Flow:
     def give(self, tree: AxisTree, source: AxisTree | None) -> None:
         """Note that a layer took `source` and gave `tree`."""
         self.unused = [t for t in self.unused if t is not source]
-        self.current = tree
+        self.current, self.started = tree, True
         self.made.append(tree)
         self.unused.append(tree)
 

@@ -95,6 +95,8 @@ def attention(table: SpaceTable, sizes: Sizes, heads: int, kv_heads: int) -> Att
     value_width = max(sizes.value, 1)
     if not heads or sizes.query % heads or sizes.output % max(heads, 1):
         heads = max(sizes.query // USUAL_WIDTH, 1) if sizes.query % USUAL_WIDTH == 0 else 1
+    if sizes.key < sizes.query and sizes.query % sizes.key == 0 and heads % (sizes.query // sizes.key):
+        heads = sizes.query // sizes.key
     kv_heads = kv_heads if sizes.key < sizes.query and kv_heads else heads
     if sizes.key < sizes.query and not sizes.head_major and kv_heads == heads:
         kv_heads = max(sizes.key * heads // sizes.query, 1)

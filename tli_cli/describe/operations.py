@@ -116,7 +116,7 @@ def _multiply(rec: Recording, left: Any, right: Any, bias: Any, out: torch.Tenso
 
 
 def _operand(rec: Recording, tensor: Any, other: Any) -> Value | None:
-    """Return what is known of one side of a product; a constant or a buffer that meets a parameter counts as an input."""
+    """Return what is known of one side of a product; a constant or buffer that meets a parameter counts as an input."""
     value, partner = rec.get(tensor), rec.get(other)
     if partner is None or partner.node >= 0 or rec.is_buffer(partner):
         return value

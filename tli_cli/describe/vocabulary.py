@@ -63,7 +63,7 @@ ROLES: tuple[tuple[str, str, str], ...] = (
                   r"|output\.dense|(to_out|proj|resid)\.(0|ln)|wo"),
     ("o", "", r"attn_out|attention_output|o_proj"),
     ("norm1", "attn", r"output\.layernorm|layernorm"),
-    ("gate_up", "", r"gate_up_proj|gate_up|w12|wi_fused|fc1_fused"),
+    ("gate_up", "", r"gate_up_proj|gate_up|w12|w13|wi_fused|fc1_fused"),
     ("gate", "", r"gate_proj|w_gate|wi_0|fc1_g|linear_gate"),
     ("up", "", r"up_proj|wi_1|fc1_x|w_up"),
     ("gate", "mlp", r"w1"),
@@ -73,6 +73,7 @@ ROLES: tuple[tuple[str, str, str], ...] = (
     ("fc1", "mlp", r"wi|0|c_fc|dense|fc_in|in|conv1|dense1|lin1|linear_in|fc"),
     ("fc1", "", r"fc1|ffn|fc_1|linear1|lin1|c_fc|dense_h_to_4h|intermediate\.dense|pwconv1|fc_in"),
     ("fc2", "", r"fc2|ffn_output|fc_2|linear2|lin2|dense_4h_to_h|down_proj|output\.dense|pwconv2|fc_out|w_down"),
+    ("o", "", r"wo"),
     ("mlp_norm", "mlp", r"norm|layernorm|layer_norm|ffn_ln"),
     ("pre_norm", "", r"pre_norm"),
     ("norm1", "", r"norm_?1|before_norm|ln_?1|layer_?norm_?1|layernorm_before|input_layernorm|self_attn_layer_norm"

@@ -79,6 +79,9 @@ def _weighted(flow: Flow, layer: Layer, token: str, gate: bool, found: Attention
         flow.mlp_input = source
     if token not in ROWS_FROM_INPUT:
         flow.give(outer, source)
+    if token == "gate_up" and size.last % 2 == 0:
+        half = flow.table.leaf(size.last // 2)
+        flow.current = half if flow.table.unite(outer, ("+", half, half)) else outer
 
 
 def _gated(flow: Flow, outer: AxisTree, size: int) -> None:
@@ -107,7 +110,7 @@ def _taken(
     have = flow.size(flow.current)
     if depthwise > 1:
         return None, flow.table.leaf(1, "channels"), 1 if have < wanted else depthwise
-    groups = have // wanted if wanted and have % wanted == 0 else 1
+    groups = have // wanted if flow.started and wanted and have % wanted == 0 else 1
     if layer.kind == "conv" and groups > 1 and out % groups == 0 and not layer.attribute("transposed"):
         inner = flow.table.leaf(wanted)
         flow.table.unite(flow.current, flow.table.multiplied([flow.table.leaf(groups), inner]))

@@ -14,6 +14,7 @@ from tli_cli.matching.anchors import anchors
 from tli_cli.matching.blocks import pair_blocks
 from tli_cli.matching.sides import Side
 from tli_cli.matching.similarity import unit_similarity
+from tli_cli.matching.twins import twins
 from tli_cli.matching.units import Unit
 from tli_cli.matching.values import Matching, Pair
 
@@ -34,6 +35,8 @@ def match_sides(source: Side, target: Side) -> Matching:
     for t, s, certain in anchors(source, target):
         found[t.key] = Pair(t, s, unit_similarity(t, s), anchored=True)
         doubtful |= set() if certain else {t.key}
+    for t, s in twins(source, target):
+        found[t.key] = Pair(t, s, max(unit_similarity(t, s), ENOUGH))
     partners = {key: pair.source.key for key, pair in found.items()}
     paired = pair_blocks(target.blocks, source.blocks, partners)
     for blocks in paired:

@@ -73,7 +73,8 @@ def main_tensor(layer: Layer) -> str | None:
 def _canonical_shape(architecture: Architecture, layer: Layer, name: str) -> tuple[int, ...]:
     shape = architecture.by_name[name].shape
     axes = architecture.axes.get(name)
-    if layer.kind in ("conv", "linear"):
+    is_vector = len(shape) > 2 and sum(size > 1 for size in shape) <= 1
+    if layer.kind in ("conv", "linear") and not is_vector:
         summed = [axis.contracted for axis in axes] if axes else [False] + [True] * (len(shape) - 1)
         out = [size for size, s in zip(shape, summed, strict=True) if not s]
         inner = [size for size, s in zip(shape, summed, strict=True) if s]
@@ -132,12 +133,9 @@ def parts_of(architecture: Architecture, tree: AxisTree, count: int = 0) -> list
 
 
 def _grouped(architecture: Architecture, children: list[AxisTree], count: int) -> list[AxisTree]:
-    """Return `children` put together to `count` parts of equal size, where there are more; unchanged where that fails.
-
-    Two parts are not enough to tell: the turned and the unturned channels of a rotary embedding look like that.
-    """
+    """Return `children` put together to `count` parts of equal size, if there are more; unchanged where that fails."""
     sizes = [architecture.size_of(child) for child in children]
-    if count < 3 or len(children) <= count or sum(sizes) % count:
+    if count < 2 or len(children) <= count or sum(sizes) % count:
         return children
     width = sum(sizes) // count
     groups: list[list[AxisTree]] = [[]]
@@ -174,11 +172,13 @@ def _fused(architecture: Architecture, layer: Layer, name: str, role: str, count
     if not axes or layer.kind not in ("conv", "linear"):
         return 0, []
     dim = next((d for d, axis in enumerate(axes) if not axis.contracted), 0)
-    parts = parts_of(architecture, axes[dim].tree, count)
     if architecture.graph:
+        # two parts are not enough to tell: the turned and the unturned channels of a rotary embedding look like that
+        parts = parts_of(architecture, axes[dim].tree, count if count > 2 else 0)
         return dim, parts if len(parts) > 1 and count == len(parts) else []
-    plain = len(parts) in (2, 3) and parts[0].outer == 1
-    return dim, parts if plain or len(PART_ROLES.get(role, ())) == len(parts) else []
+    told = len(PART_ROLES.get(role, ()))
+    parts = parts_of(architecture, axes[dim].tree, told)
+    return dim, parts if told == len(parts) else []
 
 
 def _cuts(architecture: Architecture) -> dict[int, int]:

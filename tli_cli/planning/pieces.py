@@ -58,10 +58,14 @@ def make_piece(
 
 def _is_same_layout(wanted: Share, offered: Share, layer: Layer) -> bool:
     """Tell whether two tensors have one shape, in one order of axes; without a graph, heads and kinds are guessed."""
-    if wanted.shape != offered.shape:
+    shape, other = ([size for size in share.shape if size > 1] for share in (wanted, offered))
+    summed, offers = (
+        [axis.contracted for size, axis in zip(share.shape, share.axes, strict=True) if size > 1]
+        for share in (wanted, offered)
+    )
+    if shape != other:
         return False
-    summed = [[axis.contracted for axis in share.axes] for share in (wanted, offered)]
-    return summed[0] == summed[1] or layer.kind not in ("conv", "linear") or wanted.shape[0] != wanted.shape[1]
+    return summed == offers or layer.kind not in ("conv", "linear") or shape[:1] != shape[1:2]
 
 
 def _layout(alignment: Alignment, shape: Sequence[int]) -> Layout | None:
