@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from tli_cli.architecture import Architecture
 from tli_cli.errors import TliError, join_problems
@@ -99,3 +100,10 @@ def _layers(matching: Matching) -> tuple[int, int, int]:
     """Return how many units the target has, how many are fed, and how many by a unit like themselves."""
     same = sum(pair.similarity == 1 and not pair.repeat for pair in matching.pairs)
     return len(matching.targets), len(matching.pairs), same
+
+
+def check_for_values(sources: Sequence[str]) -> None:
+    """Raise `TliError` if one of `sources` is no file or directory: a name has an architecture and no values."""
+    names = [source for source in sources if not Path(source).exists()]
+    if names:
+        raise TliError(join_problems("no file or directory, so there are no values to inject:", names))

@@ -13,6 +13,7 @@ from tli_cli.cli.files import read_plan
 from tli_cli.cli.parsers import parse_shape
 from tli_cli.cli.render_progress import progress
 from tli_cli.cli.render_report import render_report
+from tli_cli.cli.text import count_text, score_text
 from tli_cli.options import Options
 
 PlanFile = Annotated[
@@ -22,11 +23,15 @@ PlanFile = Annotated[
 Verify = Annotated[
     bool, typer.Option("--verify", help="Run both models in float64 on random input and report the difference.")
 ]
+Best = Annotated[
+    bool, typer.Option("--best", help="Rank the sources, directories searched, and take the best one alone.")
+]
 
 
 def inject(
     sources: given.Sources,
     target: given.TargetOption,
+    best: Best = False,
     plan: PlanFile = None,
     dry_run: given.DryRun = False,
     verify: Verify = False,
@@ -82,6 +87,24 @@ def inject(
         ema=ema,
     )
     fixed = None if plan is None else read_plan(plan)
+    if best:
+        sources = [_best(sources, target, options)]
     with progress() as tell:
         report = api.inject(sources, target, output, plan=fixed, options=options, progress=tell)
     render_report(report, render.style(as_json=as_json), every=every)
+
+
+def _best(sources: list[str], target: str, options: Options) -> str:
+    """Return the source that starts the target best, and say which it is."""
+    from tli_cli import api
+    from tli_cli.ranking import check_for_values
+
+    check_for_values(sources)
+    with progress() as tell:
+        ranking = api.rank(target, sources, options=options, progress=tell)
+    winner = ranking.candidates[0]
+    for line in ranking.skipped:
+        render.warn(f"passed over: {line}")
+    count = count_text(len(ranking.candidates), "source")
+    render.note(f"best of {count}: {winner.source}, score {score_text(winner.score)}")
+    return winner.source
