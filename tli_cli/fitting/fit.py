@@ -178,9 +178,8 @@ class Fitter:
         return True
 
     def _fill_scale(self, path: str) -> None:
-        module = self.model.get_submodule(path)
-        for name, parameter in module.named_parameters(recurse=False):
-            if f"{path}.{name}" in self.free:
+        for name, parameter in self.model.named_parameters():
+            if name in self.free and (name == path or name.startswith(f"{path}.")):
                 parameter.fill_(1.0)
 
 
