@@ -99,6 +99,12 @@ NOT_KEPT = [
     ("resnet", {"depth": 3}, {"depth": 2}),
     ("vit", {"width": 32, "heads": 4}, {}),
     ("decoder", {"tied": False}, {}),
+    ("decoder", {}, {"kv_heads": 4}),
+    ("shuffle", {}, {"groups": 4, "width": 16}),
+]
+STANDARDISED = [
+    ("group_norm", {"standardised": True}, {"standardised": True, "width": 16}),
+    ("group_norm", {"standardised": False}, {"standardised": True}),
 ]
 
 
@@ -123,6 +129,19 @@ def test_growth_keeps_the_function_and_says_so(name, source, target):
 def test_what_does_not_keep_the_function_is_not_called_exact(name, source, target):
     difference, plan = grown(name, source, target)
     assert difference > 1e-6 and not promises(plan)
+
+
+@pytest.mark.xfail(reason="the trace does not note that a weight is standardised before it is used", strict=True)
+@pytest.mark.parametrize(("name", "source", "target"), STANDARDISED, ids=["wider", "from plain"])
+def test_standardised_filters_are_not_called_exact(name, source, target):
+    difference, plan = grown(name, source, target)
+    assert difference < 1e-9 or not promises(plan)
+
+
+@pytest.mark.xfail(reason="a head of its own is not yet fed from a tied table", strict=True)
+def test_a_tied_table_feeds_a_head_of_its_own():
+    difference, _ = grown("decoder", {"tied": True}, {"tied": False})
+    assert difference < 1e-9
 
 
 def test_an_added_plain_layer_keeps_the_function_but_for_the_norms_epsilon():

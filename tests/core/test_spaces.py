@@ -1,0 +1,87 @@
+"""Coupled axes: sizes are kept whatever is united or split, and rules give maps of the size that they are asked for."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.core.support import described
+from tests.models import NETS
+from tli_cli.axes import RULES, map_values
+from tli_cli.describe.spaces import SpaceTable, leaves
+from tli_cli.plan import AxisMap
+
+SIZES = st.sampled_from([1, 2, 3, 4, 6, 8, 12])
+ACTIONS = st.sampled_from(["unite", "product", "sum"])
+STEPS = st.lists(st.tuples(ACTIONS, st.integers(0, 7), st.integers(0, 7)), max_size=12)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(SIZES, min_size=2, max_size=8), STEPS)
+def test_every_axis_keeps_its_size_whatever_is_coupled_with_it(sizes, steps):
+    table = SpaceTable()
+    roots = [table.leaf(size) for size in sizes]
+    for action, i, j in steps:
+        first, second = roots[i % len(roots)], roots[j % len(roots)]
+        size = sizes[i % len(roots)]
+        if action == "unite":
+            united = table.unite(first, second)
+            assert not united or table.resolve(first) == table.resolve(second)
+        elif action == "product" and size % 2 == 0:
+            table.split_product(first, [2, size // 2])
+        elif action == "sum" and size > 1:
+            table.split_sum(first, [1, size - 1])
+    for root, size in zip(roots, sizes, strict=True):
+        tree = table.resolve(root)
+        assert table.size(tree) == size and table.resolve(tree) == tree
+        assert root not in leaves(tree) or tree == root
+
+
+@pytest.mark.parametrize("net", NETS)
+def test_the_axes_of_a_trace_fit_the_shapes_and_every_tensor_is_in_one_layer(net):
+    architecture = described(net)
+    for name, axes in architecture.axes.items():
+        assert tuple(architecture.size_of(axis.tree) for axis in axes) == architecture.by_name[name].shape
+    held = [name for layer in architecture.layers for _, name in layer.tensors]
+    assert sorted(held) == sorted(architecture.by_name)
+    for place, node in enumerate(architecture.graph):
+        assert all(before < place for before in node.inputs) and node.layer < len(architecture.layers)
+
+
+def values(rule: str, rows: int, columns: int, seed: int = 0):
+    axis_map = AxisMap(rule, rows, columns)
+    generator = torch.Generator().manual_seed(seed)
+    return map_values(axis_map, lambda m: torch.arange(m.columns, dtype=torch.float64) + 1, generator)
+
+
+@pytest.mark.parametrize("rule", list(RULES))
+@pytest.mark.parametrize(("rows", "columns"), [(8, 8), (12, 8), (16, 8), (5, 8), (1, 8), (8, 1)])
+def test_every_rule_gives_maps_of_the_size_that_it_is_asked_for(rule, rows, columns):
+    growing, narrowing = rule in ("widen", "net2net"), rule in ("strongest", "even")
+    if (rule == "same" and rows != columns) or (growing and rows < columns) or (narrowing and rows > columns):
+        pytest.skip("never asked for")
+    found = values(rule, rows, columns)
+    for take, dim in ((found.out, 0), (found.into, 1)):
+        tensor = torch.randn(columns, columns, dtype=torch.float64)
+        made = tensor if take is None else take.apply(tensor, dim)
+        assert made.shape[dim] == rows and made.isfinite().all()
+
+
+@pytest.mark.parametrize("rule", ["widen", "net2net", "widen centred", "widen zero"])
+@pytest.mark.parametrize("rows", [8, 9, 12, 16, 23])
+def test_what_consumers_take_from_widened_channels_sums_to_what_they_took(rule, rows):
+    """Repeated channels are divided among their copies; those at the mean or at zero are told apart by the norm."""
+    found = values(rule, rows, 8)
+    weight, channels = torch.randn(3, 8, dtype=torch.float64), torch.randn(8, 5, dtype=torch.float64)
+    whole = rows if " " not in rule else rows // 8 * 8
+    grown, consumer = found.out.apply(channels, 0)[:whole], found.into.apply(weight, 1)[:, :whole]
+    assert torch.allclose(consumer @ grown, weight @ channels, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("rule", ["strongest", "even"])
+def test_narrowing_keeps_channels_in_their_order_and_the_strongest_where_asked(rule):
+    index = values(rule, 3, 8).out.index
+    assert index.tolist() == sorted(set(index.tolist()))
+    assert rule == "even" or index.tolist() == [5, 6, 7]
