@@ -1,0 +1,70 @@
+"""Make target tensors that need arithmetic, on the device that was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+
+from tli_cli.errors import TliError
+from tli_cli.fitting.files import before_fits, fitted_values
+from tli_cli.initial import default_initial, replay
+from tli_cli.injector import Injector
+from tli_cli.plan import Plan, Step
+from tli_cli.starting import CONSTANTS, constant_start
+from tli_cli.stored_values import StoredValues
+
+if TYPE_CHECKING:
+    from tli_cli.options import Options
+    from tli_cli.references import Reference
+
+
+class Maker:
+    """Makes one target tensor at a time; the source tensor that was read last is kept for the parts that follow."""
+
+    def __init__(
+        self, plan: Plan, values: StoredValues, sources: Sequence[Reference], target: Reference, options: Options
+    ) -> None:
+        self._values, self._target, self._seed = values, target, options.seed
+        self._device = usable_device(options.device)
+        self._last: tuple[tuple[int, str], torch.Tensor] | None = None
+        self._injector = Injector(before_fits(plan), self._read, self._initial)
+        self._fitted = fitted_values(self._injector, plan, sources[0], target, options) if plan.fits else {}
+
+    def make(self, step: Step, dtype: str) -> torch.Tensor:
+        """Return the tensor of `step`, contiguous on the CPU, in `dtype`."""
+        with torch.no_grad():
+            made = self._fitted[step.target] if step.target in self._fitted else self._injector.make(step)
+        return made.to(device="cpu", dtype=getattr(torch, dtype)).contiguous()
+
+    def _read(self, model: int, name: str) -> torch.Tensor:
+        key = (model, name)
+        if self._last is None or self._last[0] != key:
+            self._last = (key, self._values.read(model, name).to(self._device))
+        return self._last[1]
+
+    def _initial(self, step: Step) -> torch.Tensor:
+        """Return what the step's target tensor starts from: a constant, its own value, or its constructor's."""
+        architecture = self._target.architecture
+        spec = architecture.by_name[step.target]
+        if step.initial in CONSTANTS:
+            return constant_start(step.initial, spec.shape, getattr(torch, spec.dtype))
+        if step.initial == "target" and self._target.checkpoint is not None:
+            return self._target.checkpoint.read(step.target)
+        layer = architecture.layer_of.get(step.target)
+        operations = architecture.initial.get(step.target) or default_initial(
+            layer.kind if layer else "other", step.role, spec.shape
+        )
+        return replay(operations, spec.shape, spec.dtype, self._seed, step.target)
+
+
+def usable_device(name: str) -> torch.device:
+    """Return the device called `name`; raise `TliError` if there is none here."""
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        said = str(error).splitlines()[0]
+        raise TliError(f"--device {name}: cannot be used here: {said}; leave it out to work on the CPU") from error
+    return device
