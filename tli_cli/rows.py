@@ -15,15 +15,15 @@ class RowScores:
     def __init__(self, architectures: Sequence[Architecture], matcher: str) -> None:
         self._architectures = architectures
         self._match = MATCHERS.get(matcher)
-        self._quick = None
+        self._many = None
         if matcher == "dp":
-            from tli_cli.quick import Profile, QuickScores
+            from tli_cli.many.scores import ManyScores
 
-            self._quick = QuickScores([Profile(architecture) for architecture in architectures])
+            self._many = ManyScores(architectures)
 
     def row(self, target: int) -> Sequence[float]:
         """Return the scores of all architectures into the one at `target`."""
-        if self._quick is not None:
-            return self._quick.row(target)
+        if self._many is not None:
+            return self._many.row(target)
         wanted = self._architectures[target]
         return [score_matching(self._match(source, wanted)) for source in self._architectures]

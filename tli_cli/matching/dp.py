@@ -19,6 +19,7 @@ from tli_cli.matching.units import Unit
 from tli_cli.matching.values import Matching, Pair
 
 REUSE = 0.5
+REUSABLE = ("conv", "dense", "linear", "norm")
 ENOUGH = 0.3
 
 
@@ -75,7 +76,7 @@ def pair_units(
         if t.key in done:
             continue
         free = [s for s in candidates if s.key not in used]
-        again = reusable if t.kind in ("conv", "dense", "linear", "norm") else ()
+        again = reusable if t.kind in REUSABLE else ()
         options = [(unit_similarity(t, s), s) for s in free] + [(REUSE * unit_similarity(t, s), s) for s in again]
         value, best = max(options, key=lambda option: option[0], default=(0.0, None))
         if best is not None and value >= ENOUGH:

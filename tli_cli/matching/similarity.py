@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from math import exp, log
+from itertools import zip_longest
+from math import sqrt
 
 from tli_cli.matching.units import Unit
 
@@ -17,12 +18,19 @@ NORM_LIKENESS = {frozenset({"layer", "rms"}): 0.7, frozenset({"batch", "group"})
 
 def size_likeness(first: tuple[int, ...], second: tuple[int, ...]) -> float:
     """Return the geometric mean of the ratios of sizes, smaller over larger, axis by axis from the first."""
-    longest = max(len(first), len(second))
-    if not longest:
-        return 1.0
-    pad = (1,) * longest
-    pairs = zip((first + pad)[:longest], (second + pad)[:longest], strict=True)
-    return exp(-sum(abs(log(max(a, 1) / max(b, 1))) for a, b in pairs) / longest)
+    ratios = 1.0
+    for a, b in zip_longest(first, second, fillvalue=1):
+        ratios *= max(min(a, b), 1) / max(a, b, 1)
+    return root(ratios, max(len(first), len(second)))
+
+
+def root(value: float, degree: int) -> float:
+    """Return a root of `value`; square roots alone are the same to the last digit wherever they are worked out."""
+    if degree <= 1:
+        return value
+    if degree == 2:
+        return sqrt(value)
+    return sqrt(sqrt(value)) if degree == 4 else value ** (1 / degree)
 
 
 def kind_likeness(first: Unit, second: Unit) -> float:

@@ -1,0 +1,186 @@
+"""Pairs of blocks and of runs of blocks, for one target against many sources side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tli_cli.many.alignments import Floats, Ints, align_all
+from tli_cli.many.labels import Labels
+from tli_cli.many.profiles import Catalogued, Numbering
+from tli_cli.matching.bags import Bag
+from tli_cli.matching.dp import ENOUGH, REUSABLE, REUSE
+from tli_cli.scoring import MOVED, REPEATED, unit_weight
+
+CELLS = 1 << 19
+"""How many cells of tables are worked on at once."""
+
+
+class Blocks:
+    """All blocks that occur, as arrays."""
+
+    def __init__(self, known: Catalogued) -> None:
+        self._known = known
+        units = {unit.label: unit for block in known.blocks for unit in block.units}
+        place = {label: i for i, label in enumerate(units)}
+        self._labels = Labels(list(units.values()))
+        self._units, self._lengths = _ragged([[place[unit.label] for unit in block.units] for block in known.blocks])
+        self._runs, self._run_lengths = _ragged([list(run) for run in known.runs])
+        self._forms = _Bags([block.forms for block in known.blocks])
+        self._shapes = _Bags([block.shapes for block in known.blocks])
+        self._likeness = lru_cache(maxsize=512)(self._likeness_row)
+        self._fed = lru_cache(maxsize=512)(self._unknown)
+
+    def _likeness_row(self, target: int) -> tuple[Floats, Floats]:
+        """Return the likeness of a block to every block, as it is and to three digits."""
+        row = 0.05 + 0.65 * self._forms.overlap(target) + 0.3 * self._shapes.overlap(target)
+        values, places = np.unique(row, return_inverse=True)
+        return row, np.array([round(value, 3) for value in values.tolist()])[places]
+
+    def fed_by_runs(self, target: int, sources: Ints, added: bool) -> Ints:
+        """Return what each of the runs `sources` feeds the run `target` as a stage: `(sources,)`."""
+        fed = np.zeros(len(sources), dtype=np.int64)
+        for chosen in _alike(self._run_lengths[sources], len(self._known.runs[target])):
+            fed[chosen] = self._fed_by_stages(self._known.runs[target], sources[chosen], added)
+        return fed
+
+    def _fed_by_stages(self, target: tuple[int, ...], sources: Ints, added: bool) -> Ints:
+        widths = self._run_lengths[sources]
+        blocks = self._runs[sources, : int(widths.max())]
+        likeness = np.stack([self._likeness(block)[0][blocks] for block in target], axis=1)
+        here = np.arange(len(target)) / max(len(target) - 1, 1)
+        there = np.arange(blocks.shape[1]) / np.maximum(widths - 1, 1)[:, None]
+        matched = align_all(likeness - 0.04 * np.abs(here[None, :, None] - there[:, None, :]), widths)
+        rows = np.arange(len(sources))
+        fed = np.zeros(len(sources), dtype=np.int64)
+        partners = np.take_along_axis(blocks, np.maximum(matched, 0), axis=1)
+        wanted: dict[tuple[int, bool], list[tuple[Ints, Ints]]] = {}
+        for i, block in enumerate(target):
+            alone = matched[:, i] < 0
+            near = self._nearest(block, i, matched, partners)
+            source = np.where(alone, partners[rows, near], partners[:, i])
+            repeated = alone | added
+            for repeat, chosen in ((True, repeated), (False, ~repeated)):
+                wanted.setdefault((block, repeat), []).append((rows[chosen], source[chosen]))
+        for (block, repeat), asked in wanted.items():
+            places, found = (np.concatenate(parts) for parts in zip(*asked, strict=True))
+            np.add.at(fed, places, self._fed_by_blocks(block, found, repeat))
+        return fed
+
+    def _nearest(self, block: int, i: int, matched: Ints, partners: Ints) -> Ints:
+        """Return for each row the matched target block whose source is likest, then the nearest, then the earlier."""
+        rounded = np.where(matched >= 0, self._likeness(block)[1][partners], -1.0)
+        k = np.arange(matched.shape[1])
+        behind = 2 * np.abs(k - i) + (k > i)
+        nearest: Ints = np.where(rounded == rounded.max(axis=1, keepdims=True), behind, 1 << 30).argmin(axis=1)
+        return nearest
+
+    def _fed_by_blocks(self, target: int, sources: Ints, repeat: bool) -> Ints:
+        """Return what each of the blocks `sources` feeds the block `target`: `(sources,)`."""
+        known = self._fed(target, repeat)
+        missing = np.unique(sources[known[sources] < 0])
+        if len(missing):
+            known[missing] = self._fed_by_new_blocks(target, missing, repeat)
+        return known[sources]
+
+    def _unknown(self, target: int, repeat: bool) -> Ints:
+        return np.full(len(self._known.blocks), -1, dtype=np.int64)
+
+    def _fed_by_new_blocks(self, target: int, sources: Ints, repeat: bool) -> Ints:
+        fed = np.zeros(len(sources), dtype=np.int64)
+        context = self._forms.overlap(target)[sources]
+        units = self._known.blocks[target].units
+        for chosen in _alike(self._lengths[sources], len(units)):
+            similarity = self._paired_units(target, sources[chosen])
+            for i, unit in enumerate(units):
+                worth = unit_weight(unit) * similarity[:, i] * (REPEATED if repeat else 1.0) * MOVED * context[chosen]
+                fed[chosen] += np.rint(worth).astype(np.int64)
+        return fed
+
+    def _paired_units(self, target: int, sources: Ints) -> Floats:
+        """Return the similarity with which each unit of a block is paired in each of `sources`, 0 where it is not."""
+        widths = self._lengths[sources]
+        units = self._units[sources, : int(widths.max())]
+        own = self._units[target, : self._lengths[target]]
+        outside = np.arange(units.shape[1]) >= widths[:, None]
+        tables = np.stack([self._labels.row(int(label))[units] for label in own], axis=1)
+        tables[np.broadcast_to(outside[:, None, :], tables.shape)] = 0.0
+        matched = align_all(tables, widths)
+        at = np.maximum(matched, 0)
+        paired = np.where(matched >= 0, np.take_along_axis(tables, at[:, :, None], axis=2)[:, :, 0], 0.0)
+        paired[paired < ENOUGH] = 0.0
+        used = outside.copy()
+        for i in range(len(own)):
+            rows = np.flatnonzero(paired[:, i] > 0)
+            used[rows, at[rows, i]] = True
+        for i, unit in enumerate(self._known.blocks[target].units):
+            rows = np.flatnonzero(paired[:, i] == 0)
+            if len(rows):
+                paired[rows, i] = _leftovers(tables[rows, i], rows, used, unit.kind in REUSABLE)
+        return paired
+
+
+def _leftovers(similarity: Floats, rows: Ints, used: NDArray[np.bool_], again: bool) -> Floats:
+    """Return with what a unit that is left over is paired in each of `rows`: a free source, or one used once more."""
+    free = np.where(used[rows], -1.0, similarity)
+    place = free.argmax(axis=1)
+    best = free[np.arange(len(rows)), place]
+    if again:
+        reused = REUSE * similarity
+        other = reused.argmax(axis=1)
+        value = reused[np.arange(len(rows)), other]
+        place, best = np.where(best >= value, place, other), np.maximum(best, value)
+    enough = best >= ENOUGH
+    used[rows[enough], place[enough]] = True
+    return np.where(enough, best, 0.0)
+
+
+class _Bags:
+    """Bags as arrays: which of them hold a label, and how often."""
+
+    def __init__(self, bags: list[Bag]) -> None:
+        self._bags = bags
+        self._total = np.array([bag.total for bag in bags], dtype=np.int64)
+        numbers = Numbering()
+        listed: list[tuple[list[int], list[int]]] = []
+        for i, bag in enumerate(bags):
+            for label, count in bag.counts.items():
+                if numbers.of(label) == len(listed):
+                    listed.append(([], []))
+                listed[numbers.of(label)][0].append(i)
+                listed[numbers.of(label)][1].append(count)
+        self._numbers = numbers
+        self._holders = [(np.array(holders), np.array(counts)) for holders, counts in listed]
+
+    def overlap(self, bag: int) -> Floats:
+        """Return `overlap` of one bag with every bag: `(bags,)`."""
+        shared = np.zeros(len(self._bags), dtype=np.int64)
+        for label, count in self._bags[bag].counts.items():
+            holders, counts = self._holders[self._numbers.of(label)]
+            shared[holders] += np.minimum(counts, count)
+        total = self._total + self._total[bag]
+        return np.where(total > 0, 2 * shared / np.maximum(total, 1), 1.0)
+
+
+def _ragged(rows: list[list[int]]) -> tuple[Ints, Ints]:
+    """Return rows of different lengths as one array, filled up with 0, and their lengths."""
+    lengths = np.array([len(row) for row in rows], dtype=np.int64)
+    table = np.zeros((len(rows), max(int(lengths.max(initial=0)), 1)), dtype=np.int64)
+    for i, row in enumerate(rows):
+        table[i, : len(row)] = row
+    return table, lengths
+
+
+def _alike(lengths: Ints, rows: int) -> Iterator[Ints]:
+    """Yield the places of `lengths` in groups of like length whose tables of so many `rows` fit in memory together."""
+    order = np.argsort(lengths, kind="stable")
+    start = 0
+    while start < len(order):
+        shortest = int(lengths[order[start]])
+        stop = int(np.searchsorted(lengths[order], max(2 * shortest, 4), side="right"))
+        stop = min(stop, start + max(CELLS // max(rows * max(2 * shortest, 4), 1), 1))
+        yield order[start:stop]
+        start = stop
