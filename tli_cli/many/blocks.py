@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -15,6 +15,7 @@ from tli_cli.matching.bags import Bag
 from tli_cli.matching.dp import ENOUGH, REUSABLE, REUSE
 from tli_cli.scoring import MOVED, REPEATED, unit_weight
 
+MOST_KEPT = 512
 CELLS = 1 << 19
 """How many cells of tables are worked on at once."""
 
@@ -32,7 +33,7 @@ class Blocks:
         self._forms = _Bags([block.forms for block in known.blocks])
         self._shapes = _Bags([block.shapes for block in known.blocks])
         self._likeness = lru_cache(maxsize=512)(self._likeness_row)
-        self._fed = lru_cache(maxsize=512)(self._unknown)
+        self._fed: dict[int, Ints] = {}
 
     def _likeness_row(self, target: int) -> tuple[Floats, Floats]:
         """Return the likeness of a block to every block, as it is and to three digits."""
@@ -40,35 +41,46 @@ class Blocks:
         values, places = np.unique(row, return_inverse=True)
         return row, np.array([round(value, 3) for value in values.tolist()])[places]
 
-    def fed_by_runs(self, target: int, sources: Ints, added: bool) -> Ints:
-        """Return what each of the runs `sources` feeds the run `target` as a stage: `(sources,)`."""
-        fed = np.zeros(len(sources), dtype=np.int64)
-        for chosen in _alike(self._run_lengths[sources], len(self._known.runs[target])):
-            fed[chosen] = self._fed_by_stages(self._known.runs[target], sources[chosen], added)
+    def fed_by_runs(self, requests: Sequence[tuple[int, Ints, bool]]) -> list[Ints]:
+        """Return what source runs feed a target run as a stage, for each (target, sources, whether it is added)."""
+        paired = [self._paired_runs(*request) for request in requests]
+        wanted: dict[int, list[Ints]] = {}
+        for (target, _, _), (sources, _) in zip(requests, paired, strict=True):
+            for i, block in enumerate(self._known.runs[target]):
+                wanted.setdefault(block, []).append(sources[:, i])
+        for block, found in wanted.items():
+            self._look_up(block, np.unique(np.concatenate(found)))
+        fed = [np.zeros(len(sources), dtype=np.int64) for sources, _ in paired]
+        for (target, _, _), (sources, repeated), total in zip(requests, paired, fed, strict=True):
+            for i, block in enumerate(self._known.runs[target]):
+                total += self._fed[block][repeated[:, i], sources[:, i]]
+        while len(self._fed) > MOST_KEPT:
+            del self._fed[next(iter(self._fed))]
         return fed
 
-    def _fed_by_stages(self, target: tuple[int, ...], sources: Ints, added: bool) -> Ints:
+    def _paired_runs(self, target: int, sources: Ints, added: bool) -> tuple[Ints, Ints]:
+        """Return the source block of each target block, and whether it repeats: both `(sources, blocks)`."""
+        blocks = self._known.runs[target]
+        found, repeated = (np.zeros((len(sources), len(blocks)), dtype=np.int64) for _ in range(2))
+        for chosen in _alike(self._run_lengths[sources], len(blocks)):
+            found[chosen], repeated[chosen] = self._paired_stages(blocks, sources[chosen], added)
+        return found, repeated
+
+    def _paired_stages(self, target: tuple[int, ...], sources: Ints, added: bool) -> tuple[Ints, Ints]:
         widths = self._run_lengths[sources]
         blocks = self._runs[sources, : int(widths.max())]
         likeness = np.stack([self._likeness(block)[0][blocks] for block in target], axis=1)
         here = np.arange(len(target)) / max(len(target) - 1, 1)
         there = np.arange(blocks.shape[1]) / np.maximum(widths - 1, 1)[:, None]
         matched = align_all(likeness - 0.04 * np.abs(here[None, :, None] - there[:, None, :]), widths)
-        rows = np.arange(len(sources))
-        fed = np.zeros(len(sources), dtype=np.int64)
         partners = np.take_along_axis(blocks, np.maximum(matched, 0), axis=1)
-        wanted: dict[tuple[int, bool], list[tuple[Ints, Ints]]] = {}
+        found = partners.copy()
         for i, block in enumerate(target):
-            alone = matched[:, i] < 0
-            near = self._nearest(block, i, matched, partners)
-            source = np.where(alone, partners[rows, near], partners[:, i])
-            repeated = alone | added
-            for repeat, chosen in ((True, repeated), (False, ~repeated)):
-                wanted.setdefault((block, repeat), []).append((rows[chosen], source[chosen]))
-        for (block, repeat), asked in wanted.items():
-            places, found = (np.concatenate(parts) for parts in zip(*asked, strict=True))
-            np.add.at(fed, places, self._fed_by_blocks(block, found, repeat))
-        return fed
+            alone = np.flatnonzero(matched[:, i] < 0)
+            if len(alone):
+                near = self._nearest(block, i, matched[alone], partners[alone])
+                found[alone, i] = partners[alone, near]
+        return found, ((matched < 0) | added).astype(np.int64)
 
     def _nearest(self, block: int, i: int, matched: Ints, partners: Ints) -> Ints:
         """Return for each row the matched target block whose source is likest, then the nearest, then the earlier."""
@@ -78,27 +90,22 @@ class Blocks:
         nearest: Ints = np.where(rounded == rounded.max(axis=1, keepdims=True), behind, 1 << 30).argmin(axis=1)
         return nearest
 
-    def _fed_by_blocks(self, target: int, sources: Ints, repeat: bool) -> Ints:
-        """Return what each of the blocks `sources` feeds the block `target`: `(sources,)`."""
-        known = self._fed(target, repeat)
-        missing = np.unique(sources[known[sources] < 0])
-        if len(missing):
-            known[missing] = self._fed_by_new_blocks(target, missing, repeat)
-        return known[sources]
-
-    def _unknown(self, target: int, repeat: bool) -> Ints:
-        return np.full(len(self._known.blocks), -1, dtype=np.int64)
-
-    def _fed_by_new_blocks(self, target: int, sources: Ints, repeat: bool) -> Ints:
-        fed = np.zeros(len(sources), dtype=np.int64)
-        context = self._forms.overlap(target)[sources]
+    def _look_up(self, target: int, sources: Ints) -> None:
+        """See to it that what the blocks `sources` feed the block `target` is known, used once and repeated."""
+        if target not in self._fed:
+            self._fed[target] = np.full((2, len(self._known.blocks)), -1, dtype=np.int64)
+        known = self._fed[target]
+        missing = sources[known[0, sources] < 0]
+        context = self._forms.overlap(target)[missing] if len(missing) else np.zeros(0)
         units = self._known.blocks[target].units
-        for chosen in _alike(self._lengths[sources], len(units)):
-            similarity = self._paired_units(target, sources[chosen])
+        for chosen in _alike(self._lengths[missing], len(units)):
+            similarity = self._paired_units(target, missing[chosen])
+            fed = np.zeros((2, len(chosen)), dtype=np.int64)
             for i, unit in enumerate(units):
-                worth = unit_weight(unit) * similarity[:, i] * (REPEATED if repeat else 1.0) * MOVED * context[chosen]
-                fed[chosen] += np.rint(worth).astype(np.int64)
-        return fed
+                for repeat, factor in enumerate((1.0, REPEATED)):
+                    worth = unit_weight(unit) * similarity[:, i] * factor * MOVED * context[chosen]
+                    fed[repeat] += np.rint(worth).astype(np.int64)
+            known[:, missing[chosen]] = fed
 
     def _paired_units(self, target: int, sources: Ints) -> Floats:
         """Return the similarity with which each unit of a block is paired in each of `sources`, 0 where it is not."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,20 +61,22 @@ class ManyScores:
             fed[place] = self._fed_by_ends(target.stem, source.stem) + self._fed_by_ends(target.head, source.head)
             for i, j, added in self._paired_stages(target, source):
                 asked.setdefault((target.runs[i], added), []).append((place, source.runs[j]))
-        for (run, added), uses in asked.items():
-            places, runs = np.array(uses).T
-            np.add.at(fed, places, self._fed_by_runs(run, runs, added))
+        used = {key: np.array(uses).T for key, uses in asked.items()}
+        self._look_up({key: runs for key, (_, runs) in used.items()})
+        for key, (places, runs) in used.items():
+            np.add.at(fed, places, self._stages[key][runs])
         return fed
 
-    def _fed_by_runs(self, target: int, sources: Ints, added: bool) -> Ints:
-        key = (target, added)
-        if key not in self._stages:
-            self._stages[key] = np.full(len(self._known.runs), UNKNOWN, dtype=np.int64)
-        known = self._stages[key]
-        missing = np.unique(sources[known[sources] == UNKNOWN])
-        if len(missing):
-            known[missing] = self._blocks.fed_by_runs(target, missing, added)
-        return known[sources]
+    def _look_up(self, wanted: Mapping[tuple[int, bool], Ints]) -> None:
+        """See to it that what runs feed each other as stages is known."""
+        requests = []
+        for (target, added), runs in wanted.items():
+            known = self._stages.setdefault((target, added), np.full(len(self._known.runs), UNKNOWN, dtype=np.int64))
+            missing = np.unique(runs[known[runs] == UNKNOWN])
+            if len(missing):
+                requests.append((target, missing, added))
+        for (target, missing, added), fed in zip(requests, self._blocks.fed_by_runs(requests), strict=True):
+            self._stages[target, added][missing] = fed
 
     def _paired_stages(self, target: Profile, source: Profile) -> list[tuple[int, int, bool]]:
         key = (target.form, source.form)
