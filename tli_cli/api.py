@@ -1,5 +1,5 @@
-"""The library's calls: `match`, `score`, `inject`, `inspect`. The command line calls these and prints what they
-return."""
+"""The library's calls: `match`, `score`, `inject`, `inspect`, `matrix`, `rank`. The command line calls these and prints
+what they return."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from pathlib import Path
 
 from tli_cli.architecture import Architecture
 from tli_cli.errors import PlanError, TliError
+from tli_cli.fitting.choice import add_fits
 from tli_cli.gates import check_gates
 from tli_cli.matching import MATCHERS
+from tli_cli.matrices import Matrix, score_all
 from tli_cli.options import Options
 from tli_cli.plan import Plan, Side
 from tli_cli.planning.heads import parse_head
 from tli_cli.planning.methods import method_request
 from tli_cli.planning.planner import Request, make_plan
+from tli_cli.ranking import Ranking, rank_sources
 from tli_cli.references import Reading, Reference, resolve, resolve_all
 from tli_cli.report import Progress, Report
 from tli_cli.scoring import Score, score_architectures, score_matching
@@ -59,7 +62,7 @@ def plan_for(sources: Sequence[Reference], target: Reference, options: Options) 
     )
     plan = make_plan(target.architecture, [source.architecture for source in sources], matchings, request)
     notes = tuple(note for reference in (*sources, target) for note in reference.notes)
-    return replace(plan, score=round(max(scores), 6), notes=notes)
+    return add_fits(replace(plan, score=round(max(scores), 6), notes=notes), sources, target, options)
 
 
 def match(sources: str | Sequence[str], target: str, *, options: Options = Options()) -> Plan:
@@ -81,6 +84,42 @@ def score(source: str, target: str, *, options: Options = Options()) -> Score:
     read, wanted = _resolve_sides(source, target, options)
     found = score_architectures(read[0].architecture, wanted.architecture, MATCHERS.get(options.matcher))
     return replace(found, source=source, target=target)
+
+
+def matrix(
+    references: Sequence[str],
+    *,
+    options: Options = Options(),
+    jobs: int | None = None,
+    resume: Path | str | None = None,
+    progress: Progress | None = None,
+) -> Matrix:
+    """Return the TLI scores between all of `references`, which may be globs over the catalogue. Reads no values.
+
+    With `resume`, what is known is kept in that file, and a later call goes on from there.
+
+    Raises:
+        TliError: a reference cannot be read, the matcher is unknown, or `resume` is another matrix's file.
+    """
+    reading = Reading(input_shape=options.input_shape, ema=options.ema)
+    path = None if resume is None else Path(resume)
+    return score_all(references, matcher=options.matcher, reading=reading, jobs=jobs, resume=path, progress=progress)
+
+
+def rank(
+    target: str, sources: Sequence[str], *, options: Options = Options(), progress: Progress | None = None
+) -> Ranking:
+    """Return `sources` in the order in which they should start `target`, best first. Reads no values.
+
+    Directories are searched for checkpoints; globs are taken over the catalogue.
+
+    Raises:
+        TliError: what was named cannot be read, or the matcher is unknown.
+    """
+    given, wanted = _readings(options)
+    return rank_sources(
+        target, sources, matcher=options.matcher, source_reading=given, target_reading=wanted, progress=progress
+    )
 
 
 def inspect(reference: str, *, options: Options = Options()) -> Architecture:

@@ -71,6 +71,7 @@ RULES: Registry[Rule] = Registry(
         "net2net": "tli_cli.axis_rules.widen:net2net",
         "patch": "tli_cli.axis_rules.resample:patch",
         "grid": "tli_cli.axis_rules.resample:grid",
+        "offsets": "tli_cli.axis_rules.resample:offsets",
     },
 )
 

@@ -105,8 +105,8 @@ class Side:
 class Point:
     """A place on the trunk of a network, where everything it computes passes, in terms of module paths.
 
-    `layer` is the last linear map before it, `norm` and `scale` what acts on that map's output, `block` the module in which its
-    output is added to a shortcut (empty where there is none), `activation` what follows.
+    `layer` is the last linear map before it, `norm` and `scale` what acts on that map's output, `block` the module
+    in which its output is added to a shortcut (empty where there is none), `activation` what follows.
     """
 
     layer: str
@@ -131,7 +131,8 @@ class Fit:
 
 @dataclass(frozen=True)
 class Plan:
-    """A frozen, versioned plan: exactly one step for every tensor of the target, and what is solved after them, in order."""
+    """A frozen, versioned plan: exactly one step for every tensor of the target, and what is solved after them, in
+    order."""
 
     sources: tuple[Side, ...]
     target: Side

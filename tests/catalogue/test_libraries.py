@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from tli_cli.catalogue import load, resolve_name
+from tli_cli.catalogue.retrace import retraced
 from tli_cli.catalogue.store import index, read_row
 from tli_cli.catalogue.subjects import subject_of
 from tli_cli.catalogue.survey import survey
@@ -44,7 +45,9 @@ NAMES = [*(f"timm:{name}" for name in TIMM), *(f"torchvision:{name}" for name in
 def test_the_stored_entry_is_what_the_library_gives(name):
     entry = held(name)
     found = survey(subject(name))
-    assert json.loads(json.dumps(found.row)) == read_row(entry.structure)
+    row, stored = json.loads(json.dumps(found.row)), read_row(entry.structure)
+    assert json.loads(json.dumps(retraced(subject(name), stored).row)) == row
+    assert row == stored, "the tracer has changed: run python -m tli_cli.catalogue.build --retrace"
     assert found.defaults == entry.defaults
     assert found.input_size == entry.input_size
 

@@ -17,17 +17,19 @@ from typing import Any
 from tli_cli.catalogue.libraries import import_timm, import_torchvision
 from tli_cli.catalogue.naming import LIBRARIES
 from tli_cli.catalogue.pack import pack
-from tli_cli.catalogue.store import DATA
+from tli_cli.catalogue.retrace import retraced
+from tli_cli.catalogue.store import DATA, index, read_row
 from tli_cli.catalogue.subjects import model_names, subject_of
 from tli_cli.catalogue.survey import survey
 
 
-def surveyed(library: str, name: str) -> dict[str, Any]:
-    """Return what the build keeps of one model: its entry, or why there is none."""
+def surveyed(library: str, name: str, stored: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return what the build keeps of one model: its entry, from the `stored` one if given, or why there is none."""
     warnings.filterwarnings("ignore")
     known: dict[str, Any] = {"library": library, "name": name}
     try:
-        found = survey(subject_of(library, name))
+        subject = subject_of(library, name)
+        found = survey(subject) if stored is None else retraced(subject, stored)
     except Exception as error:
         return {**known, "failure": (str(error) or type(error).__name__).splitlines()[0][:300]}
     return {
@@ -48,21 +50,26 @@ def read_results(path: Path) -> Iterator[dict[str, Any]]:
                 yield json.loads(line)
 
 
-def survey_all(path: Path, pattern: str, processes: int) -> None:
-    """Survey every model whose result is not in `path` yet, and append to it."""
+def survey_all(path: Path, pattern: str, processes: int, *, retrace: bool) -> None:
+    """Survey every model whose result is not in `path` yet, and append to it.
+
+    With `retrace`, only the traces are made again; the rest is taken from the catalogue as it is.
+    """
     done = {(result["library"], result["name"]) for result in read_results(path)}
     wanted = [(library, name) for library in LIBRARIES for name in model_names(library) if pattern in name]
-    left = [pair for pair in wanted if pair not in done]
+    held = index()["models"] if retrace else {}
+    left = [(*pair, held.get(pair[0], {}).get(pair[1], [None])[0]) for pair in wanted if pair not in done]
     started = time.monotonic()
     with open(path, "a") as file, _workers(processes) as run:
-        for count, result in enumerate(run(_surveyed_pair, left), start=1):
+        for count, result in enumerate(run(_surveyed_task, left), start=1):
             file.write(json.dumps(result, separators=(",", ":")) + "\n")
             file.flush()
             _report(f"{count} of {len(left)}, {time.monotonic() - started:.0f} s", count % 50 == 0, result)
 
 
-def _surveyed_pair(pair: tuple[str, str]) -> dict[str, Any]:
-    return surveyed(*pair)
+def _surveyed_task(task: tuple[str, str, int | None]) -> dict[str, Any]:
+    library, name, structure = task
+    return surveyed(library, name, None if structure is None else read_row(structure))
 
 
 @contextmanager
@@ -108,11 +115,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=DATA, help="where to write the data files")
     parser.add_argument("--only", default="", help="survey only names that hold this")
     parser.add_argument("--processes", type=int, default=1, help="how many models to survey at once (default: 1)")
+    parser.add_argument(
+        "--retrace", action="store_true", help="make only the traces again: quicker, for a changed tracer"
+    )
     chosen = parser.parse_args()
     _one_thread()
     with tempfile.TemporaryDirectory() as scratch:
         results = chosen.results or Path(scratch, "results.jsonl")
-        survey_all(results, chosen.only, chosen.processes)
+        survey_all(results, chosen.only, chosen.processes, retrace=chosen.retrace)
         written = pack(list(read_results(results)), library_tables(), chosen.out)
     sys.stderr.write(written + "\n")
 

@@ -12,7 +12,7 @@ from tli_cli.catalogue.sizes import resolved
 
 def decode(row: Mapping[str, Any], origin: str, options: Mapping[str, int]) -> Architecture:
     """Return the architecture in `row`; `options` overrides the values of `num_classes` and `in_chans`."""
-    reader = _Reader(row, options)
+    reader = Reader(row, options)
     layers = reader.layers()
     tensors = tuple(spec for spec in reader.specs if spec is not None)
     return Architecture(
@@ -41,10 +41,10 @@ def base_options(row: Mapping[str, Any]) -> dict[str, int]:
     return {option: rule[0] for option, rule in row["growth"].items()}
 
 
-class _Reader:
+class Reader:
     """One pass over the layers of a stored architecture."""
 
-    def __init__(self, row: Mapping[str, Any], options: Mapping[str, int]) -> None:
+    def __init__(self, row: Mapping[str, Any], options: Mapping[str, int], *, resolve: bool = True) -> None:
         self.row = row
         self.names = names_of(row)
         self.specs: list[TensorSpec | None] = [None] * len(self.names)
@@ -53,7 +53,9 @@ class _Reader:
         base = base_options(row)
         given = {**base, **options}
         self.spaces = _spaces(row, base, given)
-        self.recipes = [_recipe(recipe, base, given) for recipe in row["recipes"]]
+        self.recipes = (
+            [_recipe(recipe, base, given) for recipe in row["recipes"]] if resolve else frozen(row["recipes"])
+        )
         self.shape_steps = {
             (tensor, d): step * (given[option] - base[option])
             for option, (_, _, dims) in row["growth"].items()
@@ -63,7 +65,8 @@ class _Reader:
         self.last = -1
 
     def layers(self) -> tuple[Layer, ...]:
-        templates = [_frozen(template) for template in self.row["templates"]]
+        """Read every layer, and with it `specs`, `axes` and `initial`."""
+        templates = [frozen(template) for template in self.row["templates"]]
         return tuple(self._layer(*templates[number]) for number in self.row["layers"])
 
     def _layer(self, kind: str, path: Any, block: Any, stage: Any, attributes: Any, tensors: Any) -> Layer:
@@ -124,7 +127,7 @@ def _graph(row: Mapping[str, Any]) -> tuple[Node, ...]:
 
 
 def _recipe(recipe: Any, base: Mapping[str, int], given: Mapping[str, int]) -> InitialValue:
-    return tuple((step[0], *(_frozen(resolved(number, base, given)) for number in step[1:])) for step in recipe)
+    return tuple((step[0], *(frozen(resolved(number, base, given)) for number in step[1:])) for step in recipe)
 
 
 def _joined(path: Any, near: str) -> str:
@@ -133,5 +136,6 @@ def _joined(path: Any, near: str) -> str:
     return ".".join([*parts, rest] if rest else parts)
 
 
-def _frozen(value: Any) -> Any:
-    return tuple(map(_frozen, value)) if isinstance(value, list) else value
+def frozen(value: Any) -> Any:
+    """Return nested lists as nested tuples."""
+    return tuple(map(frozen, value)) if isinstance(value, list) else value

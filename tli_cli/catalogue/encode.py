@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tli_cli.architecture import Architecture, AxisTree, InitialValue, Layer, TensorSpec
+from tli_cli.architecture import Architecture, AxisTree, Layer, TensorSpec
 from tli_cli.catalogue.sizes import Growth
 
 
@@ -136,8 +136,3 @@ def front_coded(names: list[str]) -> str:
         lines.append(f"{shared}{'.'.join(parts[shared:])}")
         before = parts
     return "\n".join(lines)
-
-
-def frozen_recipe(value: Any) -> InitialValue:
-    """Return nested lists as nested tuples."""
-    return tuple(frozen_recipe(item) if isinstance(item, (list, tuple)) else item for item in value)

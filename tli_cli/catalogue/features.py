@@ -27,6 +27,11 @@ def features(tensors: Iterable[TensorSpec]) -> Counter[int]:
     return counted
 
 
+def elements(tensors: Iterable[TensorSpec]) -> int:
+    """Return how many numbers the tensors hold."""
+    return sum(tensor.size for tensor in tensors)
+
+
 def overlap(left: Mapping[int, int], right: Mapping[int, int]) -> float:
     """Return the share of what `left` and `right` have together that they have in common, in [0, 1]."""
     common = sum(min(count, right[key]) for key, count in left.items() if key in right)

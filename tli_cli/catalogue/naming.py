@@ -131,7 +131,7 @@ def _other_name(name: str) -> tuple[Entry, str] | None:
     if row is None:
         return None
     tags = index()["tags"].get(plain, {})
-    if tag and tag not in tags:
+    if tag and tag not in tags and not renamed:
         return None
     entry = _entry("timm", plain, row, tags.get(tag))
     note = f"{name} is now {renamed} in timm" if renamed else ""

@@ -7,10 +7,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from math import log
 
 from tli_cli.architecture import Architecture, TensorSpec
 from tli_cli.catalogue.decode import decode
-from tli_cli.catalogue.features import features, overlap
+from tli_cli.catalogue.features import elements, features, overlap
 from tli_cli.catalogue.naming import LIBRARIES, Entry, known_entry
 from tli_cli.catalogue.signature import stored_signatures
 from tli_cli.catalogue.store import index, read_row, read_table
@@ -34,25 +35,27 @@ class Near:
 
 
 @lru_cache(maxsize=1)
-def _stored() -> tuple[dict[int, int], ...]:
-    return tuple(dict(zip(keys, counts, strict=True)) for keys, counts in read_table("features"))
+def _stored() -> tuple[tuple[dict[int, int], int], ...]:
+    """Return the features and the number of elements of every architecture."""
+    return tuple((dict(zip(keys, counts, strict=True)), size) for keys, counts, size in read_table("features"))
 
 
 def nearest(tensors: Sequence[TensorSpec]) -> Near | None:
-    """Return the entry whose names and shapes are most like those of `tensors`, None where nothing is alike."""
+    """Return the entry most like `tensors` in names and shapes, and in size where several are; None if none is."""
     own = features(tensors)
-    scores = [overlap(own, other) for other in _stored()]
+    scores = [overlap(own, other) for other, _ in _stored()]
     best = max(scores, default=0.0)
     if best <= 0.05:
         return None
-    structures = {number for number, score in enumerate(scores) if score == best}
+    size = max(elements(tensors), 1)
+    further = {n: abs(log(_stored()[n][1] / size)) for n, score in enumerate(scores) if score == best}
     named = [
-        (LIBRARIES.index(library), len(name), name, library)
+        (further[row[0]], LIBRARIES.index(library), len(name), name, library)
         for library, models in index()["models"].items()
         for name, row in models.items()
-        if row[0] in structures
+        if row[0] in further
     ]
-    _, _, name, library = min(named)
+    *_, name, library = min(named)
     entry = known_entry(library, name)
     return Near(entry, best, _differences(tensors, decode(read_row(entry.structure), "", {})))
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from tli_cli.architecture import Architecture
 from tli_cli.catalogue.decode import decode
-from tli_cli.catalogue.features import features
+from tli_cli.catalogue.features import elements, features
 from tli_cli.catalogue.naming import LIBRARIES
 from tli_cli.catalogue.signature import find_masks, followers
 from tli_cli.catalogue.store import FORMAT, write_rows, write_table
@@ -69,9 +69,9 @@ def _write_signatures(rows: Sequence[Mapping[str, Any]], order: Sequence[int], f
     write_table("features", [_features(architecture) for architecture in architectures], folder)
 
 
-def _features(architecture: Architecture) -> list[list[int]]:
+def _features(architecture: Architecture) -> list[Any]:
     counted = features(architecture.tensors)
-    return [sorted(counted), [counted[key] for key in sorted(counted)]]
+    return [sorted(counted), [counted[key] for key in sorted(counted)], elements(architecture.tensors)]
 
 
 def _family_order(result: Mapping[str, Any]) -> tuple[str, str, str]:

@@ -110,7 +110,7 @@ def _classes(family: str, builder: Callable[..., nn.Module]) -> int | None:
 
 def _torchvision_size(family: str, name: str) -> tuple[int, ...]:
     if family == "video":
-        return (3, 16, 224, 224) if name.startswith(("mvit", "swin")) else (3, 16, 112, 112)
+        return (3, 16, 224, 224) if name.startswith(("mvit", "swin", "s3d")) else (3, 16, 112, 112)
     if family == "optical_flow":
         return (3, 128, 128)
     if family == "detection":

@@ -76,13 +76,17 @@ def prepared(subject: Subject, options: Mapping[str, int]) -> tuple[nn.Module, V
 def described(subject: Subject, options: Mapping[str, int], origin: str) -> tuple[Architecture, Variant, str]:
     """Build and trace; where it cannot be traced, take the order of definition, and say so in the third part."""
     model, variant = prepared(subject, options)
-    problem = ""
-    try:
-        architecture = trace(model, subject.arguments(options.get("in_chans")), kwargs=subject.keywords, origin=origin)
-    except TraceError as error:
-        problem = str(error)
-        architecture = describe_names(state_specs(model), order_from="definition", origin=origin)
+    architecture, problem = run(subject, model, options, origin)
     return replace(architecture, initial=dict(variant.initial)), variant, problem
+
+
+def run(subject: Subject, model: nn.Module, options: Mapping[str, int], origin: str) -> tuple[Architecture, str]:
+    """Trace `model`, or describe it by its names where it cannot be traced; the second part says why."""
+    try:
+        inputs = subject.arguments(options.get("in_chans"))
+        return trace(model, inputs, kwargs=subject.keywords, origin=origin), ""
+    except TraceError as error:
+        return describe_names(state_specs(model), order_from="definition", origin=origin), str(error)
 
 
 def traced(subject: Subject, options: Mapping[str, int], origin: str) -> tuple[Architecture, Variant]:
@@ -93,11 +97,16 @@ def traced(subject: Subject, options: Mapping[str, int], origin: str) -> tuple[A
     return architecture, variant
 
 
+def stored_options(subject: Subject) -> dict[str, int]:
+    """Return the options of the stored architecture: timm's with 1000 classes, so that more names share it."""
+    return dict(subject.defaults) | ({"num_classes": 1000} if subject.library == "timm" else {})
+
+
 def survey(subject: Subject) -> Survey:
-    """Return the catalogue entry of `subject`, stored with 1000 classes where the library is timm."""
+    """Return the catalogue entry of `subject`."""
     notes: list[str] = []
     headless = subject.library == "timm"
-    options = dict(subject.defaults) | ({"num_classes": 1000} if headless else {})
+    options = stored_options(subject)
     architecture, base, problem = described(subject, options, f"{subject.library} {subject.name}")
     grown = _attempts(subject, base, {"num_classes": 7, "in_chans": 5}, notes)
     checks = _attempts(subject, base, {"num_classes": 0 if headless else 11, "in_chans": 1}, notes)

@@ -16,6 +16,7 @@ class Method(str, Enum):
     """How tensors of another shape are made from their sources."""
 
     auto = "auto"
+    fit = "fit"
     net2net = "net2net"
     even = "even"
     combo = "combo"

@@ -95,7 +95,8 @@ def _combine(rec: Recording, name: str, known: Sequence[Value], live: Sequence[V
         if live[0].rsqrt and family == "mul":
             return rec.apply_layer("norm", {"weight": names}, nodes, norm="rms")
         kind = "scale" if family in ("mul", "div") else "position" if widest > 1 else "bias"
-        return rec.apply_layer(kind, {"weight" if kind != "bias" else "bias": names}, nodes)
+        attributes = {"relative": True} if rec.relative.issuperset(names) else {}
+        return rec.apply_layer(kind, {"weight" if kind != "bias" else "bias": names}, nodes, **attributes)
     if name in SILENT or name in ("rsqrt", "sqrt", "clamp", "where"):
         return nodes[0]
     return rec.node(FIXED_NAMES.get(name, name), nodes)
@@ -134,6 +135,9 @@ def anything(rec: Recording, name: str, args: Sequence[Any], out: Any) -> None:
         elementwise(rec, name, tensors, result)
         return
     live = [v for v in map(rec.get, known) if v is not None and v.node >= 0]
+    if name.startswith("upsample") and (resampled := rec.get(known[0])):
+        for tree in resampled.dims[2:]:
+            rec.table.mark(tree, "grid")
     shape_preserving(rec, live[0] if live else rec.get(known[0]), out, name)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from math import isqrt
 from typing import Any
 
 import torch
@@ -173,8 +174,6 @@ def embedding(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
     lead = index.dims if index is not None and given else tuple(rec.fresh(s) for s in args[1].shape)
     if not given and args[1].numel() == args[0].shape[0] > 1:
         rec.table.unite(table.dims[0], lead[-1])
-    elif not given:
-        rec.table.mark(table.dims[0], "grid")
     else:
         rec.table.mark(table.dims[0], "vocabulary")
     rec.contract(table, 0)
@@ -193,6 +192,8 @@ def index_(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
     if value.node < 0:
         for d in gathered:
             rec.table.mark(value.dims[d], "grid")
+        if len(gathered) == 1 and args[0].ndim == 2:
+            _table_of_offsets(rec, value, gathered[0], args[0].shape[gathered[0]], args[1][gathered[0]].numel())
     kept = [d for d in range(args[0].ndim) if d not in gathered]
     new = out.ndim - len(kept)
     at = gathered[0] if gathered and gathered == list(range(gathered[0], gathered[-1] + 1)) else 0
@@ -201,6 +202,17 @@ def index_(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
     dims[at:at] = [rec.fresh(s) for s in out.shape[at : at + new]]
     origins[at:at] = [frozenset()] * new
     rec.put(out, replace(value, dims=tuple(dims), origins=tuple(origins)))
+
+
+def _table_of_offsets(rec: Recording, value: Value, dim: int, rows: int, taken: int) -> None:
+    """Cut the rows of a table of relative positions, each taken many times: an odd square, and three for tokens."""
+    for extra in (0, 3):
+        side = isqrt(max(rows - extra, 0))
+        if side > 1 and side % 2 and side * side == rows - extra and taken > rows:
+            square = rec.table.split_sum(value.dims[dim], [rows - extra, extra] if extra else [rows])
+            if square and rec.table.split_product(square[0], [side, side]) and dim == 0:
+                rec.relative.update(value.names)
+            return
 
 
 def reduce_(rec: Recording, args: Sequence[Any], out: Any) -> None:

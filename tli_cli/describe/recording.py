@@ -55,6 +55,7 @@ class Recording:
         self.layer_of: dict[str, int] = {}
         self.contracted: set[tuple[str, int]] = set()
         self.buffers: set[str] = set()
+        self.relative: set[str] = set()
         self.parameter_dims: dict[str, tuple[AxisTree, ...]] = {}
         self._values: dict[int, Value] = {}
         self._alive: list[torch.Tensor] = []

@@ -59,7 +59,8 @@ class Unit:
     @cached_property
     def form_label(self) -> tuple[object, ...]:
         """What two units have in common that differ in width at most."""
-        return (self.kind, self.flavour, () if self.positions == 1 else tuple(k > 1 for k in self.kernel))
+        kernel = self.kernel[-2:]  # time, if any, apart
+        return (self.kind, self.flavour, () if self.positions == 1 else tuple(k > 1 for k in kernel))
 
 
 def main_tensor(layer: Layer) -> str | None:

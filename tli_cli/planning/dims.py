@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tli_cli.architecture import Architecture, Axis, AxisTree
+from tli_cli.describe.spaces import leaves
 
 BEHIND = 1 << 20
 """The place of dimensions of size 1 that stand behind all others, for kernels that meet a layer without one."""
@@ -40,9 +41,15 @@ def tensor_dims(architecture: Architecture, axes: Sequence[Axis]) -> list[Dim]:
         tree = axis.tree
         factors = list(tree[1:]) if isinstance(tree, tuple) and tree[0] == "*" else [tree]
         for factor in factors:
-            kind = architecture.spaces[factor].kind if isinstance(factor, int) else "channels"
+            kind = _kind(architecture, factor)
             dims.append(Dim(factor, architecture.size_of(factor), kind, axis.contracted, len(dims)))
     return dims
+
+
+def _kind(architecture: Architecture, tree: AxisTree) -> str:
+    """Return the kind of a factor: that of all its spaces, or `grid` where tokens stand beside a map of patches."""
+    kinds = {architecture.spaces[leaf].kind for leaf in leaves(tree)}
+    return kinds.pop() if len(kinds) == 1 else "grid" if "grid" in kinds else "channels"
 
 
 def align_dims(
@@ -66,13 +73,15 @@ def align_dims(
 def _pair_group(wanted: list[Dim], offered: list[Dim]) -> list[tuple[Dim, list[Dim]]] | None:
     """Pair the dimensions of one role; units fill up kernels and tokens, the longer side's leading factors are
     merged."""
+    if [_sort(d) for d in wanted] == [_sort(d) for d in offered]:
+        return [(t, [s]) for t, s in zip(wanted, offered, strict=True)]
     wanted_units = [d for d in wanted if d.size == 1]
     wanted = [d for d in wanted if d.size != 1]
     offered = [d for d in offered if d.size != 1]
-    loose = [d for d in wanted if d.kind == "kernel"] if not any(d.kind == "kernel" for d in offered) else []
+    loose = _beyond(wanted, offered)
     if loose and len(wanted) - len(loose) == len(offered):
         wanted_units, wanted = wanted_units + loose, [d for d in wanted if d not in loose]
-    spare = [d for d in offered if d.kind == "kernel"] if not any(d.kind == "kernel" for d in wanted) else []
+    spare = _beyond(offered, wanted)
     if len(wanted) == len(offered) - len(spare):
         offered = [d for d in offered if d not in spare]
     else:
@@ -92,6 +101,16 @@ def _pair_group(wanted: list[Dim], offered: list[Dim]) -> list[tuple[Dim, list[D
     pairs.extend(_merge(wanted, offered))
     units = [(unit, [kernel]) for unit, kernel in zip(wanted_units, spare, strict=False)]
     return pairs + units + [(unit, []) for unit in wanted_units[len(units) :]]
+
+
+def _sort(dim: Dim) -> str:
+    return dim.kind if dim.kind in ("kernel", "grid") else "channels"
+
+
+def _beyond(dims: list[Dim], others: list[Dim]) -> list[Dim]:
+    """Return the kernel dimensions that `dims` has more of than `others`: the first ones, such as a video's time."""
+    kernel = [d for d in dims if d.kind == "kernel"]
+    return kernel[: max(len(kernel) - sum(d.kind == "kernel" for d in others), 0)]
 
 
 def _in_kind_order(wanted: list[Dim], offered: list[Dim]) -> list[Dim]:

@@ -154,6 +154,8 @@ class MapBook:
         are dropped."""
         parts: list[AxisExpression] = []
         mine, theirs = list(t_tree[1:]), list(s_tree[1:])  # type: ignore[index]
+        if kind in ("grid", "offsets"):
+            return ("+", *self._positions(mine, source, theirs, model, kind))
         for i, t in enumerate(mine):
             at = self._find_part(t, theirs, model, len(mine) - i)
             if at is None:
@@ -164,6 +166,22 @@ class MapBook:
             theirs = theirs[at + 1 :]
         parts.extend(self._drop(source, s, model) for s in theirs)
         return ("+", *parts)
+
+    def _positions(
+        self, mine: list[AxisTree], source: Architecture, theirs: list[AxisTree], model: int, kind: str
+    ) -> list[AxisExpression]:
+        """Pair the map of patches with the other, and the tokens before and behind it in order."""
+        at, other = (
+            max(range(len(p)), key=lambda i: a.size_of(p[i])) for p, a in ((mine, self._target), (theirs, source))
+        )
+        parts: list[AxisExpression] = []
+        for wanted, offered in ((mine[:at], theirs[:other]), (mine[at : at + 1], theirs[other : other + 1]),
+                                (mine[at + 1 :], theirs[other + 1 :])):  # fmt: skip
+            pairs = list(zip(wanted, offered, strict=False))
+            parts += [self.expression(t, source, s, model, kind=kind) for t, s in pairs]
+            parts += [self._drop(source, s, model) for s in offered[len(pairs) :]]
+            parts += [self._add(("none", t), AxisMap("none", self._target.size_of(t), 0)) for t in wanted[len(pairs) :]]
+        return parts
 
     def _find_part(self, t: AxisTree, theirs: list[AxisTree], model: int, left: int) -> int | None:
         """Return which of the remaining source parts serves target part `t`, with `left` target parts to go."""
@@ -219,7 +237,7 @@ class MapBook:
         return str(tree) if isinstance(tree, int) else "x".join(map(str, tree[1:]))
 
     def _rule(self, t: AxisTree, m: int, n: int, kind: str, use: str) -> str:
-        if kind in ("kernel", "patch", "grid", "input"):
+        if kind in ("kernel", "patch", "grid", "offsets", "input"):
             return kind
         if kind in ("classes", "vocabulary"):
             return "rows"

@@ -11,6 +11,9 @@ from tli_cli.planning.dims import Alignment, Dim, align_dims
 from tli_cli.planning.maps import MapBook
 from tli_cli.planning.roles import Share
 
+LOOKED_UP = ("embedding", "position", "token", "bias_table")
+"""Kinds of layers that pick rows instead of summing over them."""
+
 
 def make_piece(
     target: Architecture,
@@ -52,7 +55,9 @@ def make_piece(
         piece,
         layout=_layout(alignment, offered.shape),
         axes=expressions,
-        contracted=tuple(i for i, (t, _) in enumerate(alignment.pairs) if t.contracted),
+        contracted=tuple(
+            i for i, (t, _) in enumerate(alignment.pairs) if t.contracted and target_layer.kind not in LOOKED_UP
+        ),
     )
 
 
@@ -85,7 +90,7 @@ def _kind(t: Dim, s: Dim, layer: Layer) -> str:
         stride, kernel = layer.attribute("stride"), layer.attribute("kernel")
         return "patch" if kernel and stride == kernel and max(kernel) > 1 and s.size > 1 else "kernel"
     if t.kind == "grid" and s.kind == "grid":
-        return "grid"
+        return "offsets" if layer.kind == "bias_table" or layer.attribute("relative") else "grid"
     if t.place > 0 and not t.contracted and _is_rotated(t.tree):
         return "rotary"
     for kind in ("input", "vocabulary", "classes"):

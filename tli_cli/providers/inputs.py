@@ -9,7 +9,7 @@ from torch import nn
 
 from tli_cli.errors import TraceError
 
-IMAGE_SIZES = (224, 32, 64, 28, 299, 256, 384, 16, 8)
+IMAGE_SIZES = (224, 32, 64, 28, 299, 256, 384, 128, 96, 48, 192, 160, 16, 8, 512)
 LENGTHS = (16, 64, 128, 1024)
 
 

@@ -1,0 +1,75 @@
+"""The pairs of models that compute the same function."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+Shape = tuple[int, ...] | None
+
+
+@dataclass(frozen=True)
+class Case:
+    """Two models of the zoo of one function, and the shape of one sample (None for tokens)."""
+
+    first: str
+    second: str
+    shape: Shape = (3, 64, 64)
+    whole: bool = False
+
+    @property
+    def directions(self) -> tuple[tuple[str, str], ...]:
+        """Return both ways to inject."""
+        return ((self.first, self.second), (self.second, self.first))
+
+
+SMALL = (3, 32, 32)
+
+
+def _libraries(name: str, shape: Shape = (3, 64, 64), whole: bool = False) -> Case:
+    return Case(f"images:tv_{name}", f"images:timm_{name}", shape, whole)
+
+
+def _huggingface(name: str, other: str, shape: Shape = (3, 64, 64), whole: bool = False) -> Case:
+    return Case(f"hf:{name}", f"images:{other}", shape, whole)
+
+
+def _named(first: str, second: str, size: int = 224) -> Case:
+    return Case(f"images:tv_named?name={first}", f"images:timm_named?name={second}", (3, size, size), whole=True)
+
+
+CASES = (
+    _libraries("resnet"), _libraries("bottleneck", whole=True), _libraries("resnext"),
+    _libraries("wide", whole=True), _libraries("densenet"),
+    _libraries("mobilenet_v2"), _libraries("mobilenet_v3"), _libraries("mnasnet"),
+    _libraries("efficientnet", whole=True), _libraries("regnet"), _libraries("convnext"), _libraries("vit", SMALL),
+    _libraries("swin"), _libraries("swin_v2"),
+    _huggingface("resnet", "timm_resnet"), _huggingface("bottleneck", "tv_bottleneck", whole=True),
+    _huggingface("resnet", "tv_resnet", whole=True), _huggingface("bottleneck", "timm_bottleneck", whole=True),
+    _huggingface("vit", "timm_vit", SMALL), _huggingface("vit", "tv_vit", SMALL),
+    _huggingface("deit", "timm_deit", SMALL), _huggingface("beit", "timm_beit", SMALL),
+    _huggingface("swin", "timm_swin"), _huggingface("swin", "tv_swin"), _huggingface("swin_v2", "timm_swin_v2"),
+    _huggingface("convnext", "timm_convnext"), _huggingface("convnext", "tv_convnext"),
+    _huggingface("convnext_v2", "timm_convnext_v2"), _huggingface("mobilenet_v2", "timm_mobilenet_v2"),
+    _huggingface("mobilenet_v2", "tv_mobilenet_v2", whole=True), _huggingface("regnet", "timm_regnet"),
+    _huggingface("regnet", "tv_regnet", whole=True),
+    Case("hf:bert", "text:encoder", None), Case("hf:gpt2", "text:decoder", None),
+    Case("hf:llama", "text:rotary", None), Case("hf:llama", "hf:mistral", None), Case("hf:llama", "hf:phi3", None),
+    Case("hf:phi3", "text:rotary", None), Case("text:decoder", "text:alternating", None),
+    Case("hf:gpt2", "text:alternating", None), Case("hf:gpt_neox", "text:parallel", None),
+    _named("vgg11", "vgg11"), _named("vgg11_bn", "vgg11_bn"), _named("inception_v3", "inception_v3", 299),
+    _named("resnet50", "resnet50"), _named("resnext50_32x4d", "resnext50_32x4d"),
+    _named("wide_resnet50_2", "wide_resnet50_2"), _named("densenet121", "densenet121"),
+    _named("mobilenet_v3_large", "mobilenetv3_large_100"), _named("efficientnet_v2_s", "efficientnetv2_s"),
+    _named("regnet_y_400mf", "regnety_004"), _named("regnet_x_400mf", "regnetx_004"),
+    _named("convnext_tiny", "convnext_tiny"), _named("vit_b_32", "vit_base_patch32_224"),
+    _named("swin_t", "swin_tiny_patch4_window7_224"),
+)  # fmt: skip
+
+BARE = tuple(
+    case
+    for case in CASES
+    if not case.whole
+    and not {"images:tv_regnet", "text:encoder", "text:alternating", "text:parallel"} & {case.first, case.second}
+)
+"""The pairs that files alone tell enough of. Not among them: blocks whose shortcut comes first in the file, norms in
+alphabetical order, and projections whose parts alternate."""

@@ -1,0 +1,49 @@
+"""Fits between files: by default where both models are code, on demand, replayed from a plan, and refused in plain
+words."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from tests.models import ResNet, randomised
+from tli_cli import api
+from tli_cli.errors import TliError
+from tli_cli.fitting import carry_out
+from tli_cli.options import Options
+
+OPTIONS = Options(source_arch="tests.models:ResNet?width=8", input_shape=(3, 16, 16))
+NARROWER = "tests.models:ResNet?width=6&classes=7"
+
+
+@pytest.fixture
+def source(tmp_path, monkeypatch):
+    monkeypatch.setattr(carry_out, "IMAGES", 32)
+    monkeypatch.setattr(carry_out, "STEPS", 3)
+    path = tmp_path / "source.pt"
+    torch.save(randomised(ResNet(width=8)).float().state_dict(), path)
+    return str(path)
+
+
+def test_a_narrower_target_is_fitted_and_the_plan_can_be_replayed(source, tmp_path):
+    first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
+    report = api.inject(source, NARROWER, str(first), options=OPTIONS)
+    assert report.plan.method == "fit" and report.plan.fits
+    assert any("no data is used" in note for note in report.plan.notes)
+    api.inject(source, NARROWER, str(second), plan=report.plan, options=OPTIONS)
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_what_keeps_its_function_is_not_fitted(source):
+    assert not api.match(source, "tests.models:ResNet?width=16&classes=7", options=OPTIONS).fits
+    assert api.match(source, NARROWER, options=replace(OPTIONS, method="even")).method == "even"
+
+
+def test_a_source_that_cannot_be_run_is_refused_only_where_a_fit_is_asked_for(source):
+    bare = replace(OPTIONS, source_arch=None)
+    plan = api.match(source, NARROWER, options=bare)
+    assert not plan.fits and any("--method fit" in note for note in plan.notes)
+    with pytest.raises(TliError, match="--source-arch"):
+        api.match(source, NARROWER, options=replace(bare, method="fit"))
