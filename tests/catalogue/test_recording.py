@@ -150,7 +150,7 @@ def test_values_are_computed_without_filling_what_is_drawn():
     [
         ("conv", nn.Conv2d(12, 40, 3)),
         ("linear", nn.Linear(50, 60)),
-        ("embedding", nn.Embedding(30, 20)),
+        ("embedding", nn.Embedding(300, 20)),
         ("norm", nn.BatchNorm2d(8)),
         ("norm", nn.LayerNorm(8)),
     ],
