@@ -9,13 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from tli_cli.architecture import Architecture
-from tli_cli.errors import PlanError, TliError
+from tli_cli.errors import TliError
 from tli_cli.fitting.choice import add_fits
 from tli_cli.gates import check_gates
 from tli_cli.matching import MATCHERS
 from tli_cli.matrices import Matrix, score_all
 from tli_cli.options import Options
-from tli_cli.plan import Plan, Side
+from tli_cli.plan import Plan
+from tli_cli.plan_checks import check_fits
 from tli_cli.planning.heads import parse_head
 from tli_cli.planning.methods import method_request
 from tli_cli.planning.planner import Request, make_plan
@@ -165,41 +166,3 @@ def inject(
 
         report = compared(report, [reference.text for reference in read], target, out, options)
     return report
-
-
-def check_fits(plan: Plan, sources: Sequence[Reference], target: Reference) -> None:
-    """Raise `PlanError` unless `plan` was made for these models and names only what they hold."""
-    problems = []
-    if len(plan.sources) != len(sources):
-        problems.append(f"it has {len(plan.sources)} sources, {len(sources)} are given")
-    for side, reference in zip(plan.sources, sources, strict=False):
-        problems.extend(_other(side, reference, "source"))
-    problems.extend(_other(plan.target, target, "target"))
-    names = [step.target for step in plan.steps]
-    held = target.architecture.by_name
-    problems += [f"{name}: the target has no such tensor" for name in names if name not in held]
-    problems += [f"{name}: no step" for name in held if name not in set(names)]
-    problems += [f"{name}: more than one step" for name in sorted({n for n in names if names.count(n) > 1})[:8]]
-    for step in plan.steps:
-        if step.target in held and held[step.target].shape != step.shape:
-            problems.append(
-                f"{step.target}: the plan says {list(step.shape)}, the target {list(held[step.target].shape)}"
-            )
-        problems += [
-            f"{step.target}: source {piece.model} has no tensor {piece.source!r}"
-            for piece in step.pieces
-            if not 0 <= piece.model < len(sources) or piece.source not in sources[piece.model].architecture.by_name
-        ]
-    if problems:
-        from tli_cli.errors import join_problems
-
-        raise PlanError(
-            join_problems("the plan does not fit these models; make it again with `tli match -o`:", problems)
-        )
-
-
-def _other(side: Side, reference: Reference, which: str) -> list[str]:
-    found = reference.architecture.fingerprint
-    if side.fingerprint == found:
-        return []
-    return [f"{which}: made for {side.origin} ({side.fingerprint}), found {reference.text} ({found})"]

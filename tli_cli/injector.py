@@ -80,11 +80,7 @@ class Injector:
         if step.resizer not in ("copy", "maps"):
             shape = _region_shape(step, piece)
             generator = generator_for(self.plan.seed, step.target)
-            start = self.initial(step)
-            if piece.target_range is not None:
-                axis, first, stop = piece.target_range
-                start = start.reshape(piece.target_view or step.shape).narrow(axis, first, stop - first)
-                start = start.reshape(shape)
+            start = self._start(step, piece)
             return RESIZERS.get(step.resizer)(tensor, shape, generator=generator, initial=start)
         if piece.layout is not None:
             tensor = tensor.reshape(piece.layout.split).permute(piece.layout.permute).reshape(piece.layout.shape)
@@ -108,6 +104,15 @@ class Injector:
             result = result * piece.gain
         return result.to(dtype)
 
+    def _start(self, step: Step, piece: Piece) -> torch.Tensor:
+        """Return what the part of the target that `piece` feeds starts from."""
+        start = self.initial(step)
+        if piece.target_range is None:
+            return start
+        axis, first, stop = piece.target_range
+        part = start.reshape(piece.target_view or step.shape).narrow(axis, first, stop - first)
+        return part.reshape(_region_shape(step, piece))
+
     def _with_missing_rows(self, step: Step, piece: Piece, made: torch.Tensor) -> torch.Tensor:
         """Return `made` with the rows that the source does not have (new classes, tokens, channels) at their
         initial values."""
@@ -116,7 +121,7 @@ class Injector:
                 continue
             missing = torch.nonzero(self._missing(expression)).flatten()
             if len(missing):
-                start = self.initial(step).to(made).reshape(made.shape)
+                start = self._start(step, piece).to(made).reshape(made.shape)
                 made = made.index_copy(dim, missing.to(made.device), start.index_select(dim, missing.to(made.device)))
         return made
 

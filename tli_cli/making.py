@@ -33,10 +33,20 @@ class Maker:
         self._fitted = fitted_values(self._injector, plan, sources[0], target, options) if plan.fits else {}
 
     def make(self, step: Step, dtype: str) -> torch.Tensor:
-        """Return the tensor of `step`, contiguous on the CPU, in `dtype`."""
-        with torch.no_grad():
-            made = self._fitted[step.target] if step.target in self._fitted else self._injector.make(step)
-        return made.to(device="cpu", dtype=getattr(torch, dtype)).contiguous()
+        """Return the tensor of `step`, contiguous on the CPU, in `dtype`.
+
+        Raises:
+            TliError: memory does not suffice, or the arithmetic fails on these values.
+        """
+        try:
+            with torch.no_grad():
+                made = self._fitted[step.target] if step.target in self._fitted else self._injector.make(step)
+            return made.to(device="cpu", dtype=getattr(torch, dtype)).contiguous()
+        except (RuntimeError, MemoryError, ArithmeticError) as error:
+            said = (str(error).splitlines() or ["out of memory"])[0][:200]
+            raise TliError(
+                f"{step.target} {list(step.shape)}: could not be made from {_named(step)}: {said}; nothing was written"
+            ) from error
 
     def _read(self, model: int, name: str) -> torch.Tensor:
         key = (model, name)
@@ -57,6 +67,10 @@ class Maker:
             layer.kind if layer else "other", step.role, spec.shape
         )
         return replay(operations, spec.shape, spec.dtype, self._seed, step.target)
+
+
+def _named(step: Step) -> str:
+    return ", ".join(dict.fromkeys(piece.source for piece in step.pieces[:4])) or "its initial value"
 
 
 def usable_device(name: str) -> torch.device:

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
+from tli_cli.decoding import decode, parse
 from tli_cli.errors import PlanError
 
 PLAN_VERSION = 1
+
+MAX_LENGTH = 64 << 20
+"""The most characters of a plan in JSON; one for a hundred thousand tensors has fewer."""
+
+MAX_BRACKETS = 4 << 20
+"""The most lists and objects in it."""
+
+ACTIONS = ("transfer", "keep")
+INITIALS = ("constructor", "target", "zeros", "ones", "identity")
 
 AxisExpression = int | tuple[Any, ...]
 """One target axis in terms of `Plan.maps`: a map's index, `("+", e, ...)` for parts end to end, `("*", e, ...)` for
@@ -22,8 +32,9 @@ class AxisMap:
 
     `rule` names the function in `tli_cli.axes` that makes the map (`same`, `repeat`, `strongest` ...). `index`, if
     given, fixes the source index of every target index, -1 meaning none, and overrides the rule. `members` are the
-    source tensors' axes that carry the channels: `(model, tensor, axis, offset, stride)`; the rule weighs them.
-    `exact` says whether the map by itself preserves the function.
+    source tensors' axes that carry the channels: `(model, tensor, axis, start, stop, outer, inner)`, where the part
+    from `start` to `stop` is `(outer, columns, inner)`; the rule weighs them. `exact` says whether the map by itself
+    preserves the function.
     """
 
     rule: str
@@ -73,9 +84,10 @@ class Piece:
 class Step:
     """What is done to one target tensor.
 
-    `action` is `transfer` (from `pieces`, by `resizer`) or `keep` (by `initial`: `constructor`, `target`, `zeros` or
-    `ones`). `exact` says whether the step keeps the function of what it transfers; `reason` says, for people, why a
-    tensor is kept or what was adapted. Elements of `target` outside every piece's range start by `initial`.
+    `action` is `transfer` (from `pieces`, by `resizer`) or `keep` (by `initial`: `constructor`, `target`, `zeros`,
+    `ones` or `identity`). `exact` says whether the step keeps the function of what it transfers; `reason` says, for
+    people, why a tensor is kept or what was adapted. Elements of `target` outside every piece's range start by
+    `initial`.
     """
 
     target: str
@@ -166,12 +178,28 @@ class Plan:
 
     @classmethod
     def from_json(cls, text: str) -> Plan:
-        """Return the plan that `to_json` wrote; raise `PlanError` if it is not one."""
-        try:
-            raw = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise PlanError(f"not a plan: expected JSON, found {str(error)[:120]}") from error
-        return _decode_plan(raw)
+        """Return the plan that `to_json` wrote, or a person after it.
+
+        Raises:
+            PlanError: it is not one: every field is there, is known, and has its type; numbers are finite. Whether it
+                fits a source and a target, `tli_cli.plan_checks` says.
+        """
+        raw = parse(text, max_length=MAX_LENGTH, max_brackets=MAX_BRACKETS)
+        if not isinstance(raw, dict):
+            raise PlanError(f"not a plan: expected a JSON object, found {type(raw).__name__}")
+        _require_version(raw.get("version"))
+        return decode(cls, raw, "plan")
+
+
+def _require_version(version: object) -> None:
+    if type(version) is int and version == PLAN_VERSION:
+        return
+    newer = type(version) is int and version > PLAN_VERSION
+    raise PlanError(
+        f"plan version {str(version)[:20]!r}: this tli reads version {PLAN_VERSION}; "
+        + ("upgrade tli, or " if newer else "")
+        + "make the plan again with `tli match -o`"
+    )
 
 
 def _elements(shape: tuple[int, ...]) -> int:
@@ -179,58 +207,3 @@ def _elements(shape: tuple[int, ...]) -> int:
     for size in shape:
         count *= size
     return count
-
-
-def _freeze(value: Any) -> Any:
-    return tuple(_freeze(item) for item in value) if isinstance(value, list) else value
-
-
-def _build(cls: Any, raw: Any, where: str) -> Any:
-    if not isinstance(raw, dict):
-        raise PlanError(f"plan: {where} must be an object, found {type(raw).__name__}")
-    known = {f.name for f in fields(cls)}
-    if unknown := sorted(set(raw) - known):
-        raise PlanError(f"plan: {where} has unknown fields {', '.join(unknown)}; expected {', '.join(sorted(known))}")
-    try:
-        return cls(**{name: _freeze(value) for name, value in raw.items()})
-    except TypeError as error:
-        raise PlanError(f"plan: {where} is incomplete: {error}") from error
-
-
-def _decode_plan(raw: Any) -> Plan:
-    if not isinstance(raw, dict):
-        raise PlanError(f"not a plan: expected a JSON object, found {type(raw).__name__}")
-    version = raw.get("version")
-    if version != PLAN_VERSION:
-        raise PlanError(
-            f"plan version {version!r}: this tli reads version {PLAN_VERSION}; make the plan again with `tli match -o`"
-        )
-    decoded = dict(raw)
-    for name in ("sources", "steps", "maps", "fits"):
-        if not isinstance(raw.get(name, []), list):
-            raise PlanError(f"plan: {name} must be a list, found {type(raw[name]).__name__}")
-    decoded["sources"] = [_build(Side, item, "sources[]") for item in raw.get("sources", [])]
-    decoded["target"] = _build(Side, raw.get("target"), "target")
-    decoded["maps"] = [_build(AxisMap, item, f"maps[{i}]") for i, item in enumerate(raw.get("maps", []))]
-    decoded["steps"] = [_decode_step(item, i) for i, item in enumerate(raw.get("steps", []))]
-    decoded["fits"] = tuple(_decode_fit(item, f"fits[{i}]") for i, item in enumerate(raw.get("fits", [])))
-    return _build(Plan, decoded, "the plan")  # type: ignore[no-any-return]
-
-
-def _decode_fit(raw: Any, where: str) -> Fit:
-    if isinstance(raw, dict):
-        raw = raw | {side: _build(Point, raw.get(side), f"{where}.{side}") for side in ("target", "source")}
-    return _build(Fit, raw, where)  # type: ignore[no-any-return]
-
-
-def _decode_step(raw: Any, index: int) -> Step:
-    where = f"steps[{index}]"
-    if isinstance(raw, dict) and isinstance(raw.get("pieces"), list):
-        raw = raw | {"pieces": [_decode_piece(piece, where) for piece in raw["pieces"]]}
-    return _build(Step, raw, where)  # type: ignore[no-any-return]
-
-
-def _decode_piece(raw: Any, where: str) -> Piece:
-    if isinstance(raw, dict) and isinstance(raw.get("layout"), dict):
-        raw = raw | {"layout": _build(Layout, raw["layout"], f"{where}.layout")}
-    return _build(Piece, raw, f"{where}.pieces[]")  # type: ignore[no-any-return]

@@ -14,7 +14,7 @@ from tli_cli.plan import AxisMap, Layout, Piece, Plan, Side, Step
 
 text = st.text(max_size=8)
 count = st.integers(0, 2**40)
-number = st.floats(allow_nan=False)
+number = st.floats(allow_nan=False, allow_infinity=False)
 sizes = st.lists(count, max_size=3).map(tuple)
 expression = st.recursive(
     count,

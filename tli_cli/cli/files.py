@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from tli_cli.errors import PlanError, TliError
-from tli_cli.plan import Plan
+from tli_cli.plan import MAX_LENGTH, Plan
 
 
 def write_new(path: Path, text: str, *, force: bool) -> None:
@@ -29,9 +29,16 @@ def write_new_bytes(path: Path, data: bytes, *, force: bool) -> None:
 def read_plan(name: str) -> Plan:
     """Return the plan in the file called `name`, or from standard input if that is `-`."""
     try:
-        text = sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
-        return Plan.from_json(text)
+        return Plan.from_json(_read_text(name))
     except UnicodeDecodeError as error:
         raise PlanError(f"{name}: not a plan: expected UTF-8 text; make one with `tli match -o plan.json`") from error
     except PlanError as error:
         raise PlanError(f"{'standard input' if name == '-' else name}: {error}") from error
+
+
+def _read_text(name: str) -> str:
+    """Return the text of a plan, and no more of it than shows that it is too long."""
+    if name == "-":
+        return sys.stdin.read(MAX_LENGTH + 1)
+    with Path(name).open(encoding="utf-8") as file:
+        return file.read(MAX_LENGTH + 1)
