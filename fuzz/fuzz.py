@@ -21,6 +21,7 @@ def fuzz(name: str, seconds: int, found: Path) -> None:
     import torch._weights_only_unpickler as unpickler  # before instrumenting: all of torch would take minutes
 
     with atheris.instrument_imports(include=INSTRUMENTED):
+        from mutators import MUTATORS
         from seeds import seeds
         from targets import TARGETS
     unpickler.Unpickler.load = atheris.instrument_func(unpickler.Unpickler.load)
@@ -28,9 +29,8 @@ def fuzz(name: str, seconds: int, found: Path) -> None:
     for i, data in enumerate(seeds(name)):
         (corpus / f"seed{i}").write_bytes(data)
     options = [f"-max_total_time={seconds}", "-timeout=20", "-rss_limit_mb=3000", "-max_len=20000", "-verbosity=0"]
-    atheris.Setup(
-        [sys.argv[0], *options, "-print_final_stats=1", f"-artifact_prefix={found / name}-", str(corpus)], TARGETS[name]
-    )
+    command = [sys.argv[0], *options, "-print_final_stats=1", f"-artifact_prefix={found / name}-", str(corpus)]
+    atheris.Setup(command, TARGETS[name], custom_mutator=MUTATORS.get(name))
     atheris.Fuzz()
 
 

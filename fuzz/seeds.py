@@ -14,7 +14,8 @@ from typing import Any
 import torch
 from safetensors.torch import save
 
-from tli_cli.plan import AxisMap, Layout, Piece, Plan, Side, Step
+from tli_cli.api import match
+from tli_cli.options import Options
 
 STATE: dict[str, Any] = {
     "module.a.weight": torch.ones(2, 3),
@@ -49,14 +50,21 @@ def distributed_file() -> bytes:
     return _distributed()[1]
 
 
-def _plan() -> Plan:
-    piece = Piece("a", axes=(0, ("+", 0, 1)), layout=Layout((2, 3), (1, 0), (3, 2)), target_range=(0, 0, 2))
-    steps = (
-        Step("x", (4, 3), "transfer", pieces=(piece,), resizer="maps", similarity=0.5),
-        Step("y", (4,), "keep", reason="no partner"),
-    )
-    maps = (AxisMap("repeat", 4, 2, members=((0, "a", 0, 0, 1),)), AxisMap("same", 3, 3, index=(0, 1, 2)))
-    return Plan((Side("s", "f"),), Side("t", "g"), steps, maps)
+@cache
+def plan_models() -> tuple[str, str]:
+    """Return a source and a target between which the plans of `plan` are carried out."""
+    home = Path(tempfile.mkdtemp(prefix="tli-fuzz-plan-"))
+    for name, width in (("source", 2), ("target", 3)):
+        layers = {"fc1": (width, 4), "fc2": (2 * width, width), "head": (2, 2 * width)}
+        state = {f"{layer}.weight": torch.ones(shape) for layer, shape in layers.items()}
+        state |= {f"{layer}.bias": torch.zeros(shape[0]) for layer, shape in layers.items()}
+        (home / f"{name}.safetensors").write_bytes(save(state))
+    return str(home / "source.safetensors"), str(home / "target.safetensors")
+
+
+def _plans() -> list[bytes]:
+    plans = [match(*plan_models(), options=Options(method=method)) for method in ("auto", "crop")]
+    return [json.dumps(json.loads(plan.to_json())).encode() for plan in plans]
 
 
 def seeds(target: str) -> list[bytes]:
@@ -73,6 +81,6 @@ def seeds(target: str) -> list[bytes]:
             json.dumps({"metadata": {"x": "y"}, "weight_map": {"a": "s.safetensors", "b": "s.safetensors"}}).encode()
         ],
         "distributed": [_distributed()[0]],
-        "plan": [_plan().to_json().encode()],
+        "plan": _plans(),
     }
     return known[target]

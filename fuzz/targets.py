@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from tli_cli.api import inject
 from tli_cli.checkpoints import open_checkpoint
 from tli_cli.errors import TliError
 from tli_cli.plan import Plan
@@ -96,15 +96,26 @@ def distributed(data: bytes) -> None:
 
 
 def plan(data: bytes) -> None:
-    """Parse a plan, which then must survive its own JSON."""
+    """Carry out a plan between two small checkpoints: as `tli inject --plan` does, from the text to the file."""
+    from seeds import plan_models
+
+    from tli_cli.cli.files import read_plan
+
+    source, target = plan_models()
+    out, path = _HOME / "plan" / "out.safetensors", _HOME / "plan" / "plan.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(data)
     try:
-        parsed = Plan.from_json(data.decode("utf-8", "replace"))
-    except TliError:
+        parsed = read_plan(str(path))
+        text = parsed.to_json()
+        if Plan.from_json(text).to_json() != text:
+            raise AssertionError("a plan that does not round-trip")
+        inject(source, target, out, plan=parsed)
+    except TliError as error:
+        if not str(error) or out.exists():
+            raise AssertionError("no message, or a file after an error") from error
         return
-    text = parsed.to_json()
-    json.loads(text)
-    if Plan.from_json(text).to_json() != text:
-        raise AssertionError("a plan that does not round-trip")
+    out.unlink()
 
 
 TARGETS: dict[str, Target] = {
