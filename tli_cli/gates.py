@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from decimal import ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
+
 from tli_cli.errors import GateError
 from tli_cli.plan import Plan
+
+FEWEST, MOST = 4, 400
+"""Digits behind the point: those that are shown if they suffice, and more than any two different numbers need."""
 
 
 def check_gates(plan: Plan, *, strict: bool, min_score: float | None, min_coverage: float | None) -> None:
     """Raise `GateError` with every gate that `plan` does not meet."""
     missed = []
     if min_score is not None and plan.score < min_score:
-        missed.append(f"--min-score asks for {min_score:.4f}, found {plan.score:.4f}")
+        asked, found = apart(min_score, plan.score)
+        missed.append(f"--min-score asks for {asked}, found {found}")
     if min_coverage is not None and plan.coverage < min_coverage:
-        missed.append(f"--min-coverage asks for {min_coverage:.1%}, found {plan.coverage:.1%}")
+        asked, found = apart(min_coverage, plan.coverage)
+        missed.append(f"--min-coverage asks for {asked}, found {found}")
     if strict:
         kept = sum(step.action != "transfer" for step in plan.steps)
         if kept or plan.unused:
@@ -26,4 +33,25 @@ def check_gates(plan: Plan, *, strict: bool, min_score: float | None, min_covera
 def check_minimum(score: float, minimum: float | None) -> None:
     """Raise `GateError` if `score` is under `minimum`."""
     if minimum is not None and score < minimum:
-        raise GateError(f"--min asks for a score of {minimum:.4f}, found {score:.4f}")
+        asked, found = apart(minimum, score)
+        raise GateError(f"--min asks for a score of {asked}, found {found}")
+
+
+def apart(asked: float, found: float) -> tuple[str, str]:
+    """Return both numbers with as many digits as it takes to tell them apart; `found`, the lesser, is cut.
+
+    >>> apart(0.9, 0.69734)
+    ('0.9000', '0.6973')
+    >>> apart(0.69996, 0.699955)
+    ('0.7000', '0.6999')
+    """
+    texts = ("", "")
+    for digits in range(FEWEST, MOST):
+        texts = (_text(asked, digits, ROUND_HALF_EVEN), _text(found, digits, ROUND_FLOOR))
+        if texts[0] != texts[1]:
+            break
+    return texts
+
+
+def _text(value: float, digits: int, rounding: str) -> str:
+    return f"{Decimal(value).quantize(Decimal(1).scaleb(-digits), rounding):f}"

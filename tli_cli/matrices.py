@@ -12,7 +12,7 @@ from signal import SIG_IGN, SIGINT, signal
 from typing import Any
 
 from tli_cli.architecture import Architecture
-from tli_cli.errors import TliError
+from tli_cli.errors import TliError, join_problems
 from tli_cli.references import Reading, resolve
 from tli_cli.rows import RowScores
 from tli_cli.sources import expand
@@ -51,7 +51,7 @@ def score_all(
     """
     names = expand(references)
     place, architectures = _architectures(names, reading, progress)
-    store = _Store(resume, _key(architectures, matcher))
+    store = _Store(resume, _key(architectures, matcher), len(architectures))
     rows = store.rows
     waiting = [i for i in range(len(architectures)) if i not in rows]
     for i, row in _computed(architectures, waiting, matcher, jobs):
@@ -70,14 +70,22 @@ def _architectures(
     place: dict[str, int] = {}
     known: dict[Hashable, int] = {}
     found: list[Architecture] = []
+    problems: list[TliError] = []
     for done, name in enumerate(names, 1):
         key = _stored_as(name)
         if key not in known:
             known[key] = len(found)
-            found.append(resolve(name, reading).architecture)
+            try:
+                found.append(resolve(name, reading).architecture)
+            except TliError as error:
+                problems.append(error)
         place[name] = known[key]
         if progress is not None:
             progress(done, len(names), f"reading {name}")
+    if len(problems) > 1:
+        raise TliError(join_problems(f"{len(problems)} of {len(names)} models cannot be read:", map(str, problems)))
+    if problems:
+        raise problems[0]
     return place, found
 
 
@@ -103,28 +111,35 @@ def _key(architectures: Iterable[Architecture], matcher: str) -> str:
 
 
 class _Store:
-    """The rows that are known, kept in a file of JSON lines if there is one."""
+    """The rows that are known, kept in a file of JSON lines if there is one; a line that was cut off does not count."""
 
-    def __init__(self, path: Path | None, key: str) -> None:
+    def __init__(self, path: Path | None, key: str, count: int) -> None:
         self._path = path
         self.rows: dict[int, Sequence[float]] = {}
         if path is None:
             return
-        header = {"version": FORMAT, "key": key}
-        if not path.exists() or not path.stat().st_size:
-            path.write_text(json.dumps(header) + "\n", encoding="utf-8")
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        header = json.dumps({"version": FORMAT, "key": key}) + "\n"
+        if header.startswith(text):
+            path.write_text(header, encoding="utf-8")
             return
-        first, *lines = path.read_text(encoding="utf-8").splitlines()
-        if _read_line(first) != header:
+        if not text.startswith(header):
             raise TliError(f"{path}: not begun with these models, this matcher and this tli; remove it or name another")
-        for row in filter(None, map(_read_line, lines)):
-            self.rows[row["target"]] = row["scores"]
+        for line in text.splitlines()[1:]:
+            row = _read_line(line)
+            if row.get("target") in range(count) and len(row.get("scores", ())) == count:
+                self.rows[row["target"]] = row["scores"]
+        if not text.endswith("\n"):
+            self._append("\n")
 
     def add(self, target: int, scores: Sequence[float]) -> None:
         """Append a row to the file."""
+        self._append(json.dumps({"target": target, "scores": list(scores)}) + "\n")
+
+    def _append(self, text: str) -> None:
         if self._path is not None:
             with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"target": target, "scores": list(scores)}) + "\n")
+                file.write(text)
 
 
 def _read_line(line: str) -> dict[str, Any]:

@@ -76,4 +76,4 @@ def _checkpoints_below(directory: Path) -> Iterator[str]:
             files = [Path(folder) / name for name in sorted(names) if is_checkpoint_name(name)]
             yield from (str(file) for file in files if not file.name.startswith("."))
         else:
-            yield folder
+            yield str(Path(folder))

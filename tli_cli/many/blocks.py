@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tli_cli.many.alignments import Floats, Ints, align_all
+from tli_cli.many.arrays import Bags, alike, ragged
 from tli_cli.many.labels import Labels
-from tli_cli.many.profiles import Catalogued, Numbering
-from tli_cli.matching.bags import Bag
+from tli_cli.many.profiles import Catalogued
 from tli_cli.matching.dp import ENOUGH, REUSABLE, REUSE
 from tli_cli.scoring import MOVED, REPEATED, unit_weight
 
 MOST_KEPT = 512
-CELLS = 1 << 19
-"""How many cells of tables are worked on at once."""
 
 
 class Blocks:
@@ -28,10 +26,10 @@ class Blocks:
         units = {unit.label: unit for block in known.blocks for unit in block.units}
         place = {label: i for i, label in enumerate(units)}
         self._labels = Labels(list(units.values()))
-        self._units, self._lengths = _ragged([[place[unit.label] for unit in block.units] for block in known.blocks])
-        self._runs, self._run_lengths = _ragged([list(run) for run in known.runs])
-        self._forms = _Bags([block.forms for block in known.blocks])
-        self._shapes = _Bags([block.shapes for block in known.blocks])
+        self._units, self._lengths = ragged([[place[unit.label] for unit in block.units] for block in known.blocks])
+        self._runs, self._run_lengths = ragged([list(run) for run in known.runs])
+        self._forms = Bags([block.forms for block in known.blocks])
+        self._shapes = Bags([block.shapes for block in known.blocks])
         self._likeness = lru_cache(maxsize=512)(self._likeness_row)
         self._fed: dict[int, Ints] = {}
 
@@ -40,6 +38,17 @@ class Blocks:
         row = 0.05 + 0.65 * self._forms.overlap(target) + 0.3 * self._shapes.overlap(target)
         values, places = np.unique(row, return_inverse=True)
         return row, np.array([round(value, 3) for value in values.tolist()])[places]
+
+    def likeness(self, target: int) -> Floats:
+        """Return the likeness of the block `target` to every block."""
+        return self._likeness(target)[0]
+
+    def fed_by_blocks(self, target: int, sources: Ints, repeated: NDArray[np.bool_]) -> Ints:
+        """Return what each of the blocks `sources` feeds the block `target`, for the first time or once more."""
+        self._look_up(target, np.unique(sources))
+        fed: Ints = self._fed[target][repeated.astype(np.int64), sources]
+        self._forget()
+        return fed
 
     def fed_by_runs(self, requests: Sequence[tuple[int, Ints, bool]]) -> list[Ints]:
         """Return what source runs feed a target run as a stage, for each (target, sources, whether it is added)."""
@@ -54,15 +63,18 @@ class Blocks:
         for (target, _, _), (sources, repeated), total in zip(requests, paired, fed, strict=True):
             for i, block in enumerate(self._known.runs[target]):
                 total += self._fed[block][repeated[:, i], sources[:, i]]
+        self._forget()
+        return fed
+
+    def _forget(self) -> None:
         while len(self._fed) > MOST_KEPT:
             del self._fed[next(iter(self._fed))]
-        return fed
 
     def _paired_runs(self, target: int, sources: Ints, added: bool) -> tuple[Ints, Ints]:
         """Return the source block of each target block, and whether it repeats: both `(sources, blocks)`."""
         blocks = self._known.runs[target]
         found, repeated = (np.zeros((len(sources), len(blocks)), dtype=np.int64) for _ in range(2))
-        for chosen in _alike(self._run_lengths[sources], len(blocks)):
+        for chosen in alike(self._run_lengths[sources], len(blocks)):
             found[chosen], repeated[chosen] = self._paired_stages(blocks, sources[chosen], added)
         return found, repeated
 
@@ -98,7 +110,7 @@ class Blocks:
         missing = sources[known[0, sources] < 0]
         context = self._forms.overlap(target)[missing] if len(missing) else np.zeros(0)
         units = self._known.blocks[target].units
-        for chosen in _alike(self._lengths[missing], len(units)):
+        for chosen in alike(self._lengths[missing], len(units)):
             similarity = self._paired_units(target, missing[chosen])
             fed = np.zeros((2, len(chosen)), dtype=np.int64)
             for i, unit in enumerate(units):
@@ -143,51 +155,3 @@ def _leftovers(similarity: Floats, rows: Ints, used: NDArray[np.bool_], again: b
     enough = best >= ENOUGH
     used[rows[enough], place[enough]] = True
     return np.where(enough, best, 0.0)
-
-
-class _Bags:
-    """Bags as arrays: which of them hold a label, and how often."""
-
-    def __init__(self, bags: list[Bag]) -> None:
-        self._bags = bags
-        self._total = np.array([bag.total for bag in bags], dtype=np.int64)
-        numbers = Numbering()
-        listed: list[tuple[list[int], list[int]]] = []
-        for i, bag in enumerate(bags):
-            for label, count in bag.counts.items():
-                if numbers.of(label) == len(listed):
-                    listed.append(([], []))
-                listed[numbers.of(label)][0].append(i)
-                listed[numbers.of(label)][1].append(count)
-        self._numbers = numbers
-        self._holders = [(np.array(holders), np.array(counts)) for holders, counts in listed]
-
-    def overlap(self, bag: int) -> Floats:
-        """Return `overlap` of one bag with every bag: `(bags,)`."""
-        shared = np.zeros(len(self._bags), dtype=np.int64)
-        for label, count in self._bags[bag].counts.items():
-            holders, counts = self._holders[self._numbers.of(label)]
-            shared[holders] += np.minimum(counts, count)
-        total = self._total + self._total[bag]
-        return np.where(total > 0, 2 * shared / np.maximum(total, 1), 1.0)
-
-
-def _ragged(rows: list[list[int]]) -> tuple[Ints, Ints]:
-    """Return rows of different lengths as one array, filled up with 0, and their lengths."""
-    lengths = np.array([len(row) for row in rows], dtype=np.int64)
-    table = np.zeros((len(rows), max(int(lengths.max(initial=0)), 1)), dtype=np.int64)
-    for i, row in enumerate(rows):
-        table[i, : len(row)] = row
-    return table, lengths
-
-
-def _alike(lengths: Ints, rows: int) -> Iterator[Ints]:
-    """Yield the places of `lengths` in groups of like length whose tables of so many `rows` fit in memory together."""
-    order = np.argsort(lengths, kind="stable")
-    start = 0
-    while start < len(order):
-        shortest = int(lengths[order[start]])
-        stop = int(np.searchsorted(lengths[order], max(2 * shortest, 4), side="right"))
-        stop = min(stop, start + max(CELLS // max(rows * max(2 * shortest, 4), 1), 1))
-        yield order[start:stop]
-        start = stop

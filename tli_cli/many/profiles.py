@@ -5,25 +5,12 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 
 from tli_cli.architecture import Architecture
+from tli_cli.many.numbering import Numbering
 from tli_cli.matching import blocks as pairing
 from tli_cli.matching.anchors import EVIDENCE
 from tli_cli.matching.segments import Block, split_ends, stages_of
 from tli_cli.matching.sides import Side
 from tli_cli.scoring import Standing, unit_weight
-
-
-class Numbering:
-    """Numbers for what is equal, in the order in which it was first seen."""
-
-    def __init__(self) -> None:
-        self._numbers: dict[Hashable, int] = {}
-
-    def __len__(self) -> int:
-        return len(self._numbers)
-
-    def of(self, value: Hashable) -> int:
-        """Return the number of `value`."""
-        return self._numbers.setdefault(value, len(self._numbers))
 
 
 class Catalogued:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tli_cli.architecture import Architecture
 from tli_cli.many.alignments import Ints
+from tli_cli.many.arrays import ragged
 from tli_cli.many.blocks import Blocks
+from tli_cli.many.ends import Ends
 from tli_cli.many.profiles import Catalogued, Profile
-from tli_cli.matching import blocks as pairing
-from tli_cli.matching.bags import overlap
-from tli_cli.matching.dp import match_sides, pair_units
-from tli_cli.matching.segments import Stage
-from tli_cli.scoring import fed_weight, fed_weights, ratio, unit_weight
+from tli_cli.many.stages import Stages
+from tli_cli.matching.dp import match_sides
+from tli_cli.scoring import fed_weights, ratio
 
 UNKNOWN = -1
 
@@ -30,16 +30,19 @@ class ManyScores:
         self._holders = _holders(self._profiles)
         self._has_graph = np.array([bool(architecture.graph) for architecture in architectures])
         self._sizes = np.array([profile.size for profile in self._profiles])
-        self._stage_pairs: dict[tuple[Hashable, Hashable], list[tuple[int, int, bool]]] = {}
-        self._ends: dict[tuple[int, int], int] = {}
-        self._stages: dict[tuple[int, bool], Ints] = {}
+        self._stems = np.array([profile.stem for profile in self._profiles])
+        self._heads = np.array([profile.head for profile in self._profiles])
+        self._ends = Ends(self._known, self._blocks)
+        self._runs, self._stage_counts = ragged([profile.runs for profile in self._profiles])
+        self._stages = Stages(self._profiles)
+        self._fed_by_stages: dict[tuple[int, bool], Ints] = {}
 
     def row(self, target: int) -> list[float]:
         """Return the scores of all sources into the one at `target`."""
         wanted = self._profiles[target]
         apart = self._apart(target)
         fed = np.zeros(len(self._profiles), dtype=np.int64)
-        fed[apart] = self._fed_apart(wanted, np.flatnonzero(apart))
+        fed[apart] = self._fed_apart(target, np.flatnonzero(apart))
         for source in np.flatnonzero(~apart).tolist():
             fed[source] = _fed_by_matching(self._profiles[source], wanted)
         return [ratio(value, wanted.total) for value in fed.tolist()]
@@ -53,59 +56,37 @@ class ManyScores:
                 apart[self._holders[fingerprint]] = False
         return apart
 
-    def _fed_apart(self, target: Profile, sources: Ints) -> Ints:
-        fed = np.zeros(len(sources), dtype=np.int64)
-        asked: dict[tuple[int, bool], list[tuple[int, int]]] = {}
-        for place, number in enumerate(sources.tolist()):
-            source = self._profiles[number]
-            fed[place] = self._fed_by_ends(target.stem, source.stem) + self._fed_by_ends(target.head, source.head)
-            for i, j, added in self._paired_stages(target, source):
-                asked.setdefault((target.runs[i], added), []).append((place, source.runs[j]))
-        used = {key: np.array(uses).T for key, uses in asked.items()}
+    def _fed_apart(self, target: int, sources: Ints) -> Ints:
+        """Return what `sources`, which are apart from `target`, feed it."""
+        wanted = self._profiles[target]
+        fed = self._ends.fed(wanted.stem, self._stems[sources]) + self._ends.fed(wanted.head, self._heads[sources])
+        staged = np.flatnonzero(self._stage_counts[sources]) if wanted.runs else np.zeros(0, dtype=np.int64)
+        if not len(staged):
+            return fed
+        paired = self._stages.paired(target, sources[staged])
+        asked: dict[tuple[int, bool], list[tuple[Ints, Ints]]] = {}
+        for i, run in enumerate(wanted.runs):
+            runs = self._runs[sources[staged], paired.stages[:, i]]
+            for added in (False, True):
+                chosen = paired.added[:, i] == added
+                asked.setdefault((run, added), []).append((staged[chosen], runs[chosen]))
+        used = {key: [np.concatenate(parts) for parts in zip(*uses, strict=True)] for key, uses in asked.items()}
         self._look_up({key: runs for key, (_, runs) in used.items()})
         for key, (places, runs) in used.items():
-            np.add.at(fed, places, self._stages[key][runs])
+            np.add.at(fed, places, self._fed_by_stages[key][runs])
         return fed
 
     def _look_up(self, wanted: Mapping[tuple[int, bool], Ints]) -> None:
         """See to it that what runs feed each other as stages is known."""
         requests = []
         for (target, added), runs in wanted.items():
-            known = self._stages.setdefault((target, added), np.full(len(self._known.runs), UNKNOWN, dtype=np.int64))
+            unknown = np.full(len(self._known.runs), UNKNOWN, dtype=np.int64)
+            known = self._fed_by_stages.setdefault((target, added), unknown)
             missing = np.unique(runs[known[runs] == UNKNOWN])
             if len(missing):
                 requests.append((target, missing, added))
         for (target, missing, added), fed in zip(requests, self._blocks.fed_by_runs(requests), strict=True):
-            self._stages[target, added][missing] = fed
-
-    def _paired_stages(self, target: Profile, source: Profile) -> list[tuple[int, int, bool]]:
-        key = (target.form, source.form)
-        if key not in self._stage_pairs:
-            reference = (target.first_level, source.first_level)
-            pairs = pairing._pair_stages(target.stages, source.stages, reference)
-            mine, theirs = _places(target.stages), _places(source.stages)
-            self._stage_pairs[key] = [(mine[id(t)], theirs[id(s)], added) for t, s, added in pairs]
-        return self._stage_pairs[key]
-
-    def _fed_by_ends(self, target: int, source: int) -> int:
-        """Return what one stem or head feeds another."""
-        key = (target, source)
-        if key not in self._ends:
-            self._ends[key] = self._fed_by_new_ends(*key)
-        return self._ends[key]
-
-    def _fed_by_new_ends(self, target: int, source: int) -> int:
-        targets, sources = self._known.run_blocks[target], self._known.run_blocks[source]
-        home = {unit.key: block for block in sources for unit in block.units}
-        given: set[tuple[int, int]] = set()
-        fed = 0
-        for pair in pairing._flag_repeats(pairing._pair_ends(targets, sources)):
-            candidates = [unit for unit in pair.source.units if pair.repeat or unit.key not in given]
-            for t, s, similarity in pair_units(list(pair.target.units), candidates, list(pair.source.units)):
-                context = overlap(pair.target.forms, home[s.key].forms)
-                fed += fed_weight(unit_weight(t), similarity, repeat=pair.repeat, in_place=False, context=context)
-                given |= set() if pair.repeat else {s.key}
-        return fed
+            self._fed_by_stages[target, added][missing] = fed
 
 
 def _fed_by_matching(source: Profile, target: Profile) -> int:
@@ -120,7 +101,3 @@ def _holders(profiles: Sequence[Profile]) -> dict[int, Ints]:
         for fingerprint in profile.fingerprints:
             found.setdefault(fingerprint, []).append(i)
     return {fingerprint: np.array(places) for fingerprint, places in found.items() if len(places) > 1}
-
-
-def _places(stages: Sequence[Stage]) -> dict[int, int]:
-    return {id(stage): i for i, stage in enumerate(stages)}

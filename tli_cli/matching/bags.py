@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Iterable
+from functools import lru_cache
 
 _NUMBERS: dict[Hashable, int] = {}
 _BAGS: dict[tuple[tuple[int, int], ...], Bag] = {}
@@ -36,6 +37,7 @@ def _bag(counts: Counter[int]) -> Bag:
     return _BAGS.setdefault(tuple(sorted(counts.items())), Bag(dict(counts)))
 
 
+@lru_cache(maxsize=1 << 18)
 def overlap(first: Bag, second: Bag) -> float:
     """Return the shared share of two bags, in [0, 1] (Dice)."""
     if first is second:

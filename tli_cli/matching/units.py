@@ -40,7 +40,7 @@ class Unit:
     parts: int = 1
     dim: int = 0
 
-    @property
+    @cached_property
     def key(self) -> tuple[int, int]:
         """Identify the unit within its architecture."""
         return (self.place, self.part)
