@@ -9,6 +9,9 @@ from torch.nn.functional import unfold
 from tli_cli.fitting.ridge import solve
 
 ROWS = 4096
+FLAT = 0.01
+"""How strongly the slope of a normalised channel, of variance one, is drawn to one: all of it where the channel is
+flat."""
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 
@@ -95,7 +98,8 @@ def fit_norm(norm: nn.Module, made: torch.Tensor, wanted: torch.Tensor) -> None:
     if norm.weight is None:
         return
     centre = plain.mean(0)
-    slope = ((plain - centre) * (wanted - wanted.mean(0))).mean(0) / (plain - centre).pow(2).mean(0).clamp_min(1e-12)
+    together = ((plain - centre) * (wanted - wanted.mean(0))).mean(0)
+    slope = (together + FLAT) / ((plain - centre).pow(2).mean(0) + FLAT)
     with torch.no_grad():
         norm.weight.copy_(slope)
         if norm.bias is not None:
