@@ -54,4 +54,4 @@ def apart(asked: float, found: float) -> tuple[str, str]:
 
 
 def _text(value: float, digits: int, rounding: str) -> str:
-    return f"{Decimal(value).quantize(Decimal(1).scaleb(-digits), rounding):f}"
+    return f"{Decimal(repr(value)).quantize(Decimal(1).scaleb(-digits), rounding):f}"

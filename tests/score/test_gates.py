@@ -1,0 +1,63 @@
+"""Gates: exit code 3, and one line that says what was asked and what was found."""
+
+from __future__ import annotations
+
+import re
+from math import nextafter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.score.conftest import Tli, write_header
+from tli_cli import catalogue
+from tli_cli.gates import apart
+
+unit = st.floats(0, 1, allow_subnormal=False, width=64)
+
+
+@given(st.tuples(unit, unit).filter(lambda pair: pair[0] != pair[1]))
+def test_two_different_numbers_never_print_as_equal(pair):
+    found, asked = sorted(pair)
+    asked_text, found_text = apart(asked, found)
+    assert asked_text != found_text and float(found_text) <= found and float(found_text) < float(asked_text)
+
+
+@given(st.floats(0.001, 1))
+def test_not_even_neighbours_print_as_equal(asked):
+    texts = apart(asked, nextafter(asked, 0))
+    assert texts[0] != texts[1]
+
+
+def test_a_score_is_shown_with_four_digits_where_they_suffice():
+    assert apart(0.9, 0.69734) == ("0.9000", "0.6973")
+    assert apart(0.9, 0.899999) == ("0.9000", "0.8999")
+    assert apart(0.70001, 0.7) == ("0.70001", "0.70000") and apart(1.0, 0.7) == ("1.0000", "0.7000")
+
+
+def test_score_asks_for_its_minimum(tli: Tli):
+    out, err = tli("score", "resnet18", "resnet34", "--min", "0.99", code=3)
+    found = float(out.splitlines()[0].split("\t")[2])
+    assert err == f"error: --min asks for a score of 0.9900, found {found:.4f}\n"
+    tli("score", "resnet18", "resnet34", "--min", "0.5")
+    out, err = tli("score", "resnet18", "resnet18", "--min", "1", "--json")
+    assert not err
+
+
+def test_rank_asks_the_best_source_for_its_minimum(tli: Tli):
+    out, err = tli("rank", "resnet18", "resnet34", "vgg11", "--min", "0.95", code=3)
+    assert out.startswith("resnet34\t") and one_line(err, "--min asks for a score of 0.9500, found 0.9000")
+    assert tli("rank", "resnet18", "resnet34", "vgg11", "--min", "0.9")[1] == ""
+
+
+@pytest.mark.parametrize("gate", ["--min-score", "--min-coverage"])
+def test_injection_is_stopped_before_anything_is_written(gate, tli: Tli, tmp_path):
+    source = write_header(catalogue.load("timm:mobilenetv3_small_050"), tmp_path / "source.safetensors")
+    out = tmp_path / "out.safetensors"
+    _, err = tli("inject", source, "--target", "resnet18", "-o", out, gate, "0.999", code=3)
+    assert one_line(err, rf"{gate} asks for 0\.9990, found 0\.\d\d\d\d")
+    assert not out.exists()
+
+
+def one_line(err: str, pattern: str) -> bool:
+    return re.fullmatch(f"error: {pattern}\n", err) is not None

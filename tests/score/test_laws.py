@@ -1,0 +1,166 @@
+"""What the score promises: in [0, 1], 1 only for the same layers in the same places, always the same."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from tests.core.support import described
+from tests.models import NETS
+from tests.score.conftest import MIXED, SMALL
+from tli_cli import catalogue
+from tli_cli.architecture import Architecture
+from tli_cli.live import describe_live
+from tli_cli.matching import MATCHERS
+from tli_cli.matching.units import units_of
+from tli_cli.rows import RowScores
+from tli_cli.scoring import coverage_of, score_architectures, score_matching, unit_weight, worst_blocks
+
+ALL = sorted(map(str, catalogue.names()))
+MOST_LAYERS = 150
+"""Larger networks take longer and show no more."""
+
+
+def score(source: Architecture, target: Architecture, matcher: str = "dp") -> float:
+    return score_matching(MATCHERS.get(matcher)(source, target))
+
+
+def test_every_pair_of_a_sample_of_the_catalogue_is_scored_within_bounds_and_one_only_for_the_same_layers():
+    loaded = map(catalogue.load, random.Random(6).sample(ALL, 24))
+    architectures = [architecture for architecture in loaded if len(architecture.layers) < MOST_LAYERS]
+    rows = RowScores(architectures, "dp")
+    for i, target in enumerate(architectures):
+        found = rows.row(i)
+        assert all(0 <= value <= 1 for value in found)
+        assert found[i] == 1, target.origin
+        for source, value in zip(architectures, found, strict=True):
+            if value == 1:
+                assert not layers_of(target) - layers_of(source), (source.origin, target.origin)
+
+
+def layers_of(architecture: Architecture) -> Counter[tuple[object, ...]]:
+    """Return what the layers are, as multiset: told from tensors alone, not as the matchers do."""
+    shapes = architecture.by_name
+    return Counter(tuple((role, shapes[name].shape) for role, name in layer.tensors) for layer in architecture.layers)
+
+
+@pytest.mark.parametrize("matcher", list(MATCHERS))
+@pytest.mark.parametrize("name", SMALL)
+def test_a_network_fits_itself(name, matcher):
+    architecture = catalogue.load(name)
+    found = score_architectures(architecture, architecture, MATCHERS.get(matcher))
+    assert (found.forward, found.backward, found.mean) == (1, 1, 1)
+    assert found.coverage_forward == found.coverage_backward == 1 and not found.worst
+
+
+@pytest.mark.parametrize("matcher", list(MATCHERS))
+@pytest.mark.parametrize("name", ["timm:resnet10t", "timm:vit_tiny_patch16_224"])
+def test_any_layer_that_is_missing_or_has_another_size_costs_something(name, matcher):
+    whole = catalogue.load(name)
+    places = random.Random(1).sample(range(len(whole.layers)), 6)
+    for place in places:
+        layer = whole.layers[place]
+        if layer.kind == "other":
+            continue
+        lost = without(whole, place)
+        assert score(lost, whole, matcher) < 1, f"without {layer.path}"
+        assert score(resized(whole, place), whole, matcher) < 1, f"{layer.path} resized"
+
+
+def without(architecture: Architecture, place: int) -> Architecture:
+    """Return `architecture` with a layer that holds nothing."""
+    layers = list(architecture.layers)
+    lost = {name for _, name in layers[place].tensors}
+    layers[place] = replace(layers[place], tensors=())
+    kept = tuple(spec for spec in architecture.tensors if spec.name not in lost)
+    return replace(architecture, layers=tuple(layers), tensors=kept)
+
+
+def resized(architecture: Architecture, place: int) -> Architecture:
+    """Return `architecture` with one more row in the tensors of a layer."""
+    names = {name for _, name in architecture.layers[place].tensors}
+    tensors = tuple(
+        replace(spec, shape=(spec.shape[0] + 1, *spec.shape[1:])) if spec.name in names and spec.shape else spec
+        for spec in architecture.tensors
+    )
+    return replace(architecture, tensors=tensors)
+
+
+@pytest.mark.parametrize("matcher", list(MATCHERS))
+def test_layers_in_another_order_are_not_in_their_places(matcher):
+    one = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 1), nn.Conv2d(8, 4, 3))
+    other = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 1), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.Conv2d(8, 4, 3))
+    source, target = (describe_live(model, torch.zeros(1, 3, 12, 12)) for model in (one, other))
+    assert 0 < score(source, target, matcher) < 1
+
+
+@pytest.mark.parametrize("matcher", list(MATCHERS))
+def test_a_head_of_other_classes_costs_little(matcher):
+    name = "timm:mobilenetv3_small_050"
+    assert 0.95 < score(catalogue.load(name), catalogue.load(name, num_classes=10), matcher) < 1
+
+
+@pytest.mark.parametrize("near, far", [("resnet34", "resnet50"), ("resnet50", "vit_b_16"), ("timm:resnet18d", "vgg11")])
+def test_what_is_nearer_scores_higher(near, far):
+    target = catalogue.load("resnet18")
+    assert score(catalogue.load(near), target) > score(catalogue.load(far), target)
+
+
+def test_widths_tell_networks_of_one_form_apart():
+    tiny, small, base = (catalogue.load(f"timm:vit_{size}_patch16_224") for size in ("tiny", "small", "base"))
+    assert 1 > score(small, tiny) > score(base, tiny) > 0
+    x, y = catalogue.load("timm:regnetx_002"), catalogue.load("timm:regnety_002")
+    assert score(y, x) < 1
+
+
+def test_worst_blocks_add_up_to_what_is_missing():
+    source, target = catalogue.load("resnet18"), catalogue.load("timm:resnet26")
+    matching = MATCHERS.get("dp")(source, target)
+    found = dict(worst_blocks(matching, 1000))
+    weights: Counter[str] = Counter()
+    for unit in matching.targets:
+        weights[unit.block or unit.path] += unit_weight(unit)
+    costs = {block: (1 - worth) * weights[block] for block, worth in found.items()}
+    missing = sum(costs.values()) / sum(weights.values())
+    assert score_matching(matching) == pytest.approx(1 - missing, abs=1e-5)
+    assert list(costs.values()) == sorted(costs.values(), reverse=True)
+    assert worst_blocks(matching, 3) == tuple(found.items())[:3]
+
+
+def test_coverage_is_the_share_of_elements_in_paired_layers():
+    source, target = catalogue.load("resnet18"), catalogue.load("timm:resnet26")
+    matching = MATCHERS.get("dp")(source, target)
+    fed = {pair.target.place for pair in matching.pairs}
+    sizes = target.by_name
+    held = sum(sizes[n].size for place in fed for _, n in target.layers[place].tensors)
+    assert coverage_of(matching, target) == held / sum(spec.size for spec in target.tensors)
+    assert len(fed) < len(target.layers) == len({unit.place for unit in units_of(target)})
+
+
+@pytest.mark.parametrize("matcher", list(MATCHERS))
+def test_scores_do_not_depend_on_the_process(matcher):
+    names = MIXED[:4] if matcher == "dp" else MIXED[2:4]
+    printed = {run_apart("score", *names, "--json", "--matcher", matcher, seed=seed) for seed in ("0", "1")}
+    assert len(printed) == 1
+
+
+def run_apart(*arguments: str, seed: str) -> str:
+    command = [sys.executable, "-m", "tli_cli", *arguments]
+    environment = {**os.environ, "PYTHONHASHSEED": seed}
+    return subprocess.run(command, env=environment, check=True, capture_output=True, text=True, timeout=120).stdout
+
+
+@pytest.mark.parametrize("net", [name for name in NETS if name != "decoder"])
+def test_a_wider_or_narrower_network_is_not_the_same(net):
+    sizes = {"vit": {"width": 24}, "gated": {"ratio": 3}, "rotary": {"width": 24}, "group_norm": {"width": 16}}
+    one, other = described(net), described(net, **sizes.get(net, {"width": 12}))
+    assert score(one, one) == 1
+    assert 0.2 < score(one, other) < 1 and 0.2 < score(other, one) < 1
