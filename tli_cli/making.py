@@ -18,19 +18,26 @@ from tli_cli.stored_values import StoredValues
 if TYPE_CHECKING:
     from tli_cli.options import Options
     from tli_cli.references import Reference
+    from tli_cli.report import Progress
 
 
 class Maker:
     """Makes one target tensor at a time; the source tensor that was read last is kept for the parts that follow."""
 
     def __init__(
-        self, plan: Plan, values: StoredValues, sources: Sequence[Reference], target: Reference, options: Options
+        self,
+        plan: Plan,
+        values: StoredValues,
+        sources: Sequence[Reference],
+        target: Reference,
+        options: Options,
+        progress: Progress | None = None,
     ) -> None:
         self._values, self._target, self._seed = values, target, options.seed
         self._device = usable_device(options.device)
         self._last: tuple[tuple[int, str], torch.Tensor] | None = None
         self._injector = Injector(before_fits(plan), self._read, self._initial)
-        self._fitted = fitted_values(self._injector, plan, sources[0], target, options) if plan.fits else {}
+        self._fitted = fitted_values(self._injector, plan, sources[0], target, options, progress) if plan.fits else {}
 
     def make(self, step: Step, dtype: str) -> torch.Tensor:
         """Return the tensor of `step`, contiguous on the CPU, in `dtype`.

@@ -56,7 +56,7 @@ def write_result(
         if maker is None:
             from tli_cli.making import Maker
 
-            maker = Maker(plan, stored_values, sources, target, options)
+            maker = Maker(plan, stored_values, sources, target, options, progress)
         return maker.make(step, spec.dtype)
 
     def tell(spec: TensorSpec) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
+from functools import lru_cache
 
 from benchmarks.convergence import starts
 from benchmarks.convergence.data import load
@@ -87,6 +89,12 @@ def _next_rate(grid: tuple[float, ...], runs: list[Run]) -> float | None:
     return next((rate for rate in around if rate not in tried), None)
 
 
+@lru_cache(maxsize=1)
+def _started(method: str, pair: Pair, seed: int) -> starts.Start:
+    """Return a start that is made once for all learning rates."""
+    return starts.make(method, pair, seed)
+
+
 def _run(case: Case, rate: float, seed: int, results: Results, late: Callable[[], bool]) -> bool:
     key = (*case.identity, rate, seed)
     if key in results:
@@ -94,9 +102,10 @@ def _run(case: Case, rate: float, seed: int, results: Results, late: Callable[[]
     if late():
         return False
     data = load(case.pair.target_data, IMAGES)
-    start = starts.make(case.method, case.pair, seed)
-    before = probe(start.model, data)
-    curve = train(start.model, data, Recipe(case.optimizer, rate), seed)
+    start = _started(case.method, case.pair, seed)
+    model = deepcopy(start.model)
+    before = probe(model, data)
+    curve = train(model, data, Recipe(case.optimizer, rate), seed)
     results.add(Run(*key, tuple(round(value, 4) for value in curve), round(before, 4), round(start.seconds, 2)))
     print(f"{case.subject}  {case.method}  {case.optimizer} {rate} seed {seed}: area {area(curve):.3f}", flush=True)
     return True

@@ -10,14 +10,17 @@ from torch import nn
 from tli_cli.axes import MapValues, apply_expression
 from tli_cli.fitting.fit import Fitter
 from tli_cli.fitting.observe import hooks, observe
-from tli_cli.fitting.polish import goals, polish
+from tli_cli.fitting.polish import batch_size, goals, polish
 from tli_cli.fitting.samples import synthetic_images, synthetic_tokens, synthetic_values
 from tli_cli.plan import Fit, Plan
+from tli_cli.report import Progress
 from tli_cli.seeding import generator_for
 
 IMAGES = 512
-STEPS = 200
-"""Gradient steps that follow on the closed form."""
+STEPS, LEAST_STEPS = 600, 30
+"""Gradient steps that follow on the closed form: the most, for small networks, and the least, for large ones."""
+WORK = 1e12
+"""About how many multiplications the gradient steps take together."""
 BUDGET = 64 * 3 * 224 * 224
 """About how many numbers the made-up inputs hold together."""
 
@@ -49,12 +52,29 @@ def fit_live(
     source: nn.Module,
     sample: Sequence[torch.Tensor],
     values: Callable[[int], MapValues],
+    progress: Progress | None = None,
 ) -> int:
     """Carry out the fits of `plan` on `target`, in place; return how many were reached.
 
     `target` holds what the plan's steps gave it, `values` the values of the plan's maps; both models are left in
-    evaluation mode.
+    evaluation mode. One thread does the arithmetic, so that its result does not depend on how many there are.
     """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return _fit_live(plan, target, source, sample, values, progress)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _fit_live(
+    plan: Plan,
+    target: nn.Module,
+    source: nn.Module,
+    sample: Sequence[torch.Tensor],
+    values: Callable[[int], MapValues],
+    progress: Progress | None,
+) -> int:
     arguments = samples_for(sample, source, plan.seed)
     points = list(dict.fromkeys(fit.source for fit in plan.fits))
     seen = observe(source, arguments, points)
@@ -63,12 +83,20 @@ def fit_live(
     free = {step.target for step in plan.steps if step.resizer == "fit"}
     fitter = Fitter(target, plan.fits, observed, lookup.channels, free, generator_for(plan.seed, "fitted rows"))
     fitter.run(arguments)
-    if STEPS:
-        reached = observe(target, arguments, [fit.target for fit in plan.fits])
-        mine = {fit: reached[fit.target] for fit in plan.fits if fit.target in reached}
-        found = goals(target, arguments, plan.fits, mine, observed, lookup.channels)
-        polish(target, arguments, found, free, STEPS, generator_for(plan.seed, "gradient steps"))
+    reached = observe(target, arguments, [fit.target for fit in plan.fits])
+    mine = {fit: reached[fit.target] for fit in plan.fits if fit.target in reached}
+    found = goals(target, arguments, plan.fits, mine, observed, lookup.channels)
+    steps = step_count(target, sample, batch_size(arguments))
+    polish(target, arguments, found, free, steps, generator_for(plan.seed, "gradient steps"), progress)
     return len(fitter.done)
+
+
+def step_count(model: nn.Module, sample: Sequence[torch.Tensor], batch: int) -> int:
+    """Return how many gradient steps of `batch` samples `model` is given: fewer the more a step costs."""
+    weights = {path: module.weight for path, module in model.named_modules() if hasattr(module, "weight")}
+    places = place_counts(model, sample)
+    forward = sum(count * weights[path].numel() for path, count in places.items() if path in weights)
+    return int(min(STEPS, max(LEAST_STEPS, WORK // max(3 * forward * batch, 1))))
 
 
 class _Lookup(Sequence[MapValues]):

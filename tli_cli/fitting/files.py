@@ -17,6 +17,7 @@ from tli_cli.injector import Injector
 from tli_cli.options import Options
 from tli_cli.plan import Plan, Step
 from tli_cli.references import Reference
+from tli_cli.report import Progress
 
 
 def before_fits(plan: Plan) -> Plan:
@@ -31,7 +32,12 @@ def _first(step: Step) -> Step:
 
 
 def fitted_values(
-    injector: Injector, plan: Plan, source: Reference, target: Reference, options: Options
+    injector: Injector,
+    plan: Plan,
+    source: Reference,
+    target: Reference,
+    options: Options,
+    progress: Progress | None = None,
 ) -> Mapping[str, torch.Tensor]:
     """Return the tensors of `plan` that are fitted, by target name; `injector` carries out what comes before.
 
@@ -43,7 +49,7 @@ def fitted_values(
     theirs, mine = run_source(source, options), run_target(target, options)
     _load(theirs.model, {t.name: source.checkpoint.read(t.name) for t in source.checkpoint.tensors}, source.text)
     _load(mine.model, {step.target: injector.make(step) for step in injector.plan.steps}, target.text)
-    return _fitted(plan, mine.model, theirs.model, mine.sample, injector.values)
+    return _fitted(plan, mine.model, theirs.model, mine.sample, injector.values, progress)
 
 
 def fitted_state(
@@ -67,8 +73,9 @@ def _fitted(
     source: nn.Module,
     sample: Sequence[torch.Tensor],
     values: Callable[[int], MapValues],
+    progress: Progress | None = None,
 ) -> Mapping[str, torch.Tensor]:
-    fit_live(plan, target, source, sample, values)
+    fit_live(plan, target, source, sample, values, progress)
     state = target.state_dict()
     return {step.target: state[step.target] for step in plan.steps if step.resizer == "fit"}
 

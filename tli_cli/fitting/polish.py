@@ -16,6 +16,7 @@ from tli_cli.fitting.layouts import as_image, resized
 from tli_cli.fitting.observe import Observed, activation, hooks
 from tli_cli.fitting.solving import NORMS
 from tli_cli.plan import Fit
+from tli_cli.report import Progress
 
 RATE = 5e-3
 BATCH, LEAST = 64, 8
@@ -112,6 +113,7 @@ def polish(
     free: Collection[str],
     steps: int,
     generator: torch.Generator,
+    progress: Progress | None = None,
 ) -> None:
     """Take `steps` of Adam on what is named in `free`; the batch norms among it are in training mode, all else is
     not."""
@@ -135,4 +137,6 @@ def polish(
             losses = torch.stack([goal.loss(outputs[goal.module], chosen) for goal in wanted])
             torch.autograd.backward(losses.sum())
             optimizer.step()
+            if progress is not None:
+                progress(step + 1, steps, "fitting")
     model.eval().requires_grad_(False)
