@@ -131,7 +131,6 @@ def test_what_does_not_keep_the_function_is_not_called_exact(name, source, targe
     assert difference > 1e-6 and not promises(plan)
 
 
-@pytest.mark.xfail(reason="the trace does not note that a weight is standardised before it is used", strict=True)
 @pytest.mark.parametrize(("name", "source", "target"), STANDARDISED, ids=["wider", "from plain"])
 def test_standardised_filters_are_not_called_exact(name, source, target):
     difference, plan = grown(name, source, target)

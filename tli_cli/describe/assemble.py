@@ -153,12 +153,13 @@ def _graph(recording: Recording) -> tuple[Node, ...]:
     table = recording.table
     renamed: dict[int, int] = {}
     graph: list[Node] = []
-    ranks = _part_ranks(recording.nodes)
-    for i, node in enumerate(recording.nodes):
+    nodes = _unnested(recording)
+    ranks = _part_ranks(nodes)
+    for i, node in enumerate(nodes):
         inputs = tuple(renamed[j] for j in node.inputs if j in renamed)
         if node.op == "part":
             kinds = {table.kind(leaf) for leaf in leaves(table.resolve(recording.part_axes[i]))}
-            if kinds & {"grid", "batch", "kernel"}:
+            if kinds & {"grid", "batch", "kernel"} or node.index < 0:
                 renamed[i] = inputs[0]
                 continue
         renamed[i] = len(graph)
@@ -166,14 +167,33 @@ def _graph(recording: Recording) -> tuple[Node, ...]:
     return tuple(graph)
 
 
+def _unnested(recording: Recording) -> list[Node]:
+    """Return the nodes with the parts of a slice of a weight as parts of the whole; a slice cut so is no part itself.
+
+    So a projection of which one input makes the queries and another the keys and values has three parts.
+    """
+    nodes, table = list(recording.nodes), recording.table
+    for i, node in enumerate(recording.nodes):
+        before = node.inputs[0] if node.op == "part" else -1
+        if before not in recording.slices:
+            continue
+        piece, cut = (table.resolve(tree) for tree in (recording.slices[before], recording.part_axes[i]))
+        if all(isinstance(tree, tuple) and tree[0] == "+" for tree in (piece, cut)) and len(piece) == len(cut):
+            counted = node.index * table.size(piece) // table.size(cut)
+            nodes[i] = replace(node, inputs=nodes[before].inputs, index=recording.nodes[before].index + counted)
+            nodes[before] = replace(nodes[before], index=-1)
+    return nodes
+
+
 def _part_ranks(nodes: Sequence[Node]) -> dict[int, int]:
     """Return which part of its input each part is, counted from the first: slices are recorded by where they start."""
-    starts: dict[int, set[int]] = defaultdict(set)
-    for node in nodes:
-        if node.op == "part" and node.inputs:
-            starts[node.inputs[0]].add(node.index)
-    return {
-        i: sorted(starts[node.inputs[0]]).index(node.index)
-        for i, node in enumerate(nodes)
-        if node.op == "part" and node.inputs
-    }
+
+    def origin(node: Node) -> tuple[bool, int]:
+        before = nodes[node.inputs[0]]
+        return (True, before.layer) if before.layer >= 0 else (False, node.inputs[0])
+
+    parts = {i: node for i, node in enumerate(nodes) if node.op == "part" and node.inputs and node.index >= 0}
+    starts: dict[tuple[bool, int], set[int]] = defaultdict(set)
+    for node in parts.values():
+        starts[origin(node)].add(node.index)
+    return {i: sorted(starts[origin(node)]).index(node.index) for i, node in parts.items()}

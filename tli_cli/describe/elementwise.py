@@ -54,7 +54,8 @@ def elementwise(rec: Recording, name: str, tensors: Sequence[torch.Tensor], out:
     live = [v for v in known if v.node >= 0]
     if not live:
         names = tuple(dict.fromkeys(n for v in known for n in v.names))
-        rec.put(out, Value(tuple(dims), -1, names, origins))
+        standardised = any(v.standardised for v in known)
+        rec.put(out, Value(tuple(dims), -1, names, origins, standardised=standardised))
         return
     rsqrt = name == "rsqrt" or (len(live) == 1 and live[0].rsqrt and name in SILENT)
     node = _combine(rec, name, known, live, out)
@@ -115,7 +116,8 @@ def shape_preserving(rec: Recording, value: Value | None, out: Any, name: str = 
             value.dims[d] if same and rec.table.size(value.dims[d]) == size else rec.fresh(size)
             for d, size in enumerate(tensor.shape)
         )
-        rec.put(tensor, Value(dims, node, value.names, value.origins if same else ()))
+        origins = value.origins if same else ()
+        rec.put(tensor, Value(dims, node, value.names, origins, standardised=value.standardised))
 
 
 def anything(rec: Recording, name: str, args: Sequence[Any], out: Any) -> None:

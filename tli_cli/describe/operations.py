@@ -63,12 +63,17 @@ def convolution(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
         table.unite(shift.dims[0], result)
     attributes = {"groups": groups, "stride": tuple(args[3]), "positions": positions(rec, out, 1)}
     attributes |= {"transposed": True} if transposed else {}
-    attributes |= {"kernel": tuple(weight.shape[2:kernel_ndim])}
+    attributes |= {"kernel": tuple(weight.shape[2:kernel_ndim])} | _standardised(kernel)
     if value.node < 0:
         rec.put(out, Value(tuple(rec.fresh(s) for s in out.shape), names=value.names + kernel.names))
         return
     node = _conv_node(rec, value, kernel, bias, weight, attributes)
     rec.put(out, Value((value.dims[0], result, *(rec.fresh(s) for s in out.shape[2:])), node))
+
+
+def _standardised(weight: Value) -> dict[str, Any]:
+    """Return the attribute of a layer whose weight is divided by its own deviation or norm before it is used."""
+    return {"standardised": True} if weight.standardised else {}
 
 
 def _conv_node(rec: Recording, value: Value, kernel: Value, bias: Any, weight: Any, attributes: dict[str, Any]) -> int:
@@ -99,6 +104,8 @@ def _multiply(rec: Recording, left: Any, right: Any, bias: Any, out: torch.Tenso
     dims: tuple[AxisTree, ...] = (*lead, a.dims[-2], b.dims[-1])[-out.ndim :] if out.ndim > 1 else (a.dims[0],)
     if shift:
         rec.table.unite(shift.dims[-1], dims[-1])
+    if a.node < 0 and b.node < 0 and bias is not None and a.names and not rec.is_buffer(a):
+        a = replace(a, node=rec.apply_layer("token", {"weight": a.names}, ()))  # a learned query, which is projected
     if a.node < 0 and b.node < 0:
         origins = (a.origin(-2), b.origin(-1)) if out.ndim == 2 and min(left.ndim, right.ndim) > 1 else ()
         rec.put(out, Value(dims, -1, a.names + b.names, origins))
@@ -110,10 +117,23 @@ def _multiply(rec: Recording, left: Any, right: Any, bias: Any, out: torch.Tenso
     value = b if b.node < 0 else a
     rec.contract(value, -2 if value is b else -1)
     channel = out.ndim - 1 if value is b else out.ndim - 2
-    attributes = {"positions": positions(rec, out, channel)}
+    attributes = {"positions": positions(rec, out, channel)} | _standardised(value)
     inputs = [data.node] + ([shift.node] if shift and shift.node >= 0 else [])
     node = rec.apply_layer("linear", _roles(rec, weight=weight, bias=bias), inputs, **attributes)
-    rec.put(out, Value(dims, node))
+    rec.put(out, Value(dims, _part_of_weight(rec, value, -1 if value is b else -2, node)))
+
+
+def _part_of_weight(rec: Recording, weight: Value, dim: int, node: int) -> int:
+    """Return the node of what a slice of a weight makes: a part of what the whole weight would make."""
+    origin = weight.origin(dim % len(weight.dims))
+    if len(origin) != 1:
+        return node
+    name, axis = next(iter(origin))
+    whole, piece = rec.table.resolve(rec.parameter_dims[name][axis]), rec.table.resolve(weight.dims[dim])
+    start = rec.table.start_of(piece, whole)
+    if start < 0 or rec.table.size(piece) == rec.table.size(whole):
+        return node
+    return rec.part_of_weight(node, whole, piece, start)
 
 
 def _operand(rec: Recording, tensor: Any, other: Any) -> Value | None:
@@ -137,7 +157,8 @@ def _normalise(rec: Recording, x: Any, out: Any, kind: str, channel: int, **tens
                 rec.table.unite(mine, other)
     roles = _roles(rec, **tensors)
     if value.node < 0:
-        rec.same_shape(value, result, names=value.names + tuple(n for group in roles.values() for n in group))
+        names = value.names + tuple(n for group in roles.values() for n in group)
+        rec.same_shape(value, result, names=names, standardised=True)
         return
     attributes = {"norm": kind, "positions": positions(rec, result, channel % result.ndim)}
     node = rec.apply_layer("norm", roles, (value.node,), **attributes) if roles else rec.node("norm", (value.node,))
@@ -227,7 +248,8 @@ def reduce_(rec: Recording, args: Sequence[Any], out: Any) -> None:
     keep = result.ndim == args[0].ndim
     pairs = [(value.dims[d] if d not in reduced else rec.fresh(1), d) for d in range(args[0].ndim)]
     dims = tuple(tree for tree, d in pairs if keep or d not in reduced)
-    rec.put(result, replace(value, dims=dims, origins=(), node=value.node))
+    summed = value.standardised or (value.node < 0 and bool(value.names))
+    rec.put(result, replace(value, dims=dims, origins=(), node=value.node, standardised=summed))
 
 
 COMPUTE: dict[str, Callable[[Recording, Sequence[Any], Any], None]] = {

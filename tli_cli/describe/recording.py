@@ -20,7 +20,8 @@ class Value:
     """One tensor of the run: a tree for each dimension, and where it comes from.
 
     `node` is the graph node that made it, -1 where it depends on no input; `names` are the state-dict entries that
-    it is computed from, if it depends on no input; `origins` has one entry for each dimension.
+    it is computed from, if it depends on no input; `origins` has one entry for each dimension;
+    `standardised` says that sums over a parameter's own entries went into it.
     """
 
     dims: tuple[AxisTree, ...]
@@ -28,6 +29,7 @@ class Value:
     names: tuple[str, ...] = ()
     origins: tuple[Origin, ...] = ()
     rsqrt: bool = False
+    standardised: bool = False
 
     def origin(self, dim: int) -> Origin:
         """Return the parameter axes under dimension `dim`."""
@@ -51,6 +53,7 @@ class Recording:
         self.batch = 1
         self.nodes: list[Node] = []
         self.part_axes: dict[int, AxisTree] = {}
+        self.slices: dict[int, AxisTree] = {}
         self.layers: list[RecordedLayer] = []
         self.layer_of: dict[str, int] = {}
         self.contracted: set[tuple[str, int]] = set()
@@ -87,6 +90,12 @@ class Recording:
         node = self.node("part", (value.node,), index=index)
         self.part_axes[node] = tree
         return node
+
+    def part_of_weight(self, node: int, whole: AxisTree, piece: AxisTree, start: int) -> int:
+        """Append a node for what `piece` of a weight's axis `whole` makes, `start` channels from its start."""
+        made = self.node("part", (node,), index=start)
+        self.part_axes[made], self.slices[made] = whole, piece
+        return made
 
     def contract(self, value: Value, dim: int) -> None:
         """Note that the parameter axes under `dim` are summed over."""

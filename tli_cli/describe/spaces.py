@@ -45,6 +45,14 @@ class SpaceTable:
         sizes = [self.size(child) for child in tree[1:]]
         return sum(sizes) if tree[0] == "+" else prod(sizes)
 
+    def start_of(self, piece: AxisTree, whole: AxisTree) -> int:
+        """Return where the resolved `piece` lies in the resolved sum `whole`, in indices; -1 if it is not found."""
+        inner, outer = (list(t[1:]) if isinstance(t, tuple) and t[0] == "+" else [t] for t in (piece, whole))
+        for at in range(len(outer) - len(inner) + 1):
+            if outer[at : at + len(inner)] == inner:
+                return sum(map(self.size, outer[:at]))
+        return -1
+
     def resolve(self, tree: AxisTree) -> AxisTree:
         """Return `tree` in normal form: current leaves, nested sums and products flattened, units dropped."""
         if isinstance(tree, int):

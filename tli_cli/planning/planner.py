@@ -180,6 +180,7 @@ class Planner:
         copied = all(is_copy(piece, self.book) for piece in pieces)
         resizer = "copy" if copied else self.request.resizer
         exact = draft.exact or copied or all(is_exact(piece, self.book) for piece in pieces)
+        exact = exact and (draft.exact or self._scales_alike(layer, draft, copied))
         similarity = sum(pair.similarity for _, pair, _ in draft.pieces) / len(draft.pieces)
         return replace(
             step,
@@ -190,6 +191,12 @@ class Planner:
             exact=exact and resizer in ("copy", "maps") and not self._is_torn(spec),
             reason="" if copied else self._adaptation(pieces),
         )
+
+    def _scales_alike(self, layer: Layer | None, draft: _Draft, copied: bool) -> bool:
+        """Tell whether both sides use their weights as they are, or both standardise equal ones."""
+        sides = [layer] + [self.sources[piece.model].layers[pair.source.place] for piece, pair, _ in draft.pieces]
+        found = {side is not None and bool(side.attribute("standardised")) for side in sides}
+        return found == {False} or (found == {True} and copied)
 
     def _is_torn(self, spec: TensorSpec) -> bool:
         return any(self.book.is_torn(axis.tree) for axis in self.target.axes.get(spec.name, ()))
