@@ -25,7 +25,7 @@ def main() -> None:
     torch.set_flush_denormal(True)
     pairs = [pair for pair in PAIRS[given.half] if not given.pairs or pair.name in given.pairs]
     results = Results(given.results)
-    cases = [Case(pair, method, given.optimizer) for method in given.methods for pair in pairs]
+    cases = [Case(pair, method, given.optimizer) for pair in pairs for method in given.methods]
     if given.again:
         results.forget({case.identity for case in cases})
     if not given.table_only and not sweep(cases, given.seeds, results, given.budget_minutes):
