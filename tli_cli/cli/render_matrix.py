@@ -53,9 +53,9 @@ def _whole(matrix: Matrix) -> Table:
 
     table = Table(box=SIMPLE_HEAD, header_style="dim", pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
     table.add_column("", justify="right", style="dim")
-    table.add_column("source", overflow="ellipsis", no_wrap=True, min_width=16)
+    table.add_column("source", overflow="fold", min_width=16)
     for i, _ in enumerate(matrix.names, 1):
-        table.add_column(str(i), justify="right", no_wrap=True)
+        table.add_column(str(i), justify="right", no_wrap=True, min_width=len(similarity_text(1)))
     for i, (name, row) in enumerate(_rows(matrix), 1):
         table.add_row(str(i), name, *map(_cell, row))
     return table

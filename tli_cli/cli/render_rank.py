@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from tli_cli.bands import outlook
 from tli_cli.cli import render
 from tli_cli.cli.render import Style
 from tli_cli.cli.text import score_text, share_text, similarity_text
@@ -57,7 +58,11 @@ def ranking_parts(ranking: Ranking, shown: Sequence[Candidate]) -> Iterator[Rend
 def ranking_value(ranking: Ranking, shown: Sequence[Candidate]) -> dict[str, Any]:
     """Return the JSON value of a ranking, without its version."""
     candidates = [
-        {**asdict(candidate), "worst": [{"block": block, "similarity": worth} for block, worth in candidate.worst]}
+        {
+            **asdict(candidate),
+            "outlook": outlook(candidate.score),
+            "worst": [{"block": block, "similarity": worth} for block, worth in candidate.worst],
+        }
         for candidate in shown
     ]
     return {
@@ -72,7 +77,8 @@ def why(candidate: Candidate) -> str:
     """Return in a few words what the score is made of."""
     if candidate.score == 1:
         return "every layer the same, in its place"
-    fed = f"{candidate.same} of {candidate.layers} layers the same, {candidate.layers - candidate.fed} not fed"
+    lost = candidate.layers - candidate.fed
+    fed = f"{outlook(candidate.score)}: {candidate.same} of {candidate.layers} layers the same, {lost} not fed"
     low = [f"{block} {similarity_text(worth)}" for block, worth in candidate.worst[:2]]
     return f"{fed}; lowest: {', '.join(low)}" if low else fed
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from tli_cli.bands import outlook
 from tli_cli.cli import render
 from tli_cli.cli.render import Style
 from tli_cli.cli.text import score_text, share_text, similarity_text
@@ -40,9 +41,11 @@ def score_parts(score: Score) -> Iterator[RenderableType]:
     table.add_column("to", overflow="fold")
     table.add_column("TLI score", justify="right")
     table.add_column("coverage", justify="right")
-    for source, target, value, coverage in _directions(score):
-        table.add_row(source, target, Text(value, style="bold"), coverage)
-    table.add_row("mean", "", Text(score_text(score.mean), style="bold green"), "")
+    table.add_column("as a start")
+    bands = outlook(score.forward), outlook(score.backward)
+    for (source, target, value, coverage), band in zip(_directions(score), bands, strict=True):
+        table.add_row(source, target, Text(value, style="bold"), coverage, band)
+    table.add_row("mean", "", Text(score_text(score.mean), style="bold green"), "", "")
     yield table
     low = [(block, similarity) for block, similarity in score.worst if similarity < 1]
     if low:
@@ -59,6 +62,7 @@ def score_value(score: Score) -> dict[str, Any]:
         "forward": score.forward,
         "backward": score.backward,
         "mean": score.mean,
+        "outlook": outlook(score.forward),
         "coverage_forward": score.coverage_forward,
         "coverage_backward": score.coverage_backward,
         "worst": [{"block": block, "similarity": similarity} for block, similarity in score.worst],
