@@ -12,7 +12,7 @@ from tli_cli.many.alignments import Floats, Ints, align_all
 from tli_cli.many.arrays import Bags, alike, ragged
 from tli_cli.many.labels import Labels
 from tli_cli.many.profiles import Catalogued
-from tli_cli.matching.dp import ENOUGH, REUSABLE, REUSE
+from tli_cli.matching.unit_pairs import ENOUGH, REUSABLE, REUSE
 from tli_cli.scoring import MOVED, REPEATED, unit_weight
 
 MOST_KEPT = 512

@@ -9,7 +9,7 @@ from tli_cli.many.blocks import Blocks
 from tli_cli.many.profiles import Catalogued
 from tli_cli.matching import blocks as pairing
 from tli_cli.matching.bags import overlap
-from tli_cli.matching.dp import pair_units
+from tli_cli.matching.unit_pairs import pair_units
 from tli_cli.scoring import fed_weight, unit_weight
 
 UNKNOWN = -1

@@ -6,21 +6,14 @@ execution graph and by stages.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from tli_cli.architecture import Architecture
-from tli_cli.matching.alignment import align
 from tli_cli.matching.anchors import anchors
 from tli_cli.matching.blocks import pair_blocks
 from tli_cli.matching.sides import Side
 from tli_cli.matching.similarity import unit_similarity
 from tli_cli.matching.twins import twins
-from tli_cli.matching.units import Unit
+from tli_cli.matching.unit_pairs import ENOUGH, pair_units
 from tli_cli.matching.values import Matching, Pair
-
-REUSE = 0.5
-REUSABLE = ("conv", "dense", "linear", "norm")
-ENOUGH = 0.3
 
 
 def match_dp(source: Architecture, target: Architecture) -> Matching:
@@ -60,26 +53,3 @@ def match_sides(source: Side, target: Side) -> Matching:
             given |= set() if blocks.repeat else {s.key}
     pairs = tuple(found[unit.key] for unit in target.units if unit.key in found)
     return Matching(pairs, target.units, source.units, frozenset(added))
-
-
-def pair_units(
-    targets: Sequence[Unit], candidates: Sequence[Unit], reusable: Sequence[Unit]
-) -> list[tuple[Unit, Unit, float]]:
-    """Pair the units of two blocks: in order, then what is left in any order, then sources once more at a lower
-    reward."""
-    table = [[unit_similarity(t, s) for s in candidates] for t in targets]
-    pairs = [(targets[i], candidates[j], table[i][j]) for i, j in (align(table) if candidates else [])]
-    pairs = [pair for pair in pairs if pair[2] >= ENOUGH]
-    used = {s.key for _, s, _ in pairs}
-    done = {t.key for t, _, _ in pairs}
-    for t in targets:
-        if t.key in done:
-            continue
-        free = [s for s in candidates if s.key not in used]
-        again = reusable if t.kind in REUSABLE else ()
-        options = [(unit_similarity(t, s), s) for s in free] + [(REUSE * unit_similarity(t, s), s) for s in again]
-        value, best = max(options, key=lambda option: option[0], default=(0.0, None))
-        if best is not None and value >= ENOUGH:
-            pairs.append((t, best, value))
-            used.add(best.key)
-    return pairs
