@@ -178,7 +178,7 @@ def _unnested(recording: Recording) -> list[Node]:
         if before not in recording.slices:
             continue
         piece, cut = (table.resolve(tree) for tree in (recording.slices[before], recording.part_axes[i]))
-        if all(isinstance(tree, tuple) and tree[0] == "+" for tree in (piece, cut)) and len(piece) == len(cut):
+        if isinstance(piece, tuple) and isinstance(cut, tuple) and (piece[0], len(piece)) == ("+", len(cut)):
             counted = node.index * table.size(piece) // table.size(cut)
             nodes[i] = replace(node, inputs=nodes[before].inputs, index=recording.nodes[before].index + counted)
             nodes[before] = replace(nodes[before], index=-1)

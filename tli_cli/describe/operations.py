@@ -104,7 +104,7 @@ def _multiply(rec: Recording, left: Any, right: Any, bias: Any, out: torch.Tenso
     dims: tuple[AxisTree, ...] = (*lead, a.dims[-2], b.dims[-1])[-out.ndim :] if out.ndim > 1 else (a.dims[0],)
     if shift:
         rec.table.unite(shift.dims[-1], dims[-1])
-    if a.node < 0 and b.node < 0 and bias is not None and a.names and not rec.is_buffer(a):
+    if a.node < 0 and b.node < 0 and (shift or a.expanded) and a.names and not rec.is_buffer(a):
         a = replace(a, node=rec.apply_layer("token", {"weight": a.names}, ()))  # a learned query, which is projected
     if a.node < 0 and b.node < 0:
         origins = (a.origin(-2), b.origin(-1)) if out.ndim == 2 and min(left.ndim, right.ndim) > 1 else ()

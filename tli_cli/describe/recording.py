@@ -21,7 +21,8 @@ class Value:
 
     `node` is the graph node that made it, -1 where it depends on no input; `names` are the state-dict entries that
     it is computed from, if it depends on no input; `origins` has one entry for each dimension;
-    `standardised` says that sums over a parameter's own entries went into it.
+    `standardised` says that sums over a parameter's own entries went into it, `expanded` that it is a parameter that
+    was given to every sample of the batch.
     """
 
     dims: tuple[AxisTree, ...]
@@ -30,6 +31,7 @@ class Value:
     origins: tuple[Origin, ...] = ()
     rsqrt: bool = False
     standardised: bool = False
+    expanded: bool = False
 
     def origin(self, dim: int) -> Origin:
         """Return the parameter axes under dimension `dim`."""
@@ -117,18 +119,22 @@ class Recording:
                 if name not in self.layer_of:
                     self.layer_of[name] = index
                     layer.roles[name] = role if len(group) == 1 else f"{role}.{name.rpartition('.')[2]}"
-        same = [node for node in inputs if self.nodes[node].layer == index]
+        same = [node for node in inputs if self._layer_behind(node) == index]
         return same[0] if same and kind in ("bias", "scale") else self.node("layer", inputs, layer=index)
 
     def _same_module(self, names: Sequence[str], inputs: Sequence[int]) -> list[int]:
         """Return the layer just before, if it is the same module's: a weight and a bias applied one after the other."""
-        before = [self.nodes[node].layer for node in inputs if self.nodes[node].layer >= 0]
+        before = [index for node in inputs if (index := self._layer_behind(node)) >= 0]
         modules = {name.rpartition(".")[0] for name in names}
         return [
             index
             for index in before
             if modules == {name.rpartition(".")[0] for name in self.layers[index].roles} and "" not in modules
         ][:1]
+
+    def _layer_behind(self, node: int) -> int:
+        """Return the layer that made `node`, with a slice of its weight perhaps; -1 if none did."""
+        return self.nodes[self.nodes[node].inputs[0] if node in self.slices else node].layer
 
     def same_shape(self, value: Value, tensor: torch.Tensor, **changes: Any) -> None:
         """Remember for `tensor` what is known of `value`, changed as given."""

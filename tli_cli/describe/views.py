@@ -86,7 +86,13 @@ def expand(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
         kept = d >= lead and args[0].shape[d - lead] == size
         dims.append(value.dims[d - lead] if kept else rec.fresh(size, "channels"))
         origins.append(value.origin(d - lead) if kept else NONE)
-    rec.same_shape(value, out, dims=tuple(dims), origins=tuple(origins))
+    rec.same_shape(value, out, dims=tuple(dims), origins=tuple(origins), expanded=_to_batch(rec, value, args[0], out))
+
+
+def _to_batch(rec: Recording, value: Value, before: torch.Tensor, after: torch.Tensor) -> bool:
+    """Tell whether a parameter is given to every sample: its first dimension becomes the batch."""
+    widened = before.ndim < after.ndim or (before.ndim > 0 and before.shape[0] == 1)
+    return value.expanded or (value.node < 0 and after.ndim > 2 and widened and after.shape[0] == rec.batch > 1)
 
 
 def repeat(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
@@ -100,7 +106,7 @@ def repeat(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
         own = value.dims[d - lead] if d >= lead else rec.fresh(1)
         copies = size // rec.table.size(own)
         dims.append(rec.table.multiplied([rec.fresh(copies, "channels"), rec.table.resolve(own)]))
-    rec.same_shape(value, out, dims=tuple(dims), origins=())
+    rec.same_shape(value, out, dims=tuple(dims), origins=(), expanded=_to_batch(rec, value, args[0], out))
 
 
 def unsqueeze(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:

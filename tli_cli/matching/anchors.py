@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
+from tli_cli.matching.segments import WEIGHTED, split_ends
 from tli_cli.matching.sides import Side
 from tli_cli.matching.units import Unit
 
 
-def _blocks(units: Sequence[Unit]) -> int:
-    return len({unit.block for unit in units})
+def _blocks(side: Side) -> int:
+    """Return the number of blocks between stem and head, which one library names as one block and another as many."""
+    return len(split_ends(side.blocks)[1])
 
+
+def _weighted(side: Side) -> int:
+    return sum(unit.kind in WEIGHTED for unit in side.units)
+
+
+A_HEAD = 2
+"""The number of weighted layers by which two networks may differ that have as many blocks, however these are named."""
 
 EVIDENCE = (
     ("before", "behind"),
@@ -33,7 +42,8 @@ def anchors(source: Side, target: Side) -> Iterator[tuple[Unit, Unit, bool]]:
         return
     taken: set[tuple[int, int]] = set()
     given: set[tuple[int, int]] = set()
-    near = abs(_blocks(source.units) - _blocks(target.units)) <= 1
+    even = _weighted(source) == _weighted(target)
+    near = abs(_blocks(source) - _blocks(target)) <= 1 or abs(_weighted(source) - _weighted(target)) <= A_HEAD
     for names in EVIDENCE if near else CERTAIN:
         theirs = target.groups(names)
         for fingerprint, units in source.groups(names).items():
@@ -46,4 +56,4 @@ def anchors(source: Side, target: Side) -> Iterator[tuple[Unit, Unit, bool]]:
             for s, t in zip(candidates, wanted, strict=True):
                 taken.add(t.key)
                 given.add(s.key)
-                yield t, s, names in CERTAIN
+                yield t, s, even or names in CERTAIN

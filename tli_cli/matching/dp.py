@@ -9,6 +9,7 @@ from __future__ import annotations
 from tli_cli.architecture import Architecture
 from tli_cli.matching.anchors import anchors
 from tli_cli.matching.blocks import pair_blocks
+from tli_cli.matching.segments import split_ends
 from tli_cli.matching.sides import Side
 from tli_cli.matching.similarity import unit_similarity
 from tli_cli.matching.twins import twins
@@ -33,10 +34,11 @@ def match_sides(source: Side, target: Side) -> Matching:
         found[t.key] = Pair(t, s, max(unit_similarity(t, s), ENOUGH))
     partners = {key: pair.source.key for key, pair in found.items()}
     paired = pair_blocks(target.blocks, source.blocks, partners)
+    body = {block.name for block in split_ends(target.blocks)[1]}
     for blocks in paired:
         home = {unit.key for unit in blocks.source.units}
         for unit in blocks.target.units:
-            stray = unit.key in doubtful and partners[unit.key] not in home
+            stray = unit.key in doubtful and partners[unit.key] not in home and blocks.target.name in body
             if blocks.repeat or stray:
                 found.pop(unit.key, None)
     given = {pair.source.key for pair in found.values()}

@@ -7,6 +7,7 @@ an acyclic graph, Shervashidze et al., JMLR 12, 2011, run to its full depth).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from tli_cli.matching.units import Unit
 
 ORDERED = {"cat", "matmul"}
 JOINS = {"add", "mul", "cat", "matmul"}
+COMMUTATIVE = {"add", "mul"}
 Label = Callable[[Unit], Hashable]
 
 
@@ -30,6 +32,7 @@ def unit_graph(architecture: Architecture, units: Sequence[Unit]) -> UnitGraph:
     """Return the graph of units and joins of `architecture`: activations, poolings and constants left out."""
     fused = {unit.place for unit in units if unit.part >= 0}
     known = {unit.key for unit in units}
+    added = {unit.key for unit in units if _is_added(architecture, unit)}
     labels: list[tuple[int, int] | str] = []
     inputs: list[tuple[int, ...]] = []
     became: list[tuple[int, ...]] = []
@@ -46,6 +49,8 @@ def unit_graph(architecture: Architecture, units: Sequence[Unit]) -> UnitGraph:
             became.append(add("input", ()))
         elif node.op == "layer" and node.layer in fused:
             became.append(before)
+        elif node.op == "layer" and (node.layer, -1) in added and before:
+            became.append(add("add", (*before, *add((node.layer, -1), ()))))
         elif node.op == "layer" and (node.layer, -1) in known:
             became.append(add((node.layer, -1), before))
         elif node.op == "part" and architecture.graph[node.inputs[0]].layer in fused:
@@ -57,6 +62,29 @@ def unit_graph(architecture: Architecture, units: Sequence[Unit]) -> UnitGraph:
             became.append(add(node.op, before))
         else:
             became.append(tuple(dict.fromkeys(before))[:1])
+    return _flattened(UnitGraph(tuple(labels), tuple(inputs)))
+
+
+def _is_added(architecture: Architecture, unit: Unit) -> bool:
+    """Tell whether a unit is a table of absolute positions, which some look up and add and others add as it is."""
+    return unit.kind == "position" and not architecture.layers[unit.place].attribute("relative")
+
+
+def _flattened(graph: UnitGraph) -> UnitGraph:
+    """Return the graph with sums of sums and products of products in one: `(a + b) + c` is `a + (b + c)`."""
+    uses = Counter(i for before in graph.inputs for i in before)
+    labels: list[tuple[int, int] | str] = []
+    inputs: list[tuple[int, ...]] = []
+    became: list[tuple[int, ...]] = []
+    behind = {i: graph.labels[index] for index, before in enumerate(graph.inputs) for i in before}
+    for index, (label, before) in enumerate(zip(graph.labels, graph.inputs, strict=True)):
+        moved = tuple(j for i in before for j in became[i])
+        if label in COMMUTATIVE and uses[index] == 1 and behind[index] == label:
+            became.append(moved)
+            continue
+        labels.append(label)
+        inputs.append(moved)
+        became.append((len(labels) - 1,))
     return UnitGraph(tuple(labels), tuple(inputs))
 
 

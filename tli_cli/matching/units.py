@@ -54,13 +54,18 @@ class Unit:
     @cached_property
     def exact_label(self) -> tuple[object, ...]:
         """What two units have in common that compute the same function of the same input, values apart."""
-        return (self.kind, self.flavour, self.shape, () if self.positions == 1 else self.kernel)
+        return (self.kind, self.flavour, self.shape, () if self._is_pointwise else self.kernel)
 
     @cached_property
     def form_label(self) -> tuple[object, ...]:
         """What two units have in common that differ in width at most."""
         kernel = self.kernel[-2:]  # time, if any, apart
-        return (self.kind, self.flavour, () if self.positions == 1 else tuple(k > 1 for k in kernel))
+        return (self.kind, self.flavour, () if self._is_pointwise else tuple(k > 1 for k in kernel))
+
+    @property
+    def _is_pointwise(self) -> bool:
+        """Tell whether the kernel says nothing: a linear layer, a 1x1 convolution, or one that covers its whole map."""
+        return self.positions == 1 or (self.kind == "dense" and all(size == 1 for size in self.kernel))
 
 
 def main_tensor(layer: Layer) -> str | None:

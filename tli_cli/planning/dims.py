@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tli_cli.architecture import Architecture, Axis, AxisTree
 from tli_cli.describe.spaces import leaves
@@ -53,10 +53,21 @@ def _kind(architecture: Architecture, tree: AxisTree) -> str:
 
 
 def align_dims(
-    target: Architecture, target_axes: Sequence[Axis], source: Architecture, source_axes: Sequence[Axis]
+    target: Architecture,
+    target_axes: Sequence[Axis],
+    source: Architecture,
+    source_axes: Sequence[Axis],
+    *,
+    table: bool = False,
 ) -> Alignment | None:
-    """Return how the source's dimensions serve the target's; None where they have nothing in common."""
+    """Return how the source's dimensions serve the target's; None where they have nothing in common.
+
+    With `table`, rows are looked up by one side and may be added as a whole by the other, so that no axis is summed
+    over.
+    """
     theirs, mine = tensor_dims(target, target_axes), tensor_dims(source, source_axes)
+    if table:
+        theirs, mine = ([replace(dim, contracted=False) for dim in dims] for dims in (theirs, mine))
     split = tuple(dim.size for dim in mine)
     pairs: list[tuple[Dim, list[Dim]]] = []
     for contracted in (False, True):

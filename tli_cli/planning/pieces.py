@@ -40,7 +40,7 @@ def make_piece(
         return piece if same else None
     if not (target.graph and source.graph) and _is_same_layout(wanted, offered, target_layer):
         return piece
-    alignment = align_dims(target, wanted.axes, source, offered.axes)
+    alignment = align_dims(target, wanted.axes, source, offered.axes, table=target_layer.kind == "position")
     if alignment is None:
         return None
     use = _use(target_layer, wanted.role, target_role, target_layer.path in book.before_tied_head)
