@@ -7,7 +7,7 @@ every target is compared with every source once, O(nm), and a source may serve m
 The paper leaves open, and here it is decided:
 
 - depth: the most cuts between the input and the unit, over the most in the network; position from the head: the most
-  layers behind it, over the most in the network. Both are compared as 1 - |difference|.
+  layers behind it, over the most behind any layer. Both are compared as 1 - |difference|.
 - branch: how many layers its path has and which of them it is; lengths as a ratio, places as 1 - |difference|.
 - activations: all operations of the path that have no tensors, as a multiset; compared by what is shared (Dice).
 - the four count alike, together as much as kind and shape: `unit_similarity * (1 + mean of the four) / 2` is the
@@ -98,7 +98,8 @@ def standings(architecture: Architecture, units: Sequence[Unit]) -> list[Standin
 def _standings_in(graph: Sequence[Node]) -> dict[int, Standing]:
     """Return by layer where it stands in `graph`."""
     cuts, behind = _cuts_before(graph), _layers_behind(graph)
-    most_cuts, most_behind = max(cuts, default=0) or 1, max(behind, default=0) or 1
+    most_cuts = max(cuts, default=0) or 1
+    most_behind = max((behind[i] for i, node in enumerate(graph) if node.op == "layer"), default=0) or 1
     found: dict[int, Standing] = {}
     for path in _paths(graph):
         layers = [i for i in path if graph[i].op == "layer"]
