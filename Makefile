@@ -43,6 +43,8 @@ bench: env  ## Run the benchmarks (hours).
 	$(BIN)/python benchmarks/scale/measure.py --work out/scale
 	$(BIN)/python -m benchmarks.growth
 	$(BIN)/python -m benchmarks.convergence
+	$(BIN)/python -m benchmarks.matrix.benefit
+	$(BIN)/python -m benchmarks.matrix.speed --whole
 
 equivalence: env  ## Run the whole of the suites that `make test` runs a part of (long).
 	$(BIN)/python -m pytest -q -m whole tests
