@@ -75,16 +75,18 @@ def ratio(fed: int, total: int) -> float:
 
 @dataclass(frozen=True)
 class Standing:
-    """What the score needs to know of one side's units, by key: their order and their blocks."""
+    """What the score needs to know of one side's units, by key: their order, their blocks and their weights."""
 
     rank: Mapping[Key, int]
     home: Mapping[Key, Block]
+    weight: Mapping[Key, int]
 
     @classmethod
     def of(cls, units: Sequence[Unit]) -> Standing:
         """Return where `units` stand."""
         home = {unit.key: block for block in blocks_of(units) for unit in block.units}
-        return cls({unit.key: i for i, unit in enumerate(units)}, home)
+        weight = {unit.key: unit_weight(unit) for unit in units}
+        return cls({unit.key: i for i, unit in enumerate(units)}, home, weight)
 
 
 def fed_weights(matching: Matching, source: Standing | None = None, target: Standing | None = None) -> dict[Key, int]:
@@ -95,7 +97,7 @@ def fed_weights(matching: Matching, source: Standing | None = None, target: Stan
     for pair in matching.pairs:
         key, partner = pair.target.key, pair.source.key
         fed[key] = fed_weight(
-            unit_weight(pair.target),
+            mine.weight[key],
             pair.similarity,
             repeat=pair.repeat,
             in_place=pair.anchored or (in_step and mine.rank[key] == theirs.rank[partner]),
