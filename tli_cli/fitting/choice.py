@@ -38,7 +38,7 @@ def add_fits(plan: Plan, sources: Sequence[Reference], target: Reference, option
     if not asked and not (options.method == "auto" and gains(plan) and len(sources) == 1):
         return plan
     if not asked and not (_is_code(options.source_arch or sources[0].text) and _is_code(target.text)):
-        note = f"the target is {plan.relation}: where both models can be run, --method fit gains more"
+        note = f"{_said(plan)}: where both models can be run, --method fit gains more"
         return replace(plan, notes=(*plan.notes, note))
     try:
         return _with_fits(plan, sources, target, options)
@@ -46,6 +46,10 @@ def add_fits(plan: Plan, sources: Sequence[Reference], target: Reference, option
         if asked:
             raise
         return replace(plan, notes=(*plan.notes, f"not fitted: {error}"))
+
+
+def _said(plan: Plan) -> str:
+    return "the target is of another kind" if plan.relation == "other" else f"the target is {plan.relation}"
 
 
 def _is_code(text: str) -> bool:

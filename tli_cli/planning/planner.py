@@ -13,6 +13,7 @@ from tli_cli.plan import Piece, Plan, Side, Step
 from tli_cli.planning.choice import Choice, choose_models
 from tli_cli.planning.identity import ADDED, added_start, branch_ends, chain_layers, is_post_norm, surplus_scales
 from tli_cli.planning.maps import MapBook
+from tli_cli.planning.norms import norms_follow
 from tli_cli.planning.pieces import is_copy, is_exact, make_piece, map_indices
 from tli_cli.planning.relation import relation_of
 from tli_cli.planning.roles import Share, answering, shares
@@ -226,6 +227,8 @@ def make_plan(
 ) -> Plan:
     """Return the plan for `target` from `sources`, one matching for each; every target tensor stands in exactly one
     step."""
+    if request.matcher == "dp":
+        matchings = [norms_follow(target, s, m) for s, m in zip(sources, matchings, strict=True)]
     planner = Planner(target, sources, request)
     chosen = choose_models(matchings, request.top_k)
     for model, matching in enumerate(matchings):

@@ -1,0 +1,71 @@
+"""Batch norms go with the layer before them: statistics of other channels would do harm."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+
+from tli_cli.architecture import Architecture, Layer
+from tli_cli.matching.similarity import unit_similarity
+from tli_cli.matching.units import Unit, main_tensor
+from tli_cli.matching.values import Matching, Pair
+
+LINEAR = ("conv", "linear")
+
+
+def norms_follow(target: Architecture, source: Architecture, matching: Matching) -> Matching:
+    """Return `matching` with each batch norm paired with the norm behind the partner of the layer before it.
+
+    A batch norm behind a layer that nothing feeds is left unpaired, and so is one whose layer's partner has no norm.
+    """
+    before = normalised_layers(target)
+    behind = {linear: norm for norm, linear in normalised_layers(source).items()}
+    sources = {unit.place: unit for unit in matching.sources if unit.kind == "norm"}
+    feeds = {pair.target.place: pair for pair in matching.pairs}
+    pairs = {pair.target.key: pair for pair in matching.pairs}
+    for unit in matching.targets:
+        if unit.kind != "norm" or unit.flavour != "batch" or unit.place not in before:
+            continue
+        fed = feeds.get(before[unit.place])
+        partner = sources.get(behind.get(fed.source.place, -1)) if fed else None
+        if fed is None or partner is None:
+            pairs.pop(unit.key, None)
+        elif unit.key not in pairs or pairs[unit.key].source.key != partner.key:
+            pairs[unit.key] = _following(unit, partner, fed)
+    return replace(matching, pairs=tuple(pairs[unit.key] for unit in matching.targets if unit.key in pairs))
+
+
+def _following(norm: Unit, partner: Unit, fed: Pair) -> Pair:
+    return Pair(norm, partner, unit_similarity(norm, partner), repeat=fed.repeat)
+
+
+def normalised_layers(architecture: Architecture) -> dict[int, int]:
+    """Return for each norm that normalises the output of one linear map alone the index of that map."""
+    if not architecture.graph:
+        return _by_order(architecture)
+    found: dict[int, int] = {}
+    for node in architecture.graph:
+        if node.op != "layer" or architecture.layers[node.layer].kind != "norm" or not node.inputs:
+            continue
+        before = architecture.graph[node.inputs[0]]
+        if before.op == "layer" and architecture.layers[before.layer].kind in LINEAR:
+            found[node.layer] = before.layer
+    return found
+
+
+def _by_order(architecture: Architecture) -> dict[int, int]:
+    """Without a graph: a norm normalises the linear map defined just before it, if that makes as many channels."""
+    found: dict[int, int] = {}
+    for index, (before, layer) in enumerate(pairwise(architecture.layers)):
+        if (
+            layer.kind == "norm"
+            and before.kind in LINEAR
+            and _width(architecture, before) == _width(architecture, layer)
+        ):
+            found[index + 1] = index
+    return found
+
+
+def _width(architecture: Architecture, layer: Layer) -> int:
+    name = main_tensor(layer)
+    return next(iter(architecture.by_name[name].shape), 0) if name else 0
