@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 import torch
 
-from tli_cli.axes import MapValues, apply_expression, map_values
+from tli_cli.axes import MapValues, apply_expression, expression_rows, map_values
+from tli_cli.blocks import mapped_in_blocks, rows_of
 from tli_cli.errors import PlanError
 from tli_cli.importance import group_importance
 from tli_cli.plan import AxisExpression, AxisMap, Piece, Plan, Step
@@ -86,23 +87,32 @@ class Injector:
             tensor = tensor.reshape(piece.layout.split).permute(piece.layout.permute).reshape(piece.layout.shape)
         if step.resizer == "copy" or not tensor.is_floating_point():
             return tensor
-        dtype = tensor.dtype
-        result = tensor if dtype in COMPUTED else tensor.float()
-        if piece.axes and len(piece.axes) != result.ndim:
-            raise PlanError(f"plan: {step.target}: {len(piece.axes)} axes for a source of shape {list(result.shape)}")
-        for dim, expression in enumerate(piece.axes):
-            values = _Lazy(self)
-            result = apply_expression(
-                result,
-                dim,
-                expression,
-                self.plan.maps,
-                values,
-                dim in piece.contracted,
-            )
-        if piece.gain != 1.0:
-            result = result * piece.gain
-        return result.to(dtype)
+        if piece.axes and len(piece.axes) != tensor.ndim:
+            raise PlanError(f"plan: {step.target}: {len(piece.axes)} axes for a source of shape {list(tensor.shape)}")
+        return self._mapped(tensor, piece) if piece.axes else self._gained(tensor, piece)
+
+    def _mapped(self, tensor: torch.Tensor, piece: Piece) -> torch.Tensor:
+        """Return `tensor` with every axis taken through its expression, block by block of rows where they are
+        chosen."""
+        maps, values = self.plan.maps, _Lazy(self)
+        shape = [expression_rows(expression, maps) for expression in piece.axes]
+
+        def rest(block: torch.Tensor) -> torch.Tensor:
+            for dim, expression in list(enumerate(piece.axes))[1:]:
+                block = apply_expression(block, dim, expression, maps, values, dim in piece.contracted)
+            return block if piece.gain == 1.0 else block * piece.gain
+
+        rows = rows_of(piece.axes[0], maps, values, 0 in piece.contracted)
+        if rows is not None and 0 not in (*shape, *tensor.shape):
+            return mapped_in_blocks(tensor, rows, shape, rest)
+        whole = tensor if tensor.dtype in COMPUTED else tensor.float()
+        return rest(apply_expression(whole, 0, piece.axes[0], maps, values, 0 in piece.contracted)).to(tensor.dtype)
+
+    def _gained(self, tensor: torch.Tensor, piece: Piece) -> torch.Tensor:
+        if piece.gain == 1.0:
+            return tensor
+        whole = tensor if tensor.dtype in COMPUTED else tensor.float()
+        return (whole * piece.gain).to(tensor.dtype)
 
     def _start(self, step: Step, piece: Piece) -> torch.Tensor:
         """Return what the part of the target that `piece` feeds starts from."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
@@ -46,7 +47,7 @@ class Maker:
             TliError: memory does not suffice, or the arithmetic fails on these values.
         """
         try:
-            with torch.no_grad():
+            with torch.no_grad(), _one_thread():
                 made = self._fitted[step.target] if step.target in self._fitted else self._injector.make(step)
             return made.to(device="cpu", dtype=getattr(torch, dtype)).contiguous()
         except (RuntimeError, MemoryError, ArithmeticError) as error:
@@ -74,6 +75,18 @@ class Maker:
             layer.kind if layer else "other", step.role, spec.shape
         )
         return replay(operations, spec.shape, spec.dtype, self._seed, step.target)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Compute in this thread alone: another one writes meanwhile, and copying gains nothing from more of them, which
+    spend their time waiting for each other where other programs run too."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _named(step: Step) -> str:

@@ -13,12 +13,12 @@ from tli_cli.architecture import TensorSpec
 from tli_cli.checkpoints import parse_size, write_checkpoint
 
 
-def decoder(size: int, dtype: str = "bfloat16") -> tuple[TensorSpec, ...]:
-    """Return the entries of a LLaMA-like decoder of about `size` bytes."""
+def decoder(size: int, wider: float = 1.0, dtype: str = "bfloat16") -> tuple[TensorSpec, ...]:
+    """Return the entries of a LLaMA-like decoder of about `size` bytes, then made `wider`."""
     width = next((w for w in (512, 1024, 2048, 4096) if _decoder_layer(w) * 24 * 2 >= size), 4096)
     vocabulary = 16 * width // 4
     layers = max(1, (size // 2 - 2 * vocabulary * width) // _decoder_layer(width))
-    return tuple(_decoder(width, layers, vocabulary, dtype))
+    return tuple(_decoder(round(width * wider), layers, vocabulary, dtype))
 
 
 def _decoder_layer(width: int) -> int:
@@ -41,11 +41,12 @@ def _decoder(width: int, layers: int, vocabulary: int, dtype: str) -> Iterator[T
     yield TensorSpec("lm_head.weight", (vocabulary, width), dtype)
 
 
-def convolutional(size: int, dtype: str = "float32") -> tuple[TensorSpec, ...]:
-    """Return the entries of a residual convolutional network of about `size` bytes."""
+def convolutional(size: int, wider: float = 1.0, dtype: str = "float32") -> tuple[TensorSpec, ...]:
+    """Return the entries of a residual convolutional network of about `size` bytes, then made `wider`."""
     width = next((w for w in (64, 128, 256, 512) if 18 * w * w * 4 * 24 >= size), 512)
-    specs = [TensorSpec("stem.weight", (width, 3, 7, 7), dtype)]
     blocks = max(1, size // (18 * width * width * 4))
+    width = round(width * wider)
+    specs = [TensorSpec("stem.weight", (width, 3, 7, 7), dtype)]
     for i in range(blocks):
         for j in (1, 2):
             norm = f"layer1.{i}.bn{j}"
@@ -62,9 +63,11 @@ KINDS = {"llm": decoder, "vision": convolutional}
 _ITEM = {"float32": 4, "bfloat16": 2, "int64": 8}
 
 
-def generate(kind: str, size: int, out: Path, max_shard_size: int | None = None) -> tuple[Path, ...]:
-    """Write a checkpoint of about `size` bytes whose values are finite and do not compress."""
-    specs = KINDS[kind](size)
+def generate(
+    kind: str, size: int, out: Path, max_shard_size: int | None = None, wider: float = 1.0
+) -> tuple[Path, ...]:
+    """Write a checkpoint of about `size` bytes (then made `wider`) whose values are finite and do not compress."""
+    specs = KINDS[kind](size, wider)
     noise = bytearray(os.urandom(max(prod(spec.shape) * _ITEM[spec.dtype] for spec in specs)))
     noise[1::2] = bytes(byte & 0xBF for byte in noise[1::2])  # no exponent of ones: no infinity, no NaN
     view = memoryview(noise)
@@ -81,8 +84,10 @@ def main() -> None:
     parser.add_argument("size", type=parse_size, help="such as 1GB")
     parser.add_argument("out", type=Path)
     parser.add_argument("--max-shard-size", type=parse_size)
+    parser.add_argument("--wider", type=float, default=1.0)
     arguments = parser.parse_args()
-    for path in generate(arguments.kind, arguments.size, arguments.out, arguments.max_shard_size):
+    written = generate(arguments.kind, arguments.size, arguments.out, arguments.max_shard_size, arguments.wider)
+    for path in written:
         sys.stdout.write(f"{path}\n")
 
 

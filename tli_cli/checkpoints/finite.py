@@ -7,7 +7,7 @@ from typing import Any
 from tli_cli.checkpoints.dtypes import is_float
 from tli_cli.checkpoints.files import FileRange, read_range
 
-_BLOCK = 1 << 20
+_BLOCK = 1 << 18
 
 _EXPONENTS = {
     "float64": ("<u8", 0x7FF0_0000_0000_0000),

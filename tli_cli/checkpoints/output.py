@@ -10,8 +10,8 @@ from pathlib import Path
 from tli_cli.checkpoints.files import FileRange
 from tli_cli.errors import CheckpointError
 
-_BLOCK = 1 << 20
-_FLUSH_STEP = 64 << 20
+_BLOCK = 1 << 18
+_FLUSH_STEP = 16 << 20
 _MAX_WRITE = 1 << 30
 
 
