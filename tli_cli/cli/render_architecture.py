@@ -34,6 +34,7 @@ def render_architecture(architecture: Architecture, style: Style, *, every: bool
     elif style is Style.CSV:
         render.as_csv(HEADER, _cells(architecture))
     elif style is Style.PLAIN:
+        render.plain(facts_of(architecture))
         render.plain(_cells(architecture))
     else:
         render.show(*architecture_parts(architecture, every=every))
