@@ -108,7 +108,7 @@ def _describe(checkpoint: Checkpoint, text: str) -> tuple[Architecture, list[str
     origin = f"checkpoint {Path(text).name}"
     if found is not None:
         known = found.architecture
-        return replace(known, order_from="recognised", origin=f"{origin} ({known.origin})"), []
+        return replace(known, order_from="recognised", origin=f"{origin} ({found})"), []
     described = describe_names(
         checkpoint.tensors, order_from=checkpoint.order_from, origin=origin, config=checkpoint.config
     )
