@@ -39,11 +39,10 @@ def text_of(parts: object, width: int = 100) -> str:
     return out.getvalue()
 
 
-@pytest.mark.parametrize(
-    "command",
-    [("score", "resnet18", "resnet34"), ("score", "resnet1*"), ("rank", "resnet18", "resnet34")],
-    ids=" ".join,
-)
+PAIR = ("resnet18", "resnet34")
+
+
+@pytest.mark.parametrize("command", [("score", *PAIR), ("score", *PAIR, "timm:resnet10t"), ("rank", *PAIR)])
 def test_every_field_of_the_json_is_documented(command, tli: Tli):
     out, _ = tli(*command, "--json")
     found = fields(json.loads(out))
