@@ -1,7 +1,8 @@
-"""Time `tli inject` against `cp` on generated checkpoints, and take its peak memory and start-up times.
+"""Time `tli inject` against `cp` on generated checkpoints, with its peak memory and start-up times.
 
 Each round runs every command once, in alternating order, after all earlier writes have reached the disk. `cp` does not
 wait for the disk and `tli` does, so `cp` followed by `sync` of its output is the fair comparison; both are reported.
+With `--mergekit` (the path of `mergekit-yaml` in an environment of its own) its passthrough copy is timed as well.
 """
 
 from __future__ import annotations
@@ -10,115 +11,102 @@ import argparse
 import json
 import os
 import shutil
-import subprocess
 import sys
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from math import prod
 from pathlib import Path
-from statistics import median
 
+from commands import Timing, compare
 from generate import KINDS, generate
 
 from tli_cli.checkpoints import open_checkpoint, parse_size
 
 TLI = [sys.executable, "-m", "tli_cli"]
+WIDER = 1.25
+ITEM = {"float32": 4, "bfloat16": 2, "int64": 8}
 
 
 @dataclass(frozen=True)
-class Timing:
-    """Seconds and peak resident bytes of one command over several rounds."""
+class Case:
+    """Commands that make the same output, or the same amount of it: first `cp`, `cp, sync`, then the others."""
 
-    name: str
-    seconds: tuple[float, ...]
-    peak: int
-
-    @property
-    def median(self) -> float:
-        return median(self.seconds)
-
-    @property
-    def spread(self) -> str:
-        return f"{min(self.seconds):.2f}-{max(self.seconds):.2f}"
+    what: str
+    kind: str
+    size: int
+    largest: int
+    commands: dict[str, Sequence[str]]
 
 
-def run(command: Sequence[str]) -> tuple[float, int]:
-    """Return the seconds and the peak resident bytes of `command`; fail where it fails."""
-    start = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    assert process.stderr is not None
-    errors = process.stderr.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    seconds = time.perf_counter() - start
-    if process.returncode:
-        raise SystemExit(f"{' '.join(command)} failed:\n{errors.decode()}")
-    return seconds, usage.ru_maxrss * 1024
+def copies(source: Path, out: Path) -> dict[str, Sequence[str]]:
+    """Return the two ways to copy a file or a directory's files."""
+    what = f"{source}/*" if source.is_dir() else str(source)
+    return {"cp": ["sh", "-c", f"cp {what} {out}"], "cp, sync": ["sh", "-c", f"cp {what} {out} && sync {out}/*"]}
 
 
-def compare(commands: dict[str, Sequence[str]], output: Path, rounds: int) -> list[Timing]:
-    """Return the timings of `commands`, each of which writes `output`; every other round goes backwards."""
-    seconds: dict[str, list[float]] = {name: [] for name in commands}
-    peaks = dict.fromkeys(commands, 0)
-    for i in range(rounds):
-        for name in list(commands)[:: 1 if i % 2 == 0 else -1]:
-            output.unlink(missing_ok=True)
-            os.sync()
-            taken, peak = run(commands[name])
-            seconds[name].append(taken)
-            peaks[name] = max(peaks[name], peak)
-    output.unlink(missing_ok=True)
-    return [Timing(name, tuple(seconds[name]), peaks[name]) for name in commands]
+def inject(source: Path, target: Path, out: Path, *options: str) -> Sequence[str]:
+    return [*TLI, "inject", str(source), "--target", str(target), "-o", str(out / "out.safetensors"), *options]
 
 
-def copying(kind: str, size: int, work: Path, rounds: int) -> dict[str, object]:
-    """Measure equal shapes: everything is copied, under other names' order or not."""
-    source, target, out = (work / f"{name}.safetensors" for name in ("source", "target", "out"))
+def cases(kind: str, size: int, work: Path, mergekit: str | None, every: bool) -> Iterator[Case]:
+    """Yield what is measured; the files of one case are gone when the next one is asked for."""
+    out, source, target = work / "out", work / "source.safetensors", work / "target.safetensors"
     generate(kind, size, source)
     shutil.copy(source, target)
-    checkpoint = open_checkpoint(source)
-    item = {"float32": 4, "bfloat16": 2, "int64": 8}
-    largest = max(prod(spec.shape) * item[spec.dtype] for spec in checkpoint.tensors)
-    inject = [*TLI, "inject", str(source), "--target", str(target), "-o", str(out), "--force"]
-    timings = compare(
-        {
-            "cp": ["cp", str(source), str(out)],
-            "cp, sync": ["sh", "-c", f"cp '{source}' '{out}' && sync '{out}'"],
-            "tli inject": inject,
-            "tli match": [*TLI, "match", str(source), str(target), "--json"],
-        },
-        out,
-        rounds,
+    known = (kind, source.stat().st_size, largest(source))
+    commands = {**copies(source, out), "tli inject": inject(source, target, out)}
+    if mergekit and kind == "llm":
+        commands["mergekit passthrough"] = passthrough(source, work / "model", out, mergekit)
+    yield Case("equal shapes", *known, commands)
+    shutil.rmtree(work / "model", ignore_errors=True)
+    if not every:
+        return
+    cast = "float16" if kind == "llm" else "bfloat16"
+    yield Case(
+        f"cast to {cast}", *known, {**copies(source, out), "tli inject": inject(source, target, out, "--dtype", cast)}
     )
-    by_name = {timing.name: timing for timing in timings}
-    tli = by_name["tli inject"]
-    allowed = (300 << 20) + 3 * largest
-    _show(f"{kind}, {source.stat().st_size:,} bytes, {len(checkpoint.tensors)} tensors, largest {largest:,}", timings)
-    for other in ("cp", "cp, sync"):
-        print(f"  tli inject / {other}: {tli.median / by_name[other].median:.2f}")
-    print(f"  peak {tli.peak >> 20} MiB, allowed {allowed >> 20} MiB: {'met' if tli.peak <= allowed else 'NOT met'}")
-    return {"kind": kind, "bytes": source.stat().st_size, "largest": largest, "timings": [asdict(t) for t in timings]}
+    pieces = work / "pieces"
+    pieces.mkdir()
+    generate(kind, size, pieces / "model.safetensors", max_shard_size=size // 8)
+    limit = ("--max-shard-size", str(size // 5))
+    yield Case("shards to shards", *known, {**copies(pieces, out), "tli inject": inject(pieces, target, out, *limit)})
+    shutil.rmtree(pieces)
+    generate(kind, size, target, wider=WIDER)
+    grown = (kind, target.stat().st_size, largest(target))
+    yield Case(f"{WIDER} x wider", *grown, {**copies(target, out), "tli inject": inject(source, target, out)})
 
 
-def start_up(rounds: int) -> dict[str, object]:
+def passthrough(source: Path, home: Path, out: Path, mergekit: str) -> Sequence[str]:
+    """Return mergekit's copy of `source`, which it wants in a directory with a configuration."""
+    home.mkdir()
+    os.link(source, home / "model.safetensors")
+    tensors = {spec.name: spec for spec in open_checkpoint(source).tensors}
+    layers = 1 + max(int(name.split(".")[2]) for name in tensors if name.startswith("model.layers."))
+    rows, width = tensors["model.embed_tokens.weight"].shape
+    inner = tensors["model.layers.0.mlp.up_proj.weight"].shape[0]
+    sizes = {"vocab_size": rows, "hidden_size": width, "intermediate_size": inner, "num_hidden_layers": layers}
+    known = {"model_type": "llama", "architectures": ["LlamaForCausalLM"], "num_attention_heads": width // 64}
+    (home / "config.json").write_text(json.dumps({**known, **sizes, "tie_word_embeddings": False}))
+    (home / "merge.yml").write_text(f"models:\n  - model: {home}\nmerge_method: passthrough\ndtype: bfloat16\n")
+    return [mergekit, str(home / "merge.yml"), str(out), "--no-copy-tokenizer"]
+
+
+def largest(path: Path) -> int:
+    return max(prod(spec.shape) * ITEM[spec.dtype] for spec in open_checkpoint(path).tensors)
+
+
+def start_up(work: Path, rounds: int) -> list[Timing]:
     """Measure how long it takes until a command could do something."""
+    small = work / "small.safetensors"
+    generate("vision", 1, small)
     commands = {
         "python": [sys.executable, "-c", "pass"],
-        "import safetensors, numpy": [sys.executable, "-c", "import safetensors, numpy"],
         "import torch": [sys.executable, "-c", "import torch"],
         "tli --help": [*TLI, "--help"],
-        "import tli_cli.checkpoints": [sys.executable, "-c", "import tli_cli.checkpoints"],
+        "tli match, two small files": [*TLI, "match", str(small), str(small), "--json"],
+        "tli inject, two small files": inject(small, small, work / "out"),
     }
-    timings = compare(commands, Path(os.devnull + ".out"), rounds)
-    _show("start-up", timings)
-    return {"timings": [asdict(t) for t in timings]}
-
-
-def _show(title: str, timings: Sequence[Timing]) -> None:
-    print(title)
-    for timing in timings:
-        print(f"  {timing.name:<28} {timing.median:8.2f} s  ({timing.spread})  peak {timing.peak >> 20:6} MiB")
+    return compare(commands, work / "out", rounds)
 
 
 def main() -> None:
@@ -126,15 +114,32 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", default=["100MB", "1GB"], help="such as 100MB 1GB 10GB")
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--work", type=Path, required=True, help="an empty directory on the disk to measure")
+    parser.add_argument("--only-equal-above", type=parse_size, default=parse_size("2GB"), metavar="SIZE")
+    parser.add_argument("--mergekit", help="the path of mergekit-yaml")
+    parser.add_argument("--work", type=Path, required=True, help="a directory on the disk to measure; emptied")
     parser.add_argument("--json", type=Path, help="where the figures go")
     arguments = parser.parse_args()
-    arguments.work.mkdir(parents=True, exist_ok=True)
-    results: list[dict[str, object]] = [start_up(arguments.rounds)]
-    for size in arguments.sizes:
-        results += [copying(kind, parse_size(size), arguments.work, arguments.rounds) for kind in arguments.kinds]
-    if arguments.json is not None:
-        arguments.json.write_text(json.dumps(results, indent=1) + "\n")
+    work = arguments.work
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    results = [{"what": "start-up", "timings": [asdict(t) for t in start_up(work, arguments.rounds)]}]
+    for size in map(parse_size, arguments.sizes):
+        for kind in arguments.kinds:
+            for case in cases(kind, size, work, arguments.mergekit, size <= arguments.only_equal_above):
+                timings = compare(case.commands, work / "out", arguments.rounds)
+                known = {key: value for key, value in vars(case).items() if key != "commands"}
+                results.append({**known, "timings": [asdict(timing) for timing in timings]})
+                show(case, timings)
+                if arguments.json is not None:
+                    arguments.json.write_text(json.dumps(results, indent=1) + "\n")
+    shutil.rmtree(work)
+
+
+def show(case: Case, timings: Sequence[Timing]) -> None:
+    print(f"{case.what}, {case.kind}, {case.size:,} bytes, largest tensor {case.largest:,}")
+    for timing in timings:
+        spread = f"{min(timing.seconds):.2f}-{max(timing.seconds):.2f}"
+        print(f"  {timing.name:<22} {timing.median:8.2f} s  ({spread})  peak {timing.peak >> 20:6} MiB", flush=True)
 
 
 if __name__ == "__main__":
