@@ -27,9 +27,9 @@ class Rows:
     def block(self, tensor: torch.Tensor, start: int, stop: int) -> torch.Tensor:
         """Return the target rows from `start` to `stop`, in a floating type that is computed in."""
         if self.index is None:
-            return _computed(tensor[start:stop])
+            return computed(tensor[start:stop], copy=True)
         index = self.index[start:stop].to(tensor.device)
-        taken = _computed(tensor.index_select(0, index.clamp_min(0)))
+        taken = computed(tensor.index_select(0, index.clamp_min(0)), copy=True)
         shape = [-1] + [1] * (tensor.ndim - 1)
         for scale in self.scales:
             taken *= scale[start:stop].to(taken).view(shape)
@@ -105,7 +105,7 @@ def _index(part: Rows, rows: int) -> torch.Tensor:
     return torch.arange(rows) if part.index is None else part.index
 
 
-def _computed(tensor: torch.Tensor) -> torch.Tensor:
-    """Return a copy of `tensor` in float32, or float64 if it is that."""
-    dtype = tensor.dtype if tensor.dtype == torch.float64 else torch.float32
-    return tensor.to(dtype, copy=True)
+def computed(tensor: torch.Tensor, *, copy: bool = False) -> torch.Tensor:
+    """Return `tensor` in the type that it is computed in: float32, unless it is wider or complex."""
+    wide = tensor.dtype == torch.float64 or tensor.is_complex()
+    return tensor.to(tensor.dtype if wide else torch.float32, copy=copy)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 
 from tli_cli.axes import MapValues, apply_expression, expression_rows, map_values
-from tli_cli.blocks import mapped_in_blocks, rows_of
+from tli_cli.blocks import computed, mapped_in_blocks, rows_of
 from tli_cli.errors import PlanError
 from tli_cli.importance import group_importance
 from tli_cli.plan import AxisExpression, AxisMap, Piece, Plan, Step
@@ -23,8 +23,6 @@ Initial = Callable[[Step], torch.Tensor]
 
 Region = tuple[tuple[int, int, int], tuple[int, ...]]
 """A part of a target tensor: `(axis, start, stop)`, counted on the tensor's view of a shape."""
-
-COMPUTED = (torch.float32, torch.float64)
 
 
 @dataclass
@@ -85,7 +83,7 @@ class Injector:
             return RESIZERS.get(step.resizer)(tensor, shape, generator=generator, initial=start)
         if piece.layout is not None:
             tensor = tensor.reshape(piece.layout.split).permute(piece.layout.permute).reshape(piece.layout.shape)
-        if step.resizer == "copy" or not tensor.is_floating_point():
+        if step.resizer == "copy" or not (tensor.is_floating_point() or tensor.is_complex()):
             return tensor
         if piece.axes and len(piece.axes) != tensor.ndim:
             raise PlanError(f"plan: {step.target}: {len(piece.axes)} axes for a source of shape {list(tensor.shape)}")
@@ -105,14 +103,13 @@ class Injector:
         rows = rows_of(piece.axes[0], maps, values, 0 in piece.contracted)
         if rows is not None and 0 not in (*shape, *tensor.shape):
             return mapped_in_blocks(tensor, rows, shape, rest)
-        whole = tensor if tensor.dtype in COMPUTED else tensor.float()
+        whole = computed(tensor)
         return rest(apply_expression(whole, 0, piece.axes[0], maps, values, 0 in piece.contracted)).to(tensor.dtype)
 
     def _gained(self, tensor: torch.Tensor, piece: Piece) -> torch.Tensor:
         if piece.gain == 1.0:
             return tensor
-        whole = tensor if tensor.dtype in COMPUTED else tensor.float()
-        return (whole * piece.gain).to(tensor.dtype)
+        return (computed(tensor) * piece.gain).to(tensor.dtype)
 
     def _start(self, step: Step, piece: Piece) -> torch.Tensor:
         """Return what the part of the target that `piece` feeds starts from."""

@@ -140,7 +140,7 @@ class PlanCheck:
                 raise _Unfit(f"its layout does not reorder {held.name} {list(shape)}: found {layout}")
             shape = layout.shape
         made = shape if step.resizer == "copy" or not piece.axes else self._mapped(piece, shape)
-        if not held.dtype.startswith(("float", "bfloat")):
+        if not held.dtype.startswith(("float", "bfloat", "complex")):
             made = shape  # maps are for numbers that can be computed with
         if prod(made) != prod(wanted):
             raise _Unfit(f"{held.name} gives {list(made)}, expected {list(wanted)}")

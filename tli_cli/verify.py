@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tli_cli.architecture import Architecture, TensorSpec
+from tli_cli.checkpoints.dtypes import is_float
 from tli_cli.options import Options
 from tli_cli.references import Reading, resolve
 
@@ -73,7 +74,7 @@ def _provenance_problems(metadata: dict[str, str]) -> Iterator[str]:
 
 
 def _floating(spec: TensorSpec) -> bool:
-    return spec.dtype.startswith(("float", "bfloat"))
+    return is_float(spec.dtype)
 
 
 def _finite(tensor: torch.Tensor) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from tli_cli.architecture import Architecture, Layer, TensorSpec
+from tli_cli.checkpoints.dtypes import is_float
 from tli_cli.describe.spaces import leaves
 from tli_cli.matching.segments import blocks_of
 from tli_cli.matching.values import Matching, Pair
@@ -149,6 +150,12 @@ class Planner:
             is_text = rows[0] in _vocabularies(self.target) and any(rows[1] in _vocabularies(s) for s in self.sources)
             if self.request.head == "fresh" and rows[0] != rows[1] and not is_text:
                 return f"head: {wanted.spec.shape[0]} classes, the source has {offered.spec.shape[0]}"
+        if _is_packed(wanted.spec, wanted.role) or (offered is not None and _is_packed(offered.spec, offered.role)):
+            same = offered is not None and (offered.spec.shape, offered.spec.dtype) == (
+                wanted.spec.shape,
+                wanted.spec.dtype,
+            )
+            return "" if same else "quantised values are copied as they are, never resized or cast"
         computed = wanted.spec.buffer and wanted.role not in STATISTICS
         if computed and (wanted.spec.name in self.target.initial or self.request.keep_values == "target"):
             return "computed by the constructor"
@@ -206,6 +213,11 @@ class Planner:
         rules = [self.book.maps[i] for piece in pieces for expression in piece.axes for i in map_indices(expression)]
         said = dict.fromkeys(f"{m.rule} {m.columns}->{m.rows}" for m in rules if m.rule != "same")
         return ", ".join(said)
+
+
+def _is_packed(spec: TensorSpec, role: str) -> bool:
+    """Tell whether what is stored for a layer's weight stands for other numbers: integers, or several in a byte."""
+    return role.partition(".")[0] in ("weight", "bias") and not is_float(spec.dtype)
 
 
 def _class_leaves(architecture: Architecture, spec: TensorSpec) -> bool:

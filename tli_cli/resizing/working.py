@@ -31,12 +31,14 @@ def resizer(core: Core) -> Resizer:
         shape = tuple(shape)
         if tuple(tensor.shape) == shape:
             return tensor
+        if 0 in shape:
+            return tensor.new_empty(shape)
         if not tensor.numel():
             raise TliError(
                 f"cannot resize an empty tensor of shape {tuple(tensor.shape)} to {shape}: it holds no value"
             )
-        if 0 in shape:
-            return tensor.new_empty(shape)
+        if tensor.is_complex():
+            return _of_parts(resized, tensor, shape, generator, initial)
         wide = shape or (1,)
         values = fit_rank(_precise(tensor), wide)
         start = None if initial is None else _precise(initial).reshape(wide)
@@ -44,6 +46,23 @@ def resizer(core: Core) -> Resizer:
         return result.reshape(shape).to(tensor.dtype).clone(memory_format=_contiguous())
 
     return resized
+
+
+def _of_parts(
+    resized: Resizer,
+    tensor: torch.Tensor,
+    shape: tuple[int, ...],
+    generator: torch.Generator,
+    initial: torch.Tensor | None,
+) -> torch.Tensor:
+    """Resize complex numbers as pairs of real ones; the axis of the pairs keeps its size."""
+    import torch
+
+    if tensor.ndim != len(shape):
+        raise TliError(f"cannot resize complex numbers of shape {tuple(tensor.shape)} to {shape}: another rank")
+    start = None if initial is None else torch.view_as_real(initial.to(tensor.dtype))
+    pairs = torch.view_as_real(tensor.detach().resolve_conj())
+    return torch.view_as_complex(resized(pairs, (*shape, 2), generator=generator, initial=start))
 
 
 def _precise(tensor: torch.Tensor) -> torch.Tensor:
