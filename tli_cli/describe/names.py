@@ -11,6 +11,7 @@ from typing import Any
 from tli_cli.architecture import Architecture, Layer, TensorSpec
 from tli_cli.describe.blocks import block_paths
 from tli_cli.describe.order import inferred_order
+from tli_cli.describe.siblings import sibling_roles
 from tli_cli.describe.spaces_from_names import infer_spaces
 from tli_cli.describe.vocabulary import canonical_role
 
@@ -56,13 +57,23 @@ def describe_names(
     groups = _groups(tensors)
     shapes = {t.name: t.shape for t in tensors}
     layers = [_layer(path, roles, shapes) for path, roles in groups.items()]
-    layers = _transposed(layers, shapes)
+    layers = _told_by_siblings(_transposed(layers, shapes), shapes)
     if order_from == "inferred":
         layers = inferred_order(layers, shapes)
     blocks = block_paths([layer.path for layer in layers], [layer.kind for layer in layers])
     layers = [replace(layer, block=block, stage=stage) for layer, (block, stage) in zip(layers, blocks, strict=True)]
     layers, spaces, axes = infer_spaces(layers, shapes, config or {})
     return Architecture(tuple(tensors), tuple(layers), (), spaces, axes, {}, order_from, origin)
+
+
+def _told_by_siblings(layers: Sequence[Layer], shapes: Mapping[str, tuple[int, ...]]) -> list[Layer]:
+    roles = sibling_roles(layers, shapes)
+    return [
+        replace(layer, attributes=tuple(sorted((dict(layer.attributes) | {"role_name": roles[layer.path]}).items())))
+        if layer.path in roles
+        else layer
+        for layer in layers
+    ]
 
 
 def _groups(tensors: Sequence[TensorSpec]) -> dict[str, dict[str, str]]:
@@ -91,6 +102,8 @@ def _place(tensor: TensorSpec, names: set[str]) -> tuple[str, str]:
         return module, ROLES[last]
     if module and last in NORM_SYNONYMS and NORM_NAME.search(module):
         return module, NORM_SYNONYMS[last]
+    if module and last == "g" and len(tensor.shape) == 1:
+        return module, "weight"
     if last in FUSED_BIASES and f"{module}.qkv.weight" in names:
         return f"{module}.qkv", f"bias.{last}"
     if last == "gain" and f"{module}.weight" in names:
@@ -127,6 +140,8 @@ def _kind(path: str, roles: Mapping[str, str], shape: tuple[int, ...]) -> str:
             if pattern.fullmatch(last) and (kind != "scale" or roles["weight"] == path):
                 return kind
     if roles.get("weight") == path:
+        if len(shape) == 3 and shape[0] == 1 < min(shape[1:]):
+            return "position"
         return "scale" if len(shape) <= 1 or sum(d > 1 for d in shape) <= 1 else "other"
     if NORM_NAME.search(path) and "weight" in roles and sum(d > 1 for d in shape) <= 1:
         return "norm"

@@ -27,14 +27,15 @@ CONTEXTS: dict[str, str] = {
 
 ROLES: tuple[tuple[str, str, str], ...] = (
     ("patch_embed", "", r"patch_embed(ding)?s?(\.\w*proj\w*|\.backbone)?|pixel_embed\.proj"),
-    ("position", "", r"(\w*_)?pos(_?embed(ding)?s?|itional_?embed(ding)?s?|ition_?embed(ding)?s?|_emb"
+    ("position", "", r"positions?|places?|pos"
+                     r"|(\w*_)?pos(_?embed(ding)?s?|itional_?embed(ding)?s?|ition_?embed(ding)?s?|_emb"
                      r"|_embd)?(_table)?|wpe|embed_positions"
                      r"|pixel_pos|patch_pos|absolute_pos_embed|positional_encoding"),
-    ("token_type", "", r"token_type_embed(ding)?s?|segment_embed(ding)?s?"),
+    ("token_type", "", r"token_type_embed(ding)?s?|seg(ment)?s?(_?emb(ed(ding)?)?s?)?"),
     ("embed", "", r"wte|embed_tokens|tok(en)?_embed(ding)?s?|word_embed(ding)?s?|embed_in|shared"
                   r"|token_embedding|embed|embedding"
-                  r"|tok_emb|word_emb"),
-    ("cls", "", r"cls_token|class_token|class_embedding|cls_embed"),
+                  r"|tok_emb|word_emb|tok(en)?s?|words?|vocab(ulary)?|lookup|emb|embedder|lut"),
+    ("cls", "", r"cls|cls_token|class_token|class_embedding|cls_embed"),
     ("dist", "", r"dist(illation)?_token"),
     ("mask", "", r"mask_token"),
     ("register", "", r"reg(ister)?_tokens?|storage_tokens"),
@@ -63,9 +64,10 @@ ROLES: tuple[tuple[str, str, str], ...] = (
                   r"|output\.dense|(to_out|proj|resid)\.(0|ln)|wo"),
     ("o", "", r"attn_out|attention_output|o_proj"),
     ("norm1", "attn", r"output\.layernorm|layernorm"),
-    ("gate_up", "", r"gate_up_proj|gate_up|w12|w13|wi_fused|fc1_fused"),
-    ("gate", "", r"gate_proj|w_gate|wi_0|fc1_g|linear_gate"),
-    ("up", "", r"up_proj|wi_1|fc1_x|w_up"),
+    ("gate_up", "", r"gate_up_proj|gate_up|w12|w13|wi_fused|fc1_fused|weights_in"),
+    ("fc2", "", r"weights_out"),
+    ("gate", "", r"gate_proj|gate|w_gate|wi_0|fc1_g|linear_gate"),
+    ("up", "", r"up_proj|up|wi_1|fc1_x|w_up"),
     ("gate", "mlp", r"w1"),
     ("up", "mlp", r"w3"),
     ("fc1", "mlp", r"ln1(\.\w+)?"),
@@ -122,7 +124,7 @@ TOP: tuple[tuple[str, str], ...] = (
     ("head", r"(lm_head|embed_out|heads?(\.(head|fc|linear|l|out_proj))?|fc|classifier|last_linear|output_layer"
              r"|cls_classifier"
              r"|(visual|text)_projection|logits|score|cls\.predictions\.decoder|out|output|linear|outc(\.conv)?"
-             r"|qa_outputs|proj)"),
+             r"|qa_outputs|proj|predict\w*|readout|to_logits|unembed\w*|generator|decoder|classify)"),
     ("stem", r"stem(\.\w+)*|conv_stem(\.\w+)*|conv1(\.\w+)*|conv0|features\.conv0|\w*embedder(\.\w+)*"
              r"|conv2d_1a_3x3(\.\w+)*"),
 )  # fmt: skip
@@ -219,6 +221,7 @@ MODULE_PLACES: tuple[tuple[re.Pattern[str], tuple[float, float]], ...] = (
     (re.compile(r"attn_grid|grid_attention"), (1.1, 20)),
     (re.compile(r"encoder|vision_model"), (48, 0)),
     (re.compile(r"decoder"), (60, 0)),
+    (re.compile(r"attn_?pool\w*|attention_?pool\w*|pooling"), (86, 0)),
     (re.compile(r"conv_head|final_conv|last_conv|features_mix"), (80, 0)),
 )
 """(names, place) of further modules: within a block, or, from 48 on, among the stages."""

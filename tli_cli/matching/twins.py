@@ -5,9 +5,17 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 
+from tli_cli.matching.graph_roles import graph_roles
+from tli_cli.matching.segments import WEIGHTED
 from tli_cli.matching.sides import Side
 from tli_cli.matching.units import Unit
 
+Teller = tuple[Mapping[tuple[int, int], Hashable], Mapping[tuple[int, int], Hashable]]
+"""What is known of each target unit and of each source unit."""
+
+BESIDE = {"weight", "bias", "running_mean"}
+SPARE = {"head", "head_dist", "pooler", "mask"}
+"""Roles of layers that one network may have more of than another that is the same otherwise."""
 ALIKE = 0.9
 """The share of units whose shape must be as frequent on the other side for the two to count as one network."""
 
@@ -20,12 +28,16 @@ def twins(source: Side, target: Side) -> Iterator[tuple[Unit, Unit]]:
     if source.architecture.graph and target.architecture.graph:
         return
     mine, theirs = _by_shape(source), _by_shape(target)
+    for shape in mine.keys() & theirs.keys():
+        if len(mine[shape]) != len(theirs[shape]):
+            mine[shape], theirs[shape] = (_without_spare(units) for units in (mine[shape], theirs[shape]))
     common = [shape for shape, units in theirs.items() if len(units) == len(mine.get(shape, ()))]
     covered = sum(len(theirs[shape]) for shape in common)
     if covered < ALIKE * max(_count(mine), _count(theirs), 1):
         return
+    tellers: list[Teller] = [(_roles(target), _roles(source)), (_makers(target), _makers(source))]
     for shape in common:
-        yield from _pair(theirs[shape], mine[shape])
+        yield from _pair(theirs[shape], mine[shape], tellers)
 
 
 def _count(grouped: Mapping[Hashable, Sequence[Unit]]) -> int:
@@ -33,21 +45,49 @@ def _count(grouped: Mapping[Hashable, Sequence[Unit]]) -> int:
 
 
 def _by_shape(side: Side) -> dict[Hashable, list[Unit]]:
-    """Return the units by shape, and by whether they hold running statistics; what a constructor computes left out."""
+    """Return the units by shape, and vectors by what tensors stand with them; what a constructor computes left out."""
     grouped: dict[Hashable, list[Unit]] = defaultdict(list)
     for unit in side.units:
         if unit.kind == "other":
             continue
         layer = side.architecture.layers[unit.place]
-        grouped[unit.shape, layer.tensor("running_mean") is not None].append(unit)
+        beside = {role.partition(".")[0] for role, _ in layer.tensors} & BESIDE if len(unit.shape) < 2 else ()
+        grouped[unit.shape, frozenset(beside)].append(unit)
     return grouped
 
 
-def _pair(targets: Sequence[Unit], sources: Sequence[Unit]) -> Iterator[tuple[Unit, Unit]]:
-    """Pair units of one shape: those of a role that is as frequent on both sides, and then the rest, each in order."""
-    wanted, offered = Counter(t.role for t in targets), Counter(s.role for s in sources)
-    told = {role for role, count in wanted.items() if role and offered[role] == count}
-    for role in [*sorted(told), None]:
-        mine = [s for s in sources if (s.role if s.role in told else None) == role]
-        theirs = [t for t in targets if (t.role if t.role in told else None) == role]
-        yield from zip(theirs, mine, strict=True)
+def _without_spare(units: Sequence[Unit]) -> list[Unit]:
+    return [unit for unit in units if unit.role not in SPARE]
+
+
+def _roles(side: Side) -> dict[tuple[int, int], Hashable]:
+    """Return what each unit is for: what the graph says, else what its name says."""
+    told = graph_roles(side.architecture, {unit.key: unit for unit in side.units}) if side.architecture.graph else {}
+    return {unit.key: told.get(unit.key) or unit.role for unit in side.units}
+
+
+def _makers(side: Side) -> dict[tuple[int, int], Hashable]:
+    """Return the shape of the weighted unit that stands before each batch norm: its convolution's."""
+    before: Hashable = ()
+    found: dict[tuple[int, int], Hashable] = {}
+    for unit in side.units:
+        found[unit.key] = before if unit.flavour == "batch" else ()
+        before = unit.shape if unit.kind in WEIGHTED else before
+    return found
+
+
+def _pair(targets: Sequence[Unit], sources: Sequence[Unit], tellers: Sequence[Teller]) -> Iterator[tuple[Unit, Unit]]:
+    """Pair units of one shape: those of a role that is as frequent on both sides, then those behind layers of one
+    shape, and then the rest, each in order."""
+    if not tellers:
+        yield from zip(targets, sources, strict=True)
+        return
+    (wanted, offered), *others = tellers
+    mine, theirs = Counter(offered[s.key] for s in sources), Counter(wanted[t.key] for t in targets)
+    told = [value for value, count in theirs.items() if value and mine[value] == count]
+    for value in told:
+        same = [t for t in targets if wanted[t.key] == value], [s for s in sources if offered[s.key] == value]
+        yield from _pair(*same, others)
+    rest = [t for t in targets if wanted[t.key] not in told], [s for s in sources if offered[s.key] not in told]
+    if rest[0]:
+        yield from _pair(*rest, others)

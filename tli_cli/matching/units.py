@@ -216,7 +216,7 @@ def units_of(architecture: Architecture) -> tuple[Unit, ...]:
             _canonical_shape(architecture, layer, name),
             kernel,
             _flavour(layer),
-            canonical_role(layer.path),
+            str(layer.attribute("role_name") or canonical_role(layer.path)),
             layer.block,
             layer.stage,
             int(layer.attribute("positions", 0) or 0),

@@ -1,0 +1,136 @@
+"""What the execution graph says a unit is for, whatever its name: attention's projections, gates, tables and head."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from tli_cli.architecture import Architecture, Node
+from tli_cli.matching.units import Unit
+
+Key = tuple[int, int]
+WEIGHTED = ("conv", "linear")
+
+
+def graph_roles(architecture: Architecture, units: Mapping[Key, Unit]) -> dict[Key, str]:
+    """Return the roles `q`, `k`, `v`, `o`, `gate`, `up`, `embed` and `head` of the units that the graph tells."""
+    roles = _Roles(architecture, units)
+    return {key: role for key, role in roles.found() if key in units}
+
+
+class _Roles:
+    """The graph of one architecture, walked backwards from its joins and forwards from its attentions."""
+
+    def __init__(self, architecture: Architecture, units: Mapping[Key, Unit]) -> None:
+        self._layers, self._graph, self._units = architecture.layers, architecture.graph, units
+        self._uses: list[list[int]] = [[] for _ in self._graph]
+        for index, node in enumerate(self._graph):
+            for before in node.inputs:
+                self._uses[before].append(index)
+
+    def found(self) -> Iterator[tuple[Key, str]]:
+        """Yield units with their roles."""
+        inner: dict[Key, str] = {}
+        for index, node in enumerate(self._graph):
+            if node.op == "matmul" and len(node.inputs) == 2:
+                inner |= dict(self._attention(index, node))
+            elif node.op == "mul" and len(node.inputs) == 2:
+                inner |= dict(self._gate(node))
+        yield from inner.items()
+        if "q" in inner.values():
+            yield from self._norms(inner)
+        yield from self._ends()
+
+    def _attention(self, index: int, node: Node) -> Iterator[tuple[Key, str]]:
+        """Yield the projections around `node`, if it weighs values by a softmax of products."""
+        weights = self._back(node.inputs[0], "softmax")
+        scores = self._back(weights, "matmul") if weights is not None else None
+        if scores is None or len(self._graph[scores].inputs) != 2:
+            return
+        query, key = self._graph[scores].inputs
+        for start, role in ((query, "q"), (key, "k"), (node.inputs[1], "v")):
+            if (made := self._maker(start)) is not None:
+                yield made, role
+        if (taken := self._taker(index)) is not None:
+            yield taken, "o"
+
+    def _gate(self, node: Node) -> Iterator[tuple[Key, str]]:
+        """Yield gate and up: two layers of one shape that are multiplied, one of them through an activation."""
+        makers = [self._maker(index) for index in node.inputs]
+        first, second = makers
+        if first is None or second is None or first == second:
+            return
+        if self._units[first].exact_label != self._units[second].exact_label:
+            return
+        direct = [self._graph[i].op in ("layer", "part") for i in node.inputs]
+        if sum(direct) == 1:
+            yield from zip(makers, ["up" if plain else "gate" for plain in direct], strict=True)
+
+    def _norms(self, roles: Mapping[Key, str]) -> Iterator[tuple[Key, str]]:
+        """Yield a transformer's norms: those that feed a layer alone by what it is, those of the stream by what made
+        it."""
+        for index, node in enumerate(self._graph):
+            if node.layer < 0 or self._layers[node.layer].kind != "norm" or not self._uses[index]:
+                continue
+            used = [self._graph[i] for i in self._uses[index]]
+            if all(use.layer >= 0 for use in used):
+                first = self._taken_by(used[0].layer, roles)
+                yield (node.layer, -1), "norm1" if first in ("q", "k", "v") else "norm2" if first != "head" else ""
+            elif any(use.op == "add" for use in used) and node.inputs and self._graph[node.inputs[0]].op == "add":
+                made = {roles.get(maker) for i in self._graph[node.inputs[0]].inputs if (maker := self._direct(i))}
+                yield (node.layer, -1), "norm1" if "o" in made else "norm2" if made else ""
+
+    def _taken_by(self, layer: int, roles: Mapping[Key, str]) -> str:
+        """Return the role of a layer, of its first part if it is fused; `head` if nothing takes what it makes."""
+        node = next(i for i, n in enumerate(self._graph) if n.layer == layer)
+        told = roles.get((layer, -1)) or roles.get((layer, 0), "")
+        return told or ("head" if not self._uses[node] else "")
+
+    def _direct(self, index: int) -> Key | None:
+        """Return the weighted unit that makes node `index` itself."""
+        layer = self._graph[index].layer
+        return (layer, -1) if layer >= 0 and self._layers[layer].kind in WEIGHTED else None
+
+    def _ends(self) -> Iterator[tuple[Key, str]]:
+        """Yield the tables that turn tokens into vectors, and the last layer if it stands alone at the end."""
+        for key, unit in self._units.items():
+            if unit.kind == "embedding":
+                yield key, "embed"
+        last = [i for i, node in enumerate(self._graph) if node.layer >= 0 and not self._uses[i]]
+        for index in last:
+            if len(last) == 1 and self._layers[self._graph[index].layer].kind in WEIGHTED:
+                yield (self._graph[index].layer, -1), "head"
+
+    def _back(self, start: int, op: str) -> int | None:
+        """Return the nearest node `op` on the way back from `start`, through whatever takes one main input."""
+        for _ in range(12):
+            node = self._graph[start]
+            if node.op == op:
+                return start
+            if not node.inputs:
+                return None
+            start = node.inputs[0]
+        return None
+
+    def _maker(self, start: int) -> Key | None:
+        """Return the weighted unit that made node `start`, through norms, scales and turned embeddings."""
+        for _ in range(24):
+            node = self._graph[start]
+            if node.op == "part" and (node.inputs and (self._graph[node.inputs[0]].layer, node.index) in self._units):
+                return self._graph[node.inputs[0]].layer, node.index
+            if node.layer >= 0 and self._layers[node.layer].kind in WEIGHTED:
+                return (node.layer, -1) if (node.layer, -1) in self._units else None
+            if not node.inputs:
+                return None
+            start = node.inputs[0]
+        return None
+
+    def _taker(self, start: int) -> Key | None:
+        """Return the weighted unit that alone takes what node `start` makes."""
+        for _ in range(12):
+            if len(self._uses[start]) != 1:
+                return None
+            start = self._uses[start][0]
+            layer = self._graph[start].layer
+            if layer >= 0 and self._layers[layer].kind in WEIGHTED:
+                return layer, -1
+        return None
