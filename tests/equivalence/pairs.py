@@ -37,6 +37,34 @@ def _named(first: str, second: str, size: int = 224) -> Case:
     return Case(f"images:tv_named?name={first}", f"images:timm_named?name={second}", (3, size, size), whole=True)
 
 
+def _more(name: str, other: str, shape: Shape = (3, 64, 64), whole: bool = True) -> Case:
+    return Case(f"hf_more:{name}", f"{other}" if ":" in other else f"images:timm_named?name={other}", shape, whole)
+
+
+LARGE = (3, 224, 224)
+UNLIKE = (
+    _more("dinov2", "own_images:timm_dinov2", SMALL), _more("dinov2_swiglu", "own_images:timm_dinov2_swiglu", SMALL),
+    _more("clip", "own_images:timm_clip", SMALL, whole=False), _more("siglip", "own_images:timm_siglip", SMALL, False),
+    _more("levit", "levit_128", LARGE), _more("pvt_v2", "pvt_v2_b0"), _more("mobilevit", "mobilevit_s"),
+    _more("mobilevit_v2", "mobilevitv2_100"), _more("efficientnet", "tf_efficientnet_b0"),
+    _more("mobilenet_v1", "mobilenetv1_100"), _more("focalnet", "own_images:timm_focalnet"),
+    _more("hiera", "own_images:timm_hiera", LARGE),
+    Case("own_images:vit_joint", "images:timm_vit", SMALL, True), 
+    Case("own_images:vit_torch", "images:timm_vit", SMALL),
+    Case("own_images:vit_separate", "hf:vit", SMALL), Case("own_images:vit_torch", "own_images:vit_joint", SMALL, True),
+    Case("own_images:resnet", "images:timm_resnet"), Case("own_images:resnet_skip_first", "images:tv_resnet"),
+    Case("own_images:resnet", "own_images:resnet_skip_first", whole=True),
+    _more("bert", "own_text:sentence", None), _more("electra", "own_text:sentence", None, False),
+    _more("distilbert", "own_text:sentence_without_segments", None), _more("electra", "hf_more:bert", None),
+    Case("hf:llama", "own_text:llama", None), Case("hf:phi3", "own_text:llama", None),
+    _more("qwen2", "own_text:qwen2", None), _more("qwen3", "own_text:qwen3", None),
+    _more("starcoder2", "own_text:starcoder2", None), _more("phi", "own_text:phi", None),
+    _more("opt", "own_text:opt", None, False), _more("bigcode", "own_text:bigcode", None),
+    _more("t5_encoder", "own_text:relative", None), _more("t5_gated", "own_text:relative_gated", None),
+    _more("bart", "own_text:translation", None),
+)  # fmt: skip
+"""Pairs further apart: other libraries' ways to write one network, and networks written without a library."""
+
 CASES = (
     _libraries("resnet"), _libraries("bottleneck", whole=True), _libraries("resnext"),
     _libraries("wide", whole=True), _libraries("densenet"),
@@ -65,11 +93,15 @@ CASES = (
     _named("swin_t", "swin_tiny_patch4_window7_224"),
 )  # fmt: skip
 
+TELLING_TOO_LITTLE = {
+    "images:tv_regnet", "text:encoder", "text:alternating", "text:parallel",
+    "own_text:qwen3", "own_text:relative", "own_text:relative_gated",
+    "own_text:translation", "hf_more:mobilevit_v2",
+}  # fmt: skip
 BARE = tuple(
     case
-    for case in CASES
-    if not case.whole
-    and not {"images:tv_regnet", "text:encoder", "text:alternating", "text:parallel"} & {case.first, case.second}
+    for case in (*CASES, *UNLIKE)
+    if (not case.whole or case in UNLIKE) and not TELLING_TOO_LITTLE & {case.first, case.second}
 )
-"""The pairs that files alone tell enough of. Not among them: blocks whose shortcut comes first in the file, norms in
-alphabetical order, and projections whose parts alternate."""
+"""The pairs that files alone tell enough of. Not among them: projections whose parts alternate or of unequal parts,
+norms in alphabetical order, blocks whose shortcut comes first in the file, and decoders that attend to an encoder."""

@@ -7,9 +7,13 @@ from pathlib import Path
 import pytest
 
 from tests.equivalence.harness import EXACT, compare, transfer
-from tests.equivalence.pairs import BARE, Case
+from tests.equivalence.pairs import BARE, UNLIKE, Case
 
-DIRECTIONS = [pytest.param(case, *way, id="->".join(way)) for case in BARE for way in case.directions]
+DIRECTIONS = [
+    pytest.param(case, *way, id="->".join(way), marks=[pytest.mark.whole] if case in UNLIKE else [])
+    for case in BARE
+    for way in case.directions
+]
 
 
 @pytest.mark.parametrize("suffix", [".pt", ".safetensors"])

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from tests.equivalence.harness import EXACT, compare, transfer
-from tests.equivalence.pairs import CASES, Case
+from tests.equivalence.pairs import CASES, UNLIKE, Case
 
 DIRECTIONS = [
     pytest.param(
         case, source, target, id=f"{source}->{target}", marks=[pytest.mark.whole] if case.whole else []
     )
-    for case in CASES
+    for case in (*CASES, *UNLIKE)
     for source, target in case.directions
 ]  # fmt: skip
 

@@ -118,7 +118,7 @@ TOP: tuple[tuple[str, str], ...] = (
     ("embed_proj", r"embeddings_project|embedding_hidden_mapping_in|project_in"),
     ("final_norm", r"(norm|final_layernorm|layernorm|ln_f|final_layer_norm|final_norm|fc_norm|ln_post"
                    r"|post_layernorm|ln_final"
-                   r"|layer_norm|norm_f|ln"
+                   r"|layer_norm|norm_f|ln|last|last_norm|norm_last"
                    r"|out_norm|norm_head|norm5|pooler\.layernorm|head\.norm)"),
     ("head_dist", r"head_dist(\.\w+)*|distillation_classifier"),
     ("head", r"(lm_head|embed_out|heads?(\.(head|fc|linear|l|out_proj))?|fc|classifier|last_linear|output_layer"
