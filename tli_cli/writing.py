@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from tli_cli.architecture import TensorSpec
 from tli_cli.checkpoints import FileRange, write_checkpoint
+from tli_cli.checkpoints.ranks import current_ranks
 from tli_cli.plan import Plan
 from tli_cli.report import Progress, Report
 from tli_cli.stored_values import StoredValues
@@ -39,6 +40,9 @@ def write_result(
     Raises:
         TliError: a source has no values, holds NaN or infinite values and may not, or the output cannot be written.
     """
+    ranks = current_ranks()
+    notes = provenance(plan)
+    ranks.agreed(notes["tli.plan"], "their plan")
     stored_values = StoredValues(sources, target, keep_nonfinite=options.on_nonfinite == "keep")
     maker: Maker | None = None
     steps = plan.by_target
@@ -69,10 +73,11 @@ def write_result(
         out,
         specs,
         produce,
-        metadata=provenance(plan),
+        metadata=notes,
         max_shard_size=options.max_shard_size,
         force=options.force,
         progress=tell,
+        ranks=ranks,
     )
     return Report(plan, files, tuple(stored_values.warnings))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,13 +14,16 @@ from typing import TYPE_CHECKING, Any
 from tli_cli.architecture import TensorSpec
 from tli_cli.checkpoints.dcp_metadata import Chunk, StoredTensor, read_metadata
 from tli_cli.checkpoints.dtypes import byte_count, is_buffer
-from tli_cli.checkpoints.files import FileRange, read_range, require_file
+from tli_cli.checkpoints.files import FileRange, read_range, read_small, require_file
 from tli_cli.checkpoints.nested import Entry, find_state_dict
 from tli_cli.checkpoints.sharded import beside
 from tli_cli.errors import CheckpointError
 
 if TYPE_CHECKING:
     import torch
+
+NOTES = "tli.json"
+_MAX_NOTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ class DistributedCheckpoint:
 
     def __init__(self, path: Path, ema: str | None = None) -> None:
         self.path = path
-        self.metadata: dict[str, str] = {}
+        self.metadata = _notes(path)
         where = path / ".metadata"
         tensors, paths = read_metadata(where)
         found = find_state_dict(_nested(tensors, paths), str(path), ema)
@@ -65,6 +69,16 @@ class DistributedCheckpoint:
     def file_range(self, name: str) -> None:
         """Return None: each chunk is an archive of its own."""
         return None
+
+
+def _notes(path: Path) -> dict[str, str]:
+    """Return our writer's notes beside the metadata; what is none is no reason to stop."""
+    try:
+        notes = json.loads(read_small(path / NOTES, _MAX_NOTES, "notes"))
+    except (CheckpointError, ValueError, RecursionError):
+        return {}
+    known = notes.items() if isinstance(notes, dict) else ()
+    return {key: value for key, value in known if isinstance(value, str)}
 
 
 def _spec(name: str, tensor: StoredTensor) -> TensorSpec:

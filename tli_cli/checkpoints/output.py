@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tli_cli.checkpoints.files import FileRange
-from tli_cli.errors import CheckpointError
+from tli_cli.checkpoints.ranks import Ranks
+from tli_cli.errors import CheckpointError, TliError
 
 _BLOCK = 1 << 18
 _FLUSH_STEP = 16 << 20
@@ -128,3 +129,34 @@ def sync_directory(directory: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def publish(files: Sequence[PendingFile], results: Sequence[Path], existing: Sequence[Path], ranks: Ranks) -> None:
+    """Give all files their names, those of every rank; `results` are all of them, an index first.
+
+    With several, no index is there while old and new shards stand side by side: it goes first and comes last.
+    """
+    index = [file for file in files if len(results) > 1 and file.path == results[0]]
+    published: list[Path] = []
+    try:
+        with ranks.step():
+            if ranks.is_first and len(results) > 1 and results[0] in existing:
+                results[0].unlink()
+        with ranks.step():
+            _name([file for file in files if file not in index], published)
+        _name(index, published)
+        for path in existing if ranks.is_first else ():
+            if path not in results:
+                path.unlink()
+        ranks.gathered(None)
+    except (OSError, TliError):
+        for path in published:
+            path.unlink(missing_ok=True)
+        raise
+    sync_directory(results[0].parent)
+
+
+def _name(files: Sequence[PendingFile], published: list[Path]) -> None:
+    for file in files:
+        file.publish()
+        published.append(file.path)

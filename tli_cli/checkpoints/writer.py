@@ -13,8 +13,9 @@ from tli_cli.architecture import TensorSpec
 from tli_cli.checkpoints.dtypes import byte_count
 from tli_cli.checkpoints.files import FileRange
 from tli_cli.checkpoints.layout import FileLayout, lay_out, require_writable, tensor_bytes
-from tli_cli.checkpoints.output import PendingFile, pending_files, sync_directory
+from tli_cli.checkpoints.output import PendingFile, pending_files, publish
 from tli_cli.checkpoints.prefetch import produced
+from tli_cli.checkpoints.ranks import ALONE, Ranks
 from tli_cli.checkpoints.shards import index_bytes, index_path, shard_path, split
 from tli_cli.errors import CheckpointError
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 Produced = Union["torch.Tensor", memoryview, FileRange]
 Produce = Callable[[TensorSpec], Produced]
 Progress = Callable[[TensorSpec], None]
+
+DCP = ".dcp"
+"""How the name of a directory of torch's distributed checkpoint format ends."""
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30}
 
@@ -37,14 +41,16 @@ def write_checkpoint(
     max_shard_size: int | None = None,
     force: bool = False,
     progress: Progress | None = None,
+    ranks: Ranks = ALONE,
 ) -> tuple[Path, ...]:
     """Write `tensors` to `out` and return the files, the one to open first.
 
     `produce` is called once for each tensor, in the order of writing and perhaps in another thread, and returns a
     tensor of that shape and dtype, its bytes, or where they stand in a file (then they are not decoded). A tensor
     tied to an earlier one of the same file gets that one's bytes. With `max_shard_size` (bytes) the tensors go to
-    shards beside an index `<out>.index.json`, unless they fit in one. After any failure, what was there before is
-    there, or nothing.
+    shards beside an index `<out>.index.json`, unless they fit in one. An `out` that ends in `.dcp` becomes a directory
+    of torch's distributed checkpoint format. Several `ranks` each write their share. After any failure, what was there
+    before is there, or nothing.
 
     Raises:
         CheckpointError: where `out` exists and not `force`, cannot be written, or a tensor is not as announced.
@@ -52,25 +58,32 @@ def write_checkpoint(
     notes = dict(metadata or {})
     target = _target(Path(out))
     require_writable(tensors)
+    if target.suffix == DCP:
+        from tli_cli.checkpoints.dcp_writer import write_distributed
+
+        _require_space(target, sum(byte_count(spec.shape, spec.dtype) for spec in tensors))
+        return write_distributed(target, tensors, produce, notes, ranks, force=force, progress=progress)
     shards = split(tensors, max_shard_size)
     whole = len(shards) == 1
     paths = [target] if whole else [shard_path(target, i, len(shards)) for i in range(len(shards))]
     results = paths if whole else [index_path(target), *paths]
     existing = [path for path in dict.fromkeys([target, *results]) if path.is_symlink() or path.exists()]
-    if existing and not force:
-        raise CheckpointError(f"{existing[0]}: exists already; use --force to replace it, or choose another name")
-    layouts = [lay_out(shard, notes) for shard in shards]
-    _require_space(target, sum(len(layout.header) + layout.total for layout in layouts))
+    with ranks.step():
+        if existing and not force:
+            raise CheckpointError(f"{existing[0]}: exists already; use --force to replace it, or choose another name")
+        layouts = [lay_out(shard, notes) for shard in shards]
+        _require_space(target, sum(len(layout.header) + layout.total for layout in layouts))
     try:
         with pending_files() as files:
-            for path, layout in zip(paths, layouts, strict=True):
-                files.append(PendingFile(path))
-                _write_file(files[-1], layout, produce, progress)
-            if not whole:
-                files.append(PendingFile(results[0]))
-                files[-1].write(index_bytes(shards, paths, notes))
-                files[-1].flush()
-            _publish(files, existing)
+            with ranks.step():
+                for path, layout in list(zip(paths, layouts, strict=True))[ranks.rank :: ranks.count]:
+                    files.append(PendingFile(path))
+                    _write_file(files[-1], layout, produce, progress)
+                if not whole and ranks.is_first:
+                    files.append(PendingFile(results[0]))
+                    files[-1].write(index_bytes(shards, paths, notes))
+                    files[-1].flush()
+            publish(files, results, existing, ranks)
     except OSError as error:
         raise CheckpointError(
             f"{out}: could not be written: {error.strerror or error}; what was there before is unchanged"
@@ -87,13 +100,16 @@ def parse_size(text: str) -> int:
 
 
 def _target(out: Path) -> Path:
-    if out.suffix != ".safetensors":
-        raise CheckpointError(f"{out}: expected an output name that ends in .safetensors; only that format is written")
+    if out.suffix not in (".safetensors", DCP):
+        raise CheckpointError(
+            f"{out}: expected an output name that ends in .safetensors (or in {DCP}, for a directory of torch's "
+            "distributed checkpoint format); nothing else is written"
+        )
     try:
         target = out.resolve()
         if not target.parent.is_dir():
             raise CheckpointError(f"{out}: the directory {target.parent} does not exist; make it first")
-        if target.exists() and not target.is_file():
+        if out.suffix != DCP and target.exists() and not target.is_file():
             raise CheckpointError(f"{out}: is no regular file and is not replaced; choose another name")
     except (OSError, RuntimeError, ValueError) as error:
         raise CheckpointError(f"{out}: cannot be written: {error}") from error
@@ -155,23 +171,3 @@ def _write_tensor(file: PendingFile, spec: TensorSpec, value: Produced) -> None:
 def _require_size(spec: TensorSpec, expected: int, found: int) -> None:
     if expected != found:
         raise CheckpointError(f"{spec.name}: {spec.dtype} {spec.shape} takes {expected:,} bytes, was given {found:,}")
-
-
-def _publish(files: Sequence[PendingFile], existing: Sequence[Path]) -> None:
-    """Give all files their names; with several, no index is there while old and new shards stand side by side."""
-    published: list[Path] = []
-    replaced = {file.path for file in files}
-    if len(files) > 1 and files[-1].path in existing:
-        files[-1].path.unlink()
-    try:
-        for file in files:
-            file.publish()
-            published.append(file.path)
-        for path in existing:
-            if path not in replaced:
-                path.unlink()
-    except OSError:
-        for path in published:
-            path.unlink(missing_ok=True)
-        raise
-    sync_directory(files[0].path.parent)

@@ -62,6 +62,7 @@ def inject(
     if output is None and not dry_run:
         raise typer.BadParameter("say where to write, or use --dry-run", param_hint="'--output' / '-o'")
     from tli_cli import api
+    from tli_cli.checkpoints.ranks import current_ranks
 
     options = Options(
         matcher=matcher.value,
@@ -91,7 +92,8 @@ def inject(
         sources = [_best(sources, target, options)]
     with progress() as tell:
         report = api.inject(sources, target, output, plan=fixed, options=options, progress=tell)
-    render_report(report, render.style(as_json=as_json), every=every)
+    if current_ranks().is_first:
+        render_report(report, render.style(as_json=as_json), every=every)
 
 
 def _best(sources: list[str], target: str, options: Options) -> str:

@@ -1,0 +1,151 @@
+"""Writing directories of torch.distributed.checkpoint: a file of each rank's tensors, and the metadata that names them.
+
+The format is torch's own (`torch.distributed.checkpoint.FileSystemReader` loads it): each tensor is one chunk, saved by
+`torch.save` at an offset of its rank's file; `.metadata` is a pickle of the metadata's classes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tli_cli.architecture import TensorSpec
+from tli_cli.checkpoints.distributed import NOTES
+from tli_cli.checkpoints.dtypes import PACKED
+from tli_cli.checkpoints.files import FileRange
+from tli_cli.checkpoints.output import sync_directory
+from tli_cli.checkpoints.prefetch import produced
+from tli_cli.checkpoints.ranks import Ranks
+from tli_cli.errors import CheckpointError, TliError
+
+if TYPE_CHECKING:
+    import torch
+
+Place = tuple[str, int, int]
+"""The file, offset and length of one tensor."""
+
+
+def write_distributed(
+    out: Path,
+    tensors: Sequence[TensorSpec],
+    produce: Callable[[TensorSpec], Any],
+    notes: Mapping[str, str],
+    ranks: Ranks,
+    *,
+    force: bool,
+    progress: Callable[[TensorSpec], None] | None,
+) -> tuple[Path, ...]:
+    """Write `tensors` to the directory `out`, each rank its share, and return the files.
+
+    The directory gets its name when all of it is there.
+
+    Raises:
+        CheckpointError: where `out` exists and not `force`, cannot be written, or a type cannot be saved.
+    """
+    if packed := [spec.name for spec in tensors if spec.dtype in PACKED]:
+        raise CheckpointError(f"{packed[0]}: packed values have no place in this format; write .safetensors")
+    if (out.exists() or out.is_symlink()) and not force:
+        raise CheckpointError(f"{out}: exists already; use --force to replace it, or choose another name")
+    if out.exists() and not (out.is_dir() and (out / ".metadata").is_file()):
+        raise CheckpointError(f"{out}: is no distributed checkpoint and is not replaced; choose another name")
+    token = ranks.gathered(os.urandom(4).hex())[0]
+    draft = out.parent / f".{out.name}.{token}.tmp"
+    try:
+        with ranks.step():
+            draft.mkdir(exist_ok=True)
+            places = _write_share(draft, tensors[ranks.rank :: ranks.count], produce, ranks.rank, progress)
+        gathered = {name: place for share in ranks.gathered(places) for name, place in share.items()}
+        with ranks.step():
+            if ranks.is_first:
+                _write_file(draft / NOTES, json.dumps(dict(notes), indent=1).encode())
+                _write_file(draft / ".metadata", _metadata(tensors, gathered))
+                _publish(draft, out)
+    except OSError as error:
+        raise CheckpointError(f"{out}: could not be written: {error.strerror or error}; nothing was written") from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return tuple(sorted(path for path in out.iterdir()))
+
+
+def _write_share(
+    draft: Path,
+    share: Sequence[TensorSpec],
+    produce: Callable[[TensorSpec], Any],
+    rank: int,
+    progress: Callable[[TensorSpec], None] | None,
+) -> dict[str, Place]:
+    import torch
+
+    places: dict[str, Place] = {}
+    name = f"__{rank}_0.distcp"
+    with (draft / name).open("xb") as file, closing(produced(share, produce)) as made:
+        for spec, value in zip(share, made, strict=True):
+            start = file.tell()
+            torch.save(_tensor(spec, value), file)
+            places[spec.name] = (name, start, file.tell() - start)
+            if progress is not None:
+                progress(spec)
+        file.flush()
+        os.fsync(file.fileno())
+    return places
+
+
+def _tensor(spec: TensorSpec, value: Any) -> torch.Tensor:
+    import torch
+
+    from tli_cli.checkpoints.safetensors_file import tensor_from
+
+    if isinstance(value, FileRange):
+        return tensor_from(value, spec.shape, spec.dtype)
+    if isinstance(value, memoryview):
+        return torch.frombuffer(value, dtype=torch.uint8).view(getattr(torch, spec.dtype)).reshape(spec.shape)
+    if not isinstance(value, torch.Tensor) or (tuple(value.shape), str(value.dtype)[6:]) != (spec.shape, spec.dtype):
+        raise TliError(f"{spec.name}: expected {spec.dtype} {spec.shape}, was given something else")
+    return value.detach().contiguous().clone() if value.untyped_storage().nbytes() != value.nbytes else value.detach()
+
+
+def _metadata(tensors: Sequence[TensorSpec], places: Mapping[str, Place]) -> bytes:
+    import torch
+    from torch.distributed.checkpoint import metadata as torchs
+    from torch.distributed.checkpoint.filesystem import _StorageInfo
+
+    described: dict[str, Any] = {}
+    stored = {}
+    for spec in tensors:
+        start, size = torch.Size([0] * len(spec.shape)), torch.Size(spec.shape)
+        properties = torchs.TensorProperties(dtype=getattr(torch, spec.dtype))
+        described[spec.name] = torchs.TensorStorageMetadata(
+            properties, size, [torchs.ChunkStorageMetadata(start, size)]
+        )
+        stored[torchs.MetadataIndex(spec.name, start, 0)] = _StorageInfo(*places[spec.name])
+    names = {spec.name: (spec.name,) for spec in tensors}
+    return pickle.dumps(torchs.Metadata(described, planner_data=names, storage_data=stored))
+
+
+def _write_file(path: Path, data: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _publish(draft: Path, out: Path) -> None:
+    """Give the directory its name; what has it is moved aside first and removed after."""
+    sync_directory(draft)
+    aside = draft.with_suffix(".old")
+    if out.exists():
+        out.rename(aside)
+    try:
+        draft.rename(out)
+    except OSError:
+        if aside.exists():
+            aside.rename(out)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
+    sync_directory(out.parent)

@@ -1,0 +1,93 @@
+"""The processes that write one checkpoint together, as `torchrun` starts them; usually one alone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from tli_cli.errors import TliError
+
+_NEEDED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """Which of how many processes this is."""
+
+    rank: int = 0
+    count: int = 1
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process does what is done once."""
+        return self.rank == 0
+
+    def gathered(self, value: Any) -> list[Any]:
+        """Return what every process passes, by rank; waits for all of them."""
+        if self.count == 1:
+            return [value]
+        import torch.distributed as distributed
+
+        found: list[Any] = [None] * self.count
+        try:
+            distributed.all_gather_object(found, value)
+        except RuntimeError as error:
+            raise TliError(
+                f"rank {self.rank}: another rank has gone ({str(error)[:120]}); nothing was written"
+            ) from error
+        return found
+
+    def agreed(self, value: str, what: str) -> None:
+        """Raise `TliError` unless every process has the same `value`."""
+        if len(set(self.gathered(value))) > 1:
+            raise TliError(f"the ranks differ in {what}: give each the same files and options, and the same versions")
+
+    @contextmanager
+    def step(self) -> Iterator[None]:
+        """Do the block in every process, and go on only where all have done it; else raise in every one."""
+        failed: BaseException | None = None
+        try:
+            yield
+        except BaseException as error:
+            failed = error
+        told = self.gathered(None if failed is None else str(failed) or type(failed).__name__)
+        if failed is not None:
+            raise failed
+        others = [f"rank {rank}: {said}" for rank, said in enumerate(told) if said is not None]
+        if others:
+            raise TliError(f"{others[0]}; nothing was written")
+
+
+ALONE = Ranks()
+
+
+@cache
+def current_ranks() -> Ranks:
+    """Return which process this is: of those that `torchrun` started, or the only one.
+
+    Raises:
+        TliError: the others cannot be reached.
+    """
+    known = {name: os.environ.get(name, "") for name in _NEEDED}
+    if not all(known.values()) or not (known["RANK"].isdigit() and known["WORLD_SIZE"].isdigit()):
+        return ALONE
+    ranks = Ranks(int(known["RANK"]), int(known["WORLD_SIZE"]))
+    if ranks.count > 1:
+        _join()
+    return ranks
+
+
+def _join() -> None:
+    import torch.distributed as distributed
+
+    if not distributed.is_available():
+        raise TliError("torchrun: this torch is built without torch.distributed; run one process")
+    if not distributed.is_initialized():
+        try:
+            distributed.init_process_group("gloo")
+        except (RuntimeError, ValueError) as error:
+            raise TliError(f"torchrun: the other ranks cannot be reached: {str(error)[:200]}") from error
