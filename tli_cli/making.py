@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import torch
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from tli_cli.references import Reference
     from tli_cli.report import Progress
 
+_MMAP_THRESHOLD = -3
+"""`M_MMAP_THRESHOLD` of glibc's malloc.h: blocks of more bytes are mapped, and unmapped when they are freed."""
+
 
 class Maker:
     """Makes one target tensor at a time; the source tensor that was read last is kept for the parts that follow."""
@@ -34,6 +38,7 @@ class Maker:
         options: Options,
         progress: Progress | None = None,
     ) -> None:
+        _return_large_blocks()
         self._values, self._target, self._seed = values, target, options.seed
         self._device = usable_device(options.device)
         self._last: tuple[tuple[int, str], torch.Tensor] | None = None
@@ -49,6 +54,8 @@ class Maker:
         try:
             with torch.no_grad(), _one_thread():
                 made = self._fitted[step.target] if step.target in self._fitted else self._injector.make(step)
+            if all(piece.source_range is None for piece in step.pieces):
+                self._last = None
             return made.to(device="cpu", dtype=getattr(torch, dtype)).contiguous()
         except (RuntimeError, MemoryError, ArithmeticError) as error:
             said = (str(error).splitlines() or ["out of memory"])[0][:200]
@@ -59,6 +66,7 @@ class Maker:
     def _read(self, model: int, name: str) -> torch.Tensor:
         key = (model, name)
         if self._last is None or self._last[0] != key:
+            self._last = None  # before the next one is read: both at once would cost memory
             self._last = (key, self._values.read(model, name).to(self._device))
         return self._last[1]
 
@@ -75,6 +83,12 @@ class Maker:
             layer.kind if layer else "other", step.role, spec.shape
         )
         return replay(operations, spec.shape, spec.dtype, self._seed, step.target)
+
+
+def _return_large_blocks() -> None:
+    """Have the C library give the memory of large tensors back at once: else it keeps several of the largest."""
+    with suppress(OSError, AttributeError):  # glibc only
+        ctypes.CDLL(None).mallopt(_MMAP_THRESHOLD, 4 << 20)
 
 
 @contextmanager
