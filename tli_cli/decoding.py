@@ -9,6 +9,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from unicodedata import category
 
 from tli_cli.errors import PlanError, join_problems
 
@@ -182,8 +183,8 @@ def _truth(raw: Any, where: Place, problems: Problems) -> Any:
 
 
 def _text(raw: Any, where: Place, problems: Problems) -> Any:
-    if not isinstance(raw, str) or not _encodable(raw):
-        problems.add(where, "text", raw)
+    if not isinstance(raw, str) or not _encodable(raw) or has_controls(raw):
+        problems.add(where, "text without control characters", raw)
     return raw
 
 
@@ -195,6 +196,11 @@ def _path(where: Place) -> str:
         return str(where[0])
     outer, key = where
     return f"{_path(outer)}[{key}]" if isinstance(key, int) else f"{_path(outer)}.{key}"
+
+
+def has_controls(text: str) -> bool:
+    """Tell whether `text` holds characters that a terminal would obey."""
+    return not text.isprintable() and any(category(c) == "Cc" for c in text)
 
 
 def _encodable(text: str) -> bool:

@@ -148,7 +148,7 @@ def open_written(out: Path) -> int:
 @pytest.mark.whole
 def test_torchrun_starts_them(files: tuple[str, str], tmp_path: Path) -> None:
     out = tmp_path / "out.safetensors"
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     given = ["inject", files[0], "-t", files[1], "-o", str(out), "--max-shard-size", str(LIMIT)]
     done = subprocess.run([*command, "-m", "tli_cli", *given], capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stderr

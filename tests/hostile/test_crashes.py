@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -200,11 +201,43 @@ def test_places_that_cannot_be_written_are_told(tmp_path: Path, name: str, words
         write_checkpoint(tmp_path / name, SPECS, ones, force=True)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_an_unwritable_directory_is_told(tmp_path: Path) -> None:
-    (tmp_path / "closed").mkdir(mode=0o500)
-    with pytest.raises(CheckpointError, match="Permission denied"):
-        write_checkpoint(tmp_path / "closed" / "a.safetensors", SPECS, ones)
+def test_an_unwritable_directory_is_told() -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp") as home:
+        os.chmod(home, 0o555)
+        user = os.geteuid()
+        if user == 0:  # root may write anywhere
+            os.seteuid(65534)
+        try:
+            with pytest.raises(CheckpointError, match="Permission denied"):
+                write_checkpoint(Path(home) / "a.safetensors", SPECS, ones)
+        finally:
+            os.seteuid(user)
+            os.chmod(home, 0o755)
+        assert not list(Path(home).iterdir())
+
+
+STARVED = """
+import resource, sys
+import torch
+from tli_cli import making, writing
+from tli_cli.cli import run
+torch.set_num_threads(1)
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + (120 << 20), used + (120 << 20)))
+sys.exit(run(sys.argv[1:]))
+"""
+
+
+def test_too_little_memory_is_one_message_and_nothing_is_written(tmp_path: Path) -> None:
+    save_file({"a.weight": torch.zeros(4000, 5000)}, tmp_path / "a.safetensors")
+    save_file({"a.weight": torch.zeros(4200, 5200)}, tmp_path / "b.safetensors")
+    before = contents(tmp_path)
+    given = ["inject", str(tmp_path / "a.safetensors"), "-t", str(tmp_path / "b.safetensors")]
+    command = [sys.executable, "-c", STARVED, *given, "-o", str(tmp_path / "out.safetensors")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.startswith("error: ") and "memory" in done.stderr and "Traceback" not in done.stderr
+    assert contents(tmp_path) == before
 
 
 def test_a_directory_of_the_kernel_is_told() -> None:

@@ -149,6 +149,7 @@ EDITS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "a gain of text": (put(piece_of, gain="1"), "a finite number, found '1'"),
     "a gain that is true": (put(piece_of, gain=True), "a finite number, found true or false"),
     "a seed of 70 bits": (lambda p: p.update(seed=1 << 70), "63 bits"),
+    "a terminal's commands": (put(stem, reason="\x1b[2J"), "control characters"),
     "half a character": (lambda p: p.update(method="\ud800"), "plan.method: expected text"),
     "an unknown rule": (lambda p: map_of(p).update(rule="widdn"), "did you mean 'widen'?"),
     "a rule that cannot": (lambda p: map_of(p).update(rule="strongest"), "cannot give 12 from 8"),

@@ -70,6 +70,7 @@ BROKEN = {
     "notes that are no text": raw({"__metadata__": {"x": 1}, "a": entry()}, 8),
     "notes that are a list": raw({"__metadata__": ["x"], "a": entry()}, 8),
     "half a character": raw(b'{"\\ud800":' + ONE + b"}", 8),
+    "a terminal's commands": raw({"a\x1b[2J": entry()}, 8),
     "no tensors": raw({}),
     "only notes": raw({"__metadata__": {"x": "y"}}),
 }

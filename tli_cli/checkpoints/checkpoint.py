@@ -11,6 +11,7 @@ from tli_cli.architecture import TensorSpec
 from tli_cli.checkpoints.files import FileRange, read_range
 from tli_cli.checkpoints.names import clean_names
 from tli_cli.checkpoints.reader import Reader
+from tli_cli.decoding import has_controls
 from tli_cli.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -34,13 +35,15 @@ class Checkpoint:
     def __init__(self, path: Path, reader: Reader, config: dict[str, Any] | None = None) -> None:
         if not reader.tensors:
             raise CheckpointError(f"{path}: expected a checkpoint, found no tensors in it")
+        if strange := [spec.name for spec in reader.tensors if has_controls(spec.name)]:
+            raise CheckpointError(f"{path}: the name {strange[0][:60]!a} holds control characters; rename it")
         self.path = path
         self.format = reader.format
         self.stored_names = clean_names([spec.name for spec in reader.tensors])
         clean = {stored: name for name, stored in self.stored_names.items()}
         self.tensors = tuple(_renamed(spec, clean) for spec in reader.tensors)
         self.order_from = reader.order_from
-        self.metadata = dict(reader.metadata)
+        self.metadata = {key: value for key, value in reader.metadata.items() if not has_controls(key + value)}
         self.ignored = tuple(reader.ignored)
         self.config = config
         self._reader: Reader | None = reader

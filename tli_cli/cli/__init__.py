@@ -39,6 +39,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
         return FAULT
+    except MemoryError:
+        fail("out of memory; nothing was written: free some, or work on a larger machine")
+        return FAULT
     except KeyboardInterrupt:
         return INTERRUPTED
     return code
