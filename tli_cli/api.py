@@ -129,7 +129,16 @@ def inspect(reference: str, *, options: Options = Options()) -> Architecture:
     Raises:
         TliError: the reference cannot be read.
     """
-    return resolve(reference, _readings(options)[1]).architecture
+    return read(reference, options=options).architecture
+
+
+def read(reference: str, *, options: Options = Options()) -> Reference:
+    """Return what `reference` names as a target would be read, with what the user should know of it.
+
+    Raises:
+        TliError: the reference cannot be read.
+    """
+    return resolve(reference, _readings(options)[1])
 
 
 def inject(

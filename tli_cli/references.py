@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".json", ".tar")
 LIVE = re.compile(r"^(hf:.+|.+\.py:\w[\w.]*(\?.*)?|[A-Za-z_][\w.]*\.\w+:\w[\w.]*(\?.*)?|[A-Za-z_]\w*:\w[\w.]*(\?.*)?)$")
 LIBRARIES = ("timm", "torchvision")
+NEAR = 0.6
+"""The share of names and shapes that an entry of the catalogue must have in common with a file to be named for it."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,9 @@ def _describe(checkpoint: Checkpoint, text: str) -> tuple[Architecture, list[str
         checkpoint.tensors, order_from=checkpoint.order_from, origin=origin, config=checkpoint.config
     )
     notes = []
+    near = catalogue.nearest(checkpoint.tensors)
+    if near is not None and near.overlap >= NEAR:
+        notes.append(f"{text}: not in the catalogue; {near}")
     if described.order_from == "inferred":
         notes.append(f"{text}: the order of its layers is not in the file and was inferred; --source-arch can name it")
     return described, notes

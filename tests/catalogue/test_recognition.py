@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from safetensors.torch import save_file
 from tli_cli.architecture import TensorSpec
 from tli_cli.catalogue import load, names, nearest, recognise
 from tli_cli.checkpoints import open_checkpoint
+from tli_cli.references import resolve
 
 SMALL = ["resnet18", "vit_tiny_patch16_224", "convnext_atto", "mobilenetv3_small_050", "swin_tiny_patch4_window7_224"]
 
@@ -155,3 +157,19 @@ def test_another_width_is_named():
 def test_nothing_is_near_to_nothing():
     assert nearest([]) is None
     assert nearest([TensorSpec("never.seen.before", (3, 5, 7))]) is None
+
+
+@pytest.mark.parametrize(("module", "name"), [("layer4.2", "layer4.3"), ("layer1.2", "layer1.3")])
+def test_a_block_more_is_another_network(module: str, name: str) -> None:
+    tensors = load("timm:resnet50", num_classes=37).tensors
+    more = [replace(t, name=t.name.replace(module, name)) for t in tensors if t.name.startswith(f"{module}.")]
+    assert recognise([*tensors, *more]) is None
+    near = nearest([*tensors, *more])
+    assert near is not None and str(near) == f"nearest to timm resnet50: 1 more in {module[:-2]} (4 instead of 3)"
+
+
+def test_a_file_that_is_nearly_known_is_told_of(tmp_path: Path) -> None:
+    tensors = [t for t in load("timm:resnet18").tensors if not t.name.startswith("layer3.1.")]
+    torch.save({t.name: torch.zeros(t.shape) for t in tensors}, tmp_path / "less.pt")
+    notes = resolve(str(tmp_path / "less.pt")).notes
+    assert any("nearest to timm resnet18: 1 fewer in layer3 (1 instead of 2)" in note for note in notes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -98,9 +99,16 @@ def _candidates(
             for depth in range(1, len(parts) + 1):
                 module = ".".join(parts[:depth])
                 below[module] = below.get(module, 0) + value
-    for left_out in [0, *below.values()]:
-        if found := signatures.get((total - left_out) % WORD):
+    for module, value in [("", 0), *below.items()]:
+        found = signatures.get((total - value) % WORD)
+        if found and not _is_one_of_many(module, below):
             yield found
+
+
+def _is_one_of_many(module: str, others: Mapping[str, int]) -> bool:
+    """Tell whether a module is the last of a numbered row: a block more than the architecture has, not its head."""
+    match = re.fullmatch(r"(.*?\D)?(\d+)", module)
+    return match is not None and int(match[2]) > 0 and f"{match[1] or ''}{int(match[2]) - 1}" in others
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import lzma
+import os
 import zlib
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
@@ -34,44 +35,60 @@ def read_table(name: str) -> Any:
     """Return one of the catalogue's small tables."""
     try:
         return json.loads(zlib.decompress((DATA / f"{name}.bin").read_bytes()))
-    except OSError as error:
-        raise TliError(
-            f"the catalogue is missing ({name}.bin): install tli again, or rebuild it with `make catalogue`"
-        ) from error
+    except (OSError, zlib.error, ValueError) as error:
+        raise _unreadable(f"{name}.bin", error) from error
+
+
+def _unreadable(file: str, error: Exception) -> TliError:
+    state = "missing" if isinstance(error, FileNotFoundError) else f"damaged: {error}"
+    return TliError(f"{DATA / file} is {state}: install tli again, or rebuild the catalogue with `make catalogue`")
 
 
 def write_table(name: str, value: Any, folder: Path = DATA) -> None:
     """Write one of the catalogue's small tables."""
-    (folder / f"{name}.bin").write_bytes(zlib.compress(_json(value).encode(), 9))
+    _write(folder / f"{name}.bin", zlib.compress(_json(value).encode(), 9))
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.part")
+    beside.write_bytes(data)
+    os.replace(beside, path)
 
 
 @lru_cache(maxsize=4)
 def _block(number: int) -> tuple[str, ...]:
     _, offset, length = index()["blocks"][number]
-    with open(DATA / "architectures.bin", "rb") as file:
-        file.seek(offset)
-        raw = file.read(length)
-    return tuple(lzma.decompress(raw, lzma.FORMAT_RAW, filters=_FILTERS).decode().split("\n"))
+    try:
+        with open(DATA / "architectures.bin", "rb") as file:
+            file.seek(offset)
+            raw = file.read(length)
+        return tuple(lzma.decompress(raw, lzma.FORMAT_RAW, filters=_FILTERS).decode().split("\n"))
+    except (OSError, lzma.LZMAError, UnicodeDecodeError) as error:
+        raise _unreadable("architectures.bin", error) from error
 
 
 def read_row(structure: int) -> Mapping[str, Any]:
     """Return the stored form of architecture number `structure`."""
     blocks = index()["blocks"]
     number = bisect_right(blocks, structure, key=lambda block: block[0]) - 1
-    return cast("Mapping[str, Any]", json.loads(_block(number)[structure - blocks[number][0]]))
+    try:
+        return cast("Mapping[str, Any]", json.loads(_block(number)[structure - blocks[number][0]]))
+    except (ValueError, IndexError) as error:
+        raise _unreadable("architectures.bin", error) from error
 
 
 def write_rows(rows: Iterable[Mapping[str, Any]], folder: Path = DATA) -> list[list[int]]:
     """Write architectures in blocks; return first number, offset and length of each block."""
     blocks: list[list[int]] = []
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / "architectures.bin", "wb") as file:
-        first, offset = 0, 0
-        for lines in _grouped([_json(row) for row in rows]):
-            packed = lzma.compress("\n".join(lines).encode(), lzma.FORMAT_RAW, filters=_FILTERS)
-            blocks.append([first, offset, len(packed)])
-            first, offset = first + len(lines), offset + len(packed)
-            file.write(packed)
+    written = b""
+    first = 0
+    for lines in _grouped([_json(row) for row in rows]):
+        packed = lzma.compress("\n".join(lines).encode(), lzma.FORMAT_RAW, filters=_FILTERS)
+        blocks.append([first, len(written), len(packed)])
+        first, written = first + len(lines), written + packed
+    _write(folder / "architectures.bin", written)
     return blocks
 
 

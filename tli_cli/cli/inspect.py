@@ -37,5 +37,7 @@ def inspect(
     from tli_cli import api
 
     options = Options(input_shape=parse_shape(input_shape), num_classes=num_classes, in_chans=in_chans, ema=ema)
-    found = api.inspect(reference, options=options)
-    render_architecture(found, render.style(as_json=as_json, as_csv=as_csv), every=every)
+    found = api.read(reference, options=options)
+    render_architecture(found.architecture, render.style(as_json=as_json, as_csv=as_csv), every=every)
+    for text in found.notes:
+        render.note(f"note: {text}")

@@ -1,0 +1,45 @@
+"""The data files: what is damaged or missing is named, and nothing half-written is left."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tli_cli.catalogue import load, store
+from tli_cli.errors import TliError
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    folder = tmp_path / "data"
+    shutil.copytree(store.DATA, folder)
+    monkeypatch.setattr(store, "DATA", folder)
+    for cached in (store.index, store._block):
+        cached.cache_clear()
+    yield folder
+    for cached in (store.index, store._block):
+        cached.cache_clear()
+
+
+@pytest.mark.parametrize("file", ["architectures.bin", "index.bin"])
+@pytest.mark.parametrize("damage", ["gone", "cut", "changed"])
+def test_a_damaged_catalogue_is_named(file: str, damage: str, data: Path) -> None:
+    path = data / file
+    held = path.read_bytes()
+    if damage == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(held[:1000] if damage == "cut" else bytes(byte ^ 0x5A for byte in held))
+    with pytest.raises(TliError, match=f"{file} is (missing|damaged).*make catalogue"):
+        load("timm:resnet18")
+
+
+def test_a_failed_write_leaves_the_old_file(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = (data / "report.bin").read_bytes()
+    monkeypatch.setattr(store.os, "replace", lambda *_: (_ for _ in ()).throw(OSError("full")))
+    with pytest.raises(OSError, match="full"):
+        store.write_table("report", {"failed": {}}, data)
+    assert (data / "report.bin").read_bytes() == before
