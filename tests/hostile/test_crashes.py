@@ -223,7 +223,7 @@ from tli_cli import making, writing
 from tli_cli.cli import run
 torch.set_num_threads(1)
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_AS, (used + (120 << 20), used + (120 << 20)))
+resource.setrlimit(resource.RLIMIT_AS, (used + (60 << 20), used + (60 << 20)))
 sys.exit(run(sys.argv[1:]))
 """
 

@@ -1,0 +1,68 @@
+"""Write the tables of docs/scale.md from what `measure.py --json` kept."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+START, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+BASE = 300 << 20
+
+
+def seconds(timing: dict[str, Any]) -> str:
+    taken = timing["seconds"]
+    return f"{median(taken):.2f} ({min(taken):.2f}-{max(taken):.2f})"
+
+
+def tables(results: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield the lines of the tables."""
+    rounds = len(results[0]["timings"][0]["seconds"])
+    packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "numpy", "safetensors"))
+    yield f"Medians of {rounds} rounds in seconds, with the range; 2 cores."
+    yield f"Python {platform.python_version()}, {packages}."
+    yield ""
+    yield "| start-up | seconds | processor seconds |"
+    yield "|---|---|---|"
+    for timing in results[0]["timings"]:
+        yield f"| `{timing['name']}` | {seconds(timing)} | {median(timing['processor']):.2f} |"
+    yield ""
+    yield "| what | kind | MB | `cp` | `cp`, `sync` | `tli inject` | of `cp` | of `cp`, `sync` | peak MiB (allowed) |"
+    yield "|---|---|---|---|---|---|---|---|---|"
+    for case in results[1:]:
+        by_name = {timing["name"]: timing for timing in case["timings"]}
+        tli = by_name["tli inject"]
+        ratios = [f"{median(tli['seconds']) / median(by_name[name]['seconds']):.1f}" for name in ("cp", "cp, sync")]
+        allowed = (BASE + 3 * case["largest"]) >> 20
+        times = " | ".join(seconds(by_name[name]) for name in ("cp", "cp, sync", "tli inject"))
+        size = f"{case['size'] / 1e6:,.0f}"
+        yield (
+            f"| {case['what']} | {case['kind']} | {size} | {times} | {' | '.join(ratios)} | "
+            f"{tli['peak'] >> 20} ({allowed}) |"
+        )
+    others = [(case, t) for case in results[1:] for t in case["timings"] if t["name"].startswith("mergekit")]
+    if others:
+        yield ""
+        yield "| the same bytes by `mergekit`'s passthrough | MB | seconds | peak MiB |"
+        yield "|---|---|---|---|"
+        for case, timing in others:
+            yield f"| {case['kind']} | {case['size'] / 1e6:,.0f} | {seconds(timing)} | {timing['peak'] >> 20} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("results", type=Path, help="what measure.py --json wrote")
+    parser.add_argument("--page", type=Path, default=Path("docs/scale.md"))
+    arguments = parser.parse_args()
+    before, _, rest = arguments.page.read_text(encoding="utf-8").partition(START)
+    lines = "\n".join(tables(json.loads(arguments.results.read_text())))
+    arguments.page.write_text(f"{before}{START}\n{lines}\n{END}{rest.partition(END)[2]}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
