@@ -32,17 +32,19 @@ def tables(results: list[dict[str, Any]]) -> Iterator[str]:
     for timing in results[0]["timings"]:
         yield f"| `{timing['name']}` | {seconds(timing)} | {median(timing['processor']):.2f} |"
     yield ""
-    yield "| what | kind | MB | `cp` | `cp`, `sync` | `tli inject` | of `cp` | of `cp`, `sync` | peak MiB (allowed) |"
-    yield "|---|---|---|---|---|---|---|---|---|"
+    columns = "what", "kind", "MB", "`cp`", "`cp`, `sync`", "`tli inject`", "of `cp`", "of `cp`, `sync`"
+    yield f"| {' | '.join(columns)} | processor: `cp`, `tli` | peak MiB (allowed) |"
+    yield "|---" * (len(columns) + 2) + "|"
     for case in results[1:]:
         by_name = {timing["name"]: timing for timing in case["timings"]}
         tli = by_name["tli inject"]
         ratios = [f"{median(tli['seconds']) / median(by_name[name]['seconds']):.1f}" for name in ("cp", "cp, sync")]
         allowed = (BASE + 3 * case["largest"]) >> 20
         times = " | ".join(seconds(by_name[name]) for name in ("cp", "cp, sync", "tli inject"))
+        work = ", ".join(f"{median(by_name[name]['processor']):.1f}" for name in ("cp", "tli inject"))
         size = f"{case['size'] / 1e6:,.0f}"
         yield (
-            f"| {case['what']} | {case['kind']} | {size} | {times} | {' | '.join(ratios)} | "
+            f"| {case['what']} | {case['kind']} | {size} | {times} | {' | '.join(ratios)} | {work} | "
             f"{tli['peak'] >> 20} ({allowed}) |"
         )
     others = [(case, t) for case in results[1:] for t in case["timings"] if t["name"].startswith("mergekit")]

@@ -88,7 +88,13 @@ OnNonfiniteOption = Annotated[
 
 Output = Annotated[
     Path | None,
-    typer.Option("--output", "-o", metavar="FILE", help="The checkpoint to write.", rich_help_panel=OUTPUT),
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FILE",
+        help="The .safetensors file or .dcp directory to write.",
+        rich_help_panel=OUTPUT,
+    ),
 ]
 PlanOutput = Annotated[
     Path | None,
