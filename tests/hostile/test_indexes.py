@@ -54,6 +54,8 @@ def index(home: Path, content: Any) -> Path:
         ".",
         "",
         "a\0b",
+        "\ud800",
+        "a\x1b[2J",
         "..\\secret.safetensors",
         "C:secret.safetensors",
         "file:///etc/passwd",

@@ -47,7 +47,7 @@ class ShardedCheckpoint:
 
 def beside(directory: Path, name: str, where: Path) -> Path:
     """Return the file `name` in `directory`; raise `CheckpointError` if it lies, or a link leads, anywhere else."""
-    plain = bool(name) and name not in (".", "..") and not any(mark in name for mark in ("/", "\\", "\0", ":"))
+    plain = name.isprintable() and name not in ("", ".", "..") and not any(mark in name for mark in "/\\:")
     if not plain:
         raise CheckpointError(f"{where}: names {name[:80]!r}, which is not a file beside it; shards must stand there")
     path = directory / name
