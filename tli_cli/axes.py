@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import torch
 
+from tli_cli.axis_rules import RULES
 from tli_cli.errors import PlanError
 from tli_cli.plan import AxisExpression, AxisMap
-from tli_cli.registry import Registry
 
 
 @dataclass(frozen=True)
@@ -57,23 +57,6 @@ class MapValues:
 
 Importance = Callable[[AxisMap], torch.Tensor]
 Rule = Callable[[AxisMap, Importance, torch.Generator], MapValues]
-RULES: Registry[Rule] = Registry(
-    "axis rule",
-    {
-        "same": "tli_cli.axis_rules.simple:same",
-        "none": "tli_cli.axis_rules.simple:none",
-        "kernel": "tli_cli.axis_rules.simple:kernel",
-        "input": "tli_cli.axis_rules.simple:input_channels",
-        "rows": "tli_cli.axis_rules.simple:rows",
-        "strongest": "tli_cli.axis_rules.narrow:strongest",
-        "even": "tli_cli.axis_rules.narrow:even",
-        "widen": "tli_cli.axis_rules.widen:widen",
-        "net2net": "tli_cli.axis_rules.widen:net2net",
-        "patch": "tli_cli.axis_rules.resample:patch",
-        "grid": "tli_cli.axis_rules.resample:grid",
-        "offsets": "tli_cli.axis_rules.resample:offsets",
-    },
-)
 
 
 def map_values(axis_map: AxisMap, importance: Importance, generator: torch.Generator) -> MapValues:

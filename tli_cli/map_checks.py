@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from tli_cli.architecture import Architecture
+from tli_cli.axis_rules import RULES
 from tli_cli.plan import AxisMap
 from tli_cli.registry import did_you_mean
 
@@ -41,8 +42,6 @@ def _index_problems(axis_map: AxisMap) -> Iterator[str]:
 
 
 def _rule_problems(axis_map: AxisMap) -> Iterator[str]:
-    from tli_cli.axes import RULES  # the rules compute with torch
-
     rows, columns = axis_map.rows, axis_map.columns
     rule, _, words = axis_map.rule.partition(" ")
     if rule not in RULES:

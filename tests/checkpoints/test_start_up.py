@@ -22,3 +22,23 @@ def test_safetensors_are_opened_and_copied_without_torch(tmp_path: Path) -> None
     save_file({"a": torch.ones(2)}, tmp_path / "a.safetensors")
     command = [sys.executable, "-c", CODE, str(tmp_path / "a.safetensors"), str(tmp_path / "b.safetensors")]
     subprocess.run(command, check=True, timeout=120)
+
+
+COPIED = """
+import json, pathlib, sys
+from tli_cli.cli import run
+source, plan, out = sys.argv[1:]
+assert run(("match", source, source, "-o", plan)) == 0
+raw = json.loads(pathlib.Path(plan).read_text())
+raw["maps"].append({"rule": "same", "rows": 4, "columns": 4})
+pathlib.Path(plan).write_text(json.dumps(raw))
+assert run(("inject", source, "-t", source, "-o", out, "--plan", plan)) == 0
+assert "torch" not in sys.modules
+"""
+
+
+def test_a_plan_that_only_copies_is_carried_out_without_torch(tmp_path: Path) -> None:
+    state = {f"fc{i}.{role}": torch.ones(shape) for i in range(2) for role, shape in (("weight", (4, 4)), ("bias", 4))}
+    save_file(state, tmp_path / "a.safetensors")
+    names = [str(tmp_path / name) for name in ("a.safetensors", "plan.json", "b.safetensors")]
+    subprocess.run([sys.executable, "-c", COPIED, *names], check=True, timeout=120)
