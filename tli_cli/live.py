@@ -13,7 +13,7 @@ from tli_cli.architecture import Architecture
 from tli_cli.describe.meta import on_meta
 from tli_cli.describe.names import describe_names
 from tli_cli.describe.trace import state_specs, trace
-from tli_cli.errors import TraceError
+from tli_cli.errors import TliError, TraceError
 from tli_cli.fitting.choice import fitted_plan, gains
 from tli_cli.fitting.files import before_fits, fitted_state
 from tli_cli.injector import Injector
@@ -89,7 +89,12 @@ def apply_tli(
     injector = Injector(before_fits(plan), lambda index, name: states[index][name].detach(), initial)
     made = {step.target: injector.make(step).to(own[step.target]) for step in injector.plan.steps}
     if plan.fits:
-        made |= fitted_state(plan, model, teachers[0], made, sample, injector.values)
+        try:
+            made |= fitted_state(plan, model, teachers[0], made, sample, injector.values)
+        except TliError as error:
+            if options.method == "fit":
+                raise
+            plan = replace(before_fits(plan), fits=(), notes=(*plan.notes, f"not fitted: {error}"))
     with torch.no_grad():
         for name, value in made.items():
             own[name].copy_(value)

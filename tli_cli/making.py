@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -43,7 +43,22 @@ class Maker:
         self._device = usable_device(options.device)
         self._last: tuple[tuple[int, str], torch.Tensor] | None = None
         self._injector = Injector(before_fits(plan), self._read, self._initial)
-        self._fitted = fitted_values(self._injector, plan, sources[0], target, options, progress) if plan.fits else {}
+        self._fitted = self._fit(plan, sources[0], options, progress) if plan.fits else {}
+
+    def _fit(
+        self, plan: Plan, source: Reference, options: Options, progress: Progress | None
+    ) -> Mapping[str, torch.Tensor]:
+        """Return what is fitted; nothing where that fails and was not asked for: the maps alone are a start too."""
+        try:
+            return fitted_values(self._injector, plan, source, self._target, options, progress)
+        except TliError as error:
+            if options.method == "fit":
+                raise
+            self._values.warnings.append(f"not fitted, injected by axis maps alone: {error}")
+            return {}
+
+    def _unfitted(self, step: Step) -> torch.Tensor:
+        return self._injector.make(self._injector.plan.by_target[step.target])
 
     def make(self, step: Step, dtype: str) -> torch.Tensor:
         """Return the tensor of `step`, contiguous on the CPU, in `dtype`.
@@ -53,7 +68,7 @@ class Maker:
         """
         try:
             with torch.no_grad(), _one_thread():
-                made = self._fitted[step.target] if step.target in self._fitted else self._injector.make(step)
+                made = self._fitted[step.target] if step.target in self._fitted else self._unfitted(step)
             if all(piece.source_range is None for piece in step.pieces):
                 self._last = None
             return made.to(device="cpu", dtype=getattr(torch, dtype)).contiguous()

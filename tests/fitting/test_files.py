@@ -47,3 +47,16 @@ def test_a_source_that_cannot_be_run_is_refused_only_where_a_fit_is_asked_for(so
     assert not plan.fits and any("--method fit" in note for note in plan.notes)
     with pytest.raises(TliError, match="--source-arch"):
         api.match(source, NARROWER, options=replace(bare, method="fit"))
+
+
+def test_a_fit_that_fails_leaves_the_maps_unless_it_was_asked_for(source, tmp_path, monkeypatch):
+    def fail(*_args, **_kwargs):
+        raise RuntimeError("no such luck")
+
+    monkeypatch.setattr("tli_cli.fitting.files.fit_live", fail)
+    report = api.inject(source, NARROWER, str(tmp_path / "out.safetensors"), options=OPTIONS)
+    assert any("no such luck" in warning for warning in report.warnings)
+    asked = replace(OPTIONS, method="fit")
+    with pytest.raises(TliError, match="no such luck"):
+        api.inject(source, NARROWER, str(tmp_path / "none.safetensors"), options=asked)
+    assert not (tmp_path / "none.safetensors").exists()

@@ -80,7 +80,11 @@ def fitted_plan(
     from tli_cli.fitting.carry_out import place_counts
     from tli_cli.fitting.points import with_fits
 
-    sizes = (place_counts(target_model, sample), place_counts(source_model, sample))
+    try:
+        sizes = (place_counts(target_model, sample), place_counts(source_model, sample))
+    # Both models are the user's own code, which may fail in any way.
+    except Exception as error:
+        raise TliError(f"a model cannot be run on {[list(t.shape) for t in sample]}: {error}") from error
     fitted = with_fits(plan, target, source, sizes)
     if not fitted.fits:
         return replace(

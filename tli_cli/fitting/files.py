@@ -75,7 +75,12 @@ def _fitted(
     values: Callable[[int], MapValues],
     progress: Progress | None = None,
 ) -> Mapping[str, torch.Tensor]:
-    fit_live(plan, target, source, sample, values, progress)
+    try:
+        fit_live(plan, target, source, sample, values, progress)
+    # Both models are the user's own code, which may fail in any way.
+    except Exception as error:
+        said = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise TliError(f"{type(target).__name__} could not be fitted: {said}") from error
     state = target.state_dict()
     return {step.target: state[step.target] for step in plan.steps if step.resizer == "fit"}
 
