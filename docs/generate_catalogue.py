@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import struct
+import subprocess
 import sys
 import tempfile
 from collections import Counter
@@ -35,6 +37,11 @@ installed libraries.
 - **recognised**: a checkpoint of the model, with its classes changed where they can be, is read back with no
   hint and is recognised as this name, or as one that has the same names and shapes. `torch.save` keeps the
   order of the tensors, safetensors loses it.
+"""
+
+TIMES = """\
+One run of `python benchmarks/startup.py` on {processors} cores: the median of seven fresh interpreters, and the best of
+twenty calls in one that has read the index before.
 """
 
 
@@ -130,7 +137,14 @@ def page(counts: dict[str, Counter[str]], missed: list[str]) -> str:
     lines.extend(_listed("Held without a graph", report["untraced"]))
     lines.extend(_listed("Not recognised", missed))
     lines.extend(_listed("Remarks", [f"{name}: {'; '.join(notes)}" for name, notes in report["notes"].items()]))
+    lines.extend(["\n## Times\n", TIMES.format(processors=os.cpu_count()), _times()])
     return "\n".join(lines) + "\n"
+
+
+def _times() -> str:
+    """Return what benchmarks/startup.py prints, in one run."""
+    script = PAGE.parent.parent / "benchmarks" / "startup.py"
+    return subprocess.run([sys.executable, script], capture_output=True, text=True, check=True).stdout.strip()
 
 
 def _listed(title: str, items: Sequence[str]) -> list[str]:
