@@ -88,7 +88,7 @@ CASES = (
     _named("resnet50", "resnet50"), _named("resnext50_32x4d", "resnext50_32x4d"),
     _named("wide_resnet50_2", "wide_resnet50_2"), _named("densenet121", "densenet121"),
     _named("mobilenet_v3_large", "mobilenetv3_large_100"), _named("efficientnet_v2_s", "efficientnetv2_s"),
-    _named("regnet_y_400mf", "regnety_004"), _named("regnet_x_400mf", "regnetx_004"),
+    _named("regnet_y_400mf", "regnety_004"), _named("regnet_x_400mf", "regnetx_004_tv"),
     _named("convnext_tiny", "convnext_tiny"), _named("vit_b_32", "vit_base_patch32_224"),
     _named("swin_t", "swin_tiny_patch4_window7_224"),
 )  # fmt: skip
