@@ -63,7 +63,7 @@ def _loaded(
     arguments |= {key: value for key, value in sizes.items() if value is not None}
     subject = subject_for(head, arguments, input_shape=input_shape, reference=text)
     model = subject.create().double().eval()
-    with open_checkpoint(checkpoint, ema=ema) as opened:
+    with open_checkpoint(checkpoint, ema=ema, expected=model.state_dict()) as opened:
         state = {spec.name: opened.read(spec.name) for spec in opened.tensors}
     try:
         model.load_state_dict(state, strict=True)

@@ -91,10 +91,10 @@ def _beyond_the_catalogue(text: str) -> bool:
 def _from_checkpoint(text: str, reading: Reading) -> Reference:
     from tli_cli.checkpoints import open_checkpoint
 
-    checkpoint = open_checkpoint(text, ema=reading.ema)
+    given = resolve(reading.arch, replace(reading, arch=None, ema=None)) if reading.arch is not None else None
+    checkpoint = open_checkpoint(text, ema=reading.ema, expected=given.architecture.by_name if given else ())
     notes = [f"{text}: left aside {line}" for line in checkpoint.ignored]
-    if reading.arch is not None:
-        given = resolve(reading.arch, replace(reading, arch=None, ema=None))
+    if given is not None:
         architecture = _adopt(given.architecture, checkpoint, text, required=True)
         named = replace(architecture, origin=f"checkpoint {Path(text).name} ({given.architecture.origin})")
         return Reference(text, named, checkpoint, (*notes, *given.notes))

@@ -43,7 +43,7 @@ def verify(
         input_shape=options.input_shape, num_classes=options.num_classes, in_chans=options.in_chans, ema=options.ema
     )
     wanted = resolve(target, reading).architecture
-    with open_checkpoint(out) as found:
+    with open_checkpoint(out, expected=wanted.by_name) as found:
         problems = [*_differences(found.tensors, wanted), *_provenance_problems(found.metadata)]
         for done, spec in enumerate(found.tensors, 1):
             if _floating(spec) and not _finite(found.read(spec.name)):

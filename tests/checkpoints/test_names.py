@@ -45,3 +45,18 @@ def test_wrapping_again_changes_nothing(stored: list[str], wrappers: list[str]) 
 
 def test_a_name_made_of_prefixes_takes_no_time() -> None:
     assert len(clean_names(["model." * 1_000_000 + "a"])) == 1
+
+
+@given(
+    names,
+    st.lists(st.sampled_from(sorted(WRAPPERS)), max_size=2),
+    st.lists(st.sampled_from(["module", "net"]), max_size=2),
+)
+def test_expected_names_decide_how_many_wrappers_are_read(
+    inner: list[str], own: list[str], wrappers: list[str]
+) -> None:
+    plain = list(clean_names(inner))
+    expected = [".".join([*own, name]) for name in plain]
+    wrapped = [".".join([*wrappers, name]) for name in expected]
+    assert set(clean_names(wrapped, expected)) == set(expected)
+    assert set(clean_names(plain, expected)) == set(expected)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,12 @@ __all__ = ["Checkpoint", "FileRange", "open_checkpoint", "parse_size", "write_ch
 _MAX_CONFIG = 16 << 20
 
 
-def open_checkpoint(path: Path | str, *, ema: str | None = None) -> Checkpoint:
+def open_checkpoint(path: Path | str, *, ema: str | None = None, expected: Collection[str] = ()) -> Checkpoint:
     """Open the checkpoint at `path`: a file, a shard index, or a directory that holds one.
 
     Only names, shapes and dtypes are read; safetensors need no torch for that. With `ema`, the averaged weights under
-    that key of a torch file are taken (`any`: whichever there are).
+    that key of a torch file are taken (`any`: whichever there are). Prefixes are read so that most names are among
+    those that are `expected`.
 
     Raises:
         CheckpointError: where there is none, it is damaged, or it is not safe to read.
@@ -35,7 +37,7 @@ def open_checkpoint(path: Path | str, *, ema: str | None = None) -> Checkpoint:
     if given.is_dir():
         found, passed_over = find_checkpoint(given)
     reader = _reader(found, ema)
-    checkpoint = Checkpoint(given, reader, _config(found.parent))
+    checkpoint = Checkpoint(given, reader, _config(found.parent), expected)
     checkpoint.ignored += passed_over
     return checkpoint
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -32,14 +33,16 @@ class Checkpoint:
         config: Hugging Face's `config.json` beside it, if there is one.
     """
 
-    def __init__(self, path: Path, reader: Reader, config: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, path: Path, reader: Reader, config: dict[str, Any] | None = None, expected: Collection[str] = ()
+    ) -> None:
         if not reader.tensors:
             raise CheckpointError(f"{path}: expected a checkpoint, found no tensors in it")
         if strange := [spec.name for spec in reader.tensors if has_controls(spec.name)]:
             raise CheckpointError(f"{path}: the name {strange[0][:60]!a} holds control characters; rename it")
         self.path = path
         self.format = reader.format
-        self.stored_names = clean_names([spec.name for spec in reader.tensors])
+        self.stored_names = clean_names([spec.name for spec in reader.tensors], expected)
         clean = {stored: name for name, stored in self.stored_names.items()}
         self.tensors = tuple(_renamed(spec, clean) for spec in reader.tensors)
         self.order_from = reader.order_from

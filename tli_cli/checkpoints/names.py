@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 WRAPPERS = frozenset(
     {
@@ -35,21 +35,37 @@ def is_counter(name: str) -> bool:
     return name in _COUNTERS
 
 
-def clean_names(stored: Sequence[str]) -> dict[str, str]:
+def clean_names(stored: Sequence[str], expected: Collection[str] = ()) -> dict[str, str]:
     """Return clean name -> stored name, in the order of `stored`.
 
     A prefix goes only if every entry has it, so `model.` beside `lm_head.weight` stays. What would make two names
-    one is left as it is.
+    one is left as it is. With `expected`, as many prefixes go, or come, as bring the most names among those.
     """
     cleaned = [_without_inner_wrappers(name) for name in stored]
     if len(set(cleaned)) != len(stored) or not all(cleaned):
         cleaned = list(stored)
+    readings = list(_unwrapped(cleaned))
+    plain, known = readings[-1], set(expected)
+    for prefix in _wrappers(list(expected)):
+        readings.append([f"{prefix}{name}" for name in plain])
+    best = max(readings, key=lambda names: (len(known.intersection(names)), names is plain))
+    return dict(zip(best, stored, strict=True))
+
+
+def _wrappers(names: list[str]) -> list[str]:
+    """Return what stands before all of `names`: `net.`, `net.module.` and so on, as far as it wraps."""
+    return [names[0][: len(names[0]) - len(inner[0])] for inner in _unwrapped(names)][1:] if names else []
+
+
+def _unwrapped(names: list[str]) -> Iterator[list[str]]:
+    """Yield the names as they are, and without one shared wrapper after the other."""
+    yield names
     for _ in range(_MAX_NESTING):
-        prefix = _shared_wrapper(cleaned)
+        prefix = _shared_wrapper(names)
         if prefix is None:
-            break
-        cleaned = [name[len(prefix) + 1 :] for name in cleaned]
-    return dict(zip(cleaned, stored, strict=True))
+            return
+        names = [name[len(prefix) + 1 :] for name in names]
+        yield names
 
 
 def _without_inner_wrappers(name: str) -> str:
