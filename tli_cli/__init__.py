@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from tli_cli.ranking import Candidate, Ranking
     from tli_cli.report import Report
     from tli_cli.scoring import Score
+    from tli_cli.verification import verify
 
 __all__ = [
     "Candidate",
@@ -29,6 +30,7 @@ __all__ = [
     "matrix",
     "rank",
     "score",
+    "verify",
 ]
 
 _HOMES = {
@@ -40,6 +42,7 @@ _HOMES = {
     "Ranking": "tli_cli.ranking",
     "Report": "tli_cli.report",
     "Score": "tli_cli.scoring",
+    "verify": "tli_cli.verification",
 }
 
 

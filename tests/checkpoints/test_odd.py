@@ -68,7 +68,7 @@ def test_equal_shapes_arrive_bit_for_bit(tmp_path: Path, suffix: str) -> None:
     made = load_file(out)
     assert made.keys() == state.keys()
     assert all(raw(made[name]) == raw(value) for name, value in state.items())
-    assert not verify.verify(out, source).problems
+    assert not verify(out, source).problems
 
 
 @pytest.mark.filterwarnings("error::UserWarning")

@@ -27,11 +27,11 @@ def verify(
     as_json: given.Json = False,
 ) -> None:
     """Read a result back: names, shapes, dtypes, finite values and provenance."""
-    from tli_cli import verify as library
+    from tli_cli.verification import verify as read_back
 
     options = Options(input_shape=parse_shape(input_shape), num_classes=num_classes, in_chans=in_chans, ema=ema)
     with progress() as tell:
-        found = library.verify(file, target, options=options, progress=tell)
+        found = read_back(file, target, options=options, progress=tell)
     render_verification(found, render.style(as_json=as_json))
     if found.problems:
         raise TliError(join_problems(f"{file} is not what {target} takes:", found.problems))
