@@ -17,13 +17,11 @@ from tli_cli.matrices import Matrix, score_all
 from tli_cli.options import Options
 from tli_cli.plan import Plan
 from tli_cli.plan_checks import check_fits
-from tli_cli.planning.heads import parse_head
-from tli_cli.planning.methods import method_request
-from tli_cli.planning.planner import Request, make_plan
+from tli_cli.planning.injection import plan_injection
 from tli_cli.ranking import Ranking, rank_sources
 from tli_cli.references import Reading, Reference, resolve, resolve_all
 from tli_cli.report import Progress, Report
-from tli_cli.scoring import Score, score_architectures, score_matching
+from tli_cli.scoring import Score, score_architectures
 
 
 def _readings(options: Options) -> tuple[Reading, Reading]:
@@ -46,24 +44,10 @@ def _resolve_sides(
 
 def plan_for(sources: Sequence[Reference], target: Reference, options: Options) -> Plan:
     """Return the plan between resolved references; reads no values."""
-    matcher = MATCHERS.get(options.matcher)
-    matchings = [matcher(source.architecture, target.architecture) for source in sources]
-    scores = [score_matching(matching) for matching in matchings]
-    request = method_request(
-        Request(
-            matcher=options.matcher,
-            method=options.method,
-            head=options.head.partition(":")[0],
-            head_rows=parse_head(options.head),
-            norms=options.batchnorm,
-            seed=options.seed,
-            top_k=options.top_k,
-            keep_values="target" if target.checkpoint is not None else "constructor",
-        )
-    )
-    plan = make_plan(target.architecture, [source.architecture for source in sources], matchings, request)
+    keep_values = "target" if target.checkpoint is not None else "constructor"
+    plan = plan_injection(target.architecture, [source.architecture for source in sources], options, keep_values)
     notes = tuple(note for reference in (*sources, target) for note in reference.notes)
-    return add_fits(replace(plan, score=round(max(scores), 6), notes=notes), sources, target, options)
+    return add_fits(replace(plan, notes=notes), sources, target, options)
 
 
 def match(sources: str | Sequence[str], target: str, *, options: Options = Options()) -> Plan:

@@ -17,13 +17,9 @@ from tli_cli.errors import TliError, TraceError
 from tli_cli.fitting.choice import fitted_plan, gains
 from tli_cli.fitting.files import before_fits, fitted_state
 from tli_cli.injector import Injector
-from tli_cli.matching import MATCHERS
 from tli_cli.options import Options
 from tli_cli.plan import Plan, Step
-from tli_cli.planning.heads import parse_head
-from tli_cli.planning.methods import method_request
-from tli_cli.planning.planner import Request, make_plan
-from tli_cli.scoring import score_matching
+from tli_cli.planning.injection import plan_injection
 from tli_cli.starting import CONSTANTS, constant_start
 
 
@@ -77,7 +73,7 @@ def apply_tli(
     teachers = [teacher] if isinstance(teacher, nn.Module) else list(teacher)
     target = describe_live(model, example)
     sources = [describe_live(t, teacher_example if teacher_example is not None else example) for t in teachers]
-    plan = live_plan(target, sources, options)
+    plan = plan_injection(target, sources, options, keep_values="target")
     plan, sample = _add_fits(plan, (model, target), (teachers, sources), example, options)
     states = [t.state_dict() for t in teachers]
     own = model.state_dict()
@@ -120,22 +116,3 @@ def _add_fits(
     sample = tuple(torch.zeros(t.shape, dtype=t.dtype) for t in arguments)
     models = [deepcopy(m).float().cpu() for m in (target[0], sources[0][0])]
     return fitted_plan(plan, target[1], sources[1][0], models[0], models[1], sample), sample
-
-
-def live_plan(target: Architecture, sources: Sequence[Architecture], options: Options) -> Plan:
-    """Return the plan that keeps the target's own values where nothing is injected."""
-    matchings = [MATCHERS.get(options.matcher)(source, target) for source in sources]
-    request = method_request(
-        Request(
-            matcher=options.matcher,
-            method=options.method,
-            head=options.head.partition(":")[0],
-            head_rows=parse_head(options.head),
-            norms=options.batchnorm,
-            seed=options.seed,
-            top_k=options.top_k,
-            keep_values="target",
-        )
-    )
-    plan = make_plan(target, sources, matchings, request)
-    return replace(plan, score=round(max(score_matching(m) for m in matchings), 6))

@@ -12,9 +12,10 @@ from torch import nn
 from tests.models import NETS, example_for, randomised
 from tli_cli.architecture import Architecture
 from tli_cli.injector import run
-from tli_cli.live import describe_live, live_plan
+from tli_cli.live import describe_live
 from tli_cli.options import Options
 from tli_cli.plan import Plan, Step
+from tli_cli.planning.injection import plan_injection
 from tli_cli.starting import CONSTANTS, constant_start
 
 State = Mapping[str, torch.Tensor]
@@ -39,7 +40,7 @@ def described(name: str, **sizes: int) -> Architecture:
 
 @cache
 def _planned(name: str, source: tuple[Any, ...], target: tuple[Any, ...], options: Options) -> Plan:
-    return live_plan(_described(name, target), [_described(name, source)], options)
+    return plan_injection(_described(name, target), [_described(name, source)], options, "target")
 
 
 def plan_between(name: str, source: Mapping[str, int], target: Mapping[str, int], **options: Any) -> Plan:

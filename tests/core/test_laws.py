@@ -7,10 +7,10 @@ import pytest
 from tests.core.support import SMALL, build, carried_out, described, plan_between, same_bytes
 from tests.models import NETS
 from tli_cli.describe.spaces import leaves
-from tli_cli.live import live_plan
 from tli_cli.matching import MATCHERS
 from tli_cli.options import Options
 from tli_cli.plan import Plan
+from tli_cli.planning.injection import plan_injection
 from tli_cli.planning.methods import methods
 from tli_cli.planning.pieces import map_indices
 from tli_cli.scoring import score_architectures
@@ -85,7 +85,7 @@ def test_a_plan_is_the_same_value_and_gives_the_same_bytes_after_a_round_trip(ne
     plan = plan_between(net, {}, OTHER[net], method=method)
     again = Plan.from_json(plan.to_json())
     assert again == plan and again.to_json() == plan.to_json()
-    assert live_plan(described(net, **OTHER[net]), [described(net)], Options(method=method)) == plan
+    assert plan_injection(described(net, **OTHER[net]), [described(net)], Options(method=method), "target") == plan
     source, target = build(net, 1).state_dict(), build(net, 2, **OTHER[net]).state_dict()
     assert same_bytes(carried_out(again, source, target), carried_out(plan, source, target))
 
@@ -127,7 +127,7 @@ def test_statistics_move_with_their_channels(net):
 def test_one_axis_map_serves_all_axes_that_carry_the_same_channels(net):
     """Whatever consumes channels is mapped as their producer is: the maps differ only in rule words, not in sizes."""
     target = described(net, **OTHER[net])
-    plan = live_plan(target, [described(net)], Options())
+    plan = plan_injection(target, [described(net)], Options(), "target")
     seen: dict[object, set[object]] = {}
     for step in plan.steps:
         if step.resizer == "maps" and len(step.pieces) == 1 and step.pieces[0].layout is None:

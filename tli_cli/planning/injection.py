@@ -1,0 +1,41 @@
+"""The plan between architectures: match, then decide for every target tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from tli_cli.architecture import Architecture
+from tli_cli.matching import MATCHERS
+from tli_cli.options import Options
+from tli_cli.plan import Plan
+from tli_cli.planning.heads import parse_head
+from tli_cli.planning.methods import method_request
+from tli_cli.planning.planner import Request, make_plan
+from tli_cli.scoring import score_matching
+
+
+def plan_injection(target: Architecture, sources: Sequence[Architecture], options: Options, keep_values: str) -> Plan:
+    """Return the plan for `target` from `sources`, with the best source's score; reads no values.
+
+    `keep_values` says how what nothing feeds starts: `constructor`, or `target` for the target's own values.
+
+    Raises:
+        TliError: the matcher or the method is unknown, or the head's map cannot be read.
+    """
+    matcher = MATCHERS.get(options.matcher)
+    matchings = [matcher(source, target) for source in sources]
+    request = method_request(
+        Request(
+            matcher=options.matcher,
+            method=options.method,
+            head=options.head.partition(":")[0],
+            head_rows=parse_head(options.head),
+            norms=options.batchnorm,
+            seed=options.seed,
+            top_k=options.top_k,
+            keep_values=keep_values,
+        )
+    )
+    plan = make_plan(target, sources, matchings, request)
+    return replace(plan, score=round(max(score_matching(matching) for matching in matchings), 6))
