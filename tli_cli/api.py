@@ -47,7 +47,7 @@ def plan_for(sources: Sequence[Reference], target: Reference, options: Options) 
     keep_values = "target" if target.checkpoint is not None else "constructor"
     plan = plan_injection(target.architecture, [source.architecture for source in sources], options, keep_values)
     notes = tuple(note for reference in (*sources, target) for note in reference.notes)
-    return add_fits(replace(plan, notes=notes), sources, target, options)
+    return add_fits(replace(plan, notes=(*notes, *plan.notes)), sources, target, options)
 
 
 def match(sources: str | Sequence[str], target: str, *, options: Options = Options()) -> Plan:

@@ -142,7 +142,7 @@ def _operand(rec: Recording, tensor: Any, other: Any) -> Value | None:
     if partner is None or partner.node >= 0 or rec.is_buffer(partner):
         return value
     if value is None:
-        return Value(tuple(rec.fresh(size) for size in tensor.shape), rec.node("constant", ()))
+        return Value(tuple(rec.fresh(size, "channels") for size in tensor.shape), rec.node("constant", ()))
     return Value(value.dims, rec.node("constant", ())) if rec.is_buffer(value) else value
 
 

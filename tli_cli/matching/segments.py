@@ -76,7 +76,26 @@ def blocks_of(units: Sequence[Unit]) -> list[Block]:
     for unit in units:
         grouped.setdefault(unit.block or unit.path, []).append(unit)
     blocks = [Block(name, members[0].stage, tuple(members)) for name, members in grouped.items()]
+    if not any(_is_inner(block) for block in blocks):
+        blocks = _with_followers(blocks)
     return [piece for block in blocks for piece in (_chain(block) if _is_chain(block) else [block])]
+
+
+def _with_followers(blocks: Sequence[Block]) -> list[Block]:
+    """Join each norm that stands for itself to the weighted layer before it that stands for itself, as in a network
+    without modules of its own."""
+    joined: list[Block] = []
+    for block in blocks:
+        last = joined[-1] if joined else None
+        if last is not None and last.weighted == 1 and not block.weighted and _is_loose(last) and _is_loose(block):
+            joined[-1] = Block(last.name, last.stage, (*last.units, *block.units))
+        else:
+            joined.append(block)
+    return joined
+
+
+def _is_loose(block: Block) -> bool:
+    return block.units[0].path == block.name
 
 
 def _is_chain(block: Block) -> bool:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
+from tli_cli.matching.segments import WEIGHTED
 from tli_cli.matching.units import Unit
 
 
@@ -31,3 +33,17 @@ class Matching:
     targets: tuple[Unit, ...]
     sources: tuple[Unit, ...]
     added_blocks: frozenset[str] = frozenset()
+
+    @cached_property
+    def reused(self) -> frozenset[tuple[int, int]]:
+        """The weighted target units of no added block whose source unit feeds another one too: one that is likelier,
+        or as likely and earlier.
+
+        Pairs that the graphs prove do not count: there the source runs one layer several times.
+        """
+        owners: dict[tuple[int, int], Pair] = {}
+        firsts = [pair for pair in self.pairs if not pair.repeat and pair.target.kind in WEIGHTED]
+        for pair in firsts:
+            held = owners.setdefault(pair.source.key, pair)
+            owners[pair.source.key] = pair if pair.similarity > held.similarity else held
+        return frozenset(p.target.key for p in firsts if owners[p.source.key] is not p and not p.anchored)

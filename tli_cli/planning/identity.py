@@ -64,26 +64,6 @@ def surplus_scales(
             yield from (name for _, name in architecture.layers[unit.place].tensors)
 
 
-def chain_layers(architecture: Architecture, units: Iterable[Unit]) -> set[int]:
-    """Return the layers of an added block that is a plain chain of one weighted layer with equal inputs and outputs."""
-    members = list(units)
-    weighted = [unit for unit in members if unit.kind in WEIGHTED]
-    if len(weighted) != 1 or not architecture.layers[weighted[0].place].tensors:
-        return set()
-    layer = architecture.layers[weighted[0].place]
-    shape = architecture.by_name[layer.tensor("weight") or layer.tensors[0][1]].shape
-    square = len(shape) >= 2 and shape[0] == shape[1] and all(k % 2 for k in shape[2:])
-    return {unit.place for unit in members} if square else set()
-
-
-def added_start(role: str, unit: Unit) -> str:
-    """Return how a tensor of an added plain layer starts, so that non-negative features pass unchanged
-    (Net2DeeperNet)."""
-    if unit.kind in WEIGHTED:
-        return "identity" if role == "weight" else "zeros"
-    return "ones" if role in ("weight", "running_var") else "zeros"
-
-
 def _joins_after(architecture: Architecture, node: int, members: set[int]) -> bool:
     """Tell whether the shortcut itself runs through a layer of the block that no branch end explains."""
     layer = architecture.graph[node].layer

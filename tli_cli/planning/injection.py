@@ -9,6 +9,7 @@ from tli_cli.architecture import Architecture
 from tli_cli.matching import MATCHERS
 from tli_cli.options import Options
 from tli_cli.plan import Plan
+from tli_cli.planning.activations import changed_activations
 from tli_cli.planning.heads import parse_head
 from tli_cli.planning.methods import method_request
 from tli_cli.planning.planner import Request, make_plan
@@ -38,4 +39,5 @@ def plan_injection(target: Architecture, sources: Sequence[Architecture], option
         )
     )
     plan = make_plan(target, sources, matchings, request)
-    return replace(plan, score=round(max(score_matching(matching) for matching in matchings), 6))
+    said = () if plan.relation == "other" or len(sources) > 1 else changed_activations(sources[0], target)
+    return replace(plan, score=round(max(score_matching(matching) for matching in matchings), 6), notes=said)

@@ -11,8 +11,9 @@ from tli_cli.describe.spaces import leaves
 from tli_cli.matching.segments import blocks_of
 from tli_cli.matching.values import Matching, Pair
 from tli_cli.plan import Piece, Plan, Side, Step
+from tli_cli.planning.chains import added_start, chain_layers, is_serial, passes_unchanged
 from tli_cli.planning.choice import Choice, choose_models
-from tli_cli.planning.identity import ADDED, added_start, branch_ends, chain_layers, is_post_norm, surplus_scales
+from tli_cli.planning.identity import ADDED, branch_ends, is_post_norm, surplus_scales
 from tli_cli.planning.maps import MapBook
 from tli_cli.planning.norms import norms_follow
 from tli_cli.planning.pieces import is_copy, is_exact, make_piece, map_indices
@@ -59,6 +60,7 @@ class Planner:
         self.drafts: dict[str, _Draft] = {spec.name: _Draft() for spec in target.tensors}
         self._inexact: set[int] = set()
         self._bypassed: set[int] = set()
+        self._reused: set[tuple[int, int]] = set()
         self._roots = {spec.name: _class_leaves(target, spec) for spec in target.tensors}
 
     def add(self, matching: Matching, model: int, chosen: Choice) -> None:
@@ -67,7 +69,8 @@ class Planner:
         for name in surplus_scales(self.target, matching, blocks):
             draft = self.drafts[name]
             draft.initial, draft.exact, draft.reason = "ones", True, "the source does not scale here"
-        ends, chains = self._added(matching, blocks)
+        ends, chains = self._added(matching, model, blocks)
+        self._reused |= matching.reused
         mine = [(pair, chosen[pair.target.key][model]) for pair in matching.pairs if model in chosen[pair.target.key]]
         for pair, _ in mine:
             self._introduce(pair, model)
@@ -85,7 +88,9 @@ class Planner:
             if axis is not None:
                 self.book.introduce(axis, model, None if pair.repeat else other)
 
-    def _added(self, matching: Matching, blocks: Mapping[tuple[int, int], str]) -> tuple[set[int], set[int]]:
+    def _added(
+        self, matching: Matching, model: int, blocks: Mapping[tuple[int, int], str]
+    ) -> tuple[set[int], set[int]]:
         """Return the layers that end the branches of added blocks, and those of added blocks that are plain chains."""
         ends: set[int] = set()
         chains: set[int] = set()
@@ -97,7 +102,14 @@ class Planner:
                 self._inexact |= found
             elif found:
                 self._bypassed |= {unit.place for unit in units}
-            chains |= set() if found else chain_layers(self.target, units)
+            if found:
+                continue
+            chain = chain_layers(self.target, units)
+            chains |= chain
+            if chain and not passes_unchanged(self.target, self.sources[model], units):
+                self._inexact |= chain
+            elif not chain and is_serial(self.target, {unit.place for unit in units}):
+                self._reused |= {unit.key for unit in units}
         return ends, chains
 
     def _draft_pair(self, pair: Pair, model: int, weight: float, ends_added_branch: bool, chains: set[int]) -> None:
@@ -189,6 +201,7 @@ class Planner:
         resizer = "copy" if copied else self.request.resizer
         exact = draft.exact or copied or all(is_exact(piece, self.book) for piece in pieces)
         exact = exact and (draft.exact or self._scales_alike(layer, draft, copied))
+        exact = exact and (draft.exact or not any(pair.target.key in self._reused for _, pair, _ in draft.pieces))
         similarity = sum(pair.similarity for _, pair, _ in draft.pieces) / len(draft.pieces)
         return replace(
             step,

@@ -23,7 +23,7 @@ def relation_of(steps: Sequence[Step], matching: Matching) -> str:
     words = {
         "wider": any(pair.target.shape[0] > pair.source.shape[0] for pair in inner),
         "narrower": any(pair.target.shape[0] < pair.source.shape[0] for pair in inner),
-        "deeper": bool(matching.added_blocks),
+        "deeper": bool(matching.added_blocks) or any(unit.key in matching.reused for unit in weighted),
         "shallower": any(u.kind in WEIGHTED and u.key not in used for u in matching.sources),
     }
     found = " and ".join(word for word, holds in words.items() if holds)

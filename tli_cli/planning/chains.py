@@ -1,0 +1,88 @@
+"""An added block that is a plain chain of layers: how it starts as the identity, and whether it then passes values on
+unchanged (Net2DeeperNet, arXiv 1511.05641)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+
+from tli_cli.architecture import Architecture, Layer
+from tli_cli.matching.segments import WEIGHTED
+from tli_cli.matching.units import Unit
+
+IDEMPOTENT = ("relu", "hardtanh", "relu6")
+"""Activations that change nothing when they are applied twice."""
+POOLS = ("max_pool", "avg_pool", "mean", "adaptive_max_pool2d")
+JOINS = ("add", "mul", "cat", "matmul")
+
+
+def chain_layers(architecture: Architecture, units: Iterable[Unit]) -> set[int]:
+    """Return the layers of an added block that is a plain chain of weighted layers with equal inputs and outputs."""
+    members = list(units)
+    weighted = [architecture.layers[unit.place] for unit in members if unit.kind in WEIGHTED]
+    places = {unit.place for unit in members}
+    chain = bool(weighted) and all(_is_square(architecture, layer) for layer in weighted)
+    return places if chain and is_serial(architecture, places) else set()
+
+
+def added_start(role: str, unit: Unit) -> str:
+    """Return how a tensor of an added plain layer starts, so that non-negative features pass unchanged."""
+    if unit.kind in WEIGHTED:
+        return "identity" if role == "weight" else "zeros"
+    return "ones" if role in ("weight", "running_var") else "zeros"
+
+
+def is_serial(architecture: Architecture, places: set[int]) -> bool:
+    """Tell whether everything goes through the layers `places`: nothing inside is joined, nothing leads around them."""
+    inside = [i for i, node in enumerate(architecture.graph) if node.layer in places]
+    if not inside:
+        return not architecture.graph
+    first, last = inside[0], inside[-1]
+    around = any(before < first and i > last for i, node in enumerate(architecture.graph) for before in node.inputs)
+    return not around and all(node.op not in JOINS for node in architecture.graph[first : last + 1])
+
+
+def passes_unchanged(target: Architecture, source: Architecture, units: Sequence[Unit]) -> bool:
+    """Tell whether the chain `units` passes on what it gets when its layers are the identity.
+
+    That holds where no activation follows, or one that the values have already been through.
+    """
+    if not target.graph or any(unit.kind == "norm" and unit.flavour != "batch" for unit in units):
+        return False
+    places = {unit.place for unit in units}
+    inside = [i for i, node in enumerate(target.graph) if node.layer in places]
+    met = {op for i in inside for op in _ops_behind(target, i) if op not in POOLS}
+    before = next((op for op in _ops_before(target, inside[0]) if op not in POOLS), "")
+    same = not met or (met == {before} and before in IDEMPOTENT)
+    return same and _pools(target) == _pools(source)
+
+
+def _is_square(architecture: Architecture, layer: Layer) -> bool:
+    name = layer.tensor("weight") or (layer.tensors[0][1] if layer.tensors else "")
+    shape = architecture.by_name[name].shape if name else ()
+    stride = layer.attribute("stride", ())
+    square = len(shape) >= 2 and shape[0] == shape[1] and all(k % 2 for k in shape[2:])
+    return square and all(step == 1 for step in stride)
+
+
+def _ops_behind(architecture: Architecture, index: int) -> Iterator[str]:
+    """Yield the operations behind a node, up to the next layers or joins."""
+    for i in range(index + 1, len(architecture.graph)):
+        node = architecture.graph[i]
+        if index in node.inputs and node.layer < 0 and node.op not in JOINS:
+            yield node.op
+            yield from _ops_behind(architecture, i)
+
+
+def _ops_before(architecture: Architecture, index: int) -> Iterator[str]:
+    """Yield the operations before a node, the nearest first, up to the layer or join before it."""
+    node = architecture.graph[index]
+    while len(node.inputs) == 1:
+        node = architecture.graph[node.inputs[0]]
+        if node.layer >= 0 or node.op in JOINS:
+            return
+        yield node.op
+
+
+def _pools(architecture: Architecture) -> Counter[str]:
+    return Counter(node.op for node in architecture.graph if node.op in POOLS)
