@@ -11,6 +11,8 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 
 import torch
@@ -18,6 +20,7 @@ import torch
 from tli_cli.architecture import TensorSpec
 from tli_cli.catalogue import CatalogueName, load, names, recognise
 from tli_cli.catalogue.naming import LIBRARIES
+from tli_cli.catalogue.sizes import OPTIONS
 from tli_cli.catalogue.store import DATA, index, read_table
 from tli_cli.checkpoints import open_checkpoint
 
@@ -46,12 +49,13 @@ twenty calls in one that has read the index before.
 
 
 def write_torch(path: Path, tensors: Sequence[TensorSpec]) -> None:
-    """Save a checkpoint in which all tensors share the memory of the largest, so that no disk is filled."""
+    """Save a checkpoint whose tensors share one memory, and whose values are a hole that takes no disk."""
     largest: dict[str, int] = {}
     for tensor in tensors:
         largest[tensor.dtype] = max(tensor.size, largest.get(tensor.dtype, 0))
-    memory = {dtype: torch.zeros(size, dtype=getattr(torch, dtype)) for dtype, size in largest.items()}
-    torch.save({t.name: memory[t.dtype][: t.size].view(t.shape) for t in tensors}, path)
+    memory = {dtype: torch.empty(size, dtype=getattr(torch, dtype)) for dtype, size in largest.items()}
+    with torch.serialization.skip_data():
+        torch.save({t.name: memory[t.dtype][: t.size].view(t.shape) for t in tensors}, path)
 
 
 def write_safetensors(path: Path, tensors: Sequence[TensorSpec]) -> None:
@@ -74,8 +78,27 @@ def write_safetensors(path: Path, tensors: Sequence[TensorSpec]) -> None:
 
 WRITERS = {
     "recognised after torch.save": (write_torch, "m.pt"),
-    "after safetensors": (write_safetensors, "m.safetensors"),
+    "recognised after safetensors": (write_safetensors, "m.safetensors"),
 }
+
+
+@dataclass(frozen=True)
+class Held:
+    """What is found of one name: the options it takes, and how its checkpoint was written where it is recognised."""
+
+    name: CatalogueName
+    options: tuple[str, ...]
+    recognised: tuple[str, ...]
+
+
+def examined(name: CatalogueName) -> Held:
+    """Write checkpoints of `name` with other classes, read them back, and see whether they are recognised."""
+    taken = options(name)
+    given = {"num_classes": random.Random(str(name)).randint(2, 999)} if "num_classes" in taken else {}
+    tensors = load(str(name), **given).tensors
+    with tempfile.TemporaryDirectory() as folder:
+        known = tuple(column for column in WRITERS if recognised(name, tensors, Path(folder), column))
+    return Held(name, tuple(taken), known)
 
 
 def recognised(name: CatalogueName, tensors: Sequence[TensorSpec], folder: Path, column: str) -> bool:
@@ -87,28 +110,15 @@ def recognised(name: CatalogueName, tensors: Sequence[TensorSpec], folder: Path,
     return found is not None and (str(name) == f"{found.entry.library}:{found.entry.name}" or str(name) in found.others)
 
 
-def survey() -> tuple[dict[str, Counter[str]], list[str]]:
-    """Return the counts of each library, and the names that were not recognised."""
-    untraced = set(read_table("report")["untraced"])
-    counts = {library: Counter[str]() for library in LIBRARIES}
-    missed = []
-    chosen = random.Random(0)
-    with tempfile.TemporaryDirectory() as folder:
-        for name in names():
-            count = counts[name.library]
-            taken = options(name)
-            given = {"num_classes": chosen.randint(2, 999)} if "num_classes" in taken else {}
-            tensors = load(str(name), **given).tensors
-            count["held"] += 1
-            count["traced"] += str(name) not in untraced
-            count.update(taken)
-            for column in WRITERS:
-                known = recognised(name, tensors, Path(folder), column)
-                count[column] += known
-                missed.extend([] if known else [f"{name} ({column.rpartition(' ')[2]})"])
-            if count["held"] % 100 == 0:
-                sys.stderr.write(f"{name.library}: {count['held']} names\n")
-    return counts, missed
+def survey() -> list[Held]:
+    """Return what is found of every name, with a process for each core."""
+    found = []
+    with get_context("spawn").Pool(os.cpu_count(), initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        for held in pool.imap(examined, names(), chunksize=16):
+            found.append(held)
+            if len(found) % 100 == 0:
+                sys.stderr.write(f"{len(found)} names\n")
+    return found
 
 
 def options(name: CatalogueName) -> list[str]:
@@ -120,25 +130,36 @@ def options(name: CatalogueName) -> list[str]:
     return list(base_options(read_row(structure)))
 
 
-def page(counts: dict[str, Counter[str]], missed: list[str]) -> str:
+def page(found: Sequence[Held]) -> str:
     """Return the page."""
     report = read_table("report")
     failed = Counter(name.partition(":")[0] for name in report["failed"])
-    columns = ["held", "traced", "num_classes", "in_chans", *WRITERS]
+    columns = ["held", "traced", *OPTIONS, *WRITERS]
     lines = [INTRODUCTION, f"| library | names | {' | '.join(columns)} |", "|---" + "|---:" * (len(columns) + 1) + "|"]
-    for library, count in counts.items():
-        total = count["held"] + failed[library]
+    for library in LIBRARIES:
+        count = _counts([held for held in found if held.name.library == library], report["untraced"])
         figures = " | ".join(f"{count[column]:,}" for column in columns)
+        total = count["held"] + failed[library]
         lines.append(f"| {library} {index()['libraries'][library]} | {total:,} | {figures} |")
     size = sum(path.stat().st_size for path in DATA.glob("*.bin"))
     others = f"{sum(map(len, index()['tags'].values())):,} pretrained tags and {len(index()['renamed']):,} former names"
     lines.append(f"\nThe data takes {size / 1e6:.1f} MB. Besides these names, {others} of timm resolve.")
     lines.extend(_listed("Not held", [f"{name}: {reason}" for name, reason in report["failed"].items()]))
     lines.extend(_listed("Held without a graph", report["untraced"]))
-    lines.extend(_listed("Not recognised", missed))
+    for option in OPTIONS:
+        without = [str(held.name) for held in found if option not in held.options]
+        lines.extend(_listed(f"Without `{option}`: no shape of the model follows it", without))
+    for column in WRITERS:
+        lines.extend(_listed(f"Not {column}", [str(held.name) for held in found if column not in held.recognised]))
     lines.extend(_listed("Remarks", [f"{name}: {'; '.join(notes)}" for name, notes in report["notes"].items()]))
     lines.extend(["\n## Times\n", TIMES.format(processors=os.cpu_count()), _times()])
     return "\n".join(lines) + "\n"
+
+
+def _counts(found: Sequence[Held], untraced: Sequence[str]) -> Counter[str]:
+    count = Counter(column for held in found for column in ("held", *held.options, *held.recognised))
+    count["traced"] = sum(str(held.name) not in untraced for held in found)
+    return count
 
 
 def _times() -> str:
@@ -152,4 +173,4 @@ def _listed(title: str, items: Sequence[str]) -> list[str]:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(*survey()), encoding="utf-8")
+    PAGE.write_text(page(survey()), encoding="utf-8")

@@ -91,6 +91,7 @@ def _beyond_the_catalogue(text: str) -> bool:
 def _from_checkpoint(text: str, reading: Reading) -> Reference:
     from tli_cli.checkpoints import open_checkpoint
 
+    _refuse_other_sizes(text, reading)
     given = resolve(reading.arch, replace(reading, arch=None, ema=None)) if reading.arch is not None else None
     checkpoint = open_checkpoint(text, ema=reading.ema, expected=given.architecture.by_name if given else ())
     notes = [f"{text}: left aside {line}" for line in checkpoint.ignored]
@@ -100,6 +101,16 @@ def _from_checkpoint(text: str, reading: Reading) -> Reference:
         return Reference(text, named, checkpoint, (*notes, *given.notes))
     architecture, note = _describe(checkpoint, text)
     return Reference(text, architecture, checkpoint, (*notes, *note))
+
+
+def _refuse_other_sizes(text: str, reading: Reading) -> None:
+    """Raise `TliError` where a checkpoint is asked to have other classes or channels than its tensors have."""
+    asked = [f"--{option.replace('_', '-')}" for option in ("num_classes", "in_chans") if getattr(reading, option)]
+    if asked:
+        raise TliError(
+            f"{text}: a checkpoint has the shapes of its tensors, {' and '.join(asked)} cannot change them; "
+            "name its architecture instead (`tli inspect` says what it is), such as resnet50"
+        )
 
 
 def _describe(checkpoint: Checkpoint, text: str) -> tuple[Architecture, list[str]]:

@@ -42,6 +42,7 @@ def test_options_change_sizes_and_what_follows_a_fan():
     assert changed == {"head.weight", "head.bias", "patch_embed.proj.weight"}
     (before,), (after,) = (a.initial["patch_embed.proj.bias"] for a in (plain, other))
     assert after[2] == pytest.approx(before[2] / 2)
+    assert other.origin == "timm vit_tiny_patch16_224, num_classes=10, in_chans=12"
     assert other.graph == plain.graph
     assert other.layers == plain.layers
 

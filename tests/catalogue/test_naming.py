@@ -79,6 +79,7 @@ def test_unknown_names_get_a_suggestion_or_a_way_on(text, said):
         ("resnet50?img_size=384", "timm:NAME\\?img_size=384"),
         ("resnet50?num_classes=many", "positive number"),
         ("resnet50?in_chans=0", "positive number"),
+        ("resnet50?num_classes=²", "positive number"),
         ("resnet50?num_classes", "expected options"),
         ("resnet50?", "expected options"),
     ],

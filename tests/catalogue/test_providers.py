@@ -126,6 +126,8 @@ def test_a_library_with_other_arguments_than_the_catalogue_holds(timm):
         provide("timm:vit_tiny_patch16_225")
     with pytest.raises(TliError, match="no_such_argument"):
         provide("timm:resnet18?no_such_argument=1")
+    with pytest.raises(TliError, match="would fetch weights"):
+        provide("timm:resnet18?pretrained=True")
 
 
 def test_torchvision_with_other_arguments(torchvision):

@@ -125,6 +125,17 @@ def test_archs_finds_names(capsys):
     some, _ = tli(capsys, "archs", "timm:*")
     assert 0 < len(some.splitlines()) <= len(every.splitlines())
     assert json.loads(tli(capsys, "archs", "--json")[0])["architectures"] == every.splitlines()
+    assert tli(capsys, "archs", "TIMM:*") == (some, "")
+
+
+def test_a_pattern_that_nothing_matches_gets_a_suggestion(capsys):
+    out, err = tli(capsys, "archs", "resnet5O", code=1)
+    assert out == "" and err.startswith("error: no architecture matches 'resnet5O'; did you mean 'resnet50'")
+
+
+def test_sizes_are_not_asked_of_a_checkpoint(capsys):
+    _, err = tli(capsys, "match", "small.pt", "small.pt", "--num-classes", "3", "--in-chans", "1", code=1)
+    assert "--num-classes and --in-chans cannot change them" in err and err.count("\n") == 1
 
 
 @pytest.mark.parametrize("reference", ["nothing.pt", "resnet5000", "nets.py:nothing", "nets.py"])

@@ -41,7 +41,7 @@ def load_entry(entry: Entry, options: Mapping[str, int]) -> Architecture:
         raise TliError(f"{entry} cannot be had without its head: num_classes must be positive")
     if headless:
         del wanted["num_classes"]
-    architecture = decode(row, str(entry), wanted)
+    architecture = decode(row, entry.given({**entry.defaults, **options}), wanted)
     return without(architecture, head_names(row)) if headless else architecture
 
 

@@ -48,6 +48,11 @@ class Entry:
     def __str__(self) -> str:
         return f"{self.library} {self.name}"
 
+    def given(self, options: Mapping[str, int]) -> str:
+        """Return `timm resnet50, num_classes=37`: the entry, and the `options` that are not the library's own."""
+        own = known_entry(self.library, self.name).defaults
+        return ", ".join([str(self), *(f"{key}={value}" for key, value in options.items() if own.get(key) != value)])
+
 
 @dataclass(frozen=True)
 class Resolved:
@@ -59,11 +64,11 @@ class Resolved:
 
 
 def names(pattern: str | None = None) -> list[CatalogueName]:
-    """Return the names that hold `pattern`, or match it if it is a glob; all of them if it is None."""
+    """Return the names that hold `pattern`, or match it if it is a glob, in any case of letters; all if it is None."""
     found = [CatalogueName(library, name) for library in LIBRARIES for name in index()["models"][library]]
     if pattern is None:
         return found
-    glob = pattern if any(c in pattern for c in "*?[") else f"*{pattern}*"
+    glob = (pattern if any(c in pattern for c in "*?[") else f"*{pattern}*").lower()
     return [name for name in found if fnmatchcase(str(name), glob) or fnmatchcase(name.name, glob)]
 
 
@@ -149,7 +154,7 @@ def _number(text: str, key: str, value: str) -> int:
             f"{text!r}: the catalogue takes {' and '.join(OPTIONS)}, not {key!r}; "
             f"other arguments need the library itself: install it and write timm:NAME?{key}={value}"
         )
-    if not value.isdigit() or (int(value) == 0 and key == "in_chans"):
+    if not (value.isascii() and value.isdigit()) or (int(value) == 0 and key == "in_chans"):
         raise TliError(f"{text!r}: {key} must be a positive number, found {value!r}")
     return int(value)
 

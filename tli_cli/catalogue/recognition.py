@@ -40,10 +40,7 @@ class Recognition:
     missing: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        given = [
-            f"{option}={value}" for option, value in self.options.items() if self.entry.defaults.get(option) != value
-        ]
-        return ", ".join([str(self.entry), *given])
+        return self.entry.given(self.options)
 
 
 def recognise(tensors: Sequence[TensorSpec]) -> Recognition | None:

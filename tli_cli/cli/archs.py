@@ -18,5 +18,11 @@ Pattern = Annotated[
 def archs(pattern: Pattern = None, as_json: given.Json = False) -> None:
     """List the architectures that can be named without any library installed."""
     from tli_cli.catalogue import names
+    from tli_cli.errors import UnknownReferenceError
+    from tli_cli.registry import did_you_mean
 
-    render_names(names(pattern), render.style(as_json=as_json))
+    found = names(pattern)
+    if pattern is not None and not found:
+        hint = did_you_mean(pattern, (name.name for name in names())) or "`tli archs` lists all of them"
+        raise UnknownReferenceError(f"no architecture matches {pattern!r}; {hint}")
+    render_names(found, render.style(as_json=as_json))

@@ -17,6 +17,9 @@ from tli_cli.providers.code import load_factory
 from tli_cli.providers.inputs import guess_input
 from tli_cli.registry import did_you_mean
 
+_WEIGHTS = frozenset({"pretrained", "pretrained_cfg", "checkpoint_path", "weights", "weights_backbone", "cache_dir"})
+"""Arguments by which the libraries read or download values: nothing is ever fetched."""
+
 
 def subject_for(
     head: str, arguments: Mapping[str, Any], *, input_shape: tuple[int, ...] | None, reference: str
@@ -44,6 +47,11 @@ def _library_subject(
     if plain not in known:
         hint = did_you_mean(plain, known) or "see the library's documentation for its names"
         raise UnknownReferenceError(f"{reference}: the installed {library} has no such model; {hint}")
+    if weights := sorted(_WEIGHTS & arguments.keys()):
+        raise TliError(
+            f"{reference}: {' and '.join(weights)} would fetch weights, which an architecture has not; "
+            "leave it out, and give the checkpoint itself where values are wanted"
+        )
     subject = timm_subject(name, **arguments) if library == "timm" else torchvision_subject(name, **arguments)
     channels = arguments.get("in_chans", subject.input_size[0])
     return replace(subject, input_size=input_shape or (channels, *subject.input_size[1:]), defaults={})
