@@ -14,33 +14,36 @@ from tli_cli.catalogue.record import Recorder
 from tli_cli.initial import stored
 
 _DRAWS = {"normal_", "uniform_", "bernoulli_", "exponential_"}
-_LARGE = 1 << 20
+LARGE = 1 << 20
+"""The number of elements above which a tensor is not filled in."""
 
 
 class Sparing(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Leave out draws, and every in-place operation on large tensors, so that their memory is never touched."""
+    """Leave out every in-place operation on large tensors, so that their memory is never touched, and draws if told."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, draws: bool = False, large: int = LARGE) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self._left_out = frozenset() if draws else _DRAWS
+        self._large = large
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = func.overloadpacket.__name__
         if (
             func._schema.is_mutable
             and isinstance(args[0], torch.Tensor)
-            and (name in _DRAWS or args[0].numel() > _LARGE)
+            and (name in self._left_out or args[0].numel() > self._large)
         ):
             return args[0]
         return func(*args, **(kwargs or {}))
 
 
 def computed_values(
-    create: Callable[[], nn.Module], names: Collection[str], drawn: Collection[str]
+    create: Callable[[], nn.Module], names: Collection[str], drawn: Collection[str], large: int = LARGE
 ) -> dict[str, InitialValue]:
     """Return the values of the tensors `names` of the model that `create` makes.
 
-    Tensors in `drawn` may hold drawn numbers: they are made twice with everything filled in, and where the two differ
-    they are given by mean and standard deviation.
+    Tensors in `drawn` may hold drawn numbers: they are made twice with everything of up to `large` elements filled in,
+    and where the two differ they are given by mean and standard deviation.
     """
     values: dict[str, InitialValue] = {}
     exact = [name for name in names if name not in drawn]
@@ -49,7 +52,7 @@ def computed_values(
             state = create().state_dict()
         values.update((name, exactly(state[name])) for name in exact)
     if drawn:
-        values.update(_drawn_values(create, drawn))
+        values.update(_drawn_values(create, drawn, large))
     return values
 
 
@@ -64,10 +67,10 @@ def exactly(tensor: torch.Tensor) -> InitialValue:
     return stored(tensor)
 
 
-def _drawn_values(create: Callable[[], nn.Module], names: Collection[str]) -> dict[str, InitialValue]:
+def _drawn_values(create: Callable[[], nn.Module], names: Collection[str], large: int) -> dict[str, InitialValue]:
     states = []
     for seed in (0, 1):
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), Sparing(draws=True, large=large):
             torch.manual_seed(seed)
             state = create().state_dict()
             states.append({name: state[name].clone() for name in names})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -144,7 +145,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 @contextmanager
 def _patched_initialisers(recorder: Recorder) -> Iterator[None]:
     """Log the initialisers of `torch.nn.init` that do nothing at all on the `meta` device, and run them nowhere."""
-    saved = {name: getattr(nn.init, name) for name in _SKIPPED_ON_META}
+    spaces = _spaces_of_initialisers()
+    saved = [(space, name, space[name]) for space in spaces for name in _SKIPPED_ON_META if name in space]
 
     def logged(name: str) -> Callable[..., Any]:
         def run(tensor: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
@@ -154,13 +156,19 @@ def _patched_initialisers(recorder: Recorder) -> Iterator[None]:
 
         return run
 
-    for name, logged_name in _SKIPPED_ON_META.items():
-        setattr(nn.init, name, logged(logged_name))
+    for space, name, _ in saved:
+        space[name] = logged(_SKIPPED_ON_META[name])
     try:
         yield
     finally:
-        for name, function in saved.items():
-            setattr(nn.init, name, function)
+        for space, name, function in saved:
+            space[name] = function
+
+
+def _spaces_of_initialisers() -> list[dict[str, Any]]:
+    """Return where `torch.nn.init`'s functions are called from; transformers keeps a table of them of its own."""
+    theirs = getattr(sys.modules.get("transformers.initialization"), "TORCH_INIT_FUNCTIONS", None)
+    return [vars(nn.init), theirs] if isinstance(theirs, dict) else [vars(nn.init)]
 
 
 def initial_values(recorder: Recorder, tensors: Mapping[str, torch.Tensor]) -> dict[str, InitialValue]:

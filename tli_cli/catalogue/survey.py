@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 
 import torch
 from torch import nn
 
 from tli_cli.architecture import Architecture
-from tli_cli.catalogue.computed import Sparing, computed_values
+from tli_cli.catalogue.computed import LARGE, Sparing, computed_values
 from tli_cli.catalogue.decode import decode
 from tli_cli.catalogue.encode import encode
 from tli_cli.catalogue.record import COMPUTED, Recorder, initial_values
@@ -63,7 +64,8 @@ def prepared(subject: Subject, options: Mapping[str, int]) -> tuple[nn.Module, V
     try:
         model, variant, drawn = record(subject, options)
         unknown = [name for name, value in variant.initial.items() if value == COMPUTED]
-        known = computed_values(lambda: subject.create(**options), unknown, drawn)
+        large = max((prod(variant.shapes[name]) for name in drawn), default=0)
+        known = computed_values(lambda: subject.create(**options), unknown, drawn, max(large, LARGE))
     except TliError:
         raise
     except Exception as error:

@@ -39,6 +39,7 @@ def transformers_subject(path: str, arguments: Mapping[str, Any], reference: str
     given = {renamed.get(name, name): value for name, value in arguments.items()}
     config = _config(transformers, file, given, reference)
     config._attn_implementation = "eager"
+    config._experts_implementation = "batched_mm"
     factory = _factory(transformers, config, reference)
 
     def create() -> nn.Module:
