@@ -137,7 +137,6 @@ def test_standardised_filters_are_not_called_exact(name, source, target):
     assert difference < 1e-9 or not promises(plan)
 
 
-@pytest.mark.xfail(reason="a head of its own is not yet fed from a tied table", strict=True)
 def test_a_tied_table_feeds_a_head_of_its_own():
     difference, _ = grown("decoder", {"tied": True}, {"tied": False})
     assert difference < 1e-9

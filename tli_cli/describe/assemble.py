@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -11,6 +11,7 @@ from tli_cli.describe.blocks import block_paths
 from tli_cli.describe.recording import RecordedLayer, Recording, Value
 from tli_cli.describe.spaces import leaves
 
+POSITIONS = {"grid", "batch", "kernel"}
 STANDARD_ROLES = {"weight", "bias", "running_mean", "running_var", "num_batches_tracked"}
 
 
@@ -24,7 +25,7 @@ def assemble(
     blocks = block_paths([layer.path for layer in layers], [layer.kind for layer in layers])
     layers = [replace(layer, block=block, stage=stage) for layer, (block, stage) in zip(layers, blocks, strict=True)]
     return Architecture(
-        tensors, tuple(layers), _graph(recording), tuple(spaces), axes, {}, order_from="trace", origin=origin
+        tensors, tuple(layers), _graph(recording, outputs), tuple(spaces), axes, {}, order_from="trace", origin=origin
     )
 
 
@@ -55,6 +56,13 @@ def _summed_leaves(recording: Recording, name: str, index: int) -> list[int]:
     ]
 
 
+def _paths(layers: Sequence[RecordedLayer]) -> list[str]:
+    """Return the path of each layer; layers that one module holds directly are called by their weights."""
+    paths = [_path(layer) for layer in layers]
+    shared = {path for path, count in Counter(paths).items() if count > 1}
+    return [next(iter(layer.roles)) if path in shared else path for path, layer in zip(paths, layers, strict=True)]
+
+
 def _path(layer: RecordedLayer) -> str:
     """Return the module path shared by the layer's tensors, or the tensor's own name if it is no module's standard
     role."""
@@ -79,7 +87,7 @@ def _shared_stem(lasts: Sequence[str]) -> str:
 def _layers(recording: Recording, tensors: Sequence[TensorSpec]) -> list[Layer]:
     order = {tensor.name: i for i, tensor in enumerate(tensors)}
     roles: list[dict[str, str]] = [dict(layer.roles) for layer in recording.layers]
-    paths = [_path(layer) for layer in recording.layers]
+    paths = _paths(recording.layers)
     by_module = {path: i for i, path in enumerate(paths)}
     for layer, named in zip(recording.layers, roles, strict=True):
         del layer
@@ -98,9 +106,12 @@ def _layers(recording: Recording, tensors: Sequence[TensorSpec]) -> list[Layer]:
             loose[module if last in STANDARD_ROLES else tensor.name][tensor.name] = (
                 last if last in STANDARD_ROLES else "weight"
             )
+    sizes = _part_sizes(recording)
     layers = [
-        Layer(path, layer.kind, tuple((role, name) for name, role in named.items()), attributes=_attributes(layer))
-        for path, layer, named in zip(paths, recording.layers, roles, strict=True)
+        Layer(
+            path, layer.kind, tuple((role, name) for name, role in named.items()), attributes=_attributes(layer, parts)
+        )
+        for path, layer, named, parts in zip(paths, recording.layers, roles, sizes, strict=True)
         if named
     ]
     return layers + [
@@ -108,8 +119,22 @@ def _layers(recording: Recording, tensors: Sequence[TensorSpec]) -> list[Layer]:
     ]
 
 
-def _attributes(layer: RecordedLayer) -> tuple[tuple[str, object], ...]:
-    return tuple(sorted(layer.attributes.items()))
+def _attributes(layer: RecordedLayer, parts: tuple[int, ...]) -> tuple[tuple[str, object], ...]:
+    return tuple(sorted((layer.attributes | ({"parts": parts} if parts else {})).items()))
+
+
+def _part_sizes(recording: Recording) -> list[tuple[int, ...]]:
+    """Return for each layer the sizes of the parts that its output is cut in, if they are not all equal."""
+    table = recording.table
+    found: list[dict[int, int]] = [{} for _ in recording.layers]
+    whole = [0] * len(recording.layers)
+    for i, size in recording.part_sizes.items():
+        node, tree = recording.nodes[i], table.resolve(recording.part_axes[i])
+        layer = recording.nodes[node.inputs[0]].layer
+        if layer >= 0 and not POSITIONS.intersection(map(table.kind, leaves(tree))):
+            found[layer][node.index], whole[layer] = size, table.size(tree)
+    sizes = [tuple(size for _, size in sorted(parts.items())) for parts in found]
+    return [s if len(set(s)) > 1 and sum(s) == total else () for s, total in zip(sizes, whole, strict=True)]
 
 
 def _is_summed(recording: Recording, layer: Layer, name: str, dim: int) -> bool:
@@ -148,23 +173,35 @@ def _spaces(
     return spaces, axes
 
 
-def _graph(recording: Recording) -> tuple[Node, ...]:
-    """Return the nodes without the parts of axes that carry positions instead of channels."""
+def _graph(recording: Recording, outputs: Sequence[Value]) -> tuple[Node, ...]:
+    """Return the nodes that `outputs` depend on, without the parts of axes that carry positions instead of channels."""
     table = recording.table
     renamed: dict[int, int] = {}
     graph: list[Node] = []
     nodes = _unnested(recording)
     ranks = _part_ranks(nodes)
+    used = _behind(nodes, [value.node for value in outputs])
     for i, node in enumerate(nodes):
+        if used and i not in used:
+            continue
         inputs = tuple(renamed[j] for j in node.inputs if j in renamed)
         if node.op == "part":
             kinds = {table.kind(leaf) for leaf in leaves(table.resolve(recording.part_axes[i]))}
-            if kinds & {"grid", "batch", "kernel"} or node.index < 0:
+            if kinds & POSITIONS or node.index < 0:
                 renamed[i] = inputs[0]
                 continue
         renamed[i] = len(graph)
         graph.append(Node(node.op, inputs, node.layer, ranks.get(i, node.index)))
     return tuple(graph)
+
+
+def _behind(nodes: Sequence[Node], ends: Sequence[int]) -> set[int]:
+    """Return the indices of `ends` and of all nodes that they depend on."""
+    found = set(ends)
+    for i in range(len(nodes) - 1, -1, -1):
+        if i in found:
+            found.update(nodes[i].inputs)
+    return found
 
 
 def _unnested(recording: Recording) -> list[Node]:

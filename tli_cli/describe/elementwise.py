@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 
 from tli_cli.architecture import AxisTree
 from tli_cli.describe.recording import Recording, Value
+from tli_cli.describe.spaces import leaves
+from tli_cli.describe.views import are_addends
 
 SILENT = {
     "clone", "alias", "detach", "_to_copy", "contiguous", "lift_fresh", "copy_", "neg", "roll", "flip",
@@ -20,6 +23,10 @@ FACTORIES = {
     "new_zeros", "new_ones", "new_empty", "new_full", "zeros_like", "ones_like", "empty_like", "full_like", "rand_like",
     "new_empty_strided", "randn_like",
 }  # fmt: skip
+ADDITIONS = {"add", "add_", "sub", "sub_"}
+ROOTS = {"rsqrt", "sqrt"}
+POWERS = {0.5: "sqrt", -0.5: "rsqrt"}
+STATISTICS = {"running_mean", "running_var"}
 FIXED_NAMES = {"relu_": "relu", "silu_": "silu", "hardswish_": "hardswish", "sigmoid_": "sigmoid", "tanh_": "tanh",
                "_softmax": "softmax", "_safe_softmax": "softmax", "hardtanh_": "hardtanh", "leaky_relu_": "leaky_relu",
                "max_pool2d_with_indices": "max_pool", "_adaptive_avg_pool2d": "avg_pool", "avg_pool2d": "avg_pool",
@@ -55,12 +62,35 @@ def elementwise(rec: Recording, name: str, tensors: Sequence[torch.Tensor], out:
     if not live:
         names = tuple(dict.fromkeys(n for v in known for n in v.names))
         standardised = any(v.standardised for v in known)
-        rec.put(out, Value(tuple(dims), -1, names, origins, standardised=standardised))
+        addends = (name in ADDITIONS and are_addends(known)) or (len(known) == 1 and known[0].addends)
+        expanded = any(v.expanded for v in known)
+        rec.put(
+            out, Value(tuple(dims), -1, names, origins, standardised=standardised, expanded=expanded, addends=addends)
+        )
         return
-    rsqrt = name == "rsqrt" or (len(live) == 1 and live[0].rsqrt and name in SILENT)
     node = _combine(rec, name, known, live, out)
-    scaled = name in ("mul", "div") and len(live) == len(known) and any(v.rsqrt for v in live)
-    rec.put(out, Value(tuple(dims), node, rsqrt=rsqrt or scaled))
+    rec.put(out, replace(_normalising(rec, name, tensors, known), dims=tuple(dims), node=node))
+
+
+def _normalising(rec: Recording, name: str, tensors: Sequence[torch.Tensor], known: Sequence[Value]) -> Value:
+    """Return a value that says which step of a written-out normalisation the result of `name` is."""
+    live = [v for v in known if v.node >= 0]
+    alone = len(live) == 1 and name in SILENT
+    kept = alone or (len(live) == 1 and name in ROOTS)
+    product = name in ("mul", "div") and len(live) == len(known)
+    scaled = product and (any(v.rsqrt for v in live) or _is_divided(name, live))
+    centred = name in ("sub", "sub_") and len(live) == 2 and live[0].node == live[1].node
+    return Value(
+        (),
+        rsqrt=name == "rsqrt" or (alone and live[0].rsqrt) or scaled,
+        root=name == "sqrt" or (alone and live[0].root),
+        centred=((kept or scaled) and live[0].centred) or (centred and tensors[0].numel() > tensors[1].numel()),
+    )
+
+
+def _is_divided(name: str, live: Sequence[Value]) -> bool:
+    """Tell whether a value is divided by its own deviation or length."""
+    return name == "div" and len(live) == 2 and live[1].root and not live[0].root
 
 
 def _aligned(values: Sequence[Value], ndim: int) -> list[tuple[Value, int]]:
@@ -86,21 +116,43 @@ def _combine(rec: Recording, name: str, known: Sequence[Value], live: Sequence[V
     family = name.rstrip("_")
     if len(live) > 1:
         join = {"sub": "add", "add": "add", "mul": "mul", "div": "mul", "rsub": "add"}.get(family, family)
+        if _is_divided(name, live) and live[0].centred:
+            _scaled_before(rec, live[0].node)
+            return live[0].node
         if name in SILENT and any(v.rsqrt for v in live) and join == "mul":
             return min(nodes) if len(nodes) == 1 else next(v.node for v in live if not v.rsqrt)
         return rec.node(join, nodes) if len(nodes) > 1 else nodes[0]
     fixed = [v for v in known if v.node < 0 and v.names]
     if fixed:
         names = tuple(dict.fromkeys(n for v in fixed for n in v.names))
-        widest = max(sum(rec.table.size(t) > 1 for t in v.dims) for v in fixed)
+        statistics = {name: name.rpartition(".")[2] for name in names}
+        if STATISTICS.intersection(statistics.values()):
+            return rec.apply_layer("norm", {role: (name,) for name, role in statistics.items()}, nodes, norm="batch")
         if live[0].rsqrt and family == "mul":
-            return rec.apply_layer("norm", {"weight": names}, nodes, norm="rms")
-        kind = "scale" if family in ("mul", "div") else "position" if widest > 1 else "bias"
+            kind = "layer" if live[0].centred else "rms"
+            return rec.apply_layer("norm", {"weight": names}, nodes, norm=kind)
+        kind = "scale" if family in ("mul", "div") else "position" if _is_placed(rec, fixed) else "bias"
         attributes = {"relative": True} if rec.relative.issuperset(names) else {}
-        return rec.apply_layer(kind, {"weight" if kind != "bias" else "bias": names}, nodes, **attributes)
+        apart = name in ADDITIONS and all(len(v.names) == 1 or v.addends for v in fixed)
+        for group in [(name,) for name in names] if apart else [names]:
+            nodes = [rec.apply_layer(kind, {"weight" if kind != "bias" else "bias": group}, nodes, **attributes)]
+        return nodes[0]
     if name in SILENT or name in ("rsqrt", "sqrt", "clamp", "where"):
         return nodes[0]
     return rec.node(FIXED_NAMES.get(name, name), nodes)
+
+
+def _is_placed(rec: Recording, values: Sequence[Value]) -> bool:
+    """Tell whether a value that is added differs from place to place, so that it is no bias."""
+    wide = [rec.table.resolve(t) for v in values for t in v.dims if rec.table.size(t) > 1]
+    return any(rec.table.kind(leaf) == "grid" for tree in wide for leaf in leaves(tree))
+
+
+def _scaled_before(rec: Recording, node: int) -> None:
+    """Note that what looked like a scale is a norm's: a weight applied between taking off the mean and dividing."""
+    if (index := rec.layer_behind(node)) >= 0 and rec.layers[index].kind == "scale":
+        rec.layers[index].kind = "norm"
+        rec.layers[index].attributes["norm"] = "layer"
 
 
 def shape_preserving(rec: Recording, value: Value | None, out: Any, name: str = "") -> None:
@@ -132,6 +184,8 @@ def anything(rec: Recording, name: str, args: Sequence[Any], out: Any) -> None:
     if name == "addcmul":
         _add_product(rec, args, result)
         return
+    if name == "pow" and not isinstance(args[1], torch.Tensor):
+        name = POWERS.get(args[1], name)
     single = not isinstance(out, (list, tuple))
     if single and _broadcasts(tensors, result):
         elementwise(rec, name, tensors, result)

@@ -12,6 +12,7 @@ import torch
 from tli_cli.architecture import AxisTree
 from tli_cli.describe.elementwise import first_of, shape_preserving
 from tli_cli.describe.recording import Recording, Value
+from tli_cli.describe.views import slice_
 
 
 def positions(rec: Recording, tensor: torch.Tensor, channel_dim: int) -> int:
@@ -105,7 +106,7 @@ def _multiply(rec: Recording, left: Any, right: Any, bias: Any, out: torch.Tenso
     if shift:
         rec.table.unite(shift.dims[-1], dims[-1])
     if a.node < 0 and b.node < 0 and (shift or a.expanded) and a.names and not rec.is_buffer(a):
-        a = replace(a, node=rec.apply_layer("token", {"weight": a.names}, ()))  # a learned query, which is projected
+        a = replace(a, node=rec.learned(a))  # a learned query, which is projected
     if a.node < 0 and b.node < 0:
         origins = (a.origin(-2), b.origin(-1)) if out.ndim == 2 and min(left.ndim, right.ndim) > 1 else ()
         rec.put(out, Value(dims, -1, a.names + b.names, origins))
@@ -156,6 +157,8 @@ def _normalise(rec: Recording, x: Any, out: Any, kind: str, channel: int, **tens
             for mine, other in zip(value.dims[channel : channel + len(v.dims)] or (), v.dims, strict=False):
                 rec.table.unite(mine, other)
     roles = _roles(rec, **tensors)
+    if value.node < 0 and value.names and not rec.is_buffer(value) and (value.expanded or "bias" in roles):
+        value = replace(value, node=rec.learned(value))  # a learned query, which is normalised
     if value.node < 0:
         names = value.names + tuple(n for group in roles.values() for n in group)
         rec.same_shape(value, result, names=names, standardised=True)
@@ -204,12 +207,16 @@ def embedding(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
 
 
 def index_(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
-    """Gather by index tensors: gathered dimensions are fresh, a table's rows are positions."""
+    """Gather by index tensors: gathered dimensions are fresh, a table's rows are positions; a run of indices is a
+    slice."""
     value = rec.get(args[0])
     if value is None:
         return
     indices = [i if isinstance(i, torch.Tensor) else None for i in args[1]]
     gathered = [d for d, i in enumerate(indices) if i is not None]
+    if len(gathered) == 1 and (start := _start_of_run(indices[gathered[0]], args[0].shape[gathered[0]])) >= 0:
+        slice_(rec, (args[0], gathered[0], start), out)
+        return
     if value.node < 0:
         for d in gathered:
             rec.table.mark(value.dims[d], "grid")
@@ -223,6 +230,14 @@ def index_(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
     dims[at:at] = [rec.fresh(s) for s in out.shape[at : at + new]]
     origins[at:at] = [frozenset()] * new
     rec.put(out, replace(value, dims=tuple(dims), origins=tuple(origins)))
+
+
+def _start_of_run(index: torch.Tensor | None, size: int) -> int:
+    """Return where the indices start that a list of known, consecutive numbers takes; -1 if it is no such list."""
+    if index is None or index.is_meta or index.ndim != 1 or index.dtype != torch.int64 or index.numel() > size:
+        return -1
+    taken = [i % size for i in index.tolist()]
+    return taken[0] if taken and taken == list(range(taken[0], taken[0] + len(taken))) else -1
 
 
 def _table_of_offsets(rec: Recording, value: Value, dim: int, rows: int, taken: int) -> None:
@@ -252,12 +267,19 @@ def reduce_(rec: Recording, args: Sequence[Any], out: Any) -> None:
     rec.put(result, replace(value, dims=dims, origins=(), node=value.node, standardised=summed))
 
 
+def deviation(rec: Recording, args: Sequence[Any], out: Any) -> None:
+    """Reduce some dimensions to their deviation or length."""
+    reduce_(rec, args, out)
+    if (value := rec.get(first_of(out))) is not None:
+        rec.put(first_of(out), replace(value, root=True))
+
+
 COMPUTE: dict[str, Callable[[Recording, Sequence[Any], Any], None]] = {
     "convolution": convolution, "_convolution": convolution, "mm": matmul, "bmm": matmul, "mv": matmul, "addmm": addmm,
     "baddbmm": addmm, "native_batch_norm": batch_norm, "_native_batch_norm_legit": batch_norm,
     "_native_batch_norm_legit_no_training": batch_norm, "cudnn_batch_norm": batch_norm,
     "native_layer_norm": layer_norm, "_fused_rms_norm": layer_norm, "rms_norm": layer_norm,
     "native_group_norm": group_norm, "embedding": embedding, "index": index_,
-    "mean": reduce_, "sum": reduce_, "amax": reduce_, "amin": reduce_, "var": reduce_, "std": reduce_,
-    "linalg_vector_norm": reduce_, "max": reduce_, "var_mean": reduce_, "logsumexp": reduce_,
+    "mean": reduce_, "sum": reduce_, "amax": reduce_, "amin": reduce_, "var": reduce_, "std": deviation,
+    "linalg_vector_norm": deviation, "max": reduce_, "var_mean": reduce_, "logsumexp": reduce_,
 }  # fmt: skip

@@ -22,7 +22,9 @@ class Value:
     `node` is the graph node that made it, -1 where it depends on no input; `names` are the state-dict entries that
     it is computed from, if it depends on no input; `origins` has one entry for each dimension;
     `standardised` says that sums over a parameter's own entries went into it, `expanded` that it is a parameter that
-    was given to every sample of the batch.
+    was given to every sample of the batch, `addends` that it is a sum or a row of several parameters. Of a
+    normalisation that is written out, `centred` has its mean taken off, `root` is a deviation or a length, and
+    `rsqrt` is the inverse of one or what was divided by one.
     """
 
     dims: tuple[AxisTree, ...]
@@ -30,8 +32,11 @@ class Value:
     names: tuple[str, ...] = ()
     origins: tuple[Origin, ...] = ()
     rsqrt: bool = False
+    root: bool = False
+    centred: bool = False
     standardised: bool = False
     expanded: bool = False
+    addends: bool = False
 
     def origin(self, dim: int) -> Origin:
         """Return the parameter axes under dimension `dim`."""
@@ -55,6 +60,7 @@ class Recording:
         self.batch = 1
         self.nodes: list[Node] = []
         self.part_axes: dict[int, AxisTree] = {}
+        self.part_sizes: dict[int, int] = {}
         self.slices: dict[int, AxisTree] = {}
         self.layers: list[RecordedLayer] = []
         self.layer_of: dict[str, int] = {}
@@ -87,10 +93,11 @@ class Recording:
         self.nodes.append(Node(op, tuple(inputs), layer, index))
         return len(self.nodes) - 1
 
-    def part(self, value: Value, tree: AxisTree, index: int) -> int:
-        """Append a node for part `index` of `value` along `tree`; dropped later if the axis carries no channels."""
+    def part(self, value: Value, tree: AxisTree, index: int, size: int) -> int:
+        """Append a node for part `index` of `value`, `size` indices along `tree`; dropped later if these carry no
+        channels."""
         node = self.node("part", (value.node,), index=index)
-        self.part_axes[node] = tree
+        self.part_axes[node], self.part_sizes[node] = tree, size
         return node
 
     def part_of_weight(self, node: int, whole: AxisTree, piece: AxisTree, start: int) -> int:
@@ -109,6 +116,10 @@ class Recording:
         """Note that a layer with tensors by role acts on the nodes `inputs`; return its graph node."""
         names = [name for group in roles.values() for name in group]
         known = [self.layer_of[name] for name in names if name in self.layer_of] or self._same_module(names, inputs)
+        if kind == "bias" and not known and (late := self._before_sum(names, inputs)):
+            self.layer_of[names[0]] = late[0]
+            self.layers[late[0]].roles[names[0]] = "bias"
+            return inputs[0]
         index = known[0] if known else len(self.layers)
         if not known:
             self.layers.append(RecordedLayer(kind))
@@ -119,12 +130,18 @@ class Recording:
                 if name not in self.layer_of:
                     self.layer_of[name] = index
                     layer.roles[name] = role if len(group) == 1 else f"{role}.{name.rpartition('.')[2]}"
-        same = [node for node in inputs if self._layer_behind(node) == index]
+        same = [node for node in inputs if self.layer_behind(node) == index]
         return same[0] if same and kind in ("bias", "scale") else self.node("layer", inputs, layer=index)
+
+    def learned(self, value: Value) -> int:
+        """Return the node of a learned value that stands for an input; a sum of several has one layer for each."""
+        groups = [(name,) for name in value.names] if value.addends else [value.names]
+        nodes = [self.apply_layer("token", {"weight": names}, ()) for names in groups]
+        return nodes[0] if len(nodes) == 1 else self.node("add", nodes)
 
     def _same_module(self, names: Sequence[str], inputs: Sequence[int]) -> list[int]:
         """Return the layer just before, if it is the same module's: a weight and a bias applied one after the other."""
-        before = [index for node in inputs if (index := self._layer_behind(node)) >= 0]
+        before = [index for node in inputs if (index := self.layer_behind(node)) >= 0]
         modules = {name.rpartition(".")[0] for name in names}
         return [
             index
@@ -132,7 +149,14 @@ class Recording:
             if modules == {name.rpartition(".")[0] for name in self.layers[index].roles} and "" not in modules
         ][:1]
 
-    def _layer_behind(self, node: int) -> int:
+    def _before_sum(self, names: Sequence[str], inputs: Sequence[int]) -> list[int]:
+        """Return the layer whose bias is added late: to the sum of what it makes and of something else."""
+        sums = [self.nodes[node] for node in inputs if self.nodes[node].op == "add"]
+        found = self._same_module(names, [before for node in sums for before in node.inputs])
+        biased = {role.partition(".")[0] for index in found for role in self.layers[index].roles.values()}
+        return found if len(names) == 1 and "bias" not in biased else []
+
+    def layer_behind(self, node: int) -> int:
         """Return the layer that made `node`, with a slice of its weight perhaps; -1 if none did."""
         return self.nodes[self.nodes[node].inputs[0] if node in self.slices else node].layer
 

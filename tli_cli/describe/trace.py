@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tli_cli.architecture import Architecture, TensorSpec
@@ -35,6 +36,20 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         else:
             anything(self._recording, name, arguments, out)
         return out
+
+
+class _KnownIndices(TorchFunctionMode):
+    """Keep the numbers of a list that a tensor is indexed by, which a tensor on `meta` would lose."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.Tensor.__getitem__:
+            whole = args[1] if isinstance(args[1], tuple) else (args[1],)
+            args = (args[0], tuple(torch.tensor(i, device="cpu") if _is_numbers(i) else i for i in whole))
+        return func(*args, **(kwargs or {}))
+
+
+def _is_numbers(index: Any) -> bool:
+    return isinstance(index, list) and bool(index) and all(type(i) is int for i in index)
 
 
 def state_specs(model: nn.Module) -> tuple[TensorSpec, ...]:
@@ -83,7 +98,7 @@ def trace(
     training = model.training
     model.eval()
     try:
-        with torch.no_grad(), _Recorder(recording):
+        with torch.no_grad(), _Recorder(recording), _KnownIndices():
             out = model(*args, **(kwargs or {}))
     except Exception as error:
         raise TraceError(f"{origin or type(model).__name__}: cannot be run on the meta device: {error}") from error

@@ -47,8 +47,8 @@ def view(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
         sizes = [out.shape[d] for d in right]
         pieces = [merged] if len(right) == 1 else rec.table.split_product(merged, sizes) if right else []
         dims.extend(pieces if pieces is not None else [rec.fresh(s) for s in sizes])
-        together = frozenset().union(*(value.origin(d) for d in left))
-        origins.extend([together] * len(right))
+        together = frozenset().union(*(value.origin(d) for d in left if source.shape[d] > 1 or len(left) == 1))
+        origins.extend(together if out.shape[d] > 1 or len(right) == 1 else NONE for d in right)
     rec.same_shape(value, out, dims=tuple(dims), origins=tuple(origins))
 
 
@@ -90,9 +90,10 @@ def expand(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
 
 
 def _to_batch(rec: Recording, value: Value, before: torch.Tensor, after: torch.Tensor) -> bool:
-    """Tell whether a parameter is given to every sample: its first dimension becomes the batch."""
-    widened = before.ndim < after.ndim or (before.ndim > 0 and before.shape[0] == 1)
-    return value.expanded or (value.node < 0 and after.ndim > 2 and widened and after.shape[0] == rec.batch > 1)
+    """Tell whether a parameter is given to every sample: a new dimension, or one of size 1, becomes the batch."""
+    sizes = (1,) * (after.ndim - before.ndim) + tuple(before.shape)
+    widened = any(old == 1 and new == rec.batch > 1 for old, new in zip(sizes, after.shape, strict=True))
+    return value.expanded or (value.node < 0 and after.ndim > 2 and widened)
 
 
 def repeat(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
@@ -135,8 +136,8 @@ def _with_dim(value: Value, dim: int, tree: AxisTree | None) -> Value:
     return replace(value, dims=tuple(dims), origins=tuple(origins))
 
 
-def _put_part(rec: Recording, out: torch.Tensor, value: Value, whole: AxisTree, index: int) -> None:
-    node = rec.part(value, whole, index) if value.node >= 0 else -1
+def _put_part(rec: Recording, out: torch.Tensor, value: Value, whole: AxisTree, index: int, size: int = 1) -> None:
+    node = rec.part(value, whole, index, size) if value.node >= 0 else -1
     rec.put(out, replace(value, node=node))
 
 
@@ -149,7 +150,7 @@ def split(rec: Recording, args: Sequence[Any], out: Sequence[torch.Tensor]) -> N
     whole = value.dims[dim]
     pieces = _pieces(rec, value, dim, [t.shape[dim] for t in out])
     for index, (tensor, piece) in enumerate(zip(out, pieces, strict=True)):
-        _put_part(rec, tensor, _with_dim(value, dim, piece), whole, index)
+        _put_part(rec, tensor, _with_dim(value, dim, piece), whole, index, tensor.shape[dim])
 
 
 def unbind(rec: Recording, args: Sequence[Any], out: Sequence[torch.Tensor]) -> None:
@@ -198,7 +199,7 @@ def slice_(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
     else:
         sizes = [start, out.shape[dim], size - start - out.shape[dim]]
         piece = _pieces(rec, value, dim, sizes)[1]
-    _put_part(rec, out, _with_dim(value, dim, piece), whole, start)
+    _put_part(rec, out, _with_dim(value, dim, piece), whole, start, out.shape[dim])
 
 
 def concatenate(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
@@ -230,10 +231,16 @@ def join(
     """Return the value of a concatenation: a join of activations, with parameters among them as `token` layers."""
     known = [v for v in values if v is not None]
     if all(v.node < 0 for v in known):
-        return Value(dims, -1, tuple(dict.fromkeys(n for v in known for n in v.names)), origins)
-    nodes = [rec.apply_layer("token", {"weight": v.names}, ()) if v.node < 0 and v.names else v.node for v in known]
+        names = tuple(dict.fromkeys(n for v in known for n in v.names))
+        return Value(dims, -1, names, origins, addends=are_addends(known))
+    nodes = [rec.learned(v) if v.node < 0 and v.names else v.node for v in known]
     nodes = [node for node in nodes if node >= 0]
     return Value(dims, rec.node(op, nodes) if len(nodes) > 1 else nodes[0])
+
+
+def are_addends(values: Sequence[Value]) -> bool:
+    """Tell whether several parameters are put together of which each is used as it is."""
+    return len(values) > 1 and all(len(v.names) == 1 or v.addends for v in values)
 
 
 def stack(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:

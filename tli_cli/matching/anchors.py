@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from enum import Enum
 
 from tli_cli.matching.segments import WEIGHTED, split_ends
 from tli_cli.matching.sides import Side
@@ -36,8 +37,16 @@ CERTAIN = EVIDENCE[:5]
 """What counts where more than one block was added or removed: blocks are then spread evenly, not kept at both ends."""
 
 
-def anchors(source: Side, target: Side) -> Iterator[tuple[Unit, Unit, bool]]:
-    """Yield (target unit, source unit, whether it is certain) for all that two graphs decide; nothing without them."""
+class Strength(Enum):
+    """How much speaks for a pair: all that is before and behind, most of it, or what is near."""
+
+    PROVEN = 3
+    CERTAIN = 2
+    LIKELY = 1
+
+
+def anchors(source: Side, target: Side) -> Iterator[tuple[Unit, Unit, Strength]]:
+    """Yield (target unit, source unit, strength) for all that two graphs decide; nothing without them."""
     if not source.architecture.graph or not target.architecture.graph:
         return
     taken: set[tuple[int, int]] = set()
@@ -56,4 +65,5 @@ def anchors(source: Side, target: Side) -> Iterator[tuple[Unit, Unit, bool]]:
             for s, t in zip(candidates, wanted, strict=True):
                 taken.add(t.key)
                 given.add(s.key)
-                yield t, s, even or names in CERTAIN
+                certain = even or names in CERTAIN
+                yield t, s, Strength.PROVEN if names == EVIDENCE[0] else Strength(1 + certain)

@@ -6,12 +6,15 @@ execution graph and by stages.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tli_cli.architecture import Architecture
-from tli_cli.matching.anchors import anchors
+from tli_cli.matching.anchors import Strength, anchors
 from tli_cli.matching.blocks import pair_blocks
 from tli_cli.matching.segments import split_ends
 from tli_cli.matching.sides import Side
 from tli_cli.matching.similarity import unit_similarity
+from tli_cli.matching.tied import tied_heads
 from tli_cli.matching.twins import twins
 from tli_cli.matching.unit_pairs import ENOUGH, pair_units
 from tli_cli.matching.values import Matching, Pair
@@ -26,32 +29,37 @@ def match_sides(source: Side, target: Side) -> Matching:
     """Return the matching of two sides, which may be used again for other pairs."""
     by_key = {unit.key: unit for unit in source.units}
     found: dict[tuple[int, int], Pair] = {}
-    doubtful: set[tuple[int, int]] = set()
-    for t, s, certain in anchors(source, target):
+    strengths: dict[tuple[int, int], Strength] = {}
+    for t, s, strength in anchors(source, target):
         found[t.key] = Pair(t, s, unit_similarity(t, s), anchored=True)
-        doubtful |= set() if certain else {t.key}
+        strengths[t.key] = strength
     for t, s in twins(source, target):
         found[t.key] = Pair(t, s, max(unit_similarity(t, s), ENOUGH))
+    for t, s in tied_heads(source, target):
+        found.setdefault(t.key, Pair(t, s, unit_similarity(t, replace(s, kind=t.kind)), anchored=True))
     partners = {key: pair.source.key for key, pair in found.items()}
     paired = pair_blocks(target.blocks, source.blocks, partners)
     body = {block.name for block in split_ends(target.blocks)[1]}
+    proven = {key for key, strength in strengths.items() if strength is Strength.PROVEN}
+    repeated = {
+        blocks.target.name
+        for blocks in paired
+        if blocks.repeat and not any(unit.key in proven for unit in blocks.target.units)
+    }
     for blocks in paired:
         home = {unit.key for unit in blocks.source.units}
         for unit in blocks.target.units:
-            stray = unit.key in doubtful and partners[unit.key] not in home and blocks.target.name in body
-            if blocks.repeat or stray:
+            likely = strengths.get(unit.key) is Strength.LIKELY
+            stray = likely and partners[unit.key] not in home and blocks.target.name in body
+            if stray or blocks.target.name in repeated:
                 found.pop(unit.key, None)
     given = {pair.source.key for pair in found.values()}
-    added: set[str] = set()
     for blocks in paired:
+        repeat = blocks.target.name in repeated
         wanted = [unit for unit in blocks.target.units if unit.key not in found]
-        if blocks.repeat:
-            candidates = list(blocks.source.units)
-            added.add(blocks.target.name)
-        else:
-            candidates = [unit for unit in blocks.source.units if unit.key not in given]
+        candidates = [unit for unit in blocks.source.units if repeat or unit.key not in given]
         for t, s, similarity in pair_units(wanted, candidates, list(blocks.source.units)):
-            found[t.key] = Pair(t, by_key[s.key], similarity, repeat=blocks.repeat)
-            given |= set() if blocks.repeat else {s.key}
+            found[t.key] = Pair(t, by_key[s.key], similarity, repeat=repeat)
+            given |= set() if repeat else {s.key}
     pairs = tuple(found[unit.key] for unit in target.units if unit.key in found)
-    return Matching(pairs, target.units, source.units, frozenset(added))
+    return Matching(pairs, target.units, source.units, frozenset(repeated))

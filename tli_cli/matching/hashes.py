@@ -18,6 +18,8 @@ ORDERED = {"cat", "matmul"}
 JOINS = {"add", "mul", "cat", "matmul"}
 COMMUTATIVE = {"add", "mul"}
 Label = Callable[[Unit], Hashable]
+HEAD = -2
+"""The part that a table of tokens is given where it serves as the head as well."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,8 @@ def unit_graph(architecture: Architecture, units: Sequence[Unit]) -> UnitGraph:
     """Return the graph of units and joins of `architecture`: activations, poolings and constants left out."""
     fused = {unit.place for unit in units if unit.part >= 0}
     known = {unit.key for unit in units}
+    tables = {unit.place for unit in units if unit.kind == "embedding"}
+    behind_a_layer: list[bool] = []
     added = {unit.key for unit in units if _is_added(architecture, unit)}
     labels: list[tuple[int, int] | str] = []
     inputs: list[tuple[int, ...]] = []
@@ -45,12 +49,16 @@ def unit_graph(architecture: Architecture, units: Sequence[Unit]) -> UnitGraph:
 
     for node in architecture.graph:
         before = tuple(j for i in node.inputs for j in became[i])
+        fed = any(behind_a_layer[i] for i in node.inputs)
+        behind_a_layer.append(fed or node.layer >= 0)
         if node.op == "input":
             became.append(add("input", ()))
         elif node.op == "layer" and node.layer in fused:
             became.append(before)
         elif node.op == "layer" and (node.layer, -1) in added and before:
             became.append(add("add", (*before, *add((node.layer, -1), ()))))
+        elif fed and node.layer in tables:
+            became.append(add((node.layer, HEAD), before))
         elif node.op == "layer" and (node.layer, -1) in known:
             became.append(add((node.layer, -1), before))
         elif node.op == "part" and architecture.graph[node.inputs[0]].layer in fused:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from tli_cli.architecture import Architecture
-from tli_cli.matching.hashes import backward_hashes, forward_hashes, local_forward_hashes, unit_graph
+from tli_cli.matching.hashes import HEAD, backward_hashes, forward_hashes, local_forward_hashes, unit_graph
 from tli_cli.matching.segments import Block, blocks_of
 from tli_cli.matching.units import Unit, units_of
 
@@ -46,6 +46,8 @@ class Side:
         graph = unit_graph(self.architecture, self.units)
         exact: dict[tuple[int, int], Hashable] = {unit.key: unit.exact_label for unit in self.units}
         form: dict[tuple[int, int], Hashable] = {unit.key: unit.form_label for unit in self.units}
+        for head in (replace(unit, kind="dense", part=HEAD) for unit in self.units if unit.kind == "embedding"):
+            exact[head.key], form[head.key] = head.exact_label, head.form_label
         return {
             "before": forward_hashes(graph, exact),
             "behind": backward_hashes(graph, exact),

@@ -119,15 +119,16 @@ class Part:
     inner: int = 1
 
 
-def parts_of(architecture: Architecture, tree: AxisTree, count: int = 0) -> list[Part]:
+def parts_of(architecture: Architecture, tree: AxisTree, count: int = 0, sizes: tuple[int, ...] = ()) -> list[Part]:
     """Return the parts of an axis that lie end to end, or that alternate within each head; none if it has no parts.
 
-    `count` is in how many parts it is known to be cut, which may have parts themselves.
+    `count` is in how many parts it is known to be cut, which may have parts themselves; `sizes` are theirs in
+    proportion, if they are not all equal.
     """
     if not isinstance(tree, tuple):
         return []
     if tree[0] == "+":
-        return _laid_out(architecture, _grouped(architecture, list(tree[1:]), count), (), ())
+        return _laid_out(architecture, _grouped(architecture, list(tree[1:]), count, sizes), (), ())
     at = next((i for i, child in enumerate(tree[1:]) if isinstance(child, tuple) and child[0] == "+"), None)
     if at is None:
         return []
@@ -135,24 +136,28 @@ def parts_of(architecture: Architecture, tree: AxisTree, count: int = 0) -> list
     middle = list(factors[at][1:])
     if len(middle) == 2 and middle[0] == middle[1] and architecture.size_of(middle[0]) > 1:
         return []  # the two halves of a rotary embedding, of one head's channels
-    return _laid_out(architecture, _grouped(architecture, middle, count), factors[:at], factors[at + 1 :])
+    return _laid_out(architecture, _grouped(architecture, middle, count, sizes), factors[:at], factors[at + 1 :])
 
 
-def _grouped(architecture: Architecture, children: list[AxisTree], count: int) -> list[AxisTree]:
-    """Return `children` put together to `count` parts of equal size, if there are more; unchanged where that fails."""
+def _grouped(
+    architecture: Architecture, children: list[AxisTree], count: int, wanted: tuple[int, ...]
+) -> list[AxisTree]:
+    """Return `children` put together to `count` parts, of the sizes `wanted` or of one size, if there are more;
+    unchanged where that fails."""
     sizes = [architecture.size_of(child) for child in children]
-    if count < 2 or len(children) <= count or sum(sizes) % count:
+    if count < 2 or len(children) <= count or (sum(sizes) % count and not wanted):
         return children
-    width = sum(sizes) // count
+    shares = wanted if len(wanted) == count else (1,) * count
+    widths = [share * sum(sizes) // sum(shares) for share in shares]
     groups: list[list[AxisTree]] = [[]]
     filled = 0
     for child, size in zip(children, sizes, strict=True):
-        if filled == width:
+        if filled == widths[len(groups) - 1]:
             groups.append([])
             filled = 0
         groups[-1].append(child)
         filled += size
-        if filled > width:
+        if len(groups) > count or filled > widths[len(groups) - 1]:
             return children
     return [group[0] if len(group) == 1 else ("+", *group) for group in groups]
 
@@ -180,7 +185,7 @@ def _fused(architecture: Architecture, layer: Layer, name: str, role: str, count
     dim = next((d for d, axis in enumerate(axes) if not axis.contracted), 0)
     if architecture.graph:
         # two parts are not enough to tell: the turned and the unturned channels of a rotary embedding look like that
-        parts = parts_of(architecture, axes[dim].tree, count if count > 2 else 0)
+        parts = parts_of(architecture, axes[dim].tree, count if count > 2 else 0, layer.attribute("parts", ()))
         return dim, parts if len(parts) > 1 and count == len(parts) else []
     told = len(PART_ROLES.get(role, ()))
     parts = parts_of(architecture, axes[dim].tree, told)

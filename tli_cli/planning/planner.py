@@ -18,7 +18,7 @@ from tli_cli.planning.maps import MapBook
 from tli_cli.planning.norms import norms_follow
 from tli_cli.planning.pieces import is_copy, is_exact, make_piece, map_indices
 from tli_cli.planning.relation import relation_of
-from tli_cli.planning.roles import Share, answering, shares
+from tli_cli.planning.roles import Share, answering, as_head, shares
 
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
@@ -116,6 +116,8 @@ class Planner:
         source = self.sources[model]
         layer, source_layer = self.target.layers[pair.target.place], source.layers[pair.source.place]
         offered = list(shares(source, pair.source))
+        if layer.kind == "linear" and source_layer.kind == "embedding":
+            offered = [as_head(share) for share in offered]
         for wanted in shares(self.target, pair.target):
             draft = self.drafts[wanted.spec.name]
             start = added_start(wanted.role, pair.target) if pair.target.place in chains else ""
@@ -168,8 +170,9 @@ class Planner:
                 wanted.spec.dtype,
             )
             return "" if same else "quantised values are copied as they are, never resized or cast"
-        computed = wanted.spec.buffer and wanted.role not in STATISTICS
-        if computed and (wanted.spec.name in self.target.initial or self.request.keep_values == "target"):
+        if _is_computed(wanted, offered, layer) and (
+            wanted.spec.name in self.target.initial or self.request.keep_values == "target"
+        ):
             return "computed by the constructor"
         kinds = [side.attribute("norm") for side in (layer, source_layer)]
         if layer.kind == "norm" and kinds.count("batch") == 1:
@@ -183,6 +186,8 @@ class Planner:
 
     def _step(self, spec: TensorSpec, layer: Layer | None, role: str) -> Step:
         draft = self.drafts[spec.name]
+        if spec.tied_to in self.drafts and not draft.pieces:
+            draft = self.drafts[spec.tied_to]
         path = layer.path if layer else spec.name.rpartition(".")[0]
         step = Step(
             spec.name,
@@ -226,6 +231,12 @@ class Planner:
         rules = [self.book.maps[i] for piece in pieces for expression in piece.axes for i in map_indices(expression)]
         said = dict.fromkeys(f"{m.rule} {m.columns}->{m.rows}" for m in rules if m.rule != "same")
         return ", ".join(said)
+
+
+def _is_computed(wanted: Share, offered: Share | None, layer: Layer) -> bool:
+    """Tell whether a buffer holds what its constructor works out: no norm's values, and nothing the source learns."""
+    learned = offered is not None and not offered.spec.buffer and offered.spec.shape == wanted.spec.shape
+    return wanted.spec.buffer and wanted.role not in STATISTICS and layer.kind != "norm" and not learned
 
 
 def _is_packed(spec: TensorSpec, role: str) -> bool:

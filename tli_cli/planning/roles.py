@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tli_cli.architecture import Architecture, Axis, TensorSpec
 from tli_cli.matching.units import Unit, main_tensor, parts_of
@@ -68,7 +68,7 @@ def shares(architecture: Architecture, unit: Unit) -> Iterator[Share]:
         axes = architecture.axes.get(name, ())
         dim = next((d for d, axis in enumerate(axes) if axis.tree == tree), -1)
         if dim >= 0:
-            part = parts_of(architecture, tree, unit.parts)[unit.part]
+            part = parts_of(architecture, tree, unit.parts, layer.attribute("parts", ()))[unit.part]
             axes = (*axes[:dim], Axis(part.tree, axes[dim].contracted), *axes[dim + 1 :])
             yield Share(architecture.by_name[name], role, axes, dim, part.outer, part.inner, part.start, part.stop)
         elif _part_of(role) == unit.part:
@@ -88,3 +88,9 @@ def answering(target: Share, offered: list[Share]) -> Share | None:
         return same[0]
     alike = [share for share in offered if share.role.partition(".")[0] == target.role.partition(".")[0]]
     return alike[0] if len(alike) == 1 and "." in (target.role + alike[0].role) else None
+
+
+def as_head(table: Share) -> Share:
+    """Return the share of a table of tokens as that of a head, which sums over the table's width instead of picking its
+    rows."""
+    return replace(table, axes=tuple(Axis(axis.tree, not axis.contracted) for axis in table.axes))

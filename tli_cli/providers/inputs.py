@@ -42,8 +42,20 @@ def guess_input(
 
 
 def _candidates(model: nn.Module) -> Iterator[torch.Tensor]:
-    """Yield inputs for the first layer that has weights: images, signals, vectors or tokens."""
-    first = next((m for m in model.modules() if isinstance(m, _FIRST)), None)
+    """Yield inputs for the first layer that has weights, then for the first of each other kind: the first that is
+    defined need not be the first that runs."""
+    firsts: dict[type[nn.Module], nn.Module] = {}
+    for module in model.modules():
+        if isinstance(module, _FIRST):
+            firsts.setdefault(type(module), module)
+    for first in firsts.values():
+        yield from _inputs_of(first)
+    if not any(isinstance(first, nn.Conv2d) for first in firsts.values()):
+        yield from (torch.empty(2, 3, size, size, device="meta") for size in IMAGE_SIZES)
+
+
+def _inputs_of(first: nn.Module) -> Iterator[torch.Tensor]:
+    """Yield inputs for one layer: images, signals, vectors or tokens."""
     if isinstance(first, nn.Embedding):
         yield from (torch.zeros(2, length, dtype=torch.int64, device="meta") for length in LENGTHS)
     elif isinstance(first, nn.Linear):
@@ -57,8 +69,8 @@ def _candidates(model: nn.Module) -> Iterator[torch.Tensor]:
         yield from (torch.empty(2, first.in_channels, length, device="meta") for length in (*LENGTHS, 16000))
     elif isinstance(first, nn.Conv3d):
         yield from (torch.empty(2, first.in_channels, 16, size, size, device="meta") for size in (112, 224, 32))
-    channels = first.in_channels if isinstance(first, nn.Conv2d) else 3
-    yield from (torch.empty(2, channels, size, size, device="meta") for size in IMAGE_SIZES)
+    elif isinstance(first, nn.Conv2d):
+        yield from (torch.empty(2, first.in_channels, size, size, device="meta") for size in IMAGE_SIZES)
 
 
 _FIRST = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear, nn.Embedding)

@@ -1,0 +1,30 @@
+"""A head that is the table of tokens on one side and a layer of its own on the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tli_cli.matching.hashes import HEAD
+from tli_cli.matching.sides import Side
+from tli_cli.matching.units import Unit
+
+SURROUNDINGS = ("before", "form before", "near before")
+"""From the strongest to the weakest: what says that two heads stand in one place."""
+BEHIND = "form behind"
+
+
+def tied_heads(source: Side, target: Side) -> Iterator[tuple[Unit, Unit]]:
+    """Yield (target unit, source unit) for a head of the target's own and the table that is the source's head."""
+    if not source.architecture.graph or not target.architecture.graph:
+        return
+    tables = [unit for unit in source.units if (unit.place, HEAD) in source.hashes["before"]]
+    for head in (unit for unit in target.units if unit.kind == "dense"):
+        table = next((t for name in SURROUNDINGS for t in tables if _is_in_place(source, t, target, head, name)), None)
+        if table is not None:
+            yield head, table
+
+
+def _is_in_place(source: Side, table: Unit, target: Side, head: Unit, name: str) -> bool:
+    """Tell whether the same is behind both heads, and by the fingerprints called `name` before them."""
+    mine = (target.hashes[n].get(head.key) for n in (name, BEHIND))
+    return all(m == source.hashes[n][table.place, HEAD] for m, n in zip(mine, (name, BEHIND), strict=True))
