@@ -54,7 +54,7 @@ class Maker:
         except TliError as error:
             if options.method == "fit":
                 raise
-            self._values.warnings.append(f"not fitted, injected by axis maps alone: {error}")
+            self._values.notes.append(f"not fitted, injected by axis maps alone: {error}")
             return {}
 
     def _unfitted(self, step: Step) -> torch.Tensor:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tli_cli.architecture import TensorSpec
-from tli_cli.checkpoints import Checkpoint, FileRange
+from tli_cli.checkpoints import Checkpoint
+from tli_cli.checkpoints.contents import Content, Copied
 from tli_cli.checkpoints.finite import is_finite
 from tli_cli.errors import TliError
 from tli_cli.plan import Layout, Step
@@ -29,17 +30,24 @@ class StoredValues:
         self._checkpoints = [source.checkpoint for source in sources if source.checkpoint is not None]
         self._held = [{spec.name: spec for spec in checkpoint.tensors} for checkpoint in self._checkpoints]
         self._target = target.checkpoint
+        self._target_held = {spec.name: spec for spec in self._target.tensors} if self._target is not None else {}
         self._keep = keep_nonfinite
-        self._checked: set[tuple[int, str]] = set()
-        self.warnings: list[str] = []
+        self._checked: dict[tuple[int, str], bool] = {}
+        self.notes: list[str] = []
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the user should know of the values that were read."""
+        return (*self.notes, *(self._said(key) for key, finite in self._checked.items() if not finite))
 
     def read(self, model: int, name: str) -> torch.Tensor:
         """Return tensor `name` of source `model`, on the CPU."""
         self._check(model, name)
         return self._checkpoints[model].read(name)
 
-    def unchanged(self, step: Step, spec: TensorSpec) -> FileRange | None:
-        """Return where the bytes of the step's result stand, if they are a stored tensor's as they are."""
+    def unchanged(self, step: Step, spec: TensorSpec) -> Content | None:
+        """Return the bytes of the step's result, if they are a stored tensor's as they are; they are checked when they
+        are copied."""
         if step.action == "keep":
             return self._kept(step, spec)
         if step.resizer != "copy" or len(step.pieces) != 1:
@@ -50,26 +58,39 @@ class StoredValues:
         held = self._held[piece.model].get(piece.source)
         if held is None or held.dtype != spec.dtype or held.size != spec.size:
             return None
-        self._check(piece.model, piece.source)
-        return self._checkpoints[piece.model].file_range(piece.source)
+        stored = self._checkpoints[piece.model].file_range(piece.source)
+        if stored is None:
+            return None
+        key = piece.model, piece.source
+        if key in self._checked:
+            return Copied(stored)
+        self._checked[key] = True
+        return Copied(stored, held.dtype, lambda: self._not_finite(key))
 
-    def _kept(self, step: Step, spec: TensorSpec) -> FileRange | None:
+    def _kept(self, step: Step, spec: TensorSpec) -> Content | None:
         if step.initial != "target" or self._target is None:
             return None
-        held = next((tensor for tensor in self._target.tensors if tensor.name == step.target), None)
-        return self._target.file_range(step.target) if held is not None and held.dtype == spec.dtype else None
+        held = self._target_held.get(step.target)
+        stored = self._target.file_range(step.target) if held is not None and held.dtype == spec.dtype else None
+        return None if stored is None else Copied(stored)
 
     def _check(self, model: int, name: str) -> None:
-        if (model, name) in self._checked:
+        key = model, name
+        if key in self._checked:
             return
-        self._checked.add((model, name))
-        checkpoint, held = self._checkpoints[model], self._held[model].get(name)
-        if held is None or _holds_finite(checkpoint, held):
-            return
-        text = f"{checkpoint.path}: {name} holds NaN or infinite values"
+        held = self._held[model].get(name)
+        self._checked[key] = True
+        if held is not None and not _holds_finite(self._checkpoints[model], held):
+            self._not_finite(key)
+
+    def _not_finite(self, key: tuple[int, str]) -> None:
+        """Note that a tensor holds NaN or infinite values, or raise `TliError` if it may not."""
+        self._checked[key] = False
         if not self._keep:
-            raise TliError(f"{text}; --on-nonfinite keep injects them all the same")
-        self.warnings.append(text)
+            raise TliError(f"{self._said(key)}; --on-nonfinite keep injects them all the same")
+
+    def _said(self, key: tuple[int, str]) -> str:
+        return f"{self._checkpoints[key[0]].path}: {key[1]} holds NaN or infinite values"
 
 
 def _holds_finite(checkpoint: Checkpoint, held: TensorSpec) -> bool:

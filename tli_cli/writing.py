@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tli_cli.architecture import TensorSpec
-from tli_cli.checkpoints import FileRange, write_checkpoint
+from tli_cli.checkpoints import write_checkpoint
+from tli_cli.checkpoints.contents import Content
 from tli_cli.checkpoints.ranks import current_ranks
 from tli_cli.plan import Plan
 from tli_cli.report import Progress, Report
@@ -51,7 +52,7 @@ def write_result(
     original = {out_spec.name: spec for out_spec, spec in zip(specs, target.architecture.tensors, strict=True)}
     done = 0
 
-    def produce(spec: TensorSpec) -> torch.Tensor | FileRange:
+    def produce(spec: TensorSpec) -> torch.Tensor | Content:
         nonlocal maker
         step = steps[original[spec.name].name]
         unchanged = stored_values.unchanged(step, spec)
@@ -79,7 +80,7 @@ def write_result(
         progress=tell,
         ranks=ranks,
     )
-    return Report(plan, files, tuple(stored_values.warnings))
+    return Report(plan, files, stored_values.warnings)
 
 
 def _output_spec(spec: TensorSpec, stored: Mapping[str, str], dtype: str | None) -> TensorSpec:

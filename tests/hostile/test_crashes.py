@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from fcntl import F_GETFL, fcntl
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tli_cli.architecture import TensorSpec
-from tli_cli.checkpoints import FileRange, open_checkpoint, output, write_checkpoint
+from tli_cli.checkpoints import FileRange, blocks, open_checkpoint, output, write_checkpoint
 from tli_cli.errors import CheckpointError
 
 SPECS = tuple(TensorSpec(f"t{i}", (100,), "float32") for i in range(10))
@@ -49,18 +50,19 @@ def test_a_full_disk_leaves_what_was_there(
 ) -> None:
     before = contents(out.parent)
     calls = 0
-    real = os.write
+    real = os.pwrite
 
-    def write(descriptor: int, data: memoryview) -> int:
+    def write(descriptor: int, data: memoryview, position: int) -> int:
         nonlocal calls
         calls += 1
         if calls == failing - 1:  # a short write first, as a disk that is filling up gives it
-            return real(descriptor, data[: max(1, len(data) // 2)])
+            return real(descriptor, data[: max(1, len(data) // 2)], position)
         if calls >= failing:
             raise OSError(errno.ENOSPC, "No space left on device")
-        return real(descriptor, data)
+        return real(descriptor, data, position)
 
-    monkeypatch.setattr(output.os, "write", write)
+    monkeypatch.setattr(blocks, "BLOCK", 256)
+    monkeypatch.setattr(output.os, "pwrite", write)
     with pytest.raises(CheckpointError, match="No space left"):
         write_checkpoint(out, SPECS, ones, force=True, max_shard_size=limit)
     monkeypatch.undo()
@@ -303,3 +305,28 @@ def test_ranges_of_files_are_copied(tmp_path: Path) -> None:
     written = open_checkpoint(tmp_path / "a.safetensors")
     assert written.tensors[1].tied_to == "a"
     assert bytes(written.read_raw("a")) == bytes(written.read_raw("b")) == data[1 << 20 : 6 << 20]
+
+
+@pytest.mark.parametrize("size", [0, 1, output.PAGE - 8, output.PAGE, 3 * output.PAGE + 8])
+@pytest.mark.parametrize("direct", ["as it is", "short", "refused", "not there"])
+def test_blocks_are_written_past_the_cache_or_through_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, direct: str, size: int
+) -> None:
+    real = os.pwrite
+
+    def write(descriptor: int, data: memoryview, position: int) -> int:
+        if direct != "not there" and fcntl(descriptor, F_GETFL) & os.O_DIRECT:
+            if direct == "refused":
+                raise OSError(errno.EINVAL, "Invalid argument")
+            return real(descriptor, data[: len(data) // 2] if direct == "short" else data, position)
+        return real(descriptor, data, position)
+
+    monkeypatch.setattr(blocks, "BLOCK", output.PAGE)
+    monkeypatch.setattr(output.os, "pwrite", write)
+    if direct == "not there":
+        monkeypatch.delattr(os, "O_DIRECT", raising=False)
+    values = [torch.frombuffer(bytearray(os.urandom(size)), dtype=torch.uint8) if size else torch.empty(0).byte()] * 3
+    specs = [TensorSpec(f"t{i}", (size,), "uint8", tied_to="t0" if i == 1 else None) for i in range(3)]
+    write_checkpoint(tmp_path / "a.safetensors", specs, lambda spec: values[int(spec.name[1])])
+    found = load_file(tmp_path / "a.safetensors")
+    assert all(torch.equal(found[f"t{i}"], values[i]) for i in range(3))

@@ -11,18 +11,16 @@ import os
 import pickle
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tli_cli.architecture import TensorSpec
+from tli_cli.checkpoints.contents import content_of
 from tli_cli.checkpoints.distributed import NOTES
 from tli_cli.checkpoints.dtypes import PACKED
-from tli_cli.checkpoints.files import FileRange
 from tli_cli.checkpoints.output import sync_directory
-from tli_cli.checkpoints.prefetch import produced
 from tli_cli.checkpoints.ranks import Ranks
-from tli_cli.errors import CheckpointError, TliError
+from tli_cli.errors import CheckpointError
 
 if TYPE_CHECKING:
     import torch
@@ -84,10 +82,10 @@ def _write_share(
 
     places: dict[str, Place] = {}
     name = f"__{rank}_0.distcp"
-    with (draft / name).open("xb") as file, closing(produced(share, produce)) as made:
-        for spec, value in zip(share, made, strict=True):
+    with (draft / name).open("xb") as file:
+        for spec in share:
             start = file.tell()
-            torch.save(_tensor(spec, value), file)
+            torch.save(_tensor(spec, produce(spec)), file)
             places[spec.name] = (name, start, file.tell() - start)
             if progress is not None:
                 progress(spec)
@@ -99,15 +97,10 @@ def _write_share(
 def _tensor(spec: TensorSpec, value: Any) -> torch.Tensor:
     import torch
 
-    from tli_cli.checkpoints.safetensors_file import tensor_from
-
-    if isinstance(value, FileRange):
-        return tensor_from(value, spec.shape, spec.dtype)
-    if isinstance(value, memoryview):
-        return torch.frombuffer(value, dtype=torch.uint8).view(getattr(torch, spec.dtype)).reshape(spec.shape)
-    if not isinstance(value, torch.Tensor) or (tuple(value.shape), str(value.dtype)[6:]) != (spec.shape, spec.dtype):
-        raise TliError(f"{spec.name}: expected {spec.dtype} {spec.shape}, was given something else")
-    return value.detach().contiguous().clone() if value.untyped_storage().nbytes() != value.nbytes else value.detach()
+    content = content_of(spec, value)
+    data = torch.empty(content.length, dtype=torch.uint8)
+    content.fill(0, data.numpy().data)
+    return data.view(getattr(torch, spec.dtype)).reshape(spec.shape)
 
 
 def _metadata(tensors: Sequence[TensorSpec], places: Mapping[str, Place]) -> bytes:

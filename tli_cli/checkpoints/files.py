@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,21 +35,38 @@ class FileRange:
 
 def read_range(piece: FileRange, buffer: memoryview) -> None:
     """Fill `buffer`, as long as the range, from the file; raise `CheckpointError` if the file has become shorter."""
-    descriptor = os.open(piece.path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+    with opened(piece.path) as descriptor:
+        read_at(descriptor, piece.path, piece.offset, buffer)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[int]:
+    """Open the file at `path` for reading; raise `CheckpointError` where it cannot be read."""
     try:
-        done = 0
-        while done < piece.length:
-            count = os.preadv(descriptor, [buffer[done : done + _MAX_READ]], piece.offset + done)
-            if count == 0:
-                raise CheckpointError(
-                    f"{piece.path}: changed while it was read: expected {piece.length} bytes at {piece.offset}, "
-                    f"found {done}; run again when nothing writes to it"
-                )
-            done += count
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
     except OSError as error:
-        raise CheckpointError(f"{piece.path}: cannot be read: {error.strerror}") from error
-    finally:
-        os.close(descriptor)
+        raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def read_at(descriptor: int, path: Path, offset: int, buffer: memoryview) -> None:
+    """Fill `buffer` from `offset` on of the file at `path`, open as `descriptor`.
+
+    Raises:
+        CheckpointError: the file has become shorter.
+    """
+    done = 0
+    while done < len(buffer):
+        count = os.preadv(descriptor, [buffer[done : done + _MAX_READ]], offset + done)
+        if count == 0:
+            raise CheckpointError(
+                f"{path}: changed while it was read: expected {len(buffer)} bytes at {offset}, found {done}; run again "
+                "when nothing writes to it"
+            )
+        done += count
 
 
 def read_small(path: Path, limit: int, what: str) -> bytes:

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from tli_cli.checkpoints.dtypes import is_float
-from tli_cli.checkpoints.files import FileRange, read_range
+from tli_cli.checkpoints.files import FileRange, opened, read_at
 
 _BLOCK = 1 << 18
 
 _EXPONENTS = {
-    "float64": ("<u8", 0x7FF0_0000_0000_0000),
-    "float32": ("<u4", 0x7F80_0000),
-    "complex64": ("<u4", 0x7F80_0000),
-    "complex128": ("<u8", 0x7FF0_0000_0000_0000),
-    "float16": ("<u2", 0x7C00),
-    "bfloat16": ("<u2", 0x7F80),
-    "float8_e5m2": ("u1", 0x7C),
-    "float8_e4m3fn": ("u1", 0x7F),
+    "float64": (8, 0x7FF0_0000_0000_0000),
+    "float32": (4, 0x7F80_0000),
+    "complex64": (4, 0x7F80_0000),
+    "complex128": (8, 0x7FF0_0000_0000_0000),
+    "float16": (2, 0x7C00),
+    "complex32": (2, 0x7C00),
+    "bfloat16": (2, 0x7F80),
+    "float8_e5m2": (1, 0x7C),
+    "float8_e4m3fn": (1, 0x7F),
 }
-"""The bits that are all set in NaN and infinite values, and in no other."""
+"""The bytes of a value, and the bits that are all set in NaN and infinite values and in no other."""
 
 _SINGLE_NAN = {"float8_e4m3fnuz": 0x80, "float8_e5m2fnuz": 0x80, "float8_e8m0fnu": 0xFF}
 """The one bit pattern that is NaN, in types that have no infinity."""
@@ -27,23 +26,28 @@ _SINGLE_NAN = {"float8_e4m3fnuz": 0x80, "float8_e5m2fnuz": 0x80, "float8_e8m0fnu
 
 def is_finite(piece: FileRange, dtype: str) -> bool:
     """Return whether no value of `dtype` in the bytes of `piece` is NaN or infinite; what is no float is finite."""
-    import numpy as np
-
     if not is_float(dtype):
         return True
-    code, mask = _EXPONENTS.get(dtype, ("u1", 0xFF))
     buffer = memoryview(bytearray(min(piece.length, _BLOCK)))
-    masked = np.empty(len(buffer) // np.dtype(code).itemsize, dtype=code)
-    for start in range(0, piece.length, _BLOCK):
-        length = min(_BLOCK, piece.length - start)
-        read_range(FileRange(piece.path, piece.offset + start, length), buffer[:length])
-        values: Any = np.frombuffer(buffer[:length], dtype=code)
-        if dtype in _SINGLE_NAN:
-            if (values == _SINGLE_NAN[dtype]).any():
+    with opened(piece.path) as descriptor:
+        for start in range(0, piece.length, _BLOCK):
+            part = buffer[: min(_BLOCK, piece.length - start)]
+            read_at(descriptor, piece.path, piece.offset + start, part)
+            if not all_finite(part, dtype):
                 return False
-            continue
-        kept = masked[: len(values)]
-        np.bitwise_and(values, mask, out=kept)
-        if kept.max() == mask:
-            return False
     return True
+
+
+def all_finite(data: memoryview, dtype: str) -> bool:
+    """Return whether none of the values of `dtype` in `data` is NaN or infinite."""
+    import numpy as np
+
+    if not is_float(dtype) or not data:
+        return True
+    if dtype in _SINGLE_NAN:
+        return not bool((np.frombuffer(data, dtype="u1") == _SINGLE_NAN[dtype]).any())
+    size, bits = _EXPONENTS[dtype]
+    negative = bits | 1 << (8 * size - 1)
+    # with a sign the largest integer is a positive number's, without one a negative number's
+    largest = np.frombuffer(data, dtype=f"<i{size}").max()
+    return bool(largest < bits) and bool(np.frombuffer(data, dtype=f"<u{size}").max() < negative)

@@ -3,77 +3,60 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tli_cli.checkpoints.files import FileRange
 from tli_cli.checkpoints.ranks import Ranks
 from tli_cli.errors import CheckpointError, TliError
 
-_BLOCK = 1 << 18
-_FLUSH_STEP = 16 << 20
-_MAX_WRITE = 1 << 30
+PAGE = 4096
+"""What is written past the system's cache starts, ends and lies in memory at multiples of this."""
 
 
 class PendingFile:
-    """A file that gets its name when it is complete.
+    """A file of `size` bytes that gets its name when it is complete.
 
     Where the system can, it has no name before that, so that nothing is left behind even when the process is killed.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, size: int) -> None:
         self.path = path
         self.temporary: Path | None = None
-        self._position = self._started = 0
-        from concurrent.futures import ThreadPoolExecutor  # slow to import, and not needed to read
-
-        self._flusher = ThreadPoolExecutor(1, thread_name_prefix="flush")
+        self._direct: int | None = None
         try:
             self.descriptor = self._open()
+            self._direct = self._past_the_cache()
+            os.ftruncate(self.descriptor, size)
         except OSError as error:
             raise CheckpointError(f"{path}: cannot be written: {error.strerror}; choose another place") from error
 
-    def write(self, data: bytes | memoryview) -> None:
-        """Append `data`."""
-        view = memoryview(data)
+    def write_at(self, data: memoryview, position: int) -> None:
+        """Put `data` at `position`; several threads may do so at once, each elsewhere.
+
+        Whole pages go past the system's cache where it allows that: they are on the disk at once, by no work of the
+        processor, and push nothing out of the cache. A page is written in one way only.
+        """
+        direct = self._direct if position % PAGE == 0 and len(data) % PAGE == 0 else None
+        start, view = position, data
         while view:
-            count = os.write(self.descriptor, view[:_MAX_WRITE])
-            view = view[count:]
-            self._advance(count)
-
-    def copy(self, piece: FileRange) -> None:
-        """Append the bytes of `piece`."""
-        source = os.open(piece.path, os.O_RDONLY)
-        try:
-            self.copy_from(source, piece.offset, piece.length)
-        finally:
-            os.close(source)
-
-    def copy_from(self, source: int, offset: int, length: int) -> None:
-        """Append `length` bytes of the file open as `source`, from `offset` on."""
-        # as fast as letting the kernel copy (measured), which works page by page where offsets are not aligned alike
-        buffer = memoryview(bytearray(min(length, _BLOCK)))
-        end = offset + length
-        while offset < end:
-            count = os.preadv(source, [buffer[: min(end - offset, _BLOCK)]], offset)
-            if count == 0:
-                raise CheckpointError("a source became shorter while it was copied; run again when it is at rest")
-            self.write(buffer[:count])
-            offset += count
+            try:
+                count = os.pwrite(self.descriptor if direct is None else direct, view, position)
+            except OSError as error:
+                if direct is None or error.errno != errno.EINVAL:
+                    raise
+                direct = None  # this file system takes no such writes after all
+                continue
+            view, position = view[count:], position + count
+            direct = None if count % PAGE else direct
+        if direct is None and hasattr(os, "posix_fadvise"):
+            # has the system start to write what it holds, so that the wait at the end is short
+            os.posix_fadvise(self.descriptor, start, len(data), os.POSIX_FADV_DONTNEED)
 
     def flush(self) -> None:
         """Wait until the content is on the disk."""
-        self._flusher.shutdown()
         os.fsync(self.descriptor)
-
-    def _advance(self, count: int) -> None:
-        """Have the system start to write what it holds, so that the wait at the end is short."""
-        self._position += count
-        if self._position - self._started >= _FLUSH_STEP and hasattr(os, "posix_fadvise"):
-            length = self._position - self._started
-            self._flusher.submit(os.posix_fadvise, self.descriptor, self._started, length, os.POSIX_FADV_DONTNEED)
-            self._started = self._position
 
     def publish(self) -> None:
         """Give the file its name, replacing what had it."""
@@ -89,9 +72,9 @@ class PendingFile:
 
     def close(self) -> None:
         """Close the file, and remove it unless it was published."""
-        self._flusher.shutdown(cancel_futures=True)
-        with contextlib.suppress(OSError):
-            os.close(self.descriptor)
+        for descriptor in filter(None, (self._direct, self.descriptor)):
+            with contextlib.suppress(OSError):
+                os.close(descriptor)
         if self.temporary is not None:
             with contextlib.suppress(OSError):
                 self.temporary.unlink()
@@ -104,6 +87,13 @@ class PendingFile:
         descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
         self.temporary = temporary
         return descriptor
+
+    def _past_the_cache(self) -> int | None:
+        """Return the file opened once more, for writing past the system's cache; None where that cannot be had."""
+        if hasattr(os, "O_DIRECT"):
+            with contextlib.suppress(OSError):
+                return os.open(self.temporary or f"/proc/self/fd/{self.descriptor}", os.O_RDWR | os.O_DIRECT)
+        return None
 
 
 def _temporary(path: Path) -> Path:

@@ -7,22 +7,17 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Union
 
 from tli_cli.architecture import TensorSpec
+from tli_cli.checkpoints.blocks import BlockWriter
+from tli_cli.checkpoints.contents import Content, Held, Produced, Repeated, content_of
 from tli_cli.checkpoints.dtypes import byte_count
-from tli_cli.checkpoints.files import FileRange
-from tli_cli.checkpoints.layout import FileLayout, lay_out, require_writable, tensor_bytes
+from tli_cli.checkpoints.layout import FileLayout, lay_out, require_writable
 from tli_cli.checkpoints.output import PendingFile, pending_files, publish
-from tli_cli.checkpoints.prefetch import produced
 from tli_cli.checkpoints.ranks import ALONE, Ranks
 from tli_cli.checkpoints.shards import index_bytes, index_path, shard_path, split
 from tli_cli.errors import CheckpointError
 
-if TYPE_CHECKING:
-    import torch
-
-Produced = Union["torch.Tensor", memoryview, FileRange]
 Produce = Callable[[TensorSpec], Produced]
 Progress = Callable[[TensorSpec], None]
 
@@ -45,12 +40,12 @@ def write_checkpoint(
 ) -> tuple[Path, ...]:
     """Write `tensors` to `out` and return the files, the one to open first.
 
-    `produce` is called once for each tensor, in the order of writing and perhaps in another thread, and returns a
-    tensor of that shape and dtype, its bytes, or where they stand in a file (then they are not decoded). A tensor
-    tied to an earlier one of the same file gets that one's bytes. With `max_shard_size` (bytes) the tensors go to
-    shards beside an index `<out>.index.json`, unless they fit in one. An `out` that ends in `.dcp` becomes a directory
-    of torch's distributed checkpoint format. Several `ranks` each write their share. After any failure, what was there
-    before is there, or nothing.
+    `produce` is called once for each tensor, in the order of writing, and returns a tensor of that shape and dtype,
+    its bytes, where they stand in a file (then they are not decoded), or what makes them part by part. A tensor tied to
+    an earlier one of the same file gets that one's bytes. With `max_shard_size` (bytes) the tensors go to shards beside
+    an index `<out>.index.json`, unless they fit in one. An `out` that ends in `.dcp` becomes a directory of torch's
+    distributed checkpoint format. Several `ranks` each write their share. After any failure, what was there before is
+    there, or nothing.
 
     Raises:
         CheckpointError: where `out` exists and not `force`, cannot be written, or a tensor is not as announced.
@@ -77,11 +72,12 @@ def write_checkpoint(
         with pending_files() as files:
             with ranks.step():
                 for path, layout in list(zip(paths, layouts, strict=True))[ranks.rank :: ranks.count]:
-                    files.append(PendingFile(path))
+                    files.append(PendingFile(path, len(layout.header) + layout.total))
                     _write_file(files[-1], layout, produce, progress)
                 if not whole and ranks.is_first:
-                    files.append(PendingFile(results[0]))
-                    files[-1].write(index_bytes(shards, paths, notes))
+                    index = index_bytes(shards, paths, notes)
+                    files.append(PendingFile(results[0], len(index)))
+                    files[-1].write_at(memoryview(index), 0)
                     files[-1].flush()
             publish(files, results, existing, ranks)
     except OSError as error:
@@ -126,18 +122,20 @@ def _require_space(target: Path, needed: int) -> None:
 
 
 def _write_file(file: PendingFile, layout: FileLayout, produce: Produce, progress: Progress | None) -> None:
-    file.write(layout.header)
     copies = _copies(layout.specs)
-    made = produced([spec for spec in layout.specs if spec.name not in copies], produce)
-    with contextlib.closing(made):
+    with contextlib.closing(BlockWriter(file)) as writer:
+        writer.put(Held(memoryview(layout.header)))
         for spec in layout.specs:
             if spec.name in copies:
+                writer.drain()
                 first = len(layout.header) + layout.offsets[copies[spec.name]]
-                file.copy_from(file.descriptor, first, byte_count(spec.shape, spec.dtype))
+                content: Content = Repeated(file.descriptor, first, byte_count(spec.shape, spec.dtype))
             else:
-                _write_tensor(file, spec, next(made))
+                content = content_of(spec, produce(spec))
+            writer.put(content)
             if progress is not None:
                 progress(spec)
+        writer.drain()
     file.flush()
 
 
@@ -151,23 +149,3 @@ def _copies(specs: Sequence[TensorSpec]) -> dict[str, str]:
             copies[spec.name] = first.name
         seen[spec.name] = spec
     return copies
-
-
-def _write_tensor(file: PendingFile, spec: TensorSpec, value: Produced) -> None:
-    expected = byte_count(spec.shape, spec.dtype)
-    if isinstance(value, FileRange):
-        _require_size(spec, expected, value.length)
-        file.copy(value)
-        return
-    if not isinstance(value, memoryview):
-        found = (tuple(value.shape), str(value.dtype).removeprefix("torch."))
-        if found != (spec.shape, spec.dtype):
-            raise CheckpointError(f"{spec.name}: expected {spec.dtype} {spec.shape}, was given {found[1]} {found[0]}")
-        value = tensor_bytes(value)
-    _require_size(spec, expected, value.nbytes)
-    file.write(value.cast("B"))
-
-
-def _require_size(spec: TensorSpec, expected: int, found: int) -> None:
-    if expected != found:
-        raise CheckpointError(f"{spec.name}: {spec.dtype} {spec.shape} takes {expected:,} bytes, was given {found:,}")
