@@ -9,35 +9,40 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from tli_cli.axis_rules import RULES
 from tli_cli.errors import PlanError
-from tli_cli.plan import AxisExpression, AxisMap
+from tli_cli.plan import AxisExpression, AxisMap, Plan
+from tli_cli.seeding import Draws, draws_for
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
 class Take:
-    """One direction of a map: `index` of shape `(rows,)` with -1 for none, and `scale` of shape `(rows,)`, or a
-    full `matrix` of shape `(rows, columns)`."""
+    """One direction of a map, in arrays of numpy: `index` of shape `(rows,)` with -1 for none, and `scale` of shape
+    `(rows,)`, or a full `matrix` of shape `(rows, columns)`."""
 
-    index: torch.Tensor | None = None
-    scale: torch.Tensor | None = None
-    matrix: torch.Tensor | None = None
+    index: Any = None
+    scale: Any = None
+    matrix: Any = None
 
     def apply(self, tensor: torch.Tensor, dim: int) -> torch.Tensor:
         """Return `tensor` with dimension `dim` taken through the map."""
+        import torch
+
         if self.matrix is not None:
-            matrix = self.matrix.to(tensor)
+            matrix = torch.from_numpy(self.matrix).to(tensor)
             product: torch.Tensor = torch.tensordot(tensor, matrix, dims=([dim], [1]))
             return product.movedim(-1, dim)
         if self.index is None:
             return tensor
-        index = self.index.to(tensor.device)
+        index = torch.from_numpy(self.index).to(tensor.device)
         missing = index < 0
         taken = tensor.index_select(dim, index.clamp_min(0)) if tensor.shape[dim] else _zeros(tensor, dim, len(index))
-        scale = self.scale.to(tensor) if self.scale is not None else None
+        scale = torch.from_numpy(self.scale).to(tensor) if self.scale is not None else None
         if missing.any():
             scale = (torch.ones(len(index)) if scale is None else scale).to(tensor).masked_fill(missing, 0.0)
         if scale is None:
@@ -55,27 +60,48 @@ class MapValues:
     into: Take | None = None
 
 
-Importance = Callable[[AxisMap], torch.Tensor]
-Rule = Callable[[AxisMap, Importance, torch.Generator], MapValues]
+Importance = Callable[[AxisMap], Any]
+"""Give a weight for each source index of a map, an array of shape `(columns,)`."""
+
+Rule = Callable[[AxisMap, Importance, Draws], MapValues]
 
 
-def map_values(axis_map: AxisMap, importance: Importance, generator: torch.Generator) -> MapValues:
+class PlanMaps(Sequence[MapValues]):
+    """The values of a plan's maps; each is computed when it is first asked for, and kept."""
+
+    def __init__(self, plan: Plan, importance: Importance) -> None:
+        self._plan, self._importance = plan, importance
+        self._known: dict[int, MapValues] = {}
+
+    def __getitem__(self, index: int) -> MapValues:  # type: ignore[override]
+        if index not in self._known:
+            draws = draws_for(self._plan.seed, f"map {index}")
+            self._known[index] = map_values(self._plan.maps[index], self._importance, draws)
+        return self._known[index]
+
+    def __len__(self) -> int:
+        return len(self._plan.maps)
+
+
+def map_values(axis_map: AxisMap, importance: Importance, draws: Draws) -> MapValues:
     """Return the values of `axis_map`: by its explicit index if it has one, else by its rule."""
     if axis_map.index is not None:
         return _explicit(axis_map)
-    return RULES.get(axis_map.rule.partition(" ")[0])(axis_map, importance, generator)
+    return RULES.get(axis_map.rule.partition(" ")[0])(axis_map, importance, draws)
 
 
 def _explicit(axis_map: AxisMap) -> MapValues:
-    index = torch.tensor(axis_map.index, dtype=torch.int64)
+    import numpy as np
+
+    index = np.array(axis_map.index, dtype=np.int64)
     if len(index) != axis_map.rows or bool(((index < -1) | (index >= axis_map.columns)).any()):
         found = f" from {int(index.min())} to {int(index.max())}" if len(index) else ""
         raise PlanError(
             f"axis map: expected {axis_map.rows} source indices from -1 to {axis_map.columns - 1}, "
             f"found {len(index)}{found}"
         )
-    copies = torch.bincount(index.clamp_min(0), minlength=axis_map.columns).clamp_min(1)
-    return MapValues(Take(index), Take(index, 1.0 / copies[index.clamp_min(0)].double()))
+    copies = np.bincount(index.clip(0), minlength=axis_map.columns).clip(1)
+    return MapValues(Take(index), Take(index, 1.0 / copies[index.clip(0)]))
 
 
 def expression_rows(expression: AxisExpression, maps: Sequence[AxisMap]) -> int:
@@ -108,6 +134,8 @@ def apply_expression(
 ) -> torch.Tensor:
     """Return `tensor` with dimension `dim` taken through `expression`, as a consumer of its channels if
     `contracted`."""
+    import torch
+
     if isinstance(expression, int):
         take = values[expression].into if contracted else values[expression].out
         return tensor if take is None else take.apply(tensor, dim)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from tli_cli.plan import AxisMap
 
+if TYPE_CHECKING:
+    import torch
 
-def group_importance(axis_map: AxisMap, read: Callable[[int, str], torch.Tensor]) -> torch.Tensor:
-    """Return a weight for each source index, of shape `(columns,)`: squared norms over all members, each member's
-    mean set to one.
+
+def group_importance(axis_map: AxisMap, read: Callable[[int, str], torch.Tensor]) -> Any:
+    """Return a weight for each source index, an array `(columns,)`: squared norms over all members, each one's mean set
+    to one.
 
     A member is the part of one source tensor that runs over the channels (DepGraph, arXiv 2301.12900).
     """
+    import torch
+
     total = torch.zeros(axis_map.columns, dtype=torch.float64)
     for model, name, axis, start, stop, outer, inner in axis_map.members:
         tensor = read(int(model), str(name))
@@ -25,4 +29,4 @@ def group_importance(axis_map: AxisMap, read: Callable[[int, str], torch.Tensor]
         mean = squared.mean()
         if bool(mean > 0) and bool(torch.isfinite(mean)):
             total += squared / mean
-    return total
+    return total.numpy()

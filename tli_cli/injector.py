@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 
-from tli_cli.axes import MapValues, apply_expression, expression_rows, map_values
-from tli_cli.blocks import computed, mapped_in_blocks, rows_of
+from tli_cli.axes import PlanMaps, apply_expression
 from tli_cli.errors import PlanError
+from tli_cli.floats import STORED
 from tli_cli.importance import group_importance
-from tli_cli.plan import AxisExpression, AxisMap, Piece, Plan, Step
+from tli_cli.in_memory import computed, selected
+from tli_cli.plan import AxisExpression, Piece, Plan, Step
 from tli_cli.resizing import RESIZERS
 from tli_cli.seeding import generator_for
+from tli_cli.selection import selection_of
 
 Read = Callable[[int, str], torch.Tensor]
 """Give the tensor called `name` of source model `model`, on the device where the arithmetic is done."""
@@ -27,12 +29,12 @@ Region = tuple[tuple[int, int, int], tuple[int, ...]]
 
 @dataclass
 class Injector:
-    """Makes the target tensors of `plan` one at a time; axis maps are computed when first used and kept."""
+    """Makes the target tensors of `plan` one at a time; `maps` are the values of its axis maps."""
 
     plan: Plan
     read: Read
     initial: Initial
-    _values: dict[int, MapValues] = field(default_factory=dict)
+    maps: PlanMaps
 
     def make(self, step: Step) -> torch.Tensor:
         """Return the tensor of `step`, of its shape and in the source's dtype (the initial value's for kept tensors).
@@ -90,21 +92,17 @@ class Injector:
         return self._mapped(tensor, piece) if piece.axes else self._gained(tensor, piece)
 
     def _mapped(self, tensor: torch.Tensor, piece: Piece) -> torch.Tensor:
-        """Return `tensor` with every axis taken through its expression, block by block of rows where they are
-        chosen."""
-        maps, values = self.plan.maps, _Lazy(self)
-        shape = [expression_rows(expression, maps) for expression in piece.axes]
-
-        def rest(block: torch.Tensor) -> torch.Tensor:
-            for dim, expression in list(enumerate(piece.axes))[1:]:
-                block = apply_expression(block, dim, expression, maps, values, dim in piece.contracted)
-            return block if piece.gain == 1.0 else block * piece.gain
-
-        rows = rows_of(piece.axes[0], maps, values, 0 in piece.contracted)
-        if rows is not None and 0 not in (*shape, *tensor.shape):
-            return mapped_in_blocks(tensor, rows, shape, rest)
-        whole = computed(tensor)
-        return rest(apply_expression(whole, 0, piece.axes[0], maps, values, 0 in piece.contracted)).to(tensor.dtype)
+        """Return `tensor` with every axis taken through its expression; where all of them choose, a few rows at a
+        time."""
+        maps, contracted = self.plan.maps, [dim in piece.contracted for dim in range(tensor.ndim)]
+        selections = [selection_of(e, maps, self.maps, c) for e, c in zip(piece.axes, contracted, strict=True)]
+        chosen = [selection for selection in selections if selection is not None]
+        if len(chosen) == len(selections) and tensor.device.type == "cpu" and str(tensor.dtype)[6:] in STORED:
+            return selected(tensor, chosen, piece.gain)
+        made = computed(tensor)
+        for dim, expression in enumerate(piece.axes):
+            made = apply_expression(made, dim, expression, maps, self.maps, contracted[dim])
+        return (made if piece.gain == 1.0 else made * piece.gain).to(tensor.dtype)
 
     def _gained(self, tensor: torch.Tensor, piece: Piece) -> torch.Tensor:
         if piece.gain == 1.0:
@@ -135,10 +133,10 @@ class Injector:
     def _missing(self, expression: AxisExpression) -> torch.Tensor:
         """Return which target indices of `expression` nothing feeds, of shape `(rows,)`."""
         if isinstance(expression, int):
-            take = self.values(expression).out
+            take = self.maps[expression].out
             rule = self.plan.maps[expression].rule
             if rule in ("rows", "none") and take is not None and take.index is not None:
-                return take.index < 0
+                return torch.from_numpy(take.index < 0)
             return torch.zeros(self.plan.maps[expression].rows, dtype=torch.bool)
         parts = [self._missing(child) for child in expression[1:]]
         if expression[0] == "+":
@@ -156,30 +154,6 @@ class Injector:
             )
         return tensor.reshape(tuple(shape))
 
-    def values(self, index: int) -> MapValues:
-        """Return the values of map `index`."""
-        if index not in self._values:
-            axis_map = self.plan.maps[index]
-            generator = generator_for(self.plan.seed, f"map {index}")
-            self._values[index] = map_values(axis_map, self._importance, generator)
-        return self._values[index]
-
-    def _importance(self, axis_map: AxisMap) -> torch.Tensor:
-        return group_importance(axis_map, self.read)
-
-
-class _Lazy(Sequence[MapValues]):
-    """The maps' values as a sequence that computes each when it is asked for."""
-
-    def __init__(self, injector: Injector) -> None:
-        self._injector = injector
-
-    def __getitem__(self, index: int) -> MapValues:  # type: ignore[override]
-        return self._injector.values(index)
-
-    def __len__(self) -> int:
-        return len(self._injector.plan.maps)
-
 
 def _region_shape(step: Step, piece: Piece) -> tuple[int, ...]:
     if piece.target_range is None:
@@ -191,7 +165,12 @@ def _region_shape(step: Step, piece: Piece) -> tuple[int, ...]:
     return (*step.shape[: axis - 1], outer * (stop - start) * inner, *step.shape[axis:])
 
 
+def injector_for(plan: Plan, read: Read, initial: Initial) -> Injector:
+    """Return what makes the tensors of `plan`, its axis maps by what `read` gives."""
+    return Injector(plan, read, initial, PlanMaps(plan, lambda axis_map: group_importance(axis_map, read)))
+
+
 def run(plan: Plan, read: Read, initial: Initial) -> Mapping[str, torch.Tensor]:
     """Return all target tensors of `plan` at once, for live models; files are made one tensor at a time."""
-    injector = Injector(plan, read, initial)
+    injector = injector_for(plan, read, initial)
     return {step.target: injector.make(step) for step in plan.steps}

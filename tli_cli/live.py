@@ -16,7 +16,7 @@ from tli_cli.describe.trace import state_specs, trace
 from tli_cli.errors import TliError, TraceError
 from tli_cli.fitting.choice import fitted_plan, gains
 from tli_cli.fitting.files import before_fits, fitted_state
-from tli_cli.injector import Injector
+from tli_cli.injector import injector_for
 from tli_cli.options import Options
 from tli_cli.plan import Plan, Step
 from tli_cli.planning.injection import plan_injection
@@ -82,11 +82,11 @@ def apply_tli(
         value = own[step.target]
         return constant_start(step.initial, value.shape, value.dtype) if step.initial in CONSTANTS else value
 
-    injector = Injector(before_fits(plan), lambda index, name: states[index][name].detach(), initial)
+    injector = injector_for(before_fits(plan), lambda index, name: states[index][name].detach(), initial)
     made = {step.target: injector.make(step).to(own[step.target]) for step in injector.plan.steps}
     if plan.fits:
         try:
-            made |= fitted_state(plan, model, teachers[0], made, sample, injector.values)
+            made |= fitted_state(plan, model, teachers[0], made, sample, injector.maps)
         except TliError as error:
             if options.method == "fit":
                 raise

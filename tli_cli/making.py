@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
 
+from tli_cli.axes import PlanMaps
 from tli_cli.errors import TliError
 from tli_cli.fitting.files import before_fits, fitted_values
 from tli_cli.initial import default_initial, replay
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from tli_cli.references import Reference
     from tli_cli.report import Progress
 
-_MMAP_THRESHOLD = -3
-"""`M_MMAP_THRESHOLD` of glibc's malloc.h: blocks of more bytes are mapped, and unmapped when they are freed."""
-
 
 class Maker:
     """Makes one target tensor at a time; the source tensor that was read last is kept for the parts that follow."""
@@ -32,17 +29,17 @@ class Maker:
     def __init__(
         self,
         plan: Plan,
+        maps: PlanMaps,
         values: StoredValues,
         sources: Sequence[Reference],
         target: Reference,
         options: Options,
         progress: Progress | None = None,
     ) -> None:
-        _return_large_blocks()
         self._values, self._target, self._seed = values, target, options.seed
         self._device = usable_device(options.device)
         self._last: tuple[tuple[int, str], torch.Tensor] | None = None
-        self._injector = Injector(before_fits(plan), self._read, self._initial)
+        self._injector = Injector(before_fits(plan), self._read, self._initial, maps)
         self._fitted = self._fit(plan, sources[0], options, progress) if plan.fits else {}
 
     def _fit(
@@ -98,12 +95,6 @@ class Maker:
             layer.kind if layer else "other", step.role, spec.shape
         )
         return replay(operations, spec.shape, spec.dtype, self._seed, step.target)
-
-
-def _return_large_blocks() -> None:
-    """Have the C library give the memory of large tensors back at once: else it keeps several of the largest."""
-    with suppress(OSError, AttributeError):  # glibc only
-        ctypes.CDLL(None).mallopt(_MMAP_THRESHOLD, 4 << 20)
 
 
 @contextmanager

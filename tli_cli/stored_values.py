@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from tli_cli.architecture import TensorSpec
 from tli_cli.checkpoints import Checkpoint
-from tli_cli.checkpoints.contents import Content, Copied
+from tli_cli.checkpoints.contents import Content, Copied, Looked
+from tli_cli.checkpoints.files import FileRange
 from tli_cli.checkpoints.finite import is_finite
 from tli_cli.errors import TliError
 from tli_cli.plan import Layout, Step
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     import torch
 
     from tli_cli.references import Reference
+
+
+Stored = tuple[TensorSpec, FileRange]
+"""A tensor, and where its contiguous bytes stand."""
 
 
 class StoredValues:
@@ -30,7 +35,7 @@ class StoredValues:
         self._checkpoints = [source.checkpoint for source in sources if source.checkpoint is not None]
         self._held = [{spec.name: spec for spec in checkpoint.tensors} for checkpoint in self._checkpoints]
         self._target = target.checkpoint
-        self._target_held = {spec.name: spec for spec in self._target.tensors} if self._target is not None else {}
+        self._own = {spec.name: spec for spec in self._target.tensors} if self._target is not None else {}
         self._keep = keep_nonfinite
         self._checked: dict[tuple[int, str], bool] = {}
         self.notes: list[str] = []
@@ -49,30 +54,44 @@ class StoredValues:
         """Return the bytes of the step's result, if they are a stored tensor's as they are; they are checked when they
         are copied."""
         if step.action == "keep":
-            return self._kept(step, spec)
+            own = self.own(step.target) if step.initial == "target" else None
+            return Copied(own[1]) if own is not None and own[0].dtype == spec.dtype else None
         if step.resizer != "copy" or len(step.pieces) != 1:
             return None
         piece = step.pieces[0]
-        if piece.weight != 1.0 or piece.target_range or piece.source_range or _reorders(piece.layout):
+        if piece.weight != 1.0 or piece.target_range or piece.source_range or reorders(piece.layout):
             return None
-        held = self._held[piece.model].get(piece.source)
-        if held is None or held.dtype != spec.dtype or held.size != spec.size:
-            return None
-        stored = self._checkpoints[piece.model].file_range(piece.source)
-        if stored is None:
+        stored = self.stored(piece.model, piece.source)
+        if stored is None or stored[0].dtype != spec.dtype or stored[0].size != spec.size:
             return None
         key = piece.model, piece.source
         if key in self._checked:
-            return Copied(stored)
+            return Copied(stored[1])
         self._checked[key] = True
-        return Copied(stored, held.dtype, lambda: self._not_finite(key))
+        return Copied(stored[1], spec.dtype, lambda: self._not_finite(key))
 
-    def _kept(self, step: Step, spec: TensorSpec) -> Content | None:
-        if step.initial != "target" or self._target is None:
-            return None
-        held = self._target_held.get(step.target)
-        stored = self._target.file_range(step.target) if held is not None and held.dtype == spec.dtype else None
-        return None if stored is None else Copied(stored)
+    def stored(self, model: int, name: str) -> Stored | None:
+        """Return a source's tensor and where its bytes stand, None where they are not in one piece as they are."""
+        held = self._held[model].get(name)
+        piece = None if held is None else self._checkpoints[model].file_range(name)
+        return None if held is None or piece is None else (held, piece)
+
+    def own(self, name: str) -> Stored | None:
+        """Return the target's own tensor and where its bytes stand, if it has them in one piece as they are."""
+        held = self._own.get(name)
+        piece = None if held is None or self._target is None else self._target.file_range(name)
+        return None if held is None or piece is None else (held, piece)
+
+    def checked(self, names: Sequence[tuple[int, str]], content: Content) -> Content:
+        """Return `content`, and have the tensors that it is made of looked through when it is."""
+        new = [name for name in dict.fromkeys(names) if name not in self._checked]
+        self._checked.update(dict.fromkeys(new, True))
+        return Looked(content, lambda: self._look(new)) if new else content
+
+    def _look(self, names: Sequence[tuple[int, str]]) -> None:
+        for model, name in names:
+            if not _holds_finite(self._checkpoints[model], self._held[model][name]):
+                self._not_finite((model, name))
 
     def _check(self, model: int, name: str) -> None:
         key = model, name
@@ -102,7 +121,8 @@ def _holds_finite(checkpoint: Checkpoint, held: TensorSpec) -> bool:
     return not tensor.is_floating_point() or bool(tensor.isfinite().all())
 
 
-def _reorders(layout: Layout | None) -> bool:
+def reorders(layout: Layout | None) -> bool:
+    """Return whether `layout` moves values, and not only sees them in another shape."""
     if layout is None:
         return False
     moved = [place for place in layout.permute if layout.split[place] != 1]

@@ -1,6 +1,6 @@
 """Carry out a plan on files: stream each target tensor from the sources to the output.
 
-torch is imported when the first tensor needs arithmetic: equal tensors are copied as bytes.
+torch is imported when the first tensor needs more than copying, and choosing along its axes.
 """
 
 from __future__ import annotations
@@ -12,13 +12,17 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tli_cli.allocator import return_large_blocks
 from tli_cli.architecture import TensorSpec
+from tli_cli.axes import PlanMaps
 from tli_cli.checkpoints import write_checkpoint
 from tli_cli.checkpoints.contents import Content
 from tli_cli.checkpoints.ranks import current_ranks
+from tli_cli.importance import group_importance
 from tli_cli.plan import Plan
 from tli_cli.report import Progress, Report
 from tli_cli.stored_values import StoredValues
+from tli_cli.streams import Streams
 
 if TYPE_CHECKING:
     import torch
@@ -41,10 +45,13 @@ def write_result(
     Raises:
         TliError: a source has no values, holds NaN or infinite values and may not, or the output cannot be written.
     """
+    return_large_blocks()
     ranks = current_ranks()
     notes = provenance(plan)
     ranks.agreed(notes["tli.plan"], "their plan")
     stored_values = StoredValues(sources, target, keep_nonfinite=options.on_nonfinite == "keep")
+    maps = PlanMaps(plan, lambda axis_map: group_importance(axis_map, stored_values.read))
+    streams = Streams(plan, maps, stored_values)
     maker: Maker | None = None
     steps = plan.by_target
     stored = target.checkpoint.stored_names if target.checkpoint is not None else {}
@@ -58,10 +65,13 @@ def write_result(
         unchanged = stored_values.unchanged(step, spec)
         if unchanged is not None:
             return unchanged
+        chosen = streams.content(step, spec) if options.device == "cpu" else None
+        if chosen is not None:
+            return chosen
         if maker is None:
             from tli_cli.making import Maker
 
-            maker = Maker(plan, stored_values, sources, target, options, progress)
+            maker = Maker(plan, maps, stored_values, sources, target, options, progress)
         return maker.make(step, spec.dtype)
 
     def tell(spec: TensorSpec) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -12,6 +13,7 @@ from tests.models import NETS
 from tli_cli.axes import RULES, map_values
 from tli_cli.describe.spaces import SpaceTable, leaves
 from tli_cli.plan import AxisMap
+from tli_cli.seeding import Draws, draws_for, generator_for
 
 SIZES = st.sampled_from([1, 2, 3, 4, 6, 8, 12])
 ACTIONS = st.sampled_from(["unite", "product", "sum"])
@@ -52,8 +54,7 @@ def test_the_axes_of_a_trace_fit_the_shapes_and_every_tensor_is_in_one_layer(net
 
 def values(rule: str, rows: int, columns: int, seed: int = 0):
     axis_map = AxisMap(rule, rows, columns)
-    generator = torch.Generator().manual_seed(seed)
-    return map_values(axis_map, lambda m: torch.arange(m.columns, dtype=torch.float64) + 1, generator)
+    return map_values(axis_map, lambda m: np.arange(m.columns) + 1.0, Draws(seed))
 
 
 @pytest.mark.parametrize("rule", list(RULES))
@@ -85,3 +86,11 @@ def test_narrowing_keeps_channels_in_their_order_and_the_strongest_where_asked(r
     index = values(rule, 3, 8).out.index
     assert index.tolist() == sorted(set(index.tolist()))
     assert rule == "even" or index.tolist() == [5, 6, 7]
+
+
+@pytest.mark.parametrize("name", ["map 0", "map 7"])
+def test_numbers_are_drawn_as_torch_draws_them(name):
+    draws, generator = draws_for(3, name), generator_for(3, name)
+    for count in (1, 5, 1000):
+        assert np.array_equal(draws.uniform(count), torch.rand(count, generator=generator, dtype=torch.float64).numpy())
+        assert np.array_equal(draws.integers(77, count), torch.randint(0, 77, (count,), generator=generator).numpy())

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-import torch
+from typing import Any
+
+import numpy as np
 
 from tli_cli.axes import Importance, MapValues, Take
 from tli_cli.plan import AxisMap
+from tli_cli.seeding import Draws
 
 
-def strongest(axis_map: AxisMap, importance: Importance, generator: torch.Generator) -> MapValues:
+def strongest(axis_map: AxisMap, importance: Importance, draws: Draws) -> MapValues:
     """Keep the channels that weigh most over all the tensors that carry them, in their order.
 
     The importance of a coupled group is summed over its members (DepGraph, arXiv 2301.12900).
     """
-    weight = importance(axis_map)
-    order = torch.argsort(weight, descending=True, stable=True)
-    return _keep(order[: axis_map.rows].sort().values)
+    order = np.argsort(-importance(axis_map), kind="stable")
+    return _keep(np.sort(order[: axis_map.rows]))
 
 
-def even(axis_map: AxisMap, importance: Importance, generator: torch.Generator) -> MapValues:
+def even(axis_map: AxisMap, importance: Importance, draws: Draws) -> MapValues:
     """Keep evenly spaced channels."""
-    spaced = (torch.arange(axis_map.rows).double() + 0.5) * axis_map.columns / axis_map.rows
-    return _keep(spaced.long())
+    spaced = (np.arange(axis_map.rows) + 0.5) * axis_map.columns / axis_map.rows
+    return _keep(spaced.astype(np.int64))
 
 
-def _keep(index: torch.Tensor) -> MapValues:
+def _keep(index: Any) -> MapValues:
     return MapValues(Take(index), Take(index))

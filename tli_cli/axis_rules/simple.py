@@ -2,39 +2,40 @@
 
 from __future__ import annotations
 
-import torch
+import numpy as np
 
 from tli_cli.axes import Importance, MapValues, Take
 from tli_cli.plan import AxisMap
+from tli_cli.seeding import Draws
 
 
-def same(axis_map: AxisMap, importance: Importance, generator: torch.Generator) -> MapValues:
+def same(axis_map: AxisMap, importance: Importance, draws: Draws) -> MapValues:
     """Leave every index where it is."""
     return MapValues()
 
 
-def none(axis_map: AxisMap, importance: Importance, generator: torch.Generator) -> MapValues:
+def none(axis_map: AxisMap, importance: Importance, draws: Draws) -> MapValues:
     """Take nothing: the target's channels start at zero, the source's are dropped."""
-    take = Take(torch.full((axis_map.rows,), -1, dtype=torch.int64))
+    take = Take(np.full(axis_map.rows, -1))
     return MapValues(take, take)
 
 
-def rows(axis_map: AxisMap, importance: Importance, generator: torch.Generator) -> MapValues:
+def rows(axis_map: AxisMap, importance: Importance, draws: Draws) -> MapValues:
     """Take rows by their index as far as the source has them."""
-    index = torch.arange(axis_map.rows)
-    take = Take(torch.where(index < axis_map.columns, index, -1))
+    index = np.arange(axis_map.rows)
+    take = Take(np.where(index < axis_map.columns, index, -1))
     return MapValues(take, take)
 
 
-def kernel(axis_map: AxisMap, importance: Importance, generator: torch.Generator) -> MapValues:
+def kernel(axis_map: AxisMap, importance: Importance, draws: Draws) -> MapValues:
     """Keep the centre of a kernel: zeros around it when it grows, its rim cut off when it shrinks (FNA, arXiv
     2001.02525)."""
-    index = torch.arange(axis_map.rows) + (axis_map.columns - axis_map.rows + (axis_map.columns < axis_map.rows)) // 2
-    take = Take(torch.where((index >= 0) & (index < axis_map.columns), index, -1))
+    index = np.arange(axis_map.rows) + (axis_map.columns - axis_map.rows + (axis_map.columns < axis_map.rows)) // 2
+    take = Take(np.where((index >= 0) & (index < axis_map.columns), index, -1))
     return MapValues(take, take)
 
 
-def input_channels(axis_map: AxisMap, importance: Importance, generator: torch.Generator) -> MapValues:
+def input_channels(axis_map: AxisMap, importance: Importance, draws: Draws) -> MapValues:
     """Repeat input channels in turn and divide each by its copies, or fold the surplus ones onto the kept ones by
     summing.
 
@@ -42,10 +43,10 @@ def input_channels(axis_map: AxisMap, importance: Importance, generator: torch.G
     multiple of the source's this is what timm's `adapt_input_conv` does.
     """
     m, n = axis_map.rows, axis_map.columns
-    matrix = torch.zeros(m, n, dtype=torch.float64)
     if m >= n:
-        index = torch.arange(m) % n
-        matrix[torch.arange(m), index] = 1.0 / torch.bincount(index, minlength=n)[index].double()
-    else:
-        matrix[torch.arange(n) % m, torch.arange(n)] = 1.0
+        index = np.arange(m) % n
+        take = Take(index, 1.0 / np.bincount(index, minlength=n)[index])
+        return MapValues(take, take)
+    matrix = np.zeros((m, n))
+    matrix[np.arange(n) % m, np.arange(n)] = 1.0
     return MapValues(Take(matrix=matrix), Take(matrix=matrix))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from threading import Lock
 from typing import TYPE_CHECKING, Protocol, Union, runtime_checkable
 
 from tli_cli.architecture import TensorSpec
@@ -77,6 +78,25 @@ class Copied:
                 read_at(descriptor, self.piece.path, self.piece.offset + start + at, part)
                 if self.nonfinite is not None and not all_finite(part, self.dtype):
                     self.nonfinite()
+
+
+class Looked:
+    """The bytes of `content`; `look` is called once, by the thread that fills the first part of it."""
+
+    def __init__(self, content: Content, look: Callable[[], None]) -> None:
+        self._content, self._look = content, look
+        self._waiting = Lock()
+
+    @property
+    def length(self) -> int:
+        """How many bytes there are."""
+        return self._content.length
+
+    def fill(self, start: int, out: memoryview) -> None:
+        """Put the bytes from `start` on into `out`."""
+        if self._waiting.acquire(blocking=False):
+            self._look()
+        self._content.fill(start, out)
 
 
 @dataclass(frozen=True)

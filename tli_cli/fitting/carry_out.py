@@ -51,7 +51,7 @@ def fit_live(
     target: nn.Module,
     source: nn.Module,
     sample: Sequence[torch.Tensor],
-    values: Callable[[int], MapValues],
+    values: Sequence[MapValues],
     progress: Progress | None = None,
 ) -> int:
     """Carry out the fits of `plan` on `target`, in place; return how many were reached.
@@ -72,20 +72,24 @@ def _fit_live(
     target: nn.Module,
     source: nn.Module,
     sample: Sequence[torch.Tensor],
-    values: Callable[[int], MapValues],
+    values: Sequence[MapValues],
     progress: Progress | None,
 ) -> int:
     arguments = samples_for(sample, source, plan.seed)
     points = list(dict.fromkeys(fit.source for fit in plan.fits))
     seen = observe(source, arguments, points)
     observed = {fit: seen[fit.source] for fit in plan.fits if fit.source in seen}
-    lookup = _Lookup(plan, values)
+
+    def channels(fit: Fit, value: torch.Tensor) -> torch.Tensor:
+        """Return `value` `(samples, source channels, ...)` with the target's channels."""
+        return apply_expression(value, 1, fit.channels, plan.maps, values, contracted=False)
+
     free = {step.target for step in plan.steps if step.resizer == "fit"}
-    fitter = Fitter(target, plan.fits, observed, lookup.channels, free, generator_for(plan.seed, "fitted rows"))
+    fitter = Fitter(target, plan.fits, observed, channels, free, generator_for(plan.seed, "fitted rows"))
     fitter.run(arguments)
     reached = observe(target, arguments, [fit.target for fit in plan.fits])
     mine = {fit: reached[fit.target] for fit in plan.fits if fit.target in reached}
-    found = goals(target, arguments, plan.fits, mine, observed, lookup.channels)
+    found = goals(target, arguments, plan.fits, mine, observed, channels)
     steps = step_count(target, sample, batch_size(arguments))
     polish(target, arguments, found, free, steps, generator_for(plan.seed, "gradient steps"), progress)
     return len(fitter.done)
@@ -97,23 +101,6 @@ def step_count(model: nn.Module, sample: Sequence[torch.Tensor], batch: int) -> 
     places = place_counts(model, sample)
     forward = sum(count * weights[path].numel() for path, count in places.items() if path in weights)
     return int(min(STEPS, max(LEAST_STEPS, WORK // max(3 * forward * batch, 1))))
-
-
-class _Lookup(Sequence[MapValues]):
-    """The plan's maps by index, computed when first used."""
-
-    def __init__(self, plan: Plan, values: Callable[[int], MapValues]) -> None:
-        self._plan, self._values = plan, values
-
-    def __getitem__(self, index: int) -> MapValues:  # type: ignore[override]
-        return self._values(index)
-
-    def __len__(self) -> int:
-        return len(self._plan.maps)
-
-    def channels(self, fit: Fit, value: torch.Tensor) -> torch.Tensor:
-        """Return `value` `(samples, source channels, ...)` with the target's channels."""
-        return apply_expression(value, 1, fit.channels, self._plan.maps, self, contracted=False)
 
 
 def place_counts(model: nn.Module, sample: Sequence[torch.Tensor]) -> Mapping[str, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
 
@@ -49,7 +49,7 @@ def fitted_values(
     theirs, mine = run_source(source, options), run_target(target, options)
     _load(theirs.model, {t.name: source.checkpoint.read(t.name) for t in source.checkpoint.tensors}, source.text)
     _load(mine.model, {step.target: injector.make(step) for step in injector.plan.steps}, target.text)
-    return _fitted(plan, mine.model, theirs.model, mine.sample, injector.values, progress)
+    return _fitted(plan, mine.model, theirs.model, mine.sample, injector.maps, progress)
 
 
 def fitted_state(
@@ -58,7 +58,7 @@ def fitted_state(
     source: nn.Module,
     made: Mapping[str, torch.Tensor],
     sample: Sequence[torch.Tensor],
-    values: Callable[[int], MapValues],
+    values: Sequence[MapValues],
 ) -> Mapping[str, torch.Tensor]:
     """Return the tensors of `plan` that are fitted, by target name; the models are copied, `made` is what comes
     before."""
@@ -72,7 +72,7 @@ def _fitted(
     target: nn.Module,
     source: nn.Module,
     sample: Sequence[torch.Tensor],
-    values: Callable[[int], MapValues],
+    values: Sequence[MapValues],
     progress: Progress | None = None,
 ) -> Mapping[str, torch.Tensor]:
     try:

@@ -1,0 +1,111 @@
+"""Choosing rows and columns a few at a time gives what mapping the whole tensor with torch gives."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tli_cli import mapped
+from tli_cli.axes import MapValues, Take, apply_expression, expression_columns
+from tli_cli.floats import STORED
+from tli_cli.in_memory import computed, selected, stored
+from tli_cli.mapped import Mapped, matrix_of
+from tli_cli.plan import AxisMap
+from tli_cli.selection import Selection, runs_of, selection_of
+
+SIZES = ((4, 3), (2, 2), (5, 2), (3, 4), (40, 30))
+MAPS = [AxisMap("widen", rows, columns) for rows, columns in SIZES]
+EXPRESSIONS = (0, 1, 4, ("*", 1, 0), ("+", 0, 2), ("*", 2, ("+", 1, 3)), ("+", ("*", 1, 1), 0), ("+", 4, 4))
+DTYPES = [getattr(torch, name) for name in STORED]
+
+
+def values(draw: np.random.Generator) -> list[MapValues]:
+    made = []
+    for i, (rows, columns) in enumerate(SIZES):
+        index = draw.integers(-1 if i == 2 else 0, columns, rows)
+        index = np.arange(rows) % columns if i == 4 and draw.random() < 0.7 else index
+        scale = np.where(draw.random(rows) < 0.5, 1.0, draw.random(rows)) if i != 3 else None
+        made.append(MapValues(None if i == 1 else Take(index, scale), Take(index)))
+    return made
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from(EXPRESSIONS), st.booleans()), min_size=1, max_size=3),
+    st.integers(0, 1 << 30),
+    st.sampled_from(DTYPES),
+    st.sampled_from([1, 6, 1 << 18]),
+    st.sampled_from([1, 8, 1 << 16]),
+    st.sampled_from([1.0, 0.3]),
+)
+def test_a_few_rows_at_a_time_give_what_the_whole_gives(axes, seed, dtype, step, wide, gain):
+    draw = np.random.default_rng(seed)
+    known = values(draw)
+    shape = [expression_columns(expression, MAPS) for expression, _ in axes]
+    tensor = torch.from_numpy(draw.standard_normal(shape)).to(dtype)
+    expected = computed(tensor)
+    for dim, (expression, contracted) in enumerate(axes):
+        expected = apply_expression(expected, dim, expression, MAPS, known, contracted)
+    expected = (expected if gain == 1.0 else expected * gain).to(dtype)
+    selections = [selection_of(expression, MAPS, known, contracted) for expression, contracted in axes]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mapped, "_STEP", step)
+        patch.setattr(mapped, "_WIDE", wide)
+        made = selected(tensor, selections, gain)
+    assert made.dtype == dtype and made.shape == expected.shape
+    assert torch.equal(computed(made), computed(expected))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "float64"])
+def test_any_part_of_the_bytes_can_be_asked_for(dtype):
+    draw = np.random.default_rng(0)
+    source = draw.standard_normal((30, 20)).astype("float32")
+
+    def read(first, out):
+        out[:] = source[first : first + len(out)]
+
+    rows = Selection(40, 30, np.arange(40) % 30, (draw.random(40),))
+    columns = Selection(25, 20, np.r_[np.arange(20), [3, -1, -1, 7, 8]], (draw.random(25),))
+    content = Mapped(read, rows, columns, "float32", dtype)
+    whole = bytearray(content.length)
+    content.fill(0, memoryview(whole))
+    for start, stop in draw.integers(0, content.length, (60, 2)).tolist():
+        part = bytearray(max(0, stop - start))
+        content.fill(start, memoryview(part))
+        assert part == whole[start:stop]
+
+
+@given(st.lists(st.integers(-1, 6), max_size=30))
+def test_runs_say_what_the_indices_do(index):
+    found = [-1 if first < 0 else first + i for _, first, count in runs_of(np.array(index)) for i in range(count)]
+    assert found == index
+    assert [start for start, _, _ in runs_of(np.array(index))] == sorted(
+        {start for start, _, _ in runs_of(np.array(index))}
+    )
+
+
+def test_long_runs_are_few():
+    assert runs_of(np.arange(1250) % 1000) == ((0, 0, 1000), (1000, 0, 250))
+
+
+def test_large_tensors_are_seen_as_rows_that_are_worth_moving():
+    sides = [Selection(n, n) for n in (64, 32, 3, 3)]
+    assert [part.rows for part in matrix_of(sides)] == [1, 64 * 32 * 9]
+    assert [part.rows for part in matrix_of([Selection(5000, 4000), *sides[1:]])] == [5000, 32 * 9]
+    assert [part.rows for part in matrix_of([Selection(1 << 20, 1)])] == [1 << 20, 1]
+    assert [part.rows for part in matrix_of([])] == [1, 1]
+
+
+def test_a_matrix_mixes_what_it_takes():
+    known = [MapValues(Take(matrix=np.ones((4, 3)))), MapValues()]
+    maps = [AxisMap("grid", 4, 3), AxisMap("same", 2, 2)]
+    assert selection_of(0, maps, known, False) is None
+    assert selection_of(("*", 1, 0), maps, known, False) is None
+
+
+def test_what_is_stored_is_seen_and_not_copied():
+    tensor = torch.ones(3, dtype=torch.bfloat16)
+    assert stored(tensor).__array_interface__["data"][0] == tensor.data_ptr()

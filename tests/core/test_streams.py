@@ -1,0 +1,123 @@
+"""What is made on its way from file to file is what is made in memory, and torch is not needed for it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from tests.core.support import build
+from tli_cli import Options, inject
+from tli_cli.checkpoints import open_checkpoint
+from tli_cli.checkpoints.contents import Held
+from tli_cli.errors import TliError
+from tli_cli.streams import Joined, Streams
+
+WIDER = {
+    "resnet": {"width": 12},
+    "mobilenet": {"width": 12},
+    "vit": {"width": 24, "depth": 3},
+    "gated": {"ratio": 3},
+    "decoder": {"width": 24, "heads": 6, "kv_heads": 3},
+}
+
+
+def saved(path: Path, state: dict[str, torch.Tensor], dtype: torch.dtype = torch.float32) -> str:
+    save_file(
+        {
+            name: (value.to(dtype) if value.is_floating_point() else value).contiguous().clone()
+            for name, value in state.items()
+        },
+        path,
+    )
+    return str(path)
+
+
+@pytest.mark.parametrize("net", WIDER)
+@pytest.mark.parametrize(
+    ("dtype", "given"), [(None, torch.float32), ("bfloat16", torch.float32), ("float16", torch.bfloat16)]
+)
+def test_either_way_gives_the_same_bytes(net, dtype, given, tmp_path, monkeypatch):
+    source = saved(tmp_path / "source.safetensors", build(net, 1).state_dict(), given)
+    target = saved(tmp_path / "target.safetensors", build(net, 2, **WIDER[net]).state_dict(), given)
+    inject(source, target, tmp_path / "a.safetensors", options=Options(dtype=dtype))
+    taken, real = [], Streams.content
+    monkeypatch.setattr(Streams, "content", lambda *given: taken.append(real(*given)))
+    inject(source, target, tmp_path / "b.safetensors", options=Options(dtype=dtype))
+    assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
+    assert sum(content is not None for content in taken) > len(taken) / 3
+
+
+def test_fused_projections_are_put_together_and_taken_apart(tmp_path, monkeypatch):
+    draw = torch.Generator().manual_seed(0)
+    apart = {}
+    for i in range(2):
+        for name in ("query", "key", "value"):
+            apart[f"encoder.layer.{i}.attention.{name}.weight"] = torch.randn(8, 8, generator=draw)
+            apart[f"encoder.layer.{i}.attention.{name}.bias"] = torch.randn(8, generator=draw)
+        apart[f"encoder.layer.{i}.output.weight"] = torch.randn(8, 8, generator=draw)
+    fused = {}
+    for i in range(2):
+        fused[f"blocks.{i}.attn.qkv.weight"] = torch.zeros(24, 8)
+        fused[f"blocks.{i}.attn.qkv.bias"] = torch.zeros(24)
+        fused[f"blocks.{i}.attn.proj.weight"] = torch.zeros(8, 8)
+    first = saved(tmp_path / "apart.safetensors", apart)
+    second = saved(tmp_path / "fused.safetensors", fused)
+    made, real = [], Streams.content
+    monkeypatch.setattr(Streams, "content", lambda *given: made.append(real(*given)) or made[-1])
+    inject(first, second, tmp_path / "a.safetensors")
+    assert any(isinstance(content._content if hasattr(content, "_content") else content, Joined) for content in made)
+    inject(str(tmp_path / "a.safetensors"), first, tmp_path / "b.safetensors")
+    found = open_checkpoint(tmp_path / "b.safetensors")
+    assert all(torch.equal(found.read(name), value) for name, value in apart.items())
+
+
+def test_parts_lie_one_after_another():
+    data = bytes(range(30))
+    content = Joined(tuple(Held(memoryview(data[a:b])) for a, b in ((0, 7), (7, 7), (7, 30))))
+    assert content.length == 30
+    for start in range(30):
+        for stop in range(start, 31):
+            out = bytearray(stop - start)
+            content.fill(start, memoryview(out))
+            assert out == data[start:stop]
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_values_that_are_not_finite_are_found_on_the_way(keep, tmp_path):
+    state = {f"fc{i}.weight": torch.ones(8, 8) for i in range(3)}
+    state["fc1.weight"][3, 3] = float("nan")
+    source = saved(tmp_path / "source.safetensors", state)
+    target = saved(tmp_path / "target.safetensors", {name: torch.zeros(10, 10) for name in state})
+    out = tmp_path / "out.safetensors"
+    if keep:
+        report = inject(source, target, out, options=Options(on_nonfinite="keep"))
+        assert [warning for warning in report.warnings if "fc1.weight holds NaN" in warning] == list(report.warnings)
+    else:
+        with pytest.raises(TliError, match=r"fc1\.weight holds NaN"):
+            inject(source, target, out)
+    assert out.exists() == keep
+
+
+GROWN = """
+import sys
+from tli_cli.cli import run
+sys.modules["torch"] = None
+sys.exit(run(["inject", sys.argv[1], "-t", sys.argv[2], "-o", sys.argv[3], "--dtype", "bfloat16"]))
+"""
+
+
+def test_growing_and_casting_need_no_torch(tmp_path):
+    source = saved(tmp_path / "source.safetensors", {f"fc{i}.weight": torch.randn(8, 8) for i in range(3)})
+    target = saved(tmp_path / "target.safetensors", {f"fc{i}.weight": torch.randn(12, 12) for i in range(3)})
+    command = [sys.executable, "-c", GROWN, source, target, str(tmp_path / "out.safetensors")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    written = open_checkpoint(tmp_path / "out.safetensors")
+    assert {(spec.shape, spec.dtype) for spec in written.tensors} == {((12, 12), "bfloat16")}
+    assert all(np.any(written.read(spec.name).float().numpy()) for spec in written.tensors)

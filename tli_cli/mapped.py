@@ -1,0 +1,138 @@
+"""A tensor whose axes are all chosen from another's, made a few rows at a time.
+
+The tensor is seen as a matrix: leading axes together choose its rows, the others its columns. Neighbours that stay
+neighbours are moved as bytes; only what is multiplied, or goes to another type, is computed, in float32 unless it is
+wider or complex.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from tli_cli.checkpoints.dtypes import bits
+from tli_cli.floats import STORED, convert, load, store
+from tli_cli.selection import Selection, nested, runs_of
+
+Read = Callable[[int, Any], None]
+"""Fill an array `(rows, columns)` of stored values with the source's rows from the given one on."""
+
+_STEP = 1 << 18
+"""Elements that are made at once: what is in between stays in the cache."""
+
+_WIDE = 1 << 16
+"""Elements of a row that are enough to make it worth while to move it as one."""
+
+_SCATTERED = 8
+"""Runs shorter than this on average are gathered one by one."""
+
+_DENSE = 4
+"""Rows are read with those between them where these are not more than so many times as many."""
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """Rows of a tensor of `dtype` that `rows` and `columns` choose from a source of type `source`, times `gain`.
+
+    What is computed is rounded to `source` first, whatever `dtype` is.
+    """
+
+    read: Read
+    rows: Selection
+    columns: Selection
+    source: str
+    dtype: str
+    gain: float = 1.0
+
+    @property
+    def row_bytes(self) -> int:
+        """The bytes of a row of the result."""
+        return self.columns.rows * bits(self.dtype) // 8
+
+    @property
+    def length(self) -> int:
+        """How many bytes there are."""
+        return self.rows.rows * self.row_bytes
+
+    def fill(self, start: int, out: memoryview) -> None:
+        """Put the bytes from `start` on into `out`."""
+        size, end = self.row_bytes, start + len(out)
+        step = max(1, _STEP // self.columns.rows)
+        for first in range(start // size, -(-end // size), step):
+            last = min(first + step, -(-end // size))
+            begin, stop = first * size - start, last * size - start
+            made = self.make(first, last).reshape(-1).view(np.uint8)
+            cut = made[max(0, -begin) : len(made) - max(0, stop - len(out))]
+            out[max(0, begin) : min(stop, len(out))] = cut.data
+
+    def make(self, first: int, last: int) -> Any:
+        """Return the rows from `first` to `last` of the result, as they are stored."""
+        taken = self._columns(self._rows(first, last))
+        with np.errstate(all="ignore"):
+            self._multiply(taken, first, last)
+            return convert(taken, self.source, self.dtype)
+
+    def _rows(self, first: int, last: int) -> Any:
+        """Return the source's rows for the result's from `first` to `last`, zeros where there are none."""
+        count = last - first
+        made = np.empty((count, self.columns.columns), dtype=STORED[self.source])
+        if self.rows.index is None:
+            self.read(first, made)
+            return made
+        index = self.rows.index[first:last]
+        runs, known = runs_of(index), index[index >= 0]
+        base, span = (int(known.min()), int(np.ptp(known)) + 1) if len(known) else (0, 0)
+        if len(runs) * _SCATTERED > count and 0 < span <= _DENSE * count:
+            held = np.empty((span, self.columns.columns), dtype=made.dtype)
+            self.read(base, held)
+            held.take(index - base, axis=0, out=made, mode="clip")
+            made[index < 0] = 0
+            return made
+        for start, source, length in runs:
+            part = made[start : start + length]
+            if source < 0:
+                part[:] = 0
+            else:
+                self.read(source, part)
+        return made
+
+    def _columns(self, rows: Any) -> Any:
+        """Return `rows` with the result's columns."""
+        if self.columns.index is None:
+            return rows
+        made = np.empty((len(rows), self.columns.rows), dtype=rows.dtype)
+        if len(self.columns.runs) * _SCATTERED > self.columns.rows:
+            rows.take(self.columns.index.clip(0), axis=1, out=made, mode="clip")
+            made[:, self.columns.index < 0] = 0
+            return made
+        for start, source, length in self.columns.runs:
+            made[:, start : start + length] = 0 if source < 0 else rows[:, source : source + length]
+        return made
+
+    def _multiply(self, taken: Any, first: int, last: int) -> None:
+        """Multiply the rows from `first` to `last`, in place, where that changes them."""
+        along = [part[:, None] for part in (scale[first:last] for scale in self.rows.scales) if (part != 1.0).any()]
+        everything = along or self.gain != 1.0
+        for start, stop in ((0, self.columns.rows),) if everything else self.columns.scaled:
+            values = load(taken[:, start:stop], self.source)
+            for scale in (*along, *(scale[start:stop] for scale in self.columns.factors(values.dtype))):
+                values *= scale.astype(values.dtype, copy=False)
+            if self.gain != 1.0:
+                values *= values.dtype.type(self.gain)
+            taken[:, start:stop] = store(values, self.source)
+
+
+def matrix_of(selections: Sequence[Selection]) -> tuple[Selection, Selection]:
+    """Return what chooses the rows and the columns of a tensor, for the selections of its axes."""
+    cut, count = next((i, len(selections)) for i in range(len(selections) + 1) if _width(selections[i:]) <= _WIDE)
+    if cut == count > 0 and _width(selections[-1:]) <= 4 * _WIDE:
+        cut -= 1
+    return nested(selections[:cut]), nested(selections[cut:])
+
+
+def _width(selections: Sequence[Selection]) -> int:
+    return max(prod(part.rows for part in selections), prod(part.columns for part in selections))

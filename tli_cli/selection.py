@@ -1,0 +1,134 @@
+"""Axis maps that only choose: which source index feeds each target index, and what it is multiplied with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from tli_cli.axes import MapValues, Take, expression_columns, expression_rows
+from tli_cli.plan import AxisExpression, AxisMap
+
+Run = tuple[int, int, int]
+"""Neighbours that stay neighbours: the first target index, the source index that feeds it or -1, and how many."""
+
+_FEW = 8
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The source index of each target index, -1 for none, and the factors that it is multiplied with, one after
+    another.
+
+    `index` and each of `scales` are of shape `(rows,)`; an `index` of None takes all `rows` as they are.
+    """
+
+    rows: int
+    columns: int
+    index: Any = None
+    scales: tuple[Any, ...] = ()
+
+    @property
+    def leaves_some(self) -> bool:
+        """Whether there are target indices that nothing feeds."""
+        return self.index is not None and bool((self.index < 0).any())
+
+    @cached_property
+    def runs(self) -> tuple[Run, ...]:
+        """All target indices, in runs."""
+        return runs_of(np.arange(self.rows) if self.index is None else self.index)
+
+    @cached_property
+    def scaled(self) -> tuple[tuple[int, int], ...]:
+        """The ranges of target indices that are multiplied with something else than one; a few, with others between
+        them if need be."""
+        changed = np.zeros(self.rows, dtype=bool)
+        for scale in self.scales:
+            changed |= scale != 1.0
+        edges = np.flatnonzero(np.diff(changed, prepend=False, append=False))
+        ranges = [(int(start), int(stop)) for start, stop in zip(edges[::2], edges[1::2], strict=True)]
+        return tuple(ranges) if len(ranges) <= _FEW else ((ranges[0][0], ranges[-1][1]),)
+
+    def factors(self, dtype: Any) -> tuple[Any, ...]:
+        """Return the scales as they are computed with."""
+        return self.scales if dtype in (np.float64, np.complex128) else self._singles
+
+    @cached_property
+    def _singles(self) -> tuple[Any, ...]:
+        return tuple(scale.astype(np.float32) for scale in self.scales)
+
+
+def runs_of(index: Any) -> tuple[Run, ...]:
+    """Return the `(n,)` indices in runs."""
+    if not len(index):
+        return ()
+    missing = index < 0
+    joined = np.where(missing[1:], missing[:-1], ~missing[:-1] & (index[1:] == index[:-1] + 1))
+    starts = np.concatenate([[0], np.flatnonzero(~joined) + 1, [len(index)]])
+    return tuple((int(start), max(int(index[start]), -1), int(stop - start)) for start, stop in pairwise(starts))
+
+
+def selection_of(
+    expression: AxisExpression, maps: Sequence[AxisMap], values: Sequence[MapValues], contracted: bool
+) -> Selection | None:
+    """Return `expression` as one selection; None where a matrix is part of it, which mixes what it takes."""
+    if isinstance(expression, int):
+        take = values[expression].into if contracted else values[expression].out
+        return _of_take(take, maps[expression])
+    parts = [selection_of(part, maps, values, contracted) for part in expression[1:]]
+    known = [part for part in parts if part is not None]
+    if len(known) < len(parts):
+        return None
+    sizes = expression_rows(expression, maps), expression_columns(expression, maps)
+    if all(part.index is None for part in known):
+        return Selection(*sizes)
+    return _side_by_side(known) if expression[0] == "+" else nested(known)
+
+
+def _of_take(take: Take | None, axis_map: AxisMap) -> Selection | None:
+    if take is None or (take.index is None and take.matrix is None):
+        return Selection(axis_map.columns, axis_map.columns)
+    if take.matrix is not None:
+        return None
+    scales = () if take.scale is None or (take.scale == 1.0).all() else (take.scale,)
+    return Selection(len(take.index), axis_map.columns, take.index, scales)
+
+
+def _side_by_side(parts: Sequence[Selection]) -> Selection:
+    """Return parts that lie end to end as one."""
+    indices, scales, offset = [], [], 0
+    depth = max(len(part.scales) for part in parts)
+    for part in parts:
+        index = _index(part)
+        indices.append(np.where(index < 0, -1, index + offset))
+        scales.append([part.scales[i] if i < len(part.scales) else np.ones(part.rows) for i in range(depth)])
+        offset += part.columns
+    joined = tuple(np.concatenate([scale[i] for scale in scales]) for i in range(depth))
+    return Selection(sum(part.rows for part in parts), offset, np.concatenate(indices), joined)
+
+
+def nested(parts: Sequence[Selection]) -> Selection:
+    """Return factors, the outermost first, as one."""
+    if all(part.index is None for part in parts):
+        rows = columns = 1
+        for part in parts:
+            rows, columns = rows * part.rows, columns * part.columns
+        return Selection(rows, columns)
+    index = np.zeros(1, dtype=np.int64)
+    scales: list[Any] = []
+    columns = 1
+    for part in parts:
+        inner = _index(part)
+        scales = [scale.repeat(part.rows) for scale in scales] + [np.tile(scale, len(index)) for scale in part.scales]
+        missing = (index[:, None] < 0) | (inner[None, :] < 0)
+        index = np.where(missing, -1, index[:, None] * part.columns + inner[None, :]).ravel()
+        columns *= part.columns
+    return Selection(len(index), columns, index, tuple(scales))
+
+
+def _index(part: Selection) -> Any:
+    return np.arange(part.rows) if part.index is None else part.index

@@ -1,0 +1,153 @@
+"""The results of steps that only choose along the axes of stored tensors, made on their way from file to file.
+
+Nothing is held but the few rows that are made at once, and torch is not imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tli_cli.architecture import TensorSpec
+from tli_cli.axes import PlanMaps
+from tli_cli.checkpoints.contents import Content
+from tli_cli.checkpoints.dtypes import bits
+from tli_cli.checkpoints.files import FileRange, opened, read_at
+from tli_cli.floats import STORED
+from tli_cli.mapped import Mapped, Read, matrix_of
+from tli_cli.plan import Piece, Plan, Step
+from tli_cli.selection import Selection, selection_of
+from tli_cli.stored_values import Stored, StoredValues, reorders
+
+
+@dataclass(frozen=True)
+class Joined:
+    """Contents one after another."""
+
+    parts: tuple[Content, ...]
+
+    @property
+    def length(self) -> int:
+        """How many bytes there are."""
+        return sum(part.length for part in self.parts)
+
+    def fill(self, start: int, out: memoryview) -> None:
+        """Put the bytes from `start` on into `out`."""
+        before = 0
+        for part in self.parts:
+            first, last = max(start, before), min(start + len(out), before + part.length)
+            if first < last:
+                part.fill(first - before, out[first - start : last - start])
+            before += part.length
+
+
+class Streams:
+    """Makes contents of steps of `plan`, where a step allows it."""
+
+    def __init__(self, plan: Plan, maps: PlanMaps, values: StoredValues) -> None:
+        self._plan, self._maps, self._values = plan, maps, values
+
+    def content(self, step: Step, spec: TensorSpec) -> Content | None:
+        """Return what `step` gives in the type of `spec`; None where more than choosing is needed for it."""
+        if 0 in spec.shape:
+            return None
+        if step.action == "keep":
+            own = self._values.own(step.target) if step.initial == "target" else None
+            return None if own is None else _mapped(own, spec.dtype, [_all_of(spec.shape)])
+        pieces = sorted(step.pieces, key=lambda piece: piece.target_range or (0, 0, 0))
+        if step.resizer not in ("maps", "copy") or not _tile(pieces, step.shape):
+            return None
+        parts = [self._part(step, piece, spec.dtype) for piece in pieces]
+        known = [part for part in parts if part is not None]
+        joined = known[0] if len(known) == 1 else Joined(tuple(known))
+        if len(known) < len(parts) or joined.length != prod(spec.shape) * bits(spec.dtype) // 8:
+            return None  # a plan whose parts do not fit is told where the step is carried out
+        return self._values.checked([(piece.model, piece.source) for piece in pieces], joined)
+
+    def _part(self, step: Step, piece: Piece, dtype: str) -> Content | None:
+        source = self._values.stored(piece.model, piece.source)
+        if source is None or piece.weight != 1.0 or reorders(piece.layout):
+            return None
+        cut = _cut(source, piece)
+        selections = None if cut is None else self._selections(step, piece, cut[0].shape)
+        gain = piece.gain if step.resizer == "maps" else 1.0
+        return None if cut is None or selections is None else _mapped(cut, dtype, selections, gain)
+
+    def _selections(self, step: Step, piece: Piece, shape: tuple[int, ...]) -> Sequence[Selection] | None:
+        """Return the selection of each axis of the source's part `shape`, None where they are not all choices."""
+        seen = piece.layout.shape if piece.layout is not None else shape
+        if step.resizer == "copy" or not piece.axes:
+            return [_all_of(seen)]
+        if len(piece.axes) != len(seen) or prod(seen) != prod(shape):
+            return None
+        found = []
+        for dim, (expression, size) in enumerate(zip(piece.axes, seen, strict=True)):
+            contracted = dim in piece.contracted
+            selection = selection_of(expression, self._plan.maps, self._maps, contracted)
+            if selection is None or selection.columns != size:
+                return None
+            if not contracted and selection.leaves_some and self._starts_elsewhere(expression):
+                return None
+            found.append(selection)
+        return found
+
+    def _starts_elsewhere(self, expression: Any) -> bool:
+        """Return whether a part of `expression` leaves indices to what the target starts from."""
+        if isinstance(expression, int):
+            return self._plan.maps[expression].rule in ("rows", "none")
+        return any(self._starts_elsewhere(part) for part in expression[1:])
+
+
+def _tile(pieces: Sequence[Piece], shape: Sequence[int]) -> bool:
+    """Return whether the pieces lie one after another along the first axis, and give all of it."""
+    if len(pieces) == 1 and pieces[0].target_range is None:
+        return True
+    end = 0
+    for piece in pieces:
+        if piece.target_range is None or piece.target_view or piece.target_range[:2] != (0, end):
+            return False
+        end = piece.target_range[2]
+    return bool(pieces) and end == shape[0]
+
+
+def _cut(source: Stored, piece: Piece) -> Stored | None:
+    """Return the part of the source that `piece` takes; None where that is not one part of its bytes."""
+    if piece.source_range is None:
+        return source
+    spec, held = source
+    axis, start, stop = piece.source_range
+    if axis or piece.source_view or not spec.shape or not 0 <= start <= stop <= spec.shape[0]:
+        return None
+    row = held.length // max(1, spec.shape[0])
+    part = FileRange(held.path, held.offset + start * row, (stop - start) * row)
+    return replace(spec, shape=(stop - start, *spec.shape[1:])), part
+
+
+def _all_of(shape: Sequence[int]) -> Selection:
+    return Selection(prod(shape), prod(shape))
+
+
+def _mapped(source: Stored, dtype: str, selections: Sequence[Selection], gain: float = 1.0) -> Mapped | None:
+    """Return `source` with its axes chosen, in type `dtype`; None where these types are not computed with here."""
+    spec, held = source
+    plain = spec.dtype == dtype or not (spec.dtype + dtype).count("complex")
+    if spec.dtype not in STORED or dtype not in STORED or not plain:
+        return None
+    rows, columns = matrix_of(selections)
+    read = _reader(held.path, held.offset, columns.columns * bits(spec.dtype) // 8)
+    return Mapped(read, rows, columns, spec.dtype, dtype, gain)
+
+
+def _reader(path: Path, offset: int, width: int) -> Read:
+    """Return what reads rows of `width` bytes that stand at `offset` of the file at `path`."""
+
+    def read(first: int, out: Any) -> None:
+        with opened(path) as descriptor:
+            read_at(descriptor, path, offset + first * width, out.reshape(-1).view(np.uint8).data)
+
+    return read
