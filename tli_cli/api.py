@@ -1,5 +1,8 @@
 """The library's calls: `match`, `score`, `inject`, `inspect`, `matrix`, `rank`. The command line calls these and prints
-what they return."""
+what they return.
+
+What one of them alone needs is imported there, so that each starts quickly.
+"""
 
 from __future__ import annotations
 
@@ -7,21 +10,19 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tli_cli.architecture import Architecture
 from tli_cli.errors import TliError
-from tli_cli.fitting.choice import add_fits
-from tli_cli.gates import check_gates
-from tli_cli.matching import MATCHERS
-from tli_cli.matrices import Matrix, score_all
 from tli_cli.options import Options
-from tli_cli.plan import Plan
-from tli_cli.plan_checks import check_fits
-from tli_cli.planning.injection import plan_injection
-from tli_cli.ranking import Ranking, rank_sources
 from tli_cli.references import Reading, Reference, resolve, resolve_all
-from tli_cli.report import Progress, Report
-from tli_cli.scoring import Score, score_architectures
+
+if TYPE_CHECKING:
+    from tli_cli.matrices import Matrix
+    from tli_cli.plan import Plan
+    from tli_cli.ranking import Ranking
+    from tli_cli.report import Progress, Report
+    from tli_cli.scoring import Score
 
 
 def _readings(options: Options) -> tuple[Reading, Reading]:
@@ -44,6 +45,9 @@ def _resolve_sides(
 
 def plan_for(sources: Sequence[Reference], target: Reference, options: Options) -> Plan:
     """Return the plan between resolved references; reads no values."""
+    from tli_cli.fitting.choice import add_fits
+    from tli_cli.planning.injection import plan_injection
+
     keep_values = "target" if target.checkpoint is not None else "constructor"
     plan = plan_injection(target.architecture, [source.architecture for source in sources], options, keep_values)
     notes = tuple(note for reference in (*sources, target) for note in reference.notes)
@@ -66,6 +70,9 @@ def score(source: str, target: str, *, options: Options = Options()) -> Score:
     Raises:
         TliError: a reference cannot be read, or the matcher is unknown.
     """
+    from tli_cli.matching import MATCHERS
+    from tli_cli.scoring import score_architectures
+
     read, wanted = _resolve_sides(source, target, options)
     found = score_architectures(read[0].architecture, wanted.architecture, MATCHERS.get(options.matcher))
     return replace(found, source=source, target=target)
@@ -86,6 +93,8 @@ def matrix(
     Raises:
         TliError: a reference cannot be read, the matcher is unknown, or `resume` is another matrix's file.
     """
+    from tli_cli.matrices import score_all
+
     reading = Reading(input_shape=options.input_shape, ema=options.ema)
     path = None if resume is None else Path(resume)
     return score_all(references, matcher=options.matcher, reading=reading, jobs=jobs, resume=path, progress=progress)
@@ -101,6 +110,8 @@ def rank(
     Raises:
         TliError: what was named cannot be read, or the matcher is unknown.
     """
+    from tli_cli.ranking import rank_sources
+
     given, wanted = _readings(options)
     return rank_sources(
         target, sources, matcher=options.matcher, source_reading=given, target_reading=wanted, progress=progress
@@ -140,6 +151,10 @@ def inject(
         TliError: something cannot be read or written, or the plan does not fit; nothing is left half written.
         GateError: a gate of `options` is not met; nothing is written.
     """
+    from tli_cli.gates import check_gates
+    from tli_cli.plan_checks import check_fits
+    from tli_cli.report import Report
+
     read, wanted = _resolve_sides(sources, target, options)
     with ExitStack() as stack:
         for reference in (*read, wanted):

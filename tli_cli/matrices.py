@@ -11,8 +11,8 @@ from pathlib import Path
 from signal import SIG_IGN, SIGINT, signal
 from typing import Any
 
-from tli_cli.architecture import Architecture
 from tli_cli.errors import TliError, join_problems
+from tli_cli.matching.sides import Side
 from tli_cli.references import Reading, resolve
 from tli_cli.rows import RowScores
 from tli_cli.sources import expand
@@ -50,33 +50,31 @@ def score_all(
         TliError: a reference cannot be read, or `resume` is another matrix's file.
     """
     names = expand(references)
-    place, architectures = _architectures(names, reading, progress)
-    store = _Store(resume, _key(architectures, matcher), len(architectures))
+    place, sides = _sides(names, reading, progress)
+    store = _Store(resume, _key(sides, matcher), len(sides))
     rows = store.rows
-    waiting = [i for i in range(len(architectures)) if i not in rows]
-    for i, row in _computed(architectures, waiting, matcher, jobs):
+    waiting = [i for i in range(len(sides)) if i not in rows]
+    for i, row in _computed(sides, waiting, matcher, jobs):
         rows[i] = row
         store.add(i, row)
         if progress is not None:
-            progress(len(rows), len(architectures), architectures[i].origin)
+            progress(len(rows), len(sides), sides[i].architecture.origin)
     values = tuple(tuple(rows[place[target]][place[source]] for target in names) for source in names)
     return Matrix(tuple(names), values, matcher)
 
 
-def _architectures(
-    names: Sequence[str], reading: Reading, progress: Progress | None
-) -> tuple[dict[str, int], list[Architecture]]:
-    """Return the place of each name in the list of different architectures, and that list."""
+def _sides(names: Sequence[str], reading: Reading, progress: Progress | None) -> tuple[dict[str, int], list[Side]]:
+    """Return the place of each name in the list of different architectures, and the sides of these."""
     place: dict[str, int] = {}
     known: dict[Hashable, int] = {}
-    found: list[Architecture] = []
+    found: list[Side] = []
     problems: list[TliError] = []
     for done, name in enumerate(names, 1):
         key = _stored_as(name)
         if key not in known:
             known[key] = len(found)
             try:
-                found.append(resolve(name, reading).architecture)
+                found.append(Side.kept(resolve(name, reading).architecture))
             except TliError as error:
                 problems.append(error)
         place[name] = known[key]
@@ -102,10 +100,11 @@ def _stored_as(name: str) -> Hashable:
     return resolved.entry.structure, *sorted({**resolved.entry.defaults, **resolved.options}.items())
 
 
-def _key(architectures: Iterable[Architecture], matcher: str) -> str:
+def _key(sides: Iterable[Side], matcher: str) -> str:
     """Return a digest of what a stored row depends on."""
     from importlib.metadata import version
 
+    architectures = [side.architecture for side in sides]
     parts = [f"{a.fingerprint} {len(a.graph)} {a.order_from}" for a in architectures]
     return hashlib.sha256("\n".join([version("tli"), matcher, *parts]).encode()).hexdigest()[:16]
 
@@ -155,18 +154,18 @@ _rows: RowScores | None = None
 
 
 def _computed(
-    architectures: Sequence[Architecture], waiting: Sequence[int], matcher: str, jobs: int | None
+    sides: Sequence[Side], waiting: Sequence[int], matcher: str, jobs: int | None
 ) -> Iterator[tuple[int, Sequence[float]]]:
     """Yield target and its scores for all that are `waiting`, in any order, on as many cores as there are."""
     from multiprocessing import get_all_start_methods, get_context
 
     workers = min(jobs or _cores(), len(waiting))
-    if workers < 2 or len(waiting) * len(architectures) <= ALONE:
-        scores = RowScores(architectures, matcher)
+    if workers < 2 or len(waiting) * len(sides) <= ALONE:
+        scores = RowScores(sides, matcher)
         yield from ((i, scores.row(i)) for i in waiting)
         return
     method = "fork" if "fork" in get_all_start_methods() else "spawn"
-    given = (architectures, matcher)
+    given = (sides, matcher)
     if method == "fork":
         _begin(*given)
     chunk = max(1, min(16, len(waiting) // (4 * workers)))
@@ -178,9 +177,9 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _begin(architectures: Sequence[Architecture], matcher: str) -> None:
+def _begin(sides: Sequence[Side], matcher: str) -> None:
     global _rows
-    _rows = RowScores(architectures, matcher)
+    _rows = RowScores(sides, matcher)
 
 
 def _begin_worker(*given: Any) -> None:

@@ -1,12 +1,13 @@
 """The TLI score: how much of one architecture can be fed from another, layer by layer, and how well.
 
     score = sum of weight(t) * worth(t) over the target's units / sum of weight(t)
-    worth = similarity * place * context, 0 where nothing feeds the unit
+    worth = layers * similarity * place * context + whole, the product 0 where nothing feeds the unit
 
 `weight` grows with the logarithm of a unit's size: what a unit takes part in does not grow with its elements, and a
 classifier over many classes must not outweigh a trunk. `place` is less than 1 where the source unit serves a second
 time, or stands elsewhere. `context` is how far the two blocks hold the same units: a convolution whose block also has a
-gate, or has no norm, is fed with values made for other surroundings. Sums are of whole numbers: order does not matter.
+gate, or has no norm, is fed with values made for other surroundings. `layers` and `whole` are of the unit's stage: see
+`tli_cli.wholes`. Sums are of whole numbers: order does not matter.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from tli_cli.matching.bags import overlap
 from tli_cli.matching.segments import Block, blocks_of
 from tli_cli.matching.units import Unit
 from tli_cli.matching.values import Matching
+from tli_cli.wholes import PARTS, fed_in_stage, stage_shares
 
 REPEATED = 0.5
 MOVED = 0.9
@@ -69,8 +71,8 @@ def fed_weight(weight: int, similarity: float, *, repeat: bool, in_place: bool, 
 
 
 def ratio(fed: int, total: int) -> float:
-    """Return the score that `fed` of `total` makes."""
-    return fed / total if total else 0.0
+    """Return the score that `fed` makes, in units of 1 / `PARTS` of those of `total`."""
+    return fed / (PARTS * total) if total else 0.0
 
 
 @dataclass(frozen=True)
@@ -90,19 +92,27 @@ class Standing:
 
 
 def fed_weights(matching: Matching, source: Standing | None = None, target: Standing | None = None) -> dict[Key, int]:
-    """Return by target unit what each pair feeds; `source` and `target` save working them out again."""
+    """Return by target unit what it is fed, in units of 1 / `PARTS` of its weight's; 0 where a unit is absent.
+
+    `source` and `target` save working them out again.
+    """
     theirs, mine = source or Standing.of(matching.sources), target or Standing.of(matching.targets)
     in_step = len(mine.rank) == len(theirs.rank)
-    fed = {}
+    own = {}
     for pair in matching.pairs:
         key, partner = pair.target.key, pair.source.key
-        fed[key] = fed_weight(
+        own[key] = fed_weight(
             mine.weight[key],
             pair.similarity,
             repeat=pair.repeat,
             in_place=pair.anchored or (in_step and mine.rank[key] == theirs.rank[partner]),
             context=1.0 if pair.anchored else overlap(mine.home[key].forms, theirs.home[partner].forms),
         )
+    fed = {key: PARTS * value for key, value in own.items()}
+    for stages in matching.stages:
+        shares = stage_shares(stages.kinship, stages.level)
+        for key in (unit.key for block in stages.target.blocks for unit in block.units):
+            fed[key] = fed_in_stage(own.get(key, 0), mine.weight[key], shares)
     return fed
 
 
@@ -127,8 +137,8 @@ def worst_blocks(matching: Matching, count: int = 5) -> tuple[tuple[str, float],
     weight: dict[str, int] = defaultdict(int)
     for unit in matching.targets:
         block = unit.block or unit.path
-        lost[block] += unit_weight(unit) - fed.get(unit.key, 0)
-        weight[block] += unit_weight(unit)
+        lost[block] += PARTS * unit_weight(unit) - fed.get(unit.key, 0)
+        weight[block] += PARTS * unit_weight(unit)
     ranked = sorted((block for block in lost if lost[block]), key=lambda block: (-lost[block], block))
     return tuple((block, round(1.0 - lost[block] / weight[block], 6)) for block in ranked[:count])
 

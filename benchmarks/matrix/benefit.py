@@ -29,7 +29,9 @@ from benchmarks.matrix.benefit_pairs import GROUPS, Group
 from tli_cli.architecture import Architecture
 from tli_cli.references import Reading, resolve
 
-RESULTS = Path(__file__).parent / ".cache" / "benefit.jsonl"
+RESULTS = Path(__file__).parent / "benefit.jsonl"
+"""What is measured: a line for each run, or for each pair of which only the outcome is left, to two digits."""
+
 IMAGES = 3000
 SEEDS = (0, 1)
 PLAIN = "plain"
@@ -72,7 +74,8 @@ def main() -> None:
 
 def _measure(group: Group) -> None:
     known = _read()
-    for source in (None, *group.sources):
+    waiting = [source for source in group.sources if _pair(group, source) not in known]
+    for source in dict.fromkeys((None, group.target, *waiting)) if waiting else ():
         missing = [(rate, seed) for rate, seed in _wanted(source) if _key(group, source, rate, seed) not in known]
         if not missing:
             continue
@@ -83,7 +86,6 @@ def _measure(group: Group) -> None:
             before = probe(model, data)
             curve = train(model, data, Recipe(rate=rate, steps=60), seed)
             run = {"key": _key(group, source, rate, seed), "area": area(curve), "before": before}
-            RESULTS.parent.mkdir(parents=True, exist_ok=True)
             with RESULTS.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(run) + "\n")
         print(f"measured {group.target} from {source or PLAIN}", flush=True)
@@ -93,8 +95,12 @@ def _wanted(source: Net | None) -> list[tuple[float, int]]:
     return [(rate, seed) for rate in RATES[source is None] for seed in SEEDS]
 
 
+def _pair(group: Group, source: Net | None) -> str:
+    return f"{group.source_data}: {source or PLAIN} -> {group.target} on {group.target_data}"
+
+
 def _key(group: Group, source: Net | None, rate: float, seed: int) -> str:
-    return f"{group.source_data}: {source or PLAIN} -> {group.target} on {group.target_data}, {rate:g}, seed {seed}"
+    return f"{_pair(group, source)}, {rate:g}, seed {seed}"
 
 
 def _read() -> dict[str, dict[str, float]]:
@@ -121,19 +127,27 @@ def _with_fresh_head(group: Group, state: dict[str, torch.Tensor] | None, seed: 
 
 
 def rows(group: Group, matcher: str) -> Iterator[Row]:
-    """Yield the sources of `group` that are measured, with their scores; none without the plain start and the limit."""
+    """Yield the sources of `group` that are measured, with their scores."""
+    for source, (benefit, before) in _shares(group).items():
+        score = score_nets(source, group.target, matcher)
+        yield Row(group.part, str(group.target), str(source), score, benefit, before)
+
+
+def _shares(group: Group) -> dict[Net, tuple[float, float]]:
+    """Return each source's benefit by area and by accuracy before any step; runs count only beside the plain start's
+    and the limit's."""
     known = _read()
     outcome = {source: _outcome(known, group, source) for source in (None, *group.sources)}
     plain, limit = outcome[None], outcome[group.target]
-    if plain is None or limit is None:
-        return
+    found: dict[Net, tuple[float, float]] = {}
     for source in group.sources:
-        found = outcome[source]
-        if found is not None:
-            share = (found[0] - plain[0]) / (limit[0] - plain[0])
-            before = (found[1] - plain[1]) / (limit[1] - plain[1])
-            score = score_nets(source, group.target, matcher)
-            yield Row(group.part, str(group.target), str(source), score, share, before)
+        given, own = known.get(_pair(group, source)), outcome[source]
+        if given is not None:
+            found[source] = given["benefit"], given["before"]
+        elif plain is not None and limit is not None and own is not None:
+            area, before = ((own[i] - plain[i]) / (limit[i] - plain[i]) for i in range(2))
+            found[source] = area, before
+    return found
 
 
 def _outcome(known: dict[str, dict[str, float]], group: Group, source: Net | None) -> tuple[float, float] | None:

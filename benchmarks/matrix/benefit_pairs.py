@@ -47,6 +47,9 @@ def _seen() -> list[Group]:
             _net("nets_tokens", "vit", width=48, depth=3, heads=3),
             (vit, _net("nets_tokens", "vit", width=32, depth=2, heads=2), mixer, convnext, resnet, mobilenet),
         ),
+        (_net("nets_tokens", "convnext", width=14, depth=2), (convnext, resnet, mobilenet, vgg, mixer)),
+        (_net("nets_tokens", "mixer", width=40, depth=3), (mixer, vit, convnext, resnet)),
+        (_net("nets", "vgg", width=14, depth=2), (vgg, resnet, mobilenet, convnext, vit)),
     ]
     return [Group("seen", target, others, "capitals", "small") for target, others in groups]
 

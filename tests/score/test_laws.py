@@ -20,6 +20,7 @@ from tli_cli import catalogue
 from tli_cli.architecture import Architecture
 from tli_cli.live import describe_live
 from tli_cli.matching import MATCHERS
+from tli_cli.matching.sides import Side
 from tli_cli.matching.units import units_of
 from tli_cli.rows import RowScores
 from tli_cli.scoring import coverage_of, score_architectures, score_matching, unit_weight, worst_blocks
@@ -36,7 +37,7 @@ def score(source: Architecture, target: Architecture, matcher: str = "dp") -> fl
 def test_every_pair_of_a_sample_of_the_catalogue_is_scored_within_bounds_and_one_only_for_the_same_layers():
     loaded = map(catalogue.load, random.Random(6).sample(ALL, 24))
     architectures = [architecture for architecture in loaded if len(architecture.layers) < MOST_LAYERS]
-    rows = RowScores(architectures, "dp")
+    rows = RowScores([Side.kept(architecture) for architecture in architectures], "dp")
     for i, target in enumerate(architectures):
         found = rows.row(i)
         assert all(0 <= value <= 1 for value in found)

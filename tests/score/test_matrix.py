@@ -19,6 +19,7 @@ from tests.score.conftest import MIXED, Tli, matrix_of, write_header
 from tli_cli import api, catalogue
 from tli_cli.errors import TliError
 from tli_cli.matching import MATCHERS
+from tli_cli.matching.sides import Side
 from tli_cli.matrices import score_all
 from tli_cli.options import Options
 from tli_cli.rows import RowScores
@@ -55,7 +56,7 @@ def test_entries_of_a_sample_are_the_scores_of_single_pairs():
     rng = random.Random(3)
     loaded = map(catalogue.load, rng.sample(sorted(map(str, catalogue.names())), 24))
     architectures = [architecture for architecture in loaded if len(architecture.layers) < MOST_LAYERS]
-    rows = RowScores(architectures, "dp")
+    rows = RowScores([Side.kept(architecture) for architecture in architectures], "dp")
     match = MATCHERS.get("dp")
     for target in rng.sample(range(len(architectures)), 6):
         found = rows.row(target)

@@ -1,17 +1,25 @@
-"""Show how far long work has come, on standard error and only where a person looks."""
+"""Show how far long work has come, on standard error: a bar where a person looks, else a line now and then."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from time import monotonic
+
+from tli_cli.cli import render
+
+SECONDS = 60.0
+"""How long it takes to the first line and from one line to the next."""
+
+Tell = Callable[[int, int, str], None]
 
 
 @contextmanager
-def progress() -> Iterator[Callable[[int, int, str], None] | None]:
-    """Give a function to be told `(done, of, name)`; None where standard error is not a terminal."""
+def progress() -> Iterator[Tell]:
+    """Give a function to be told `(done, of, name)`."""
     if not sys.stderr.isatty():
-        yield None
+        yield lines(SECONDS)
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -24,3 +32,16 @@ def progress() -> Iterator[Callable[[int, int, str], None] | None]:
             bar.update(task, completed=done, total=of, description=name)
 
         yield tell
+
+
+def lines(seconds: float, clock: Callable[[], float] = monotonic) -> Tell:
+    """Return a function that writes a line of what it is told, but never two within so many `seconds`."""
+    before = clock()
+
+    def tell(done: int, of: int, name: str) -> None:
+        nonlocal before
+        if clock() - before >= seconds:
+            before = clock()
+            render.note(f"{done:,} of {of:,}: {name}")
+
+    return tell

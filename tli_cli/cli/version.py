@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import platform
-from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version as installed
-
 from tli_cli.cli import options as given
 from tli_cli.cli import render
 
@@ -14,6 +10,10 @@ PACKAGES = ("tli", "torch", "safetensors", "typer", "rich", "numpy", "timm", "to
 
 def version(as_json: given.Json = False) -> None:
     """Show the versions of tli, Python and the libraries that tli uses."""
+    import platform
+    from importlib.metadata import PackageNotFoundError
+    from importlib.metadata import version as installed
+
     found = {"python": platform.python_version()}
     for package in PACKAGES:
         try:

@@ -9,41 +9,55 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+FEW = 64
+"""From so many tables on, one call for each column is faster than one call for all."""
 
 
 def align_all(tables: Floats, widths: Ints) -> Ints:
-    """Return for each row of each table the column that it is paired with, -1 if none: `(tables, rows)`.
+    """Return for each row of each table the column that it is paired with, -1 if none: `(rows, tables)`.
 
     Args:
-        tables: similarities, `(tables, rows, columns)`; columns from a table's width on do not count.
+        tables: similarities, `(rows, columns, tables)`; columns from a table's width on do not count.
         widths: the number of columns of each table.
     """
-    count, rows, columns = tables.shape
-    best = np.zeros((rows + 1, count, columns + 1))
-    for i in range(rows):
-        take = best[i, :, :-1] + tables[:, i]
-        np.maximum(best[i, :, 1:], take, out=take)
-        np.maximum.accumulate(take, axis=1, out=best[i + 1, :, 1:])
-    return _paths(best, tables, widths)
+    rows, columns, count = tables.shape
+    above, best = np.zeros((2, columns + 1, count))
+    ends = np.empty((rows, columns, count), dtype=np.int32)
+    place = 2 * np.arange(1, columns + 1, dtype=np.int32)[:, None]
+    for i, similarity in enumerate(tables):
+        take = above[:-1] + similarity
+        _running_maximum(np.maximum(above[1:], take), best[1:])
+        skip = np.maximum(above[1:], best[:-1])
+        taken = (take >= skip - 1e-12) & (similarity > 0)
+        ends[i] = np.where(taken | (above[1:] >= best[:-1]), place + taken, 0)
+        _running_maximum(ends[i], ends[i])
+        above, best = best, above
+    return _paths(ends, widths)
 
 
-def _paths(best: Floats, tables: Floats, widths: Ints) -> Ints:
-    """Follow every table from its last cell back, as `align` does."""
-    count, rows, _ = tables.shape
-    found = np.full((count, rows), -1, dtype=np.int64)
-    table: Any = np.arange(count)
-    i, j = np.full(count, rows), widths.astype(np.int64)
-    while True:
-        going = (i > 0) & (j > 0)
-        if not going.all():
-            table, i, j = table[going], i[going], j[going]
-            if not len(table):
-                return found
-        similarity = tables[table, i - 1, j - 1]
-        take = best[i - 1, table, j - 1] + similarity
-        skip_row, skip_column = best[i - 1, table, j], best[i, table, j - 1]
-        taken = (take >= np.maximum(skip_row, skip_column) - 1e-12) & (similarity > 0)
-        found[table[taken], i[taken] - 1] = j[taken] - 1
-        up = taken | (skip_row >= skip_column)
-        j = j - (taken | ~up)
-        i = i - up
+def _running_maximum(values: NDArray[Any], out: NDArray[Any]) -> None:
+    """Write the largest of each value and those before it, along the first axis."""
+    if values.shape[1] < FEW:
+        np.maximum.accumulate(values, axis=0, out=out)
+        return
+    out[0] = values[0]
+    for j in range(1, len(values)):
+        np.maximum(out[j - 1], values[j], out=out[j])
+
+
+def _paths(ends: NDArray[np.int32], widths: Ints) -> Ints:
+    """Follow every table from its last cell back, as `align` does.
+
+    `ends` say for each cell at which column, at the cell or before it, a path leaves the row: twice its number from
+    one, and one more where it takes the pair there; 0 if nowhere. `(rows, columns, tables)`.
+    """
+    found = np.full((len(ends), len(widths)), -1, dtype=np.int64)
+    tables = np.arange(len(widths))
+    column = widths.astype(np.int64)
+    for i in reversed(range(len(ends))):
+        end = np.where(column > 0, ends[i, column - 1, tables], 0)
+        taken = end & 1
+        column = end >> 1
+        found[i] = np.where(taken, column - 1, -1)
+        column -= taken
+    return found

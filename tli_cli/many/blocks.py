@@ -34,10 +34,9 @@ class Blocks:
         self._fed: dict[int, Ints] = {}
 
     def _likeness_row(self, target: int) -> tuple[Floats, Floats]:
-        """Return the likeness of a block to every block, as it is and to three digits."""
+        """Return the likeness of a block to every block, as it is and in whole thousandths."""
         row = 0.05 + 0.65 * self._forms.overlap(target) + 0.3 * self._shapes.overlap(target)
-        values, places = np.unique(row, return_inverse=True)
-        return row, np.array([round(value, 3) for value in values.tolist()])[places]
+        return row, np.rint(1000 * row)
 
     def likeness(self, target: int) -> Floats:
         """Return the likeness of the block `target` to every block."""
@@ -56,13 +55,13 @@ class Blocks:
         wanted: dict[int, list[Ints]] = {}
         for (target, _, _), (sources, _) in zip(requests, paired, strict=True):
             for i, block in enumerate(self._known.runs[target]):
-                wanted.setdefault(block, []).append(sources[:, i])
+                wanted.setdefault(block, []).append(sources[i])
         for block, found in wanted.items():
             self._look_up(block, np.unique(np.concatenate(found)))
-        fed = [np.zeros(len(sources), dtype=np.int64) for sources, _ in paired]
+        fed = [np.zeros(sources.shape[1], dtype=np.int64) for sources, _ in paired]
         for (target, _, _), (sources, repeated), total in zip(requests, paired, fed, strict=True):
             for i, block in enumerate(self._known.runs[target]):
-                total += self._fed[block][repeated[:, i], sources[:, i]]
+                total += self._fed[block][repeated[i], sources[i]]
         self._forget()
         return fed
 
@@ -71,35 +70,38 @@ class Blocks:
             del self._fed[next(iter(self._fed))]
 
     def _paired_runs(self, target: int, sources: Ints, added: bool) -> tuple[Ints, Ints]:
-        """Return the source block of each target block, and whether it repeats: both `(sources, blocks)`."""
+        """Return the source block of each target block, and whether it repeats: both `(blocks, sources)`."""
         blocks = self._known.runs[target]
-        found, repeated = (np.zeros((len(sources), len(blocks)), dtype=np.int64) for _ in range(2))
+        found, repeated = (np.zeros((len(blocks), len(sources)), dtype=np.int64) for _ in range(2))
         for chosen in alike(self._run_lengths[sources], len(blocks)):
-            found[chosen], repeated[chosen] = self._paired_stages(blocks, sources[chosen], added)
+            found[:, chosen], repeated[:, chosen] = self._paired_stages(blocks, sources[chosen], added)
         return found, repeated
 
     def _paired_stages(self, target: tuple[int, ...], sources: Ints, added: bool) -> tuple[Ints, Ints]:
         widths = self._run_lengths[sources]
-        blocks = self._runs[sources, : int(widths.max())]
-        likeness = np.stack([self._likeness(block)[0][blocks] for block in target], axis=1)
-        here = np.arange(len(target)) / max(len(target) - 1, 1)
-        there = np.arange(blocks.shape[1]) / np.maximum(widths - 1, 1)[:, None]
-        matched = align_all(likeness - 0.04 * np.abs(here[None, :, None] - there[:, None, :]), widths)
-        partners = np.take_along_axis(blocks, np.maximum(matched, 0), axis=1)
+        blocks = self._runs[sources, : int(widths.max())].T
+        likeness = np.stack([self._likeness(block)[0][blocks] for block in target])
+        here = np.arange(len(target))[:, None] / max(len(target) - 1, 1)
+        there = np.arange(len(blocks))[:, None] / np.maximum(widths - 1, 1)
+        for row, place in zip(likeness, here, strict=True):
+            row -= 0.04 * np.abs(place - there)
+        matched = align_all(likeness, widths)
+        partners = blocks[np.maximum(matched, 0), np.arange(len(sources))]
         found = partners.copy()
         for i, block in enumerate(target):
-            alone = np.flatnonzero(matched[:, i] < 0)
+            alone = np.flatnonzero(matched[i] < 0)
             if len(alone):
-                near = self._nearest(block, i, matched[alone], partners[alone])
-                found[alone, i] = partners[alone, near]
+                near = self._nearest(block, i, matched[:, alone], partners[:, alone])
+                found[i, alone] = partners[near, alone]
         return found, ((matched < 0) | added).astype(np.int64)
 
     def _nearest(self, block: int, i: int, matched: Ints, partners: Ints) -> Ints:
-        """Return for each row the matched target block whose source is likest, then the nearest, then the earlier."""
+        """Return for each source the matched target block whose source is likest, then the nearest, then the
+        earlier."""
         rounded = np.where(matched >= 0, self._likeness(block)[1][partners], -1.0)
-        k = np.arange(matched.shape[1])
+        k = np.arange(len(matched))[:, None]
         behind = 2 * np.abs(k - i) + (k > i)
-        nearest: Ints = np.where(rounded == rounded.max(axis=1, keepdims=True), behind, 1 << 30).argmin(axis=1)
+        nearest: Ints = np.where(rounded == rounded.max(axis=0), behind, 1 << 30).argmin(axis=0)
         return nearest
 
     def _look_up(self, target: int, sources: Ints) -> None:
@@ -109,49 +111,43 @@ class Blocks:
         known = self._fed[target]
         missing = sources[known[0, sources] < 0]
         context = self._forms.overlap(target)[missing] if len(missing) else np.zeros(0)
-        units = self._known.blocks[target].units
-        for chosen in alike(self._lengths[missing], len(units)):
-            similarity = self._paired_units(target, missing[chosen])
-            fed = np.zeros((2, len(chosen)), dtype=np.int64)
-            for i, unit in enumerate(units):
-                for repeat, factor in enumerate((1.0, REPEATED)):
-                    worth = unit_weight(unit) * similarity[:, i] * factor * MOVED * context[chosen]
-                    fed[repeat] += np.rint(worth).astype(np.int64)
-            known[:, missing[chosen]] = fed
+        weights = np.array([unit_weight(unit) for unit in self._known.blocks[target].units])[:, None]
+        for chosen in alike(self._lengths[missing], len(weights)):
+            worth = weights * self._paired_units(target, missing[chosen])
+            for repeat, factor in enumerate((1.0, REPEATED)):
+                known[repeat, missing[chosen]] = np.rint(worth * factor * MOVED * context[chosen]).sum(axis=0)
 
     def _paired_units(self, target: int, sources: Ints) -> Floats:
-        """Return the similarity with which each unit of a block is paired in each of `sources`, 0 where it is not."""
+        """Return the similarity with which each unit of a block is paired in each of `sources`, 0 where it is not:
+        `(units, sources)`."""
         widths = self._lengths[sources]
-        units = self._units[sources, : int(widths.max())]
+        units = self._units[sources, : int(widths.max())].T
         own = self._units[target, : self._lengths[target]]
-        outside = np.arange(units.shape[1]) >= widths[:, None]
-        tables = np.stack([self._labels.row(int(label))[units] for label in own], axis=1)
-        tables[np.broadcast_to(outside[:, None, :], tables.shape)] = 0.0
+        used = np.arange(len(units))[:, None] >= widths
+        tables = np.stack([self._labels.row(int(label))[units] for label in own])
+        tables[:, used] = 0.0
         matched = align_all(tables, widths)
-        at = np.maximum(matched, 0)
-        paired = np.where(matched >= 0, np.take_along_axis(tables, at[:, :, None], axis=2)[:, :, 0], 0.0)
+        at, here = np.maximum(matched, 0), np.arange(len(sources))
+        paired = np.where(matched >= 0, tables[np.arange(len(own))[:, None], at, here], 0.0)
         paired[paired < ENOUGH] = 0.0
-        used = outside.copy()
-        for i in range(len(own)):
-            rows = np.flatnonzero(paired[:, i] > 0)
-            used[rows, at[rows, i]] = True
-        for i, unit in enumerate(self._known.blocks[target].units):
-            rows = np.flatnonzero(paired[:, i] == 0)
-            if len(rows):
-                paired[rows, i] = _leftovers(tables[rows, i], rows, used, unit.kind in REUSABLE)
+        for row, place in zip(paired, at, strict=True):
+            taken = np.flatnonzero(row)
+            used[place[taken], taken] = True
+        for row, table, unit in zip(paired, tables, self._known.blocks[target].units, strict=True):
+            left = np.flatnonzero(row == 0)
+            if len(left):
+                row[left] = _leftovers(table[:, left], left, used, unit.kind in REUSABLE)
         return paired
 
 
-def _leftovers(similarity: Floats, rows: Ints, used: NDArray[np.bool_], again: bool) -> Floats:
-    """Return with what a unit that is left over is paired in each of `rows`: a free source, or one used once more."""
-    free = np.where(used[rows], -1.0, similarity)
-    place = free.argmax(axis=1)
-    best = free[np.arange(len(rows)), place]
+def _leftovers(similarity: Floats, sources: Ints, used: NDArray[np.bool_], again: bool) -> Floats:
+    """Return with what a unit that is left over is paired in each of `sources`: a free unit, or one used once more."""
+    free = np.where(used[:, sources], -1.0, similarity)
+    place, best = free.argmax(axis=0), free.max(axis=0)
     if again:
         reused = REUSE * similarity
-        other = reused.argmax(axis=1)
-        value = reused[np.arange(len(rows)), other]
-        place, best = np.where(best >= value, place, other), np.maximum(best, value)
+        value = reused.max(axis=0)
+        place, best = np.where(best >= value, place, reused.argmax(axis=0)), np.maximum(best, value)
     enough = best >= ENOUGH
-    used[rows[enough], place[enough]] = True
+    used[place[enough], sources[enough]] = True
     return np.where(enough, best, 0.0)

@@ -54,7 +54,7 @@ class Ends:
         home = {unit.key: block for block in sources for unit in block.units}
         given: set[tuple[int, int]] = set()
         fed = 0
-        for pair in pairing._flag_repeats(pairing._pair_ends(targets, sources)):
+        for pair in pairing.flag_repeats(pairing.pair_ends(targets, sources)):
             candidates = [unit for unit in pair.source.units if pair.repeat or unit.key not in given]
             for t, s, similarity in pair_units(list(pair.target.units), candidates, list(pair.source.units)):
                 context = overlap(pair.target.forms, home[s.key].forms)

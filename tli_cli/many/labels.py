@@ -9,33 +9,46 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tli_cli.many.alignments import Floats, Ints
-from tli_cli.matching.similarity import kind_likeness, root
+from tli_cli.many.numbering import Numbering
+from tli_cli.matching.similarity import manner_likeness, root
 from tli_cli.matching.units import Unit
+
+MOST_KEPT = 512
 
 
 class Labels:
     """Units that differ in what similarity looks at, one for each."""
 
     def __init__(self, units: Sequence[Unit]) -> None:
-        self._shape, self._rank = _padded([unit.shape for unit in units])
-        self._kernel, self._kernel_rank = _padded([unit.kernel for unit in units])
-        kinds = {(unit.kind, unit.flavour): unit for unit in units}
-        places = {kind: i for i, kind in enumerate(kinds)}
-        self._kind = np.array([places[unit.kind, unit.flavour] for unit in units])
-        self._kinds = np.array([[kind_likeness(a, b) for b in kinds.values()] for a in kinds.values()])
-        roles = {"": 0}
-        self._role = np.array([roles.setdefault(unit.role, len(roles)) for unit in units])
-        self.row = lru_cache(maxsize=512)(self._row)
+        shapes, manners = Numbering(), Numbering()
+        self._shape = np.array([shapes.of(unit.shape) for unit in units])
+        self._manner = np.array([manners.of((unit.kind, unit.flavour, unit.kernel, unit.role)) for unit in units])
+        self._sizes, self._rank = _padded([units[i].shape for i in _first(self._shape)])
+        self._manners = [units[i] for i in _first(self._manner)]
+        self.row = lru_cache(maxsize=MOST_KEPT)(self._row)
+        self._of_shape = lru_cache(maxsize=MOST_KEPT)(self._shape_row)
+        self._of_manner = lru_cache(maxsize=MOST_KEPT)(self._manner_row)
 
     def _row(self, label: int) -> Floats:
         """Return the similarity of the unit numbered `label` to each unit: `(units,)`."""
-        shape = _size_likeness(self._shape, self._rank, label)
-        kernel = _size_likeness(self._kernel, self._kernel_rank, label)
-        kernel = np.where((self._kernel_rank > 0) & bool(self._kernel_rank[label]), kernel, 1.0)
-        role = self._role[label]
-        roles = np.where((self._role == role) | (self._role == 0) | (role == 0), 1.0, 0.6)
-        kind: Floats = self._kinds[self._kind[label]][self._kind]
-        return kind * (0.4 + 0.6 * shape) * (0.7 + 0.3 * kernel) * roles
+        manner = self._of_manner(int(self._manner[label]))[self._manner]
+        likeness: Floats = manner * self._of_shape(int(self._shape[label]))[self._shape]
+        return likeness
+
+    def _manner_row(self, manner: int) -> Floats:
+        return np.array([manner_likeness(self._manners[manner], other) for other in self._manners])
+
+    def _shape_row(self, shape: int) -> Floats:
+        ratios = np.ones(self._sizes.shape[1])
+        for axis in self._sizes:
+            ratios *= np.minimum(axis, axis[shape]) / np.maximum(axis, axis[shape])
+        return 0.4 + 0.6 * _roots(ratios, np.maximum(self._rank, self._rank[shape]))
+
+
+def _first(numbers: Ints) -> list[int]:
+    """Return where each number occurs first, in the order of the numbers."""
+    places: list[int] = np.unique(numbers, return_index=True)[1].tolist()
+    return places
 
 
 def _padded(sizes: Sequence[tuple[int, ...]]) -> tuple[Floats, Ints]:
@@ -45,13 +58,6 @@ def _padded(sizes: Sequence[tuple[int, ...]]) -> tuple[Floats, Ints]:
     for i, one in enumerate(sizes):
         table[: len(one), i] = one
     return np.maximum(table, 1.0), rank
-
-
-def _size_likeness(sizes: Floats, rank: Ints, label: int) -> Floats:
-    ratios = np.ones(sizes.shape[1])
-    for axis in sizes:
-        ratios *= np.minimum(axis, axis[label]) / np.maximum(axis, axis[label])
-    return _roots(ratios, np.maximum(rank, rank[label]))
 
 
 def _roots(ratios: Floats, degrees: Ints) -> Floats:

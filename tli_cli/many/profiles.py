@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 
-from tli_cli.architecture import Architecture
+import numpy as np
+
+from tli_cli.many.alignments import Ints
 from tli_cli.many.numbering import Numbering
-from tli_cli.matching import blocks as pairing
-from tli_cli.matching.anchors import EVIDENCE
-from tli_cli.matching.segments import Block, split_ends, stages_of
+from tli_cli.matching.anchors import CERTAIN, EVIDENCE
+from tli_cli.matching.segments import Block
 from tli_cli.matching.sides import Side
 from tli_cli.scoring import Standing, unit_weight
 
@@ -42,16 +43,26 @@ class Catalogued:
 class Profile:
     """One architecture: its side, and by number its stem, its head and the runs of blocks that its stages are."""
 
-    def __init__(self, architecture: Architecture, known: Catalogued) -> None:
-        self.side = Side(architecture)
+    def __init__(self, side: Side, known: Catalogued) -> None:
+        self.side = side
         self.standing = Standing.of(self.side.units)
         self.size = len(self.side.units)
         self.total = sum(map(unit_weight, self.side.units))
-        self.fingerprints = {key for names in EVIDENCE for key in self.side.groups(names)}
-        stem, body, head = split_ends(self.side.blocks)
+        self.certain, self.near = _evidence(self.side, CERTAIN), _evidence(self.side, EVIDENCE[len(CERTAIN) :])
+        """What another side must have too for the graphs to prove a pair; the latter only counts for a near one."""
+        stem, _, head = self.side.ends
         self.stem, self.head = known.run(stem), known.run(head)
-        self.stages = stages_of(body)
+        self.stages, self.first_level = self.side.stages, self.side.first_level
         self.runs = [known.run(stage.blocks) for stage in self.stages]
-        self.first_level = pairing._first_level(self.side.blocks)
-        self.form: Hashable = (self.first_level, *((id(stage.forms), stage.level) for stage in self.stages))
+        self.weights = [
+            sum(unit_weight(unit) for block in stage.blocks for unit in block.units) for stage in self.stages
+        ]
+        stages = ((id(stage.forms), stage.level, stage.mixing) for stage in self.stages)
+        self.form: Hashable = (self.first_level, self.side.residual, *stages)
         """What decides over the pairing of stages."""
+
+
+def _evidence(side: Side, kinds: Sequence[tuple[str, ...]]) -> Ints:
+    """Return the fingerprints of `kinds`, each with the number of units that have it: no pair follows from others."""
+    found = {hash((names, key, len(units))) for names in kinds for key, units in side.groups(names).items()}
+    return np.array(sorted(found), dtype=np.int64)

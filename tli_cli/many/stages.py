@@ -14,13 +14,19 @@ from tli_cli.many.arrays import Bags, alike, ragged
 from tli_cli.many.numbering import Numbering
 from tli_cli.many.profiles import Profile
 from tli_cli.matching import blocks as pairing
+from tli_cli.matching.mixing import KINDS
+from tli_cli.matching.residuals import trunk_likeness
+from tli_cli.wholes import ALIEN, PARTS, WHOLE
 
 
 class Paired(NamedTuple):
-    """For each source and target stage the source stage that feeds it, and whether the target stage is an added one."""
+    """For each source and target stage the source stage that feeds it, whether the target stage is an added one, and
+    their `stage_shares`."""
 
     stages: Ints
     added: NDArray[np.bool_]
+    layers: Ints
+    whole: Ints
 
 
 class Stages:
@@ -38,7 +44,12 @@ class Stages:
         self._falls = np.zeros((*self._stages.shape, 2))
         for i, profile in enumerate(profiles):
             if profile.stages:
-                self._falls[i, : len(profile.stages)] = pairing._falls(profile.stages, profile.first_level)
+                self._falls[i, : len(profile.stages)] = pairing.falls(profile.stages, profile.first_level)
+        self._residual = [profile.side.residual for profile in profiles]
+        self._mixing = np.zeros((*self._stages.shape, len(KINDS)))
+        for i, profile in enumerate(profiles):
+            for j, stage in enumerate(profile.stages):
+                self._mixing[i, j] = stage.mixing
         self._known: dict[int, Paired] = {}
 
     def paired(self, target: int, sources: Ints) -> Paired:
@@ -47,13 +58,14 @@ class Stages:
         if form not in self._known:
             self._known[form] = self._paired_forms(target)
         known = self._known[form]
-        return Paired(known.stages[self._form[sources]], known.added[self._form[sources]])
+        form_of = self._form[sources]
+        return Paired(known.stages[form_of], known.added[form_of], known.layers[form_of], known.whole[form_of])
 
     def _paired_forms(self, target: int) -> Paired:
         """Return the pairs with every form that occurs."""
         count = int(self._lengths[target])
         likeness = np.stack([self._bags.overlap(int(form)) for form in self._stages[target, :count]])
-        found = np.zeros((len(self._first), count), dtype=np.int64)
+        found, layers, whole = np.zeros((3, len(self._first), count), dtype=np.int64)
         added = np.zeros((len(self._first), count), dtype=np.bool_)
         for group in alike(self._lengths[self._first], count):
             chosen = group[self._lengths[self._first[group]] > 0]
@@ -62,15 +74,33 @@ class Stages:
             sources = self._first[chosen]
             widths = self._lengths[sources]
             width = int(widths.max())
-            overlap = likeness[:, self._stages[sources, :width]].transpose(1, 0, 2)
-            falls = self._falls[target, :count, None] - self._falls[sources, None, :width]
+            overlap = likeness[:, self._stages[sources, :width].T]
+            falls = self._falls[target, :count, None, None] - self._falls[sources, :width].transpose(1, 0, 2)
             levels = 0.5 * _exp(-np.abs(falls[..., 0]) / 2) + 0.5 * _exp(-np.abs(falls[..., 1]) / 2)
             table = 0.3 * overlap + 0.7 * levels
             matched = align_all(table, widths)
-            table[np.broadcast_to(np.arange(width) >= widths[:, None, None], table.shape)] = -1.0
-            found[chosen] = np.where(matched >= 0, matched, table.argmax(axis=2))
-            added[chosen] = matched < 0
-        return Paired(found, added)
+            table[:, np.arange(width)[:, None] >= widths] = -1.0
+            partner = np.where(matched >= 0, matched, table.argmax(axis=1))
+            found[chosen], added[chosen] = partner.T, matched.T < 0
+            here = np.arange(count)[:, None]
+            trunk = np.array([trunk_likeness(self._residual[target], self._residual[source]) for source in sources])
+            kinship = trunk * _mixing_likeness(self._mixing[target, :count, None], self._mixing[sources, partner])
+            shares = _stage_shares(kinship, levels[here, partner, np.arange(len(sources))])
+            layers[chosen], whole[chosen] = (share.T for share in shares)
+        return Paired(found, added, layers, whole)
+
+
+def _mixing_likeness(first: Floats, second: Floats) -> Floats:
+    """Return `mixing_likeness` of each pair: the last axis is the shares."""
+    shared = np.minimum(first, second)
+    likeness: Floats = shared[..., 0] + shared[..., 1] + shared[..., 2]
+    return np.where(first.any(axis=-1) | second.any(axis=-1), likeness, 1.0)
+
+
+def _stage_shares(kinship: Floats, level: Floats) -> tuple[Floats, Floats]:
+    """Return `stage_shares` of each pair."""
+    whole = np.rint(PARTS * WHOLE * kinship * level)
+    return np.rint((PARTS - whole) * (ALIEN + (1 - ALIEN) * kinship)), whole
 
 
 def _exp(values: Floats) -> Floats:

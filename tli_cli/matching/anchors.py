@@ -5,19 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from enum import Enum
 
-from tli_cli.matching.segments import WEIGHTED, split_ends
 from tli_cli.matching.sides import Side
 from tli_cli.matching.units import Unit
-
-
-def _blocks(side: Side) -> int:
-    """Return the number of blocks between stem and head, which one library names as one block and another as many."""
-    return len(split_ends(side.blocks)[1])
-
-
-def _weighted(side: Side) -> int:
-    return sum(unit.kind in WEIGHTED for unit in side.units)
-
 
 A_HEAD = 2
 """The number of weighted layers by which two networks may differ that have as many blocks, however these are named."""
@@ -51,8 +40,8 @@ def anchors(source: Side, target: Side) -> Iterator[tuple[Unit, Unit, Strength]]
         return
     taken: set[tuple[int, int]] = set()
     given: set[tuple[int, int]] = set()
-    even = _weighted(source) == _weighted(target)
-    near = abs(_blocks(source) - _blocks(target)) <= 1 or abs(_weighted(source) - _weighted(target)) <= A_HEAD
+    even = source.weighted == target.weighted
+    near = abs(len(source.ends[1]) - len(target.ends[1])) <= 1 or abs(source.weighted - target.weighted) <= A_HEAD
     for names in EVIDENCE if near else CERTAIN:
         theirs = target.groups(names)
         for fingerprint, units in source.groups(names).items():

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import exp, log2
+from math import exp
 
 from tli_cli.matching.alignment import align
-from tli_cli.matching.segments import WEIGHTED, Block, Stage, overlap, split_ends, stages_of
+from tli_cli.matching.mixing import mixing_likeness
+from tli_cli.matching.residuals import trunk_likeness
+from tli_cli.matching.segments import Block, Stage, overlap
+from tli_cli.matching.sides import Side
+from tli_cli.matching.values import StagePair
 
 Partner = Mapping[tuple[int, int], tuple[int, int]]
 
@@ -27,18 +31,16 @@ class BlockPair:
     sure: bool = False
 
 
-def pair_blocks(targets: Sequence[Block], sources: Sequence[Block], partners: Partner) -> list[BlockPair]:
+def pair_blocks(target: Side, source: Side, stages: Sequence[StagePair], partners: Partner) -> list[BlockPair]:
     """Return the pairs; `partners` maps anchored target units to their source units, which decide where they can."""
-    fixed = _anchored(targets, sources, partners)
-    t_stem, t_body, t_head = split_ends(targets)
-    s_stem, s_body, s_head = split_ends(sources)
-    pairs = [*_pair_ends(t_stem, s_stem), *_pair_ends(t_head, s_head)]
-    reference = (_first_level(targets), _first_level(sources))
-    for t_stage, s_stage, added in _pair_stages(stages_of(t_body), stages_of(s_body), reference):
-        pairs.extend(_pair_in_stage(t_stage.blocks, s_stage.blocks, added))
+    fixed = _anchored(target.blocks, source.blocks, partners)
+    (t_stem, _, t_head), (s_stem, _, s_head) = target.ends, source.ends
+    pairs = [*pair_ends(t_stem, s_stem), *pair_ends(t_head, s_head)]
+    for pair in stages:
+        pairs.extend(_pair_in_stage(pair.target.blocks, pair.source.blocks, pair.added))
     proposed = {pair.target.name: pair for pair in pairs}
-    result = [fixed.get(block.name) or proposed.get(block.name) for block in targets]
-    return _flag_repeats([pair for pair in result if pair is not None])
+    result = [fixed.get(block.name) or proposed.get(block.name) for block in target.blocks]
+    return flag_repeats([pair for pair in result if pair is not None])
 
 
 def _anchored(targets: Sequence[Block], sources: Sequence[Block], partners: Partner) -> dict[str, BlockPair]:
@@ -53,7 +55,7 @@ def _anchored(targets: Sequence[Block], sources: Sequence[Block], partners: Part
     return found
 
 
-def _flag_repeats(pairs: Sequence[BlockPair]) -> list[BlockPair]:
+def flag_repeats(pairs: Sequence[BlockPair]) -> list[BlockPair]:
     """Keep the likest pair of each source block as the first use; the others repeat it, but for the sure ones."""
     best: dict[str, BlockPair] = {}
     for pair in pairs:
@@ -71,7 +73,7 @@ def _sides(pair: BlockPair) -> tuple[Block, Block]:
     return pair.target, pair.source
 
 
-def _pair_ends(targets: Sequence[Block], sources: Sequence[Block]) -> list[BlockPair]:
+def pair_ends(targets: Sequence[Block], sources: Sequence[Block]) -> list[BlockPair]:
     """Pair the blocks of two stems or two heads, which are treated as one block on the source's side."""
     if not targets or not sources:
         return []
@@ -81,32 +83,28 @@ def _pair_ends(targets: Sequence[Block], sources: Sequence[Block]) -> list[Block
     return [BlockPair(t, sources[matched[i]] if i in matched else whole) for i, t in enumerate(targets)]
 
 
-def _first_level(blocks: Sequence[Block]) -> float | None:
-    """Return the resolution of the network's first weighted layer."""
-    first = next((unit for block in blocks for unit in block.units if unit.kind in WEIGHTED), None)
-    return log2(first.positions) if first is not None and first.positions else None
-
-
-def _pair_stages(
-    targets: Sequence[Stage], sources: Sequence[Stage], reference: tuple[float | None, float | None]
-) -> list[tuple[Stage, Stage, bool]]:
-    """Return (target stage, source stage, whether the target stage is an added one)."""
+def pair_stages(target: Side, source: Side) -> tuple[StagePair, ...]:
+    """Return a pair for every stage of `target`; none if `source` has no stages."""
+    targets, sources = target.stages, source.stages
     if not targets or not sources:
-        return []
-    t_falls, s_falls = _falls(targets, reference[0]), _falls(sources, reference[1])
+        return ()
+    t_falls, s_falls = falls(targets, target.first_level), falls(sources, source.first_level)
+    levels = [[_level_likeness(fall, other) for other in s_falls] for fall in t_falls]
     table = [
-        [0.3 * overlap(t.forms, s.forms) + 0.7 * _level_likeness(t_falls[i], s_falls[j]) for j, s in enumerate(sources)]
-        for i, t in enumerate(targets)
+        [0.3 * overlap(t.forms, s.forms) + 0.7 * level for s, level in zip(sources, row, strict=True)]
+        for t, row in zip(targets, levels, strict=True)
     ]
     matched = dict(align(table))
+    trunk = trunk_likeness(target.residual, source.residual)
     pairs = []
     for i, stage in enumerate(targets):
-        nearest = max(range(len(sources)), key=lambda j: table[i][j])
-        pairs.append((stage, sources[matched.get(i, nearest)], i not in matched))
-    return pairs
+        j = matched.get(i, max(range(len(sources)), key=table[i].__getitem__))
+        kinship = trunk * mixing_likeness(stage.mixing, sources[j].mixing)
+        pairs.append(StagePair(stage, sources[j], i not in matched, kinship, levels[i][j]))
+    return tuple(pairs)
 
 
-def _falls(stages: Sequence[Stage], reference: float | None) -> list[tuple[float, float]]:
+def falls(stages: Sequence[Stage], reference: float | None) -> list[tuple[float, float]]:
     """Return how far each stage is from the first layer and from the last stage: in octaves, or in steps if unknown."""
     levels = [stage.level for stage in stages]
     if reference is None or None in levels:
@@ -125,6 +123,11 @@ def block_likeness(t: Block, s: Block) -> float:
     return 0.05 + 0.65 * overlap(t.forms, s.forms) + 0.3 * overlap(t.shapes, s.shapes)
 
 
+def thousandths(likeness: float) -> int:
+    """Return `likeness` to the digits that count where blocks are about equally alike."""
+    return round(1000 * likeness)
+
+
 def _pair_in_stage(targets: Sequence[Block], sources: Sequence[Block], added: bool) -> list[BlockPair]:
     t_last, s_last = max(len(targets) - 1, 1), max(len(sources) - 1, 1)
     table = [
@@ -137,6 +140,6 @@ def _pair_in_stage(targets: Sequence[Block], sources: Sequence[Block], added: bo
         if i in matched:
             pairs.append(BlockPair(block, sources[matched[i]], repeat=added))
             continue
-        near = min(matched, key=lambda k: (-round(block_likeness(block, sources[matched[k]]), 3), abs(k - i), k > i))
+        near = min(matched, key=lambda k: (-thousandths(block_likeness(block, sources[matched[k]])), abs(k - i), k > i))
         pairs.append(BlockPair(block, sources[matched[near]], repeat=True))
     return pairs

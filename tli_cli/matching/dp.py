@@ -10,8 +10,7 @@ from dataclasses import replace
 
 from tli_cli.architecture import Architecture
 from tli_cli.matching.anchors import Strength, anchors
-from tli_cli.matching.blocks import pair_blocks
-from tli_cli.matching.segments import split_ends
+from tli_cli.matching.blocks import pair_blocks, pair_stages
 from tli_cli.matching.sides import Side
 from tli_cli.matching.similarity import unit_similarity
 from tli_cli.matching.tied import tied_heads
@@ -38,8 +37,9 @@ def match_sides(source: Side, target: Side) -> Matching:
     for t, s in tied_heads(source, target):
         found.setdefault(t.key, Pair(t, s, unit_similarity(t, replace(s, kind=t.kind)), anchored=True))
     partners = {key: pair.source.key for key, pair in found.items()}
-    paired = pair_blocks(target.blocks, source.blocks, partners)
-    body = {block.name for block in split_ends(target.blocks)[1]}
+    stages = pair_stages(target, source)
+    paired = pair_blocks(target, source, stages, partners)
+    body = {block.name for block in target.ends[1]}
     proven = {key for key, strength in strengths.items() if strength is Strength.PROVEN}
     repeated = {
         blocks.target.name
@@ -62,4 +62,4 @@ def match_sides(source: Side, target: Side) -> Matching:
             found[t.key] = Pair(t, by_key[s.key], similarity, repeat=repeat)
             given |= set() if repeat else {s.key}
     pairs = tuple(found[unit.key] for unit in target.units if unit.key in found)
-    return Matching(pairs, target.units, source.units, frozenset(repeated))
+    return Matching(pairs, target.units, source.units, frozenset(repeated), stages)

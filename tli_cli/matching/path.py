@@ -26,8 +26,9 @@ from dataclasses import dataclass, replace
 
 from tli_cli.architecture import Architecture, Node
 from tli_cli.matching.bags import Bag, bag_of, overlap
+from tli_cli.matching.sides import Side
 from tli_cli.matching.similarity import unit_similarity
-from tli_cli.matching.units import Unit, units_of
+from tli_cli.matching.units import Unit
 from tli_cli.matching.values import Matching, Pair
 
 CUTS = frozenset({"add", "mul", "cat"})
@@ -48,8 +49,26 @@ class Standing:
 
 def match_path(source: Architecture, target: Architecture) -> Matching:
     """Return the matching of `target`'s units to those of `source`; deterministic, reads no values."""
-    sources, targets = units_of(source), units_of(target)
-    theirs, mine = standings(source, sources), standings(target, targets)
+    return match_placed(Placed.of(Side(source)), Placed.of(Side(target)))
+
+
+@dataclass(frozen=True)
+class Placed:
+    """One side's units and where each stands."""
+
+    units: tuple[Unit, ...]
+    standings: list[Standing]
+
+    @classmethod
+    def of(cls, side: Side) -> Placed:
+        """Return the units of `side` with their standings."""
+        return cls(side.units, standings(side.architecture, side.units))
+
+
+def match_placed(source: Placed, target: Placed) -> Matching:
+    """Return the matching of two sides, which may be used again for other pairs."""
+    sources, targets = source.units, target.units
+    theirs, mine = source.standings, target.standings
     pairs = []
     for i, t in enumerate(targets):
         place = i / max(len(targets) - 1, 1)

@@ -10,6 +10,7 @@ from math import log2
 
 from tli_cli.matching.bags import Bag, bag_of, joined
 from tli_cli.matching.bags import overlap as overlap
+from tli_cli.matching.mixing import Shares, mixing_kinds, mixing_shares
 from tli_cli.matching.units import Unit
 
 WEIGHTED = ("conv", "dense", "linear")
@@ -51,6 +52,11 @@ class Block:
         known = [unit.positions for unit in self.units if unit.kind in WEIGHTED and unit.positions > 1]
         return known[-1] if known else 0
 
+    @cached_property
+    def mixing(self) -> frozenset[str]:
+        """How the block mixes places."""
+        return mixing_kinds(self.units, self.positions)
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -61,13 +67,18 @@ class Stage:
     @property
     def level(self) -> float | None:
         """The resolution as log2 of the number of positions."""
-        positions = self.blocks[-1].positions
-        return log2(positions) if positions else None
+        known = [block.positions for block in self.blocks if block.positions]
+        return log2(known[-1]) if known else None
 
     @cached_property
     def forms(self) -> Bag:
         """How often each form of unit occurs."""
         return joined(block.forms for block in self.blocks)
+
+    @cached_property
+    def mixing(self) -> Shares:
+        """How much of the stage's mixing is of each kind."""
+        return mixing_shares(block.mixing for block in self.blocks)
 
 
 def blocks_of(units: Sequence[Unit]) -> list[Block]:
@@ -114,8 +125,12 @@ def _chain(block: Block) -> list[Block]:
 
 def split_ends(blocks: Sequence[Block]) -> tuple[list[Block], list[Block], list[Block]]:
     """Return stem, body and head: the body runs from the first to the last block that is neither by its name or its
-    place."""
-    inner = [i for i, block in enumerate(blocks) if _is_inner(block)]
+    place.
+
+    What holds a single position, where others hold more, is behind the body.
+    """
+    placed = any(block.positions for block in blocks)
+    inner = [i for i, block in enumerate(blocks) if _is_inner(block) and (block.positions or not placed)]
     if not inner:
         head = next((i for i, block in enumerate(blocks) if block.weighted and block.positions == 0 and i), len(blocks))
         start = next((i + 1 for i, block in enumerate(blocks) if block.weighted), 0)
@@ -128,6 +143,12 @@ def _is_inner(block: Block) -> bool:
     if block.weighted < 2 or ENDS.search(block.name):
         return False
     return bool(block.stage) or block.name[-1:].isdigit()
+
+
+def first_level(blocks: Sequence[Block]) -> float | None:
+    """Return the resolution of the network's first weighted layer, as `Stage.level`."""
+    first = next((unit for block in blocks for unit in block.units if unit.kind in WEIGHTED), None)
+    return log2(first.positions) if first is not None and first.positions else None
 
 
 def stages_of(body: Sequence[Block]) -> list[Stage]:

@@ -8,7 +8,8 @@ from functools import cached_property
 
 from tli_cli.architecture import Architecture
 from tli_cli.matching.hashes import HEAD, backward_hashes, forward_hashes, local_forward_hashes, unit_graph
-from tli_cli.matching.segments import Block, blocks_of
+from tli_cli.matching.residuals import is_residual
+from tli_cli.matching.segments import WEIGHTED, Block, Stage, blocks_of, first_level, split_ends, stages_of
 from tli_cli.matching.units import Unit, units_of
 
 LOCAL = 4
@@ -19,6 +20,15 @@ class Side:
     """An architecture, its units and blocks, and the fingerprints of its units' surroundings."""
 
     architecture: Architecture
+
+    @classmethod
+    def kept(cls, architecture: Architecture) -> Side:
+        """Return the side of `architecture` without what matching does not look at once there are units: axes, spaces
+        and initial values."""
+        units = units_of(architecture)
+        side = cls(replace(architecture, axes={}, spaces=(), initial={}))
+        side.__dict__["units"] = units
+        return side
 
     @cached_property
     def units(self) -> tuple[Unit, ...]:
@@ -31,14 +41,29 @@ class Side:
         return blocks_of(self.units)
 
     @cached_property
-    def home(self) -> dict[tuple[int, int], Block]:
-        """The block that each unit stands in, by the unit's key."""
-        return {unit.key: block for block in self.blocks for unit in block.units}
+    def ends(self) -> tuple[list[Block], list[Block], list[Block]]:
+        """The blocks of stem, body and head."""
+        return split_ends(self.blocks)
 
     @cached_property
-    def rank(self) -> dict[tuple[int, int], int]:
-        """The place of each unit among the others, by the unit's key."""
-        return {unit.key: i for i, unit in enumerate(self.units)}
+    def stages(self) -> list[Stage]:
+        """The stages of the body."""
+        return stages_of(self.ends[1])
+
+    @cached_property
+    def first_level(self) -> float | None:
+        """The resolution of the first weighted layer."""
+        return first_level(self.blocks)
+
+    @cached_property
+    def residual(self) -> bool | None:
+        """Whether the blocks of the body add to a trunk; None if there is no graph."""
+        return is_residual(self.architecture, {unit.place for block in self.ends[1] for unit in block.units})
+
+    @cached_property
+    def weighted(self) -> int:
+        """The number of convolutions and linear layers."""
+        return sum(unit.kind in WEIGHTED for unit in self.units)
 
     @cached_property
     def hashes(self) -> dict[str, dict[tuple[int, int], int]]:
@@ -58,7 +83,7 @@ class Side:
             "own": {key: hash(label) for key, label in exact.items()},
         }
 
-    def groups(self, names: tuple[str, ...]) -> dict[int, list[Unit]]:
+    def groups(self, names: tuple[str, ...]) -> dict[int, tuple[Unit, ...]]:
         """Return the units that stand in the graph, grouped by their fingerprint over the tables `names`."""
         if names not in self._groups:
             tables = [self.hashes[name] for name in names]
@@ -67,9 +92,13 @@ class Side:
                 values = tuple(table.get(unit.key) for table in tables)
                 if None not in values:
                     grouped.setdefault(hash(values), []).append(unit)
-            self._groups[names] = grouped
+            self._groups[names] = {fingerprint: tuple(units) for fingerprint, units in grouped.items()}
         return self._groups[names]
 
+    def forget_hashes(self) -> None:
+        """Give the memory back that the fingerprints of single units take; the groups that were asked for stay."""
+        self.__dict__.pop("hashes", None)
+
     @cached_property
-    def _groups(self) -> dict[tuple[str, ...], dict[int, list[Unit]]]:
+    def _groups(self) -> dict[tuple[str, ...], dict[int, tuple[Unit, ...]]]:
         return {}

@@ -60,10 +60,12 @@ def unit_similarity(first: Unit, second: Unit) -> float:
 
 
 def _similarity(first: Unit, second: Unit) -> float:
-    kind = kind_likeness(first, second)
-    if not kind:
-        return 0.0
-    shape = size_likeness(first.shape, second.shape)
+    manner = manner_likeness(first, second)
+    return manner * (0.4 + 0.6 * size_likeness(first.shape, second.shape)) if manner else 0.0
+
+
+def manner_likeness(first: Unit, second: Unit) -> float:
+    """Return how alike two units are in all but their shapes."""
     kernel = size_likeness(first.kernel, second.kernel) if first.kernel and second.kernel else 1.0
     roles = 1.0 if first.role == second.role or not first.role or not second.role else 0.6
-    return kind * (0.4 + 0.6 * shape) * (0.7 + 0.3 * kernel) * roles
+    return kind_likeness(first, second) * (0.7 + 0.3 * kernel) * roles

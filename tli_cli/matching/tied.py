@@ -17,11 +17,19 @@ def tied_heads(source: Side, target: Side) -> Iterator[tuple[Unit, Unit]]:
     """Yield (target unit, source unit) for a head of the target's own and the table that is the source's head."""
     if not source.architecture.graph or not target.architecture.graph:
         return
-    tables = [unit for unit in source.units if (unit.place, HEAD) in source.hashes["before"]]
+    tables = table_heads(source)
+    if not tables:
+        return
     for head in (unit for unit in target.units if unit.kind == "dense"):
         table = next((t for name in SURROUNDINGS for t in tables if _is_in_place(source, t, target, head, name)), None)
         if table is not None:
             yield head, table
+
+
+def table_heads(side: Side) -> list[Unit]:
+    """Return the tables of tokens that serve as a head as well."""
+    tables = [unit for unit in side.units if unit.kind == "embedding"]
+    return [unit for unit in tables if (unit.place, HEAD) in side.hashes["before"]]
 
 
 def _is_in_place(source: Side, table: Unit, target: Side, head: Unit, name: str) -> bool:

@@ -8,6 +8,7 @@ from math import prod
 
 from tli_cli.architecture import Architecture, AxisTree, Layer
 from tli_cli.describe.vocabulary import canonical_role
+from tli_cli.matching.attention import attending_layers
 
 PART_ROLES = {
     "qkv": ("q", "k", "v"),
@@ -23,7 +24,8 @@ class Unit:
 
     `shape` is the weight's, of this part alone, without axes of size 1 and with summed-over axes behind the others:
     dense layers are `(out, in)` whether they are linear layers or 1x1 convolutions. `start` and `stop` delimit the
-    part on the weight's first axis. `place` is the index of the layer in its architecture.
+    part on the weight's first axis. `place` is the index of the layer in its architecture. `attends` says that it makes
+    the queries of an attention.
     """
 
     place: int
@@ -39,6 +41,7 @@ class Unit:
     part: int = -1
     parts: int = 1
     dim: int = 0
+    attends: bool = False
 
     @cached_property
     def key(self) -> tuple[int, int]:
@@ -205,7 +208,7 @@ def _cuts(architecture: Architecture) -> dict[int, int]:
 
 def units_of(architecture: Architecture) -> tuple[Unit, ...]:
     """Return the units of `architecture` in the order of its layers."""
-    cuts = _cuts(architecture)
+    cuts, attending = _cuts(architecture), attending_layers(architecture)
     found: list[Unit] = []
     for place, layer in enumerate(architecture.layers):
         name = main_tensor(layer)
@@ -225,6 +228,7 @@ def units_of(architecture: Architecture) -> tuple[Unit, ...]:
             layer.block,
             layer.stage,
             int(layer.attribute("positions", 0) or 0),
+            attends=place in attending,
         )
         dim, parts = _fused(architecture, layer, name, whole.role, cuts.get(place, 0))
         found.extend(_split(architecture, whole, dim, parts) if parts else [whole])

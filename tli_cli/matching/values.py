@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from tli_cli.matching.segments import WEIGHTED
+from tli_cli.matching.segments import WEIGHTED, Stage
 from tli_cli.matching.units import Unit
 
 
@@ -26,13 +26,29 @@ class Pair:
 
 
 @dataclass(frozen=True)
+class StagePair:
+    """A target stage and the source stage that stands where it does; `added` where that one feeds another stage.
+
+    `kinship` says how alike they mix places and carry values on, `level` how alike they stand between input and output,
+    both in [0, 1].
+    """
+
+    target: Stage
+    source: Stage
+    added: bool
+    kinship: float
+    level: float
+
+
+@dataclass(frozen=True)
 class Matching:
-    """The pairs, at most one for each target unit, in target order, and both sides' units."""
+    """The pairs, at most one for each target unit, in target order, both sides' units, and the pairs of stages."""
 
     pairs: tuple[Pair, ...]
     targets: tuple[Unit, ...]
     sources: tuple[Unit, ...]
     added_blocks: frozenset[str] = frozenset()
+    stages: tuple[StagePair, ...] = ()
 
     @cached_property
     def reused(self) -> frozenset[tuple[int, int]]:
