@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -56,13 +56,6 @@ def _summed_leaves(recording: Recording, name: str, index: int) -> list[int]:
     ]
 
 
-def _paths(layers: Sequence[RecordedLayer]) -> list[str]:
-    """Return the path of each layer; layers that one module holds directly are called by their weights."""
-    paths = [_path(layer) for layer in layers]
-    shared = {path for path, count in Counter(paths).items() if count > 1}
-    return [next(iter(layer.roles)) if path in shared else path for path, layer in zip(paths, layers, strict=True)]
-
-
 def _path(layer: RecordedLayer) -> str:
     """Return the module path shared by the layer's tensors, or the tensor's own name if it is no module's standard
     role."""
@@ -87,7 +80,7 @@ def _shared_stem(lasts: Sequence[str]) -> str:
 def _layers(recording: Recording, tensors: Sequence[TensorSpec]) -> list[Layer]:
     order = {tensor.name: i for i, tensor in enumerate(tensors)}
     roles: list[dict[str, str]] = [dict(layer.roles) for layer in recording.layers]
-    paths = _paths(recording.layers)
+    paths = [_path(layer) for layer in recording.layers]
     by_module = {path: i for i, path in enumerate(paths)}
     for layer, named in zip(recording.layers, roles, strict=True):
         del layer

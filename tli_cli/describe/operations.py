@@ -120,8 +120,23 @@ def _multiply(rec: Recording, left: Any, right: Any, bias: Any, out: torch.Tenso
     channel = out.ndim - 1 if value is b else out.ndim - 2
     attributes = {"positions": positions(rec, out, channel)} | _standardised(value)
     inputs = [data.node] + ([shift.node] if shift and shift.node >= 0 else [])
+    if rec.nodes[data.node].op == "constant" and _is_looked_up(rec, value):
+        rec.put(out, Value(dims, rec.apply_layer("position", {"weight": value.names}, (), relative=True)))
+        return
     node = rec.apply_layer("linear", _roles(rec, weight=weight, bias=bias), inputs, **attributes)
     rec.put(out, Value(dims, _part_of_weight(rec, value, -1 if value is b else -2, node)))
+
+
+def _is_looked_up(rec: Recording, value: Value) -> bool:
+    """Tell whether a parameter that meets a constant is a table of offsets, `(heads, 2h - 1, 2w - 1)`, whose rows and
+    columns a constant of zeros and ones picks; mark these."""
+    if len(value.names) != 1:
+        return False
+    dims = rec.parameter_dims[value.names[0]]
+    found = len(dims) == 3 and all(rec.table.size(d) % 2 for d in dims[1:])
+    for tree in dims[1:] if found else ():
+        rec.table.mark(tree, "grid")
+    return found
 
 
 def _part_of_weight(rec: Recording, weight: Value, dim: int, node: int) -> int:
@@ -241,7 +256,11 @@ def _start_of_run(index: torch.Tensor | None, size: int) -> int:
 
 
 def _table_of_offsets(rec: Recording, value: Value, dim: int, rows: int, taken: int) -> None:
-    """Cut the rows of a table of relative positions, each taken many times: an odd square, and three for tokens."""
+    """Cut the rows of a table of relative positions, each taken many times: an odd square, and three for tokens, or the
+    square of the map where distances count without their sign."""
+    if taken > rows and taken % rows == 0 and (side := isqrt(rows)) ** 2 == rows > 1:
+        rec.table.split_product(value.dims[dim], [side, side])
+        return
     for extra in (0, 3):
         side = isqrt(max(rows - extra, 0))
         if side > 1 and side % 2 and side * side == rows - extra and taken > rows:

@@ -6,6 +6,7 @@ execution graph and by stages.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from tli_cli.architecture import Architecture
@@ -16,6 +17,7 @@ from tli_cli.matching.similarity import unit_similarity
 from tli_cli.matching.tied import tied_heads
 from tli_cli.matching.twins import twins
 from tli_cli.matching.unit_pairs import ENOUGH, pair_units
+from tli_cli.matching.units import Unit
 from tli_cli.matching.values import Matching, Pair
 
 
@@ -61,5 +63,16 @@ def match_sides(source: Side, target: Side) -> Matching:
         for t, s, similarity in pair_units(wanted, candidates, list(blocks.source.units)):
             found[t.key] = Pair(t, by_key[s.key], similarity, repeat=repeat)
             given |= set() if repeat else {s.key}
+    for wanted, offered in _ends(target, source):
+        left = [unit for unit in offered if unit.key not in given]
+        for t, s, similarity in pair_units([unit for unit in wanted if unit.key not in found], left, left):
+            found[t.key] = Pair(t, by_key[s.key], similarity)
     pairs = tuple(found[unit.key] for unit in target.units if unit.key in found)
     return Matching(pairs, target.units, source.units, frozenset(repeated), stages)
+
+
+def _ends(target: Side, source: Side) -> Iterator[tuple[list[Unit], list[Unit]]]:
+    """Yield the units of the two stems, and of the two heads, which libraries cut into blocks in their own ways."""
+    (t_stem, _, t_head), (s_stem, _, s_head) = split_ends(target.blocks), split_ends(source.blocks)
+    for blocks, others in ((t_stem, s_stem), (t_head, s_head)):
+        yield tuple([unit for block in side for unit in block.units] for side in (blocks, others))  # type: ignore[misc]

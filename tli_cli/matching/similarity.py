@@ -13,7 +13,11 @@ KIND_LIKENESS = {
     frozenset({"token", "position"}): 0.0,
     frozenset({"scale", "norm"}): 0.2,
 }
-NORM_LIKENESS = {frozenset({"layer", "rms"}): 0.7, frozenset({"batch", "group"}): 0.4}
+NORM_LIKENESS = {
+    frozenset({"layer", "rms"}): 0.7,
+    frozenset({"layer", "group"}): 0.5,
+    frozenset({"batch", "group"}): 0.4,
+}
 
 
 def size_likeness(first: tuple[int, ...], second: tuple[int, ...]) -> float:

@@ -7,6 +7,7 @@ from functools import cached_property
 from math import prod
 
 from tli_cli.architecture import Architecture, AxisTree, Layer
+from tli_cli.describe.spaces import leaves
 from tli_cli.describe.vocabulary import canonical_role
 from tli_cli.matching.attention import attending_layers
 
@@ -105,10 +106,23 @@ def _grouping(layer: Layer, groups: int) -> str:
     return "grouped" if layer.kind == "conv" and groups > 1 else ""
 
 
+def _kernel(architecture: Architecture, layer: Layer, name: str) -> tuple[int, ...]:
+    """Return the kernel of a convolution, or the patch of an image that a linear layer takes as one vector."""
+    kernel = tuple(layer.attribute("kernel", ()))
+    if layer.kind == "conv":
+        return kernel or architecture.by_name[name].shape[2:]
+    summed = [axis.tree for axis in architecture.axes.get(name, ()) if axis.contracted]
+    spaces = [architecture.spaces[leaf] for tree in summed for leaf in leaves(tree)]
+    patch = layer.kind == "linear" and layer.attribute("positions", 0) > 1
+    if not patch or {space.kind for space in spaces} != {"grid", "input"}:
+        return kernel
+    return tuple(space.size for space in spaces if space.kind == "grid")
+
+
 def _kind(layer: Layer, kernel: tuple[int, ...]) -> str:
-    if layer.kind in ("conv", "linear") and all(size == 1 for size in kernel):
-        return "dense"
-    return "dense" if layer.kind == "conv" and layer.attribute("positions") == 1 else layer.kind
+    if layer.kind in ("conv", "linear"):
+        return "dense" if layer.attribute("positions") == 1 or all(size == 1 for size in kernel) else "conv"
+    return layer.kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,9 +228,7 @@ def units_of(architecture: Architecture) -> tuple[Unit, ...]:
         name = main_tensor(layer)
         if name is None:
             continue
-        kernel = tuple(layer.attribute("kernel", ()))
-        if layer.kind == "conv" and not kernel:
-            kernel = architecture.by_name[name].shape[2:]
+        kernel = _kernel(architecture, layer, name)
         whole = Unit(
             place,
             layer.path,

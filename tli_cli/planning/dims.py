@@ -115,7 +115,10 @@ def _pair_group(wanted: list[Dim], offered: list[Dim]) -> list[tuple[Dim, list[D
 
 
 def _sort(dim: Dim) -> str:
-    return dim.kind if dim.kind in ("kernel", "grid") else "channels"
+    """Return what a dimension may stand for: places that are summed over are a kernel's, whatever the layer."""
+    if dim.kind == "kernel" or (dim.kind == "grid" and dim.contracted):
+        return "kernel"
+    return "grid" if dim.kind == "grid" else "channels"
 
 
 def _beyond(dims: list[Dim], others: list[Dim]) -> list[Dim]:
@@ -126,13 +129,13 @@ def _beyond(dims: list[Dim], others: list[Dim]) -> list[Dim]:
 
 def _in_kind_order(wanted: list[Dim], offered: list[Dim]) -> list[Dim]:
     """Reorder `offered` where both sides have the same kinds of dimension in another order (patches as vectors)."""
-    kinds = [d.kind for d in wanted]
-    if len(wanted) != len(offered) or sorted(kinds) != sorted(d.kind for d in offered):
+    kinds = [_sort(d) for d in wanted]
+    if len(wanted) != len(offered) or sorted(kinds) != sorted(_sort(d) for d in offered):
         return offered
     left = list(offered)
     result = []
     for kind in kinds:
-        chosen = next(d for d in left if d.kind == kind)
+        chosen = next(d for d in left if _sort(d) == kind)
         left.remove(chosen)
         result.append(chosen)
     return result

@@ -45,9 +45,10 @@ def make_piece(
         return None
     use = _use(target_layer, wanted.role, target_role, target_layer.path in book.before_tied_head)
     innermost = max((i for i, (t, _) in enumerate(alignment.pairs) if not t.contracted), default=-1)
+    of_image = any(t.contracted and t.kind == "input" for t, _ in alignment.pairs)
     expressions = tuple(
         book.expression(
-            t.tree, source, s.tree, model, kind=_kind(t, s, target_layer), use=use if i == innermost else ""
+            t.tree, source, s.tree, model, kind=_kind(t, s, target_layer, of_image), use=use if i == innermost else ""
         )
         for i, (t, s) in enumerate(alignment.pairs)
     )
@@ -85,10 +86,9 @@ def _use(layer: Layer, role: str, unit_role: str, before_tied_head: bool) -> str
     return "query" if unit_role == "q" else ""
 
 
-def _kind(t: Dim, s: Dim, layer: Layer) -> str:
-    if t.kind == "kernel" or s.kind == "kernel":
-        stride, kernel = layer.attribute("stride"), layer.attribute("kernel")
-        return "patch" if kernel and stride == kernel and max(kernel) > 1 and s.size > 1 else "kernel"
+def _kind(t: Dim, s: Dim, layer: Layer, of_image: bool) -> str:
+    if t.kind == "kernel" or s.kind == "kernel" or (of_image and t.kind == "grid"):
+        return "patch" if _is_patch(layer, of_image) and s.size > 1 else "kernel"
     if t.kind == "grid" and s.kind == "grid":
         return "offsets" if layer.kind == "bias_table" or layer.attribute("relative") else "grid"
     if t.place > 0 and not t.contracted and _is_rotated(t.tree):
@@ -97,6 +97,12 @@ def _kind(t: Dim, s: Dim, layer: Layer) -> str:
         if kind in (t.kind, s.kind):
             return kind
     return "channels"
+
+
+def _is_patch(layer: Layer, of_image: bool) -> bool:
+    """Tell whether a layer takes an image patch by patch: one vector of each, or a kernel as wide as its stride."""
+    stride, kernel = layer.attribute("stride"), layer.attribute("kernel")
+    return bool(kernel and stride == kernel and max(kernel) > 1) or (layer.kind == "linear" and of_image)
 
 
 def _is_rotated(tree: AxisTree) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from tli_cli.architecture import Architecture, Layer, TensorSpec
+from tli_cli.architecture import Architecture, Axis, Layer, TensorSpec
 from tli_cli.checkpoints.dtypes import is_float
 from tli_cli.describe.spaces import leaves
 from tli_cli.matching.segments import blocks_of
@@ -61,7 +61,7 @@ class Planner:
         self._inexact: set[int] = set()
         self._bypassed: set[int] = set()
         self._reused: set[tuple[int, int]] = set()
-        self._roots = {spec.name: _class_leaves(target, spec) for spec in target.tensors}
+        self._roots = {spec.name: _class_rows(target, spec) for spec in target.tensors}
 
     def add(self, matching: Matching, model: int, chosen: Choice) -> None:
         """Draft the pairs of `matching` (of source `model`) whose target unit is given to that model by `chosen`."""
@@ -139,7 +139,7 @@ class Planner:
         model: int,
         weight: float,
     ) -> None:
-        refusal = self._refusal(wanted, offered, layer, source_layer)
+        refusal = self._refusal(wanted, offered, layer, source_layer, self.sources[model])
         if refusal:
             draft.reason = refusal
             return
@@ -156,14 +156,16 @@ class Planner:
             draft.pieces.append((replace(piece, weight=weight), pair, wanted))
             draft.exact |= pair.target.place in self._bypassed
 
-    def _refusal(self, wanted: Share, offered: Share | None, layer: Layer, source_layer: Layer) -> str:
+    def _refusal(
+        self, wanted: Share, offered: Share | None, layer: Layer, source_layer: Layer, source: Architecture
+    ) -> str:
         if layer.kind == "norm" and not self.request.norms:
             return "norms are left out"
         if self._roots[wanted.spec.name] and offered is not None and offered.spec.shape != wanted.spec.shape:
-            rows = (wanted.spec.shape[0], offered.spec.shape[0])
+            rows = (self._roots[wanted.spec.name], _class_rows(source, offered.spec) or offered.spec.shape[0])
             is_text = rows[0] in _vocabularies(self.target) and any(rows[1] in _vocabularies(s) for s in self.sources)
             if self.request.head == "fresh" and rows[0] != rows[1] and not is_text:
-                return f"head: {wanted.spec.shape[0]} classes, the source has {offered.spec.shape[0]}"
+                return f"head: {rows[0]} classes, the source has {rows[1]}"
         if _is_packed(wanted.spec, wanted.role) or (offered is not None and _is_packed(offered.spec, offered.role)):
             same = offered is not None and (offered.spec.shape, offered.spec.dtype) == (
                 wanted.spec.shape,
@@ -244,14 +246,15 @@ def _is_packed(spec: TensorSpec, role: str) -> bool:
     return role.partition(".")[0] in ("weight", "bias") and not is_float(spec.dtype)
 
 
-def _class_leaves(architecture: Architecture, spec: TensorSpec) -> bool:
+def _class_rows(architecture: Architecture, spec: TensorSpec) -> int:
+    """Return the size of the axis of `spec` that runs over classes, 0 if it has none."""
     axes = architecture.axes.get(spec.name, ())
-    return any(
-        architecture.spaces[leaf].kind == "classes"
-        for axis in axes
-        if not axis.contracted
-        for leaf in leaves(axis.tree)
-    )
+    made = (architecture.size_of(axis.tree) for axis in axes if not axis.contracted and _is_class(architecture, axis))
+    return next(made, 0)
+
+
+def _is_class(architecture: Architecture, axis: Axis) -> bool:
+    return any(architecture.spaces[leaf].kind == "classes" for leaf in leaves(axis.tree))
 
 
 def _vocabularies(architecture: Architecture) -> set[int]:
