@@ -73,6 +73,6 @@ def match_sides(source: Side, target: Side) -> Matching:
 
 def _ends(target: Side, source: Side) -> Iterator[tuple[list[Unit], list[Unit]]]:
     """Yield the units of the two stems, and of the two heads, which libraries cut into blocks in their own ways."""
-    (t_stem, _, t_head), (s_stem, _, s_head) = split_ends(target.blocks), split_ends(source.blocks)
+    (t_stem, _, t_head), (s_stem, _, s_head) = target.ends, source.ends
     for blocks, others in ((t_stem, s_stem), (t_head, s_head)):
         yield tuple([unit for block in side for unit in block.units] for side in (blocks, others))  # type: ignore[misc]
