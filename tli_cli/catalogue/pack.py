@@ -11,6 +11,7 @@ from typing import Any
 from tli_cli.architecture import Architecture
 from tli_cli.catalogue.decode import decode
 from tli_cli.catalogue.features import elements, features
+from tli_cli.catalogue.loading import head_names
 from tli_cli.catalogue.naming import LIBRARIES
 from tli_cli.catalogue.signature import find_masks, followers
 from tli_cli.catalogue.store import FORMAT, write_rows, write_table
@@ -64,7 +65,10 @@ def _write_signatures(rows: Sequence[Mapping[str, Any]], order: Sequence[int], f
     signatures: dict[str, list[list[int]]] = {}
     for number in order:
         shapes = [(t.name, t.shape) for t in architectures[number].tensors]
-        signatures.setdefault(f"{masks.signature(shapes):x}", []).append([number, masks.image(shapes)])
+        dropped = head_names(rows[number])
+        headless = [(name, shape) for name, shape in shapes if name not in dropped]
+        for signature in sorted({masks.signature(shapes), masks.signature(headless)}):
+            signatures.setdefault(f"{signature:x}", []).append([number, masks.image(shapes)])
     write_table("signatures", {**masks.to_json(), "signatures": signatures}, folder)
     write_table("features", [_features(architecture) for architecture in architectures], folder)
 

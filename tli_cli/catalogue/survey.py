@@ -69,7 +69,7 @@ def prepared(subject: Subject, options: Mapping[str, int]) -> tuple[nn.Module, V
     except TliError:
         raise
     except Exception as error:
-        said = str(error) or type(error).__name__
+        said = (str(error) or type(error).__name__).splitlines()[0][:300]
         given = f" with {dict(options)}" if options else ""
         raise TraceError(f"{subject.library} {subject.name}".strip() + f": cannot be built{given}: {said}") from error
     return on_meta(model), replace(variant, initial={**variant.initial, **known})

@@ -1,12 +1,16 @@
-"""A model's twin on the `meta` device: the same modules and ties, and no values."""
+"""A model's twin on the `meta` device, the same modules and ties and no values, and how to run what has none."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import deepcopy
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
+from torch.fx.experimental import _config
+from torch.utils._python_dispatch import TorchDispatchMode
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -19,3 +23,25 @@ def on_meta(model: Model) -> Model:
     for buffer in model.buffers():
         memo[id(buffer)] = torch.empty_like(buffer, device="meta")
     return deepcopy(model, memo)
+
+
+class _Assertions(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Let what a model asserts of values hold."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func._overloadpacket.__name__ == "_is_all_true":
+            return torch.ones((), dtype=torch.bool, device="cpu")
+        return func(*args, **(kwargs or {}))
+
+
+@contextmanager
+def without_values() -> Iterator[None]:
+    """Let a model that asks know that it is traced, as `torch.compile` does, so that it looks at no values; where it
+    picks what is not zero, all is taken to be."""
+    before = torch.compiler._is_compiling_flag, _config.meta_nonzero_assume_all_nonzero
+    torch.compiler._is_compiling_flag = _config.meta_nonzero_assume_all_nonzero = True
+    try:
+        with _Assertions():  # type: ignore[no-untyped-call]
+            yield
+    finally:
+        torch.compiler._is_compiling_flag, _config.meta_nonzero_assume_all_nonzero = before

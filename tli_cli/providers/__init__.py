@@ -59,5 +59,6 @@ def provided(
     architecture, _, problem = described(subject, {}, reference)
     if not problem:
         return Provided(architecture)
-    note = f"{problem}; its layers stand in the order of their definition. --input-shape gives the shape of one sample"
-    return Provided(architecture, (note,))
+    note = f"{problem}; its layers stand in the order of their definition"
+    said = "" if head.startswith("hf:") else ". --input-shape gives the shape of one sample"
+    return Provided(architecture, (note + said,))

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
-import torch
 from torch import nn
 
 from tli_cli.catalogue.libraries import import_torchvision
 from tli_cli.catalogue.subjects import Subject
 from tli_cli.errors import TliError, UnknownReferenceError
-
-TOKENS = 16
+from tli_cli.providers.samples import fitting_inputs
 
 
 def transformers_subject(path: str, arguments: Mapping[str, Any], reference: str) -> Subject:
@@ -48,29 +47,12 @@ def transformers_subject(path: str, arguments: Mapping[str, Any], reference: str
             model.initialize_weights()
         return cast("nn.Module", model)
 
-    return Subject("transformers", path, create, (), {}, inputs=0, keywords=_inputs(config, factory))
-
-
-def _inputs(config: Any, factory: Any) -> dict[str, torch.Tensor]:
-    """Return a batch of two for each of the model's main inputs, on the `meta` device."""
-    tokens = torch.zeros((2, TOKENS), dtype=torch.int64, device="meta")
-    vision = getattr(config, "vision_config", config)
-    side = getattr(vision, "image_size", None) or 224
-    sides = tuple(side) if isinstance(side, (list, tuple)) else (side, side)
-    samples = {
-        "input_ids": tokens,
-        "pixel_values": torch.empty((2, getattr(vision, "num_channels", 3), *sides), device="meta"),
-        "input_values": torch.empty((2, 16000), device="meta"),
-        "input_features": torch.empty((2, getattr(config, "num_mel_bins", 80), 3000), device="meta"),
-    }
-    text = hasattr(config, "vocab_size") and getattr(config, "image_size", None) is None
-    main = getattr(factory, "main_input_name", "input_ids" if text else "pixel_values")
-    inputs = {main: samples.get(main, tokens)}
-    if getattr(config, "is_encoder_decoder", False):
-        inputs["decoder_input_ids"] = tokens
-    if main == "input_ids" and hasattr(config, "vision_config"):
-        inputs["pixel_values"] = samples["pixel_values"]
-    return inputs
+    try:
+        inputs = fitting_inputs(create, config)
+    except Exception as error:  # the library raises many kinds where a configuration does not hold together
+        said = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise TliError(f"{reference}: transformers cannot build {file}: {said[:300]}") from error
+    return Subject("transformers", path, create, (), {}, inputs=0, keywords=inputs)
 
 
 def _config(transformers: Any, file: Path, arguments: Mapping[str, Any], reference: str) -> Any:
@@ -91,4 +73,22 @@ def _factory(transformers: Any, config: Any, reference: str) -> Any:
             return found
     if names:
         raise TliError(f"{reference}: transformers has no model {', '.join(names)}; remote code is never run")
-    return transformers.AutoModel.from_config
+    if type(config) in transformers.AutoModel._model_mapping:
+        return transformers.AutoModel.from_config
+    return _model_beside(transformers, config, reference)
+
+
+def _model_beside(transformers: Any, config: Any, reference: str) -> Any:
+    """Return the plainest model that the library defines for a configuration which only parts of models have."""
+    module = importlib.import_module(type(config).__module__.replace(".configuration_", ".modeling_"))
+    models = [
+        (len(name), name, found)
+        for name, found in vars(module).items()
+        if isinstance(found, type)
+        and issubclass(found, transformers.PreTrainedModel)
+        and found.__module__ == module.__name__
+        and getattr(found, "config_class", None) is type(config)
+    ]
+    if not models:
+        raise TliError(f"{reference}: transformers has no model for {type(config).__name__} alone")
+    return min(models)[2]
