@@ -136,6 +136,7 @@ def test_torchvision_with_other_arguments(torchvision):
     assert live.by_name["features.0.0.weight"].shape == (16, 3, 3, 3)
 
 
+SMALL = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 4, "intermediate_size": 64}
 CONFIGURATIONS = {
     "bert": {"architectures": ["BertForSequenceClassification"], "hidden_size": 32, "num_hidden_layers": 2,
              "num_attention_heads": 4, "intermediate_size": 64, "vocab_size": 50},
@@ -146,7 +147,17 @@ CONFIGURATIONS = {
     "t5": {"architectures": ["T5ForConditionalGeneration"], "d_model": 32, "num_layers": 2, "num_heads": 4,
            "d_kv": 8, "d_ff": 64, "vocab_size": 50},
     "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 4, "vocab_size": 50},
+    "mixtral": {"architectures": ["MixtralForCausalLM"], "hidden_size": 32, "num_hidden_layers": 1, "vocab_size": 50,
+                "num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 64, "num_local_experts": 4},
+    "mamba": {"architectures": ["MambaForCausalLM"], "hidden_size": 32, "num_hidden_layers": 1, "vocab_size": 50},
+    "deberta-v2": {"architectures": ["DebertaV2Model"], "hidden_size": 32, "num_hidden_layers": 1, "vocab_size": 50,
+                   "num_attention_heads": 4, "intermediate_size": 64},
+    "clip": {"architectures": ["CLIPModel"], "text_config": SMALL, "vision_config": {**SMALL, "patch_size": 8}},
+    "clip_vision_model": {**SMALL, "patch_size": 8},
+    "wav2vec2": {"architectures": ["Wav2Vec2ForCTC"], **SMALL, "conv_dim": [32, 32], "conv_kernel": [10, 3],
+                 "conv_stride": [5, 2], "num_feat_extract_layers": 2, "num_conv_pos_embedding_groups": 4},
 }  # fmt: skip
+OTHER_SPREADS = ("t5", "clip", "clip_vision_model", "mamba")
 
 
 @pytest.mark.parametrize("kind", CONFIGURATIONS)
@@ -158,7 +169,18 @@ def test_a_transformers_configuration(kind, tmp_path):
     assert architecture.order_from == "trace"
     assert set(architecture.initial) == set(architecture.by_name)
     weights = [name for name, layer in architecture.layer_of.items() if layer.kind == "linear" and "bias" not in name]
-    assert any(architecture.initial[name] == (("normal_", 0.0, 0.02),) for name in weights) or kind == "t5"
+    assert any(architecture.initial[name] == (("normal_", 0.0, 0.02),) for name in weights) or kind in OTHER_SPREADS
+    run = {node.layer for node in architecture.graph}
+    left = [layer.path for i, layer in enumerate(architecture.layers) if i not in run]
+    assert left == ["wav2vec2.masked_spec_embed"] * (kind == "wav2vec2")
+
+
+def test_a_configuration_that_does_not_hold_together_is_one_message(tmp_path):
+    pytest.importorskip("transformers")
+    broken = {"model_type": "bert", "hidden_size": 30, "num_attention_heads": 4}
+    (tmp_path / "config.json").write_text(json.dumps(broken))
+    with pytest.raises(TliError, match=r"transformers cannot build .*config.json: .*hidden.size"):
+        provide(f"hf:{tmp_path}")
 
 
 def test_code_beside_a_configuration_is_never_run(tmp_path):

@@ -293,8 +293,18 @@ def deviation(rec: Recording, args: Sequence[Any], out: Any) -> None:
         rec.put(first_of(out), replace(value, root=True))
 
 
+def weight_norm(rec: Recording, args: Sequence[Any], out: Any) -> None:
+    """Make a weight of a direction and a length for each index of one axis (arXiv 1602.07868)."""
+    direction, length = rec.get(args[0]), rec.get(args[1])
+    if direction is None or length is None:
+        return
+    rec.table.unite(direction.dims[args[2]], length.dims[args[2]])
+    rec.same_shape(direction, first_of(out), names=direction.names + length.names, standardised=True)
+
+
 COMPUTE: dict[str, Callable[[Recording, Sequence[Any], Any], None]] = {
-    "convolution": convolution, "_convolution": convolution, "mm": matmul, "bmm": matmul, "mv": matmul, "addmm": addmm,
+    "convolution": convolution, "_convolution": convolution, "_weight_norm_interface": weight_norm,
+    "mm": matmul, "bmm": matmul, "mv": matmul, "addmm": addmm,
     "baddbmm": addmm, "native_batch_norm": batch_norm, "_native_batch_norm_legit": batch_norm,
     "_native_batch_norm_legit_no_training": batch_norm, "cudnn_batch_norm": batch_norm,
     "native_layer_norm": layer_norm, "_fused_rms_norm": layer_norm, "rms_norm": layer_norm,

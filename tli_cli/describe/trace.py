@@ -13,6 +13,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from tli_cli.architecture import Architecture, TensorSpec
 from tli_cli.describe.assemble import assemble
 from tli_cli.describe.elementwise import anything
+from tli_cli.describe.filling import FILLS
+from tli_cli.describe.meta import without_values
 from tli_cli.describe.operations import COMPUTE
 from tli_cli.describe.recording import Recording, Value
 from tli_cli.describe.views import VIEWS
@@ -30,7 +32,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         out = func(*args, **(kwargs or {}))
         name = func._overloadpacket.__name__
         arguments = [*args, *(kwargs or {}).values()]
-        rule = VIEWS.get(name) or COMPUTE.get(name)
+        rule = VIEWS.get(name) or COMPUTE.get(name) or FILLS.get(name)
         if rule is not None:
             rule(self._recording, arguments, out)
         else:
@@ -98,13 +100,13 @@ def trace(
     training = model.training
     model.eval()
     try:
-        with torch.no_grad(), _Recorder(recording), _KnownIndices():
+        with torch.no_grad(), without_values(), _Recorder(recording), _KnownIndices():
             out = model(*args, **(kwargs or {}))
     except Exception as error:
         raise TraceError(f"{origin or type(model).__name__}: cannot be run on the meta device: {error}") from error
     finally:
         model.train(training)
-    outputs = [v for v in map(recording.get, _leaf_outputs(out)) if v is not None and v.node >= 0]
+    outputs = [v for v in map(recording.get, _leaf_outputs(out)) if v is not None and v.node >= 0 and v.dims]
     return assemble(recording, state_specs(model), outputs, origin)
 
 
