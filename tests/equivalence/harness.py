@@ -12,10 +12,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from tli_cli.api import Report, inject
+from tli_cli.api import inject
 from tli_cli.options import Options
 from tli_cli.providers.arguments import split_reference
 from tli_cli.providers.code import load_factory
+from tli_cli.report import Report
 
 ZOO = Path(__file__).parent / "zoo"
 EXACT = 1e-6
