@@ -83,6 +83,11 @@ KEPT = [
     ("rotary", {}, {"width": 32}),
     ("rotary", {}, {"heads": 8, "kv_heads": 4}),
     ("rotary", {}, {"depth": 3}),
+    ("rotary", {}, {"head_width": 8}),
+    ("rotary", {}, {"kv_heads": 4}),
+    ("rotary", {"kv_heads": 1}, {"kv_heads": 2, "head_width": 8}),
+    ("decoder", {}, {"kv_heads": 4}),
+    ("decoder", {}, {"kv_heads": 4, "head_width": 8}),
 ]
 NOT_KEPT = [
     ("convnext", {}, {"width": 12}),
@@ -91,15 +96,12 @@ NOT_KEPT = [
     ("post_norm", {}, {"depth": 3}),
     ("group_norm", {}, {"width": 12}),
     ("group_norm", {}, {"groups": 4}),
-    ("group_norm", {}, {"depth": 3}),
     ("shuffle", {}, {"groups": 4}),
-    ("rotary", {}, {"head_width": 8}),
     ("rotary", {}, {"head_width": 6}),
     ("resnet", {"width": 16}, {"width": 8}),
     ("resnet", {"depth": 3}, {"depth": 2}),
     ("vit", {"width": 32, "heads": 4}, {}),
     ("decoder", {"tied": False}, {}),
-    ("decoder", {}, {"kv_heads": 4}),
     ("shuffle", {}, {"groups": 4, "width": 16}),
 ]
 STANDARDISED = [

@@ -20,6 +20,8 @@ RULES: Registry[Rule] = Registry(
         "strongest": "tli_cli.axis_rules.narrow:strongest",
         "even": "tli_cli.axis_rules.narrow:even",
         "widen": "tli_cli.axis_rules.widen:widen",
+        "rotary": "tli_cli.axis_rules.rotary:rotary",
+        "spread": "tli_cli.axis_rules.widen:spread",
         "net2net": "tli_cli.axis_rules.widen:net2net",
         "patch": "tli_cli.axis_rules.resample:patch",
         "grid": "tli_cli.axis_rules.resample:grid",

@@ -42,6 +42,12 @@ def net2net(axis_map: AxisMap, importance: Importance, draws: Draws) -> MapValue
     return MapValues(Take(index), Take(index, 1.0 / copies))
 
 
+def spread(axis_map: AxisMap, importance: Importance, draws: Draws) -> MapValues:
+    """Repeat each channel where it stands: keys that fewer queries are to share (GQA, arXiv 2305.13245)."""
+    index = np.arange(axis_map.rows) * axis_map.columns // axis_map.rows
+    return MapValues(Take(index), Take(index, _shares(index, axis_map.columns, draws)))
+
+
 def _shares(index: Any, columns: int, draws: Draws) -> Any:
     """Return a share for each index, uneven among the copies of one source index, that sum to one over them."""
     draw = 1.0 + draws.uniform(len(index))
@@ -53,6 +59,7 @@ def _widen_normalised(index: Any, m: int, n: int, words: list[str], draws: Draws
     extra = np.arange(m) >= whole
     gain = (whole / m) ** 0.5
     divided = n / whole if "tied" in words else 1.0
+    divided *= (m / n) ** 0.5 * n / whole if "query" in words else 1.0
     if "weight" in words:
         return MapValues(Take(index, np.full(m, gain * divided)))
     if "bias" in words:

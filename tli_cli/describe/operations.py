@@ -38,7 +38,7 @@ def convolution(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
         shape_preserving(rec, value, out)
         return
     if value is None:
-        value = Value(tuple(rec.fresh(size) for size in x.shape), rec.node("constant", ()))
+        value = _constant(rec, x, 1)
     out_axis, in_axis = (1, 0) if transposed else (0, 1)
     table = rec.table
     outer, inner = kernel.dims[out_axis], kernel.dims[in_axis]
@@ -94,7 +94,7 @@ def addmm(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
 
 
 def _multiply(rec: Recording, left: Any, right: Any, bias: Any, out: torch.Tensor) -> None:
-    a, b, shift = _operand(rec, left, right), _operand(rec, right, left), rec.get(bias)
+    a, b, shift = _operand(rec, left, right, -1), _operand(rec, right, left, -2), rec.get(bias)
     if a is None or b is None:
         shape_preserving(rec, a or b, out)
         return
@@ -152,14 +152,21 @@ def _part_of_weight(rec: Recording, weight: Value, dim: int, node: int) -> int:
     return rec.part_of_weight(node, whole, piece, start)
 
 
-def _operand(rec: Recording, tensor: Any, other: Any) -> Value | None:
-    """Return what is known of one side of a product; a constant or buffer that meets a parameter counts as an input."""
+def _operand(rec: Recording, tensor: Any, other: Any, summed: int) -> Value | None:
+    """Return what is known of one side of a product that sums over dimension `summed` of it; a constant or buffer that
+    meets a parameter counts as an input."""
     value, partner = rec.get(tensor), rec.get(other)
     if partner is None or partner.node >= 0 or rec.is_buffer(partner):
         return value
     if value is None:
-        return Value(tuple(rec.fresh(size, "channels") for size in tensor.shape), rec.node("constant", ()))
+        return _constant(rec, tensor, max(summed, -tensor.ndim) % tensor.ndim)
     return Value(value.dims, rec.node("constant", ())) if rec.is_buffer(value) else value
+
+
+def _constant(rec: Recording, tensor: torch.Tensor, channel: int) -> Value:
+    """Return a value for a tensor that depends on nothing, with channels on the dimension that a layer sums over."""
+    dims = tuple(rec.fresh(size, "channels" if d == channel else "grid") for d, size in enumerate(tensor.shape))
+    return Value(dims, rec.node("constant", ()))
 
 
 def _normalise(rec: Recording, x: Any, out: Any, kind: str, channel: int, **tensors: Any) -> None:
@@ -302,6 +309,13 @@ def weight_norm(rec: Recording, args: Sequence[Any], out: Any) -> None:
     rec.same_shape(direction, first_of(out), names=direction.names + length.names, standardised=True)
 
 
+def softmax(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
+    """Weigh the indices of one dimension against each other: channels among them are choices, which do not repeat."""
+    if (value := rec.get(args[0])) is not None:
+        rec.table.mark_channels(value.dims[args[1]], "choices")
+        shape_preserving(rec, value, out, "softmax")
+
+
 COMPUTE: dict[str, Callable[[Recording, Sequence[Any], Any], None]] = {
     "convolution": convolution, "_convolution": convolution, "_weight_norm_interface": weight_norm,
     "mm": matmul, "bmm": matmul, "mv": matmul, "addmm": addmm,
@@ -311,4 +325,5 @@ COMPUTE: dict[str, Callable[[Recording, Sequence[Any], Any], None]] = {
     "native_group_norm": group_norm, "embedding": embedding, "index": index_,
     "mean": reduce_, "sum": reduce_, "amax": reduce_, "amin": reduce_, "var": reduce_, "std": deviation,
     "linalg_vector_norm": deviation, "max": reduce_, "var_mean": reduce_, "logsumexp": reduce_,
+    "_softmax": softmax, "_safe_softmax": softmax,
 }  # fmt: skip

@@ -11,7 +11,7 @@ from math import prod
 
 from tli_cli.architecture import AxisTree
 
-KIND_RANK = ("channels", "head_width", "heads", "kernel", "vocabulary", "classes", "grid", "batch", "input")
+KIND_RANK = ("channels", "head_width", "heads", "choices", "kernel", "vocabulary", "classes", "grid", "batch", "input")
 
 
 class SpaceTable:
@@ -36,6 +36,12 @@ class SpaceTable:
         """Raise every leaf of `tree` to `kind` unless it has a stronger one."""
         for leaf in leaves(self.resolve(tree)):
             if KIND_RANK.index(kind) > KIND_RANK.index(self._kinds[leaf]):
+                self._kinds[leaf] = kind
+
+    def mark_channels(self, tree: AxisTree, kind: str) -> None:
+        """Raise to `kind` those leaves of `tree` that are plain channels."""
+        for leaf in leaves(self.resolve(tree)):
+            if self._kinds[leaf] == "channels":
                 self._kinds[leaf] = kind
 
     def size(self, tree: AxisTree) -> int:

@@ -281,11 +281,34 @@ def pad(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
     rec.same_shape(value, out, dims=tuple(dims))
 
 
+def glu(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
+    """Multiply one half of a dimension with the gate that the other half gives."""
+    value = rec.get(args[0])
+    if value is None:
+        return
+    dim = (args[1] if len(args) > 1 else -1) % out.ndim
+    kept, gate = _pieces(rec, value, dim, [out.shape[dim]] * 2)
+    rec.table.unite(kept, gate)
+    node = rec.node("glu", (value.node,)) if value.node >= 0 else -1
+    rec.put(out, replace(_with_dim(value, dim, kept), node=node))
+
+
+def pixel_shuffle(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
+    """Spread channels over a finer grid: the factor's square of them stand for one."""
+    value, factor = rec.get(args[0]), int(args[1])
+    if value is None:
+        return
+    channel = out.ndim - 3
+    pieces = rec.table.split_product(value.dims[channel], [out.shape[channel], factor, factor])
+    made = pieces[0] if pieces else rec.fresh(out.shape[channel], "channels")
+    rec.same_shape(value, out, dims=(*value.dims[:channel], made, *(rec.fresh(s) for s in out.shape[-2:])), origins=())
+
+
 VIEWS: dict[str, Callable[[Recording, Sequence[Any], Any], None]] = {
     "view": view, "_unsafe_view": view, "reshape": view, "_reshape_alias": view,
     "squeeze": view, "t": transpose, "transpose": transpose, "permute": permute,
     "expand": expand, "repeat": repeat, "unsqueeze": unsqueeze,
     "split": split, "unsafe_split": split, "split_with_sizes": split, "unsafe_split_with_sizes": split,
     "unbind": unbind, "select": select, "slice": slice_, "cat": concatenate, "stack": stack,
-    "constant_pad_nd": pad,
+    "constant_pad_nd": pad, "glu": glu, "pixel_shuffle": pixel_shuffle,
 }  # fmt: skip

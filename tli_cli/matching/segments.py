@@ -111,7 +111,7 @@ def _is_loose(block: Block) -> bool:
 
 def _is_chain(block: Block) -> bool:
     direct = all(unit.path.rpartition(".")[0] == block.name for unit in block.units)
-    return direct and block.weighted >= 3 and all(unit.path[-1].isdigit() for unit in block.units)
+    return direct and block.weighted >= 2 and all(unit.path.rpartition(".")[2].isdigit() for unit in block.units)
 
 
 def _chain(block: Block) -> list[Block]:
@@ -131,6 +131,11 @@ def split_ends(blocks: Sequence[Block]) -> tuple[list[Block], list[Block], list[
     """
     placed = any(block.positions for block in blocks)
     inner = [i for i, block in enumerate(blocks) if _is_inner(block) and (block.positions or not placed)]
+    if not inner and all(unit.positions == 1 for block in blocks for unit in block.units if unit.kind in WEIGHTED):
+        weighted = [i for i, block in enumerate(blocks) if block.weighted]
+        if len(weighted) > 2:  # a perceptron: nothing but its place tells a layer's part
+            start, head = weighted[0] + 1, weighted[-1]
+            return list(blocks[:start]), list(blocks[start:head]), list(blocks[head:])
     if not inner:
         head = next((i for i, block in enumerate(blocks) if block.weighted and block.positions == 0 and i), len(blocks))
         start = next((i + 1 for i, block in enumerate(blocks) if block.weighted), 0)

@@ -8,6 +8,7 @@ from math import prod
 
 from tli_cli.architecture import Architecture, AxisTree, Layer
 from tli_cli.describe.spaces import leaves
+from tli_cli.describe.turned import turned_layers
 from tli_cli.describe.vocabulary import canonical_role
 from tli_cli.matching.attention import attending_layers
 
@@ -210,12 +211,14 @@ def _fused(architecture: Architecture, layer: Layer, name: str, role: str, count
 
 
 def _cuts(architecture: Architecture) -> dict[int, int]:
-    """Return in how many parts the graph cuts the output of each layer."""
+    """Return in how many parts the graph cuts the output of each layer; the halves of a rotary embedding are no
+    parts."""
+    turned = turned_layers(architecture.graph)
     cuts: dict[int, int] = {}
     for node in architecture.graph:
         if node.op == "part" and node.inputs:
             before = architecture.graph[node.inputs[0]]
-            if before.layer >= 0:
+            if before.layer >= 0 and (before.layer, True) not in turned:
                 cuts[before.layer] = max(cuts.get(before.layer, 0), node.index + 1)
     return cuts
 

@@ -1,6 +1,8 @@
-"""Which activations only one of two networks uses: equal tensors then do not give equal outputs."""
+"""Which activations two networks use, and where: equal tensors do not give equal outputs behind others."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from tli_cli.architecture import Architecture
 
@@ -10,6 +12,8 @@ ACTIVATIONS = {
 }  # fmt: skip
 """Operations of the execution graph that change values one by one and have no tensors."""
 
+Before = tuple[tuple[str, ...], str]
+
 
 def changed_activations(source: Architecture, target: Architecture) -> tuple[str, ...]:
     """Return a note on the activations of either side that the other lacks; nothing where a graph is not known."""
@@ -18,3 +22,44 @@ def changed_activations(source: Architecture, target: Architecture) -> tuple[str
         return ()
     texts = [", ".join(sorted(only)) or "none" for only in (theirs - mine, mine - theirs)]
     return (f"activations differ: only in the source {texts[0]}; only in the target {texts[1]}",)
+
+
+def activations_before(architecture: Architecture) -> Mapping[int, Before]:
+    """Return for each layer, by its place, the activations since the last layer or join, and what that was."""
+    graph = architecture.graph
+    found: dict[int, Before] = {}
+    for node in graph:
+        if node.op != "layer" or len(node.inputs) != 1:
+            continue
+        ops: list[str] = []
+        before = graph[node.inputs[0]]
+        while before.op != "layer" and len(before.inputs) == 1:
+            ops += [before.op] if before.op in ACTIVATIONS else []
+            before = graph[before.inputs[0]]
+        found.setdefault(node.layer, (tuple(ops), before.op))
+    return found
+
+
+def readers_behind(architecture: Architecture, place: int) -> set[tuple[tuple[str, ...], int]]:
+    """Return the activations between a layer and each of the layers that read it, with their places; -1 for a join."""
+    graph = architecture.graph
+    readers: dict[int, list[int]] = {}
+    for index, node in enumerate(graph):
+        for before in node.inputs:
+            readers.setdefault(before, []).append(index)
+    found: set[tuple[tuple[str, ...], int]] = set()
+    pending: list[tuple[int, tuple[str, ...]]] = [(i, ()) for i, node in enumerate(graph) if node.layer == place]
+    while pending:
+        index, ops = pending.pop()
+        for reader in readers.get(index, ()):
+            node = graph[reader]
+            if node.op == "layer" or len(node.inputs) > 1:
+                found.add((ops, node.layer))
+            else:
+                pending.append((reader, (*ops, node.op) if node.op in ACTIVATIONS else ops))
+    return found
+
+
+def differ(mine: Before, theirs: Before) -> bool:
+    """Tell whether two layers are known to stand behind different activations of the same kind of operation."""
+    return mine[1] == theirs[1] and mine[0] != theirs[0]

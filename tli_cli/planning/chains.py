@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from tli_cli.architecture import Architecture, Layer
 from tli_cli.matching.segments import WEIGHTED
 from tli_cli.matching.units import Unit
+from tli_cli.planning.activations import ACTIVATIONS
 
 IDEMPOTENT = ("relu", "hardtanh", "relu6")
 """Activations that change nothing when they are applied twice."""
@@ -33,12 +34,14 @@ def added_start(role: str, unit: Unit) -> str:
 
 
 def is_serial(architecture: Architecture, places: set[int]) -> bool:
-    """Tell whether everything goes through the layers `places`: nothing inside is joined, nothing leads around them."""
+    """Tell whether the layers `places` follow each other: nothing inside is joined, and what goes into them does not
+    go around them too."""
     inside = [i for i, node in enumerate(architecture.graph) if node.layer in places]
     if not inside:
         return not architecture.graph
     first, last = inside[0], inside[-1]
-    around = any(before < first and i > last for i, node in enumerate(architecture.graph) for before in node.inputs)
+    given = set(_given(architecture, first))
+    around = any(given.intersection(node.inputs) for node in architecture.graph[last + 1 :])
     return not around and all(node.op not in JOINS for node in architecture.graph[first : last + 1])
 
 
@@ -47,7 +50,8 @@ def passes_unchanged(target: Architecture, source: Architecture, units: Sequence
 
     That holds where no activation follows, or one that the values have already been through.
     """
-    if not target.graph or any(unit.kind == "norm" and unit.flavour != "batch" for unit in units):
+    norms = [target.layers[unit.place] for unit in units if unit.kind == "norm"]
+    if not target.graph or any(norm.tensor("running_var") is None for norm in norms):
         return False
     places = {unit.place for unit in units}
     inside = [i for i, node in enumerate(target.graph) if node.layer in places]
@@ -55,6 +59,16 @@ def passes_unchanged(target: Architecture, source: Architecture, units: Sequence
     before = next((op for op in _ops_before(target, inside[0]) if op not in POOLS), "")
     same = not met or (met == {before} and before in IDEMPOTENT)
     return same and _pools(target) == _pools(source)
+
+
+def _given(architecture: Architecture, index: int) -> Iterator[int]:
+    """Yield the nodes whose value goes into a layer, as it is or through activations."""
+    pending = list(architecture.graph[index].inputs)
+    while pending:
+        before = pending.pop()
+        yield before
+        node = architecture.graph[before]
+        pending += node.inputs if node.op in ACTIVATIONS else ()
 
 
 def _is_square(architecture: Architecture, layer: Layer) -> bool:

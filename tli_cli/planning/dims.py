@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import prod
 
 from tli_cli.architecture import Architecture, Axis, AxisTree
 from tli_cli.describe.spaces import leaves
@@ -84,6 +85,8 @@ def align_dims(
 def _pair_group(wanted: list[Dim], offered: list[Dim]) -> list[tuple[Dim, list[Dim]]] | None:
     """Pair the dimensions of one role; units fill up kernels and tokens, the longer side's leading factors are
     merged."""
+    if regrouped := _regrouped(wanted, offered):
+        return regrouped
     if [_sort(d) for d in wanted] == [_sort(d) for d in offered]:
         return [(t, [s]) for t, s in zip(wanted, offered, strict=True)]
     wanted_units = [d for d in wanted if d.size == 1]
@@ -112,6 +115,22 @@ def _pair_group(wanted: list[Dim], offered: list[Dim]) -> list[tuple[Dim, list[D
     pairs.extend(_merge(wanted, offered))
     units = [(unit, [kernel]) for unit, kernel in zip(wanted_units, spare, strict=False)]
     return pairs + units + [(unit, []) for unit in wanted_units[len(units) :]]
+
+
+def _regrouped(wanted: list[Dim], offered: list[Dim]) -> list[tuple[Dim, list[Dim]]]:
+    """Pair factors of one product that are cut otherwise as one: heads that share other keys, or other heads.
+
+    Heads of one width stay what they are, so that their number is all that counts (`regrouped`); else the channels are
+    taken as they lie, though other ones belong together.
+    """
+    alike = len(wanted) == len(offered) > 1 and {_sort(d) for d in (*wanted, *offered)} == {"channels"}
+    for count, kind in ((len(wanted) - 1, "regrouped"), (len(wanted), "channels")) if alike else ():
+        mine, theirs = wanted[:count], offered[:count]
+        sizes = [d.size for d in mine], [d.size for d in theirs]
+        if count > 1 and sizes[0] != sizes[1] and prod(sizes[0]) == prod(sizes[1]):
+            merged = Dim(("*", *(d.tree for d in mine)), prod(sizes[0]), kind, mine[0].contracted, mine[0].place)
+            return [(merged, theirs), *((t, [s]) for t, s in zip(wanted[count:], offered[count:], strict=True))]
+    return []
 
 
 def _sort(dim: Dim) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from tli_cli.architecture import Architecture
 from tli_cli.matching.segments import WEIGHTED
@@ -10,12 +10,19 @@ from tli_cli.matching.units import Unit
 from tli_cli.matching.values import Matching
 
 BRANCH_ENDS = ("o", "fc2", "down")
+NOT_ZERO = ("sigmoid", "softmax", "hardsigmoid", "softplus", "exp", "cos", "log_sigmoid")
+"""Operations that do not give zero for zero."""
+ADDITIVE = ("bias", "position", "token", "embedding", "bias_table")
+"""Kinds of layers that give something for nothing."""
 ADDED = "added block starts as the identity"
 
 
-def branch_ends(architecture: Architecture, units: Iterable[Unit]) -> set[int]:
+def branch_ends(architecture: Architecture, units: Iterable[Unit], added: Collection[int] = ()) -> set[int]:
     """Return the indices of the layers that end the residual branches of the block made of `units`; empty if it has
-    none."""
+    none.
+
+    `added` are the layers of other added blocks, such as the experts of a mixture, which may end the same branch.
+    """
     members = {unit.place for unit in units}
     if not architecture.graph:
         return _ends_by_name(list(units))
@@ -23,12 +30,25 @@ def branch_ends(architecture: Architecture, units: Iterable[Unit]) -> set[int]:
     for node in architecture.graph:
         if node.op != "add" or len(node.inputs) < 2:
             continue
-        before = sorted((_nearest_layer(architecture, i) for i in node.inputs), reverse=True)
-        branch, skip = before[0], before[1]
-        inside = branch >= 0 and architecture.graph[branch].layer in members
-        if inside and (skip < 0 or not _joins_after(architecture, skip, members)):
-            ends.add(architecture.graph[branch].layer)
+        branch = max(node.inputs, key=lambda i: _nearest_layer(architecture, i))
+        skip = max(_nearest_layer(architecture, i) for i in node.inputs if i != branch or node.inputs.count(i) > 1)
+        silent = silencers(architecture, branch)
+        if silent & members and silent <= members.union(added) and not _joins_after(architecture, skip, members):
+            ends |= silent & members
     return ends
+
+
+def silencers(architecture: Architecture, index: int) -> set[int]:
+    """Return the fewest layers that must give zero so that node `index` is zero; empty where that does not suffice."""
+    node = architecture.graph[index]
+    if node.op == "layer":
+        return set() if architecture.layers[node.layer].kind in ADDITIVE else {node.layer}
+    found = [silencers(architecture, i) for i in node.inputs]
+    if not found or node.op in NOT_ZERO:
+        return set()
+    if node.op in ("mul", "matmul"):
+        return min((layers for layers in found if layers), key=len, default=set())
+    return set[int]().union(*found) if all(found) else set()
 
 
 def is_post_norm(architecture: Architecture, units: Iterable[Unit]) -> bool:

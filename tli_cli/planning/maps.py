@@ -5,14 +5,21 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from tli_cli.architecture import Architecture, AxisTree
 from tli_cli.describe.spaces import leaves
+from tli_cli.describe.turned import halves, turned_trees
 from tli_cli.errors import TliError
 from tli_cli.plan import AxisExpression, AxisMap
-from tli_cli.planning.streams import used_as_they_are
-
-CENTRED, ZERO = "centred", "zero"
+from tli_cli.planning.traits import (
+    CENTRED,
+    averaged_spaces,
+    bent_spaces,
+    normalised_spaces,
+    norms_before_tied_heads,
+    repeats_of,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,48 +66,8 @@ def _walk(architecture: Architecture, tree: AxisTree, start: int) -> Iterator[tu
         outer *= child_size
 
 
-def bent_spaces(architecture: Architecture) -> set[AxisTree]:
-    """Return the spaces whose channels pass through something of their own kind each: a depthwise convolution, a scale.
-
-    A channel that starts at the mean of the others does not stay there behind them.
-    """
-    found: set[AxisTree] = set()
-    mixes_positions = False
-    for layer in architecture.layers:
-        name = layer.tensor("weight")
-        axes = architecture.axes.get(name or "", ())
-        depthwise = layer.kind == "conv" and int(layer.attribute("groups", 1)) > 1
-        if axes and (layer.kind == "scale" or depthwise):
-            found.add(axes[-1 if layer.kind == "scale" else 0].tree)
-        kinds = {architecture.spaces[leaf].kind for axis in axes if axis.contracted for leaf in leaves(axis.tree)}
-        mixes_positions |= layer.kind == "linear" and "grid" in kinds and len(kinds) == 1
-    return found | used_as_they_are(architecture) | (set(normalised_spaces(architecture)) if mixes_positions else set())
-
-
-def norms_before_tied_heads(architecture: Architecture) -> set[str]:
-    """Return the paths of norms that feed a head which is an embedding's own table: what the table cannot divide,
-    they do."""
-    layers = architecture.layers
-    return {
-        layers[before.layer].path
-        for node in architecture.graph
-        if node.layer >= 0 and layers[node.layer].kind == "embedding" and node.inputs
-        for before in [architecture.graph[node.inputs[0]]]
-        if before.layer >= 0 and layers[before.layer].kind == "norm"
-    }
-
-
-def normalised_spaces(architecture: Architecture) -> dict[AxisTree, str]:
-    """Return how the spaces that a layer norm or RMS norm runs over must be widened: `centred` or `zero`."""
-    found: dict[AxisTree, str] = {}
-    for layer in architecture.layers:
-        flavour = layer.attribute("norm")
-        weight = layer.tensor("weight")
-        if layer.kind == "norm" and flavour in ("layer", "rms", "group") and weight in architecture.axes:
-            tree = architecture.axes[weight][-1].tree
-            inner = tree[-1] if flavour == "group" and isinstance(tree, tuple) and tree[0] == "*" else tree
-            found[inner] = ZERO if flavour == "rms" else CENTRED
-    return found
+def _are_sums(first: AxisTree, second: AxisTree) -> bool:
+    return isinstance(first, tuple) and isinstance(second, tuple) and first[0] == second[0] == "+"
 
 
 class MapBook:
@@ -120,11 +87,17 @@ class MapBook:
         self._head_rows = dict(head_rows or {})
         self._widen, self._narrow = widen, narrow
         self._normalised = normalised_spaces(target)
-        self._bent = bent_spaces(target)
+        self._bent, self._averaged = bent_spaces(target), averaged_spaces(target)
+        self._turned = turned_trees(target)
+        self._repeats = repeats_of(target)
+        self._their_repeats: dict[int, dict[AxisTree, AxisTree]] = {}
+        self._whole = {axis.tree for axes in target.axes.values() for axis in axes if axis.contracted}
+        self._summed = {leaf for tree in self._whole for leaf in leaves(tree)}
         self.before_tied_head = norms_before_tied_heads(target)
         self._partner: dict[AxisTree, tuple[int, AxisTree]] = {}
         self._members: dict[int, Mapping[AxisTree, list[Place]]] = {}
         self._columns: dict[tuple[AxisTree, int], int] = {}
+        self._first: dict[tuple[AxisTree, int], AxisTree] = {}
         self._torn: set[AxisTree] = set()
         self.added = False
         self._index: dict[tuple[object, ...], int] = {}
@@ -139,13 +112,56 @@ class MapBook:
         apart, which share the indices of the others but not their scale.
         """
         m, n = self._target.size_of(t_tree), source.size_of(s_tree)
+        if kind == "regrouped" or (m == n and self._is_regrouped(t_tree, source, s_tree)):
+            return self._add(("regrouped", m, kind), AxisMap("same", m, m, exact=kind == "regrouped"))
         if isinstance(t_tree, tuple) and isinstance(s_tree, tuple) and t_tree[0] == s_tree[0]:
             if len(t_tree) == len(s_tree):
                 children = zip(t_tree[1:], s_tree[1:], strict=True)
-                return (t_tree[0], *(self.expression(t, source, s, model, kind=kind, use=use) for t, s in children))
+                kinds = ["channels" if kind == "rotary" and t_tree.count(t) < 2 else kind for t in t_tree[1:]]
+                return (
+                    t_tree[0],
+                    *(
+                        self.expression(t, source, s, model, kind=k, use=use)
+                        for (t, s), k in zip(children, kinds, strict=True)
+                    ),
+                )
             if t_tree[0] == "+":
                 return self._uneven_sum(t_tree, source, s_tree, model, kind, use)
+        products = [isinstance(tree, tuple) and tree[0] == "*" for tree in (t_tree, s_tree)]
+        if m != n and isinstance(t_tree, tuple) and products == [True, False]:
+            return self._unfactored(t_tree, source, s_tree, model, kind, use)
         return self._leaf(t_tree, source, s_tree, model, m, n, kind, use)
+
+    def _is_regrouped(self, t: AxisTree, source: Architecture, s: AxisTree) -> bool:
+        """Tell whether two products are of one size and of other factors: as many channels in more or fewer groups."""
+        if not (isinstance(t, tuple) and isinstance(s, tuple) and t[0] == s[0] == "*"):
+            return False
+        return [self._target.size_of(child) for child in t[1:]] != [source.size_of(child) for child in s[1:]]
+
+    def _unfactored(
+        self, t_tree: tuple[Any, ...], source: Architecture, s: AxisTree, model: int, kind: str, use: str
+    ) -> AxisExpression:
+        """Pair one factor with channels that the source has once: the one that they feed elsewhere, or the only one of
+        channels; along the others they are repeated."""
+        inner = t_tree[1:]
+        usual = [i for i, child in enumerate(inner) if self._is_channels(child)]
+        known = [i for i, child in enumerate(inner) if self._first.get((child, model)) == s or _are_sums(child, s)]
+        at = known[0] if known else usual[0] if len(usual) == 1 else -1
+        if at < 0:
+            m, n = self._target.size_of(t_tree), source.size_of(s)
+            return self._leaf(t_tree, source, s, model, m, n, kind, use)
+        return ("*", *(
+            self.expression(child, source, s, model, kind="rotary" if self.is_turned(child, i) else kind, use=use)
+            if i == at else self._copies(child)
+            for i, child in enumerate(inner)
+        ))  # fmt: skip
+
+    def _is_channels(self, tree: AxisTree) -> bool:
+        return all(self._target.spaces[leaf].kind not in ("grid", "kernel") for leaf in leaves(tree))
+
+    def _copies(self, t: AxisTree) -> int:
+        size = self._target.size_of(t)
+        return self._add(("copies", t), AxisMap("widen", size, 1, exact=self._is_channels(t)))
 
     def _uneven_sum(
         self, t_tree: AxisTree, source: Architecture, s_tree: AxisTree, model: int, kind: str, use: str
@@ -159,7 +175,7 @@ class MapBook:
         for i, t in enumerate(mine):
             at = self._find_part(t, theirs, model, len(mine) - i)
             if at is None:
-                parts.append(self._add(("none", t), AxisMap("none", self._target.size_of(t), 0)))
+                parts.append(self._none(t))
                 continue
             parts.extend(self._drop(source, s, model) for s in theirs[:at])
             parts.append(self.expression(t, source, theirs[at], model, kind=kind, use=use))
@@ -180,8 +196,16 @@ class MapBook:
             pairs = list(zip(wanted, offered, strict=False))
             parts += [self.expression(t, source, s, model, kind=kind) for t, s in pairs]
             parts += [self._drop(source, s, model) for s in offered[len(pairs) :]]
-            parts += [self._add(("none", t), AxisMap("none", self._target.size_of(t), 0)) for t in wanted[len(pairs) :]]
+            parts += [self._none(t) for t in wanted[len(pairs) :]]
         return parts
+
+    def _none(self, t: AxisTree) -> int:
+        exact = not self._is_weighed(t)
+        return self._add(("none", t), AxisMap("none", self._target.size_of(t), 0, exact=exact))
+
+    def _is_weighed(self, tree: AxisTree) -> bool:
+        """Tell whether the channels are choices, which a softmax weighs against each other."""
+        return any(self._target.spaces[leaf].kind == "choices" for leaf in leaves(tree))
 
     def _find_part(self, t: AxisTree, theirs: list[AxisTree], model: int, left: int) -> int | None:
         """Return which of the remaining source parts serves target part `t`, with `left` target parts to go."""
@@ -193,10 +217,20 @@ class MapBook:
     def _drop(self, source: Architecture, s: AxisTree, model: int) -> int:
         return self._add(("drop", model, s), AxisMap("none", 0, source.size_of(s), exact=False))
 
+    def is_turned(self, tree: AxisTree, place: int) -> bool:
+        """Tell whether a rotary embedding turns the halves of `tree`; without a graph, of any factor but the first."""
+        return tree in self._turned if self._target.graph else place > 0 and tree in halves(tree)
+
     def introduce(self, t: AxisTree, model: int, s: AxisTree | None) -> None:
         """Note that the channels `t` are made by a layer that source layer makes `s`; None if an added layer makes
         them."""
         self._partner.setdefault(t, (model, s if s is not None else ()))
+
+    def is_passed_by(self, t: AxisTree) -> bool:
+        """Tell whether the channels `t` are an added layer's, which all that reads them reads beside others, with zero
+        weight."""
+        _, partner = self._partner.get(t, (0, t))
+        return partner == () and t not in self._whole
 
     def is_torn(self, tree: AxisTree) -> bool:
         """Tell whether the channels of `tree`, or a part of them, are fed from source channels that do not belong
@@ -210,11 +244,13 @@ class MapBook:
             self._check_head_rows(m, n)
             index = tuple(self._head_rows.get(row, -1) for row in range(m))
             return self._add(("classes", m, n), AxisMap("rows", m, n, exact=False, index=index))
-        if not self.added and self._columns.setdefault((t, model), n) != n:
+        spread = self._is_shared_less(t, source, s, model)
+        if not self.added and not spread and self._columns.setdefault((t, model), n) != n:
             self._torn.add(t)
+        self._first.setdefault((t, model), s)
         if m == n:
             return self._add(("same", m), AxisMap("same", m, m))
-        rule = self._rule(t, m, n, kind, use)
+        rule = "spread" if spread else self._rule(t, m, n, kind, use)
         key = (rule, t, s, model, kind == "rotary")
         if key in self._index:
             return self._index[key]
@@ -222,9 +258,28 @@ class MapBook:
         if rule == self._narrow and rule == "strongest":
             places = self._members.setdefault(model, places_of(source)).get(s, [])
             members = tuple((model, p.tensor, p.axis, p.start, p.stop, p.outer, p.inner) for p in places)
-        grown = rule.startswith(("widen", "net2net")) and not (CENTRED in rule and t in self._bent)
-        exact = kind != "rotary" and ((m > n and (grown or rule == "kernel")) or rule == "input")
+        exact = self._keeps(rule, t, m, n)
         return self._add(key, AxisMap(rule, m, n, exact=exact, members=members, label=self._label(t)))
+
+    def _keeps(self, rule: str, t: AxisTree, m: int, n: int) -> bool:
+        """Tell whether a map by `rule` keeps the function."""
+        word = rule.partition(" ")[0]
+        if word in ("input", "spread") or (word == "rotary" and m % n == 0):
+            return True
+        if self._is_weighed(t):
+            return m > n and m % n == 0 and not self._summed.intersection(leaves(t))
+        unlike = (CENTRED in rule and t in self._bent) or (m % n > 0 and t in self._averaged)
+        grown = word in ("widen", "net2net") and not unlike
+        return m > n and (grown or word == "kernel")
+
+    def _is_shared_less(self, t: AxisTree, source: Architecture, s: AxisTree, model: int) -> bool:
+        """Tell whether `t` are keys of which there are more than of the source's `s`, for as many queries."""
+        if model not in self._their_repeats:
+            self._their_repeats[model] = repeats_of(source)
+        mine, theirs = self._repeats.get(t), self._their_repeats[model].get(s)
+        m, n = self._target.size_of(t), source.size_of(s)
+        shared = 1 if mine is None else self._target.size_of(mine)
+        return theirs is not None and m > n and m % n == 0 and m * shared == n * source.size_of(theirs)
 
     def _check_head_rows(self, m: int, n: int) -> None:
         for row, taken in self._head_rows.items():
@@ -241,10 +296,12 @@ class MapBook:
             return kind
         if kind in ("classes", "vocabulary"):
             return "rows"
+        how = self._normalised.get(t) if m > n and m % n else None
+        scale = f" {use}" if use and (how or "query" in use or "tied" in use) else ""
+        if kind == "rotary":
+            return f"rotary{scale}"
         if m < n:
             return self._narrow
-        how = self._normalised.get(t) if m % n else None
-        scale = f" {use}" if use and (how or use == "query" or "tied" in use) else ""
         return f"{self._widen}{f' {how}' if how else ''}{scale}"
 
     def _add(self, key: tuple[object, ...], value: AxisMap) -> int:

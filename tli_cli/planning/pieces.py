@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from tli_cli.architecture import Architecture, AxisTree, Layer
+from tli_cli.architecture import Architecture, Layer
 from tli_cli.plan import AxisExpression, Layout, Piece
 from tli_cli.planning.dims import Alignment, Dim, align_dims
 from tli_cli.planning.maps import MapBook
@@ -19,7 +19,7 @@ def make_piece(
     target: Architecture,
     wanted: Share,
     target_layer: Layer,
-    target_role: str,
+    query: bool,
     source: Architecture,
     offered: Share,
     model: int,
@@ -43,12 +43,17 @@ def make_piece(
     alignment = align_dims(target, wanted.axes, source, offered.axes, table=target_layer.kind == "position")
     if alignment is None:
         return None
-    use = _use(target_layer, wanted.role, target_role, target_layer.path in book.before_tied_head)
+    use = _use(target_layer, wanted.role, query, target_layer.path in book.before_tied_head)
     innermost = max((i for i, (t, _) in enumerate(alignment.pairs) if not t.contracted), default=-1)
     of_image = any(t.contracted and t.kind == "input" for t, _ in alignment.pairs)
     expressions = tuple(
         book.expression(
-            t.tree, source, s.tree, model, kind=_kind(t, s, target_layer, of_image), use=use if i == innermost else ""
+            t.tree,
+            source,
+            s.tree,
+            model,
+            kind=_kind(t, s, target_layer, of_image, book),
+            use=use if i == innermost else "",
         )
         for i, (t, s) in enumerate(alignment.pairs)
     )
@@ -80,19 +85,22 @@ def _layout(alignment: Alignment, shape: Sequence[int]) -> Layout | None:
     return Layout(alignment.split, alignment.permute, alignment.shape)
 
 
-def _use(layer: Layer, role: str, unit_role: str, before_tied_head: bool) -> str:
-    if layer.kind == "norm":
-        return f"{'weight' if role == 'weight' else 'bias'}{' tied' if before_tied_head else ''}"
-    return "query" if unit_role == "q" else ""
+def _use(layer: Layer, role: str, query: bool, before_tied_head: bool) -> str:
+    if layer.kind != "norm":
+        return "query" if query else ""
+    what = "weight" if role == "weight" else "bias"
+    return f"{what}{' tied' if before_tied_head else ''}{' query' if query else ''}"
 
 
-def _kind(t: Dim, s: Dim, layer: Layer, of_image: bool) -> str:
+def _kind(t: Dim, s: Dim, layer: Layer, of_image: bool, book: MapBook) -> str:
     if t.kind == "kernel" or s.kind == "kernel" or (of_image and t.kind == "grid"):
         return "patch" if _is_patch(layer, of_image) and s.size > 1 else "kernel"
     if t.kind == "grid" and s.kind == "grid":
         return "offsets" if layer.kind == "bias_table" or layer.attribute("relative") else "grid"
-    if t.place > 0 and not t.contracted and _is_rotated(t.tree):
+    if not t.contracted and book.is_turned(t.tree, t.place):
         return "rotary"
+    if t.kind == "regrouped":
+        return t.kind
     for kind in ("input", "vocabulary", "classes"):
         if kind in (t.kind, s.kind):
             return kind
@@ -103,11 +111,6 @@ def _is_patch(layer: Layer, of_image: bool) -> bool:
     """Tell whether a layer takes an image patch by patch: one vector of each, or a kernel as wide as its stride."""
     stride, kernel = layer.attribute("stride"), layer.attribute("kernel")
     return bool(kernel and stride == kernel and max(kernel) > 1) or (layer.kind == "linear" and of_image)
-
-
-def _is_rotated(tree: AxisTree) -> bool:
-    """Tell whether a head's width is two halves of the same channels: rotary embeddings turn one into the other."""
-    return isinstance(tree, tuple) and tree[0] == "+" and len(tree) == 3 and tree[1] == tree[2]
 
 
 def is_exact(piece: Piece, book: MapBook) -> bool:

@@ -11,15 +11,18 @@ from tli_cli.describe.spaces import leaves
 from tli_cli.matching.segments import blocks_of
 from tli_cli.matching.values import Matching, Pair
 from tli_cli.plan import Piece, Plan, Side, Step
-from tli_cli.planning.chains import added_start, chain_layers, is_serial, passes_unchanged
+from tli_cli.planning.chains import added_start, chain_layers, passes_unchanged
 from tli_cli.planning.choice import Choice, choose_models
+from tli_cli.planning.doubts import Doubts, first_uses
 from tli_cli.planning.identity import ADDED, branch_ends, is_post_norm, surplus_scales
 from tli_cli.planning.maps import MapBook
 from tli_cli.planning.norms import norms_follow
 from tli_cli.planning.pieces import is_copy, is_exact, make_piece, map_indices
+from tli_cli.planning.queries import query_makers
 from tli_cli.planning.relation import relation_of
 from tli_cli.planning.roles import Share, answering, as_head, shares
 
+UNPROVED = "no graph shows what belongs together"
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
@@ -49,6 +52,7 @@ class _Draft:
     reason: str = ""
     initial: str = ""
     exact: bool = False
+    doubt: str = ""
 
 
 class Planner:
@@ -60,22 +64,29 @@ class Planner:
         self.drafts: dict[str, _Draft] = {spec.name: _Draft() for spec in target.tensors}
         self._inexact: set[int] = set()
         self._bypassed: set[int] = set()
-        self._reused: set[tuple[int, int]] = set()
+        self._queries: set[tuple[int, int]] = set()
         self._roots = {spec.name: _class_rows(target, spec) for spec in target.tensors}
 
     def add(self, matching: Matching, model: int, chosen: Choice) -> None:
         """Draft the pairs of `matching` (of source `model`) whose target unit is given to that model by `chosen`."""
         blocks = {unit.key: b.name for b in blocks_of(matching.targets) for unit in b.units}
+        self._queries = query_makers(self.target, matching.targets)
+        doubts = Doubts(self.target, self.sources[model], self.book)
+        proved = bool(self.target.graph and self.sources[model].graph)
         for name in surplus_scales(self.target, matching, blocks):
             draft = self.drafts[name]
             draft.initial, draft.exact, draft.reason = "ones", True, "the source does not scale here"
         ends, chains = self._added(matching, model, blocks)
-        self._reused |= matching.reused
         mine = [(pair, chosen[pair.target.key][model]) for pair in matching.pairs if model in chosen[pair.target.key]]
         for pair, _ in mine:
             self._introduce(pair, model)
+        first = first_uses(matching)
         for pair, weight in mine:
+            again = pair.target.key not in first and not pair.anchored
+            added = again or blocks[pair.target.key] in matching.added_blocks
             self._draft_pair(pair, model, weight, pair.target.place in ends, chains)
+            doubt = doubts.of(pair, added, self._bypassed, chains)
+            self._note_doubt(pair.target.place, doubt, proved)
 
     def _introduce(self, pair: Pair, model: int) -> None:
         target, source = self.target.layers[pair.target.place], self.sources[model].layers[pair.source.place]
@@ -94,23 +105,27 @@ class Planner:
         """Return the layers that end the branches of added blocks, and those of added blocks that are plain chains."""
         ends: set[int] = set()
         chains: set[int] = set()
+        added = {unit.place for unit in matching.targets if blocks[unit.key] in matching.added_blocks}
         for block in matching.added_blocks if self.request.identity else ():
             units = [unit for unit in matching.targets if blocks[unit.key] == block]
-            found = branch_ends(self.target, units)
+            found = branch_ends(self.target, units, added)
             ends |= found
             if is_post_norm(self.target, units):
                 self._inexact |= found
             elif found:
                 self._bypassed |= {unit.place for unit in units}
-            if found:
-                continue
-            chain = chain_layers(self.target, units)
+            chain = set() if found else chain_layers(self.target, units)
             chains |= chain
             if chain and not passes_unchanged(self.target, self.sources[model], units):
                 self._inexact |= chain
-            elif not chain and is_serial(self.target, {unit.place for unit in units}):
-                self._reused |= {unit.key for unit in units}
         return ends, chains
+
+    def _note_doubt(self, place: int, doubt: str, proved: bool) -> None:
+        """Note `doubt` for a layer's tensors; without a graph, also that nothing proves what is more than a copy."""
+        for _, name in self.target.layers[place].tensors:
+            draft = self.drafts[name]
+            copied = draft.reason != ADDED and all(is_copy(piece, self.book) for piece, _, _ in draft.pieces)
+            draft.doubt = doubt or draft.doubt or ("" if proved or copied else UNPROVED)
 
     def _draft_pair(self, pair: Pair, model: int, weight: float, ends_added_branch: bool, chains: set[int]) -> None:
         source = self.sources[model]
@@ -149,7 +164,8 @@ class Planner:
                 draft.initial, draft.exact = "zeros", True
             return
         self.book.added = pair.repeat
-        piece = make_piece(self.target, wanted, layer, pair.target.role, self.sources[model], offered, model, self.book)
+        query = pair.target.key in self._queries
+        piece = make_piece(self.target, wanted, layer, query, self.sources[model], offered, model, self.book)
         if piece is None:
             draft.reason = f"{offered.spec.name} {list(offered.spec.shape)} cannot be reshaped to it"
         else:
@@ -202,13 +218,12 @@ class Planner:
         )
         if not draft.pieces or draft.reason == ADDED:
             reason = draft.reason or "no layer of the source is like it"
-            return replace(step, exact=draft.exact, reason=reason)
+            return replace(step, exact=draft.exact and not draft.doubt, reason=reason)
         pieces = tuple(piece for piece, _, _ in draft.pieces)
         copied = all(is_copy(piece, self.book) for piece in pieces)
         resizer = "copy" if copied else self.request.resizer
-        exact = draft.exact or copied or all(is_exact(piece, self.book) for piece in pieces)
-        exact = exact and (draft.exact or self._scales_alike(layer, draft, copied))
-        exact = exact and (draft.exact or not any(pair.target.key in self._reused for _, pair, _ in draft.pieces))
+        exact = draft.exact or all(is_exact(piece, self.book) for piece in pieces)
+        exact = exact and not draft.doubt and (draft.exact or self._scales_alike(layer, draft, copied))
         similarity = sum(pair.similarity for _, pair, _ in draft.pieces) / len(draft.pieces)
         return replace(
             step,
@@ -217,7 +232,7 @@ class Planner:
             resizer=resizer,
             similarity=round(similarity, 6),
             exact=exact and resizer in ("copy", "maps") and not self._is_torn(spec),
-            reason="" if copied else self._adaptation(pieces),
+            reason="; ".join(said for said in ("" if copied else self._adaptation(pieces), draft.doubt) if said),
         )
 
     def _scales_alike(self, layer: Layer | None, draft: _Draft, copied: bool) -> bool:

@@ -1,0 +1,28 @@
+"""The rule for channels that a rotary embedding turns, each at its own frequency."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tli_cli.axes import Importance, MapValues, Take
+from tli_cli.plan import AxisMap
+from tli_cli.seeding import Draws
+
+
+def rotary(axis_map: AxisMap, importance: Importance, draws: Draws) -> MapValues:
+    """Put each channel of a half where its frequency is, `base ** (-i / columns)` (RoFormer, arXiv 2104.09864).
+
+    A half of `c` times as many channels has the source's frequencies at every c-th place. Keys are repeated in
+    between; queries (`query`) are zero there, so that products stay as they are, and make up for the other
+    `1/sqrt(width)`. A narrower half keeps the channels whose frequencies it has.
+    """
+    m, n = axis_map.rows, axis_map.columns
+    if m < n:
+        index, kept = np.arange(m) * n // m, np.ones(m, dtype=bool)
+    else:
+        places = (np.arange(n) * m + n // 2) // n
+        index, kept = np.searchsorted(places, np.arange(m), side="right") - 1, np.zeros(m, dtype=bool)
+        kept[places] = True
+    if "query" in axis_map.rule.split():
+        return MapValues(Take(np.where(kept, index, -1), np.full(m, (m / n) ** 0.5)), Take(index))
+    return MapValues(Take(index), Take(index))

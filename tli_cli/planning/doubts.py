@@ -1,0 +1,47 @@
+"""Why a layer may not compute what its partner does, whatever its tensors hold."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from tli_cli.architecture import Architecture
+from tli_cli.matching.values import Matching, Pair
+from tli_cli.planning.activations import activations_before, differ, readers_behind
+from tli_cli.planning.maps import MapBook
+
+
+def first_uses(matching: Matching) -> set[tuple[int, int]]:
+    """Return the target units that are the likest of those that one source unit feeds, the first of equal ones."""
+    ranked = sorted(reversed(matching.pairs), key=lambda pair: (not pair.repeat, pair.anchored, pair.similarity))
+    return {pair.target.key for pair in {pair.source.key: pair for pair in ranked}.values()}
+
+
+class Doubts:
+    """What is known of the surroundings of a target's layers and of their partners' in one source."""
+
+    def __init__(self, target: Architecture, source: Architecture, book: MapBook) -> None:
+        self._target, self._book = target, book
+        self._mine, self._theirs = activations_before(target), activations_before(source)
+
+    def of(self, pair: Pair, added: bool, bypassed: Collection[int], chains: Collection[int]) -> str:
+        """Return a reason, empty if there is none; `bypassed` are the layers of added blocks that add nothing, `chains`
+        those of added blocks that pass on what they get."""
+        place = pair.target.place
+        if added:
+            idle = place in bypassed or place in chains or self._is_idle(place, bypassed)
+            return "" if idle else "it is added and is no identity"
+        mine, theirs = self._mine.get(place), self._theirs.get(pair.source.place)
+        if mine is None or theirs is None or not differ(mine, theirs):
+            return ""
+        here, there = (", ".join(ops) or "no activation" for ops in (mine[0], theirs[0]))
+        return f"behind {here}, in the source behind {there}"
+
+    def _is_idle(self, place: int, bypassed: Collection[int]) -> bool:
+        """Tell whether what a layer makes, or what is made of it, is read with zero weight or adds nothing."""
+        if self._target.layers[place].kind == "norm":
+            readers = readers_behind(self._target, place)
+            places = {reader for _, reader in readers}
+            return bool(places) and all(p in bypassed or (p >= 0 and self._is_idle(p, bypassed)) for p in places)
+        weight = self._target.layers[place].tensor("weight")
+        made = [axis.tree for axis in self._target.axes.get(weight or "", ()) if not axis.contracted]
+        return any(map(self._book.is_passed_by, made))
