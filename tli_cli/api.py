@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from tli_cli.architecture import Architecture
 from tli_cli.errors import TliError
 from tli_cli.options import Options
-from tli_cli.references import Reading, Reference, resolve, resolve_all
+from tli_cli.references import Reading, Reference, related, resolve, resolve_all
 
 if TYPE_CHECKING:
     from tli_cli.matrices import Matrix
@@ -40,7 +40,8 @@ def _resolve_sides(
     if not listed:
         raise TliError("no source given: name at least one checkpoint or architecture")
     source_reading, target_reading = _readings(options)
-    return resolve_all(listed, source_reading), resolve(target, target_reading)
+    *read, wanted = related([*resolve_all(listed, source_reading), resolve(target, target_reading)])
+    return tuple(read), wanted
 
 
 def plan_for(sources: Sequence[Reference], target: Reference, options: Options) -> Plan:
@@ -50,7 +51,7 @@ def plan_for(sources: Sequence[Reference], target: Reference, options: Options) 
 
     keep_values = "target" if target.checkpoint is not None else "constructor"
     plan = plan_injection(target.architecture, [source.architecture for source in sources], options, keep_values)
-    notes = tuple(note for reference in (*sources, target) for note in reference.notes)
+    notes = tuple(n for reference in (*sources, target) for n in (*reference.notes, *reference.doubts))
     return add_fits(replace(plan, notes=(*notes, *plan.notes)), sources, target, options)
 
 

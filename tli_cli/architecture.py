@@ -105,6 +105,7 @@ class Architecture:
         graph: the execution graph in execution order; empty if unknown.
         spaces: what the axes' trees refer to.
         axes: tensor name -> one `Axis` for each dimension; tensors whose coupling is unknown are absent.
+        guessed: the spaces whose sizes were guessed from products that are known, such as the number of heads.
         initial: tensor name -> the operations that its constructor runs on it; absent where unknown.
         order_from: where the order of the layers comes from, one of `ORDERS`.
         origin: what this is, for people: `timm resnet50`, `checkpoint src.pt`.
@@ -118,6 +119,7 @@ class Architecture:
     initial: dict[str, InitialValue] = field(default_factory=dict)
     order_from: str = "definition"
     origin: str = ""
+    guessed: frozenset[int] = frozenset()
 
     @cached_property
     def by_name(self) -> dict[str, TensorSpec]:

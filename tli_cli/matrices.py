@@ -11,7 +11,9 @@ from pathlib import Path
 from signal import SIG_IGN, SIGINT, signal
 from typing import Any
 
+from tli_cli.architecture import Architecture
 from tli_cli.errors import TliError, join_problems
+from tli_cli.kinship import related
 from tli_cli.matching.sides import Side
 from tli_cli.references import Reading, resolve
 from tli_cli.rows import RowScores
@@ -65,26 +67,30 @@ def score_all(
 
 def _sides(names: Sequence[str], reading: Reading, progress: Progress | None) -> tuple[dict[str, int], list[Side]]:
     """Return the place of each name in the list of different architectures, and the sides of these."""
-    place: dict[str, int] = {}
-    known: dict[Hashable, int] = {}
-    found: list[Side] = []
+    first: dict[Hashable, str] = {}
+    held = {name: first.setdefault(_stored_as(name), name) for name in names}
+    different = list(first.values())
+    architectures = _architectures(different, reading, progress)
+    if any(Path(name).exists() for name in different):
+        architectures = related(list(architectures))
+    place = {name: i for i, name in enumerate(different)}
+    return {name: place[held[name]] for name in names}, [Side.kept(a) for a in architectures]
+
+
+def _architectures(names: Sequence[str], reading: Reading, progress: Progress | None) -> Iterable[Architecture]:
+    """Yield the architecture of each name; every name that cannot be read is told of."""
     problems: list[TliError] = []
     for done, name in enumerate(names, 1):
-        key = _stored_as(name)
-        if key not in known:
-            known[key] = len(found)
-            try:
-                found.append(Side.kept(resolve(name, reading).architecture))
-            except TliError as error:
-                problems.append(error)
-        place[name] = known[key]
+        try:
+            yield resolve(name, reading).architecture
+        except TliError as error:
+            problems.append(error)
         if progress is not None:
             progress(done, len(names), f"reading {name}")
     if len(problems) > 1:
         raise TliError(join_problems(f"{len(problems)} of {len(names)} models cannot be read:", map(str, problems)))
     if problems:
         raise problems[0]
-    return place, found
 
 
 def _stored_as(name: str) -> Hashable:

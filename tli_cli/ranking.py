@@ -10,7 +10,7 @@ from tli_cli.architecture import Architecture
 from tli_cli.errors import TliError, join_problems
 from tli_cli.matching import MATCHERS
 from tli_cli.matching.values import Matching
-from tli_cli.references import Reading, resolve
+from tli_cli.references import Reading, related, resolve
 from tli_cli.scoring import coverage_of, score_matching, worst_blocks
 from tli_cli.sources import search
 
@@ -67,11 +67,12 @@ def rank_sources(
         TliError: a source that was named cannot be read, or none is left.
     """
     found = search(sources)
-    wanted = resolve(target, target_reading).architecture
+    wanted = resolve(target, target_reading)
     candidates, skipped = [], []
     for done, source in enumerate(found, 1):
         try:
-            candidates.append(_candidate(source, resolve(source, source_reading).architecture, wanted, matcher))
+            given, other = related([resolve(source, source_reading), wanted])
+            candidates.append(_candidate(source, given.architecture, other.architecture, matcher))
         except TliError as error:
             if source in sources:
                 raise

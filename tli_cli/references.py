@@ -30,12 +30,14 @@ class Reference:
         architecture: names, shapes, layers, graph; the names are the checkpoint's clean names where there is one.
         checkpoint: where the values are, None for an architecture without values.
         notes: what the user should know of how it was read.
+        doubts: what had to be guessed of a bare checkpoint.
     """
 
     text: str
     architecture: Architecture
     checkpoint: Checkpoint | None = None
     notes: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +101,8 @@ def _from_checkpoint(text: str, reading: Reading) -> Reference:
         architecture = _adopt(given.architecture, checkpoint, text, required=True)
         named = replace(architecture, origin=f"checkpoint {Path(text).name} ({given.architecture.origin})")
         return Reference(text, named, checkpoint, (*notes, *given.notes))
-    architecture, note = _describe(checkpoint, text)
-    return Reference(text, architecture, checkpoint, (*notes, *note))
+    architecture, doubts = _describe(checkpoint, text)
+    return Reference(text, architecture, checkpoint, tuple(notes), tuple(doubts))
 
 
 def _refuse_other_sizes(text: str, reading: Reading) -> None:
@@ -114,6 +116,7 @@ def _refuse_other_sizes(text: str, reading: Reading) -> None:
 
 
 def _describe(checkpoint: Checkpoint, text: str) -> tuple[Architecture, list[str]]:
+    """Return the architecture of a bare checkpoint, and what is not certain of it."""
     from tli_cli import catalogue
     from tli_cli.describe.names import describe_names
 
@@ -125,13 +128,13 @@ def _describe(checkpoint: Checkpoint, text: str) -> tuple[Architecture, list[str
     described = describe_names(
         checkpoint.tensors, order_from=checkpoint.order_from, origin=origin, config=checkpoint.config
     )
-    notes = []
+    doubts = []
     near = catalogue.nearest(checkpoint.tensors)
     if near is not None and near.overlap >= NEAR:
-        notes.append(f"{text}: not in the catalogue; {near}")
+        doubts.append(f"{text}: not in the catalogue; {near}")
     if described.order_from == "inferred":
-        notes.append(f"{text}: the order of its layers is not in the file and was inferred; --source-arch can name it")
-    return described, notes
+        doubts.append(f"{text}: the order of its layers is not in the file and was inferred; --source-arch can name it")
+    return described, doubts
 
 
 def _adopt(architecture: Architecture, checkpoint: Checkpoint, text: str, *, required: bool) -> Architecture:
@@ -168,6 +171,27 @@ def _fits(spec: TensorSpec, wanted: dict[str, TensorSpec]) -> bool:
 def _difference(spec: TensorSpec, wanted: TensorSpec | None) -> str:
     expected = f"{list(wanted.shape)} expected" if wanted else "unknown there"
     return f"{spec.name} {list(spec.shape)}: {expected}"
+
+
+def related(references: Sequence[Reference]) -> tuple[Reference, ...]:
+    """Return `references`, the bare checkpoints among them described as another one that they are kin of."""
+    if all(reference.architecture.graph for reference in references):
+        return tuple(references)
+    from tli_cli.kinship import related as related_architectures
+
+    found = related_architectures([reference.architecture for reference in references])
+    return tuple(
+        reference
+        if architecture is reference.architecture
+        else replace(reference, architecture=architecture, doubts=_guesses(reference.text, architecture))
+        for reference, architecture in zip(references, found, strict=True)
+    )
+
+
+def _guesses(text: str, architecture: Architecture) -> tuple[str, ...]:
+    if not architecture.guessed:
+        return ()
+    return (f"{text}: how its heads or groups are cut is not in the file and was guessed; --source-arch can tell",)
 
 
 def resolve_all(texts: Sequence[str], reading: Reading) -> tuple[Reference, ...]:

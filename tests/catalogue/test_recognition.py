@@ -171,5 +171,5 @@ def test_a_block_more_is_another_network(module: str, name: str) -> None:
 def test_a_file_that_is_nearly_known_is_told_of(tmp_path: Path) -> None:
     tensors = [t for t in load("timm:resnet18").tensors if not t.name.startswith("layer3.1.")]
     torch.save({t.name: torch.zeros(t.shape) for t in tensors}, tmp_path / "less.pt")
-    notes = resolve(str(tmp_path / "less.pt")).notes
-    assert any("nearest to timm resnet18: 1 fewer in layer3 (1 instead of 2)" in note for note in notes)
+    doubts = resolve(str(tmp_path / "less.pt")).doubts
+    assert any("nearest to timm resnet18: 1 fewer in layer3 (1 instead of 2)" in doubt for doubt in doubts)

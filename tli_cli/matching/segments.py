@@ -137,11 +137,19 @@ def split_ends(blocks: Sequence[Block]) -> tuple[list[Block], list[Block], list[
             start, head = weighted[0] + 1, weighted[-1]
             return list(blocks[:start]), list(blocks[start:head]), list(blocks[head:])
     if not inner:
-        head = next((i for i, block in enumerate(blocks) if block.weighted and block.positions == 0 and i), len(blocks))
+        head = _head_of_a_chain(blocks)
         start = next((i + 1 for i, block in enumerate(blocks) if block.weighted), 0)
         start = min(start, head)
         return list(blocks[:start]), list(blocks[start:head]), list(blocks[head:])
     return list(blocks[: inner[0]]), list(blocks[inner[0] : inner[-1] + 1]), list(blocks[inner[-1] + 1 :])
+
+
+def _head_of_a_chain(blocks: Sequence[Block]) -> int:
+    """Return where the head begins: with the first layer behind the maps, or with the last one if no map is known."""
+    weighted = [i for i, block in enumerate(blocks) if block.weighted]
+    if not any(block.positions for block in blocks):
+        return max(weighted[-1:] or [len(blocks)])
+    return next((i for i in weighted if i and blocks[i].positions == 0), len(blocks))
 
 
 def _is_inner(block: Block) -> bool:

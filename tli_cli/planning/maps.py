@@ -258,7 +258,7 @@ class MapBook:
         if rule == self._narrow and rule == "strongest":
             places = self._members.setdefault(model, places_of(source)).get(s, [])
             members = tuple((model, p.tensor, p.axis, p.start, p.stop, p.outer, p.inner) for p in places)
-        exact = self._keeps(rule, t, m, n)
+        exact = self._keeps(rule, t, m, n) and source.guessed.isdisjoint(leaves(s))
         return self._add(key, AxisMap(rule, m, n, exact=exact, members=members, label=self._label(t)))
 
     def _keeps(self, rule: str, t: AxisTree, m: int, n: int) -> bool:

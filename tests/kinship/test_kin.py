@@ -1,0 +1,116 @@
+"""A bare checkpoint of the other side's class is described as its own trace would describe it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tests.core.support import build
+from tests.models import example_for
+from tli_cli import Options
+from tli_cli.architecture import Architecture
+from tli_cli.describe.names import describe_names
+from tli_cli.describe.trace import state_specs
+from tli_cli.kinship import as_kin, related
+from tli_cli.live import describe_live
+from tli_cli.plan import Plan
+from tli_cli.planning.injection import plan_injection
+
+PAIRS = [
+    ("resnet", {}, {"width": 12, "depth": 3, "kernel": 5}),
+    ("resnet", {"depth": 4, "width": 12}, {}),
+    ("resnext", {}, {"groups": 4, "per_group": 8, "width": 16}),
+    ("vgg", {}, {"width": 12}),
+    ("mobilenet", {}, {"width": 12}),
+    ("dense", {}, {"growth": 6}),
+    ("dense", {}, {"depth": 4}),
+    ("convnext", {}, {"width": 16, "depth": 3}),
+    ("convnext", {"depth": 3}, {"kernel": 7}),
+    ("group_norm", {}, {"width": 16}),
+    ("shuffle", {}, {"width": 12}),
+    ("vit", {}, {"heads": 3, "depth": 4}),
+    ("vit", {"depth": 5}, {"width": 32}),
+    ("post_norm", {}, {"ratio": 3}),
+    ("mixer", {}, {"ratio": 3, "depth": 3}),
+    ("gated", {}, {"width": 24}),
+    ("decoder", {}, {"heads": 6, "kv_heads": 3}),
+    ("decoder", {"depth": 4}, {"width": 24}),
+    ("decoder", {"tied": False}, {}),
+    ("rotary", {}, {"hidden": 36, "depth": 3}),
+]
+OPEN = [
+    ("vit", {}, {"head_width": 16}),
+    ("decoder", {}, {"head_width": 8}),
+    ("group_norm", {}, {"width": 16, "groups": 4}),
+]
+OTHERS = [
+    ("resnet", "mobilenet"),
+    ("vit", "mixer"),
+    ("decoder", "vit"),
+]
+
+
+def bare(model: torch.nn.Module) -> Architecture:
+    """Return what a safetensors file would tell: names and shapes, sorted."""
+    return describe_names(sorted(state_specs(model), key=lambda spec: spec.name), order_from="inferred")
+
+
+def planned(source: Architecture, target: Architecture) -> Plan:
+    return plan_injection(target, [source], Options(), keep_values="target")
+
+
+@pytest.mark.parametrize(("name", "source", "target"), PAIRS, ids=str)
+def test_the_plan_is_that_of_the_traced_source(name, source, target):
+    given, wanted = build(name, 1, **source), describe_live(build(name, 2, **target), example_for(name))
+    kin = as_kin(bare(given), wanted)
+    assert kin is not None
+    found, expected = planned(kin, wanted), planned(describe_live(given, example_for(name)), wanted)
+    for step, other in zip(found.steps, expected.steps, strict=True):
+        assert (step.target, step.action, step.initial) == (other.target, other.action, other.initial)
+        assert step.exact == other.exact or (kin.guessed and not step.exact)
+    assert [_maps(found, step) for step in found.steps] == [_maps(expected, step) for step in expected.steps]
+
+
+def _maps(plan: Plan, step) -> list[object]:
+    """Return how a step makes its tensor, in terms that do not depend on how spaces and maps are numbered."""
+
+    def spelled(expression: object) -> object:
+        if isinstance(expression, tuple):
+            return (expression[0], *map(spelled, expression[1:]))
+        found = plan.maps[expression]
+        return (found.rule, found.rows, found.columns, sorted((m[1], *m[2:]) for m in found.members))
+
+    return [(p.source, p.layout, p.contracted, [spelled(axis) for axis in p.axes]) for p in step.pieces]
+
+
+@pytest.mark.parametrize(("name", "source", "target"), OPEN, ids=str)
+def test_what_shapes_leave_open_is_not_called_exact(name, source, target):
+    wanted = describe_live(build(name, 2, **target), example_for(name))
+    kin = as_kin(bare(build(name, 1, **source)), wanted)
+    assert kin is not None and kin.guessed
+    assert not all(step.exact for step in planned(kin, wanted).steps)
+
+
+@pytest.mark.parametrize(("name", "other"), OTHERS)
+def test_another_class_is_no_kin(name, other):
+    assert as_kin(bare(build(name, 1)), describe_live(build(other, 2), example_for(other))) is None
+
+
+def test_blocks_in_other_places_are_no_kin():
+    """One list of blocks of which the third halves the map: index by index, a longer list does not fit."""
+    wanted = describe_live(build("mobilenet", 2, depth=3), example_for("mobilenet"))
+    assert as_kin(bare(build("mobilenet", 1)), wanted) is None
+
+
+@pytest.mark.parametrize("prefix", ["", "encoder.backbone."])
+def test_a_prefix_on_either_side_does_not_matter(prefix):
+    model = build("vit", 1)
+    named = describe_names([_renamed(spec, prefix) for spec in state_specs(model)], order_from="file")
+    wanted = describe_live(torch.nn.ModuleDict({"inner": build("vit", 2, width=32)})["inner"], example_for("vit"))
+    assert related([named, wanted])[0].graph and related([wanted, named])[1].graph
+
+
+def _renamed(spec, prefix):
+    from dataclasses import replace
+
+    return replace(spec, name=prefix + spec.name)

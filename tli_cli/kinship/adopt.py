@@ -1,0 +1,227 @@
+"""Describe a bare checkpoint as its kin is: with the known network's layers, couplings and graph, in its own sizes."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from tli_cli.architecture import Architecture, Axis, AxisTree, Layer, Node, Space
+from tli_cli.describe.blocks import block_paths
+from tli_cli.describe.spaces import leaves
+from tli_cli.kinship.naming import LIKE, Likeness, templates
+from tli_cli.kinship.regions import Flow, Region, rebuilt
+from tli_cli.kinship.sizes import size_of, solve
+
+UNKNOWN = ("file", "inferred", "definition")
+"""Where the order of layers comes from in a description by names alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Member:
+    """A layer of the checkpoint: the known layer that it is like, its path, block and tensors (by the known names)."""
+
+    like: int
+    path: str
+    block: str
+    tensors: Mapping[str, str]
+
+
+def as_kin(bare: Architecture, known: Architecture) -> Architecture | None:
+    """Return `bare`, described by names alone, as `known` is described; None if it is no checkpoint of that class.
+
+    It is one if its tensors have the names of `known`, whatever their sizes, and however often blocks are repeated.
+    """
+    if bare.graph or not known.graph or bare.order_from not in UNKNOWN:
+        return None
+    like = {
+        name: found
+        for name, found in templates(bare.tensors, known).items()
+        if bare.by_name[name].tied_to or not known.by_name[found.template].tied_to
+    }
+    if not like:
+        return None
+    members = _members(known, like)
+    spaces, axes, guessed = _spaces(bare, known, members)
+    if not _is_coherent(members, known, axes):
+        return None
+    layers = [_layer(member, known, bare, axes, spaces) for member in members]
+    layers += [layer for layer in bare.layers if all(name not in like for _, name in layer.tensors)]
+    blocks = block_paths([layer.path for layer in layers], [layer.kind for layer in layers])
+    layers = [replace(layer, block=block, stage=stage) for layer, (block, stage) in zip(layers, blocks, strict=True)]
+    graph = _graph(known, members)
+    return replace(
+        bare,
+        layers=tuple(layers),
+        graph=graph,
+        spaces=tuple(spaces),
+        axes=axes,
+        guessed=frozenset(guessed),
+        order_from="recognised",
+        origin=f"{bare.origin} (like {known.origin})",
+    )
+
+
+def _is_coherent(members: Sequence[_Member], known: Architecture, axes: Mapping[str, tuple[Axis, ...]]) -> bool:
+    """Tell whether the sizes fit together as in the known network: in all convolutions and linear layers, and nearly
+    everywhere else."""
+    missing = [
+        known.layers[member.like].kind in ("conv", "linear")
+        for member in members
+        for template, name in member.tensors.items()
+        if template in known.axes and name not in axes
+    ]
+    return not any(missing) and len(missing) <= (1 - LIKE) * len(axes)
+
+
+def _members(known: Architecture, like: Mapping[str, Likeness]) -> list[_Member]:
+    """Return the checkpoint's layers in the order of the known ones, repeated blocks behind the one they are like."""
+    home = {name: place for place, layer in enumerate(known.layers) for _, name in layer.tensors}
+    grouped: dict[tuple[int, str, str], dict[str, str]] = defaultdict(dict)
+    for name, likeness in like.items():
+        if (place := home.get(likeness.template)) is not None:
+            layer = known.layers[place]
+            grouped[place, likeness.path(layer.path), likeness.path(layer.block)][likeness.template] = name
+    return _in_order([_Member(*key, tensors) for key, tensors in grouped.items()], known)
+
+
+def _in_order(members: Sequence[_Member], known: Architecture) -> list[_Member]:
+    """Return `members` block by block, as the known layers are, copies of a block in the order of their names."""
+    last = {layer.block: place for place, layer in enumerate(known.layers)}
+
+    def rank(member: _Member) -> tuple[int, str, int]:
+        block = known.layers[member.like].block
+        copied = member.block != block
+        return (last[block] if copied else member.like, _natural(member.block) if copied else "", member.like)
+
+    return sorted(members, key=rank)
+
+
+def _natural(text: str) -> str:
+    return ".".join(part.zfill(6) if part.isdigit() else part for part in text.split("."))
+
+
+def _copies(known: Architecture, members: Sequence[_Member]) -> dict[str, dict[str, dict[int, int]]]:
+    """Return known block -> block of the checkpoint -> known layer -> layer of the checkpoint."""
+    found: dict[str, dict[str, dict[int, int]]] = defaultdict(lambda: defaultdict(dict))
+    for place, member in enumerate(members):
+        found[known.layers[member.like].block][member.block][member.like] = place
+    return found
+
+
+def _graph(known: Architecture, members: Sequence[_Member]) -> tuple[Node, ...]:
+    """Return the known graph without the blocks that the checkpoint lacks, and with those that it repeats."""
+    flow = Flow(known.graph)
+    nodes: dict[int, list[int]] = defaultdict(list)
+    for index, node in enumerate(known.graph):
+        if node.layer >= 0:
+            nodes[node.layer].append(index)
+    by_block: dict[str, list[int]] = defaultdict(list)
+    for place, layer in enumerate(known.layers):
+        by_block[layer.block].extend(nodes[place])
+    copies = _copies(known, members)
+    kept = {layer: place for block, own in copies.items() for layer, place in own.get(block, {}).items()}
+    gone: dict[int, int] = {}
+    repeats: dict[int, list[tuple[Region, Mapping[int, int]]]] = defaultdict(list)
+    for block, indices in by_block.items():
+        others = [
+            layers for name, layers in sorted(copies[block].items(), key=lambda i: _natural(i[0])) if name != block
+        ]
+        present = block in copies[block]
+        if not indices or (present and not others):
+            continue
+        region = flow.region(indices)
+        if region is None:
+            continue
+        if not present:
+            gone |= {index: region.entry for index in region.nodes}
+        repeats[region.exit].extend((region, layers) for layers in others)
+    return rebuilt(known.graph, gone, kept, repeats)
+
+
+def _spaces(
+    bare: Architecture, known: Architecture, members: Sequence[_Member]
+) -> tuple[list[Space], dict[str, tuple[Axis, ...]], set[int]]:
+    """Return the known spaces in the checkpoint's sizes, the inner ones of a repeated block anew, its axes, and which
+    sizes are guessed."""
+    shared = _shared(known)
+    number: dict[tuple[int, str], int] = {}
+    templates_of: list[int] = []
+
+    def own(tree: AxisTree, block: str) -> AxisTree:
+        if isinstance(tree, tuple):
+            return (tree[0], *(own(child, block) for child in tree[1:]))
+        key = (tree, "" if tree in shared else block)
+        if key not in number:
+            number[key] = len(templates_of)
+            templates_of.append(tree)
+        return number[key]
+
+    axes: dict[str, tuple[Axis, ...]] = {}
+    shapes = {t.name: t.shape for t in bare.tensors}
+    for member in members:
+        copied = member.block if member.block != known.layers[member.like].block else ""
+        for template, name in member.tensors.items():
+            if template in known.axes:
+                axes[name] = tuple(Axis(own(a.tree, copied), a.contracted) for a in known.axes[template])
+    constraints = [(axis.tree, size) for name in axes for axis, size in zip(axes[name], shapes[name], strict=True)]
+    spaces = [known.spaces[leaf] for leaf in templates_of]
+    grouped = {
+        leaf
+        for member in members
+        if known.layers[member.like].attribute("norm") == "group"
+        for name in member.tensors.values()
+        for axis in axes.get(name, ())
+        for leaf in leaves(axis.tree)
+    }
+    sizes, guessed = solve(constraints, {i: space.size for i, space in enumerate(spaces)}, grouped)
+    fitting = {
+        name: tuple(replace(axis, tree=_without_nothing(axis.tree, sizes)) for axis in found)
+        for name, found in axes.items()
+        if all(_has_size(axis.tree, size, sizes) for axis, size in zip(found, shapes[name], strict=True))
+    }
+    return [replace(space, size=sizes.get(i, space.size)) for i, space in enumerate(spaces)], fitting, guessed
+
+
+def _without_nothing(tree: AxisTree, sizes: Mapping[int, int]) -> AxisTree:
+    """Return `tree` without the parts that a block made which the checkpoint lacks."""
+    if isinstance(tree, int):
+        return tree
+    children = [_without_nothing(child, sizes) for child in tree[1:] if tree[0] != "+" or size_of(child, sizes)]
+    return children[0] if len(children) == 1 else (tree[0], *children)
+
+
+def _has_size(tree: AxisTree, size: int, sizes: Mapping[int, int]) -> bool:
+    return all(leaf in sizes for leaf in leaves(tree)) and size_of(tree, sizes) == size
+
+
+def _shared(known: Architecture) -> set[int]:
+    """Return the spaces that more than one block uses: the stream between them."""
+    blocks: dict[int, set[str]] = defaultdict(set)
+    for layer in known.layers:
+        for _, name in layer.tensors:
+            for axis in known.axes.get(name, ()):
+                for leaf in leaves(axis.tree):
+                    blocks[leaf].add(layer.block)
+    return {leaf for leaf, users in blocks.items() if len(users) > 1}
+
+
+def _layer(
+    member: _Member,
+    known: Architecture,
+    bare: Architecture,
+    axes: Mapping[str, tuple[Axis, ...]],
+    spaces: Sequence[Space],
+) -> Layer:
+    """Return the layer with the checkpoint's tensors, and its kernel and groups as their shapes tell."""
+    like = known.layers[member.like]
+    tensors = tuple((role, member.tensors[name]) for role, name in like.tensors if name in member.tensors)
+    attributes = dict(like.attributes)
+    weight = dict(tensors).get("weight")
+    if weight is not None and like.kind == "conv":
+        shape = bare.by_name[weight].shape
+        attributes |= {"kernel": shape[2:]}
+        if attributes.get("groups", 1) > 1 and weight in axes:
+            outer = axes[weight][0].tree
+            attributes["groups"] = spaces[leaves(outer)[0]].size
+    return replace(like, path=member.path, tensors=tensors, attributes=tuple(sorted(attributes.items())))

@@ -1,0 +1,100 @@
+"""Which tensor of a known network each tensor of a bare checkpoint is named like."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from tli_cli.architecture import Architecture, TensorSpec
+
+LIKE = 0.9
+"""The share of the checkpoint's tensors that must be named like one of the network's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Likeness:
+    """What a tensor of the checkpoint would be called in the network, and the network's tensor that it is like."""
+
+    name: str
+    template: str
+
+    def path(self, known: str) -> str:
+        """Return what the network's path `known`, of the template or a module around it, would be for the tensor."""
+        theirs, mine = self.template.split("."), self.name.split(".")
+        return ".".join(
+            own if part == other else part for part, other, own in zip(known.split("."), theirs, mine, strict=False)
+        )
+
+
+def templates(tensors: Sequence[TensorSpec], known: Architecture) -> dict[str, Likeness]:
+    """Return what each tensor of a checkpoint is like in the network `known`, by name; nothing if too few are.
+
+    Names are alike that are equal, one prefix of all of them apart, or that differ in an index: `layers.5.norm.weight`
+    is like `layers.3.norm.weight` where the network has no sixth layer.
+    """
+    wanted = known.by_name
+    change = _prefix([t.name for t in tensors], list(wanted))
+    renamed = {t.name: _changed(t.name, change) for t in tensors}
+    found = {
+        t.name: Likeness(renamed[t.name], renamed[t.name]) for t in tensors if _fits(t, wanted.get(renamed[t.name]))
+    }
+    found |= _like_blocks([t for t in tensors if t.name not in found], renamed, wanted)
+    return found if len(found) >= LIKE * len(tensors) else {}
+
+
+def _fits(tensor: TensorSpec, other: TensorSpec | None) -> bool:
+    return other is not None and len(other.shape) == len(tensor.shape)
+
+
+def _prefix(names: Sequence[str], wanted: Sequence[str]) -> tuple[str, str]:
+    """Return what to take from the start of the names and what to put there, so that most of them are `wanted`."""
+    ends: dict[str, list[str]] = defaultdict(list)
+    for name in wanted:
+        for at in _starts(name):
+            ends[name[at:]].append(name[:at])
+    known, votes = set(wanted), Counter[tuple[str, str]]()
+    for name in names:
+        votes.update(("", prefix) for prefix in ends.get(name, ()))
+        votes.update((name[:at], "") for at in _starts(name) if at and name[at:] in known)
+    return min(votes, key=lambda change: (-votes[change], len("".join(change)), change)) if votes else ("", "")
+
+
+def _starts(name: str) -> Iterator[int]:
+    yield 0
+    yield from (i + 1 for i, letter in enumerate(name) if letter == ".")
+
+
+def _changed(name: str, change: tuple[str, str]) -> str:
+    taken, put = change
+    return put + name[len(taken) :] if name.startswith(taken) else name
+
+
+def _like_blocks(
+    tensors: Sequence[TensorSpec], renamed: Mapping[str, str], wanted: Mapping[str, TensorSpec]
+) -> dict[str, Likeness]:
+    """Return the likenesses of the tensors of blocks that the network has not: those of the nearest earlier block."""
+    indices: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for name in wanted:
+        for before, index, behind in _cuts(name):
+            indices[before, behind].append(index)
+    found: dict[str, Likeness] = {}
+    for tensor in tensors:
+        for before, index, behind in _cuts(renamed[tensor.name]):
+            there = sorted(indices.get((before, behind), ()))
+            near = max((i for i in there if i < index), default=there[0] if there else None)
+            name = f"{before}{near}{behind}"
+            if near is not None and _fits(tensor, wanted.get(name)):
+                found[tensor.name] = Likeness(renamed[tensor.name], name)
+                break
+    return found
+
+
+def _cuts(name: str) -> Iterator[tuple[str, int, str]]:
+    """Yield each index in `name` with what stands before and behind it."""
+    parts = name.split(".")
+    for i, part in enumerate(parts):
+        digits = part[len(part.rstrip("0123456789")) :]
+        if digits and i < len(parts) - 1:
+            before = ".".join([*parts[:i], part[: len(part) - len(digits)]])
+            yield before, int(digits), "." + ".".join(parts[i + 1 :])

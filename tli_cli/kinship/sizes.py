@@ -1,0 +1,98 @@
+"""How large each space is in a checkpoint, from the shapes of its tensors and the structure of their axes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from math import prod
+
+from tli_cli.architecture import AxisTree
+from tli_cli.describe.spaces import leaves
+
+Constraint = tuple[AxisTree, int]
+"""An axis and the number of its indices."""
+
+
+def size_of(tree: AxisTree, sizes: Mapping[int, int]) -> int:
+    """Return the number of indices of `tree`, whose leaves all have a size."""
+    if isinstance(tree, int):
+        return sizes[tree]
+    counts = [size_of(child, sizes) for child in tree[1:]]
+    return sum(counts) if tree[0] == "+" else prod(counts)
+
+
+def solve(
+    constraints: Sequence[Constraint], known: Mapping[int, int], outer: AbstractSet[int]
+) -> tuple[dict[int, int], set[int]]:
+    """Return the size of every leaf that `constraints` decide, and the leaves that had to be guessed.
+
+    What they leave open is as in the known network, whose sizes are `known`: the innermost factor of a product, which
+    is the width of heads, or the outermost where one is in `outer`, a number of groups. Constraints that contradict
+    earlier ones are passed over.
+    """
+    sizes: dict[int, int] = {}
+    guessed: set[int] = set()
+    left = list(dict.fromkeys(constraints))
+    while left:
+        before = len(left)
+        left = [constraint for constraint in left if not _settled(constraint, sizes)]
+        if len(left) < before:
+            continue
+        guess = next(filter(None, (_guess(tree, size, sizes, known, outer) for tree, size in left)), None)
+        if guess is None:
+            break
+        leaf, size, tree = guess
+        sizes[leaf] = size
+        guessed.update(leaves(tree))
+    return sizes, guessed
+
+
+def _settled(constraint: Constraint, sizes: dict[int, int]) -> bool:
+    """Fill in the one unknown leaf of a constraint, if there is only one; tell whether none is left."""
+    tree, size = constraint
+    unknown = {leaf for leaf in leaves(tree) if leaf not in sizes}
+    if len(unknown) > 1:
+        return False
+    for leaf in unknown:
+        found = _root(tree, size, leaf, sizes)
+        if found is not None:
+            sizes[leaf] = found
+    return True
+
+
+def _root(tree: AxisTree, size: int, leaf: int, sizes: Mapping[int, int]) -> int | None:
+    """Return the size of `leaf` with which `tree` has `size` indices; None if there is none."""
+    low, high = 0, max(size, 1)
+    while low <= high:
+        middle = (low + high) // 2
+        total = size_of(tree, {**sizes, leaf: middle})
+        if total == size:
+            return middle
+        low, high = (middle + 1, high) if total < size else (low, middle - 1)
+    return None
+
+
+def _guess(
+    tree: AxisTree, size: int, sizes: Mapping[int, int], known: Mapping[int, int], outer: AbstractSet[int]
+) -> tuple[int, int, AxisTree] | None:
+    """Return an unknown leaf of `tree`, its size in the known network or the next smaller one that divides, and the
+    product that it is in."""
+    if isinstance(tree, int):
+        return None
+    if tree[0] == "+":
+        open_ones = [child for child in tree[1:] if not _is_known(child, sizes)]
+        rest = size - sum(size_of(child, sizes) for child in tree[1:] if _is_known(child, sizes))
+        found = (_guess(child, rest // len(open_ones), sizes, known, outer) for child in open_ones)
+        return next(filter(None, found), None)
+    unknown = [leaf for leaf in leaves(tree) if leaf not in sizes]
+    settled = prod(sizes[leaf] for leaf in leaves(tree) if leaf in sizes)
+    if len(unknown) < 2 or size < 1 or size % settled:
+        return None
+    ranked = unknown if not outer.isdisjoint(unknown) else unknown[::-1]
+    left = size // settled
+    leaf = next((leaf for leaf in ranked if left % known[leaf] == 0), ranked[0])
+    return leaf, next(d for d in range(known[leaf], 0, -1) if left % d == 0), tree
+
+
+def _is_known(tree: AxisTree, sizes: Mapping[int, int]) -> bool:
+    return all(leaf in sizes for leaf in leaves(tree))
