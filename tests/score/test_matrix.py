@@ -58,9 +58,9 @@ def test_entries_of_a_sample_are_the_scores_of_single_pairs():
     architectures = [architecture for architecture in loaded if len(architecture.layers) < MOST_LAYERS]
     rows = RowScores([Side.kept(architecture) for architecture in architectures], "dp")
     match = MATCHERS.get("dp")
-    for target in rng.sample(range(len(architectures)), 6):
+    for target in rng.sample(range(len(architectures)), 8):
         found = rows.row(target)
-        for source in rng.sample(range(len(architectures)), 4):
+        for source in rng.sample(range(len(architectures)), 8):
             assert found[source] == score_matching(match(architectures[source], architectures[target]))
 
 

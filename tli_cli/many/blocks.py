@@ -15,7 +15,8 @@ from tli_cli.many.profiles import Catalogued
 from tli_cli.matching.unit_pairs import ENOUGH, REUSABLE, REUSE
 from tli_cli.scoring import MOVED, REPEATED, unit_weight
 
-MOST_KEPT = 512
+MOST_KEPT = 256
+BITS = 62
 
 
 class Blocks:
@@ -48,6 +49,14 @@ class Blocks:
         fed: Ints = self._fed[target][repeated.astype(np.int64), sources]
         self._forget()
         return fed
+
+    def left_by_blocks(self, target: int, sources: Ints) -> tuple[Ints, Ints]:
+        """Return which units of the block `target` each of the blocks `sources` leaves unpaired, and which of its units
+        are like one of theirs: as bits."""
+        self._look_up(target, np.unique(sources))
+        unpaired, alike = self._fed[target][2:, sources]
+        self._forget()
+        return unpaired, alike
 
     def fed_by_runs(self, requests: Sequence[tuple[int, Ints, bool]]) -> list[Ints]:
         """Return what source runs feed a target run as a stage, for each (target, sources, whether it is added)."""
@@ -107,19 +116,22 @@ class Blocks:
     def _look_up(self, target: int, sources: Ints) -> None:
         """See to it that what the blocks `sources` feed the block `target` is known, used once and repeated."""
         if target not in self._fed:
-            self._fed[target] = np.full((2, len(self._known.blocks)), -1, dtype=np.int64)
+            self._fed[target] = np.full((4, len(self._known.blocks)), -1, dtype=np.int64)
         known = self._fed[target]
         missing = sources[known[0, sources] < 0]
         context = self._forms.overlap(target)[missing] if len(missing) else np.zeros(0)
         weights = np.array([unit_weight(unit) for unit in self._known.blocks[target].units])[:, None]
         for chosen in alike(self._lengths[missing], len(weights)):
-            worth = weights * self._paired_units(target, missing[chosen])
+            similarity, likest = self._paired_units(target, missing[chosen])
+            worth = weights * similarity
+            known[2, missing[chosen]] = _bits(similarity == 0)
+            known[3, missing[chosen]] = _bits(likest >= ENOUGH)
             for repeat, factor in enumerate((1.0, REPEATED)):
                 known[repeat, missing[chosen]] = np.rint(worth * factor * MOVED * context[chosen]).sum(axis=0)
 
-    def _paired_units(self, target: int, sources: Ints) -> Floats:
-        """Return the similarity with which each unit of a block is paired in each of `sources`, 0 where it is not:
-        `(units, sources)`."""
+    def _paired_units(self, target: int, sources: Ints) -> tuple[Floats, Floats]:
+        """Return the similarity with which each unit of a block is paired in each of `sources`, 0 where it is not, and
+        that to the likest of its units: both `(units, sources)`."""
         widths = self._lengths[sources]
         units = self._units[sources, : int(widths.max())].T
         own = self._units[target, : self._lengths[target]]
@@ -137,7 +149,15 @@ class Blocks:
             left = np.flatnonzero(row == 0)
             if len(left):
                 row[left] = _leftovers(table[:, left], left, used, unit.kind in REUSABLE)
-        return paired
+        return paired, tables.max(axis=1)
+
+
+def _bits(holds: NDArray[np.bool_]) -> Ints:
+    """Return a number for each column whose bits say in which rows it holds; all bits where there are too many rows."""
+    if len(holds) >= BITS:
+        return np.full(holds.shape[1], (1 << BITS) - 1, dtype=np.int64)
+    bits: Ints = (holds * (1 << np.arange(len(holds)))[:, None]).sum(axis=0)
+    return bits
 
 
 def _leftovers(similarity: Floats, sources: Ints, used: NDArray[np.bool_], again: bool) -> Floats:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from tli_cli.many.alignments import Ints
+from tli_cli.many.alignments import Ints, align_all
+from tli_cli.many.arrays import alike, ragged
 from tli_cli.many.blocks import Blocks
 from tli_cli.many.profiles import Catalogued
 from tli_cli.matching import blocks as pairing
@@ -20,8 +21,7 @@ class Ends:
 
     def __init__(self, known: Catalogued, blocks: Blocks) -> None:
         self._known, self._blocks = known, blocks
-        self._lengths = np.array([len(run) for run in known.runs], dtype=np.int64)
-        self._first = np.array([run[0] if run else 0 for run in known.runs], dtype=np.int64)
+        self._runs, self._lengths = ragged(known.runs)
         self._fed: dict[int, Ints] = {}
 
     def fed(self, target: int, sources: Ints) -> Ints:
@@ -29,30 +29,38 @@ class Ends:
         unknown = np.full(len(self._known.runs), UNKNOWN, dtype=np.int64)
         known = self._fed.setdefault(target, unknown)
         missing = np.unique(sources[known[sources] == UNKNOWN])
-        lengths = self._lengths[missing]
-        single = missing[lengths == 1]
-        known[missing[lengths == 0]] = 0
-        known[single] = self._fed_by_single(target, single)
-        for source in missing[lengths > 1].tolist():
-            known[source] = self._fed_by_several(target, source)
+        known[missing] = 0
+        filled = missing[self._lengths[missing] > 0]
+        if self._known.runs[target]:
+            for chosen in alike(self._lengths[filled], len(self._known.runs[target])):
+                known[filled[chosen]] = self._fed_by_runs(target, filled[chosen])
         return known[sources]
 
-    def _fed_by_single(self, target: int, sources: Ints) -> Ints:
-        """Return what runs of one block feed: all blocks of the target take from it, the likest for the first time."""
-        blocks = self._known.runs[target]
+    def _fed_by_runs(self, target: int, sources: Ints) -> Ints:
+        """Return what runs feed: side by side where blocks are fed by single blocks and all else is unlike."""
+        blocks, widths = self._known.runs[target], self._lengths[sources]
+        offered = self._runs[sources, : int(widths.max())].T
+        likeness = np.stack([self._blocks.likeness(block)[offered] for block in blocks])
+        here, single = np.arange(len(sources)), widths == 1
+        matched = np.where(single, 0, align_all(likeness, widths))
+        first = likeness[:, 0].argmax(axis=0)
+        one_by_one = (matched >= 0).all(axis=0)
         fed = np.zeros(len(sources), dtype=np.int64)
-        if not blocks or not len(sources):
-            return fed
-        offered = self._first[sources]
-        likest = np.stack([self._blocks.likeness(block)[offered] for block in blocks]).argmax(axis=0)
         for i, block in enumerate(blocks):
-            fed += self._blocks.fed_by_blocks(block, offered, likest != i)
+            partners = offered[matched[i], here]
+            fed += self._blocks.fed_by_blocks(block, partners, single & (first != i))
+            unpaired, _ = self._blocks.left_by_blocks(block, partners)
+            for j, others in enumerate(offered):
+                one_by_one &= (j >= widths) | (unpaired & self._blocks.left_by_blocks(block, others)[1] == 0)
+        for i in np.flatnonzero(~one_by_one).tolist():
+            fed[i] = self._fed_by_several(target, int(sources[i]))
         return fed
 
     def _fed_by_several(self, target: int, source: int) -> int:
         targets, sources = self._known.run_blocks[target], self._known.run_blocks[source]
         home = {unit.key: block for block in sources for unit in block.units}
         given: set[tuple[int, int]] = set()
+        found: set[tuple[int, int]] = set()
         fed = 0
         for pair in pairing.flag_repeats(pairing.pair_ends(targets, sources)):
             candidates = [unit for unit in pair.source.units if pair.repeat or unit.key not in given]
@@ -60,4 +68,11 @@ class Ends:
                 context = overlap(pair.target.forms, home[s.key].forms)
                 fed += fed_weight(unit_weight(t), similarity, repeat=pair.repeat, in_place=False, context=context)
                 given |= set() if pair.repeat else {s.key}
+                found.add(t.key)
+        wanted = [(unit, block) for block in targets for unit in block.units if unit.key not in found]
+        left = [unit for block in sources for unit in block.units if unit.key not in given]
+        place = {unit.key: block for unit, block in wanted}
+        for t, s, similarity in pair_units([unit for unit, _ in wanted], left, left):
+            context = overlap(place[t.key].forms, home[s.key].forms)
+            fed += fed_weight(unit_weight(t), similarity, repeat=False, in_place=False, context=context)
         return fed
