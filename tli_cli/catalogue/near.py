@@ -40,10 +40,16 @@ def _stored() -> tuple[tuple[dict[int, int], int], ...]:
     return tuple((dict(zip(keys, counts, strict=True)), size) for keys, counts, size in read_table("features"))
 
 
+@lru_cache(maxsize=2)
+def _overlaps(own: frozenset[tuple[int, int]]) -> tuple[float, ...]:
+    """Return how much of the features `own` every architecture shares."""
+    counts = dict(own)
+    return tuple(overlap(counts, other) for other, _ in _stored())
+
+
 def nearest(tensors: Sequence[TensorSpec]) -> Near | None:
     """Return the entry most like `tensors` in names and shapes, and in size where several are; None if none is."""
-    own = features(tensors)
-    scores = [overlap(own, other) for other, _ in _stored()]
+    scores = _overlaps(frozenset(features(tensors).items()))
     best = max(scores, default=0.0)
     if best <= 0.05:
         return None

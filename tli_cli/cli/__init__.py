@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -11,11 +12,15 @@ from tli_cli.errors import GateError, TliError
 
 __all__ = ["main"]
 
+_COLLECT_AFTER = 100_000
+"""New objects after which garbage is looked for: nearly all that is read stays, and looking through it takes longer."""
+
 DONE, FAULT, GATE, INTERRUPTED = 0, 1, 3, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run `tli` with `arguments` (those of the process if None), and exit."""
+    gc.set_threshold(_COLLECT_AFTER)
     sys.exit(run(arguments))
 
 
