@@ -11,14 +11,16 @@ import argparse
 import json
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from math import prod
 from pathlib import Path
+from typing import Any
 
 from commands import Timing, compare
-from generate import KINDS, generate
+from generate import KINDS
 
 from tli_cli.checkpoints import open_checkpoint, parse_size
 
@@ -48,10 +50,19 @@ def inject(source: Path, target: Path, out: Path, *options: str) -> Sequence[str
     return [*TLI, "inject", str(source), "--target", str(target), "-o", str(out / "out.safetensors"), *options]
 
 
+def made(kind: str, size: int, out: Path, *options: str) -> None:
+    """Generate a checkpoint in a process of its own: what this one holds would count as its children's."""
+    script = Path(__file__).with_name("generate.py")
+    subprocess.run(
+        [sys.executable, str(script), kind, str(size), str(out), *options], check=True, stdout=subprocess.DEVNULL
+    )
+
+
 def cases(kind: str, size: int, work: Path, mergekit: str | None, every: bool) -> Iterator[Case]:
-    """Yield what is measured; the files of one case are gone when the next one is asked for."""
+    """Yield what is measured, with `every` casts and shards too; the files of one case are gone when the next one is
+    asked for."""
     out, source, target = work / "out", work / "source.safetensors", work / "target.safetensors"
-    generate(kind, size, source)
+    made(kind, size, source)
     shutil.copy(source, target)
     known = (kind, source.stat().st_size, largest(source))
     commands = {**copies(source, out), "tli inject": inject(source, target, out)}
@@ -59,21 +70,26 @@ def cases(kind: str, size: int, work: Path, mergekit: str | None, every: bool) -
         commands["mergekit passthrough"] = passthrough(source, work / "model", out, mergekit)
     yield Case("equal shapes", *known, commands)
     shutil.rmtree(work / "model", ignore_errors=True)
-    if not every:
-        return
+    if every:
+        yield from copied_otherwise(kind, size, work, known)
+    made(kind, size, target, "--wider", str(WIDER))
+    grown = (kind, target.stat().st_size, largest(target))
+    yield Case(f"{WIDER} x wider", *grown, {**copies(target, out), "tli inject": inject(source, target, out)})
+
+
+def copied_otherwise(kind: str, size: int, work: Path, known: tuple[str, int, int]) -> Iterator[Case]:
+    """Yield what takes equal shapes to another type, and to other shards."""
+    out, source, target = work / "out", work / "source.safetensors", work / "target.safetensors"
     cast = "float16" if kind == "llm" else "bfloat16"
     yield Case(
         f"cast to {cast}", *known, {**copies(source, out), "tli inject": inject(source, target, out, "--dtype", cast)}
     )
     pieces = work / "pieces"
     pieces.mkdir()
-    generate(kind, size, pieces / "model.safetensors", max_shard_size=size // 8)
+    made(kind, size, pieces / "model.safetensors", "--max-shard-size", str(size // 8))
     limit = ("--max-shard-size", str(size // 5))
     yield Case("shards to shards", *known, {**copies(pieces, out), "tli inject": inject(pieces, target, out, *limit)})
     shutil.rmtree(pieces)
-    generate(kind, size, target, wider=WIDER)
-    grown = (kind, target.stat().st_size, largest(target))
-    yield Case(f"{WIDER} x wider", *grown, {**copies(target, out), "tli inject": inject(source, target, out)})
 
 
 def passthrough(source: Path, home: Path, out: Path, mergekit: str) -> Sequence[str]:
@@ -98,7 +114,7 @@ def largest(path: Path) -> int:
 def start_up(work: Path, rounds: int) -> list[Timing]:
     """Measure how long it takes until a command could do something."""
     small = work / "small.safetensors"
-    generate("vision", 1, small)
+    made("vision", 1, small)
     commands = {
         "python": [sys.executable, "-c", "pass"],
         "import torch": [sys.executable, "-c", "import torch"],
@@ -114,7 +130,7 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", default=["100MB", "1GB"], help="such as 100MB 1GB 10GB")
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only-equal-above", type=parse_size, default=parse_size("2GB"), metavar="SIZE")
+    parser.add_argument("--few-cases-above", type=parse_size, default=parse_size("2GB"), metavar="SIZE")
     parser.add_argument("--mergekit", help="the path of mergekit-yaml")
     parser.add_argument("--work", type=Path, required=True, help="a directory on the disk to measure; emptied")
     parser.add_argument("--json", type=Path, help="where the figures go")
@@ -122,10 +138,16 @@ def main() -> None:
     work = arguments.work
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
-    results = [{"what": "start-up", "timings": [asdict(t) for t in start_up(work, arguments.rounds)]}]
+    results: list[dict[str, Any]] = [
+        {
+            "what": "start-up",
+            "load": os.getloadavg()[0],
+            "timings": [asdict(t) for t in start_up(work, arguments.rounds)],
+        }
+    ]
     for size in map(parse_size, arguments.sizes):
         for kind in arguments.kinds:
-            for case in cases(kind, size, work, arguments.mergekit, size <= arguments.only_equal_above):
+            for case in cases(kind, size, work, arguments.mergekit, size <= arguments.few_cases_above):
                 timings = compare(case.commands, work / "out", arguments.rounds)
                 known = {key: value for key, value in vars(case).items() if key != "commands"}
                 results.append({**known, "timings": [asdict(timing) for timing in timings]})
