@@ -87,6 +87,7 @@ def test_not_even_by_an_absolute_path(home: Path, tmp_path: Path, refuses: Refus
         {"weight_map": {"a": None}},
         {"weight_map": {"a": [SHARD]}},
         {"weight_map": {"a": SHARD, "nowhere": SHARD}},
+        f'{{"weight_map": {{"a": "{SHARD}", "a": "{SHARD}"}}}}'.encode(),
     ],
 )
 def test_a_broken_index_is_refused(home: Path, refuses: Refuses, content: Any) -> None:

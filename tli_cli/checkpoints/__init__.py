@@ -10,6 +10,7 @@ from typing import Any
 from tli_cli.checkpoints.checkpoint import Checkpoint
 from tli_cli.checkpoints.directory import find_checkpoint
 from tli_cli.checkpoints.files import FileRange, read_small, sniff
+from tli_cli.checkpoints.naming import require_named
 from tli_cli.checkpoints.reader import Reader
 from tli_cli.checkpoints.safetensors_file import SafetensorsFile
 from tli_cli.checkpoints.sharded import ShardedCheckpoint
@@ -32,6 +33,7 @@ def open_checkpoint(path: Path | str, *, ema: str | None = None, expected: Colle
         CheckpointError: where there is none, it is damaged, or it is not safe to read.
     """
     given = Path(path)
+    require_named(given)
     passed_over: tuple[str, ...] = ()
     found = given
     if given.is_dir():

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from tli_cli.checkpoints.naming import naming
 from tli_cli.checkpoints.ranks import Ranks
-from tli_cli.errors import CheckpointError, TliError
+from tli_cli.errors import CheckpointError
 
 PAGE = 4096
 """What is written past the system's cache starts, ends and lies in memory at multiples of this."""
@@ -61,14 +62,21 @@ class PendingFile:
     def publish(self) -> None:
         """Give the file its name, replacing what had it."""
         if self.temporary is None:
-            self.temporary = _temporary(self.path)
-            here = os.open(self.path.parent, os.O_RDONLY)
-            try:  # a directory's descriptor makes Python follow the link, as naming an unnamed file needs
-                os.link(f"/proc/self/fd/{self.descriptor}", self.temporary, src_dir_fd=here, follow_symlinks=True)
-            finally:
-                os.close(here)
+            try:
+                self._link(self.path)
+                return
+            except FileExistsError:
+                self.temporary = _temporary(self.path)
+                self._link(self.temporary)
         os.replace(self.temporary, self.path)
         self.temporary = None
+
+    def _link(self, path: Path) -> None:
+        here = os.open(path.parent, os.O_RDONLY)
+        try:  # a directory's descriptor makes Python follow the link, as naming an unnamed file needs
+            os.link(f"/proc/self/fd/{self.descriptor}", path, src_dir_fd=here, follow_symlinks=True)
+        finally:
+            os.close(here)
 
     def close(self) -> None:
         """Close the file, and remove it unless it was published."""
@@ -121,32 +129,29 @@ def sync_directory(directory: Path) -> None:
             os.close(descriptor)
 
 
-def publish(files: Sequence[PendingFile], results: Sequence[Path], existing: Sequence[Path], ranks: Ranks) -> None:
+def publish(
+    output: Path, files: Sequence[PendingFile], results: Sequence[Path], existing: Sequence[Path], ranks: Ranks
+) -> None:
     """Give all files their names, those of every rank; `results` are all of them, an index first.
 
-    With several, no index is there while old and new shards stand side by side: it goes first and comes last.
+    With several, what was there is moved aside until all have their names, the index last.
     """
-    index = [file for file in files if len(results) > 1 and file.path == results[0]]
-    published: list[Path] = []
-    try:
-        with ranks.step():
-            if ranks.is_first and len(results) > 1 and results[0] in existing:
-                results[0].unlink()
-        with ranks.step():
-            _name([file for file in files if file not in index], published)
-        _name(index, published)
-        for path in existing if ranks.is_first else ():
-            if path not in results:
-                path.unlink()
-        ranks.gathered(None)
-    except (OSError, TliError):
-        for path in published:
-            path.unlink(missing_ok=True)
-        raise
+    if len(results) == 1 and set(existing) <= set(results):
+        files[0].publish()  # one move
+    else:
+        with contextlib.ExitStack() as stack:
+            with ranks.step():
+                change = stack.enter_context(naming(output, results, existing)) if ranks.is_first else None
+            with ranks.step():
+                _name(file for file in files if file.path != results[0])
+            with ranks.step():
+                _name(file for file in files if file.path == results[0])
+            if change is not None:
+                change()
+            ranks.gathered(None)
     sync_directory(results[0].parent)
 
 
-def _name(files: Sequence[PendingFile], published: list[Path]) -> None:
+def _name(files: Iterable[PendingFile]) -> None:
     for file in files:
         file.publish()
-        published.append(file.path)

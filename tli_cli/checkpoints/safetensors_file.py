@@ -97,7 +97,7 @@ def _read_header(path: Path) -> tuple[dict[str, Any], int]:
             pass
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
-            header = json.loads(file.read(min(length, size)), object_pairs_hook=_without_duplicates)
+            header = json.loads(file.read(min(length, size)), object_pairs_hook=without_duplicates)
         return header, 8 + length
     except (SafetensorError, OSError, ValueError, struct.error) as error:
         raise CheckpointError(
@@ -110,10 +110,11 @@ def _reason(error: Exception) -> str:
     return str(error).removeprefix("Error while deserializing header: ")[:300]
 
 
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return what a JSON object says; raise `ValueError` if it says something twice."""
     result = dict(pairs)
     if len(result) != len(pairs):
         seen: set[str] = set()
         double = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise ValueError(f"the header names {double!r} twice")
+        raise ValueError(f"it names {double!r} twice")
     return result

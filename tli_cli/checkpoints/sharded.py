@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any
 from tli_cli.architecture import TensorSpec
 from tli_cli.checkpoints.files import FileRange, read_small, sniff
 from tli_cli.checkpoints.reader import Reader, with_ties
-from tli_cli.checkpoints.safetensors_file import ORDER_KEY, SafetensorsFile, order_digest, tied_names
+from tli_cli.checkpoints.safetensors_file import (
+    ORDER_KEY,
+    SafetensorsFile,
+    order_digest,
+    tied_names,
+    without_duplicates,
+)
 from tli_cli.errors import CheckpointError, join_problems
 
 if TYPE_CHECKING:
@@ -69,7 +75,8 @@ def beside(directory: Path, name: str, where: Path) -> Path:
 
 def _read_index(path: Path) -> tuple[dict[str, str], dict[str, str]]:
     try:
-        raw: Any = json.loads(read_small(path, MAX_INDEX, "an index").decode())
+        text = read_small(path, MAX_INDEX, "an index").decode()
+        raw: Any = json.loads(text, object_pairs_hook=without_duplicates)
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: expected an index in JSON, found {str(error)[:99]}; get it again") from error
     weight_map = raw.get("weight_map") if isinstance(raw, dict) else None

@@ -13,6 +13,7 @@ from tli_cli.checkpoints.blocks import BlockWriter
 from tli_cli.checkpoints.contents import Content, Held, Produced, Repeated, content_of
 from tli_cli.checkpoints.dtypes import byte_count
 from tli_cli.checkpoints.layout import FileLayout, lay_out, require_writable
+from tli_cli.checkpoints.naming import recover
 from tli_cli.checkpoints.output import PendingFile, pending_files, publish
 from tli_cli.checkpoints.ranks import ALONE, Ranks
 from tli_cli.checkpoints.shards import index_bytes, index_path, shard_path, split
@@ -62,6 +63,9 @@ def write_checkpoint(
     whole = len(shards) == 1
     paths = [target] if whole else [shard_path(target, i, len(shards)) for i in range(len(shards))]
     results = paths if whole else [index_path(target), *paths]
+    with ranks.step():
+        if ranks.is_first:
+            recover(target)
     existing = [path for path in dict.fromkeys([target, *results]) if path.is_symlink() or path.exists()]
     with ranks.step():
         if existing and not force:
@@ -79,7 +83,7 @@ def write_checkpoint(
                     files.append(PendingFile(results[0], len(index)))
                     files[-1].write_at(memoryview(index), 0)
                     files[-1].flush()
-            publish(files, results, existing, ranks)
+            publish(target, files, results, existing, ranks)
     except OSError as error:
         raise CheckpointError(
             f"{out}: could not be written: {error.strerror or error}; what was there before is unchanged"
