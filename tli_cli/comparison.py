@@ -12,7 +12,7 @@ from torch import nn
 
 from tli_cli.checkpoints import open_checkpoint
 from tli_cli.errors import TliError
-from tli_cli.options import Options
+from tli_cli.options import InputShape, Options
 from tli_cli.report import Report
 
 
@@ -50,7 +50,7 @@ def largest_difference(source: str, target: str, out: Path | str, options: Optio
 def _loaded(
     reference: str,
     checkpoint: Path | str,
-    input_shape: tuple[int, ...] | None,
+    input_shape: InputShape | None,
     sizes: Mapping[str, int | None],
     ema: str | None,
 ) -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
@@ -62,6 +62,8 @@ def _loaded(
     head, arguments = split_reference(text)
     arguments |= {key: value for key, value in sizes.items() if value is not None}
     subject = subject_for(head, arguments, input_shape=input_shape, reference=text)
+    if not (subject.arguments() or subject.keywords):
+        raise TliError(f"--verify: no usual input fits {text}; give its shape with --input-shape")
     model = subject.create().double().eval()
     with open_checkpoint(checkpoint, ema=ema, expected=model.state_dict()) as opened:
         state = {spec.name: opened.read(spec.name) for spec in opened.tensors}

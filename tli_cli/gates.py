@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
 
 from tli_cli.errors import GateError
@@ -9,6 +10,8 @@ from tli_cli.plan import Plan
 
 FEWEST, MOST = 4, 400
 """Digits behind the point: those that are shown if they suffice, and more than any two different numbers need."""
+SHOWN = 3
+"""How many left-overs are named."""
 
 
 def check_gates(plan: Plan, *, strict: bool, min_score: float | None, min_coverage: float | None) -> None:
@@ -21,13 +24,18 @@ def check_gates(plan: Plan, *, strict: bool, min_score: float | None, min_covera
         asked, found = apart(min_coverage, plan.coverage)
         missed.append(f"--min-coverage asks for {asked}, found {found}")
     if strict:
-        kept = sum(step.action != "transfer" for step in plan.steps)
+        kept = [step.target for step in plan.steps if step.action != "transfer"]
         if kept or plan.unused:
-            missed.append(
-                f"--strict allows no left-overs, found {kept} in the target, {len(plan.unused)} in the source"
-            )
+            here, there = _named(kept), _named(plan.unused)
+            missed.append(f"--strict allows no left-overs, found {here} in the target, {there} in the source")
     if missed:
         raise GateError("; ".join(missed))
+
+
+def _named(names: Sequence[str]) -> str:
+    """Return how many there are, and the first few."""
+    shown = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
+    return f"{len(names)} ({shown})" if names else "none"
 
 
 def check_minimum(score: float, minimum: float | None) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+InputShape = tuple[int, ...] | tuple[tuple[int, ...], ...]
+"""The shape of one sample, or one shape for each input of a model."""
+
 HEAD_CHOICES = ("fresh", "keep")
 """What happens to the classifier's rows; `map:FILE` names a file that says which source row feeds which target row."""
 
@@ -30,7 +33,8 @@ class Options:
         min_coverage: the least share of target elements fed from a source that is accepted.
         on_nonfinite: `error` or `keep`, for NaN and infinite values in a source.
         source_arch: a reference that gives a bare checkpoint its architecture.
-        input_shape: the `(channels, height, width)` with which a user's own class is traced.
+        input_shape: the `(channels, height, width)` with which a user's own class is traced, or such a shape for each
+            of the inputs that it takes.
         num_classes: the number of classes of the target, where its architecture has one.
         in_chans: the number of input channels of the target, where its architecture has one.
         ema: which averaged weights to take from a training checkpoint; None takes the plain ones.
@@ -53,7 +57,7 @@ class Options:
     min_coverage: float | None = None
     on_nonfinite: str = "error"
     source_arch: str | None = None
-    input_shape: tuple[int, ...] | None = None
+    input_shape: InputShape | None = None
     num_classes: int | None = None
     in_chans: int | None = None
     ema: str | None = None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from tli_cli.architecture import Architecture, TensorSpec
 from tli_cli.errors import TliError, UnknownReferenceError, join_problems
+from tli_cli.options import InputShape
 
 if TYPE_CHECKING:
     from tli_cli.checkpoints import Checkpoint
@@ -45,7 +46,7 @@ class Reading:
     """How references are to be read; see `Options`."""
 
     arch: str | None = None
-    input_shape: tuple[int, ...] | None = None
+    input_shape: InputShape | None = None
     num_classes: int | None = None
     in_chans: int | None = None
     ema: str | None = None

@@ -39,7 +39,7 @@ InputShape = Annotated[
     str | None,
     typer.Option(
         metavar="C,H,W",
-        help="The input that your own class is traced with, such as 3,32,32.",
+        help="The input that your own class is traced with, such as 3,32,32; of several inputs as '3,32,32;10'.",
         rich_help_panel=REFERENCES,
     ),
 ]

@@ -11,7 +11,7 @@ from os.path import isdir
 import typer
 
 from tli_cli.errors import CheckpointError
-from tli_cli.options import HEAD_CHOICES
+from tli_cli.options import HEAD_CHOICES, InputShape
 
 
 def parse_size(text: str) -> int:
@@ -24,16 +24,24 @@ def parse_size(text: str) -> int:
         raise typer.BadParameter(str(error)) from error
 
 
-def parse_shape(text: str | None) -> tuple[int, ...] | None:
-    """Return a shape from `3,16,16` or `3x16x16`, None from None."""
+def parse_shape(text: str | None) -> InputShape | None:
+    """Return a shape from `3,16,16` or `3x16x16`, several from `3,16,16;10`, None from None.
+
+    An empty one of several, as in `3,16,16;`, is a number alone.
+    """
     if text is None:
         return None
-    parts = re.split(r"[,x]", text.strip().strip("()").lower())
-    if not all(part.strip().isdigit() and int(part) > 0 for part in parts):
+    shapes = [
+        [part.strip() for part in re.split(r"[,x]", shape.strip().strip("()").lower())] for shape in text.split(";")
+    ]
+    parts = [part for shape in shapes for part in shape if shape != [""] or len(shapes) == 1]
+    if not all(part.isdigit() and int(part) > 0 for part in parts):
         raise typer.BadParameter(
-            f"{text!r} is not a shape: expected positive numbers such as 3,224,224", param_hint="'--input-shape'"
+            f"{text!r} is not a shape: expected positive numbers such as 3,224,224, or several shapes as 3,224,224;10",
+            param_hint="'--input-shape'",
         )
-    return tuple(int(part) for part in parts)
+    found = tuple(tuple(int(part) for part in shape if part) for shape in shapes)
+    return found[0] if len(found) == 1 else found
 
 
 def parse_head(text: str) -> str:

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from tli_cli.errors import TliError
-from tli_cli.options import Options
+from tli_cli.options import InputShape, Options
 from tli_cli.references import Reference
 
 
@@ -45,7 +45,7 @@ def run_target(reference: Reference, options: Options) -> Running:
 
 
 def _run(
-    reference: Reference, named: str | None, input_shape: tuple[int, ...] | None, sizes: Mapping[str, int | None]
+    reference: Reference, named: str | None, input_shape: InputShape | None, sizes: Mapping[str, int | None]
 ) -> Running:
     from tli_cli.providers.arguments import split_reference
     from tli_cli.providers.live import subject_for
@@ -58,6 +58,8 @@ def _run(
         subject = subject_for(head, arguments, input_shape=input_shape, reference=text)
         model = subject.create().float().eval()
     sample = subject.arguments() or tuple(subject.keywords.values())
+    if not sample and not subject.keywords:
+        raise TliError(f"--method fit: no usual input fits {text}; give its shape with --input-shape")
     if len(subject.keywords) > 1 or not sample:
         raise TliError(f"--method fit: {text} takes several named inputs, which cannot be made up yet")
     return Running(model, tuple(torch.zeros(t.shape, dtype=t.dtype) for t in sample))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tli_cli.architecture import Architecture
+from tli_cli.options import InputShape
 from tli_cli.providers.arguments import split_reference
 
 LIBRARIES = ("timm", "torchvision")
@@ -25,7 +26,7 @@ class Provided:
 def provide(
     reference: str,
     *,
-    input_shape: tuple[int, ...] | None = None,
+    input_shape: InputShape | None = None,
     num_classes: int | None = None,
     in_chans: int | None = None,
 ) -> Architecture:
@@ -40,7 +41,7 @@ def provide(
 def provided(
     reference: str,
     *,
-    input_shape: tuple[int, ...] | None = None,
+    input_shape: InputShape | None = None,
     num_classes: int | None = None,
     in_chans: int | None = None,
 ) -> Provided:
@@ -60,5 +61,9 @@ def provided(
     if not problem:
         return Provided(architecture)
     note = f"{problem}; its layers stand in the order of their definition"
-    said = "" if head.startswith("hf:") else ". --input-shape gives the shape of one sample"
+    said = (
+        ""
+        if head.startswith("hf:")
+        else ". --input-shape gives the shape of one sample, or of several inputs as 3,224,224;10"
+    )
     return Provided(architecture, (note + said,))

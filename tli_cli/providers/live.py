@@ -12,18 +12,17 @@ from torch import nn
 
 from tli_cli.catalogue.libraries import import_timm, import_torchvision
 from tli_cli.catalogue.subjects import Subject, timm_subject, torchvision_subject
-from tli_cli.errors import TliError, UnknownReferenceError
+from tli_cli.errors import TliError, TraceError, UnknownReferenceError
+from tli_cli.options import InputShape
 from tli_cli.providers.code import load_factory
-from tli_cli.providers.inputs import guess_input
+from tli_cli.providers.inputs import guess_input, shapes_of
 from tli_cli.registry import did_you_mean
 
 _WEIGHTS = frozenset({"pretrained", "pretrained_cfg", "checkpoint_path", "weights", "weights_backbone", "cache_dir"})
 """Arguments by which the libraries read or download values: nothing is ever fetched."""
 
 
-def subject_for(
-    head: str, arguments: Mapping[str, Any], *, input_shape: tuple[int, ...] | None, reference: str
-) -> Subject:
+def subject_for(head: str, arguments: Mapping[str, Any], *, input_shape: InputShape | None, reference: str) -> Subject:
     """Return the model that `head` names, with how to build it and what to run it on.
 
     Raises:
@@ -40,7 +39,7 @@ def subject_for(
 
 
 def _library_subject(
-    library: str, name: str, arguments: Mapping[str, Any], input_shape: tuple[int, ...] | None, reference: str
+    library: str, name: str, arguments: Mapping[str, Any], input_shape: InputShape | None, reference: str
 ) -> Subject:
     known = import_timm().list_models() if library == "timm" else import_torchvision().models.list_models()
     plain = name.partition(".")[0] if library == "timm" else name
@@ -54,12 +53,13 @@ def _library_subject(
         )
     subject = timm_subject(name, **arguments) if library == "timm" else torchvision_subject(name, **arguments)
     channels = arguments.get("in_chans", subject.input_size[0])
-    return replace(subject, input_size=input_shape or (channels, *subject.input_size[1:]), defaults={})
+    size = shapes_of(input_shape)[0] if input_shape else (channels, *subject.input_size[1:])
+    return replace(subject, input_size=size, defaults={})
 
 
 @dataclass(frozen=True)
 class OwnSubject(Subject):
-    """A user's own class, whose sample need not be an image."""
+    """A user's own class, whose sample need not be an image; there is none where no usual input fits it."""
 
     sample: tuple[torch.Tensor, ...] = ()
 
@@ -72,7 +72,7 @@ class OwnSubject(Subject):
 def _own_subject(
     factory: Callable[..., Any],
     arguments: Mapping[str, Any],
-    input_shape: tuple[int, ...] | None,
+    input_shape: InputShape | None,
     reference: str,
 ) -> Subject:
     def create(**options: int) -> nn.Module:
@@ -88,5 +88,9 @@ def _own_subject(
             raise TliError(f"{reference}: expected it to make a torch.nn.Module, found {type(model).__name__}")
         return model
 
-    sample = guess_input(create, input_shape, reference)
-    return OwnSubject("", reference.partition("?")[0], create, tuple(sample[0].shape[1:]), {}, sample=sample)
+    try:
+        sample = guess_input(create, input_shape, reference)
+    except TraceError:
+        sample = ()
+    size = tuple(sample[0].shape[1:]) if sample else ()
+    return OwnSubject("", reference.partition("?")[0], create, size, {}, sample=sample)
