@@ -78,6 +78,8 @@ def _text_pairs() -> Iterator[tuple[str, Build, Build, tuple[int, ...]]]:
         ("wider MLP", {"intermediate_size": 96}),
         ("deeper", {"num_hidden_layers": 4}),
         ("heads twice as wide", {"head_dim": 16}),
+        ("heads 1.5 times as wide", {"head_dim": 12}),
+        ("a key to each query", {"num_key_value_heads": 4}),
     ):
         make = ("LlamaForCausalLM", "LlamaConfig", llama)
         yield f"Llama, {name}", _text(*make), _text(*make, **change), TOKENS

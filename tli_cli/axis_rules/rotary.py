@@ -14,7 +14,8 @@ def rotary(axis_map: AxisMap, importance: Importance, draws: Draws) -> MapValues
 
     A half of `c` times as many channels has the source's frequencies at every c-th place. Keys are repeated in
     between; queries (`query`) are zero there, so that products stay as they are, and make up for the other
-    `1/sqrt(width)`. A narrower half keeps the channels whose frequencies it has.
+    `1/sqrt(width)`. Values that run over the same channels are repeated like keys. A narrower half keeps the channels
+    whose frequencies it has.
     """
     m, n = axis_map.rows, axis_map.columns
     if m < n:
@@ -23,6 +24,7 @@ def rotary(axis_map: AxisMap, importance: Importance, draws: Draws) -> MapValues
         places = (np.arange(n) * m + n // 2) // n
         index, kept = np.searchsorted(places, np.arange(m), side="right") - 1, np.zeros(m, dtype=bool)
         kept[places] = True
+    into = Take(index, 1.0 / np.bincount(index, minlength=n)[index])
     if "query" in axis_map.rule.split():
-        return MapValues(Take(np.where(kept, index, -1), np.full(m, (m / n) ** 0.5)), Take(index))
-    return MapValues(Take(index), Take(index))
+        return MapValues(Take(np.where(kept, index, -1), np.full(m, (m / n) ** 0.5)), into)
+    return MapValues(Take(index), into)

@@ -152,13 +152,17 @@ def _spaces(
         return number[tree]
 
     axes: dict[str, tuple[Axis, ...]] = {}
+    sizes = {tensor.name: tensor.shape for tensor in tensors}
     for layer in layers:
         for _, name in layer.tensors:
             dims = recording.parameter_dims.get(name)
             if dims:
+                trees = [table.resolve(tree) for tree in dims]
+                trees = [
+                    t if table.size(t) == size else table.leaf(size) for t, size in zip(trees, sizes[name], strict=True)
+                ]
                 axes[name] = tuple(
-                    Axis(renumbered(table.resolve(tree)), _is_summed(recording, layer, name, d))
-                    for d, tree in enumerate(dims)
+                    Axis(renumbered(tree), _is_summed(recording, layer, name, d)) for d, tree in enumerate(trees)
                 )
     for tensor in tensors:
         if tensor.tied_to in axes:

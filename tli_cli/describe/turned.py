@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
+from itertools import pairwise
 
-from tli_cli.architecture import Architecture, Node
+from tli_cli.architecture import Architecture, AxisTree, Node
 
 REACH = 8
 
@@ -37,19 +39,26 @@ def _layer_behind(graph: tuple[Node, ...], start: int) -> int:
     return -1
 
 
-def turned_trees(architecture: Architecture) -> set[object]:
-    """Return the sums of two equal halves that are turned, among the axes of the layers that make them."""
-    found: set[object] = set()
+def turned_channels(architecture: Architecture) -> set[AxisTree]:
+    """Return the channels of which a sum holds two parts that are turned, by the axes of the layers that make them."""
+    found: set[AxisTree] = set()
     for place, _ in turned_layers(architecture.graph):
         for _, name in architecture.layers[place].tensors:
             for axis in architecture.axes.get(name, ()):
-                found |= set() if axis.contracted else set(halves(axis.tree))
+                found |= set() if axis.contracted else set(_twice(axis.tree))
     return found
 
 
-def halves(tree: object) -> list[object]:
-    """Return the sums within `tree` that hold the same channels twice."""
-    if not isinstance(tree, tuple):
-        return []
-    own = [tree] if tree[0] == "+" and any(tree[1:].count(child) == 2 for child in tree[1:]) else []
-    return own + [found for child in tree[1:] for found in halves(child)]
+def repeated(tree: AxisTree) -> Iterator[AxisTree]:
+    """Yield the channels of which the sum `tree` holds two parts side by side, and no more."""
+    if isinstance(tree, tuple) and tree[0] == "+":
+        yield from (first for first, second in pairwise(tree[1:]) if first == second and tree.count(first) == 2)
+
+
+def _twice(tree: AxisTree) -> Iterator[AxisTree]:
+    """Yield the channels of which a sum within `tree` holds two parts side by side."""
+    if isinstance(tree, tuple):
+        if tree[0] == "+":
+            yield from (first for first, second in pairwise(tree[1:]) if first == second)
+        for child in tree[1:]:
+            yield from _twice(child)

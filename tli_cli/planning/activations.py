@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
-from tli_cli.architecture import Architecture
+from tli_cli.architecture import Architecture, Node
+from tli_cli.planning.identity import silencers
 
 ACTIVATIONS = {
     "celu", "elu", "gelu", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "log_sigmoid_forward", "mish", "relu",
     "selu", "sigmoid", "silu", "softplus", "softshrink", "tanh",
 }  # fmt: skip
 """Operations of the execution graph that change values one by one and have no tensors."""
+
+IDEMPOTENT = ("relu", "hardtanh", "relu6")
+"""Activations that change nothing when they are applied twice."""
 
 Before = tuple[tuple[str, ...], str]
 
@@ -24,8 +28,11 @@ def changed_activations(source: Architecture, target: Architecture) -> tuple[str
     return (f"activations differ: only in the source {texts[0]}; only in the target {texts[1]}",)
 
 
-def activations_before(architecture: Architecture) -> Mapping[int, Before]:
-    """Return for each layer, by its place, the activations since the last layer or join, and what that was."""
+def activations_before(architecture: Architecture, idle: Collection[int] = ()) -> Mapping[int, Before]:
+    """Return for each layer, by its place, the activations since the last layer or join, and what that was.
+
+    What the layers `idle` add to a sum is nothing, so that the sum is what it is added to.
+    """
     graph = architecture.graph
     found: dict[int, Before] = {}
     for node in graph:
@@ -33,11 +40,21 @@ def activations_before(architecture: Architecture) -> Mapping[int, Before]:
             continue
         ops: list[str] = []
         before = graph[node.inputs[0]]
-        while before.op != "layer" and len(before.inputs) == 1:
-            ops += [before.op] if before.op in ACTIVATIONS else []
-            before = graph[before.inputs[0]]
+        while before.op != "layer" and (through := _through(architecture, before, idle)) >= 0:
+            again = ops[-1:] == [before.op] and before.op in IDEMPOTENT
+            ops += [before.op] if before.op in ACTIVATIONS and not again else []
+            before = graph[through]
         found.setdefault(node.layer, (tuple(ops), before.op))
     return found
+
+
+def _through(architecture: Architecture, node: Node, idle: Collection[int]) -> int:
+    """Return the one input that makes the value of a node; -1 where there are several."""
+    inputs = node.inputs
+    if node.op == "add" and len(inputs) == 2 and idle:
+        silent = [silencers(architecture, i) for i in inputs]
+        inputs = tuple(i for i, layers in zip(inputs, silent, strict=True) if not layers or not layers.issubset(idle))
+    return inputs[0] if len(inputs) == 1 else -1
 
 
 def readers_behind(architecture: Architecture, place: int) -> set[tuple[tuple[str, ...], int]]:
@@ -61,5 +78,6 @@ def readers_behind(architecture: Architecture, place: int) -> set[tuple[tuple[st
 
 
 def differ(mine: Before, theirs: Before) -> bool:
-    """Tell whether two layers are known to stand behind different activations of the same kind of operation."""
-    return mine[1] == theirs[1] and mine[0] != theirs[0]
+    """Tell whether two layers are known to stand behind different activations of the same kind of operation, or only
+    one of them behind a sum."""
+    return {mine[1], theirs[1]} == {"add", "layer"} or (mine[1] == theirs[1] and mine[0] != theirs[0])

@@ -9,10 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from tli_cli.architecture import Architecture, Layer
 from tli_cli.matching.segments import WEIGHTED
 from tli_cli.matching.units import Unit
-from tli_cli.planning.activations import ACTIVATIONS
+from tli_cli.planning.activations import ACTIVATIONS, IDEMPOTENT
 
-IDEMPOTENT = ("relu", "hardtanh", "relu6")
-"""Activations that change nothing when they are applied twice."""
 POOLS = ("max_pool", "avg_pool", "mean", "adaptive_max_pool2d")
 JOINS = ("add", "mul", "cat", "matmul")
 

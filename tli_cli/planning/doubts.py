@@ -17,11 +17,12 @@ def first_uses(matching: Matching) -> set[tuple[int, int]]:
 
 
 class Doubts:
-    """What is known of the surroundings of a target's layers and of their partners' in one source."""
+    """What is known of the surroundings of a target's layers and of their partners' in one source; the layers `silent`
+    give zero."""
 
-    def __init__(self, target: Architecture, source: Architecture, book: MapBook) -> None:
+    def __init__(self, target: Architecture, source: Architecture, book: MapBook, silent: Collection[int]) -> None:
         self._target, self._book = target, book
-        self._mine, self._theirs = activations_before(target), activations_before(source)
+        self._mine, self._theirs = activations_before(target, silent), activations_before(source)
 
     def of(self, pair: Pair, added: bool, bypassed: Collection[int], chains: Collection[int]) -> str:
         """Return a reason, empty if there is none; `bypassed` are the layers of added blocks that add nothing, `chains`
@@ -33,6 +34,8 @@ class Doubts:
         mine, theirs = self._mine.get(place), self._theirs.get(pair.source.place)
         if mine is None or theirs is None or not differ(mine, theirs):
             return ""
+        if mine[1] != theirs[1]:
+            return "a sum stands before it in one of the networks alone"
         here, there = (", ".join(ops) or "no activation" for ops in (mine[0], theirs[0]))
         return f"behind {here}, in the source behind {there}"
 

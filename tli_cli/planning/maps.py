@@ -9,7 +9,7 @@ from typing import Any
 
 from tli_cli.architecture import Architecture, AxisTree
 from tli_cli.describe.spaces import leaves
-from tli_cli.describe.turned import halves, turned_trees
+from tli_cli.describe.turned import repeated, turned_channels
 from tli_cli.errors import TliError
 from tli_cli.plan import AxisExpression, AxisMap
 from tli_cli.planning.traits import (
@@ -88,7 +88,7 @@ class MapBook:
         self._widen, self._narrow = widen, narrow
         self._normalised = normalised_spaces(target)
         self._bent, self._averaged = bent_spaces(target), averaged_spaces(target)
-        self._turned = turned_trees(target)
+        self._turned = turned_channels(target)
         self._repeats = repeats_of(target)
         self._their_repeats: dict[int, dict[AxisTree, AxisTree]] = {}
         self._whole = {axis.tree for axes in target.axes.values() for axis in axes if axis.contracted}
@@ -217,9 +217,11 @@ class MapBook:
     def _drop(self, source: Architecture, s: AxisTree, model: int) -> int:
         return self._add(("drop", model, s), AxisMap("none", 0, source.size_of(s), exact=False))
 
-    def is_turned(self, tree: AxisTree, place: int) -> bool:
-        """Tell whether a rotary embedding turns the halves of `tree`; without a graph, of any factor but the first."""
-        return tree in self._turned if self._target.graph else place > 0 and tree in halves(tree)
+    def is_turned(self, tree: AxisTree, place: int, contracted: bool = False) -> bool:
+        """Tell whether a rotary embedding turns two parts of `tree`; without a graph, of any factor made but the
+        first."""
+        parts = set(repeated(tree))
+        return bool(parts & self._turned) if self._target.graph else place > 0 and not contracted and bool(parts)
 
     def introduce(self, t: AxisTree, model: int, s: AxisTree | None) -> None:
         """Note that the channels `t` are made by a layer that source layer makes `s`; None if an added layer makes

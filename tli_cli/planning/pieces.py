@@ -97,7 +97,7 @@ def _kind(t: Dim, s: Dim, layer: Layer, of_image: bool, book: MapBook) -> str:
         return "patch" if _is_patch(layer, of_image) and s.size > 1 else "kernel"
     if t.kind == "grid" and s.kind == "grid":
         return "offsets" if layer.kind == "bias_table" or layer.attribute("relative") else "grid"
-    if not t.contracted and book.is_turned(t.tree, t.place):
+    if book.is_turned(t.tree, t.place, t.contracted):
         return "rotary"
     if t.kind == "regrouped":
         return t.kind

@@ -71,12 +71,12 @@ class Planner:
         """Draft the pairs of `matching` (of source `model`) whose target unit is given to that model by `chosen`."""
         blocks = {unit.key: b.name for b in blocks_of(matching.targets) for unit in b.units}
         self._queries = query_makers(self.target, matching.targets)
-        doubts = Doubts(self.target, self.sources[model], self.book)
         proved = bool(self.target.graph and self.sources[model].graph)
         for name in surplus_scales(self.target, matching, blocks):
             draft = self.drafts[name]
             draft.initial, draft.exact, draft.reason = "ones", True, "the source does not scale here"
         ends, chains = self._added(matching, model, blocks)
+        doubts = Doubts(self.target, self.sources[model], self.book, ends)
         mine = [(pair, chosen[pair.target.key][model]) for pair in matching.pairs if model in chosen[pair.target.key]]
         for pair, _ in mine:
             self._introduce(pair, model)
