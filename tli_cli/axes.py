@@ -20,10 +20,14 @@ if TYPE_CHECKING:
     import torch
 
 
+MEAN = -2
+"""In place of a source index: the mean of all source indices."""
+
+
 @dataclass(frozen=True)
 class Take:
-    """One direction of a map, in arrays of numpy: `index` of shape `(rows,)` with -1 for none, and `scale` of shape
-    `(rows,)`, or a full `matrix` of shape `(rows, columns)`."""
+    """One direction of a map, in arrays of numpy: `index` of shape `(rows,)`, with -1 for none and `MEAN` for the mean
+    of all, and `scale` of shape `(rows,)`; or a full `matrix` of shape `(rows, columns)`."""
 
     index: Any = None
     scale: Any = None
@@ -40,8 +44,10 @@ class Take:
         if self.index is None:
             return tensor
         index = torch.from_numpy(self.index).to(tensor.device)
-        missing = index < 0
+        missing, averaged = index == -1, index == MEAN
         taken = tensor.index_select(dim, index.clamp_min(0)) if tensor.shape[dim] else _zeros(tensor, dim, len(index))
+        if averaged.any():
+            taken = taken.index_copy(dim, averaged.nonzero()[:, 0], _means(tensor, dim, int(averaged.sum())))
         scale = torch.from_numpy(self.scale).to(tensor) if self.scale is not None else None
         if missing.any():
             scale = (torch.ones(len(index)) if scale is None else scale).to(tensor).masked_fill(missing, 0.0)
@@ -153,6 +159,13 @@ def apply_expression(
     for offset, child in enumerate(expression[1:]):
         result = apply_expression(result, dim + offset, child, maps, values, contracted)
     return result.flatten(dim, dim + len(sizes) - 1)
+
+
+def _means(tensor: torch.Tensor, dim: int, count: int) -> torch.Tensor:
+    """Return the mean of `tensor` along `dim`, `count` times."""
+    shape = list(tensor.shape)
+    shape[dim] = count
+    return tensor.mean(dim, keepdim=True).expand(shape)
 
 
 def _zeros(tensor: torch.Tensor, dim: int, size: int) -> torch.Tensor:

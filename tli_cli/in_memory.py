@@ -15,10 +15,14 @@ from tli_cli.selection import Selection
 _BITS = {1: torch.uint8, 2: torch.uint16}
 
 
-def selected(tensor: torch.Tensor, selections: Sequence[Selection], gain: float) -> torch.Tensor:
-    """Return `tensor`, on the CPU, with each axis chosen by one of `selections`, times `gain`."""
+def selected(tensor: torch.Tensor, selections: Sequence[Selection], gain: float) -> torch.Tensor | None:
+    """Return `tensor`, on the CPU, with each axis chosen by one of `selections`, times `gain`; None where they cannot
+    be brought together."""
     dtype = str(tensor.dtype)[6:]
-    rows, columns = matrix_of(selections)
+    sides = matrix_of(selections)
+    if sides is None:
+        return None
+    rows, columns = sides
     held = stored(tensor).reshape(rows.columns, columns.columns)
     made = np.empty((rows.rows, columns.rows), dtype=STORED[dtype])
 

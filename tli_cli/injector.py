@@ -98,7 +98,9 @@ class Injector:
         selections = [selection_of(e, maps, self.maps, c) for e, c in zip(piece.axes, contracted, strict=True)]
         chosen = [selection for selection in selections if selection is not None]
         if len(chosen) == len(selections) and tensor.device.type == "cpu" and str(tensor.dtype)[6:] in STORED:
-            return selected(tensor, chosen, piece.gain)
+            made = selected(tensor, chosen, piece.gain)
+            if made is not None:
+                return made
         made = computed(tensor)
         for dim, expression in enumerate(piece.axes):
             made = apply_expression(made, dim, expression, maps, self.maps, contracted[dim])

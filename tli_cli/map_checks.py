@@ -59,7 +59,7 @@ def _rule_problems(axis_map: AxisMap) -> Iterator[str]:
         or (rule in _NARROW and rows > columns)
     ):
         yield told
-    limit = MAX_MATRIX if normalised else _MATRICES.get(rule)
+    limit = _MATRICES.get(rule)
     if limit is not None and rows * columns > limit:
         yield f"{told}: its matrix would have more than {limit:,} elements"
 

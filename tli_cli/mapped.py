@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 from typing import Any
 
 import numpy as np
 
+from tli_cli.axes import MEAN
 from tli_cli.checkpoints.dtypes import bits
 from tli_cli.floats import STORED, convert, load, store
 from tli_cli.selection import Selection, nested, runs_of
@@ -90,15 +92,27 @@ class Mapped:
             held = np.empty((span, self.columns.columns), dtype=made.dtype)
             self.read(base, held)
             held.take(index - base, axis=0, out=made, mode="clip")
-            made[index < 0] = 0
+            made[index == -1] = 0
+            made[index == MEAN] = self._mean_row if (index == MEAN).any() else 0
             return made
         for start, source, length in runs:
             part = made[start : start + length]
             if source < 0:
-                part[:] = 0
+                part[:] = self._mean_row if source == MEAN else 0
             else:
                 self.read(source, part)
         return made
+
+    @cached_property
+    def _mean_row(self) -> Any:
+        """The mean of all rows of the source."""
+        total: Any = 0.0
+        step = max(1, _STEP // self.columns.columns)
+        for first in range(0, self.rows.columns, step):
+            part = np.empty((min(step, self.rows.columns - first), self.columns.columns), dtype=STORED[self.source])
+            self.read(first, part)
+            total = total + load(part, self.source).sum(axis=0, dtype=_wide(self.source))
+        return store(total / self.rows.columns, self.source)
 
     def _columns(self, rows: Any) -> Any:
         """Return `rows` with the result's columns."""
@@ -107,11 +121,21 @@ class Mapped:
         made = np.empty((len(rows), self.columns.rows), dtype=rows.dtype)
         if len(self.columns.runs) * _SCATTERED > self.columns.rows:
             rows.take(self.columns.index.clip(0), axis=1, out=made, mode="clip")
-            made[:, self.columns.index < 0] = 0
+            made[:, self.columns.index == -1] = 0
+            if self.columns.averages:
+                made[:, self.columns.index == MEAN] = self._mean_column(rows)
             return made
         for start, source, length in self.columns.runs:
-            made[:, start : start + length] = 0 if source < 0 else rows[:, source : source + length]
+            part = made[:, start : start + length]
+            if source < 0:
+                part[:] = self._mean_column(rows) if source == MEAN else 0
+            else:
+                part[:] = rows[:, source : source + length]
         return made
+
+    def _mean_column(self, rows: Any) -> Any:
+        """Return the mean of each of `rows` over all columns of the source."""
+        return store(load(rows, self.source).mean(axis=1, dtype=_wide(self.source), keepdims=True), self.source)
 
     def _multiply(self, taken: Any, first: int, last: int) -> None:
         """Multiply the rows from `first` to `last`, in place, where that changes them."""
@@ -126,12 +150,27 @@ class Mapped:
             taken[:, start:stop] = store(values, self.source)
 
 
-def matrix_of(selections: Sequence[Selection]) -> tuple[Selection, Selection]:
-    """Return what chooses the rows and the columns of a tensor, for the selections of its axes."""
+def matrix_of(selections: Sequence[Selection]) -> tuple[Selection, Selection] | None:
+    """Return what chooses the rows and the columns of a tensor, for the selections of its axes; None where several
+    average."""
     cut, count = next((i, len(selections)) for i in range(len(selections) + 1) if _width(selections[i:]) <= _WIDE)
     if cut == count > 0 and _width(selections[-1:]) <= 4 * _WIDE:
         cut -= 1
+    if averaging := [i for i, part in enumerate(selections) if part.averages]:
+        # it must be all of the rows or all of the columns
+        first = averaging[0]
+        outer, inner = (
+            any(not part.trivial for part in some) for some in (selections[:first], selections[first + 1 :])
+        )
+        if len(averaging) > 1 or (outer and inner):
+            return None
+        cut = first if outer else first + 1
     return nested(selections[:cut]), nested(selections[cut:])
+
+
+def _wide(dtype: str) -> str:
+    """Return the type that values of `dtype` are summed in."""
+    return "c16" if dtype.startswith("complex") else "f8"
 
 
 def _width(selections: Sequence[Selection]) -> int:

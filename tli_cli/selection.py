@@ -10,19 +10,19 @@ from typing import Any
 
 import numpy as np
 
-from tli_cli.axes import MapValues, Take, expression_columns, expression_rows
+from tli_cli.axes import MEAN, MapValues, Take, expression_columns, expression_rows
 from tli_cli.plan import AxisExpression, AxisMap
 
 Run = tuple[int, int, int]
-"""Neighbours that stay neighbours: the first target index, the source index that feeds it or -1, and how many."""
+"""Neighbours that stay neighbours: the first target index, the source index that feeds it (-1, `MEAN`), how many."""
 
 _FEW = 8
 
 
 @dataclass(frozen=True)
 class Selection:
-    """The source index of each target index, -1 for none, and the factors that it is multiplied with, one after
-    another.
+    """The source index of each target index, -1 for none and `MEAN` for the mean of all, and the factors that it is
+    multiplied with, one after another.
 
     `index` and each of `scales` are of shape `(rows,)`; an `index` of None takes all `rows` as they are.
     """
@@ -33,9 +33,19 @@ class Selection:
     scales: tuple[Any, ...] = ()
 
     @property
+    def trivial(self) -> bool:
+        """Whether there is one index, which is taken as it is."""
+        return self.rows == self.columns == 1 and self.index is None
+
+    @property
     def leaves_some(self) -> bool:
         """Whether there are target indices that nothing feeds."""
-        return self.index is not None and bool((self.index < 0).any())
+        return self.index is not None and bool((self.index == -1).any())
+
+    @cached_property
+    def averages(self) -> bool:
+        """Whether there are target indices that take the mean of all."""
+        return self.index is not None and bool((self.index == MEAN).any())
 
     @cached_property
     def runs(self) -> tuple[Run, ...]:
@@ -66,22 +76,23 @@ def runs_of(index: Any) -> tuple[Run, ...]:
     """Return the `(n,)` indices in runs."""
     if not len(index):
         return ()
-    missing = index < 0
-    joined = np.where(missing[1:], missing[:-1], ~missing[:-1] & (index[1:] == index[:-1] + 1))
+    after = np.where(index < 0, index, index + 1)
+    joined = (index[1:] == after[:-1]) & ((index[1:] < 0) == (index[:-1] < 0))
     starts = np.concatenate([[0], np.flatnonzero(~joined) + 1, [len(index)]])
-    return tuple((int(start), max(int(index[start]), -1), int(stop - start)) for start, stop in pairwise(starts))
+    return tuple((int(start), int(index[start]), int(stop - start)) for start, stop in pairwise(starts))
 
 
 def selection_of(
     expression: AxisExpression, maps: Sequence[AxisMap], values: Sequence[MapValues], contracted: bool
 ) -> Selection | None:
-    """Return `expression` as one selection; None where a matrix is part of it, which mixes what it takes."""
+    """Return `expression` as one selection; None where a part of it mixes what it takes, by a matrix or a mean of its
+    own."""
     if isinstance(expression, int):
         take = values[expression].into if contracted else values[expression].out
         return _of_take(take, maps[expression])
     parts = [selection_of(part, maps, values, contracted) for part in expression[1:]]
     known = [part for part in parts if part is not None]
-    if len(known) < len(parts):
+    if len(known) < len(parts) or any(part.averages for part in known):
         return None
     sizes = expression_rows(expression, maps), expression_columns(expression, maps)
     if all(part.index is None for part in known):
@@ -112,7 +123,10 @@ def _side_by_side(parts: Sequence[Selection]) -> Selection:
 
 
 def nested(parts: Sequence[Selection]) -> Selection:
-    """Return factors, the outermost first, as one."""
+    """Return factors, the outermost first, as one; only one that stands alone may average."""
+    parts = [part for part in parts if not part.trivial]
+    if len(parts) == 1:
+        return parts[0]
     if all(part.index is None for part in parts):
         rows = columns = 1
         for part in parts:

@@ -18,7 +18,7 @@ from tli_cli.axes import PlanMaps
 from tli_cli.checkpoints.contents import Content
 from tli_cli.checkpoints.dtypes import bits
 from tli_cli.checkpoints.files import FileRange, opened, read_at
-from tli_cli.floats import STORED
+from tli_cli.floats import STORED, store
 from tli_cli.mapped import Mapped, Read, matrix_of
 from tli_cli.plan import Piece, Plan, Step
 from tli_cli.selection import Selection, selection_of
@@ -46,6 +46,23 @@ class Joined:
             before += part.length
 
 
+@dataclass(frozen=True)
+class Constant:
+    """The bytes of one `value`, again and again."""
+
+    length: int
+    value: bytes
+
+    def fill(self, start: int, out: memoryview) -> None:
+        """Put the bytes from `start` on into `out`."""
+        first = start % len(self.value)
+        repeated = self.value * (len(out) // len(self.value) + 2)
+        out[:] = repeated[first : first + len(out)]
+
+
+_CONSTANTS = {"zeros": 0.0, "ones": 1.0}
+
+
 class Streams:
     """Makes contents of steps of `plan`, where a step allows it."""
 
@@ -56,6 +73,9 @@ class Streams:
         """Return what `step` gives in the type of `spec`; None where more than choosing is needed for it."""
         if 0 in spec.shape:
             return None
+        if step.action == "keep" and step.initial in _CONSTANTS and spec.dtype in STORED:
+            value = store(np.array([_CONSTANTS[step.initial]]), spec.dtype)
+            return Constant(prod(spec.shape) * value.nbytes, value.tobytes())
         if step.action == "keep":
             own = self._values.own(step.target) if step.initial == "target" else None
             return None if own is None else _mapped(own, spec.dtype, [_all_of(spec.shape)])
@@ -138,7 +158,10 @@ def _mapped(source: Stored, dtype: str, selections: Sequence[Selection], gain: f
     plain = spec.dtype == dtype or not (spec.dtype + dtype).count("complex")
     if spec.dtype not in STORED or dtype not in STORED or not plain:
         return None
-    rows, columns = matrix_of(selections)
+    sides = matrix_of(selections)
+    if sides is None:
+        return None
+    rows, columns = sides
     read = _reader(held.path, held.offset, columns.columns * bits(spec.dtype) // 8)
     return Mapped(read, rows, columns, spec.dtype, dtype, gain)
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tli_cli import mapped
-from tli_cli.axes import MapValues, Take, apply_expression, expression_columns
+from tli_cli.axes import MEAN, MapValues, Take, apply_expression, expression_columns
 from tli_cli.floats import STORED
 from tli_cli.in_memory import computed, selected, stored
 from tli_cli.mapped import Mapped, matrix_of
@@ -78,9 +78,32 @@ def test_any_part_of_the_bytes_can_be_asked_for(dtype):
         assert part == whole[start:stop]
 
 
-@given(st.lists(st.integers(-1, 6), max_size=30))
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.integers(-2, 6), min_size=1, max_size=30),
+    st.sampled_from([(7,), (7, 5), (5, 7), (1, 7, 3), (3, 4, 7), (3, 7, 4)]),
+    st.sampled_from([torch.float32, torch.float64, torch.bfloat16]),
+    st.sampled_from([1, 1 << 18]),
+)
+def test_a_mean_is_taken_along_any_axis(index, shape, dtype, step):
+    axis = shape.index(7)
+    known = [MapValues(Take(np.array(index), np.linspace(1, 2, len(index)))), MapValues()]
+    maps = [AxisMap("widen centred", len(index), 7), AxisMap("same", 0, 0)]
+    tensor = torch.from_numpy(np.random.default_rng(len(index)).standard_normal(shape)).to(dtype)
+    selections = [selection_of(0, maps, known, False) if i == axis else Selection(n, n) for i, n in enumerate(shape)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mapped, "_STEP", step)
+        made = selected(tensor, selections, 1.0)
+    expected = apply_expression(computed(tensor), axis, 0, maps, known, False)
+    if made is None:
+        assert MEAN in index and shape == (3, 7, 4)
+    else:
+        torch.testing.assert_close(made, expected.to(dtype), rtol=2e-2 if dtype == torch.bfloat16 else 1e-5, atol=1e-6)
+
+
+@given(st.lists(st.integers(-2, 6), max_size=30))
 def test_runs_say_what_the_indices_do(index):
-    found = [-1 if first < 0 else first + i for _, first, count in runs_of(np.array(index)) for i in range(count)]
+    found = [first if first < 0 else first + i for _, first, count in runs_of(np.array(index)) for i in range(count)]
     assert found == index
     assert [start for start, _, _ in runs_of(np.array(index))] == sorted(
         {start for start, _, _ in runs_of(np.array(index))}

@@ -16,7 +16,7 @@ from tli_cli import Options, inject
 from tli_cli.checkpoints import open_checkpoint
 from tli_cli.checkpoints.contents import Held
 from tli_cli.errors import TliError
-from tli_cli.streams import Joined, Streams
+from tli_cli.streams import Constant, Joined, Streams
 
 WIDER = {
     "resnet": {"width": 12},
@@ -86,6 +86,15 @@ def test_parts_lie_one_after_another():
             out = bytearray(stop - start)
             content.fill(start, memoryview(out))
             assert out == data[start:stop]
+
+
+@pytest.mark.parametrize("value", [b"\0\0\x80?", b"\x80?", b"\0"])
+def test_a_constant_is_the_same_from_anywhere(value):
+    content = Constant(24, value)
+    for start in range(24):
+        out = bytearray(24 - start)
+        content.fill(start, memoryview(out))
+        assert out == (value * 24)[start:24]
 
 
 @pytest.mark.parametrize("keep", [True, False])

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tli_cli.axes import Importance, MapValues, Take
+from tli_cli.axes import MEAN, Importance, MapValues, Take
 from tli_cli.plan import AxisMap
 from tli_cli.seeding import Draws
 
@@ -67,9 +67,4 @@ def _widen_normalised(index: Any, m: int, n: int, words: list[str], draws: Draws
     share = np.ones(m)
     share[:whole] = _shares(index[:whole], n, draws)
     into = Take(index, share)
-    if "zero" in words:
-        return MapValues(Take(np.where(extra, -1, index)), into)
-    matrix = np.zeros((m, n))
-    matrix[np.arange(whole), index[:whole]] = 1.0
-    matrix[whole:] = 1.0 / n
-    return MapValues(Take(matrix=matrix), into)
+    return MapValues(Take(np.where(extra, -1 if "zero" in words else MEAN, index)), into)
