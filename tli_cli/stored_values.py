@@ -90,7 +90,7 @@ class StoredValues:
 
     def _look(self, names: Sequence[tuple[int, str]]) -> None:
         for model, name in names:
-            if not _holds_finite(self._checkpoints[model], self._held[model][name]):
+            if not holds_finite(self._checkpoints[model], self._held[model][name]):
                 self._not_finite((model, name))
 
     def _check(self, model: int, name: str) -> None:
@@ -99,7 +99,7 @@ class StoredValues:
             return
         held = self._held[model].get(name)
         self._checked[key] = True
-        if held is not None and not _holds_finite(self._checkpoints[model], held):
+        if held is not None and not holds_finite(self._checkpoints[model], held):
             self._not_finite(key)
 
     def _not_finite(self, key: tuple[int, str]) -> None:
@@ -112,7 +112,8 @@ class StoredValues:
         return f"{self._checkpoints[key[0]].path}: {key[1]} holds NaN or infinite values"
 
 
-def _holds_finite(checkpoint: Checkpoint, held: TensorSpec) -> bool:
+def holds_finite(checkpoint: Checkpoint, held: TensorSpec) -> bool:
+    """Return whether no value of tensor `held` of `checkpoint` is NaN or infinite; what is no float is finite."""
     piece = checkpoint.file_range(held.name)
     if piece is not None:
         return is_finite(piece, held.dtype)

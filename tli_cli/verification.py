@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tli_cli.architecture import Architecture, TensorSpec
 from tli_cli.checkpoints.dtypes import is_float
 from tli_cli.options import Options
 from tli_cli.references import Reading, resolve
-
-if TYPE_CHECKING:
-    import torch
+from tli_cli.stored_values import holds_finite
 
 Progress = Callable[[int, int, str], None]
 
@@ -46,7 +43,7 @@ def verify(
     with open_checkpoint(out, expected=wanted.by_name) as found:
         problems = [*_differences(found.tensors, wanted), *_provenance_problems(found.metadata)]
         for done, spec in enumerate(found.tensors, 1):
-            if _floating(spec) and not _finite(found.read(spec.name)):
+            if not holds_finite(found, spec):
                 problems.append(f"{spec.name}: holds NaN or infinite values")
             if progress is not None:
                 progress(done, len(found.tensors), spec.name)
@@ -75,9 +72,3 @@ def _provenance_problems(metadata: dict[str, str]) -> Iterator[str]:
 
 def _floating(spec: TensorSpec) -> bool:
     return is_float(spec.dtype)
-
-
-def _finite(tensor: torch.Tensor) -> bool:
-    import torch
-
-    return bool(torch.isfinite(tensor if tensor.element_size() > 1 else tensor.float()).all())
