@@ -13,6 +13,7 @@ from typing import Any
 
 START, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 BASE = 300 << 20
+LARGE = 900_000_000
 
 
 def seconds(timing: dict[str, Any]) -> str:
@@ -48,6 +49,8 @@ def tables(results: list[dict[str, Any]]) -> Iterator[str]:
             f"| {case['what']} | {case['kind']} | {size} | {times} | {' | '.join(ratios)} | {work} | "
             f"{tli['peak'] >> 20} ({allowed}) |"
         )
+    yield ""
+    yield from summary(results[1:])
     others = [(case, t) for case in results[1:] for t in case["timings"] if t["name"].startswith("mergekit")]
     if others:
         yield ""
@@ -55,6 +58,28 @@ def tables(results: list[dict[str, Any]]) -> Iterator[str]:
         yield "|---|---|---|---|"
         for case, timing in others:
             yield f"| {case['kind']} | {case['size'] / 1e6:,.0f} | {seconds(timing)} | {timing['peak'] >> 20} |"
+
+
+def summary(cases: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield how many rows are within the goals."""
+    rows = [{timing["name"]: {**timing, "large": case["size"] > LARGE} for timing in case["timings"]} for case in cases]
+    for grown, goal in ((False, 1.2), (True, 2.0)):
+        some = [row for case, row in zip(cases, rows, strict=True) if ("wider" in case["what"]) == grown]
+        what = "Grown" if grown else "Equal shapes, cast or not, in one file or in shards"
+        for name in ("cp", "cp, sync"):
+            within = [row for row in some if of(row, name, "seconds") <= goal]
+            large = [row for row in within if row["tli inject"]["large"]]
+            yield (
+                f"- {what}: at most {goal} times the seconds of `{name}` in {len(within)} of {len(some)} rows, "
+                f"{len(large)} of the {sum(row['tli inject']['large'] for row in some)} above 900 MB."
+            )
+    spent = [row["tli inject"]["peak"] <= BASE + 3 * case["largest"] for case, row in zip(cases, rows, strict=True)]
+    yield f"- Peak memory within the goal in {sum(spent)} of {len(spent)} rows."
+
+
+def of(row: dict[str, Any], name: str, what: str) -> float:
+    """Return how many times what the command `name` takes is taken by `tli`."""
+    return float(median(row["tli inject"][what]) / median(row[name][what]))
 
 
 def main() -> None:

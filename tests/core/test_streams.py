@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 from tests.core.support import build
 from tli_cli import Options, inject
-from tli_cli.checkpoints import open_checkpoint
+from tli_cli.checkpoints import blocks, open_checkpoint
 from tli_cli.checkpoints.contents import Held
 from tli_cli.errors import TliError
 from tli_cli.streams import Constant, Joined, Streams
@@ -51,6 +51,16 @@ def test_either_way_gives_the_same_bytes(net, dtype, given, tmp_path, monkeypatc
     inject(source, target, tmp_path / "b.safetensors", options=Options(dtype=dtype))
     assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
     assert sum(content is not None for content in taken) > len(taken) / 3
+
+
+def test_any_number_of_threads_gives_the_same_bytes(tmp_path, monkeypatch):
+    source = saved(tmp_path / "source.safetensors", build("vit", 1).state_dict())
+    target = saved(tmp_path / "target.safetensors", build("vit", 2, **WIDER["vit"]).state_dict())
+    monkeypatch.setattr(blocks, "BLOCK", 4096)
+    for count in (0, 1, 7):
+        monkeypatch.setattr(blocks, "cores", lambda count=count: count)
+        inject(source, target, tmp_path / f"{count}.safetensors", options=Options(dtype="bfloat16"))
+    assert len({(tmp_path / f"{count}.safetensors").read_bytes() for count in (0, 1, 7)}) == 1
 
 
 def test_fused_projections_are_put_together_and_taken_apart(tmp_path, monkeypatch):
