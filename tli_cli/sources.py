@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -39,10 +40,16 @@ def _matches(pattern: str) -> list[str]:
 def read_names(file: str) -> list[str]:
     """Return the references in a file, one a line; empty lines and lines that begin with `#` do not count.
 
+    `-` is standard input.
+
     Raises:
-        TliError: there is none in it.
+        TliError: there is none in it, or it is no text.
     """
-    lines = [line.strip() for line in Path(file).read_text(encoding="utf-8").splitlines()]
+    try:
+        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise TliError(f"{file}: expected one reference a line in UTF-8, found other bytes") from error
+    lines = [line.strip() for line in text.splitlines()]
     found = [line for line in lines if line and not line.startswith("#")]
     if not found:
         raise TliError(f"{file}: expected one reference a line, found none")

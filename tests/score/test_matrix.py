@@ -102,7 +102,7 @@ def test_globs_stand_for_names_of_the_catalogue_and_nothing_is_named_twice(tli: 
     assert names == known and len(known) == 2
 
 
-def test_names_come_from_a_file(tli: Tli, tmp_path):
+def test_names_come_from_a_file(tli: Tli, tmp_path, monkeypatch):
     listed = tmp_path / "names.txt"
     listed.write_text("# small ones\nresnet18\n\n  timm:resnet10t  \n")
     names, _ = matrix_of(tli("score", "--from-file", listed, "--json")[0])
@@ -110,6 +110,10 @@ def test_names_come_from_a_file(tli: Tli, tmp_path):
     listed.write_text("# none\n")
     assert "expected one reference a line" in tli("score", "--from-file", listed, code=1)[1]
     assert "no/such.txt" in tli("score", "--from-file", "no/such.txt", code=1)[1]
+    listed.write_bytes(b"\xd3\x00resnet18")
+    assert "in UTF-8" in tli("score", "--from-file", listed, code=1)[1]
+    monkeypatch.setattr("sys.stdin", io.StringIO("resnet18\nresnet34\n"))
+    assert matrix_of(tli("score", "--from-file", "-", "--json")[0])[0] == ["resnet18", "resnet34"]
 
 
 def test_all_names_that_are_not_known_are_said_at_once(tli: Tli):

@@ -64,3 +64,10 @@ def test_the_command_draws_beside_what_it_prints(tli: Tli, tmp_path):
     tli("score", *NETS[:2], "--plot", picture, "--force")
     assert picture.read_bytes() != before
     assert ".png, .svg, .html" in tli("score", *NETS, "--plot", tmp_path / "m.pdf", code=1)[1]
+
+
+@pytest.mark.parametrize("place", ["no/such/m.png", "there.png"])
+def test_where_nothing_can_be_drawn_is_said_before_the_work(place, tli: Tli, tmp_path, monkeypatch):
+    (tmp_path / "there.png").mkdir()
+    monkeypatch.setattr("tli_cli.matrices.score_all", lambda *_, **__: pytest.fail("it was scored all the same"))
+    assert "expected a file in a directory" in tli("score", *NETS, "--plot", tmp_path / place, code=1)[1]

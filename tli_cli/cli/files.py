@@ -16,14 +16,21 @@ def write_new(path: Path, text: str, *, force: bool) -> None:
 
 def write_new_bytes(path: Path, data: bytes, *, force: bool) -> None:
     """Write `data` to `path` in one move; raise `TliError` if something is there and `force` is not given."""
-    if path.exists() and not force:
-        raise TliError(f"{path}: already there; use --force to replace it, or another name")
+    check_new(path, force=force)
     draft = path.with_name(f".{path.name}.tmp")
     try:
         draft.write_bytes(data)
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def check_new(path: Path, *, force: bool) -> None:
+    """Raise `TliError` unless a file can be put at `path`: before long work, not after it."""
+    if path.is_dir() or not path.parent.is_dir():
+        raise TliError(f"{path}: expected a file in a directory that is there")
+    if path.exists() and not force:
+        raise TliError(f"{path}: already there; use --force to replace it, or another name")
 
 
 def read_plan(name: str) -> Plan:

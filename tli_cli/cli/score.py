@@ -10,7 +10,7 @@ import typer
 from tli_cli.cli import options as given
 from tli_cli.cli import render
 from tli_cli.cli.choices import Matcher
-from tli_cli.cli.files import write_new_bytes
+from tli_cli.cli.files import check_new, write_new_bytes
 from tli_cli.cli.parsers import complete_reference, parse_shape
 from tli_cli.cli.render_matrix import render_matrix
 from tli_cli.cli.render_progress import progress
@@ -30,7 +30,11 @@ Models = Annotated[
 ]
 FromFile = Annotated[
     str | None,
-    typer.Option(metavar="NAMES.txt", help="Score all pairs of the models in this file.", rich_help_panel=MATRIX),
+    typer.Option(
+        metavar="NAMES.txt",
+        help="Score all pairs of the models in this file; - is stdin.",
+        rich_help_panel=MATRIX,
+    ),
 ]
 Plot = Annotated[
     Path | None,
@@ -93,7 +97,7 @@ def score(
         return
     _check_for_matrix(source_arch=source_arch, num_classes=num_classes, in_chans=in_chans, minimum=minimum)
     if plot is not None:
-        _check_plot(plot)
+        _check_plot(plot, force=force)
     with progress() as tell:
         found = api.matrix(expand(names), options=options, jobs=jobs, resume=resume, progress=tell)
     if plot is not None:
@@ -110,10 +114,11 @@ def _is_glob(name: str) -> bool:
     return is_glob(name)
 
 
-def _check_plot(plot: Path) -> None:
+def _check_plot(plot: Path, *, force: bool) -> None:
     from tli_cli.plotting import check_suffix
 
     check_suffix(plot)
+    check_new(plot, force=force)
 
 
 def _check_for_matrix(**options: object) -> None:
