@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,11 +36,11 @@ def largest_difference(source: str, target: str, out: Path | str, options: Optio
     first, sample = _loaded(live, source, options.input_shape, {}, options.ema)
     sizes = {"num_classes": options.num_classes, "in_chans": options.in_chans}
     second, other = _loaded(target, out, options.input_shape, sizes, None)
-    if [tuple(t.shape) for t in sample] != [tuple(t.shape) for t in other]:
+    if [tuple(t.shape) for t in sample.values()] != [tuple(t.shape) for t in other.values()]:
         raise TliError(f"--verify: {live} takes {_shapes(sample)} and {target} {_shapes(other)}: nothing to compare")
-    given = random_like(sample, options.seed)
+    given = random_like(tuple(sample.values()), options.seed)
     with torch.no_grad():
-        expected, found = output_of(first(*given)), output_of(second(*given))
+        expected, found = (output_of(_run(model, names, given)) for model, names in ((first, sample), (second, other)))
     if expected.shape != found.shape:
         raise TliError(f"--verify: {live} gives {list(expected.shape)} and {target} {list(found.shape)}")
     scale = max(float(expected.abs().max()), torch.finfo(torch.float64).tiny)
@@ -53,8 +53,11 @@ def _loaded(
     input_shape: InputShape | None,
     sizes: Mapping[str, int | None],
     ema: str | None,
-) -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
-    """Return the model that `reference` names with the values of `checkpoint`, and a sample of its input."""
+) -> tuple[nn.Module, Mapping[str, torch.Tensor]]:
+    """Return the model that `reference` names with the values of `checkpoint`, and a sample of its inputs by name.
+
+    Inputs without a name stand under their numbers.
+    """
     from tli_cli.providers.arguments import split_reference
     from tli_cli.providers.live import subject_for
 
@@ -62,7 +65,8 @@ def _loaded(
     head, arguments = split_reference(text)
     arguments |= {key: value for key, value in sizes.items() if value is not None}
     subject = subject_for(head, arguments, input_shape=input_shape, reference=text)
-    if not (subject.arguments() or subject.keywords):
+    sample = {**{str(i): value for i, value in enumerate(subject.arguments())}, **subject.keywords}
+    if not sample:
         raise TliError(f"--verify: no usual input fits {text}; give its shape with --input-shape")
     model = subject.create().double().eval()
     with open_checkpoint(checkpoint, ema=ema, expected=model.state_dict()) as opened:
@@ -71,7 +75,15 @@ def _loaded(
         model.load_state_dict(state, strict=True)
     except RuntimeError as error:
         raise TliError(f"--verify: {checkpoint} does not load into {reference}: {error}") from error
-    return model, subject.arguments()
+    return model, sample
+
+
+def _run(model: nn.Module, names: Iterable[str], values: Sequence[torch.Tensor]) -> Any:
+    named = dict(zip(names, values, strict=True))
+    return model(
+        *(value for name, value in named.items() if name.isdigit()),
+        **{name: value for name, value in named.items() if not name.isdigit()},
+    )
 
 
 def _live_name(reference: str) -> str:
@@ -110,5 +122,5 @@ def output_of(value: Any) -> torch.Tensor:
     return value
 
 
-def _shapes(sample: tuple[torch.Tensor, ...]) -> str:
-    return ", ".join(str(list(t.shape[1:])) for t in sample)
+def _shapes(sample: Mapping[str, torch.Tensor]) -> str:
+    return ", ".join(str(list(t.shape[1:])) for t in sample.values())

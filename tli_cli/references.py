@@ -178,9 +178,11 @@ def related(references: Sequence[Reference]) -> tuple[Reference, ...]:
     """Return `references`, the bare checkpoints among them described as another one that they are kin of."""
     if all(reference.architecture.graph for reference in references):
         return tuple(references)
+    from tli_cli.describe.heads import configured_head_width
     from tli_cli.kinship import related as related_architectures
 
-    found = related_architectures([reference.architecture for reference in references])
+    configs = [(r.checkpoint.config if r.checkpoint else None) or {} for r in references]
+    found = related_architectures([r.architecture for r in references], [configured_head_width(c) for c in configs])
     return tuple(
         reference
         if architecture is reference.architecture

@@ -56,6 +56,12 @@ def configured_heads(config: Mapping[str, Any], width: int) -> tuple[int, int]:
     return heads, _first(fitting[0], KV_KEYS) or heads
 
 
+def configured_head_width(config: Mapping[str, Any]) -> int:
+    """Return the width of a head that the configuration gives; 0 where unknown."""
+    width, heads = _first(config, WIDTH_KEYS), _first(config, HEAD_KEYS)
+    return _first(config, ("head_dim",)) or (width // heads if heads else 0)
+
+
 def heads_by_shape(layers: Mapping[str, Layer], shapes: Mapping[str, tuple[int, ...]], sizes: Sizes) -> int:
     """Return the number of heads that bias tables, scales or norms within the attention tell; 0 if none does."""
     for token, layer in layers.items():

@@ -14,8 +14,15 @@ from tli_cli.kinship.adopt import as_kin
 __all__ = ["as_kin", "related"]
 
 
-def related(architectures: Sequence[Architecture]) -> list[Architecture]:
-    """Return `architectures`, those that are told by names alone described as the first other one that they are kin
-    of."""
+def related(architectures: Sequence[Architecture], head_widths: Sequence[int] = ()) -> list[Architecture]:
+    """Return `architectures`, those that are told by names alone described as the first other one that they are kin of.
+
+    `head_widths` are the widths of attention heads that the configurations beside the checkpoints tell, 0 where none
+    does.
+    """
     traced = [architecture for architecture in architectures if architecture.graph]
-    return [a if a.graph else next(filter(None, (as_kin(a, known) for known in traced)), a) for a in architectures]
+    widths = head_widths or [0] * len(architectures)
+    return [
+        a if a.graph else next(filter(None, (as_kin(a, known, width) for known in traced)), a)
+        for a, width in zip(architectures, widths, strict=True)
+    ]

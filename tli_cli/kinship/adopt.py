@@ -27,10 +27,11 @@ class _Member:
     tensors: Mapping[str, str]
 
 
-def as_kin(bare: Architecture, known: Architecture) -> Architecture | None:
+def as_kin(bare: Architecture, known: Architecture, head_width: int = 0) -> Architecture | None:
     """Return `bare`, described by names alone, as `known` is described; None if it is no checkpoint of that class.
 
     It is one if its tensors have the names of `known`, whatever their sizes, and however often blocks are repeated.
+    `head_width` is the width of an attention head where that is known: shapes do not tell it.
     """
     if bare.graph or not known.graph or bare.order_from not in UNKNOWN:
         return None
@@ -42,7 +43,7 @@ def as_kin(bare: Architecture, known: Architecture) -> Architecture | None:
     if not like:
         return None
     members = _members(known, like)
-    spaces, axes, guessed = _spaces(bare, known, members)
+    spaces, axes, guessed = _spaces(bare, known, members, head_width)
     if not _is_coherent(members, known, axes):
         return None
     layers = [_layer(member, known, bare, axes, spaces) for member in members]
@@ -140,7 +141,7 @@ def _graph(known: Architecture, members: Sequence[_Member]) -> tuple[Node, ...]:
 
 
 def _spaces(
-    bare: Architecture, known: Architecture, members: Sequence[_Member]
+    bare: Architecture, known: Architecture, members: Sequence[_Member], head_width: int
 ) -> tuple[list[Space], dict[str, tuple[Axis, ...]], set[int]]:
     """Return the known spaces in the checkpoint's sizes, the inner ones of a repeated block anew, its axes, and which
     sizes are guessed."""
@@ -174,7 +175,7 @@ def _spaces(
         for axis in axes.get(name, ())
         for leaf in leaves(axis.tree)
     }
-    sizes, guessed = solve(constraints, {i: space.size for i, space in enumerate(spaces)}, grouped)
+    sizes, guessed = solve(constraints, {i: space.size for i, space in enumerate(spaces)}, grouped, head_width)
     fitting = {
         name: tuple(replace(axis, tree=_without_nothing(axis.tree, sizes)) for axis in found)
         for name, found in axes.items()

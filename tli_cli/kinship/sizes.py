@@ -22,13 +22,13 @@ def size_of(tree: AxisTree, sizes: Mapping[int, int]) -> int:
 
 
 def solve(
-    constraints: Sequence[Constraint], known: Mapping[int, int], outer: AbstractSet[int]
+    constraints: Sequence[Constraint], known: Mapping[int, int], outer: AbstractSet[int], head_width: int = 0
 ) -> tuple[dict[int, int], set[int]]:
     """Return the size of every leaf that `constraints` decide, and the leaves that had to be guessed.
 
     What they leave open is as in the known network, whose sizes are `known`: the innermost factor of a product, which
     is the width of heads, or the outermost where one is in `outer`, a number of groups. Constraints that contradict
-    earlier ones are passed over.
+    earlier ones are passed over. A `head_width` that is told is no guess.
     """
     sizes: dict[int, int] = {}
     guessed: set[int] = set()
@@ -38,12 +38,11 @@ def solve(
         left = [constraint for constraint in left if not _settled(constraint, sizes)]
         if len(left) < before:
             continue
-        guess = next(filter(None, (_guess(tree, size, sizes, known, outer) for tree, size in left)), None)
+        guess = next(filter(None, (_guess(tree, size, sizes, known, outer, head_width) for tree, size in left)), None)
         if guess is None:
             break
-        leaf, size, tree = guess
-        sizes[leaf] = size
-        guessed.update(leaves(tree))
+        leaf, sizes[leaf], doubtful = guess
+        guessed |= doubtful
     return sizes, guessed
 
 
@@ -73,25 +72,42 @@ def _root(tree: AxisTree, size: int, leaf: int, sizes: Mapping[int, int]) -> int
 
 
 def _guess(
-    tree: AxisTree, size: int, sizes: Mapping[int, int], known: Mapping[int, int], outer: AbstractSet[int]
-) -> tuple[int, int, AxisTree] | None:
-    """Return an unknown leaf of `tree`, its size in the known network or the next smaller one that divides, and the
-    product that it is in."""
+    tree: AxisTree,
+    size: int,
+    sizes: Mapping[int, int],
+    known: Mapping[int, int],
+    outer: AbstractSet[int],
+    head_width: int,
+) -> tuple[int, int, set[int]] | None:
+    """Return an unknown leaf of `tree`, its size, and the leaves of the product in which that is a guess."""
     if isinstance(tree, int):
         return None
+    open_ones = [child for child in tree[1:] if not _is_known(child, sizes)]
+    settled = [size_of(child, sizes) for child in tree[1:] if _is_known(child, sizes)]
     if tree[0] == "+":
-        open_ones = [child for child in tree[1:] if not _is_known(child, sizes)]
-        rest = size - sum(size_of(child, sizes) for child in tree[1:] if _is_known(child, sizes))
-        found = (_guess(child, rest // len(open_ones), sizes, known, outer) for child in open_ones)
+        rest = (size - sum(settled)) // len(open_ones)
+        found = (_guess(child, rest, sizes, known, outer, head_width) for child in open_ones)
         return next(filter(None, found), None)
-    unknown = [leaf for leaf in leaves(tree) if leaf not in sizes]
-    settled = prod(sizes[leaf] for leaf in leaves(tree) if leaf in sizes)
-    if len(unknown) < 2 or size < 1 or size % settled:
+    left, over = divmod(size, prod(settled) or 1)
+    if len(open_ones) < 2 or left < 1 or over:
         return None
-    ranked = unknown if not outer.isdisjoint(unknown) else unknown[::-1]
-    left = size // settled
-    leaf = next((leaf for leaf in ranked if left % known[leaf] == 0), ranked[0])
-    return leaf, next(d for d in range(known[leaf], 0, -1) if left % d == 0), tree
+    grouped = not outer.isdisjoint(leaves(tree))
+    ranked = open_ones if grouped else open_ones[::-1]
+    if not grouped and head_width and left % head_width == 0:
+        return _leaf_of(ranked[0], head_width, sizes, set())
+    factor = next((child for child in ranked if left % size_of(child, known) == 0), ranked[0])
+    wanted = next(d for d in range(size_of(factor, known), 0, -1) if left % d == 0)
+    return _leaf_of(factor, wanted, sizes, set(leaves(tree)))
+
+
+def _leaf_of(
+    factor: AxisTree, size: int, sizes: Mapping[int, int], doubtful: set[int]
+) -> tuple[int, int, set[int]] | None:
+    """Return the unknown leaf of a factor with which it has `size` indices, as `_guess` does."""
+    leaf = next(leaf for leaf in leaves(factor) if leaf not in sizes)
+    others = {other: 0 for other in leaves(factor) if other not in sizes}
+    found = _root(factor, size, leaf, {**others, **sizes})
+    return None if found is None else (leaf, found, doubtful)
 
 
 def _is_known(tree: AxisTree, sizes: Mapping[int, int]) -> bool:
