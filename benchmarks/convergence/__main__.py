@@ -8,9 +8,8 @@ from pathlib import Path
 import torch
 
 from benchmarks.convergence import plots, report, starts
-from benchmarks.convergence.networks import CACHE
 from benchmarks.convergence.pairs import HALVES, PAIRS
-from benchmarks.convergence.results import Results
+from benchmarks.convergence.results import KEPT, Results
 from benchmarks.convergence.summary import rows
 from benchmarks.convergence.sweep import Case, sweep
 from benchmarks.convergence.training import GRIDS
@@ -24,7 +23,7 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     pairs = [pair for pair in PAIRS[given.half] if not given.pairs or pair.name in given.pairs]
-    results = Results(given.results)
+    results = Results(given.results or KEPT / f"{given.half}.jsonl")
     cases = [Case(pair, method, given.optimizer) for pair in pairs for method in given.methods]
     if given.again:
         results.forget({case.identity for case in cases})
@@ -61,7 +60,7 @@ def _arguments() -> Namespace:
     parser.add_argument("--optimizer", choices=list(GRIDS), default="adamw")
     parser.add_argument("--budget-minutes", type=float, default=60.0)
     parser.add_argument("--again", action="store_true", help="forget these runs first (after a method changed)")
-    parser.add_argument("--results", type=Path, default=CACHE / "results.jsonl")
+    parser.add_argument("--results", type=Path, help="the file of runs to go on from (default: results/HALF.jsonl)")
     parser.add_argument("--table-only", action="store_true")
     parser.add_argument("--write", type=Path, help="a folder for the tables and plots")
     return parser.parse_args()

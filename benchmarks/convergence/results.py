@@ -6,6 +6,9 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+KEPT = Path(__file__).parent / "results"
+"""Where runs are kept, a file for each half: a later sweep makes only those that are missing."""
+
 
 @dataclass(frozen=True)
 class Run:

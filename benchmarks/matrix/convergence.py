@@ -7,10 +7,9 @@ from pathlib import Path
 
 from scipy.stats import spearmanr
 
-from benchmarks.convergence.networks import CACHE
 from benchmarks.convergence.pairs import HALVES, PAIRS
 from benchmarks.convergence.plain import PLAIN
-from benchmarks.convergence.results import Results
+from benchmarks.convergence.results import KEPT, Results
 from benchmarks.convergence.starts import LIMIT
 from benchmarks.convergence.summary import rows
 from benchmarks.matrix.benefit import score_nets
@@ -21,11 +20,11 @@ METHOD = "auto"
 def main() -> None:
     """Print score and share of the possible gain for every pair that is measured, and their rank correlation."""
     parser = ArgumentParser(prog="python -m benchmarks.matrix.convergence", description=__doc__)
-    parser.add_argument("--results", type=Path, default=CACHE / "results.jsonl")
+    parser.add_argument("--results", type=Path, help="a file of runs (default: those that are kept)")
     parser.add_argument("--optimizer", default="adamw")
     given = parser.parse_args()
-    results = Results(given.results)
     for half in HALVES:
+        results = Results(given.results or KEPT / f"{half}.jsonl")
         found = [
             (score_nets(row.pair.source, row.pair.target), row.share(METHOD), row.pair.name)
             for row in rows(PAIRS[half], [*PLAIN, LIMIT, METHOD], given.optimizer, results)
