@@ -22,6 +22,7 @@ class Doubts:
 
     def __init__(self, target: Architecture, source: Architecture, book: MapBook, silent: Collection[int]) -> None:
         self._target, self._book = target, book
+        self._idle: dict[int, bool] = {}
         self._mine, self._theirs = activations_before(target, silent), activations_before(source)
 
     def of(self, pair: Pair, added: bool, bypassed: Collection[int], chains: Collection[int]) -> str:
@@ -40,11 +41,13 @@ class Doubts:
         return f"behind {here}, in the source behind {there}"
 
     def _is_idle(self, place: int, bypassed: Collection[int]) -> bool:
-        """Tell whether what a layer makes, or what is made of it, is read with zero weight or adds nothing."""
-        if self._target.layers[place].kind == "norm":
-            readers = readers_behind(self._target, place)
-            places = {reader for _, reader in readers}
-            return bool(places) and all(p in bypassed or (p >= 0 and self._is_idle(p, bypassed)) for p in places)
-        weight = self._target.layers[place].tensor("weight")
-        made = [axis.tree for axis in self._target.axes.get(weight or "", ()) if not axis.contracted]
-        return any(map(self._book.is_passed_by, made))
+        """Tell whether what a layer makes, or all that is made of it, is read with zero weight or adds nothing."""
+        if place not in self._idle:
+            self._idle[place] = False  # until more is known: a layer may be run several times
+            weight = self._target.layers[place].tensor("weight")
+            made = [axis.tree for axis in self._target.axes.get(weight or "", ()) if not axis.contracted]
+            places = {reader for _, reader in readers_behind(self._target, place)}
+            self._idle[place] = any(map(self._book.is_passed_by, made)) or (
+                bool(places) and all(p in bypassed or (p >= 0 and self._is_idle(p, bypassed)) for p in places)
+            )
+        return self._idle[place]

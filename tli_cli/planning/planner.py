@@ -82,8 +82,7 @@ class Planner:
             self._introduce(pair, model)
         first = first_uses(matching)
         for pair, weight in mine:
-            again = pair.target.key not in first and not pair.anchored
-            added = again or blocks[pair.target.key] in matching.added_blocks
+            added = pair.target.key not in first and not pair.anchored
             self._draft_pair(pair, model, weight, pair.target.place in ends, chains)
             doubt = doubts.of(pair, added, self._bypassed, chains)
             self._note_doubt(pair.target.place, doubt, proved)
