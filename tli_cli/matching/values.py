@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from tli_cli.matching.segments import WEIGHTED, Stage
+from tli_cli.matching.segments import Stage
 from tli_cli.matching.units import Unit
 
 
@@ -52,14 +52,10 @@ class Matching:
 
     @cached_property
     def reused(self) -> frozenset[tuple[int, int]]:
-        """The weighted target units of no added block whose source unit feeds another one too: one that is likelier,
-        or as likely and earlier.
+        """The target units whose source unit feeds another one that is likelier, or as likely and earlier.
 
         Pairs that the graphs prove do not count: there the source runs one layer several times.
         """
-        owners: dict[tuple[int, int], Pair] = {}
-        firsts = [pair for pair in self.pairs if not pair.repeat and pair.target.kind in WEIGHTED]
-        for pair in firsts:
-            held = owners.setdefault(pair.source.key, pair)
-            owners[pair.source.key] = pair if pair.similarity > held.similarity else held
-        return frozenset(p.target.key for p in firsts if owners[p.source.key] is not p and not p.anchored)
+        ranked = sorted(reversed(self.pairs), key=lambda pair: (not pair.repeat, pair.anchored, pair.similarity))
+        first = {pair.target.key for pair in {pair.source.key: pair for pair in ranked}.values()}
+        return frozenset(p.target.key for p in self.pairs if p.target.key not in first and not p.anchored)

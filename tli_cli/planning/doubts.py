@@ -5,15 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from tli_cli.architecture import Architecture
-from tli_cli.matching.values import Matching, Pair
+from tli_cli.matching.values import Pair
 from tli_cli.planning.activations import activations_before, differ, readers_behind
 from tli_cli.planning.maps import MapBook
-
-
-def first_uses(matching: Matching) -> set[tuple[int, int]]:
-    """Return the target units that are the likest of those that one source unit feeds, the first of equal ones."""
-    ranked = sorted(reversed(matching.pairs), key=lambda pair: (not pair.repeat, pair.anchored, pair.similarity))
-    return {pair.target.key for pair in {pair.source.key: pair for pair in ranked}.values()}
 
 
 class Doubts:

@@ -13,7 +13,7 @@ from tli_cli.matching.values import Matching, Pair
 from tli_cli.plan import Piece, Plan, Side, Step
 from tli_cli.planning.chains import added_start, chain_layers, passes_unchanged
 from tli_cli.planning.choice import Choice, choose_models
-from tli_cli.planning.doubts import Doubts, first_uses
+from tli_cli.planning.doubts import Doubts
 from tli_cli.planning.identity import ADDED, branch_ends, is_post_norm, surplus_scales
 from tli_cli.planning.maps import MapBook
 from tli_cli.planning.norms import norms_follow
@@ -80,9 +80,8 @@ class Planner:
         mine = [(pair, chosen[pair.target.key][model]) for pair in matching.pairs if model in chosen[pair.target.key]]
         for pair, _ in mine:
             self._introduce(pair, model)
-        first = first_uses(matching)
         for pair, weight in mine:
-            added = pair.target.key not in first and not pair.anchored
+            added = pair.target.key in matching.reused
             self._draft_pair(pair, model, weight, pair.target.place in ends, chains)
             doubt = doubts.of(pair, added, self._bypassed, chains)
             self._note_doubt(pair.target.place, doubt, proved)
