@@ -18,7 +18,7 @@ import numpy as np
 from tli_cli.axes import MEAN
 from tli_cli.checkpoints.dtypes import bits
 from tli_cli.floats import STORED, convert, load, store
-from tli_cli.selection import Selection, nested, runs_of
+from tli_cli.selection import Selection, nested
 
 Read = Callable[[int, Any], None]
 """Fill an array `(rows, columns)` of stored values with the source's rows from the given one on."""
@@ -63,45 +63,58 @@ class Mapped:
     def fill(self, start: int, out: memoryview) -> None:
         """Put the bytes from `start` on into `out`."""
         size, end = self.row_bytes, start + len(out)
-        step = max(1, _STEP // self.columns.rows)
+        step = max(1, _STEP // max(self.columns.rows, self.columns.columns))
         for first in range(start // size, -(-end // size), step):
             last = min(first + step, -(-end // size))
             begin, stop = first * size - start, last * size - start
-            made = self.make(first, last).reshape(-1).view(np.uint8)
-            cut = made[max(0, -begin) : len(made) - max(0, stop - len(out))]
-            out[max(0, begin) : min(stop, len(out))] = cut.data
+            if begin >= 0 and stop <= len(out):
+                self._make(first, last, out[begin:stop])
+            else:
+                rows = memoryview(bytearray(stop - begin))
+                self._make(first, last, rows)
+                out[max(0, begin) : stop] = rows[max(0, -begin) : len(rows) - max(0, stop - len(out))]
 
-    def make(self, first: int, last: int) -> Any:
-        """Return the rows from `first` to `last` of the result, as they are stored."""
-        taken = self._columns(self._rows(first, last))
+    def _make(self, first: int, last: int, out: memoryview) -> None:
+        """Put the rows from `first` to `last` of the result into `out`, as they are stored."""
+        made = np.frombuffer(out, dtype=STORED[self.dtype]).reshape(last - first, self.columns.rows)
+        taken = made if self.source == self.dtype else np.empty(made.shape, dtype=STORED[self.source])
+        self._take(first, last, taken)
         with np.errstate(all="ignore"):
             self._multiply(taken, first, last)
-            return convert(taken, self.source, self.dtype)
+            if taken is not made:
+                made[:] = convert(taken, self.source, self.dtype)
 
-    def _rows(self, first: int, last: int) -> Any:
-        """Return the source's rows for the result's from `first` to `last`, zeros where there are none."""
-        count = last - first
-        made = np.empty((count, self.columns.columns), dtype=STORED[self.source])
+    def _take(self, first: int, last: int, out: Any) -> None:
+        """Put what the rows from `first` to `last` are made of into `out`, zeros where there is nothing."""
+        if self.columns.index is None:
+            self._rows(first, last, out)
+        else:
+            rows = np.empty((last - first, self.columns.columns), dtype=out.dtype)
+            self._rows(first, last, rows)
+            self._columns(rows, out)
+
+    def _rows(self, first: int, last: int, out: Any) -> None:
+        """Put the source's rows for the result's from `first` to `last` into `out`."""
         if self.rows.index is None:
-            self.read(first, made)
-            return made
-        index = self.rows.index[first:last]
-        runs, known = runs_of(index), index[index >= 0]
-        base, span = (int(known.min()), int(np.ptp(known)) + 1) if len(known) else (0, 0)
-        if len(runs) * _SCATTERED > count and 0 < span <= _DENSE * count:
-            held = np.empty((span, self.columns.columns), dtype=made.dtype)
-            self.read(base, held)
-            held.take(index - base, axis=0, out=made, mode="clip")
-            made[index == -1] = 0
-            made[index == MEAN] = self._mean_row if (index == MEAN).any() else 0
-            return made
+            self.read(first, out)
+            return
+        index, runs = self.rows.index[first:last], self.rows.cut(first, last)
+        if len(runs) * _SCATTERED > len(index):
+            known = index[index >= 0]
+            base, span = (int(known.min()), int(np.ptp(known)) + 1) if len(known) else (0, 0)
+            if 0 < span <= _DENSE * len(index):
+                held = np.empty((span, self.columns.columns), dtype=out.dtype)
+                self.read(base, held)
+                held.take(index - base, axis=0, out=out, mode="clip")
+                out[index == -1] = 0
+                out[index == MEAN] = self._mean_row if (index == MEAN).any() else 0
+                return
         for start, source, length in runs:
-            part = made[start : start + length]
+            part = out[start : start + length]
             if source < 0:
                 part[:] = self._mean_row if source == MEAN else 0
             else:
                 self.read(source, part)
-        return made
 
     @cached_property
     def _mean_row(self) -> Any:
@@ -114,24 +127,20 @@ class Mapped:
             total = total + load(part, self.source).sum(axis=0, dtype=_wide(self.source))
         return store(total / self.rows.columns, self.source)
 
-    def _columns(self, rows: Any) -> Any:
-        """Return `rows` with the result's columns."""
-        if self.columns.index is None:
-            return rows
-        made = np.empty((len(rows), self.columns.rows), dtype=rows.dtype)
+    def _columns(self, rows: Any, out: Any) -> None:
+        """Put the result's columns of `rows` into `out`."""
         if len(self.columns.runs) * _SCATTERED > self.columns.rows:
-            rows.take(self.columns.index.clip(0), axis=1, out=made, mode="clip")
-            made[:, self.columns.index == -1] = 0
+            rows.take(self.columns.index.clip(0), axis=1, out=out, mode="clip")
+            out[:, self.columns.index == -1] = 0
             if self.columns.averages:
-                made[:, self.columns.index == MEAN] = self._mean_column(rows)
-            return made
+                out[:, self.columns.index == MEAN] = self._mean_column(rows)
+            return
         for start, source, length in self.columns.runs:
-            part = made[:, start : start + length]
+            part = out[:, start : start + length]
             if source < 0:
                 part[:] = self._mean_column(rows) if source == MEAN else 0
             else:
                 part[:] = rows[:, source : source + length]
-        return made
 
     def _mean_column(self, rows: Any) -> Any:
         """Return the mean of each of `rows` over all columns of the source."""

@@ -52,6 +52,17 @@ class Selection:
         """All target indices, in runs."""
         return runs_of(np.arange(self.rows) if self.index is None else self.index)
 
+    def cut(self, first: int, last: int) -> tuple[Run, ...]:
+        """Return the target indices from `first` to `last` in runs, counted from `first`."""
+        if len(self.runs) > _FEW:
+            return runs_of(self.index[first:last])
+        found = []
+        for start, source, length in self.runs:
+            begin, stop = max(start, first), min(start + length, last)
+            if begin < stop:
+                found.append((begin - first, source if source < 0 else source + begin - start, stop - begin))
+        return tuple(found)
+
     @cached_property
     def scaled(self) -> tuple[tuple[int, int], ...]:
         """The ranges of target indices that are multiplied with something else than one; a few, with others between
