@@ -47,8 +47,9 @@ LIMITS = """
   one's own, the attentions of a decoder to itself and to its encoder.
 - LLaMA's original checkpoints turn channels in pairs, those of transformers in halves: the rows are another
   permutation of the same, which no shape tells. The tensors are placed, the outputs differ.
-- A multi-query projection that is cut by a list of indices (Falcon) has no parts that the tracer sees.
-- A table of tokens that is tied to the head on one side only does not feed the head of the other side.
+- A head of its own does not fit a target whose head is the table of tokens: it is left unused, and said to be.
+- Files alone do not tell in which order a linear layer takes the colours and places of a patch, nor the order of
+  layers of one shape whose names say nothing (`mu` and `logvar`, branches of one width).
 """
 
 

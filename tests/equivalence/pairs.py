@@ -62,6 +62,9 @@ UNLIKE = (
     _more("opt", "own_text:opt", None, False), _more("bigcode", "own_text:bigcode", None),
     _more("t5_encoder", "own_text:relative", None), _more("t5_gated", "own_text:relative_gated", None),
     _more("bart", "own_text:translation", None),
+    Case("notebooks:convnext", "images:timm_convnext"),
+    Case("notebooks:vit_of_vectors", "images:timm_vit", SMALL), Case("notebooks:queries", "notebooks:queries_frozen"),
+    Case("notebooks:lstm", "notebooks:lstm_apart", None),
 )  # fmt: skip
 """Pairs further apart: other libraries' ways to write one network, and networks written without a library."""
 
@@ -96,7 +99,8 @@ CASES = (
 TELLING_TOO_LITTLE = {
     "images:tv_regnet", "text:encoder", "text:alternating", "text:parallel",
     "own_text:qwen3", "own_text:relative", "own_text:relative_gated",
-    "own_text:translation", "hf_more:mobilevit_v2",
+    "own_text:translation", "hf_more:mobilevit_v2", "notebooks:convnext",
+    "notebooks:vit_of_vectors",
 }  # fmt: skip
 BARE = tuple(
     case

@@ -128,7 +128,7 @@ def _combine(rec: Recording, name: str, known: Sequence[Value], live: Sequence[V
         statistics = {name: name.rpartition(".")[2] for name in names}
         if STATISTICS.intersection(statistics.values()):
             return rec.apply_layer("norm", {role: (name,) for name, role in statistics.items()}, nodes, norm="batch")
-        if live[0].rsqrt and family == "mul":
+        if live[0].rsqrt and family == "mul" and any(rec.table.size(t) > 1 for v in fixed for t in v.dims):
             kind = "layer" if live[0].centred else "rms"
             return rec.apply_layer("norm", {"weight": names}, nodes, norm=kind)
         kind = "scale" if family in ("mul", "div") else "position" if _is_placed(rec, fixed) else "bias"

@@ -80,7 +80,7 @@ def projection_sizes(layers: Mapping[str, Layer], out: Mapping[str, int], output
     if "qkv" in out:
         total = out["qkv"]
         width = output or total // 3
-        head_major = layers["qkv"].path.endswith("query_key_value") and total == 3 * width
+        head_major = layers["qkv"].path.endswith("query_key_value")
         if total == 3 * width or width < total < 3 * width:
             small = (total - width) // 2
             per_head = total != 3 * width and heads and layers["qkv"].path.endswith(".linear")
@@ -104,7 +104,7 @@ def attention(table: SpaceTable, sizes: Sizes, heads: int, kv_heads: int) -> Att
     if sizes.key < sizes.query and sizes.query % sizes.key == 0 and heads % (sizes.query // sizes.key):
         heads = sizes.query // sizes.key
     kv_heads = kv_heads if sizes.key < sizes.query and kv_heads else heads
-    if sizes.key < sizes.query and not sizes.head_major and kv_heads == heads:
+    if sizes.key < sizes.query and kv_heads == heads:
         kv_heads = max(sizes.key * heads // sizes.query, 1)
     if sizes.key % kv_heads or value_width % kv_heads or heads % kv_heads:
         heads = kv_heads = 1
@@ -122,7 +122,7 @@ def attention(table: SpaceTable, sizes: Sizes, heads: int, kv_heads: int) -> Att
         inner: AxisTree = (
             table.multiplied([table.summed([table.leaf(1) for _ in range(3)]), width])
             if equal
-            else table.summed([width, key, value])
+            else table.summed([made([repeat, width]), key, value])
         )
         fused = table.multiplied([group, inner]) if heads > 1 else inner
     return Attention(*trees, table.multiplied([group, repeat]), fused)

@@ -19,6 +19,8 @@ ROLES = {"weight": "weight", "bias": "bias", "running_mean": "running_mean", "ru
          "num_batches_tracked": "num_batches_tracked"}  # fmt: skip
 NORM_SYNONYMS = {"gamma": "weight", "beta": "bias", "scale": "weight", "alpha": "weight", "moving_mean": "running_mean",
                  "moving_variance": "running_var", "g": "weight", "b": "bias"}  # fmt: skip
+RECURRENT = re.compile(r"(ih|hh)(_l\d+)?(_reverse)?")
+PROJECTION = re.compile(r"(\w*_)?proj(ection)?(_matrix)?")
 FUSED_BIASES = {"q_bias", "v_bias", "k_bias"}
 NORM_NAME = re.compile(r"(^|[._])(\w*norm\w*|bn\w*|ln\w*|gn\d*|\w*_ln|\w*_bn|normalization)(\.\d+)?$", re.I)
 TABLE_NAMES: tuple[tuple[str, str], ...] = (
@@ -78,14 +80,26 @@ def _told_by_siblings(layers: Sequence[Layer], shapes: Mapping[str, tuple[int, .
 
 def _groups(tensors: Sequence[TensorSpec]) -> dict[str, dict[str, str]]:
     """Return layer path -> role -> tensor name, in the order of first appearance."""
-    names = {t.name for t in tensors}
+    by_name = {t.name: t for t in tensors}
+    names = set(by_name)
     groups: dict[str, dict[str, str]] = {}
     for tensor in tensors:
         path, role = _place(tensor, names)
+        if role == "bias" and (linear := _only_linear(path, tensor, by_name)):
+            path = linear
         if role in groups.get(path, {}):
             path, role = tensor.name, f"weight.{tensor.name}"
         groups.setdefault(path, {})[role] = tensor.name
     return {path: _sorted_roles(roles) for path, roles in groups.items()}
+
+
+def _only_linear(module: str, bias: TensorSpec, by_name: Mapping[str, TensorSpec]) -> str:
+    """Return the one linear layer within `module` that has no bias of its own, where the module holds its `bias`."""
+    if f"{module}.weight" in by_name or len(bias.shape) != 1:
+        return ""
+    within = [n for n in by_name if n.startswith(f"{module}.") and n.count(".") == module.count(".") + 2]
+    fits = len(within) == 1 and within[0].endswith(".weight") and by_name[within[0]].shape[:1] == bias.shape
+    return within[0].rpartition(".")[0] if fits and len(by_name[within[0]].shape) == 2 else ""
 
 
 def _sorted_roles(roles: dict[str, str]) -> dict[str, str]:
@@ -102,8 +116,8 @@ def _place(tensor: TensorSpec, names: set[str]) -> tuple[str, str]:
         return module, ROLES[last]
     if module and last in NORM_SYNONYMS and NORM_NAME.search(module):
         return module, NORM_SYNONYMS[last]
-    if module and last == "g" and len(tensor.shape) == 1:
-        return module, "weight"
+    if module and last in ("g", "b") and f"{module}.g" in names and sum(size > 1 for size in tensor.shape) == 1:
+        return module, "weight" if last == "g" else "bias"
     if last in FUSED_BIASES and f"{module}.qkv.weight" in names:
         return f"{module}.qkv", f"bias.{last}"
     if last == "gain" and f"{module}.weight" in names:
@@ -111,6 +125,9 @@ def _place(tensor: TensorSpec, names: set[str]) -> tuple[str, str]:
     for role in ("weight", "bias"):
         stem = last.removesuffix(f"_{role}")
         if stem != last and f"{module}.{stem}_weight".strip(".") in names:
+            return f"{module}.{stem}".strip("."), role
+        stem = last.removeprefix(f"{role}_")
+        if stem != last and (RECURRENT.fullmatch(stem) or f"{module}.bias_{stem}" in names):
             return f"{module}.{stem}".strip("."), role
     return tensor.name, "weight"
 
@@ -125,6 +142,8 @@ def _layer(path: str, roles: Mapping[str, str], shapes: Mapping[str, tuple[int, 
         attributes = {"groups": groups, "kernel": tuple(shape[2:])}
     elif kind == "norm":
         attributes = {"norm": _norm(path, roles)}
+    elif kind == "linear" and main == path:
+        attributes = {"transposed": True}  # a bare matrix, which vectors are multiplied by from the left
     if token := canonical_role(path):
         attributes["role_name"] = token
     return Layer(path, kind, tuple(roles.items()), attributes=tuple(sorted(attributes.items())))
@@ -142,14 +161,16 @@ def _kind(path: str, roles: Mapping[str, str], shape: tuple[int, ...]) -> str:
     if roles.get("weight") == path:
         if len(shape) == 3 and shape[0] == 1 < min(shape[1:]):
             return "position"
+        if len(shape) == 2 and PROJECTION.fullmatch(last):
+            return "linear"
         return "scale" if len(shape) <= 1 or sum(d > 1 for d in shape) <= 1 else "other"
     if NORM_NAME.search(path) and "weight" in roles and sum(d > 1 for d in shape) <= 1:
         return "norm"
-    if len(shape) >= 3:
+    if len(shape) >= 3 and not roles.get("weight", "").endswith(".g"):
         return "conv"
     if len(shape) == 2:
         return "embedding" if "bias" not in roles and EMBEDDING_NAME.fullmatch(last) else "linear"
-    return "norm" if "weight" in roles and len(shape) == 1 and shape[0] > 1 else "other"
+    return "norm" if "weight" in roles and sum(size > 1 for size in shape) == 1 else "other"
 
 
 def _norm(path: str, roles: Mapping[str, str]) -> str:

@@ -8,13 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from tli_cli.architecture import Layer
 from tli_cli.describe.chains import widths
-from tli_cli.describe.vocabulary import canonical_role
+from tli_cli.describe.vocabulary import canonical_role, crossing
 
 WORDS = {
     "q": {"q", "query", "queries"},
     "k": {"k", "key", "keys"},
     "v": {"v", "value", "values", "val"},
-    "qkv": {"qkv", "kqv"},
+    "qkv": {"qkv", "kqv", "wqkv"},
     "kv": {"kv"},
     "gate": {"g", "gate", "gt", "gating"},
 }
@@ -31,7 +31,7 @@ def sibling_roles(layers: Sequence[Layer], shapes: Mapping[str, tuple[int, ...]]
     for layer in layers:
         if layer.kind == "linear":
             groups[layer.path.rpartition(".")[0]].append(layer)
-    return {path: role for group in groups.values() for path, role in _told(group, shapes)}
+    return {path: crossing(path) + role for group in groups.values() for path, role in _told(group, shapes)}
 
 
 def _told(group: Sequence[Layer], shapes: Mapping[str, tuple[int, ...]]) -> Iterator[tuple[str, str]]:
@@ -57,7 +57,7 @@ def _fed_forward(
     if len(group) == 2:
         for first, second in (group, group[::-1]):
             wide, narrow = size[first.path], size[second.path]
-            if wide.first == narrow.last and wide.last == 2 * narrow.first:
+            if wide.first == narrow.last and wide.first < wide.last == 2 * narrow.first:
                 yield first.path, "gate_up"
                 yield second.path, "fc2"
     elif len(group) == 3:

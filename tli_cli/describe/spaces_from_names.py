@@ -13,8 +13,8 @@ from tli_cli.describe.chains import widths
 from tli_cli.describe.flow import Flow
 from tli_cli.describe.heads import attention, configured_heads, heads_by_shape, projection_sizes
 from tli_cli.describe.order import inferred_order
-from tli_cli.describe.vocabulary import canonical_role, surroundings
-from tli_cli.describe.wiring import ROWS, attention_path, wire
+from tli_cli.describe.vocabulary import surroundings
+from tli_cli.describe.wiring import ROWS, attention_path, role_of, wire
 
 STARTS = {"norm1", "norm2", "norm3", "q", "qkv", "qk", "fc1", "gate", "gate_up"}
 BRANCHES = ("branch", "path", "b", "expand")
@@ -74,7 +74,7 @@ def _run_block(flow: Flow, block: str, layers: Sequence[Layer]) -> None:
                 ends.append(flow.current)
             fork = flow.current if not branch else fork
             flow.current, branch = fork, mine
-        token = canonical_role(layer.path).removeprefix("cross_")
+        token = role_of(layer)
         if token in STARTS and (layer.kind != "norm" or token.startswith("norm")):
             flow.base = flow.current
         if around & {"shortcut", "down"} and len(weighted) > 1:
@@ -101,7 +101,7 @@ def _prepare_attention(flow: Flow, layers: Sequence[Layer]) -> None:
     """Find the attention modules of a block and the trees of their projections."""
     modules: dict[str, dict[str, Layer]] = {}
     for layer in layers:
-        token = canonical_role(layer.path).removeprefix("cross_")
+        token = role_of(layer)
         if token in ROWS or token in ("o", "bias_table", "qk_scale", "q_norm", "k_norm"):
             modules.setdefault(attention_path(layer.path), {}).setdefault(token, layer)
     for path, named in modules.items():
@@ -122,7 +122,7 @@ def _mark_classes(flow: Flow, layers: Sequence[Layer]) -> None:
     """Mark the rows of the heads as classes: those that are named so, else the last layer's if nothing takes them."""
     weighted = [layer for layer in layers if layer.kind in ("conv", "linear")]
     norms = [name for layer in layers if layer.kind == "norm" for _, name in layer.tensors if flow.axes.get(name)]
-    named = [layer for layer in weighted if canonical_role(layer.path) in HEADS]
+    named = [layer for layer in weighted if role_of(layer) in HEADS]
     for layer in named or weighted[-1:]:
         name = layer.tensor("weight")
         if name is None or name not in flow.axes:

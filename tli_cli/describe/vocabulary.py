@@ -109,6 +109,8 @@ ROLES: tuple[tuple[str, str, str], ...] = (
     ("conv2", "", r"conv_?2|conv2_kxk|layer\.1\.convolution"),
     ("conv3", "", r"conv_?3|layer\.[23]\.convolution"),
     ("pooler", "", r"pooler\.dense"),
+    ("ih", "", r"ih(_l\d+)?(_reverse)?"),
+    ("hh", "", r"hh(_l\d+)?(_reverse)?"),
 )  # fmt: skip
 """(token, surroundings or "" for any, names): the first row that fits a path's last components decides."""
 
@@ -137,7 +139,8 @@ _PREFIX = re.compile(r"^((model|module|backbone|encoder|decoder|transformer|feat
 _INDEXED = re.compile(r"\d\.")
 _OUTSIDE = re.compile(r"stem|head|classifier|conv1\.|\w*embedder\.")
 _CROSS = re.compile(
-    r"(^|\.)(encdecattention|encoder_attn|crossattention|cross_attn\w*|cross_attention\w*|multihead_attn)\."
+    r"(^|\.)(encdec_?attention|encoder_attn|cross_?attention\w*|cross(_\w*)?|multihead_attn|src_attn|enc_dec_attn"
+    r"|encoder_decoder_attention|memory_attn|attn2)\."
 )
 _CONTEXTS = {name: re.compile(f"({names})$") for name, names in CONTEXTS.items()}
 _ROLES = tuple((token, context, re.compile(f"({names})")) for token, context, names in ROLES)
@@ -182,8 +185,13 @@ def canonical_role(path: str) -> str:
     for tail in _tails(lower.split(".")):
         for token, context, pattern in _ROLES:
             if (not context or context == near) and pattern.fullmatch(tail):
-                return f"cross_{token}" if _CROSS.search(lower) else token
+                return crossing(path) + token
     return ""
+
+
+def crossing(path: str) -> str:
+    """Return the prefix `cross_` of the roles in an attention to another sequence, "" elsewhere."""
+    return "cross_" if _CROSS.search(path.lower()) else ""
 
 
 TOP_PLACES: dict[str, float] = {
@@ -225,6 +233,14 @@ MODULE_PLACES: tuple[tuple[re.Pattern[str], tuple[float, float]], ...] = (
     (re.compile(r"conv_head|final_conv|last_conv|features_mix"), (80, 0)),
 )
 """(names, place) of further modules: within a block, or, from 48 on, among the stages."""
+
+
+_TOWERS = re.compile(r"(^|[._])(visual|vision|image)(_\w+)?\.")
+
+
+def tower(path: str) -> str:
+    """Return `vision` for a layer of a tower called so, "" for all others."""
+    return "vision" if _TOWERS.search(path.lower()) else ""
 
 
 def surroundings(name: str) -> str:

@@ -7,7 +7,6 @@ from tli_cli.describe.chains import widths
 from tli_cli.describe.flow import Flow
 from tli_cli.describe.heads import Attention
 from tli_cli.describe.tables import BESIDE, set_position, set_vector
-from tli_cli.describe.vocabulary import canonical_role
 
 ROWS = {"q", "k", "v", "qkv", "kv", "qk"}
 ENDS = {"o", "fc2"}
@@ -17,7 +16,7 @@ FROM_INPUT = {*ROWS_FROM_INPUT, "sr"}
 
 def wire(flow: Flow, layer: Layer, gate: bool) -> None:
     """Couple the axes of `layer` with the flow; `gate` tells that it computes weights of the current channels."""
-    token = canonical_role(layer.path).removeprefix("cross_")
+    token = role_of(layer)
     found = flow.attentions.get(attention_path(layer.path))
     if found and token in BESIDE:
         BESIDE[token](flow, layer, found)
@@ -31,6 +30,11 @@ def wire(flow: Flow, layer: Layer, gate: bool) -> None:
         set_position(flow, layer)
     else:
         _other(flow, layer)
+
+
+def role_of(layer: Layer) -> str:
+    """Return what a layer is for, by its name or by those beside it, whichever sequence it attends to."""
+    return str(layer.attribute("role_name", "")).removeprefix("cross_")
 
 
 def attention_path(path: str) -> str:

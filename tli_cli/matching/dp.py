@@ -43,6 +43,7 @@ def match_sides(source: Side, target: Side) -> Matching:
     paired = pair_blocks(target, source, stages, partners)
     body = {block.name for block in target.ends[1]}
     proven = {key for key, strength in strengths.items() if strength is Strength.PROVEN}
+    proven |= found.keys() if all(unit.key in found for unit in target.units) else set()
     repeated = {
         blocks.target.name
         for blocks in paired

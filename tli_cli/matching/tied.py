@@ -16,6 +16,7 @@ BEHIND = "form behind"
 def tied_heads(source: Side, target: Side) -> Iterator[tuple[Unit, Unit]]:
     """Yield (target unit, source unit) for a head of the target's own and the table that is the source's head."""
     if not source.architecture.graph or not target.architecture.graph:
+        yield from _by_shape(source, target)
         return
     tables = table_heads(source)
     if not tables:
@@ -36,3 +37,11 @@ def _is_in_place(source: Side, table: Unit, target: Side, head: Unit, name: str)
     """Tell whether the same is behind both heads, and by the fingerprints called `name` before them."""
     mine = (target.hashes[n].get(head.key) for n in (name, BEHIND))
     return all(m == source.hashes[n][table.place, HEAD] for m, n in zip(mine, (name, BEHIND), strict=True))
+
+
+def _by_shape(source: Side, target: Side) -> Iterator[tuple[Unit, Unit]]:
+    """Yield a head of the target and a table of the source, if the source has nothing else of that shape."""
+    for head in (unit for unit in target.units if unit.role == "head" and len(unit.shape) == 2):
+        alike = [unit for unit in source.units if unit.shape == head.shape]
+        if len(alike) == 1 and "embed" in (alike[0].role, alike[0].kind[:5]):
+            yield head, alike[0]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 
+from tli_cli.checkpoints.dtypes import is_float
+from tli_cli.describe.vocabulary import tower
 from tli_cli.matching.graph_roles import graph_roles
 from tli_cli.matching.segments import WEIGHTED
 from tli_cli.matching.sides import Side
@@ -35,7 +37,11 @@ def twins(source: Side, target: Side) -> Iterator[tuple[Unit, Unit]]:
     covered = sum(len(theirs[shape]) for shape in common)
     if covered < ALIKE * max(_count(mine), _count(theirs), 1):
         return
-    tellers: list[Teller] = [(_roles(target), _roles(source)), (_makers(target), _makers(source))]
+    tellers: list[Teller] = [
+        (_towers(target), _towers(source)),
+        (_roles(target), _roles(source)),
+        (_makers(target), _makers(source)),
+    ]
     for shape in common:
         yield from _pair(theirs[shape], mine[shape], tellers)
 
@@ -48,12 +54,18 @@ def _by_shape(side: Side) -> dict[Hashable, list[Unit]]:
     """Return the units by shape, and vectors by what tensors stand with them; what a constructor computes left out."""
     grouped: dict[Hashable, list[Unit]] = defaultdict(list)
     for unit in side.units:
-        if unit.kind == "other":
+        if unit.kind == "other" and _is_worked_out(side, unit):
             continue
         layer = side.architecture.layers[unit.place]
         beside = {role.partition(".")[0] for role, _ in layer.tensors} & BESIDE if len(unit.shape) < 2 else ()
         grouped[unit.shape, frozenset(beside)].append(unit)
     return grouped
+
+
+def _is_worked_out(side: Side, unit: Unit) -> bool:
+    """Tell whether a tensor is no matrix of numbers that training changes, as far as name and type say."""
+    specs = [side.architecture.by_name[name] for _, name in side.architecture.layers[unit.place].tensors]
+    return len(unit.shape) != 2 or any(spec.buffer or not is_float(spec.dtype) for spec in specs)
 
 
 def _without_spare(units: Sequence[Unit]) -> list[Unit]:
@@ -64,6 +76,11 @@ def _roles(side: Side) -> dict[tuple[int, int], Hashable]:
     """Return what each unit is for: what the graph says, else what its name says."""
     told = graph_roles(side.architecture, {unit.key: unit for unit in side.units}) if side.architecture.graph else {}
     return {unit.key: told.get(unit.key) or unit.role for unit in side.units}
+
+
+def _towers(side: Side) -> dict[tuple[int, int], Hashable]:
+    """Return in which tower each unit stands, where names tell."""
+    return {unit.key: tower(f"{unit.path}.") for unit in side.units}
 
 
 def _makers(side: Side) -> dict[tuple[int, int], Hashable]:

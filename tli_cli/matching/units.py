@@ -20,6 +20,12 @@ PART_ROLES = {
 _LABELS: dict[tuple[object, ...], int] = {}
 
 
+def part_roles(role: str) -> tuple[str, ...]:
+    """Return the roles of the parts of a fused layer called `role`; none if it is not fused."""
+    cross = "cross_" if role.startswith("cross_") else ""
+    return tuple(cross + part for part in PART_ROLES.get(role.removeprefix("cross_"), ()))
+
+
 @dataclass(frozen=True)
 class Unit:
     """A layer, or one part of a fused layer.
@@ -92,7 +98,7 @@ def _canonical_shape(architecture: Architecture, layer: Layer, name: str) -> tup
         width = 1
         for size in inner:
             width *= size
-        return (*out, width)
+        return (prod(out), width)
     return tuple(size for size in shape if size != 1)
 
 
@@ -205,7 +211,7 @@ def _fused(architecture: Architecture, layer: Layer, name: str, role: str, count
         # two parts are not enough to tell: the turned and the unturned channels of a rotary embedding look like that
         parts = parts_of(architecture, axes[dim].tree, count if count > 2 else 0, layer.attribute("parts", ()))
         return dim, parts if len(parts) > 1 and count == len(parts) else []
-    told = len(PART_ROLES.get(role, ()))
+    told = len(part_roles(role))
     parts = parts_of(architecture, axes[dim].tree, told)
     return dim, parts if told == len(parts) else []
 
@@ -239,7 +245,7 @@ def units_of(architecture: Architecture) -> tuple[Unit, ...]:
             _canonical_shape(architecture, layer, name),
             kernel,
             _flavour(layer),
-            str(layer.attribute("role_name") or canonical_role(layer.path)),
+            str(layer.attribute("role_name") or canonical_role(layer.path) or _recurrent_role(name)),
             layer.block,
             layer.stage,
             int(layer.attribute("positions", 0) or 0),
@@ -250,8 +256,14 @@ def units_of(architecture: Architecture) -> tuple[Unit, ...]:
     return tuple(found)
 
 
+def _recurrent_role(name: str) -> str:
+    """Return `ih` or `hh` for a weight of torch's recurrent layers, which one module holds many of."""
+    last = name.rpartition(".")[2]
+    return canonical_role(last.removeprefix("weight_")) if last.startswith("weight_") else ""
+
+
 def _split(architecture: Architecture, whole: Unit, dim: int, parts: list[Part]) -> list[Unit]:
-    roles = PART_ROLES.get(whole.role, ())
+    roles = part_roles(whole.role)
     return [
         replace(
             whole,

@@ -223,6 +223,10 @@ class MapBook:
         parts = set(repeated(tree))
         return bool(parts & self._turned) if self._target.graph else place > 0 and not contracted and bool(parts)
 
+    def same(self, size: int) -> int:
+        """Return the map that leaves every index of an axis where it is."""
+        return self._add(("same", size), AxisMap("same", size, size))
+
     def introduce(self, t: AxisTree, model: int, s: AxisTree | None) -> None:
         """Note that the channels `t` are made by a layer that source layer makes `s`; None if an added layer makes
         them."""
@@ -251,7 +255,7 @@ class MapBook:
             self._torn.add(t)
         self._first.setdefault((t, model), s)
         if m == n:
-            return self._add(("same", m), AxisMap("same", m, m))
+            return self.same(m)
         rule = "spread" if spread else self._rule(t, m, n, kind, use)
         key = (rule, t, s, model, kind == "rotary")
         if key in self._index:

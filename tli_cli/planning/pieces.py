@@ -40,6 +40,10 @@ def make_piece(
         return piece if same else None
     if not (target.graph and source.graph) and _is_same_layout(wanted, offered, target_layer):
         return piece
+    if not (target.graph and source.graph) and _is_turned(wanted, offered):
+        turned = Layout(offered.shape, (1, 0), wanted.shape)
+        summed = tuple(d for d, axis in enumerate(wanted.axes) if axis.contracted)
+        return replace(piece, layout=turned, axes=tuple(map(book.same, wanted.shape)), contracted=summed)
     alignment = align_dims(target, wanted.axes, source, offered.axes, table=target_layer.kind == "position")
     if alignment is None:
         return None
@@ -77,6 +81,15 @@ def _is_same_layout(wanted: Share, offered: Share, layer: Layer) -> bool:
     if shape != other:
         return False
     return summed == offers or layer.kind not in ("conv", "linear") or shape[:1] != shape[1:2]
+
+
+def _is_turned(wanted: Share, offered: Share) -> bool:
+    """Tell whether one matrix is the other turned: what the one sums over behind stands in front in the other."""
+    summed = [[axis.contracted for axis in share.axes] for share in (wanted, offered)]
+    return wanted.shape == offered.shape[::-1] and summed in (
+        [[False, True], [True, False]],
+        [[True, False], [False, True]],
+    )
 
 
 def _layout(alignment: Alignment, shape: Sequence[int]) -> Layout | None:
