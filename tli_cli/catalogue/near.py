@@ -107,7 +107,8 @@ def _unshared(
     for names, word in ((mine.keys() - other.keys(), "only here"), (other.keys() - mine.keys(), "only there")):
         left = sorted(name for name in names if not any(name.startswith(f"{parent}.") for parent in explained))
         if left:
-            said.append(f"{len(left)} tensors {word}, such as {left[0]}")
+            what = "1 tensor" if len(left) == 1 else f"{len(left)} tensors"
+            said.append(f"{what} {word}, such as {left[0]}")
     return said
 
 

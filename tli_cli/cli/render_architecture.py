@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from tli_cli.architecture import Architecture, Layer
+from tli_cli.architecture import Architecture, AxisTree, Layer
 from tli_cli.cli import render
 from tli_cli.cli.render import Style
 from tli_cli.cli.text import count_text, shape_text, size_text
@@ -24,7 +24,7 @@ ORDERS = {
     "inferred": "inferred from names and shapes",
 }
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
-HEADER = ("layer", "kind", "role", "tensor", "shape", "dtype", "block")
+HEADER = ("layer", "kind", "role", "tensor", "shape", "dtype", "block", "spaces")
 
 
 def render_architecture(architecture: Architecture, style: Style, *, every: bool = False) -> None:
@@ -84,6 +84,7 @@ def architecture_value(architecture: Architecture) -> dict[str, Any]:
         "fingerprint": architecture.fingerprint,
         "order_from": architecture.order_from,
         "parameters": architecture.parameters,
+        "spaces": [{"size": space.size, "kind": space.kind} for space in architecture.spaces],
         "layers": [
             {
                 "path": layer.path,
@@ -99,6 +100,8 @@ def architecture_value(architecture: Architecture) -> dict[str, Any]:
                         "dtype": by_name[name].dtype,
                         "buffer": by_name[name].buffer,
                         "tied_to": by_name[name].tied_to,
+                        "spaces": [axis_text(axis.tree) for axis in architecture.axes.get(name, ())],
+                        "summed": [d for d, axis in enumerate(architecture.axes.get(name, ())) if axis.contracted],
                     }
                     for role, name in layer.tensors
                 ],
@@ -113,12 +116,20 @@ def _row(architecture: Architecture, layer: Layer, block: str, *, every: bool) -
     inside = bool(block) and layer.path.startswith(f"{block}.")
     name = f"  {layer.path[len(block) + 1 :]}" if inside else layer.path
     if every:
-        roles = ", ".join(f"{role} {shape_text(shape)}" for (role, _), shape in zip(layer.tensors, shapes, strict=True))
+        roles = ", ".join(
+            f"{role} {shape_text(shape)}{_over(architecture, name)}"
+            for (role, name), shape in zip(layer.tensors, shapes, strict=True)
+        )
     else:
         shown = ("statistics" if role in STATISTICS else role for role, _ in layer.tensors)
         roles = ", ".join(dict.fromkeys(shown))
     attributes = (_attribute(key, value) for key, value in layer.attributes if every or not _usual(key, value))
     return [name, layer.kind, shape_text(shapes[0]) if shapes else "", roles, ", ".join(attributes)]
+
+
+def _over(architecture: Architecture, name: str) -> str:
+    axes = architecture.axes.get(name, ())
+    return f" over {' x '.join(axis_text(axis.tree) for axis in axes)}" if axes else ""
 
 
 def _usual(key: str, value: object) -> bool:
@@ -135,4 +146,13 @@ def _cells(architecture: Architecture) -> Iterator[tuple[object, ...]]:
     for layer in architecture.layers:
         for role, name in layer.tensors:
             spec = architecture.by_name[name]
-            yield layer.path, layer.kind, role, name, shape_text(spec.shape), spec.dtype, layer.block
+            spaces = " x ".join(axis_text(axis.tree) for axis in architecture.axes.get(name, ()))
+            yield layer.path, layer.kind, role, name, shape_text(spec.shape), spec.dtype, layer.block, spaces
+
+
+def axis_text(tree: AxisTree) -> str:
+    """Return the spaces that an axis runs over, by number: `7`, `3*4` for a product, `5+5+6` for parts end to end."""
+    if isinstance(tree, int):
+        return str(tree)
+    parts = (f"({axis_text(t)})" if isinstance(t, tuple) and tree[0] == "*" else axis_text(t) for t in tree[1:])
+    return str(tree[0]).join(parts)
