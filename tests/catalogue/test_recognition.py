@@ -74,6 +74,14 @@ def test_a_checkpoint_without_its_head():
     )
 
 
+@pytest.mark.parametrize("name", ["levit_128s", "repvit_m0_9"])
+def test_a_checkpoint_without_a_head_of_several_layers(name):
+    found = recognise(load(name, num_classes=0).tensors)
+    assert found is not None
+    assert (found.entry.name, found.options["num_classes"]) == (name, 0)
+    assert found.extra == found.missing == ()
+
+
 @pytest.mark.parametrize("head", ["classifier.1", "my.new_head", "projection"])
 def test_a_head_under_another_name_stands_at_the_end(head):
     tensors = [replace(t, name=t.name.replace("fc.", f"{head}.")) for t in load("resnet18").tensors]
