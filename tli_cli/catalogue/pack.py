@@ -78,7 +78,7 @@ def _features(architecture: Architecture) -> list[Any]:
     return [sorted(counted), [counted[key] for key in sorted(counted)], elements(architecture.tensors)]
 
 
-def _family_order(result: Mapping[str, Any]) -> tuple[str, str, str]:
+def _family_order(result: Mapping[str, Any]) -> tuple[str, ...]:
     """Put models that are likely to resemble each other side by side: those whose names begin alike."""
     name = result["name"].removeprefix("tf_").removeprefix("legacy_").removeprefix("tv_")
-    return (re.split(r"[_\d.]", name)[0], name, result["library"])
+    return (re.split(r"[_\d.]", name)[0], name, result["library"], result["name"])
