@@ -24,6 +24,11 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         cached.cache_clear()
 
 
+def test_every_model_is_held_with_its_graph() -> None:
+    report = store.read_table("report")
+    assert (report["failed"], report["untraced"]) == ({}, [])
+
+
 @pytest.mark.parametrize("file", ["architectures.bin", "index.bin"])
 @pytest.mark.parametrize("damage", ["gone", "cut", "changed"])
 def test_a_damaged_catalogue_is_named(file: str, damage: str, data: Path) -> None:

@@ -52,6 +52,10 @@ def adds(m: _Two, x: torch.Tensor) -> torch.Tensor:
     return m.first(x).index_add(0, torch.zeros(2, dtype=torch.int64, device="meta"), m.second(x))
 
 
+def multiplies_two_of_unit_length(m: _Two, x: torch.Tensor) -> torch.Tensor:
+    return nn.functional.normalize(m.first(x), dim=-1) * nn.functional.normalize(m.second(x), dim=-1)
+
+
 def returns_a_loss_too(m: _Two, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     made = m.second(m.first(x))
     return made.sum(), made
@@ -63,7 +67,9 @@ def traced(forward: Callable[[_Two, torch.Tensor], object]) -> Architecture:
     return trace(model, (torch.empty(2, 8, device="meta"),))
 
 
-@pytest.mark.parametrize("forward", [asserts, asks, picks, scatters, fills, adds, returns_a_loss_too])
+@pytest.mark.parametrize(
+    "forward", [asserts, asks, picks, scatters, fills, adds, multiplies_two_of_unit_length, returns_a_loss_too]
+)
 def test_every_layer_is_in_the_graph(forward: Callable[[_Two, torch.Tensor], object]) -> None:
     architecture = traced(forward)
     assert {node.layer for node in architecture.graph if node.layer >= 0} == {0, 1}

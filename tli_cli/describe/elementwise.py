@@ -119,8 +119,9 @@ def _combine(rec: Recording, name: str, known: Sequence[Value], live: Sequence[V
         if _is_divided(name, live) and live[0].centred:
             _scaled_before(rec, live[0].node)
             return live[0].node
-        if name in SILENT and any(v.rsqrt for v in live) and join == "mul":
-            return min(nodes) if len(nodes) == 1 else next(v.node for v in live if not v.rsqrt)
+        plain = [v.node for v in live if not v.rsqrt]
+        if name in SILENT and len(plain) < len(live) and join == "mul" and (plain or len(nodes) == 1):
+            return nodes[0] if len(nodes) == 1 else plain[0]
         return rec.node(join, nodes) if len(nodes) > 1 else nodes[0]
     fixed = [v for v in known if v.node < 0 and v.names]
     if fixed:

@@ -103,7 +103,8 @@ def trace(
         with torch.no_grad(), without_values(), _Recorder(recording), _KnownIndices():
             out = model(*args, **(kwargs or {}))
     except Exception as error:
-        raise TraceError(f"{origin or type(model).__name__}: cannot be run on the meta device: {error}") from error
+        said = str(error) or type(error).__name__
+        raise TraceError(f"{origin or type(model).__name__}: cannot be run on the meta device: {said}") from error
     finally:
         model.train(training)
     outputs = [v for v in map(recording.get, _leaf_outputs(out)) if v is not None and v.node >= 0 and v.dims]
