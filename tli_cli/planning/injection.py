@@ -6,13 +6,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from tli_cli.architecture import Architecture
+from tli_cli.bands import MAY_HURT
 from tli_cli.matching import MATCHERS
+from tli_cli.matching.values import Matching
 from tli_cli.options import Options
 from tli_cli.plan import Plan
 from tli_cli.planning.activations import changed_activations
 from tli_cli.planning.heads import parse_head
 from tli_cli.planning.methods import method_request
 from tli_cli.planning.planner import Request, make_plan
+from tli_cli.planning.relation import UNLIKE
 from tli_cli.scoring import score_matching
 
 
@@ -38,6 +41,26 @@ def plan_injection(target: Architecture, sources: Sequence[Architecture], option
             keep_values=keep_values,
         )
     )
+    score = max(score_matching(matching) for matching in matchings)
+    if options.method == "auto" and options.matcher == "dp" and score < MAY_HURT:
+        return _untouched(target, sources, matchings, request, score)
     plan = make_plan(target, sources, matchings, request)
     said = () if plan.relation == "other" or len(sources) > 1 else changed_activations(sources[0], target)
-    return replace(plan, score=round(max(score_matching(matching) for matching in matchings), 6), notes=said)
+    return replace(plan, score=round(score, 6), notes=said)
+
+
+def _untouched(
+    target: Architecture,
+    sources: Sequence[Architecture],
+    matchings: Sequence[Matching],
+    request: Request,
+    score: float,
+) -> Plan:
+    """Return the plan that moves nothing: no source is similar enough to be worth more than a plain start."""
+    nothing = [replace(matching, pairs=(), added_blocks=frozenset()) for matching in matchings]
+    said = (
+        f"nothing similar enough is there (score {score:.2f}, under {MAY_HURT}): the target starts as it would without "
+        "a source; --method combo, or fit where both models can be run, moves what can be moved"
+    )
+    plan = make_plan(target, sources, nothing, request)
+    return replace(plan, score=round(score, 6), relation=UNLIKE, notes=(said,))

@@ -9,6 +9,8 @@ from tli_cli.matching.values import Matching
 from tli_cli.plan import Step
 
 FAMILY = 0.8
+UNLIKE = "unlike"
+"""The relation of two models of which `auto` moves nothing."""
 
 
 def relation_of(steps: Sequence[Step], matching: Matching) -> str:
