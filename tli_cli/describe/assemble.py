@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from tli_cli.architecture import Architecture, Axis, AxisTree, Layer, Node, Space, TensorSpec
-from tli_cli.describe.blocks import block_paths
+from tli_cli.describe.blocks import with_blocks
 from tli_cli.describe.recording import RecordedLayer, Recording, Value
 from tli_cli.describe.spaces import leaves
 
@@ -22,8 +22,7 @@ def assemble(
     _mark_classes(recording, outputs)
     layers = _layers(recording, tensors)
     spaces, axes = _spaces(recording, tensors, layers)
-    blocks = block_paths([layer.path for layer in layers], [layer.kind for layer in layers])
-    layers = [replace(layer, block=block, stage=stage) for layer, (block, stage) in zip(layers, blocks, strict=True)]
+    layers = with_blocks(layers)
     return Architecture(
         tensors, tuple(layers), _graph(recording, outputs), tuple(spaces), axes, {}, order_from="trace", origin=origin
     )

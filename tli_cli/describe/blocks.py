@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
+
+from tli_cli.architecture import Layer
 
 WEIGHTED = ("conv", "linear", "embedding", "other")
 
@@ -16,6 +19,12 @@ def _prefixes(path: str) -> list[str]:
 
 def _is_indexed(prefix: str) -> bool:
     return bool(re.search(r"\d$", prefix))
+
+
+def with_blocks(layers: Sequence[Layer]) -> list[Layer]:
+    """Return `layers`, each with the block and the stage that its path and the others' tell."""
+    places = block_paths([layer.path for layer in layers], [layer.kind for layer in layers])
+    return [replace(layer, block=block, stage=stage) for layer, (block, stage) in zip(layers, places, strict=True)]
 
 
 def block_paths(paths: Sequence[str], kinds: Sequence[str]) -> list[tuple[str, str]]:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from tli_cli.architecture import Architecture, Layer, TensorSpec
-from tli_cli.describe.blocks import block_paths
+from tli_cli.describe.blocks import with_blocks
 from tli_cli.describe.order import inferred_order
 from tli_cli.describe.siblings import sibling_roles
 from tli_cli.describe.spaces_from_names import infer_spaces
@@ -62,8 +62,7 @@ def describe_names(
     layers = _told_by_siblings(_transposed(layers, shapes), shapes)
     if order_from == "inferred":
         layers = inferred_order(layers, shapes)
-    blocks = block_paths([layer.path for layer in layers], [layer.kind for layer in layers])
-    layers = [replace(layer, block=block, stage=stage) for layer, (block, stage) in zip(layers, blocks, strict=True)]
+    layers = with_blocks(layers)
     layers, spaces, axes = infer_spaces(layers, shapes, config or {})
     return Architecture(tuple(tensors), tuple(layers), (), spaces, axes, {}, order_from, origin)
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tli_cli.architecture import Architecture, Axis, AxisTree, Layer, Node, Space
-from tli_cli.describe.blocks import block_paths
+from tli_cli.describe.blocks import with_blocks
+from tli_cli.describe.order import natural
 from tli_cli.describe.spaces import leaves
 from tli_cli.kinship.naming import LIKE, Likeness, templates
 from tli_cli.kinship.regions import Flow, Region, rebuilt
@@ -48,13 +49,10 @@ def as_kin(bare: Architecture, known: Architecture, head_width: int = 0) -> Arch
         return None
     layers = [_layer(member, known, bare, axes, spaces) for member in members]
     layers += [layer for layer in bare.layers if all(name not in like for _, name in layer.tensors)]
-    blocks = block_paths([layer.path for layer in layers], [layer.kind for layer in layers])
-    layers = [replace(layer, block=block, stage=stage) for layer, (block, stage) in zip(layers, blocks, strict=True)]
-    graph = _graph(known, members)
     return replace(
         bare,
-        layers=tuple(layers),
-        graph=graph,
+        layers=tuple(with_blocks(layers)),
+        graph=_graph(known, members),
         spaces=tuple(spaces),
         axes=axes,
         guessed=frozenset(guessed),
@@ -90,16 +88,12 @@ def _in_order(members: Sequence[_Member], known: Architecture) -> list[_Member]:
     """Return `members` block by block, as the known layers are, copies of a block in the order of their names."""
     last = {layer.block: place for place, layer in enumerate(known.layers)}
 
-    def rank(member: _Member) -> tuple[int, str, int]:
+    def rank(member: _Member) -> tuple[int, tuple[tuple[int, int, str], ...], int]:
         block = known.layers[member.like].block
         copied = member.block != block
-        return (last[block] if copied else member.like, _natural(member.block) if copied else "", member.like)
+        return (last[block] if copied else member.like, natural(member.block) if copied else (), member.like)
 
     return sorted(members, key=rank)
-
-
-def _natural(text: str) -> str:
-    return ".".join(part.zfill(6) if part.isdigit() else part for part in text.split("."))
 
 
 def _copies(known: Architecture, members: Sequence[_Member]) -> dict[str, dict[str, dict[int, int]]]:
@@ -112,7 +106,7 @@ def _copies(known: Architecture, members: Sequence[_Member]) -> dict[str, dict[s
 
 def _graph(known: Architecture, members: Sequence[_Member]) -> tuple[Node, ...]:
     """Return the known graph without the blocks that the checkpoint lacks, and with those that it repeats."""
-    flow = Flow(known.graph)
+    flow = Flow(known)
     nodes: dict[int, list[int]] = defaultdict(list)
     for index, node in enumerate(known.graph):
         if node.layer >= 0:
@@ -125,9 +119,7 @@ def _graph(known: Architecture, members: Sequence[_Member]) -> tuple[Node, ...]:
     gone: dict[int, int] = {}
     repeats: dict[int, list[tuple[Region, Mapping[int, int]]]] = defaultdict(list)
     for block, indices in by_block.items():
-        others = [
-            layers for name, layers in sorted(copies[block].items(), key=lambda i: _natural(i[0])) if name != block
-        ]
+        others = [copies[block][name] for name in sorted(copies[block], key=natural) if name != block]
         present = block in copies[block]
         if not indices or (present and not others):
             continue
