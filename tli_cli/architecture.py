@@ -131,6 +131,15 @@ class Architecture:
         """The layer in which each tensor stands, by tensor name."""
         return {name: layer for layer in self.layers for _, name in layer.tensors}
 
+    @cached_property
+    def readers(self) -> tuple[tuple[int, ...], ...]:
+        """For each node of the graph the nodes that read it, in order, as often as they do."""
+        found: list[list[int]] = [[] for _ in self.graph]
+        for index, node in enumerate(self.graph):
+            for before in node.inputs:
+                found[before].append(index)
+        return tuple(map(tuple, found))
+
     @property
     def parameters(self) -> int:
         """The number of trainable elements, tied ones counted once."""

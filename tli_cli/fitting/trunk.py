@@ -63,11 +63,8 @@ def _trunk(architecture: Architecture) -> set[int]:
 
 
 def _readers(architecture: Architecture) -> list[list[int]]:
-    readers: list[list[int]] = [[] for _ in architecture.graph]
-    for index, node in enumerate(architecture.graph):
-        for before in set(node.inputs):
-            readers[before].append(index)
-    return readers
+    """Return the nodes that read each node, one that reads it twice once."""
+    return [sorted(set(nodes)) for nodes in architecture.readers]
 
 
 def _joined(architecture: Architecture, index: int, readers: list[list[int]]) -> Iterator[Place]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from tli_cli.architecture import Node
+from tli_cli.architecture import Architecture, Node
 
 POOLS = ("max_pool", "avg_pool")
 
@@ -22,12 +22,9 @@ class Region:
 class Flow:
     """What every node of a graph must be reached by, and what it must go through, as sets of bits."""
 
-    def __init__(self, graph: Sequence[Node]) -> None:
-        self.graph = graph
-        self.users: list[list[int]] = [[] for _ in graph]
-        for index, node in enumerate(graph):
-            for before in node.inputs:
-                self.users[before].append(index)
+    def __init__(self, architecture: Architecture) -> None:
+        self.graph, self.users = architecture.graph, architecture.readers
+        graph = self.graph
         self._fixed: set[int] = set()
         self._before = [0] * len(graph)
         for index, node in enumerate(graph):

@@ -22,10 +22,7 @@ class _Roles:
 
     def __init__(self, architecture: Architecture, units: Mapping[Key, Unit]) -> None:
         self._layers, self._graph, self._units = architecture.layers, architecture.graph, units
-        self._uses: list[list[int]] = [[] for _ in self._graph]
-        for index, node in enumerate(self._graph):
-            for before in node.inputs:
-                self._uses[before].append(index)
+        self._uses = architecture.readers
 
     def found(self) -> Iterator[tuple[Key, str]]:
         """Yield units with their roles."""

@@ -60,15 +60,11 @@ def _through(architecture: Architecture, node: Node, idle: Collection[int]) -> i
 def readers_behind(architecture: Architecture, place: int) -> set[tuple[tuple[str, ...], int]]:
     """Return the activations between a layer and each of the layers that read it, with their places; -1 for a join."""
     graph = architecture.graph
-    readers: dict[int, list[int]] = {}
-    for index, node in enumerate(graph):
-        for before in node.inputs:
-            readers.setdefault(before, []).append(index)
     found: set[tuple[tuple[str, ...], int]] = set()
     pending: list[tuple[int, tuple[str, ...]]] = [(i, ()) for i, node in enumerate(graph) if node.layer == place]
     while pending:
         index, ops = pending.pop()
-        for reader in readers.get(index, ()):
+        for reader in architecture.readers[index]:
             node = graph[reader]
             if node.op == "layer" or len(node.inputs) > 1:
                 found.add((ops, node.layer))

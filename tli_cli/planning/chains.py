@@ -79,9 +79,9 @@ def _is_square(architecture: Architecture, layer: Layer) -> bool:
 
 def _ops_behind(architecture: Architecture, index: int) -> Iterator[str]:
     """Yield the operations behind a node, up to the next layers or joins."""
-    for i in range(index + 1, len(architecture.graph)):
+    for i in architecture.readers[index]:
         node = architecture.graph[i]
-        if index in node.inputs and node.layer < 0 and node.op not in JOINS:
+        if node.layer < 0 and node.op not in JOINS:
             yield node.op
             yield from _ops_behind(architecture, i)
 

@@ -55,12 +55,8 @@ def is_post_norm(architecture: Architecture, units: Iterable[Unit]) -> bool:
     """Tell whether a norm of the block acts on the residual stream itself, so that the block is not quite the
     identity."""
     members = {unit.place for unit in units}
-    consumers: dict[int, list[int]] = {}
     for index, node in enumerate(architecture.graph):
-        for before in node.inputs:
-            consumers.setdefault(before, []).append(index)
-    for index, node in enumerate(architecture.graph):
-        after = [architecture.graph[i].layer for i in consumers.get(index, ())]
+        after = [architecture.graph[i].layer for i in architecture.readers[index]]
         alone = node.op == "add" and len(after) == 1 and after[0] in members
         if alone and architecture.layers[after[0]].kind == "norm":
             return True
