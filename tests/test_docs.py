@@ -124,6 +124,15 @@ def test_commands_print_what_the_docs_show(page: Path, prepared: Path, tmp_path:
             assert same(old.output, new.output, numbers=numbers), f"{old.command}\n{new.output}"
 
 
+def test_the_python_of_the_readme_runs(prepared: Path, tmp_path: Path):
+    folder = shutil.copytree(prepared, tmp_path / "work")
+    (code,) = re.findall(r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text(encoding="utf-8"), re.M | re.S)
+    ran = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=300)
+    assert ran.returncode == 0, ran.stderr
+    promised = re.findall(r"print\(plan\)  # (.*) \.\.\.", code)[0]
+    assert ran.stdout.startswith(promised) and (folder / "init.safetensors").exists()
+
+
 def test_the_command_reference_is_current():
     spec = importlib.util.spec_from_file_location("generate_cli", ROOT / "docs" / "generate_cli.py")
     assert spec and spec.loader

@@ -1,8 +1,9 @@
-"""Injection between live modules, in place."""
+"""Injection into a live module, in place."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
@@ -10,52 +11,23 @@ import torch
 from torch import nn
 
 from tli_cli.architecture import Architecture
-from tli_cli.describe.meta import on_meta
-from tli_cli.describe.names import describe_names
-from tli_cli.describe.trace import state_specs, trace
-from tli_cli.errors import TliError, TraceError
+from tli_cli.errors import TliError
 from tli_cli.fitting.choice import fitted_plan, gains
 from tli_cli.fitting.files import before_fits, fitted_state
 from tli_cli.injector import injector_for
 from tli_cli.options import Options
 from tli_cli.plan import Plan, Step
 from tli_cli.planning.injection import plan_injection
+from tli_cli.providers.inputs import guess_input
+from tli_cli.providers.module import describe_live, meta_arguments
+from tli_cli.references import Reference
 from tli_cli.starting import CONSTANTS, constant_start
-
-
-def describe_live(model: nn.Module, example: Any = None) -> Architecture:
-    """Return the architecture of a live module: traced on the `meta` device, or told from names where it cannot be run.
-
-    `example` is one batch of input, or its shape with the batch first; without it usual inputs are tried.
-    """
-    from tli_cli.providers.inputs import guess_input
-
-    origin = type(model).__name__
-    twin = on_meta(model).float()
-    try:
-        arguments = _arguments(example) if example is not None else guess_input(lambda: twin, None, origin)
-        return trace(twin, arguments, origin=origin)
-    except TraceError:
-        if example is not None:
-            raise
-        return describe_names(state_specs(model), order_from="definition", origin=origin)
-
-
-def _arguments(example: Any) -> tuple[torch.Tensor, ...]:
-    if isinstance(example, torch.Tensor):
-        return (_as_float(example),)
-    if isinstance(example, (tuple, list)) and all(isinstance(size, int) for size in example):
-        return (torch.empty(*example, device="meta"),)
-    return tuple(_as_float(item) for item in example)
-
-
-def _as_float(example: torch.Tensor) -> torch.Tensor:
-    return example.to("meta", torch.float32) if example.is_floating_point() else example.to("meta")
+from tli_cli.teachers import Taught, Teacher, understood
 
 
 def apply_tli(
     model: nn.Module,
-    teacher: nn.Module | Sequence[nn.Module],
+    teacher: Teacher | Sequence[Teacher],
     *,
     example: Any = None,
     teacher_example: Any = None,
@@ -63,30 +35,33 @@ def apply_tli(
 ) -> Plan:
     """Inject the weights of `teacher` into `model`, in place, and return the plan that was carried out.
 
-    `model` is the target and `teacher` the source (the paper's words). What nothing is injected into keeps its
-    value. Both may live on any device; the arithmetic is done where the teacher's tensors are. `example` is a batch
-    of input for the model (or its shape), `teacher_example` one for the teacher where it takes another.
+    `model` is the target and `teacher` the source (the paper's words): a module, a state dict, the path of a
+    checkpoint, or several of them. What nothing is injected into keeps its value. All may live on any device; the
+    arithmetic is done where the teacher's tensors are. `example` is a batch of input for the model (or its shape),
+    `teacher_example` one for a teacher that is a module and takes another.
 
     Raises:
-        TliError: a model cannot be run on the given example, or an option is unknown.
+        TliError: a model cannot be run on the given example, a checkpoint cannot be read, or an option is unknown.
     """
-    teachers = [teacher] if isinstance(teacher, nn.Module) else list(teacher)
-    target = describe_live(model, example)
-    sources = [describe_live(t, teacher_example if teacher_example is not None else example) for t in teachers]
-    plan = plan_injection(target, sources, options, keep_values="target")
-    plan, sample = _add_fits(plan, (model, target), (teachers, sources), example, options)
-    states = [t.state_dict() for t in teachers]
+    own_example = teacher_example if teacher_example is not None else example
+    student = Reference(type(model).__name__, describe_live(model, example))
+    teachers, target = understood(teacher, student, own_example, options)
+    references = [t.reference for t in teachers]
+    plan = plan_injection(target.architecture, [r.architecture for r in references], options, keep_values="target")
+    plan = replace(plan, notes=(*(n for r in references for n in (*r.notes, *r.doubts)), *plan.notes))
+    plan, sample = _add_fits(plan, model, target.architecture, teachers, example, options)
     own = model.state_dict()
 
     def initial(step: Step) -> torch.Tensor:
         value = own[step.target]
         return constant_start(step.initial, value.shape, value.dtype) if step.initial in CONSTANTS else value
 
-    injector = injector_for(before_fits(plan), lambda index, name: states[index][name].detach(), initial)
+    injector = injector_for(before_fits(plan), lambda index, name: teachers[index].read(name), initial)
     made = {step.target: injector.make(step).to(own[step.target]) for step in injector.plan.steps}
-    if plan.fits:
+    taught_by = teachers[0].module
+    if plan.fits and taught_by is not None:
         try:
-            made |= fitted_state(plan, model, teachers[0], made, sample, injector.maps)
+            made |= fitted_state(plan, model, taught_by, made, sample, injector.maps)
         except TliError as error:
             if options.method == "fit":
                 raise
@@ -99,20 +74,21 @@ def apply_tli(
 
 def _add_fits(
     plan: Plan,
-    target: tuple[nn.Module, Architecture],
-    sources: tuple[Sequence[nn.Module], Sequence[Architecture]],
+    model: nn.Module,
+    target: Architecture,
+    teachers: Sequence[Taught],
     example: Any,
     options: Options,
 ) -> tuple[Plan, tuple[torch.Tensor, ...]]:
     """Return the plan with fits where they are asked for or promise most, and zeros of the models' inputs' shape."""
-    from copy import deepcopy
-
-    from tli_cli.providers.inputs import guess_input
-
-    wanted = options.method == "fit" or (options.method == "auto" and gains(plan))
-    if not wanted or len(sources[0]) != 1 or not target[1].graph or not sources[1][0].graph:
+    asked = options.method == "fit"
+    teacher, source = teachers[0].module, teachers[0].reference.architecture
+    possible = len(teachers) == 1 and teacher is not None and target.graph and source.graph
+    if teacher is None or not possible or not (asked or (options.method == "auto" and gains(plan))):
+        if asked:
+            raise TliError("method 'fit': expected one module as a teacher, and both models to run on the example")
         return plan, ()
-    arguments = _arguments(example) if example is not None else guess_input(lambda: deepcopy(target[0]), None, "")
+    arguments = meta_arguments(example) if example is not None else guess_input(lambda: deepcopy(model), None, "")
     sample = tuple(torch.zeros(t.shape, dtype=t.dtype) for t in arguments)
-    models = [deepcopy(m).float().cpu() for m in (target[0], sources[0][0])]
-    return fitted_plan(plan, target[1], sources[1][0], models[0], models[1], sample), sample
+    models = [deepcopy(m).float().cpu() for m in (model, teacher)]
+    return fitted_plan(plan, target, source, models[0], models[1], sample), sample

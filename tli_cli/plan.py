@@ -141,7 +141,7 @@ class Fit:
     model: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Plan:
     """A frozen, versioned plan: exactly one step for every tensor of the target, and what is solved after them, in
     order."""
@@ -164,6 +164,29 @@ class Plan:
     def by_target(self) -> dict[str, Step]:
         """The steps by target tensor."""
         return {step.target: step for step in self.steps}
+
+    def __repr__(self) -> str:
+        """Say in one line what is done; `steps` say it in full."""
+        return (
+            f"Plan({self.relation}: {self.exact} tensors placed exactly, {self.adapted} adapted, "
+            f"{self.initialised} initialised, {len(self.unused)} unused; coverage {100 * self.coverage:.1f} %, "
+            f"score {self.score:.4f})"
+        )
+
+    @property
+    def exact(self) -> int:
+        """The number of tensors placed exactly."""
+        return sum(step.action == "transfer" and step.resizer == "copy" for step in self.steps)
+
+    @property
+    def adapted(self) -> int:
+        """The number of tensors that are reshaped."""
+        return sum(step.action == "transfer" and step.resizer != "copy" for step in self.steps)
+
+    @property
+    def initialised(self) -> int:
+        """The number of tensors that nothing is injected into."""
+        return len(self.steps) - self.exact - self.adapted
 
     @property
     def coverage(self) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -95,8 +95,18 @@ def _from_checkpoint(text: str, reading: Reading) -> Reference:
     from tli_cli.checkpoints import open_checkpoint
 
     _refuse_other_sizes(text, reading)
+    return read_checkpoint(text, reading, lambda expected: open_checkpoint(text, ema=reading.ema, expected=expected))
+
+
+def read_checkpoint(text: str, reading: Reading, opened: Callable[[Collection[str]], Checkpoint]) -> Reference:
+    """Return the checkpoint that `opened` gives, told which names are expected, with the architecture that `reading`
+    names, or the one that it seems to have.
+
+    Raises:
+        TliError: it cannot be read, or is no checkpoint of that architecture.
+    """
     given = resolve(reading.arch, replace(reading, arch=None, ema=None)) if reading.arch is not None else None
-    checkpoint = open_checkpoint(text, ema=reading.ema, expected=given.architecture.by_name if given else ())
+    checkpoint = opened(given.architecture.by_name if given else ())
     notes = [f"{text}: left aside {line}" for line in checkpoint.ignored]
     if given is not None:
         architecture = _adopt(given.architecture, checkpoint, text, required=True)

@@ -24,17 +24,17 @@ class Report:
     @property
     def exact(self) -> int:
         """The number of tensors placed exactly."""
-        return sum(step.action == "transfer" and step.resizer == "copy" for step in self.plan.steps)
+        return self.plan.exact
 
     @property
     def adapted(self) -> int:
         """The number of tensors that were reshaped."""
-        return sum(step.action == "transfer" and step.resizer != "copy" for step in self.plan.steps)
+        return self.plan.adapted
 
     @property
     def initialised(self) -> int:
         """The number of tensors that nothing was injected into."""
-        return sum(step.action != "transfer" for step in self.plan.steps)
+        return self.plan.initialised
 
     @property
     def unused(self) -> int:

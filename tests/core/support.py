@@ -12,10 +12,10 @@ from torch import nn
 from tests.models import NETS, example_for, randomised
 from tli_cli.architecture import Architecture
 from tli_cli.injector import run
-from tli_cli.live import describe_live
 from tli_cli.options import Options
 from tli_cli.plan import Plan, Step
 from tli_cli.planning.injection import plan_injection
+from tli_cli.providers.module import describe_live
 from tli_cli.starting import CONSTANTS, constant_start
 
 State = Mapping[str, torch.Tensor]

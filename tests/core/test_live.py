@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from copy import deepcopy
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from tests.core.support import build, distance, same_bytes
 from tests.models import example_for, images, randomised
-from tli_cli import apply_tli
+from tli_cli import Options, apply_tli
 from tli_cli.describe.trace import trace
-from tli_cli.errors import TraceError
-from tli_cli.live import describe_live
+from tli_cli.errors import TliError, TraceError
+from tli_cli.providers.module import describe_live
 
 
 class TwoInputs(nn.Module):
@@ -130,3 +132,34 @@ def test_public_names_stay_what_they_are_after_use():
     source, target = build("resnet", 1), build("resnet", 2)
     tli_cli.apply_tli(target, source, example=example_for("resnet"))
     assert all(callable(getattr(tli_cli, name)) for name in tli_cli.__all__)
+
+
+def test_a_teacher_may_be_a_state_dict_or_a_checkpoint_file(tmp_path):
+    source, example = build("resnet", 1), example_for("resnet")
+    torch.save({"state_dict": source.state_dict(), "epoch": 3}, tmp_path / "source.pt")
+    save_file(source.state_dict(), tmp_path / "source.safetensors")
+    of_a_module = build("resnet", 2, width=12)
+    apply_tli(of_a_module, source, example=example)
+    given = [source.state_dict(), {"model": source.state_dict()}, tmp_path / "source.pt"]
+    for teacher in [*given, str(tmp_path / "source.safetensors")]:
+        target = build("resnet", 2, width=12)
+        apply_tli(target, teacher, example=example)
+        assert same_bytes(target.state_dict(), of_a_module.state_dict())
+
+
+def test_a_teacher_that_is_none_is_one_message():
+    target = build("resnet", 2)
+    with pytest.raises(TliError, match=r"expected a module, a state dict or a checkpoint file as a teacher, found int"):
+        apply_tli(target, [3], example=example_for("resnet"))
+    with pytest.raises(TliError, match=r"resnet18: an architecture without values"):
+        apply_tli(target, "resnet18", example=example_for("resnet"))
+    with pytest.raises(TliError, match=r"the state dict: conv1.weight holds NaN"):
+        apply_tli(target, {**target.state_dict(), "conv1.weight": torch.full((8, 3, 3, 3), torch.nan)})
+    with pytest.raises(TliError, match=r"'fit': expected one module as a teacher"):
+        apply_tli(target, target.state_dict(), options=Options(method="fit"))
+
+
+def test_a_plan_says_what_it_does_in_one_line():
+    plan = apply_tli(build("resnet", 2, width=12), build("resnet", 1), example=example_for("resnet"))
+    counts = rf"{plan.exact} tensors placed exactly, {plan.adapted} adapted, {plan.initialised} initialised"
+    assert re.fullmatch(rf"Plan\(wider: {counts}, 0 unused; coverage 100.0 %, score 0\.\d+\)", repr(plan))

@@ -12,9 +12,9 @@ from tli_cli.architecture import Architecture
 from tli_cli.describe.names import describe_names
 from tli_cli.describe.trace import state_specs
 from tli_cli.kinship import as_kin, related
-from tli_cli.live import describe_live
 from tli_cli.plan import Plan
 from tli_cli.planning.injection import plan_injection
+from tli_cli.providers.module import describe_live
 
 PAIRS = [
     ("resnet", {}, {"width": 12, "depth": 3, "kernel": 5}),

@@ -18,10 +18,10 @@ from tests.models import NETS
 from tests.score.conftest import MIXED, SMALL
 from tli_cli import catalogue
 from tli_cli.architecture import Architecture
-from tli_cli.live import describe_live
 from tli_cli.matching import MATCHERS
 from tli_cli.matching.sides import Side
 from tli_cli.matching.units import units_of
+from tli_cli.providers.module import describe_live
 from tli_cli.rows import RowScores
 from tli_cli.scoring import coverage_of, score_architectures, score_matching, unit_weight, worst_blocks
 

@@ -1,13 +1,16 @@
-"""One tensor of a torch file: where its elements stand, checked against what the file really holds."""
+"""The tensors of a state dict: where their elements stand, checked against what the file or memory really holds."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tli_cli.architecture import TensorSpec
 from tli_cli.checkpoints.archive import Archive
+from tli_cli.checkpoints.dtypes import is_buffer
 from tli_cli.checkpoints.files import FileRange, read_range
 from tli_cli.errors import CheckpointError
 
@@ -42,6 +45,35 @@ class Slot:
         """Return where the bytes stand, None unless they are contiguous and as they are."""
         plain = self.tensor.is_contiguous() and not self.tensor.is_conj() and not self.tensor.is_neg()
         return self.span if plain else None
+
+
+def slots_of(
+    tensors: Mapping[str, torch.Tensor], archive: Archive | None, path: Path
+) -> tuple[dict[str, Slot], tuple[str, ...]]:
+    """Return where `tensors` stand, and a line on each that has to be left out.
+
+    Raises:
+        CheckpointError: one of them is no dense tensor backed by the file.
+    """
+    slots: dict[str, Slot] = {}
+    left_out = []
+    for name, tensor in tensors.items():
+        if tensor.is_quantized:
+            left_out.append(f"{name}: quantised ({str(tensor.dtype)[6:]}), left out: it cannot be resized or copied")
+        else:
+            slots[name] = slot_of(tensor, archive, path, name)
+    return slots, tuple(left_out)
+
+
+def specs_of(slots: Mapping[str, Slot]) -> tuple[TensorSpec, ...]:
+    """Return names, shapes and dtypes of `slots`; what stands in one place is tied."""
+    first: dict[tuple[object, ...], str] = {}
+    specs = []
+    for name, slot in slots.items():
+        owner = first.setdefault(slot.key, name) if all(slot.shape) else name
+        tied_to = owner if owner != name else None
+        specs.append(TensorSpec(name, slot.shape, slot.dtype, tied_to, is_buffer(name, slot.dtype)))
+    return tuple(specs)
 
 
 def slot_of(tensor: torch.Tensor, archive: Archive | None, path: Path, name: str) -> Slot:

@@ -9,13 +9,11 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tli_cli.architecture import TensorSpec
 from tli_cli.checkpoints.archive import Archive, check_archive
-from tli_cli.checkpoints.dtypes import is_buffer
 from tli_cli.checkpoints.files import FileRange, sniff
 from tli_cli.checkpoints.nested import Found, find_state_dict
 from tli_cli.checkpoints.pickles import blocked_message, globals_in
-from tli_cli.checkpoints.slots import Slot, slot_of
+from tli_cli.checkpoints.slots import slots_of, specs_of
 from tli_cli.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -51,9 +49,9 @@ class TorchFile:
         archive = check_archive(path) if kind == "zip" else None
         _refuse_code(path, archive.globals if archive else _legacy_globals(path))
         found = _find(path, archive, ema)
-        self._slots, left_out = _slots(found.tensors, archive, path)
+        self._slots, left_out = slots_of(found.tensors, archive, path)
         self.ignored = (*found.ignored, *left_out)
-        self.tensors = _specs(self._slots)
+        self.tensors = specs_of(self._slots)
 
     def read(self, name: str) -> torch.Tensor:
         """Return the tensor stored as `name`, on the CPU."""
@@ -144,26 +142,3 @@ def _damaged(path: Path, error: Exception) -> str:
         f"{path}: expected a state dict written by torch.save, found something that cannot be read "
         f"({type(error).__name__}: {reason[0][:160]}); it is damaged, incomplete or of another kind: make it again"
     )
-
-
-def _slots(
-    tensors: dict[str, torch.Tensor], archive: Archive | None, path: Path
-) -> tuple[dict[str, Slot], tuple[str, ...]]:
-    slots: dict[str, Slot] = {}
-    left_out = []
-    for name, tensor in tensors.items():
-        if tensor.is_quantized:
-            left_out.append(f"{name}: quantised ({str(tensor.dtype)[6:]}), left out: it cannot be resized or copied")
-        else:
-            slots[name] = slot_of(tensor, archive, path, name)
-    return slots, tuple(left_out)
-
-
-def _specs(slots: dict[str, Slot]) -> tuple[TensorSpec, ...]:
-    first: dict[tuple[object, ...], str] = {}
-    specs = []
-    for name, slot in slots.items():
-        owner = first.setdefault(slot.key, name) if all(slot.shape) else name
-        tied_to = owner if owner != name else None
-        specs.append(TensorSpec(name, slot.shape, slot.dtype, tied_to, is_buffer(name, slot.dtype)))
-    return tuple(specs)

@@ -1,0 +1,44 @@
+"""A live module as an architecture."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from tli_cli.architecture import Architecture
+from tli_cli.describe.meta import on_meta
+from tli_cli.describe.names import describe_names
+from tli_cli.describe.trace import state_specs, trace
+from tli_cli.errors import TraceError
+from tli_cli.providers.inputs import guess_input
+
+
+def describe_live(model: nn.Module, example: Any = None) -> Architecture:
+    """Return the architecture of a live module: traced on the `meta` device, or told from names where it cannot be run.
+
+    `example` is one batch of input, or its shape with the batch first; without it usual inputs are tried.
+    """
+    origin = type(model).__name__
+    twin = on_meta(model).float()
+    try:
+        arguments = meta_arguments(example) if example is not None else guess_input(lambda: twin, None, origin)
+        return trace(twin, arguments, origin=origin)
+    except TraceError:
+        if example is not None:
+            raise
+        return describe_names(state_specs(model), order_from="definition", origin=origin)
+
+
+def meta_arguments(example: Any) -> tuple[torch.Tensor, ...]:
+    """Return `example`, a batch, several, or a shape, as arguments on the `meta` device."""
+    if isinstance(example, torch.Tensor):
+        return (_as_float(example),)
+    if isinstance(example, (tuple, list)) and all(isinstance(size, int) for size in example):
+        return (torch.empty(*example, device="meta"),)
+    return tuple(_as_float(item) for item in example)
+
+
+def _as_float(example: torch.Tensor) -> torch.Tensor:
+    return example.to("meta", torch.float32) if example.is_floating_point() else example.to("meta")

@@ -1,0 +1,70 @@
+"""What a live model is taught by: a module, a state dict, or a checkpoint file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Union, cast
+
+import torch
+from torch import nn
+
+from tli_cli.checkpoints.checkpoint import Checkpoint
+from tli_cli.checkpoints.state_dict import StateDict
+from tli_cli.errors import TliError
+from tli_cli.options import Options
+from tli_cli.providers.module import describe_live
+from tli_cli.references import Reading, Reference, read_checkpoint, related, resolve
+from tli_cli.stored_values import StoredValues
+
+Teacher = Union[nn.Module, Mapping[str, Any], str, "os.PathLike[str]"]
+
+_STATE_DICT = "the state dict"
+
+
+@dataclass(frozen=True)
+class Taught:
+    """A teacher as it was understood: what it is, the way to its values, and the module where it is one."""
+
+    reference: Reference
+    read: Callable[[str], torch.Tensor]
+    module: nn.Module | None = None
+
+
+def understood(
+    teachers: Teacher | Sequence[Teacher], target: Reference, example: Any, options: Options
+) -> tuple[list[Taught], Reference]:
+    """Return `teachers` and `target`, those that are told by names alone described as another one that they are kin of.
+
+    Raises:
+        TliError: one of them cannot be run on `example`, cannot be read, or has no values.
+    """
+    one = isinstance(teachers, nn.Module | Mapping | str | os.PathLike)
+    listed: Sequence[Teacher] = [cast(Teacher, teachers)] if one else cast("Sequence[Teacher]", teachers)
+    taught = [_taught(teacher, target, example, options) for teacher in listed]
+    *references, wanted = related([*(t.reference for t in taught), target])
+    return [replace(t, reference=r) for t, r in zip(taught, references, strict=True)], wanted
+
+
+def _taught(teacher: Teacher, target: Reference, example: Any, options: Options) -> Taught:
+    if isinstance(teacher, nn.Module):
+        state = teacher.state_dict()
+        reference = Reference(type(teacher).__name__, describe_live(teacher, example))
+        return Taught(reference, lambda name: state[name].detach(), teacher)
+    reading = Reading(arch=options.source_arch, input_shape=options.input_shape, ema=options.ema)
+    if isinstance(teacher, Mapping):
+        reference = read_checkpoint(_STATE_DICT, reading, lambda expected: _in_memory(teacher, options, expected))
+    elif isinstance(teacher, str | os.PathLike):
+        reference = resolve(os.fspath(teacher), reading)
+    else:
+        raise TliError(
+            f"expected a module, a state dict or a checkpoint file as a teacher, found {type(teacher).__name__}"
+        )
+    values = StoredValues([reference], target, keep_nonfinite=options.on_nonfinite == "keep")
+    return Taught(reference, lambda name: values.read(0, name))
+
+
+def _in_memory(loaded: Mapping[str, Any], options: Options, expected: Collection[str]) -> Checkpoint:
+    return Checkpoint(Path(_STATE_DICT), StateDict(loaded, _STATE_DICT, options.ema), expected=expected)
