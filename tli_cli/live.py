@@ -14,6 +14,7 @@ from tli_cli.architecture import Architecture
 from tli_cli.errors import TliError
 from tli_cli.fitting.choice import fitted_plan, gains
 from tli_cli.fitting.files import before_fits, fitted_state
+from tli_cli.gates import check_gates
 from tli_cli.injector import injector_for
 from tli_cli.options import Options
 from tli_cli.plan import Plan, Step
@@ -35,6 +36,8 @@ def apply_tli(
 ) -> Plan:
     """Inject the weights of `teacher` into `model`, in place, and return the plan that was carried out.
 
+    Whatever is raised, the model is as it was before. `Options.dry_run` leaves it so too.
+
     `model` is the target and `teacher` the source (the paper's words): a module, a state dict, the path of a
     checkpoint, or several of them. What nothing is injected into keeps its value. All may live on any device; the
     arithmetic is done where the teacher's tensors are. `example` is a batch of input for the model (or its shape),
@@ -42,6 +45,7 @@ def apply_tli(
 
     Raises:
         TliError: a model cannot be run on the given example, a checkpoint cannot be read, or an option is unknown.
+        GateError: a gate of `options` is not met.
     """
     own_example = teacher_example if teacher_example is not None else example
     student = Reference(type(model).__name__, describe_live(model, example))
@@ -50,6 +54,9 @@ def apply_tli(
     plan = plan_injection(target.architecture, [r.architecture for r in references], options, keep_values="target")
     plan = replace(plan, notes=(*(n for r in references for n in (*r.notes, *r.doubts)), *plan.notes))
     plan, sample = _add_fits(plan, model, target.architecture, teachers, example, options)
+    check_gates(plan, strict=options.strict, min_score=options.min_score, min_coverage=options.min_coverage)
+    if options.dry_run:
+        return plan
     own = model.state_dict()
 
     def initial(step: Step) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from copy import deepcopy
 
@@ -14,7 +15,7 @@ from tests.core.support import build, distance, same_bytes
 from tests.models import example_for, images, randomised
 from tli_cli import Options, apply_tli
 from tli_cli.describe.trace import trace
-from tli_cli.errors import TliError, TraceError
+from tli_cli.errors import GateError, TliError, TraceError
 from tli_cli.providers.module import describe_live
 
 
@@ -163,3 +164,13 @@ def test_a_plan_says_what_it_does_in_one_line():
     plan = apply_tli(build("resnet", 2, width=12), build("resnet", 1), example=example_for("resnet"))
     counts = rf"{plan.exact} tensors placed exactly, {plan.adapted} adapted, {plan.initialised} initialised"
     assert re.fullmatch(rf"Plan\(wider: {counts}, 0 unused; coverage 100.0 %, score 0\.\d+\)", repr(plan))
+
+
+@pytest.mark.parametrize("given", [{"dry_run": True}, {"strict": True}, {"min_score": 1.0}, {"min_coverage": 1.0}])
+def test_a_dry_run_and_a_gate_that_is_not_met_leave_the_model_as_it_was(given):
+    target = build("resnet", 2, width=12, classes=7)
+    before = deepcopy(target.state_dict())
+    refused = contextlib.nullcontext() if "dry_run" in given else pytest.raises(GateError)
+    with refused:
+        apply_tli(target, build("resnet", 1), example=example_for("resnet"), options=Options(**given))
+    assert same_bytes(target.state_dict(), before)
