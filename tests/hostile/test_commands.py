@@ -67,3 +67,25 @@ def test_every_command_refuses_it_with_one_message(
         assert not shown.out and shown.err.count("error: ") == 1 and files[kind].name in shown.err, shown
         assert "Traceback" not in shown.err
     assert sorted(tmp_path.iterdir()) == before and not canary.exists()
+
+
+@pytest.mark.parametrize("name", [".", "..", "/", "", "./", "x" * 5000, "/dev/null", "a\nb", "a\0b"])
+def test_a_strange_name_is_one_message(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    (tmp_path / "inner").mkdir()
+    monkeypatch.chdir(tmp_path / "inner")
+    for command in (
+        "inspect",
+        "match resnet18",
+        "score resnet18",
+        "rank resnet18",
+        "inject resnet18 -o out.safetensors --target",
+    ):
+        if command.startswith("rank") and name in {"..", "/"}:
+            continue  # searches all that is below
+        capsys.readouterr()
+        assert run([*command.split(), name]) == 1
+        said = capsys.readouterr()
+        assert said.err.startswith("error: ") and said.err.count("\n") == 1 and not said.out
+    assert not list(tmp_path.glob("inner/*"))

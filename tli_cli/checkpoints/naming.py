@@ -95,8 +95,10 @@ def note_path(output: Path) -> Path:
 
 def require_named(path: Path) -> None:
     """Raise `CheckpointError` where what `path` names, or a checkpoint in it, is in the middle of getting its names."""
-    output = path.with_name(path.name.removesuffix(INDEX))
-    notes = sorted(path.glob(f".*{NOTE}")) if path.is_dir() else [note_path(output)]
+    if path.is_dir():
+        notes = sorted(path.glob(f".*{NOTE}"))
+    else:
+        notes = [note_path(path.with_name(path.name.removesuffix(INDEX)))]
     for note in notes:
         if note.exists() and not read_small(note, _MAX_NOTE, "a note").endswith(_FINAL):
             name = note.name[1:].removesuffix(NOTE)
