@@ -26,6 +26,7 @@ import torch
 ROOT = Path(__file__).parent.parent
 PAGES = [page for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))) if page.name != "cli.md"]
 COLUMNS = 100
+PYTHON = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -124,13 +125,16 @@ def test_commands_print_what_the_docs_show(page: Path, prepared: Path, tmp_path:
             assert same(old.output, new.output, numbers=numbers), f"{old.command}\n{new.output}"
 
 
-def test_the_python_of_the_readme_runs(prepared: Path, tmp_path: Path):
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if PYTHON.search(page.read_text("utf-8"))], ids=lambda p: p.name
+)
+def test_python_runs(page: Path, prepared: Path, tmp_path: Path):
     folder = shutil.copytree(prepared, tmp_path / "work")
-    (code,) = re.findall(r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text(encoding="utf-8"), re.M | re.S)
+    code = "\n".join(PYTHON.findall(page.read_text(encoding="utf-8")))
     ran = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=300)
     assert ran.returncode == 0, ran.stderr
-    promised = re.findall(r"print\(plan\)  # (.*) \.\.\.", code)[0]
-    assert ran.stdout.startswith(promised) and (folder / "init.safetensors").exists()
+    for promised in re.findall(r"print\(plan\)  # (.*) \.\.\.", code):
+        assert promised in ran.stdout
 
 
 def test_the_command_reference_is_current():

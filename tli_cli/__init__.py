@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tli_cli.api import inject, inspect, match, matrix, rank, score
+    from tli_cli.errors import GateError, TliError
     from tli_cli.live import apply_tli
     from tli_cli.matrices import Matrix
     from tli_cli.options import Options
@@ -17,12 +18,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Candidate",
+    "GateError",
     "Matrix",
     "Options",
     "Plan",
     "Ranking",
     "Report",
     "Score",
+    "TliError",
     "apply_tli",
     "inject",
     "inspect",
@@ -36,12 +39,14 @@ __all__ = [
 _HOMES = {
     "apply_tli": "tli_cli.live",
     "Candidate": "tli_cli.ranking",
+    "GateError": "tli_cli.errors",
     "Matrix": "tli_cli.matrices",
     "Options": "tli_cli.options",
     "Plan": "tli_cli.plan",
     "Ranking": "tli_cli.ranking",
     "Report": "tli_cli.report",
     "Score": "tli_cli.scoring",
+    "TliError": "tli_cli.errors",
     "verify": "tli_cli.verification",
 }
 
