@@ -12,7 +12,7 @@ from tli_cli.errors import PlanError
 from tli_cli.floats import STORED
 from tli_cli.importance import group_importance
 from tli_cli.in_memory import computed, selected
-from tli_cli.plan import AxisExpression, Piece, Plan, Step
+from tli_cli.plan import AxisExpression, Fold, Piece, Plan, Step
 from tli_cli.resizing import RESIZERS
 from tli_cli.seeding import generator_for
 from tli_cli.selection import selection_of
@@ -64,6 +64,8 @@ class Injector:
 
     def _source(self, piece: Piece) -> torch.Tensor:
         tensor = self.read(piece.model, piece.source)
+        if piece.fold is not None:
+            tensor = self._folded(tensor, piece.fold, piece)
         if piece.source_range is not None:
             axis, start, stop = piece.source_range
             if piece.source_view:
@@ -75,6 +77,20 @@ class Injector:
             tensor = tensor.narrow(axis, start, stop - start)
             tensor = tensor.flatten(axis - 1, axis + 1) if piece.source_view else tensor
         return tensor
+
+    def _folded(self, tensor: torch.Tensor, fold: Fold, piece: Piece) -> torch.Tensor:
+        """Return a layer's weight, or its bias in place of the norm's mean, with the norm behind it taken into it."""
+
+        def held(name: str, missing: float) -> torch.Tensor:
+            return computed(self.read(piece.model, name)) if name else torch.full_like(slope, missing)
+
+        slope = (computed(self.read(piece.model, fold.variance)) + fold.epsilon).rsqrt()
+        slope = slope * held(fold.scale, 1.0)
+        if piece.source == fold.mean:
+            made = held(fold.shift, 0.0) + (held(fold.bias, 0.0) - computed(tensor)) * slope
+        else:
+            made = computed(tensor) * slope.reshape(-1, *[1] * (tensor.ndim - 1))
+        return made.to(tensor.dtype)
 
     def _piece(self, step: Step, piece: Piece) -> torch.Tensor:
         tensor = self._source(piece)

@@ -56,6 +56,28 @@ class Layout:
 
 
 @dataclass(frozen=True, slots=True)
+class Fold:
+    """A batch norm of the source that is taken into the layer before it, by the names of its tensors and of that
+    layer's bias; empty where there is none.
+
+    A weight is multiplied by `scale / sqrt(variance + epsilon)` along its first axis; a piece of `mean` becomes the
+    bias.
+    """
+
+    mean: str
+    variance: str
+    scale: str = ""
+    shift: str = ""
+    bias: str = ""
+    epsilon: float = 1e-5
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the tensors that there are."""
+        return tuple(filter(None, (self.mean, self.variance, self.scale, self.shift, self.bias)))
+
+
+@dataclass(frozen=True, slots=True)
 class Piece:
     """One contribution to a target tensor.
 
@@ -63,7 +85,8 @@ class Piece:
     They count along `target_view` and `source_view` where these are given: the tensor's shape with one axis seen as
     three, of which the middle one is cut (parts that alternate head by head).
     `axes` has one expression for each axis of the slice; empty means that the step's resizer works on shapes alone.
-    `gain` multiplies the values; `source_shape` is the whole source tensor's shape.
+    `gain` multiplies the values; `source_shape` is the whole source tensor's shape. `fold` is taken into the source
+    tensor before anything else.
     """
 
     source: str
@@ -78,6 +101,12 @@ class Piece:
     source_shape: tuple[int, ...] = ()
     target_view: tuple[int, ...] = ()
     source_view: tuple[int, ...] = ()
+    fold: Fold | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the source tensors that are read."""
+        return (self.source, *(self.fold.names if self.fold is not None else ()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from tli_cli.architecture import Architecture, TensorSpec
 from tli_cli.errors import PlanError, join_problems
 from tli_cli.expressions import InvalidExpression, measured
 from tli_cli.map_checks import map_problems
-from tli_cli.plan import ACTIONS, INITIALS, Fit, Piece, Plan, Side, Step
+from tli_cli.plan import ACTIONS, INITIALS, Fit, Fold, Piece, Plan, Side, Step
 from tli_cli.registry import did_you_mean
 from tli_cli.resizing import RESIZERS
 
@@ -118,12 +118,27 @@ class PlanCheck:
             yield f"the plan says that {held.name} is {list(piece.source_shape)}, it is {list(held.shape)}"
         if held.dtype.startswith("complex") != spec.dtype.startswith("complex"):
             yield f"{held.name} is {held.dtype}, the target {spec.dtype}: complex numbers come only from such"
+        if piece.fold is not None:
+            yield from self._fold(step, piece, piece.fold, held)
         try:
             shape = cut(held.shape, piece.source_range, piece.source_view, held.name)
             wanted = cut(step.shape, piece.target_range, piece.target_view, step.target)
             self._require_made(step, piece, held, shape, wanted)
         except (_Unfit, InvalidExpression) as error:
             yield str(error)
+
+    def _fold(self, step: Step, piece: Piece, fold: Fold, held: TensorSpec) -> Iterator[str]:
+        source = self._sources[piece.model]
+        if step.resizer in ("copy", *RESIZERS):
+            yield f"a norm can only be folded where the resizer is `maps`, found {step.resizer!r}"
+        for name in dict.fromkeys((fold.mean, fold.variance, *fold.names)):
+            spec = source.by_name.get(name)
+            if spec is None:
+                yield f"source {piece.model} has no tensor {name!r}"
+            elif spec.shape != held.shape[:1] or not spec.dtype.startswith(("float", "bfloat")):
+                yield f"{name} {spec.dtype} {list(spec.shape)} cannot be folded into {held.name} {list(held.shape)}"
+        if not held.dtype.startswith(("float", "bfloat")):
+            yield f"nothing can be folded into {held.name}, which is {held.dtype}"
 
     def _require_made(
         self, step: Step, piece: Piece, held: TensorSpec, shape: tuple[int, ...], wanted: tuple[int, ...]

@@ -114,6 +114,8 @@ def _changes(plan: Plan, step: Step) -> list[str]:
         rules.append("mix")
     if any(piece.gain != 1 for piece in step.pieces):
         rules.append("scale")
+    if any(piece.fold is not None for piece in step.pieces):
+        rules.append("fold")
     return [rule for rule in dict.fromkeys(rules) if rule != "same"]
 
 

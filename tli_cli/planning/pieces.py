@@ -133,7 +133,8 @@ def is_exact(piece: Piece, book: MapBook) -> bool:
 
 def is_copy(piece: Piece, book: MapBook) -> bool:
     """Tell whether the piece moves values without changing or reordering any."""
-    return all(book.maps[index].rule == "same" for expression in piece.axes for index in map_indices(expression))
+    unmoved = all(book.maps[index].rule == "same" for expression in piece.axes for index in map_indices(expression))
+    return unmoved and piece.fold is None
 
 
 def map_indices(expression: AxisExpression) -> list[int]:

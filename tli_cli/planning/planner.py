@@ -9,11 +9,13 @@ from tli_cli.architecture import Architecture, Axis, Layer, TensorSpec
 from tli_cli.checkpoints.dtypes import is_float
 from tli_cli.describe.spaces import leaves
 from tli_cli.matching.segments import blocks_of
+from tli_cli.matching.units import Unit
 from tli_cli.matching.values import Matching, Pair
 from tli_cli.plan import Piece, Plan, Side, Step
 from tli_cli.planning.chains import added_start, chain_layers, passes_unchanged
 from tli_cli.planning.choice import Choice, choose_models
 from tli_cli.planning.doubts import Doubts
+from tli_cli.planning.folding import LONE, NO_FOLDING, STARTS, folding
 from tli_cli.planning.identity import ADDED, branch_ends, is_post_norm, surplus_scales
 from tli_cli.planning.maps import MapBook
 from tli_cli.planning.norms import norms_follow
@@ -65,6 +67,7 @@ class Planner:
         self._inexact: set[int] = set()
         self._bypassed: set[int] = set()
         self._queries: set[tuple[int, int]] = set()
+        self._folding = NO_FOLDING
         self._roots = {spec.name: _class_rows(target, spec) for spec in target.tensors}
 
     def add(self, matching: Matching, model: int, chosen: Choice) -> None:
@@ -72,6 +75,8 @@ class Planner:
         blocks = {unit.key: b.name for b in blocks_of(matching.targets) for unit in b.units}
         self._queries = query_makers(self.target, matching.targets)
         proved = bool(self.target.graph and self.sources[model].graph)
+        coherent = self.request.resizer == "maps" and self.request.norms
+        self._folding = folding(self.target, self.sources[model], matching) if coherent else NO_FOLDING
         for name in surplus_scales(self.target, matching, blocks):
             draft = self.drafts[name]
             draft.initial, draft.exact, draft.reason = "ones", True, "the source does not scale here"
@@ -83,8 +88,13 @@ class Planner:
         for pair, weight in mine:
             added = pair.target.key in matching.reused
             self._draft_pair(pair, model, weight, pair.target.place in ends, chains)
-            doubt = doubts.of(pair, added, self._bypassed, chains)
-            self._note_doubt(pair.target.place, doubt, proved)
+            lone = LONE if pair.target.place in self._folding.doubtful else ""
+            self._note_doubt(pair.target.place, doubts.of(pair, added, self._bypassed, chains) or lone, proved)
+        places = {pair.target.place: pair for pair, _ in mine}
+        for unit in matching.targets:
+            before = self._folding.silent.get(unit.place, -1)
+            if before in places and before not in ends:
+                self._silence(unit, places[before], model)
 
     def _introduce(self, pair: Pair, model: int) -> None:
         target, source = self.target.layers[pair.target.place], self.sources[model].layers[pair.source.place]
@@ -128,7 +138,7 @@ class Planner:
     def _draft_pair(self, pair: Pair, model: int, weight: float, ends_added_branch: bool, chains: set[int]) -> None:
         source = self.sources[model]
         layer, source_layer = self.target.layers[pair.target.place], source.layers[pair.source.place]
-        offered = list(shares(source, pair.source))
+        offered = self._folding.offered(source, pair, list(shares(source, pair.source)))
         if layer.kind == "linear" and source_layer.kind == "embedding":
             offered = [as_head(share) for share in offered]
         for wanted in shares(self.target, pair.target):
@@ -140,6 +150,22 @@ class Planner:
                 draft.initial, draft.exact, draft.reason = start, pair.target.place not in self._inexact, ADDED
                 continue
             self._draft_share(draft, wanted, answering(wanted, offered), pair, layer, source_layer, model, weight)
+
+    def _silence(self, norm: Unit, pair: Pair, model: int) -> None:
+        """Draft a batch norm that the source lacks as one that changes nothing; it adds the bias that the layer before
+        it, fed by `pair`, cannot."""
+        layer, source = self.target.layers[pair.target.place], self.sources[model]
+        doubt = next((self.drafts[name].doubt for _, name in layer.tensors), "")
+        for wanted in shares(self.target, norm):
+            draft = self.drafts[wanted.spec.name]
+            draft.initial, draft.exact, draft.doubt = STARTS.get(wanted.role, draft.initial), True, doubt
+            draft.reason = "the source does not normalise here"
+            if wanted.role == "bias" and layer.tensor("bias") is None:
+                bias = next((share for share in shares(source, pair.source) if share.role == "bias"), None)
+                home = self.target.layers[norm.place]
+                piece = bias and make_piece(self.target, wanted, home, False, source, bias, model, self.book)
+                if piece:
+                    draft.pieces.append((piece, pair, wanted))
 
     def _draft_share(
         self,
@@ -167,7 +193,8 @@ class Planner:
         if piece is None:
             draft.reason = f"{offered.spec.name} {list(offered.spec.shape)} cannot be reshaped to it"
         else:
-            draft.pieces.append((replace(piece, weight=weight), pair, wanted))
+            fold = self._folding.folds.get(pair.target.place)
+            draft.pieces.append((replace(piece, weight=weight, fold=fold), pair, wanted))
             draft.exact |= pair.target.place in self._bypassed
 
     def _refusal(
@@ -286,7 +313,7 @@ def make_plan(
     for model, matching in enumerate(matchings):
         planner.add(matching, model, chosen)
     steps = planner.steps()
-    used = {(piece.model, piece.source) for step in steps for piece in step.pieces}
+    used = {(piece.model, name) for step in steps for piece in step.pieces for name in piece.names}
     unused = tuple(
         spec.name if len(sources) == 1 else f"{model}:{spec.name}"
         for model, source in enumerate(sources)

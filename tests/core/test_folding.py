@@ -1,0 +1,87 @@
+"""A batch norm that one network has and the other lacks is taken into the layer before it, or changes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from tests.core.support import distance
+from tests.models import randomised
+from tli_cli import apply_tli
+from tli_cli.live import describe_live
+from tli_cli.options import Options
+from tli_cli.plan import Plan
+from tli_cli.plan_checks import PlanCheck
+
+IMAGES = torch.randn(4, 3, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+
+
+class Net(nn.Module):
+    """A stem and a residual block of grouped and whole convolutions, each with a norm, a bias, or both behind it."""
+
+    def __init__(self, norm: bool, bias: bool, width: int = 8, groups: int = 1) -> None:
+        super().__init__()
+
+        def conv(inputs: int, groups: int = 1) -> nn.Sequential:
+            layer = nn.Conv2d(inputs, width, 3, padding=1, groups=groups, bias=bias)
+            return nn.Sequential(layer, *([nn.BatchNorm2d(width)] if norm else []))
+
+        self.stem, self.first, self.second = conv(3), conv(width, groups), conv(width)
+        self.head = nn.Linear(width, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.relu(self.stem(x))
+        return self.head((x + self.second(torch.relu(self.first(x)))).mean((2, 3)))
+
+
+def injected(source: nn.Module, target: nn.Module, **options: Options) -> tuple[float, Plan]:
+    source, target = randomised(source, 1).double().eval(), randomised(target, 2).double().eval()
+    plan = apply_tli(target, source, example=IMAGES, **options)
+    return distance(source, target, (IMAGES,)), plan
+
+
+@pytest.mark.parametrize(("bias", "groups", "width"), [(False, 1, 8), (True, 4, 16), (False, 4, 12)])
+def test_a_norm_is_folded_into_the_layer_before_it(bias, groups, width):
+    far, plan = injected(Net(True, bias, groups=groups), Net(False, True, width, groups))
+    assert far < 1e-12
+    assert all(step.exact for step in plan.steps)
+    assert {name.rpartition(".")[2] for name in plan.unused} == {"num_batches_tracked"}
+    assert Plan.from_json(plan.to_json()) == plan
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("width", [8, 16])
+def test_a_norm_that_the_source_lacks_changes_nothing(bias, width):
+    far, plan = injected(Net(False, True), Net(True, bias, width))
+    assert far < 1e-4  # the norm's epsilon
+    assert all(step.exact for step in plan.steps) and not plan.unused
+
+
+def test_without_a_bias_to_hold_it_no_norm_is_folded_and_nothing_promised():
+    far, plan = injected(Net(True, False), Net(False, False))
+    assert far > 1e-3
+    assert not any(step.exact for step in plan.steps if step.role == "weight" and step.layer != "head")
+    assert not any(piece.fold for step in plan.steps for piece in step.pieces)
+
+
+@pytest.mark.parametrize("method", ["crop", "combo"])
+def test_methods_that_treat_each_tensor_alone_fold_nothing(method):
+    _, plan = injected(Net(True, True), Net(False, True), options=Options(method=method))
+    assert not any(piece.fold for step in plan.steps for piece in step.pieces)
+
+
+@pytest.mark.parametrize(("field", "name"), [("variance", "missing"), ("scale", "head.bias"), ("mean", "")])
+def test_a_plan_that_folds_what_does_not_fit_is_refused(field, name):
+    source, target = Net(True, True), Net(False, True)
+    sides = [describe_live(net, torch.zeros(1, 3, 8, 8)) for net in (source, target)]
+    plan = apply_tli(target, source, example=torch.zeros(1, 3, 8, 8))
+    assert not list(PlanCheck(plan, sides[:1], sides[1]).problems())
+    step = next(step for step in plan.steps if step.pieces and step.pieces[0].fold)
+    fold = replace(step.pieces[0].fold, **{field: name})
+    changed = replace(step, pieces=(replace(step.pieces[0], fold=fold),))
+    steps = tuple(changed if other is step else other for other in plan.steps)
+    problems = list(PlanCheck(replace(plan, steps=steps), sides[:1], sides[1]).problems())
+    assert len(problems) == 1 and (name or "no tensor") in problems[0]
