@@ -40,6 +40,24 @@ class Pairs(nn.Module):
         return self.head(x.mean((2, 3)))
 
 
+class Staged(nn.Module):
+    """Three stages of `depth` convolutions, each a sequence within a sequence."""
+
+    def __init__(self, depth: int) -> None:
+        super().__init__()
+        self.stages = nn.Sequential()
+        for stage, (before, width) in enumerate([(3, 8), (8, 16), (16, 32)]):
+            layers: list[nn.Module] = [nn.MaxPool2d(2)] if stage else []
+            for i in range(depth):
+                conv = nn.Conv2d(width if i else before, width, 3, padding=1)
+                layers.append(nn.Sequential(conv, nn.BatchNorm2d(width), nn.ReLU()))
+            self.stages.append(nn.Sequential(*layers))
+        self.head = nn.Linear(32, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.stages(x).mean((2, 3)))
+
+
 class Recurrent(nn.Module):
     """A table of tokens, recurrent layers, a head."""
 
@@ -64,6 +82,12 @@ def test_an_added_layer_passes_on_what_was_rectified(norm, pool):
     difference, plan = grown(chain(8, 8, norm=norm, pool=pool), chain(8, 8, 8, norm=norm, pool=pool), IMAGES)
     assert difference < (1e-4 if norm else 1e-12)
     assert promises(plan) and plan.relation == "deeper"
+
+
+@pytest.mark.parametrize("depths", [(1, 2), (1, 3), (2, 3)])
+def test_stages_of_a_plain_network_grow_layer_by_layer(depths):
+    difference, plan = grown(*map(Staged, depths), IMAGES)
+    assert difference < 1e-4 and promises(plan)
 
 
 @pytest.mark.parametrize("act", [nn.GELU, nn.Tanh, nn.SiLU])

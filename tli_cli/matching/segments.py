@@ -110,8 +110,11 @@ def _is_loose(block: Block) -> bool:
 
 
 def _is_chain(block: Block) -> bool:
-    direct = all(unit.path.rpartition(".")[0] == block.name for unit in block.units)
-    return direct and block.weighted >= 2 and all(unit.path.rpartition(".")[2].isdigit() for unit in block.units)
+    """Tell whether a block is a sequence of layers; outside of numbered blocks, of sequences of layers as well."""
+    inner = [unit.path.removeprefix(f"{block.name}.") for unit in block.units]
+    nested = not any(part.isdigit() for part in block.name.split(".")[:-1])
+    digits = all(part.isdigit() for path in inner for part in path.split("."))
+    return block.weighted >= 2 and digits and (nested or all("." not in path for path in inner))
 
 
 def _chain(block: Block) -> list[Block]:
