@@ -39,7 +39,7 @@ def test_a_page_holds_every_score_and_every_name():
     assert sorted(names) == sorted(found.names) and "http" not in page
     shown = np.frombuffer(cells, np.uint8).reshape(7, 7)
     place = [found.names.index(name) for name in names]
-    assert (shown == (np.array(found.values)[np.ix_(place, place)] * 255).astype(np.uint8)).all()
+    assert (shown == (np.array(found.values)[np.ix_(place, place)] * 100).astype(np.uint8)).all()
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 20, 60])
