@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tli_cli.errors import CheckpointError, TliError, UnknownReferenceError
+
+COMMENT = re.compile(r"(^|\s)#.*")
 
 
 def expand(texts: Sequence[str]) -> list[str]:
@@ -38,9 +41,9 @@ def _matches(pattern: str) -> list[str]:
 
 
 def read_names(file: str) -> list[str]:
-    """Return the references in a file, one a line; empty lines and lines that begin with `#` do not count.
+    """Return the references in a file, one a line; empty lines and comments do not count.
 
-    `-` is standard input.
+    A comment begins with a `#` at the beginning of a line or behind a space; `-` is standard input.
 
     Raises:
         TliError: there is none in it, or it is no text.
@@ -49,8 +52,7 @@ def read_names(file: str) -> list[str]:
         text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise TliError(f"{file}: expected one reference a line in UTF-8, found other bytes") from error
-    lines = [line.strip() for line in text.splitlines()]
-    found = [line for line in lines if line and not line.startswith("#")]
+    found = [name for line in text.splitlines() if (name := COMMENT.sub("", line).strip())]
     if not found:
         raise TliError(f"{file}: expected one reference a line, found none")
     return found

@@ -104,7 +104,7 @@ def test_globs_stand_for_names_of_the_catalogue_and_nothing_is_named_twice(tli: 
 
 def test_names_come_from_a_file(tli: Tli, tmp_path, monkeypatch):
     listed = tmp_path / "names.txt"
-    listed.write_text("# small ones\nresnet18\n\n  timm:resnet10t  \n")
+    listed.write_text("# small ones\nresnet18\n\n  timm:resnet10t  # smaller\n")
     names, _ = matrix_of(tli("score", "--from-file", listed, "--json")[0])
     assert names == ["resnet18", "timm:resnet10t"]
     listed.write_text("# none\n")
