@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 from zlib import crc32
+
+import numpy as np
 
 from tli_cli.architecture import TensorSpec
 
@@ -32,11 +35,36 @@ def elements(tensors: Iterable[TensorSpec]) -> int:
     return sum(tensor.size for tensor in tensors)
 
 
-def overlap(left: Mapping[int, int], right: Mapping[int, int]) -> float:
-    """Return the share of what `left` and `right` have together that they have in common, in [0, 1]."""
-    common = sum(min(count, right[key]) for key, count in left.items() if key in right)
-    total = sum(left.values()) + sum(right.values()) - common
-    return common / total if total else 0.0
+def packed(described: Sequence[tuple[Mapping[int, int], int]]) -> list[int]:
+    """Return the features and elements of several architectures as one row of numbers, which `Features` reads: how many
+    there are, how many features each has, their elements, all features, all counts."""
+    keys = [sorted(counted) for counted, _ in described]
+    counts = [counted[key] for (counted, _), own in zip(described, keys, strict=True) for key in own]
+    sizes = [size for _, size in described]
+    return [len(described), *map(len, keys), *sizes, *(key for own in keys for key in own), *counts]
+
+
+class Features:
+    """The features of many architectures, compared with one's at once."""
+
+    def __init__(self, numbers: Any) -> None:
+        count = int(numbers[0])
+        lengths, self.elements = numbers[1 : 1 + count], numbers[1 + count : 1 + 2 * count]
+        self._keys, self._counts = np.split(numbers[1 + 2 * count :], 2)
+        self._starts = np.cumsum(lengths) - lengths
+        self._totals = np.add.reduceat(self._counts, self._starts)
+
+    def overlaps(self, counted: Mapping[int, int]) -> Any:
+        """Return the share of what each architecture and `counted` have together that they have in common, in [0, 1],
+        of shape `(architectures,)`."""
+        keys = np.array(sorted(counted), dtype=np.int64)
+        counts = np.array([counted[key] for key in sorted(counted)], dtype=np.int64)
+        if not len(keys):
+            return np.zeros(len(self._totals))
+        place = np.searchsorted(keys, self._keys).clip(max=len(keys) - 1)
+        shared = np.where(keys[place] == self._keys, np.minimum(counts[place], self._counts), 0)
+        common = np.add.reduceat(shared, self._starts)
+        return common / (self._totals + counts.sum() - common)
 
 
 def _hashed(text: str) -> int:

@@ -11,10 +11,10 @@ from math import log
 
 from tli_cli.architecture import Architecture, TensorSpec
 from tli_cli.catalogue.decode import decode
-from tli_cli.catalogue.features import elements, features, overlap
+from tli_cli.catalogue.features import Features, elements, features
 from tli_cli.catalogue.naming import LIBRARIES, Entry, known_entry
 from tli_cli.catalogue.signature import stored_signatures
-from tli_cli.catalogue.store import index, read_row, read_table
+from tli_cli.catalogue.store import index, read_numbers, read_row
 
 
 @dataclass(frozen=True)
@@ -35,26 +35,18 @@ class Near:
 
 
 @lru_cache(maxsize=1)
-def _stored() -> tuple[tuple[dict[int, int], int], ...]:
-    """Return the features and the number of elements of every architecture."""
-    return tuple((dict(zip(keys, counts, strict=True)), size) for keys, counts, size in read_table("features"))
-
-
-@lru_cache(maxsize=2)
-def _overlaps(own: frozenset[tuple[int, int]]) -> tuple[float, ...]:
-    """Return how much of the features `own` every architecture shares."""
-    counts = dict(own)
-    return tuple(overlap(counts, other) for other, _ in _stored())
+def _stored() -> Features:
+    return Features(read_numbers("features"))
 
 
 def nearest(tensors: Sequence[TensorSpec]) -> Near | None:
     """Return the entry most like `tensors` in names and shapes, and in size where several are; None if none is."""
-    scores = _overlaps(frozenset(features(tensors).items()))
-    best = max(scores, default=0.0)
+    scores = _stored().overlaps(features(tensors))
+    best = float(scores.max(initial=0.0))
     if best <= 0.05:
         return None
     size = max(elements(tensors), 1)
-    further = {n: abs(log(_stored()[n][1] / size)) for n, score in enumerate(scores) if score == best}
+    further = {int(n): abs(log(_stored().elements[n] / size)) for n in (scores == best).nonzero()[0]}
     named = [
         (further[row[0]], LIBRARIES.index(library), len(name), name, library)
         for library, models in index()["models"].items()

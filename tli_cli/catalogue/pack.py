@@ -8,13 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tli_cli.architecture import Architecture
 from tli_cli.catalogue.decode import decode
-from tli_cli.catalogue.features import elements, features
+from tli_cli.catalogue.features import elements, features, packed
 from tli_cli.catalogue.loading import head_names
 from tli_cli.catalogue.naming import LIBRARIES
 from tli_cli.catalogue.signature import find_masks, followers
-from tli_cli.catalogue.store import FORMAT, write_rows, write_table
+from tli_cli.catalogue.store import FORMAT, write_numbers, write_rows, write_table
 
 
 def pack(results: Sequence[Mapping[str, Any]], tables: Mapping[str, Any], folder: Path) -> str:
@@ -70,12 +69,7 @@ def _write_signatures(rows: Sequence[Mapping[str, Any]], order: Sequence[int], f
         for signature in sorted({masks.signature(shapes), masks.signature(headless)}):
             signatures.setdefault(f"{signature:x}", []).append([number, masks.image(shapes)])
     write_table("signatures", {**masks.to_json(), "signatures": signatures}, folder)
-    write_table("features", [_features(architecture) for architecture in architectures], folder)
-
-
-def _features(architecture: Architecture) -> list[Any]:
-    counted = features(architecture.tensors)
-    return [sorted(counted), [counted[key] for key in sorted(counted)], elements(architecture.tensors)]
+    write_numbers("features", packed([(features(a.tensors), elements(a.tensors)) for a in architectures]), folder)
 
 
 def _family_order(result: Mapping[str, Any]) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import lzma
 import os
+import struct
 import zlib
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
@@ -34,8 +35,25 @@ def index() -> Mapping[str, Any]:
 def read_table(name: str) -> Any:
     """Return one of the catalogue's small tables."""
     try:
-        return json.loads(zlib.decompress((DATA / f"{name}.bin").read_bytes()))
-    except (OSError, zlib.error, ValueError) as error:
+        return json.loads(_unpacked(name))
+    except ValueError as error:
+        raise _unreadable(f"{name}.bin", error) from error
+
+
+def read_numbers(name: str) -> Any:
+    """Return one of the catalogue's tables of numbers, an array `(n,)` of int64."""
+    import numpy as np
+
+    try:
+        return np.frombuffer(_unpacked(name), dtype="<i8")
+    except ValueError as error:
+        raise _unreadable(f"{name}.bin", error) from error
+
+
+def _unpacked(name: str) -> bytes:
+    try:
+        return zlib.decompress((DATA / f"{name}.bin").read_bytes())
+    except (OSError, zlib.error) as error:
         raise _unreadable(f"{name}.bin", error) from error
 
 
@@ -47,6 +65,11 @@ def _unreadable(file: str, error: Exception) -> TliError:
 def write_table(name: str, value: Any, folder: Path = DATA) -> None:
     """Write one of the catalogue's small tables."""
     _write(folder / f"{name}.bin", zlib.compress(_json(value).encode(), 9))
+
+
+def write_numbers(name: str, values: Sequence[int], folder: Path = DATA) -> None:
+    """Write one of the catalogue's tables of numbers."""
+    _write(folder / f"{name}.bin", zlib.compress(struct.pack(f"<{len(values)}q", *values), 9))
 
 
 def _write(path: Path, data: bytes) -> None:
