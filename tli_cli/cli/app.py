@@ -8,6 +8,7 @@ from tli_cli.cli.archs import archs
 from tli_cli.cli.inject import inject
 from tli_cli.cli.inspect import inspect
 from tli_cli.cli.match import match
+from tli_cli.cli.plain_values import PlainCommand, PlainGroup
 from tli_cli.cli.rank import rank
 from tli_cli.cli.score import score
 from tli_cli.cli.verify import verify
@@ -17,10 +18,11 @@ COMMANDS = (match, inject, score, rank, inspect, archs, verify, version)
 
 app = typer.Typer(
     name="tli",
+    cls=PlainGroup,
     help="Initialise any network from any checkpoint: match layers, reshape tensors, write an initial checkpoint.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in COMMANDS:
-    app.command()(command)
+    app.command(cls=PlainCommand)(command)
