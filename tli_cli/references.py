@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tli_cli.architecture import Architecture, TensorSpec
+from tli_cli.adoption import adopt, renamed
+from tli_cli.architecture import Architecture
 from tli_cli.errors import TliError, UnknownReferenceError, join_problems
 from tli_cli.options import InputShape
 
@@ -32,6 +33,7 @@ class Reference:
         checkpoint: where the values are, None for an architecture without values.
         notes: what the user should know of how it was read.
         doubts: what had to be guessed of a bare checkpoint.
+        in_files: `architecture` under the names that its library's files use, where these are others.
     """
 
     text: str
@@ -39,6 +41,7 @@ class Reference:
     checkpoint: Checkpoint | None = None
     notes: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
+    in_files: Architecture | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,8 @@ def _from_code(text: str, reading: Reading) -> Reference:
     from tli_cli.providers import provided
 
     live = provided(text, input_shape=reading.input_shape, num_classes=reading.num_classes, in_chans=reading.in_chans)
-    return Reference(text, live.architecture, notes=live.notes)
+    in_files = renamed(live.architecture, live.names_in_files) if live.names_in_files else None
+    return Reference(text, live.architecture, notes=live.notes, in_files=in_files)
 
 
 def _from_name(text: str, reading: Reading) -> Reference:
@@ -106,12 +110,13 @@ def read_checkpoint(text: str, reading: Reading, opened: Callable[[Collection[st
         TliError: it cannot be read, or is no checkpoint of that architecture.
     """
     given = resolve(reading.arch, replace(reading, arch=None, ema=None)) if reading.arch is not None else None
-    checkpoint = opened(given.architecture.by_name if given else ())
+    named = [a for a in (given.architecture, given.in_files) if a is not None] if given is not None else []
+    checkpoint = opened({name for architecture in named for name in architecture.by_name})
     notes = [f"{text}: left aside {line}" for line in checkpoint.ignored]
     if given is not None:
-        architecture = _adopt(given.architecture, checkpoint, text, required=True)
-        named = replace(architecture, origin=f"checkpoint {Path(text).name} ({given.architecture.origin})")
-        return Reference(text, named, checkpoint, (*notes, *given.notes))
+        architecture = adopt(named, checkpoint, text)
+        architecture = replace(architecture, origin=f"checkpoint {Path(text).name} ({given.architecture.origin})")
+        return Reference(text, architecture, checkpoint, (*notes, *given.notes))
     architecture, doubts = _describe(checkpoint, text)
     return Reference(text, architecture, checkpoint, tuple(notes), tuple(doubts))
 
@@ -129,10 +134,13 @@ def _refuse_other_sizes(text: str, reading: Reading) -> None:
 def _describe(checkpoint: Checkpoint, text: str) -> tuple[Architecture, list[str]]:
     """Return the architecture of a bare checkpoint, and what is not certain of it."""
     from tli_cli import catalogue
+    from tli_cli.configured import as_catalogued
     from tli_cli.describe.names import describe_names
 
-    found = catalogue.recognise(checkpoint.tensors)
     origin = f"checkpoint {Path(text).name}"
+    if (named := as_catalogued(checkpoint)) is not None:
+        return replace(named, origin=f"{origin} ({named.origin})"), []
+    found = catalogue.recognise(checkpoint.tensors)
     if found is not None:
         known = found.architecture
         return replace(known, order_from="recognised", origin=f"{origin} ({found})"), []
@@ -148,46 +156,13 @@ def _describe(checkpoint: Checkpoint, text: str) -> tuple[Architecture, list[str
     return described, doubts
 
 
-def _adopt(architecture: Architecture, checkpoint: Checkpoint, text: str, *, required: bool) -> Architecture:
-    """Return `architecture` with the tensors of `checkpoint`: its dtypes, and only what it holds.
-
-    Raises:
-        TliError: `required`, and names or shapes differ.
-    """
-    held = {spec.name: spec for spec in checkpoint.tensors}
-    wanted = architecture.by_name
-    strange = [_difference(spec, wanted.get(spec.name)) for spec in checkpoint.tensors if not _fits(spec, wanted)]
-    if strange and required:
-        raise TliError(
-            join_problems(
-                f"{text} is no checkpoint of {architecture.origin}: expected its names and shapes, found", strange
-            )
-        )
-    specs: list[TensorSpec] = []
-    for spec in architecture.tensors:
-        if spec.name in held and held[spec.name].shape == spec.shape:
-            specs.append(replace(spec, dtype=held[spec.name].dtype))
-    names = {spec.name for spec in specs}
-    layers = tuple(
-        replace(layer, tensors=tuple((role, name) for role, name in layer.tensors if name in names))
-        for layer in architecture.layers
-    )
-    return replace(architecture, tensors=tuple(specs), layers=layers)
-
-
-def _fits(spec: TensorSpec, wanted: dict[str, TensorSpec]) -> bool:
-    return spec.name in wanted and wanted[spec.name].shape == spec.shape
-
-
-def _difference(spec: TensorSpec, wanted: TensorSpec | None) -> str:
-    expected = f"{list(wanted.shape)} expected" if wanted else "unknown there"
-    return f"{spec.name} {list(spec.shape)}: {expected}"
-
-
 def related(references: Sequence[Reference]) -> tuple[Reference, ...]:
     """Return `references`, the bare checkpoints among them described as another one that they are kin of."""
     if all(reference.architecture.graph for reference in references):
         return tuple(references)
+    known = any(reference.architecture.graph for reference in references)
+    if known or len({reference.architecture.fingerprint for reference in references}) > 1:
+        references = [_as_configured(reference) for reference in references]
     from tli_cli.describe.heads import configured_head_width
     from tli_cli.kinship import related as related_architectures
 
@@ -199,6 +174,19 @@ def related(references: Sequence[Reference]) -> tuple[Reference, ...]:
         else replace(reference, architecture=architecture, doubts=_guesses(reference.text, architecture))
         for reference, architecture in zip(references, found, strict=True)
     )
+
+
+def _as_configured(reference: Reference) -> Reference:
+    """Return a bare checkpoint as the configuration beside it says, where it says what it is."""
+    if reference.architecture.graph or reference.checkpoint is None or not reference.checkpoint.config:
+        return reference
+    from tli_cli.configured import NotBuiltError, as_configured
+
+    try:
+        found = as_configured(reference.architecture, reference.checkpoint)
+    except NotBuiltError as error:
+        return replace(reference, doubts=(*reference.doubts, f"{reference.text}: its config.json is not used: {error}"))
+    return reference if found is None else replace(reference, architecture=found, doubts=())
 
 
 def _guesses(text: str, architecture: Architecture) -> tuple[str, ...]:

@@ -39,6 +39,10 @@ class Subject:
         size = (in_chans, *self.input_size[1:]) if in_chans else self.input_size
         return tuple(torch.empty(2, *size, device="meta") for _ in range(self.inputs))
 
+    def names_in_files(self) -> Mapping[str, str]:
+        """Return the names that the library's files give the tensors whose names in its class are others."""
+        return {}
+
 
 def model_names(library: str) -> list[str]:
     """Return the names of the models of `library` (`timm` or `torchvision`)."""

@@ -20,6 +20,8 @@ from tli_cli.errors import CheckpointError
 __all__ = ["Checkpoint", "FileRange", "open_checkpoint", "parse_size", "write_checkpoint"]
 
 _MAX_CONFIG = 16 << 20
+_CONFIGS = ("config.json", "open_clip_config.json", "params.json")
+"""What libraries call the description of a model beside its weights: transformers and timm, open_clip, Meta."""
 
 
 def open_checkpoint(path: Path | str, *, ema: str | None = None, expected: Collection[str] = ()) -> Checkpoint:
@@ -61,8 +63,8 @@ def _reader(path: Path, ema: str | None) -> Reader:
 
 
 def _config(directory: Path) -> dict[str, Any] | None:
-    path = directory / "config.json"
-    if not path.is_file():
+    path = next((directory / name for name in _CONFIGS if (directory / name).is_file()), None)
+    if path is None:
         return None
     try:
         config = json.loads(read_small(path, _MAX_CONFIG, "a model's configuration"))

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tli_cli.architecture import AxisTree, Layer
 from tli_cli.describe.spaces import SpaceTable
 
-HEAD_KEYS = ("num_attention_heads", "n_head", "num_heads", "n_heads", "encoder_attention_heads", "attention_heads")
-KV_KEYS = ("num_key_value_heads", "num_kv_heads", "n_head_kv")
-SUB_CONFIGS = ("text_config", "vision_config", "encoder", "decoder")
-WIDTH_KEYS = ("hidden_size", "n_embd", "d_model", "dim", "embed_dim")
+HEAD_KEYS = ("num_attention_heads", "n_head", "num_heads", "n_heads", "encoder_attention_heads", "attention_heads",
+             "heads")  # fmt: skip
+KV_KEYS = ("num_key_value_heads", "num_kv_heads", "n_head_kv", "n_kv_heads", "n_query_groups", "num_query_groups",
+           "multi_query_group_num")  # fmt: skip
+WIDTH_KEYS = ("hidden_size", "n_embd", "d_model", "dim", "embed_dim", "width")
+HEAD_WIDTH_KEYS = ("head_dim", "head_width", "head_size", "kv_channels")
 USUAL_WIDTH = 64
 """The width of a head in most published transformers: taken where nothing tells it."""
 
@@ -47,19 +49,35 @@ def _first(config: Mapping[str, Any], keys: Sequence[str]) -> int:
 
 def configured_heads(config: Mapping[str, Any], width: int) -> tuple[int, int]:
     """Return the heads of queries and of keys that the configuration gives for a stream of `width`; 0 where unknown."""
-    candidates = [config, *(config[key] for key in SUB_CONFIGS if isinstance(config.get(key), Mapping))]
-    known = [c for c in candidates if _first(c, HEAD_KEYS)]
-    fitting = [c for c in known if _first(c, WIDTH_KEYS) == width] or known[:1]
+    known = [part for part in _parts(config) if _heads(part)]
+    fitting = [part for part in known if _first(part, WIDTH_KEYS) == width] or known[:1]
     if not fitting:
         return 0, 0
-    heads = _first(fitting[0], HEAD_KEYS)
+    heads = _heads(fitting[0])
     return heads, _first(fitting[0], KV_KEYS) or heads
 
 
 def configured_head_width(config: Mapping[str, Any]) -> int:
-    """Return the width of a head that the configuration gives; 0 where unknown."""
-    width, heads = _first(config, WIDTH_KEYS), _first(config, HEAD_KEYS)
-    return _first(config, ("head_dim",)) or (width // heads if heads else 0)
+    """Return the width of a head that the configuration gives; 0 where unknown, or where its parts differ."""
+    found = set()
+    for part in _parts(config):
+        width, heads = _first(part, WIDTH_KEYS), _heads(part)
+        found |= {_first(part, HEAD_WIDTH_KEYS) or (width // heads if heads else 0)} - {0}
+    return found.pop() if len(found) == 1 else 0
+
+
+def _parts(config: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield a configuration and those within it."""
+    yield config
+    for part in config.values():
+        if isinstance(part, Mapping):
+            yield from _parts(part)
+
+
+def _heads(config: Mapping[str, Any]) -> int:
+    told = _first(config, HEAD_KEYS)
+    head, width = _first(config, HEAD_WIDTH_KEYS), _first(config, WIDTH_KEYS)
+    return told or (width // head if head else 0)
 
 
 def heads_by_shape(layers: Mapping[str, Layer], shapes: Mapping[str, tuple[int, ...]], sizes: Sizes) -> int:

@@ -6,7 +6,8 @@ Only the explicit forms `timm:NAME?...`, `torchvision:NAME?...`, `hf:PATH`, `pat
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from tli_cli.architecture import Architecture
 from tli_cli.options import InputShape
@@ -17,10 +18,14 @@ LIBRARIES = ("timm", "torchvision")
 
 @dataclass(frozen=True)
 class Provided:
-    """A live architecture, and what the user should be told of how it was made."""
+    """A live architecture, and what the user should be told of how it was made.
+
+    `names_in_files` holds the names that its library gives tensors in files, where they differ from its classes'.
+    """
 
     architecture: Architecture
     notes: tuple[str, ...] = ()
+    names_in_files: Mapping[str, str] = field(default_factory=dict)
 
 
 def provide(
@@ -58,12 +63,13 @@ def provided(
     arguments |= {option: value for option, value in given.items() if value is not None}
     subject = subject_for(head, arguments, input_shape=input_shape, reference=reference)
     architecture, _, problem = described(subject, {}, reference)
+    names = subject.names_in_files()
     if not problem:
-        return Provided(architecture)
+        return Provided(architecture, names_in_files=names)
     note = f"{problem}; its layers stand in the order of their definition"
     said = (
         ""
         if head.startswith("hf:")
         else ". --input-shape gives the shape of one sample, or of several inputs as 3,224,224;10"
     )
-    return Provided(architecture, (note + said,))
+    return Provided(architecture, (note + said,), names)

@@ -9,12 +9,28 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
+import torch
 from torch import nn
 
 from tli_cli.catalogue.libraries import import_torchvision
 from tli_cli.catalogue.subjects import Subject
 from tli_cli.errors import TliError, UnknownReferenceError
 from tli_cli.providers.samples import fitting_inputs
+
+
+class TransformersSubject(Subject):
+    """A model of `transformers`, which renames some tensors as it saves and loads them."""
+
+    def names_in_files(self) -> Mapping[str, str]:
+        """Return what `save_pretrained` calls the tensors that it renames; those that it cuts or joins are left out."""
+        revert = getattr(importlib.import_module("transformers.core_model_loading"), "revert_weight_conversion", None)
+        if revert is None:
+            return {}
+        with torch.device("meta"):
+            model = self.create()
+        state = model.state_dict()
+        saved = {id(tensor): name for name, tensor in revert(model, dict(state)).items()}
+        return {name: saved[id(tensor)] for name, tensor in state.items() if saved.get(id(tensor), name) != name}
 
 
 def transformers_subject(path: str, arguments: Mapping[str, Any], reference: str) -> Subject:
@@ -52,14 +68,14 @@ def transformers_subject(path: str, arguments: Mapping[str, Any], reference: str
     except Exception as error:  # the library raises many kinds where a configuration does not hold together
         said = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise TliError(f"{reference}: transformers cannot build {file}: {said[:300]}") from error
-    return Subject("transformers", path, create, (), {}, inputs=0, keywords=inputs)
+    return TransformersSubject("transformers", path, create, (), {}, inputs=0, keywords=inputs)
 
 
 def _config(transformers: Any, file: Path, arguments: Mapping[str, Any], reference: str) -> Any:
     try:
         raw = json.loads(file.read_text())
         config = transformers.AutoConfig.for_model(raw.pop("model_type"), **{**raw, **arguments})
-    except (OSError, ValueError, KeyError, AttributeError) as error:
+    except Exception as error:  # as many kinds as there are ways to be no configuration
         said = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
         raise TliError(f"{reference}: {file} is no configuration that transformers knows: {said}") from error
     return config

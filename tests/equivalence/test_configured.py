@@ -1,0 +1,97 @@
+"""Directories as libraries write them: the configuration beside the tensors says what names and shapes do not."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from tests.equivalence.harness import EXACT, Injected, build, compare, load_strictly, reference, save
+from tli_cli.api import inject, match
+from tli_cli.describe.heads import configured_head_width, configured_heads
+from tli_cli.options import Options
+
+
+def write(name: str, seed: int, folder: Path, shard: str = "50MB") -> tuple[torch.nn.Module, str]:
+    """Save the zoo's model `name` as its library does, and return it with the directory."""
+    model = build(name, seed)
+    model.save_pretrained(folder, max_shard_size=shard)
+    return model, str(folder)
+
+
+@pytest.mark.parametrize(("name", "own"), [("hf:gpt_neox", "text:parallel"), ("hf:phi3", "own_text:llama")])
+def test_a_directory_in_shards_is_what_its_configuration_says(name, own, tmp_path):
+    source, directory = write(name, 1, tmp_path / "source", shard="20KB")
+    target = build(own, 2)
+    assert len(list(Path(directory).glob("*.safetensors"))) > 1
+    report = inject(directory, reference(own), tmp_path / "out.safetensors")
+    tensors = load_file(tmp_path / "out.safetensors")
+    load_strictly(target, tensors)
+    assert compare(Injected(source, target, tensors, report), None) < EXACT
+    assert not [note for note in report.plan.notes if "inferred" in note]
+
+
+@pytest.mark.parametrize("target", ["", "/model.safetensors"])
+def test_names_in_files_are_not_those_of_the_class(target, tmp_path):
+    source = build("images:timm_vit", 1)
+    model, directory = write("hf:vit", 2, tmp_path / "target")
+    held = save(source, tmp_path / "source.safetensors")
+    assert set(load_file(f"{directory}/model.safetensors")) != set(model.state_dict())
+    out = tmp_path / "target" / "model.safetensors"
+    report = inject(str(held), directory + target, out, options=Options(force=True))
+    model.load_state_dict(type(model).from_pretrained(directory).state_dict())
+    assert compare(Injected(source, model, {}, report), (3, 32, 32)) < EXACT
+
+
+def test_the_class_of_a_configuration_is_named_for_its_files(tmp_path):
+    _, directory = write("hf:vit", 1, tmp_path / "source")
+    options = Options(source_arch=f"hf:{directory}")
+    plan = match(directory, reference("images:timm_vit"), options=options)
+    assert plan.exact
+
+
+def test_without_the_library_names_and_shapes_decide(tmp_path, monkeypatch):
+    _, directory = write("hf:gpt_neox", 1, tmp_path / "source")
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    plan = match(directory, reference("text:parallel"))
+    assert any("config.json is not used: " in note and "tli[transformers]" in note for note in plan.notes)
+
+
+@pytest.mark.parametrize(
+    "changed", [{"hidden_size": 64}, {"num_hidden_layers": 10**9}, {"model_type": "odd"}, {"num_hidden_layers": "x"}]
+)
+def test_a_configuration_of_another_model_is_passed_over(changed, tmp_path):
+    _, directory = write("hf:gpt_neox", 1, tmp_path / "source")
+    file = tmp_path / "source" / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **changed}))
+    plan = match(directory, reference("text:parallel"))
+    assert any("inferred" in note for note in plan.notes)
+
+
+@pytest.mark.parametrize("arguments", [{}, {"img_size": 32, "patch_size": 8}])
+def test_timm_s_configuration_names_the_model(arguments, tmp_path):
+    timm = pytest.importorskip("timm")
+    name = "vit_tiny_patch16_224"
+    model = timm.create_model(name, num_classes=7, **arguments)
+    save_file(model.state_dict(), tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(
+        json.dumps({"architecture": name, "num_classes": 7, **({"model_args": arguments} if arguments else {})})
+    )
+    plan = match(str(tmp_path), f"timm:{name}?num_classes=7" + "".join(f"&{k}={v}" for k, v in arguments.items()))
+    assert plan.exact
+    assert not plan.notes
+
+
+def test_heads_stand_in_any_part_of_a_configuration():
+    open_clip = {
+        "model_cfg": {"vision_cfg": {"width": 1024, "head_width": 64}, "text_cfg": {"width": 768, "heads": 12}}
+    }
+    assert configured_heads(open_clip, 1024) == (16, 16)
+    assert configured_heads(open_clip, 768) == (12, 12)
+    assert configured_head_width(open_clip) == 64
+    assert configured_heads({"dim": 4096, "n_heads": 32, "n_kv_heads": 8}, 4096) == (32, 8)
+    assert configured_head_width({"a": {"dim": 64, "n_heads": 4}, "b": {"dim": 64, "n_heads": 8}}) == 0

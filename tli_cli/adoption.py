@@ -1,0 +1,74 @@
+"""A checkpoint's tensors in the architecture that was named for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from tli_cli.architecture import Architecture, Layer, TensorSpec
+from tli_cli.checkpoints import Checkpoint
+from tli_cli.describe.blocks import with_blocks
+from tli_cli.errors import TliError, join_problems
+
+
+def adopt(architectures: Sequence[Architecture], checkpoint: Checkpoint, text: str) -> Architecture:
+    """Return the one of `architectures`, which differ in names at most, that `checkpoint` is named like, with its
+    dtypes and only what it holds.
+
+    Raises:
+        TliError: names or shapes differ.
+    """
+    architecture = min(architectures, key=lambda one: len(_strange(one, checkpoint)))
+    if strange := _strange(architecture, checkpoint):
+        raise TliError(
+            join_problems(
+                f"{text} is no checkpoint of {architecture.origin}: expected its names and shapes, found", strange
+            )
+        )
+    held = {spec.name: spec for spec in checkpoint.tensors}
+    specs = [replace(s, dtype=held[s.name].dtype) for s in architecture.tensors if s.name in held]
+    layers = tuple(
+        replace(layer, tensors=tuple((role, name) for role, name in layer.tensors if name in held))
+        for layer in architecture.layers
+    )
+    return replace(architecture, tensors=tuple(specs), layers=layers)
+
+
+def renamed(architecture: Architecture, names: Mapping[str, str]) -> Architecture:
+    """Return `architecture` with its tensors under other names, its layers' paths and blocks as these say."""
+    layers = [_renamed_layer(layer, names) for layer in architecture.layers]
+    return replace(
+        architecture,
+        tensors=tuple(
+            replace(t, name=names.get(t.name, t.name), tied_to=t.tied_to and names.get(t.tied_to, t.tied_to))
+            for t in architecture.tensors
+        ),
+        layers=tuple(with_blocks(layers)),
+        axes={names.get(name, name): axes for name, axes in architecture.axes.items()},
+        initial={names.get(name, name): value for name, value in architecture.initial.items()},
+    )
+
+
+def _renamed_layer(layer: Layer, names: Mapping[str, str]) -> Layer:
+    path = layer.path
+    for _, name in layer.tensors:
+        new, rest = names.get(name, name), name.removeprefix(layer.path)
+        if name.startswith(layer.path) and new.endswith(rest):
+            path = new.removesuffix(rest)
+            break
+    return replace(layer, path=path, tensors=tuple((role, names.get(name, name)) for role, name in layer.tensors))
+
+
+def _strange(architecture: Architecture, checkpoint: Checkpoint) -> list[str]:
+    """Return a line on each tensor of `checkpoint` that `architecture` has not, or in another shape."""
+    wanted = architecture.by_name
+    return [_difference(s, wanted.get(s.name)) for s in checkpoint.tensors if not _fits(s, wanted)]
+
+
+def _fits(spec: TensorSpec, wanted: Mapping[str, TensorSpec]) -> bool:
+    return spec.name in wanted and wanted[spec.name].shape == spec.shape
+
+
+def _difference(spec: TensorSpec, wanted: TensorSpec | None) -> str:
+    expected = f"{list(wanted.shape)} expected" if wanted else "unknown there"
+    return f"{spec.name} {list(spec.shape)}: {expected}"

@@ -1,0 +1,103 @@
+"""The architecture that the configuration beside a checkpoint names: of transformers, or of a model of timm."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+from urllib.parse import urlencode
+
+from tli_cli.adoption import renamed
+from tli_cli.architecture import Architecture, TensorSpec
+from tli_cli.catalogue.adapt import adapted
+from tli_cli.checkpoints import Checkpoint
+from tli_cli.errors import TliError
+from tli_cli.kinship.naming import templates
+
+COUNTS = re.compile(r"layer|depth|block")
+"""Settings that count layers."""
+
+
+class NotBuiltError(TliError):
+    """A configuration is known, and what builds its model is not installed or fails."""
+
+
+def as_configured(bare: Architecture, checkpoint: Checkpoint) -> Architecture | None:
+    """Return `bare`, a checkpoint described by names alone, as the configuration beside it says; None if it says none.
+
+    No remote code is run, and nothing is built that has more layers than the file has tensors.
+
+    Raises:
+        NotBuiltError: what it names cannot be built here.
+    """
+    config = checkpoint.config or {}
+    reference = _reference(checkpoint, config)
+    if not reference or not _is_plausible(config, len(bare.tensors)):
+        return None
+    found = _among(bare.tensors, _built(reference))
+    return None if found is None else replace(found, origin=f"{bare.origin} ({found.origin})")
+
+
+def as_catalogued(checkpoint: Checkpoint) -> Architecture | None:
+    """Return `checkpoint` as the entry of the catalogue which the configuration beside it names; None if it names
+    none, or if that is built with arguments of its own."""
+    from tli_cli import catalogue
+
+    config = checkpoint.config or {}
+    name, classes = config.get("architecture"), config.get("num_classes")
+    if not isinstance(name, str) or config.get("model_args"):
+        return None
+    try:
+        known = catalogue.load(f"timm:{name}", num_classes=classes if isinstance(classes, int) else None)
+    except TliError:
+        return None
+    return _among(checkpoint.tensors, [known])
+
+
+def _among(tensors: Sequence[TensorSpec], built: Sequence[Architecture]) -> Architecture | None:
+    """Return that one of `built` which has most of the names of `tensors`, over them; None if the shapes differ."""
+    named = [(_names(tensors, known), known) for known in built]
+    names, known = max(named, key=lambda pair: len(pair[0]))
+    return adapted(renamed(known, names), tensors) if names and known.graph else None
+
+
+def _names(tensors: Sequence[TensorSpec], known: Architecture) -> dict[str, str]:
+    """Return the names that the tensors of `known` have among `tensors`, one prefix apart; none if a shape is
+    another."""
+    like, shapes = templates(tensors, known), {t.name: t.shape for t in tensors}
+    same = all(f.name == f.template and shapes[n] == known.by_name[f.name].shape for n, f in like.items())
+    return {found.name: name for name, found in like.items()} if same else {}
+
+
+def _built(reference: str) -> tuple[Architecture, Architecture]:
+    """Return what `reference` builds, under the names of its class and under those of its library's files."""
+    try:
+        from tli_cli.providers import provided
+
+        live = provided(reference)
+    except ImportError as error:
+        raise NotBuiltError(f"{reference}: needs torch, which is not installed") from error
+    except TliError as error:
+        raise NotBuiltError(str(error)) from error
+    return live.architecture, renamed(live.architecture, live.names_in_files)
+
+
+def _reference(checkpoint: Checkpoint, config: Mapping[str, Any]) -> str:
+    if isinstance(config.get("model_type"), str):
+        path = checkpoint.path if checkpoint.path.is_dir() else checkpoint.path.parent
+        return f"hf:{path / 'config.json'}"
+    if isinstance(name := config.get("architecture"), str):
+        arguments = config.get("model_args")
+        given = {"num_classes": config.get("num_classes"), **(arguments if isinstance(arguments, dict) else {})}
+        return f"timm:{name}?{urlencode({key: value for key, value in given.items() if value is not None})}"
+    return ""
+
+
+def _is_plausible(config: Mapping[str, Any], tensors: int) -> bool:
+    """Tell whether no part of `config` asks for more layers than there are tensors."""
+    inner = [value for value in config.values() if isinstance(value, Mapping)]
+    named = [value for key, value in config.items() if COUNTS.search(key) and "size" not in key]
+    counts = [count for value in named for count in (value if isinstance(value, list) else [value])]
+    fits = all(count <= tensors for count in counts if isinstance(count, int))
+    return fits and all(_is_plausible(part, tensors) for part in inner)
