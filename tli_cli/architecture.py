@@ -16,6 +16,12 @@ AxisTree = int | tuple[Any, ...]
 InitialValue = tuple[tuple[Any, ...], ...]
 """The in-place operations that a constructor ran on a tensor, in order: `(("normal_", 0.0, 0.02),)`."""
 
+Number = tuple[Any, ...]
+"""An operation and the numbers that it takes: `("mul", 0.125)`, `("convolution", stride, padding, dilation)`."""
+
+OFFSET = "offset"
+"""In place of an operation: a number that is added to a layer's weight before it is used, as in `(1 + weight) * x`."""
+
 ORDERS = ("trace", "catalogue", "recognised", "definition", "file", "inferred")
 
 
@@ -61,7 +67,8 @@ class Layer:
 
     `kind` is `conv`, `linear`, `norm`, `embedding`, `position`, `token`, `scale`, `bias_table` or `other`.
     `block` and `stage` are module paths (or stage numbers) that group layers; `attributes` hold what the
-    operation adds to the shapes, such as `("groups", 32)`, `("norm", "batch")`, `("heads", 12)`.
+    operation adds to the shapes, such as `("groups", 32)`, `("norm", "batch")`, `("heads", 12)`. `numbers` are those
+    written in code that act after it and before the next layer, in order; empty where the code was not run.
     """
 
     path: str
@@ -70,6 +77,7 @@ class Layer:
     block: str = ""
     stage: str = ""
     attributes: tuple[tuple[str, Any], ...] = ()
+    numbers: tuple[Number, ...] = ()
 
     def attribute(self, name: str, default: Any = None) -> Any:
         """Return the attribute called `name`, or `default`."""
@@ -78,6 +86,11 @@ class Layer:
     def tensor(self, role: str) -> str | None:
         """Return the name of the tensor that has `role`, or None."""
         return dict(self.tensors).get(role)
+
+    @property
+    def has_offset(self) -> bool:
+        """Whether a number is added to its weight before that is used, so that zeros do not give zero."""
+        return any(number[0] == OFFSET for number in self.numbers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +119,8 @@ class Architecture:
         spaces: what the axes' trees refer to.
         axes: tensor name -> one `Axis` for each dimension; tensors whose coupling is unknown are absent.
         guessed: the spaces whose sizes were guessed from products that are known, such as the number of heads.
+        coded: the spaces over which numbers run that are made in code, such as slopes by head.
+        dotted: the spaces over which products of two values are summed, such as the width of a head.
         initial: tensor name -> the operations that its constructor runs on it; absent where unknown.
         order_from: where the order of the layers comes from, one of `ORDERS`.
         origin: what this is, for people: `timm resnet50`, `checkpoint src.pt`.
@@ -120,6 +135,8 @@ class Architecture:
     order_from: str = "definition"
     origin: str = ""
     guessed: frozenset[int] = frozenset()
+    coded: frozenset[int] = frozenset()
+    dotted: frozenset[int] = frozenset()
 
     @cached_property
     def by_name(self) -> dict[str, TensorSpec]:

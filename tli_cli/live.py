@@ -98,4 +98,9 @@ def _add_fits(
     arguments = meta_arguments(example) if example is not None else guess_input(lambda: deepcopy(model), None, "")
     sample = tuple(torch.zeros(t.shape, dtype=t.dtype) for t in arguments)
     models = [deepcopy(m).float().cpu() for m in (model, teacher)]
-    return fitted_plan(plan, target, source, models[0], models[1], sample), sample
+    try:
+        return fitted_plan(plan, target, source, models[0], models[1], sample), sample
+    except TliError as error:
+        if asked:
+            raise
+        return replace(plan, notes=(*plan.notes, f"not fitted: {error}")), ()

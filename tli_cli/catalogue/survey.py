@@ -18,7 +18,7 @@ from tli_cli.catalogue.record import COMPUTED, Recorder, initial_values
 from tli_cli.catalogue.sizes import Growth
 from tli_cli.catalogue.subjects import Subject
 from tli_cli.catalogue.vary import Variant, find_growth, space_growth, with_fan_numbers
-from tli_cli.describe.meta import on_meta
+from tli_cli.describe.meta import NumbersInHand, on_meta
 from tli_cli.describe.names import describe_names
 from tli_cli.describe.trace import state_specs, trace
 from tli_cli.errors import TliError, TraceError
@@ -47,7 +47,7 @@ def record(subject: Subject, options: Mapping[str, int]) -> tuple[nn.Module, Var
     A constructor that reads values, which `meta` tensors do not have, is run on the CPU.
     """
     try:
-        with torch.device("meta"), Recorder() as recorder:
+        with torch.device("meta"), NumbersInHand(), Recorder() as recorder:
             model = subject.create(**options)
     except (NotImplementedError, RuntimeError):
         with Sparing(), Recorder() as recorder:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from tli_cli.architecture import Architecture, Axis, AxisTree, Layer, Node, Space, TensorSpec
 from tli_cli.describe.blocks import with_blocks
+from tli_cli.describe.numbers import numbers_after
 from tli_cli.describe.recording import RecordedLayer, Recording, Value
 from tli_cli.describe.spaces import leaves
 
@@ -21,11 +22,25 @@ def assemble(
     """Return the architecture that `recording` describes; tensors that were not used stand where they are defined."""
     _mark_classes(recording, outputs)
     layers = _layers(recording, tensors)
-    spaces, axes = _spaces(recording, tensors, layers)
+    spaces, axes, number = _spaces(recording, tensors, layers)
     layers = with_blocks(layers)
     return Architecture(
-        tensors, tuple(layers), _graph(recording, outputs), tuple(spaces), axes, {}, order_from="trace", origin=origin
+        tensors,
+        tuple(layers),
+        _graph(recording, outputs),
+        tuple(spaces),
+        axes,
+        order_from="trace",
+        origin=origin,
+        coded=_numbered(recording, recording.coded, number),
+        dotted=_numbered(recording, recording.dotted, number),
     )
+
+
+def _numbered(recording: Recording, trees: Sequence[AxisTree], number: Mapping[int, int]) -> frozenset[int]:
+    """Return the spaces that `trees` run over, as far as they are axes of tensors."""
+    found = {leaf for tree in trees for leaf in leaves(recording.table.resolve(tree))}
+    return frozenset(number[leaf] for leaf in found & number.keys())
 
 
 def _mark_classes(recording: Recording, outputs: Sequence[Value]) -> None:
@@ -99,11 +114,16 @@ def _layers(recording: Recording, tensors: Sequence[TensorSpec]) -> list[Layer]:
                 last if last in STANDARD_ROLES else "weight"
             )
     sizes = _part_sizes(recording)
+    numbers = numbers_after(recording)
     layers = [
         Layer(
-            path, layer.kind, tuple((role, name) for name, role in named.items()), attributes=_attributes(layer, parts)
+            path,
+            layer.kind,
+            tuple((role, name) for name, role in named.items()),
+            attributes=_attributes(layer, parts),
+            numbers=noted,
         )
-        for path, layer, named, parts in zip(paths, recording.layers, roles, sizes, strict=True)
+        for path, layer, named, parts, noted in zip(paths, recording.layers, roles, sizes, numbers, strict=True)
         if named
     ]
     return layers + [
@@ -137,7 +157,7 @@ def _is_summed(recording: Recording, layer: Layer, name: str, dim: int) -> bool:
 
 def _spaces(
     recording: Recording, tensors: Sequence[TensorSpec], layers: Sequence[Layer]
-) -> tuple[list[Space], dict[str, tuple[Axis, ...]]]:
+) -> tuple[list[Space], dict[str, tuple[Axis, ...]], dict[int, int]]:
     table = recording.table
     number: dict[int, int] = {}
     spaces: list[Space] = []
@@ -166,7 +186,7 @@ def _spaces(
     for tensor in tensors:
         if tensor.tied_to in axes:
             axes[tensor.name] = axes[tensor.tied_to]
-    return spaces, axes
+    return spaces, axes, number
 
 
 def _graph(recording: Recording, outputs: Sequence[Value]) -> tuple[Node, ...]:

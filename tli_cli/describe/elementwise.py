@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from tli_cli.architecture import AxisTree
+from tli_cli.describe.numbers import FACTORIES, note_constants
 from tli_cli.describe.recording import Recording, Value
 from tli_cli.describe.spaces import leaves
 from tli_cli.describe.views import are_addends
@@ -18,10 +19,6 @@ SILENT = {
     "native_dropout", "add", "add_", "sub", "sub_", "rsub", "mul", "mul_", "div", "div_", "to", "type_as",
     "_conj", "real", "imag", "fill_", "clamp_min", "masked_fill", "masked_fill_", "pow", "exp", "log", "abs",
     "zero_", "round", "floor",
-}  # fmt: skip
-FACTORIES = {
-    "new_zeros", "new_ones", "new_empty", "new_full", "zeros_like", "ones_like", "empty_like", "full_like", "rand_like",
-    "new_empty_strided", "randn_like",
 }  # fmt: skip
 ADDITIONS = {"add", "add_", "sub", "sub_"}
 ROOTS = {"rsqrt", "sqrt"}
@@ -69,6 +66,7 @@ def elementwise(rec: Recording, name: str, tensors: Sequence[torch.Tensor], out:
         )
         return
     node = _combine(rec, name, known, live, out)
+    note_constants(rec, tensors, out)
     rec.put(out, replace(_normalising(rec, name, tensors, known), dims=tuple(dims), node=node))
 
 

@@ -10,19 +10,37 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 from torch.fx.experimental import _config
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 Model = TypeVar("Model", bound=nn.Module)
 
 
 def on_meta(model: Model) -> Model:
-    """Return a copy of `model` on the `meta` device; no value is copied, and tensors shared by modules stay shared."""
+    """Return a copy of `model` on the `meta` device; tensors shared by modules stay shared.
+
+    No value is copied but single numbers that are no part of the state, which are written in code.
+    """
+    stored = {id(tensor) for tensor in model.state_dict(keep_vars=True).values()}
     memo: dict[int, object] = {}
     for parameter in model.parameters():
         memo[id(parameter)] = nn.Parameter(torch.empty_like(parameter, device="meta"), parameter.requires_grad)
     for buffer in model.buffers():
-        memo[id(buffer)] = torch.empty_like(buffer, device="meta")
+        if buffer.ndim or buffer.is_meta or id(buffer) in stored:
+            memo[id(buffer)] = torch.empty_like(buffer, device="meta")
+        else:
+            memo[id(buffer)] = buffer.detach().cpu()
     return deepcopy(model, memo)
+
+
+class NumbersInHand(TorchFunctionMode):
+    """Make single floating numbers on the CPU, so that they keep their values in a model that is built on `meta`."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        given = dict(kwargs or {})
+        if func is torch.tensor and args and type(args[0]) is float and given.get("device") is None:
+            given["device"] = "cpu"
+        return func(*args, **given)
 
 
 class _Assertions(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -11,6 +11,7 @@ import torch
 
 from tli_cli.architecture import AxisTree
 from tli_cli.describe.elementwise import first_of, shape_preserving
+from tli_cli.describe.numbers import note_constants
 from tli_cli.describe.recording import Recording, Value
 from tli_cli.describe.views import slice_
 
@@ -91,6 +92,7 @@ def matmul(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
 def addmm(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
     """Multiply matrices and add a bias."""
     _multiply(rec, args[1], args[2], args[0], out)
+    note_constants(rec, (args[0], out), out)
 
 
 def _multiply(rec: Recording, left: Any, right: Any, bias: Any, out: torch.Tensor) -> None:
@@ -112,6 +114,7 @@ def _multiply(rec: Recording, left: Any, right: Any, bias: Any, out: torch.Tenso
         rec.put(out, Value(dims, -1, a.names + b.names, origins))
         return
     if a.node >= 0 and b.node >= 0:
+        rec.dotted.append(a.dims[-1])
         rec.put(out, Value(dims, rec.node("matmul", (a.node, b.node))))
         return
     weight, data = (right, a) if b.node < 0 else (left, b)
@@ -293,6 +296,14 @@ def reduce_(rec: Recording, args: Sequence[Any], out: Any) -> None:
     rec.put(result, replace(value, dims=dims, origins=(), node=value.node, standardised=summed))
 
 
+def sum_(rec: Recording, args: Sequence[Any], out: Any) -> None:
+    """Add up some dimensions."""
+    value = rec.get(args[0])
+    if value is not None and value.node >= 0 and len(args) > 1 and isinstance(args[1], (list, tuple)):
+        rec.dotted += [value.dims[d] for d in args[1]]
+    reduce_(rec, args, out)
+
+
 def deviation(rec: Recording, args: Sequence[Any], out: Any) -> None:
     """Reduce some dimensions to their deviation or length."""
     reduce_(rec, args, out)
@@ -316,14 +327,17 @@ def softmax(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
         shape_preserving(rec, value, out, "softmax")
 
 
+CONVOLUTIONS = ("convolution", "_convolution")
+PRODUCTS = ("addmm", "baddbmm")
+
 COMPUTE: dict[str, Callable[[Recording, Sequence[Any], Any], None]] = {
-    "convolution": convolution, "_convolution": convolution, "_weight_norm_interface": weight_norm,
-    "mm": matmul, "bmm": matmul, "mv": matmul, "addmm": addmm,
-    "baddbmm": addmm, "native_batch_norm": batch_norm, "_native_batch_norm_legit": batch_norm,
+    **dict.fromkeys(CONVOLUTIONS, convolution), "_weight_norm_interface": weight_norm,
+    "mm": matmul, "bmm": matmul, "mv": matmul, **dict.fromkeys(PRODUCTS, addmm),
+    "native_batch_norm": batch_norm, "_native_batch_norm_legit": batch_norm,
     "_native_batch_norm_legit_no_training": batch_norm, "cudnn_batch_norm": batch_norm,
     "native_layer_norm": layer_norm, "_fused_rms_norm": layer_norm, "rms_norm": layer_norm,
     "native_group_norm": group_norm, "embedding": embedding, "index": index_,
-    "mean": reduce_, "sum": reduce_, "amax": reduce_, "amin": reduce_, "var": reduce_, "std": deviation,
+    "mean": reduce_, "sum": sum_, "amax": reduce_, "amin": reduce_, "var": reduce_, "std": deviation,
     "linalg_vector_norm": deviation, "max": reduce_, "var_mean": reduce_, "logsumexp": reduce_,
     "_softmax": softmax, "_safe_softmax": softmax,
 }  # fmt: skip

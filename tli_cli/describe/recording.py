@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from tli_cli.architecture import AxisTree, Node
+from tli_cli.architecture import AxisTree, Node, Number
 from tli_cli.describe.spaces import SpaceTable
 
 Origin = frozenset[tuple[str, int]]
@@ -68,6 +68,12 @@ class Recording:
         self.buffers: set[str] = set()
         self.relative: set[str] = set()
         self.parameter_dims: dict[str, tuple[AxisTree, ...]] = {}
+        self.numbers: list[tuple[int, Number]] = []
+        self.coded: list[AxisTree] = []
+        self.dotted: list[AxisTree] = []
+        self.offsets: dict[str, float] = {}
+        self.last = -1
+        self._uniform: set[int] = set()
         self._values: dict[int, Value] = {}
         self._alive: list[torch.Tensor] = []
 
@@ -83,6 +89,15 @@ class Recording:
         """Remember `value` for `tensor`, which is kept alive so that its identity stays its own."""
         self._values[id(tensor)] = value
         self._alive.append(tensor)
+
+    def put_uniform(self, tensor: torch.Tensor) -> None:
+        """Remember that `tensor` holds one number everywhere."""
+        self._uniform.add(id(tensor))
+        self._alive.append(tensor)
+
+    def is_uniform(self, tensor: torch.Tensor) -> bool:
+        """Tell whether `tensor` is known to hold one number everywhere."""
+        return id(tensor) in self._uniform
 
     def fresh(self, size: int, kind: str = "grid") -> AxisTree:
         """Return a new space for a dimension that corresponds to nothing known."""
@@ -123,7 +138,7 @@ class Recording:
         index = known[0] if known else len(self.layers)
         if not known:
             self.layers.append(RecordedLayer(kind))
-        layer = self.layers[index]
+        self.last, layer = index, self.layers[index]
         layer.attributes = attributes | layer.attributes
         for role, group in roles.items():
             for name in group:

@@ -15,7 +15,8 @@ from tli_cli.describe.assemble import assemble
 from tli_cli.describe.elementwise import anything
 from tli_cli.describe.filling import FILLS
 from tli_cli.describe.meta import without_values
-from tli_cli.describe.operations import COMPUTE
+from tli_cli.describe.numbers import note_convolution, note_numbers, note_uniform
+from tli_cli.describe.operations import COMPUTE, CONVOLUTIONS, PRODUCTS
 from tli_cli.describe.recording import Recording, Value
 from tli_cli.describe.views import VIEWS
 from tli_cli.errors import TraceError
@@ -33,10 +34,15 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         name = func._overloadpacket.__name__
         arguments = [*args, *(kwargs or {}).values()]
         rule = VIEWS.get(name) or COMPUTE.get(name) or FILLS.get(name)
+        if rule is None or name in PRODUCTS:
+            note_numbers(self._recording, name, args, kwargs or {})
         if rule is not None:
             rule(self._recording, arguments, out)
         else:
             anything(self._recording, name, arguments, out)
+        if name in CONVOLUTIONS:
+            note_convolution(self._recording, args)
+        note_uniform(self._recording, name, arguments, out)
         return out
 
 

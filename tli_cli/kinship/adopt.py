@@ -217,4 +217,5 @@ def _layer(
         if attributes.get("groups", 1) > 1 and weight in axes:
             outer = axes[weight][0].tree
             attributes["groups"] = spaces[leaves(outer)[0]].size
-    return replace(like, path=member.path, tensors=tensors, attributes=tuple(sorted(attributes.items())))
+    known_attributes = tuple(sorted(attributes.items()))
+    return replace(like, path=member.path, tensors=tensors, attributes=known_attributes, numbers=())

@@ -81,6 +81,8 @@ def _common(sets: Iterable[int]) -> int:
     return 0 if found == -1 else found
 
 
+JOINS = ("add", "cat")
+
 Copies = Mapping[int, Sequence[tuple[Region, Mapping[int, int]]]]
 """By exit node: the regions to repeat behind it, each with the layers that its layers become."""
 
@@ -98,6 +100,7 @@ def rebuilt(
 class _Rebuilding:
     def __init__(self, graph: Sequence[Node], gone: Mapping[int, int]) -> None:
         self.graph, self.gone = graph, gone
+        self.hollow: set[int] = set()
         self.made: list[Node] = []
         self.place: dict[int, int] = {}
 
@@ -123,10 +126,16 @@ class _Rebuilding:
         return self.place[index]
 
     def _append(self, index: int, placed: Callable[[int], int], layers: Mapping[int, int]) -> int:
-        """Append node `index` and return its new place; a layer that is gone is its input."""
+        """Append node `index` and return its new place; a layer that is gone is its input, and so is what was made of
+        it alone, which adds nothing to a join."""
         node = self.graph[index]
-        inputs = tuple(placed(i) for i in node.inputs)
-        if node.layer >= 0 and node.layer not in layers and inputs:
+        full = tuple(i for i in node.inputs if i not in self.hollow) if node.op in JOINS else node.inputs
+        inputs = tuple(placed(i) for i in full or node.inputs)
+        gone = node.layer >= 0 and node.layer not in layers
+        if inputs and (gone or (node.layer < 0 and self.hollow.issuperset(node.inputs))):
+            self.hollow.add(index)
+            return inputs[0]
+        if len(full) < len(node.inputs) and len(full) == 1:
             return inputs[0]
         self.made.append(replace(node, inputs=inputs, layer=layers.get(node.layer, -1)))
         return len(self.made) - 1

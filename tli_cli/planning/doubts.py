@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection
 
 from tli_cli.architecture import Architecture
 from tli_cli.matching.values import Pair
-from tli_cli.planning.activations import activations_before, differ, readers_behind
+from tli_cli.planning.activations import activations_before, changed_activations, differ, readers_behind
 from tli_cli.planning.maps import MapBook
+from tli_cli.planning.numbers import difference_of, steps_differ, were_run
 
 
 class Doubts:
     """What is known of the surroundings of a target's layers and of their partners' in one source; the layers `silent`
-    give zero."""
+    give zero, other scales behind the layers `scaled` are made up for, and those `unlike` take something else."""
 
-    def __init__(self, target: Architecture, source: Architecture, book: MapBook, silent: Collection[int]) -> None:
-        self._target, self._book = target, book
+    def __init__(
+        self,
+        target: Architecture,
+        source: Architecture,
+        book: MapBook,
+        silent: Collection[int],
+        *,
+        scaled: Collection[int] = (),
+        unlike: Collection[int] = (),
+    ) -> None:
+        self._target, self._source, self._book, self._scaled, self._unlike = target, source, book, scaled, unlike
+        self._runs, self._their_runs = (Counter(node.layer for node in side.graph) for side in (target, source))
+        self._alike = not changed_activations(source, target)
         self._idle: dict[int, bool] = {}
         self._mine, self._theirs = activations_before(target, silent), activations_before(source)
 
@@ -26,7 +39,25 @@ class Doubts:
         if added:
             idle = place in bypassed or place in chains or self._is_idle(place, bypassed)
             return "" if idle else "it is added and is no identity"
-        mine, theirs = self._mine.get(place), self._theirs.get(pair.source.place)
+        return self._activations(pair) or self._numbers(pair) or self._surroundings(pair)
+
+    def _surroundings(self, pair: Pair) -> str:
+        if pair.target.place in self._unlike:
+            return "added layers change what goes into it"
+        mine, theirs = self._runs[pair.target.place], self._their_runs[pair.source.place]
+        whole = pair.target.part < 0 and pair.source.part < 0 and pair.target.kind != "embedding"
+        return f"it is run {mine} times, in the source {theirs}" if whole and mine != theirs and mine and theirs else ""
+
+    def _numbers(self, pair: Pair) -> str:
+        mine, theirs = self._target.layers[pair.target.place], self._source.layers[pair.source.place]
+        known = were_run(self._target, self._source)
+        scaled = pair.target.place in self._scaled
+        return steps_differ(mine, theirs, known) or (
+            difference_of(mine, theirs, scaled=scaled, alike=self._alike) if known else ""
+        )
+
+    def _activations(self, pair: Pair) -> str:
+        mine, theirs = self._mine.get(pair.target.place), self._theirs.get(pair.source.place)
         if mine is None or theirs is None or not differ(mine, theirs):
             return ""
         if mine[1] != theirs[1]:

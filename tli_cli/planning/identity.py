@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from tli_cli.architecture import Architecture
 from tli_cli.matching.segments import WEIGHTED
@@ -30,19 +30,29 @@ def branch_ends(architecture: Architecture, units: Iterable[Unit], added: Collec
     for node in architecture.graph:
         if node.op != "add" or len(node.inputs) < 2:
             continue
-        branch = max(node.inputs, key=lambda i: _nearest_layer(architecture, i))
+        branches = [i for i in node.inputs if _is_own(silencers(architecture, i), members, added)]
+        if not branches:
+            continue
+        branch = max(branches, key=lambda i: _nearest_layer(architecture, i))
         skip = max(_nearest_layer(architecture, i) for i in node.inputs if i != branch or node.inputs.count(i) > 1)
-        silent = silencers(architecture, branch)
-        if silent & members and silent <= members.union(added) and not _joins_after(architecture, skip, members):
-            ends |= silent & members
+        if not _joins_after(architecture, skip, members):
+            ends |= silencers(architecture, branch) & members
     return ends
+
+
+def _is_own(silent: Collection[int], members: Collection[int], added: Collection[int]) -> bool:
+    """Tell whether added blocks alone make a value, one of them the block of the layers `members`."""
+    return any(place in members for place in silent) and all(place in members or place in added for place in silent)
 
 
 def silencers(architecture: Architecture, index: int) -> set[int]:
     """Return the fewest layers that must give zero so that node `index` is zero; empty where that does not suffice."""
     node = architecture.graph[index]
     if node.op == "layer":
-        return set() if architecture.layers[node.layer].kind in ADDITIVE else {node.layer}
+        layer = architecture.layers[node.layer]
+        if layer.has_offset and not layer.tensor("bias") and node.inputs:
+            return silencers(architecture, node.inputs[0])
+        return set() if layer.kind in ADDITIVE or layer.has_offset else {node.layer}
     found = [silencers(architecture, i) for i in node.inputs]
     if not found or node.op in NOT_ZERO:
         return set()
@@ -63,11 +73,9 @@ def is_post_norm(architecture: Architecture, units: Iterable[Unit]) -> bool:
     return False
 
 
-def surplus_scales(
-    architecture: Architecture, matching: Matching, blocks: Mapping[tuple[int, int], str]
-) -> Iterator[str]:
-    """Yield the channel scales of blocks whose weighted layers all have a partner of their own form, and which have
-    none."""
+def surplus_scales(matching: Matching, blocks: Mapping[tuple[int, int], str]) -> list[int]:
+    """Return the channel scales of blocks whose weighted layers all have a partner of their own form, and which have
+    none, by their places."""
     pairs = {pair.target.key: pair for pair in matching.pairs}
     unlike = {
         blocks[unit.key]
@@ -75,9 +83,8 @@ def surplus_scales(
         if unit.kind in WEIGHTED
         and (unit.key not in pairs or pairs[unit.key].source.form_label != unit.form_label or pairs[unit.key].repeat)
     }
-    for unit in matching.targets:
-        if unit.kind == "scale" and unit.key not in pairs and blocks[unit.key] not in unlike and len(unit.shape) == 1:
-            yield from (name for _, name in architecture.layers[unit.place].tensors)
+    scales = (unit for unit in matching.targets if unit.kind == "scale" and len(unit.shape) == 1)
+    return [unit.place for unit in scales if unit.key not in pairs and blocks[unit.key] not in unlike]
 
 
 def _joins_after(architecture: Architecture, node: int, members: set[int]) -> bool:

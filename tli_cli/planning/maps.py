@@ -73,7 +73,8 @@ def _are_sums(first: AxisTree, second: AxisTree) -> bool:
 class MapBook:
     """The maps of one plan as they are asked for; equal pairs of spaces share one map.
 
-    `added` is set while an added block is mapped: what feeds it proves nothing of what belongs together.
+    `added` is set while an added block is mapped: what feeds it proves nothing of what belongs together. `made_up` are
+    the spaces of which some layer makes up for copies, where products are summed over them.
     """
 
     def __init__(
@@ -100,6 +101,7 @@ class MapBook:
         self._first: dict[tuple[AxisTree, int], AxisTree] = {}
         self._torn: set[AxisTree] = set()
         self.added = False
+        self.made_up: set[int] = set()
         self._index: dict[tuple[object, ...], int] = {}
         self.maps: list[AxisMap] = []
 
@@ -272,6 +274,8 @@ class MapBook:
         word = rule.partition(" ")[0]
         if word in ("input", "spread") or (word == "rotary" and m % n == 0):
             return True
+        if (self._target.coded | self._target.dotted - self.made_up).intersection(leaves(t)):
+            return False
         if self._is_weighed(t):
             return m > n and m % n == 0 and not self._summed.intersection(leaves(t))
         unlike = (CENTRED in rule and t in self._bent) or (m % n > 0 and t in self._averaged)

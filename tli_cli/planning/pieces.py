@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import isclose
 
 from tli_cli.architecture import Architecture, Layer
 from tli_cli.plan import AxisExpression, Layout, Piece
@@ -24,8 +25,12 @@ def make_piece(
     offered: Share,
     model: int,
     book: MapBook,
+    rescale: float | None = None,
 ) -> Piece | None:
-    """Return the piece that fills `wanted` from `offered`; None where their dimensions cannot be lined up."""
+    """Return the piece that fills `wanted` from `offered`; None where their dimensions cannot be lined up.
+
+    `rescale` is by what queries must be multiplied, the usual `1/sqrt(width)` if it is None.
+    """
     piece = Piece(
         offered.spec.name,
         model,
@@ -63,12 +68,22 @@ def make_piece(
     )
     return replace(
         piece,
+        gain=_gain(alignment.pairs[innermost], rescale) if "query" in use else 1.0,
         layout=_layout(alignment, offered.shape),
         axes=expressions,
         contracted=tuple(
             i for i, (t, _) in enumerate(alignment.pairs) if t.contracted and target_layer.kind not in LOOKED_UP
         ),
     )
+
+
+def _gain(innermost: tuple[Dim, Dim], rescale: float | None) -> float:
+    """Return what is left to multiply where the queries' map makes up for the usual scale by another width of heads."""
+    wanted, offered = innermost
+    if rescale is None or wanted.size <= offered.size:
+        return 1.0
+    gain = rescale / (wanted.size / offered.size) ** 0.5
+    return 1.0 if isclose(gain, 1.0, rel_tol=1e-6) else gain
 
 
 def _is_same_layout(wanted: Share, offered: Share, layer: Layer) -> bool:
@@ -135,6 +150,12 @@ def is_copy(piece: Piece, book: MapBook) -> bool:
     """Tell whether the piece moves values without changing or reordering any."""
     unmoved = all(book.maps[index].rule == "same" for expression in piece.axes for index in map_indices(expression))
     return unmoved and piece.fold is None
+
+
+def is_scaled(piece: Piece, book: MapBook) -> bool:
+    """Tell whether the piece multiplies what it makes."""
+    words = {w for e in piece.axes for i in map_indices(e) for w in book.maps[i].rule.split()[1:]}
+    return piece.gain != 1.0 or bool(words & {"tied", "query", "weight"})
 
 
 def map_indices(expression: AxisExpression) -> list[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from tli_cli.architecture import Architecture, Axis, Layer, TensorSpec
@@ -19,10 +19,11 @@ from tli_cli.planning.folding import LONE, NO_FOLDING, STARTS, folding
 from tli_cli.planning.identity import ADDED, branch_ends, is_post_norm, surplus_scales
 from tli_cli.planning.maps import MapBook
 from tli_cli.planning.norms import norms_follow
-from tli_cli.planning.pieces import is_copy, is_exact, make_piece, map_indices
-from tli_cli.planning.queries import query_makers
+from tli_cli.planning.pieces import is_copy, is_exact, is_scaled, make_piece, map_indices
+from tli_cli.planning.proof import unlike_inputs
 from tli_cli.planning.relation import relation_of
 from tli_cli.planning.roles import Share, answering, as_head, shares
+from tli_cli.planning.scales import Scales
 
 UNPROVED = "no graph shows what belongs together"
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
@@ -66,25 +67,29 @@ class Planner:
         self.drafts: dict[str, _Draft] = {spec.name: _Draft() for spec in target.tensors}
         self._inexact: set[int] = set()
         self._bypassed: set[int] = set()
-        self._queries: set[tuple[int, int]] = set()
         self._folding = NO_FOLDING
         self._roots = {spec.name: _class_rows(target, spec) for spec in target.tensors}
 
     def add(self, matching: Matching, model: int, chosen: Choice) -> None:
         """Draft the pairs of `matching` (of source `model`) whose target unit is given to that model by `chosen`."""
         blocks = {unit.key: b.name for b in blocks_of(matching.targets) for unit in b.units}
-        self._queries = query_makers(self.target, matching.targets)
+        self._scales = Scales(self.target, self.sources[model], matching)
         proved = bool(self.target.graph and self.sources[model].graph)
         coherent = self.request.resizer == "maps" and self.request.norms
         self._folding = folding(self.target, self.sources[model], matching) if coherent else NO_FOLDING
-        for name in surplus_scales(self.target, matching, blocks):
-            draft = self.drafts[name]
-            draft.initial, draft.exact, draft.reason = "ones", True, "the source does not scale here"
+        surplus = surplus_scales(matching, blocks)
+        for place in surplus:
+            for _, name in self.target.layers[place].tensors:
+                draft = self.drafts[name]
+                draft.initial, draft.exact, draft.reason = "ones", True, "the source does not scale here"
         ends, chains = self._added(matching, model, blocks)
-        doubts = Doubts(self.target, self.sources[model], self.book, ends)
         mine = [(pair, chosen[pair.target.key][model]) for pair in matching.pairs if model in chosen[pair.target.key]]
         for pair, _ in mine:
             self._introduce(pair, model)
+        self.book.made_up |= self._scales.made_up
+        passing = chains.union(surplus, self._folding.silent)
+        unlike = self._unlike(matching, model, ends, passing) if proved else set()
+        doubts = Doubts(self.target, self.sources[model], self.book, ends, scaled=self._scales.places, unlike=unlike)
         for pair, weight in mine:
             added = pair.target.key in matching.reused
             self._draft_pair(pair, model, weight, pair.target.place in ends, chains)
@@ -95,6 +100,18 @@ class Planner:
             before = self._folding.silent.get(unit.place, -1)
             if before in places and before not in ends:
                 self._silence(unit, places[before], model)
+
+    def _unlike(self, matching: Matching, model: int, ends: Collection[int], passing: Collection[int]) -> set[int]:
+        """Return the layers that take something else than their partners, where blocks are added that leave a trace."""
+        if not matching.added_blocks and not matching.reused:
+            return set()
+        partners = {pair.target.place: pair.source.place for pair in matching.pairs}
+        unread = {pair.target.place for pair in matching.pairs if self._is_passed_by(pair.target.place)}
+        return unlike_inputs(self.target, self.sources[model], partners, ends, passing, unread)
+
+    def _is_passed_by(self, place: int) -> bool:
+        weight = self.target.axes.get(self.target.layers[place].tensor("weight") or "", ())
+        return any(self.book.is_passed_by(axis.tree) for axis in weight if not axis.contracted)
 
     def _introduce(self, pair: Pair, model: int) -> None:
         target, source = self.target.layers[pair.target.place], self.sources[model].layers[pair.source.place]
@@ -133,7 +150,7 @@ class Planner:
         for _, name in self.target.layers[place].tensors:
             draft = self.drafts[name]
             copied = draft.reason != ADDED and all(is_copy(piece, self.book) for piece, _, _ in draft.pieces)
-            draft.doubt = doubt or draft.doubt or ("" if proved or copied else UNPROVED)
+            draft.doubt = draft.doubt or doubt or ("" if proved or copied else UNPROVED)
 
     def _draft_pair(self, pair: Pair, model: int, weight: float, ends_added_branch: bool, chains: set[int]) -> None:
         source = self.sources[model]
@@ -188,13 +205,24 @@ class Planner:
                 draft.initial, draft.exact = "zeros", True
             return
         self.book.added = pair.repeat
-        query = pair.target.key in self._queries
-        piece = make_piece(self.target, wanted, layer, query, self.sources[model], offered, model, self.book)
+        piece = make_piece(
+            self.target,
+            wanted,
+            layer,
+            self._scales.is_query(pair.target),
+            self.sources[model],
+            offered,
+            model,
+            self.book,
+            self._scales.rescale(pair),
+        )
         if piece is None:
             draft.reason = f"{offered.spec.name} {list(offered.spec.shape)} cannot be reshaped to it"
         else:
             fold = self._folding.folds.get(pair.target.place)
             draft.pieces.append((replace(piece, weight=weight, fold=fold), pair, wanted))
+            if wanted.role == "weight" and layer.has_offset and is_scaled(piece, self.book):
+                draft.doubt = "it is scaled, and a number is added to it in code"
             draft.exact |= pair.target.place in self._bypassed
 
     def _refusal(
@@ -328,7 +356,7 @@ def make_plan(
         maps=tuple(planner.book.maps),
         matcher=request.matcher,
         method=request.method,
-        relation=relation_of(steps, matchings[0]),
+        relation=relation_of(steps, matchings[0], target, sources[0]),
         seed=request.seed,
         unused=unused,
     )

@@ -2,50 +2,84 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
-from tli_cli.architecture import Architecture
+from tli_cli.architecture import Architecture, AxisTree
 from tli_cli.matching.units import Unit
+from tli_cli.planning.activations import ACTIVATIONS
+from tli_cli.planning.roles import shares
 
 LINEAR = ("conv", "linear")
 PASSING = ("part", "add", "cat", "mul")
 """What may stand between a projection and the product: the turns of a rotary embedding."""
+BEFORE_SOFTMAX = ("mul", "part", "layer", "gather", "where", *ACTIVATIONS)
+"""What may stand between that product and the softmax, beside sums."""
 REACH = 24
 
 Key = tuple[int, int]
 
 
-def query_makers(architecture: Architecture, units: Collection[Unit]) -> set[Key]:
-    """Return the keys of the units that make queries, by the graph, or by their roles where there is none.
+def query_makers(architecture: Architecture, units: Collection[Unit]) -> dict[Key, frozenset[int]]:
+    """Return the keys of the units that make queries, by the graph, or by their roles where there is none; with each,
+    the layers run from there until a softmax weighs the products.
 
     A norm of the queries stands for the projection before it, whose scale it takes away. Where an activation stands in
     between, as in linear attention, nothing scales the product by the heads' width.
     """
     if not architecture.graph:
-        return {unit.key for unit in units if unit.role == "q"}
-    return set(_found(architecture, {unit.key for unit in units}))
+        return {unit.key: frozenset() for unit in units if unit.role == "q"}
+    return dict(_found(architecture, {unit.key for unit in units}))
 
 
-def _found(architecture: Architecture, keys: Collection[Key]) -> Iterator[Key]:
+def _found(architecture: Architecture, keys: Collection[Key]) -> Iterator[tuple[Key, frozenset[int]]]:
     graph = architecture.graph
-    for node in graph:
-        if node.op == "softmax" and node.inputs:
-            scores = _back_to_product(architecture, node.inputs[0])
-            made = _maker(architecture, graph[scores].inputs[0], keys) if scores >= 0 else None
-            if made is not None:
-                yield made
+    for index, node in enumerate(graph):
+        if node.op != "softmax" or not node.inputs:
+            continue
+        for made in _one_of_each(
+            [_maker(architecture, i, keys) for i in graph[product].inputs]
+            for product in _products(architecture, node.inputs[0])
+        ):
+            first = max(i for i in range(index) if graph[i].layer == made[0])
+            yield made, frozenset(n.layer for n in graph[first:index] if n.layer >= 0)
 
 
-def _back_to_product(architecture: Architecture, start: int) -> int:
-    """Return the product of queries and keys before a softmax, through added biases; -1 if there is none."""
-    for _ in range(REACH):
-        node = architecture.graph[start]
+def _one_of_each(products: Iterable[Sequence[Key | None]]) -> list[Key]:
+    """Return one maker of each product, so that none has both: queries, and what meets their keys beside them."""
+    chosen: list[Key] = []
+    others: set[Key] = set()
+    for pair in products:
+        known = [made for made in pair if made is not None]
+        if not any(made in chosen for made in known):
+            chosen += [made for made in known if made not in others][:1]
+        others.update(made for made in known if made not in chosen)
+    return chosen
+
+
+def innermost(architecture: Architecture, unit: Unit) -> AxisTree | None:
+    """Return the innermost factor of what `unit` makes: the width of a head; None if that is not known."""
+    for share in shares(architecture, unit):
+        made = [axis.tree for axis in share.axes if not axis.contracted]
+        if share.role == "weight" and made:
+            tree = made[-1]
+            return tree[-1] if isinstance(tree, tuple) and tree[0] == "*" else tree
+    return None
+
+
+def _products(architecture: Architecture, start: int) -> list[int]:
+    """Return the products of queries and keys before a softmax, in order: through what adds, picks and caps them."""
+    pending, met = [start], {start}
+    found = []
+    while pending:
+        index = pending.pop()
+        node = architecture.graph[index]
         if node.op == "matmul" and len(node.inputs) == 2:
-            return start
-        if not node.inputs or node.op not in ("add", "mul", "part", "layer"):
-            return -1
-        start = node.inputs[0]
-    return -1
+            found.append(index)
+            continue
+        through = node.inputs if node.op == "add" else node.inputs[:1] if node.op in BEFORE_SOFTMAX else ()
+        pending += [i for i in through if i not in met]
+        met.update(through)
+    return sorted(found)
 
 
 def _maker(architecture: Architecture, start: int, keys: Collection[Key]) -> Key | None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tli_cli.architecture import Architecture
+from tli_cli.describe.spaces import leaves
 from tli_cli.matching.segments import WEIGHTED
+from tli_cli.matching.units import Unit, main_tensor
 from tli_cli.matching.values import Matching
 from tli_cli.plan import Step
 
@@ -13,7 +16,11 @@ UNLIKE = "unlike"
 """The relation of two models of which `auto` moves nothing."""
 
 
-def relation_of(steps: Sequence[Step], matching: Matching) -> str:
+NOT_WIDTH = ("classes", "grid")
+"""Kinds of spaces whose size says nothing of a network's width."""
+
+
+def relation_of(steps: Sequence[Step], matching: Matching, target: Architecture, source: Architecture) -> str:
     """Return `same`, `adapted`, `other`, or which of `wider`, `narrower`, `deeper` and `shallower` hold."""
     weighted = [unit for unit in matching.targets if unit.kind in WEIGHTED]
     pairs = {pair.target.key: pair for pair in matching.pairs}
@@ -22,6 +29,7 @@ def relation_of(steps: Sequence[Step], matching: Matching) -> str:
         return "other"
     used = {pair.source.key for pair in matching.pairs}
     inner = [pairs[unit.key] for unit in weighted[:-1] if unit.key in pairs and not pairs[unit.key].repeat]
+    inner = [p for p in inner if _makes_channels(target, p.target) and _makes_channels(source, p.source)]
     words = {
         "wider": any(pair.target.shape[0] > pair.source.shape[0] for pair in inner),
         "narrower": any(pair.target.shape[0] < pair.source.shape[0] for pair in inner),
@@ -30,3 +38,10 @@ def relation_of(steps: Sequence[Step], matching: Matching) -> str:
     }
     found = " and ".join(word for word, holds in words.items() if holds)
     return found or ("same" if all(step.resizer == "copy" for step in steps) else "adapted")
+
+
+def _makes_channels(architecture: Architecture, unit: Unit) -> bool:
+    """Tell whether what a unit makes are channels, not classes or places."""
+    axes = architecture.axes.get(main_tensor(architecture.layers[unit.place]) or "", ())
+    made = {architecture.spaces[leaf].kind for axis in axes if not axis.contracted for leaf in leaves(axis.tree)}
+    return made.isdisjoint(NOT_WIDTH)

@@ -1,0 +1,185 @@
+"""Numbers written in code decide whether equal tensors compute the same: a plan that is called exact has seen them."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as functional
+from torch import nn
+
+from tests.core.support import distance, promises
+from tests.models import randomised
+from tli_cli import Options, apply_tli
+
+
+class Attending(nn.Module):
+    """One causal attention over tokens, with numbers of every kind in its code."""
+
+    def __init__(
+        self,
+        width: int = 8,
+        heads: int = 2,
+        head_width: int = 4,
+        scale: float = 0.0,
+        cap: float = 0.0,
+        slopes: bool = False,
+        embed: bool = False,
+        waves: bool = False,
+    ) -> None:
+        super().__init__()
+        self.heads, self.head_width, self.width = heads, head_width, width
+        self.scale, self.cap, self.slopes = scale or head_width**-0.5, cap, slopes
+        self.register_buffer("embed_scale", torch.tensor(width**0.5 if embed else 1.0), persistent=False)
+        self.waves = waves
+        self.embed = nn.Embedding(16, width)
+        self.q, self.k, self.v = (nn.Linear(width, heads * head_width) for _ in range(3))
+        self.o, self.head = nn.Linear(heads * head_width, width), nn.Linear(width, 5)
+
+    def _heads(self, x: torch.Tensor) -> torch.Tensor:
+        return x.unflatten(-1, (self.heads, self.head_width)).transpose(1, 2)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        x = self.embed(tokens) * self.embed_scale
+        places = torch.arange(tokens.shape[1], device=tokens.device)
+        if self.waves:
+            x = x + torch.sin(places[:, None] / (1 + torch.arange(self.width, device=tokens.device)))
+        q, k, v = (self._heads(f(x)) for f in (self.q, self.k, self.v))
+        scores = q @ k.transpose(-1, -2) * self.scale
+        if self.cap:
+            scores = torch.tanh(scores / self.cap) * self.cap
+        if self.slopes:
+            slopes = 2.0 ** -torch.arange(1, self.heads + 1, device=tokens.device)
+            scores = scores + slopes[:, None, None] * (places - places[:, None])
+        return self.head(x + self.o((scores.softmax(-1) @ v).transpose(1, 2).flatten(2)))
+
+
+class Seeing(nn.Module):
+    """Convolutions and a pool whose steps, gaps, edges and shifts are numbers."""
+
+    def __init__(self, stride: int = 1, dilation: int = 1, pad: int = 1, kernel: int = 3, pool: str = "max",
+                 shift: int = 0, approximate: str = "none", slope: float = 0.1) -> None:  # fmt: skip
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3, padding=1)
+        self.conv = nn.Conv2d(8, 8, kernel, stride, pad, dilation)
+        self.pool, self.shift, self.slope = pool, shift, slope
+        self.act, self.head = nn.GELU(approximate), nn.Linear(8, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.roll(functional.leaky_relu(self.stem(x), self.slope), (self.shift, 0), (2, 3))
+        x = self.act(self.conv(getattr(functional, f"{self.pool}_pool2d")(x, 2)))
+        return self.head(x[:, :, : x.shape[2] // 2].mean((2, 3)))
+
+
+TOKENS = torch.randint(0, 16, (2, 7), generator=torch.Generator().manual_seed(0))
+IMAGES = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+KEPT = [
+    (Attending, {}, {"head_width": 8}),
+    (Attending, {"scale": 0.3}, {"scale": 0.3, "head_width": 8}),
+    (Attending, {"scale": 1.0}, {"scale": 1.0, "head_width": 6, "heads": 4}),
+    (Attending, {"cap": 2.0}, {"cap": 2.0, "head_width": 8}),
+    (Attending, {"slopes": True}, {"slopes": True, "width": 16, "head_width": 8}),
+    (Attending, {"embed": True}, {"embed": True, "heads": 4}),
+    (Attending, {"waves": True}, {"waves": True, "heads": 4}),
+    (Seeing, {}, {"kernel": 5, "pad": 2}),
+    (Seeing, {"dilation": 2, "pad": 2}, {"dilation": 2, "kernel": 5, "pad": 4}),
+]
+NOT_KEPT = [
+    (Attending, {}, {"scale": 1.0}),
+    (Attending, {"cap": 2.0}, {"cap": 4.0}),
+    (Attending, {}, {"cap": 4.0}),
+    (Attending, {"slopes": True}, {"slopes": True, "heads": 4}),
+    (Attending, {"waves": True}, {"waves": True, "width": 16}),
+    (Seeing, {}, {"stride": 2}),
+    (Seeing, {}, {"dilation": 2, "pad": 2}),
+    (Seeing, {}, {"pad": 0}),
+    (Seeing, {}, {"kernel": 5, "pad": 1}),
+    (Seeing, {}, {"pool": "avg"}),
+    (Seeing, {}, {"shift": 3}),
+    (Seeing, {"shift": 3}, {"shift": 5}),
+    (Seeing, {}, {"approximate": "tanh"}),
+    (Seeing, {}, {"slope": 0.3}),
+]
+
+
+def named(case):
+    return " ".join([case[0].__name__, *(f"{key}={value}" for key, value in case[2].items())])
+
+
+def grown(make, source, target):
+    given, wanted = randomised(make(**source), 1), randomised(make(**target), 2)
+    example = TOKENS if make is Attending else IMAGES
+    plan = apply_tli(wanted, given, example=example, options=Options(method="even"))
+    return distance(given, wanted, (example,)), plan
+
+
+@pytest.mark.parametrize("case", KEPT, ids=named)
+def test_numbers_that_are_made_up_for_or_equal_keep_the_function(case):
+    difference, plan = grown(*case)
+    assert difference < 1e-9
+    assert promises(plan), [(s.target, s.reason) for s in plan.steps if not s.exact]
+
+
+@pytest.mark.parametrize("case", NOT_KEPT, ids=named)
+def test_other_numbers_are_not_called_exact(case):
+    difference, plan = grown(*case)
+    assert difference > 1e-6 and not promises(plan)
+
+
+def test_a_scale_by_the_width_is_seen():
+    difference, plan = grown(Attending, {"embed": True}, {"embed": True, "width": 16})
+    assert promises(plan) == (difference < 1e-9)
+
+
+def test_a_plan_says_which_number_differs():
+    _, plan = grown(Attending, {}, {"scale": 1.0})
+    reasons = [step.reason for step in plan.steps if not step.exact]
+    assert any("mul 1, in the source mul 0.5" in reason for reason in reasons), reasons
+    assert math.isclose(grown(Attending, {}, {})[0], 0.0)
+
+
+class Branches(nn.Module):
+    """Two branches beside each other, one of them behind a norm whose weight is added to 1."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left, self.right, self.gain = nn.Linear(8, 8, bias=False), nn.Linear(8, 8), nn.Parameter(torch.zeros(8))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.left(torch.tanh(x))
+        y = y * torch.rsqrt(y.pow(2).mean(-1, keepdim=True) + 1e-14) * (1 + self.gain)
+        return x + self.right(torch.tanh(x)) + y
+
+
+class Stacked(nn.Module):
+    """Blocks of branches, perhaps run often."""
+
+    def __init__(self, depth: int = 1, runs: int = 1) -> None:
+        super().__init__()
+        self.first, self.last, self.runs = nn.Linear(6, 8), nn.Linear(8, 4), runs
+        self.blocks = nn.ModuleList([Branches() for _ in range(depth)])
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.first(x)
+        for block in self.blocks:
+            for _ in range(self.runs):
+                x = block(x)
+        return self.last(x)
+
+
+def stacked(**target):
+    given, wanted = randomised(Stacked(), 1), randomised(Stacked(**target), 2)
+    example = torch.randn(3, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    plan = apply_tli(wanted, given, example=example, options=Options(method="even"))
+    return distance(given, wanted, (example,)), promises(plan)
+
+
+def test_branches_beside_each_other_start_at_zero_whatever_is_added_to_their_norms():
+    difference, promised = stacked(depth=3)
+    assert promised and difference < 1e-9
+
+
+def test_a_block_that_is_run_more_often_is_not_called_exact():
+    difference, promised = stacked(runs=2)
+    assert difference > 1e-6 and not promised

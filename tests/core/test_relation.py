@@ -1,0 +1,35 @@
+"""A plan's relation says how widths and depths differ, not how many classes or places there are."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from tests.models import randomised
+from tli_cli import apply_tli
+
+
+class TwoHeads(nn.Module):
+    def __init__(self, width: int = 8, classes: int = 5, side: int = 4) -> None:
+        super().__init__()
+        self.stem, self.tokens = nn.Conv2d(3, width, 4, 4), nn.Linear(side * side, side * side)
+        self.inner = nn.Linear(width, width)
+        self.head, self.head_dist = nn.Linear(width, classes), nn.Linear(width, classes)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        x = self.stem(x).flatten(2)
+        x = self.inner((x + self.tokens(x)).mean(2))
+        return self.head(x), self.head_dist(x)
+
+
+def relation(side: int = 4, **changes: int) -> str:
+    given, wanted = randomised(TwoHeads(), 1), randomised(TwoHeads(side=side, **changes), 2)
+    images = (torch.zeros(2, 3, 4 * size, 4 * size, dtype=torch.float64) for size in (side, 4))
+    return apply_tli(wanted, given, example=next(images), teacher_example=next(images)).relation
+
+
+def test_classes_and_places_are_no_width():
+    assert relation(classes=3) == "adapted"
+    assert relation(side=3) == "adapted"
+    assert relation(width=12) == "wider"
+    assert relation(width=4).startswith("narrower")

@@ -1,0 +1,103 @@
+"""Numbers that are written in code: scales, caps, slopes, strides, shifts. No tensor holds them, and two networks with
+equal tensors compute other things where these differ."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from tli_cli.architecture import OFFSET, Number
+from tli_cli.describe.recording import Recording
+
+FACTORIES = {
+    "new_zeros", "new_ones", "new_empty", "new_full", "zeros_like", "ones_like", "empty_like", "full_like", "rand_like",
+    "new_empty_strided", "randn_like",
+}  # fmt: skip
+UNCOUNTED = FACTORIES | {
+    "clone", "_to_copy", "contiguous", "detach", "alias", "lift_fresh", "copy_", "to", "type_as", "native_dropout",
+    "fill_", "zero_", "masked_fill", "masked_fill_", "where", "eq", "ne", "lt", "le", "gt", "ge", "cumsum", "topk",
+    "sort", "argmax", "isnan", "isinf", "bernoulli_", "_softmax", "_safe_softmax", "_adaptive_avg_pool2d",
+}  # fmt: skip
+"""Operations whose numbers say nothing of values, or follow from the sizes of what they are applied to."""
+
+UNIFORM = {"zeros", "ones", "full", "zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full"}
+"""Operations that make the same number everywhere."""
+
+NEGLIGIBLE = 1e-3
+"""What is added to keep a division or a root from zero is no number that counts."""
+
+
+def note_numbers(rec: Recording, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+    """Note for the last layer applied which numbers the operation `name` takes beside what is known."""
+    tensors = [a for a in args if isinstance(a, torch.Tensor)]
+    if name in UNCOUNTED or not tensors or not any(_is_followed(rec, t) for t in tensors):
+        return
+    found = tuple(_plain(rec, a) for a in (*args, *kwargs.values()) if not _is_followed(rec, a))
+    numbers = tuple(n for n in found if n is not None and not _is_negligible(name, n))
+    if name in ("add", "rsub", "sub") and numbers and (names := _parameters(rec, tensors)):
+        rec.offsets |= dict.fromkeys(names, numbers[0])
+    elif numbers or name == "gelu":  # which has two forms, the usual one without a word
+        rec.numbers.append((rec.last, (name.rstrip("_"), *numbers)))
+
+
+def note_convolution(rec: Recording, args: Sequence[Any]) -> None:
+    """Note stride, padding and dilation of a convolution for its layer."""
+    value = rec.get(args[0])
+    if value is not None and value.node >= 0:
+        rec.numbers.append((rec.last, ("convolution", *(tuple(a) for a in args[3:6]))))
+
+
+def note_constants(rec: Recording, tensors: Sequence[Any], out: torch.Tensor) -> None:
+    """Note along which axes of the known tensors among `tensors` others, which are made in code, differ."""
+    constants = [t for t in tensors if rec.get(t) is None and t.numel() > 1 and not rec.is_uniform(t)]
+    for d, size in enumerate(out.shape):
+        behind = out.ndim - d
+        varied = [t for t in constants if t.ndim >= behind and t.shape[-behind] == size > 1 and t.stride(-behind)]
+        known = [(t, v) for t in tensors if (v := rec.get(t)) is not None and t.ndim >= behind]
+        if varied:
+            rec.coded += [v.dims[-behind] for t, v in known if t.shape[-behind] == size]
+
+
+def note_uniform(rec: Recording, name: str, args: Sequence[Any], out: Any) -> None:
+    """Note that `out` holds the same number everywhere, if it does."""
+    tensors = [a for a in args if isinstance(a, torch.Tensor)]
+    if name in UNIFORM or (tensors and all(rec.is_uniform(t) for t in tensors)):
+        for made in out if isinstance(out, (list, tuple)) else [out]:
+            if isinstance(made, torch.Tensor) and rec.get(made) is None:
+                rec.put_uniform(made)
+
+
+def numbers_after(rec: Recording) -> list[tuple[Number, ...]]:
+    """Return for each layer the numbers noted after it; those before the first stand with it."""
+    found: list[list[Number]] = [[] for _ in rec.layers]
+    for place, number in rec.numbers:
+        if found:
+            found[max(place, 0)].append(number)
+    offsets = [[(OFFSET, rec.offsets[n]) for n in layer.roles if n in rec.offsets] for layer in rec.layers]
+    return [(*numbers, *own) for numbers, own in zip(found, offsets, strict=True)]
+
+
+def _parameters(rec: Recording, tensors: Sequence[torch.Tensor]) -> tuple[str, ...]:
+    """Return the names of the parameters of which alone `tensors` are made; none if they depend on an input."""
+    values = [value for tensor in tensors if (value := rec.get(tensor)) is not None]
+    return tuple(name for value in values for name in value.names) if all(v.node < 0 for v in values) else ()
+
+
+def _is_followed(rec: Recording, item: Any) -> bool:
+    return isinstance(item, torch.Tensor) and item.is_floating_point() and rec.get(item) is not None
+
+
+def _plain(rec: Recording, item: Any) -> Any:
+    """Return a number, a word, or a run of numbers; None for anything else, and for tensors without values."""
+    if isinstance(item, torch.Tensor):
+        return float(item) if item.ndim == 0 and not item.is_meta and rec.get(item) is None else None
+    if isinstance(item, (list, tuple)):
+        return tuple(item) if item and all(isinstance(n, (int, float)) for n in item) else None
+    return item if isinstance(item, (int, float, str)) else None
+
+
+def _is_negligible(name: str, number: Any) -> bool:
+    adds = name.rstrip("_") in ("add", "clamp_min", "clamp", "sub")
+    return isinstance(number, (int, float)) and adds and abs(number) < NEGLIGIBLE
