@@ -16,7 +16,7 @@ from tli_cli.options import InputShape
 if TYPE_CHECKING:
     from tli_cli.checkpoints import Checkpoint
 
-SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".json", ".tar")
+SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".json", ".tar", ".dcp")
 LIVE = re.compile(r"^(hf:.+|.+\.py:\w[\w.]*(\?.*)?|[A-Za-z_][\w.]*\.\w+:\w[\w.]*(\?.*)?|[A-Za-z_]\w*:\w[\w.]*(\?.*)?)$")
 LIBRARIES = ("timm", "torchvision")
 NEAR = 0.6
@@ -68,6 +68,9 @@ def resolve(text: str, reading: Reading = Reading()) -> Reference:
     if LIVE.match(text) and text.partition(":")[0] not in LIBRARIES:
         return _from_code(text, reading)
     if path.suffix in SUFFIXES or "/" in text:
+        from tli_cli.checkpoints.naming import require_named
+
+        require_named(path)
         raise UnknownReferenceError(f"{text}: no such file or directory")
     return _from_name(text, reading)
 

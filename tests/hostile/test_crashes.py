@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import subprocess
 import sys
@@ -95,10 +96,8 @@ def test_a_real_full_disk_leaves_what_was_there(out: Path) -> None:
     code = f"""
 import resource, signal, sys
 from pathlib import Path
-from tests.hostile.support import OLD, SPECS, contents, ones
 from tli_cli.architecture import TensorSpec
 from tli_cli.checkpoints import write_checkpoint
-from tli_cli.checkpoints.naming import naming, note_path, recover
 from tli_cli.errors import CheckpointError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
@@ -136,6 +135,33 @@ def test_shards_are_replaced_by_shards(tmp_path: Path) -> None:
         write_checkpoint(out, SPECS, ones, max_shard_size=1000)
     files = write_checkpoint(out, SPECS, lambda spec: ones(spec) * 3, max_shard_size=1000, force=True)
     assert float(open_checkpoint(files[0]).read("t9")[0]) == 3
+
+
+@pytest.mark.parametrize("limit", [None, 2500])
+def test_shards_of_another_count_are_replaced(tmp_path: Path, limit: int | None) -> None:
+    out = tmp_path / "a.safetensors"
+    write_checkpoint(out, SPECS, ones, max_shard_size=500)
+    other = tmp_path / "a-00001-of-00099.safetensors"
+    other.write_bytes(OLD)
+    with pytest.raises(CheckpointError, match="exists already"):
+        write_checkpoint(out, SPECS, ones, max_shard_size=limit)
+    files = write_checkpoint(out, SPECS, lambda spec: ones(spec) * 3, max_shard_size=limit, force=True)
+    assert set(contents(tmp_path)) == {other.name, *(path.name for path in files)}
+    assert float(open_checkpoint(files[0]).read("t9")[0]) == 3 and other.read_bytes() == OLD
+
+
+@pytest.mark.parametrize(
+    "named", ["thesis.txt", "../thesis.txt", "/etc/passwd", "b-00001-of-00002.safetensors", 3, None]
+)
+def test_an_old_index_removes_nothing_that_is_not_the_outputs(tmp_path: Path, named: object) -> None:
+    home = tmp_path / "out"
+    home.mkdir()
+    for path in (tmp_path / "thesis.txt", home / "thesis.txt", home / "b-00001-of-00002.safetensors"):
+        path.write_bytes(OLD)
+    (home / "a.safetensors.index.json").write_text(json.dumps({"weight_map": {"t0": named}}))
+    write_checkpoint(home / "a.safetensors", SPECS, ones, force=True)
+    assert set(contents(home)) == {"a.safetensors", "thesis.txt", "b-00001-of-00002.safetensors"}
+    assert (tmp_path / "thesis.txt").read_bytes() == OLD
 
 
 @pytest.mark.parametrize(

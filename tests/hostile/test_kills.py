@@ -11,12 +11,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from tests.hostile.support import OLD, SPECS, contents, ones
-from tli_cli.checkpoints import open_checkpoint, write_checkpoint
+from tli_cli.checkpoints import Checkpoint, open_checkpoint, write_checkpoint
+from tli_cli.checkpoints.leftovers import hold
 from tli_cli.checkpoints.naming import naming, note_path, recover
-from tli_cli.errors import CheckpointError
+from tli_cli.errors import CheckpointError, TliError
+from tli_cli.references import resolve
 
 KILLED = """
 import sys, time
@@ -106,6 +109,48 @@ def test_a_kill_between_any_two_names_leaves_the_old_files_or_the_new_ones(tmp_p
             assert not list(tmp_path.glob(".*"))
         moment += 1
     assert moment > 8 and told > 2 and now != old
+
+
+def values(found: Checkpoint) -> set[float]:
+    assert len(found.tensors) == len(SPECS)
+    return {float(found.read(spec.name)[0]) for spec in found.tensors}
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_kill_leaves_the_old_directory_or_the_new_one(tmp_path: Path) -> None:
+    torch.zeros(1).numpy()  # nothing is imported after the fork
+    out, moment, seen = tmp_path / "a.dcp", 0, []
+    write_checkpoint(out, SPECS, ones)
+    killed = True
+    while killed:
+        killed = killed_at(moment, out, None)
+        if out.exists() and not note_path(out).exists():
+            assert values(open_checkpoint(out)) in ({1.0}, {7.0})
+        elif not out.exists():
+            with pytest.raises(TliError, match="tli that wrote it was killed"):
+                resolve(str(out))
+        recover(out)
+        assert [path.name for path in tmp_path.iterdir()] == ["a.dcp"]
+        seen.append(values(open_checkpoint(out)).pop())
+        if seen[-1] == 7.0:
+            write_checkpoint(out, SPECS, ones, force=True)
+        moment += 1
+    assert seen == sorted(seen) and moment > 5 and seen[-2] == 7.0
+
+
+def test_what_nobody_writes_any_more_is_removed(tmp_path: Path) -> None:
+    out = tmp_path / "a.safetensors"
+    kept = [".b.safetensors.01234567.tmp", ".a.safetensors.0123456.tmp", "a.safetensors.01234567.tmp"]
+    left = [".a.safetensors.01234567.tmp", ".a-00001-of-00002.safetensors.01234567.tmp"]
+    for name in (*kept, *left):
+        (tmp_path / name).write_text("x")
+    (tmp_path / ".a.safetensors.76543210.tmp").mkdir()
+    with (tmp_path / ".a.safetensors.00000000.tmp").open("w") as held:
+        assert hold(held.fileno())
+        write_checkpoint(out, SPECS, ones)
+        assert {path.name for path in tmp_path.iterdir()} == {*kept, out.name, Path(held.name).name}
+    write_checkpoint(out, SPECS, ones, force=True)
+    assert {path.name for path in tmp_path.iterdir()} == {*kept, out.name}
 
 
 def test_a_note_that_another_process_holds_is_left(tmp_path: Path) -> None:

@@ -18,6 +18,8 @@ from tli_cli.architecture import TensorSpec
 from tli_cli.checkpoints.contents import content_of
 from tli_cli.checkpoints.distributed import NOTES
 from tli_cli.checkpoints.dtypes import PACKED
+from tli_cli.checkpoints.leftovers import draft_path, hold
+from tli_cli.checkpoints.naming import naming, recover
 from tli_cli.checkpoints.output import sync_directory
 from tli_cli.checkpoints.ranks import Ranks
 from tli_cli.errors import CheckpointError
@@ -48,15 +50,21 @@ def write_distributed(
     """
     if packed := [spec.name for spec in tensors if spec.dtype in PACKED]:
         raise CheckpointError(f"{packed[0]}: packed values have no place in this format; write .safetensors")
+    with ranks.step():
+        if ranks.is_first:
+            recover(out)
     if (out.exists() or out.is_symlink()) and not force:
         raise CheckpointError(f"{out}: exists already; use --force to replace it, or choose another name")
     if out.exists() and not (out.is_dir() and (out / ".metadata").is_file()):
         raise CheckpointError(f"{out}: is no distributed checkpoint and is not replaced; choose another name")
-    token = ranks.gathered(os.urandom(4).hex())[0]
-    draft = out.parent / f".{out.name}.{token}.tmp"
+    draft = Path(ranks.gathered(str(draft_path(out)))[0])
+    held = None
     try:
         with ranks.step():
             draft.mkdir(exist_ok=True)
+            if ranks.is_first:
+                held = os.open(draft, os.O_RDONLY)
+                hold(held)
             places = _write_share(draft, tensors[ranks.rank :: ranks.count], produce, ranks.rank, progress)
         gathered = {name: place for share in ranks.gathered(places) for name, place in share.items()}
         with ranks.step():
@@ -68,6 +76,8 @@ def write_distributed(
         raise CheckpointError(f"{out}: could not be written: {error.strerror or error}; nothing was written") from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+        if held is not None:
+            os.close(held)
     return tuple(sorted(path for path in out.iterdir()))
 
 
@@ -131,14 +141,10 @@ def _write_file(path: Path, data: bytes) -> None:
 def _publish(draft: Path, out: Path) -> None:
     """Give the directory its name; what has it is moved aside first and removed after."""
     sync_directory(draft)
-    aside = draft.with_suffix(".old")
     if out.exists():
-        out.rename(aside)
-    try:
+        with naming(out, [out], [out]) as make_final:
+            draft.rename(out)
+            make_final()
+    else:
         draft.rename(out)
-    except OSError:
-        if aside.exists():
-            aside.rename(out)
-        raise
-    shutil.rmtree(aside, ignore_errors=True)
     sync_directory(out.parent)

@@ -1,4 +1,4 @@
-"""Giving several files their names so that after a kill at any moment the old ones can be had back.
+"""Giving several files, or a directory, their names so that after a kill at any moment the old ones can be had back.
 
 What was there is moved aside under hidden names, and a hidden note says so. One more line in the note makes the change
 final once all new names are given. Who reads and finds a note without it is told; who writes there again takes back
@@ -16,12 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tli_cli.checkpoints.files import read_small
+from tli_cli.checkpoints.leftovers import INDEX, belongs_to, hold, remove, remove_drafts
 from tli_cli.errors import CheckpointError
 
 NOTE = ".naming"
 """How the name of a note ends; it begins with a dot and the output's name."""
-
-INDEX = ".index.json"
 
 _FINAL = b"\nall named\n"
 _MAX_NOTE = 64 << 20
@@ -44,17 +43,20 @@ class _Change:
         """Put back what was there; an index, which is moved aside first, comes last."""
         for name in self.given:
             if name not in self.aside:
-                (self.home / name).unlink(missing_ok=True)
+                remove(self.home / name)
         for name, kept in reversed(self.aside.items()):
-            if (self.home / kept).exists():  # else it was never moved
-                (self.home / kept).rename(self.home / name)
+            if not (self.home / kept).exists():  # it was never moved
+                continue
+            if (self.home / name).is_dir():  # only a file gives way to what is renamed
+                remove(self.home / name)
+            (self.home / kept).rename(self.home / name)
 
     def finish(self, final: bool) -> None:
         """Remove what was there, or put it back."""
         if not final:
             self._take_back()
         for kept in self.aside.values():
-            (self.home / kept).unlink(missing_ok=True)
+            remove(self.home / kept)
 
 
 @contextlib.contextmanager
@@ -77,7 +79,7 @@ def naming(output: Path, given: Sequence[Path], replaced: Sequence[Path]) -> Ite
         final = True
 
     try:
-        _hold(descriptor)
+        hold(descriptor)
         os.write(descriptor, json.dumps({"given": change.given, "aside": change.aside}).encode())
         os.fsync(descriptor)
         change.move_aside()
@@ -109,17 +111,19 @@ def require_named(path: Path) -> None:
 
 
 def recover(output: Path) -> None:
-    """Take back what a process did that was killed while it gave the files of `output` their names.
+    """Take back what a process did that was killed while it gave the files of `output` their names, and remove what one
+    left that was killed before.
 
     Raises:
         CheckpointError: another process is at it, or the note is not one of these.
     """
+    remove_drafts(output)
     note = note_path(output)
     if not note.exists():
         return
     descriptor = os.open(note, os.O_RDONLY)
     try:
-        if not _hold(descriptor):
+        if not hold(descriptor):
             raise CheckpointError(f"{output}: another tli is writing it now; choose another name, or wait")
         text = read_small(note, _MAX_NOTE, "a note")
         change = _read(text.removesuffix(_FINAL), note, output)
@@ -137,22 +141,9 @@ def _read(text: bytes, note: Path, output: Path) -> _Change | None:
         change = _Change(note.parent, tuple(raw["given"]), dict(raw["aside"]))
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
-    allowed = re.compile(rf"{re.escape(output.stem)}(-\d+-of-\d+)?{re.escape(output.suffix)}({re.escape(INDEX)})?")
+    allowed = re.compile(belongs_to(output))
     kept = [re.fullmatch(r"\.(.*)\.[0-9a-f]{8}\.old", str(name)) for name in change.aside.values()]
     names = [*change.given, *change.aside, *(match[1] if match else None for match in kept)]
     if not all(isinstance(name, str) and allowed.fullmatch(name) for name in names):
         raise CheckpointError(f"{note}: names files that are not of {output.name}; it is not tli's: remove it")
     return change
-
-
-def _hold(descriptor: int) -> bool:
-    """Mark the note as a running process's; tell whether no other one holds it."""
-    try:
-        from fcntl import LOCK_EX, LOCK_NB, flock
-    except ImportError:
-        return True
-    try:
-        flock(descriptor, LOCK_EX | LOCK_NB)
-    except OSError:
-        return False
-    return True

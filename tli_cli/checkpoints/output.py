@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from tli_cli.checkpoints.leftovers import draft_path, hold
 from tli_cli.checkpoints.naming import naming
 from tli_cli.checkpoints.ranks import Ranks
 from tli_cli.errors import CheckpointError
@@ -28,6 +29,7 @@ class PendingFile:
         self._direct: int | None = None
         try:
             self.descriptor = self._open()
+            hold(self.descriptor)
             self._direct = self._past_the_cache()
             os.ftruncate(self.descriptor, size)
         except OSError as error:
@@ -66,7 +68,7 @@ class PendingFile:
                 self._link(self.path)
                 return
             except FileExistsError:
-                self.temporary = _temporary(self.path)
+                self.temporary = draft_path(self.path)
                 self._link(self.temporary)
         os.replace(self.temporary, self.path)
         self.temporary = None
@@ -91,7 +93,7 @@ class PendingFile:
         if hasattr(os, "O_TMPFILE") and os.path.isdir("/proc/self/fd"):
             with contextlib.suppress(OSError):
                 return os.open(self.path.parent, os.O_TMPFILE | os.O_RDWR, 0o666)
-        temporary = _temporary(self.path)
+        temporary = draft_path(self.path)
         descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
         self.temporary = temporary
         return descriptor
@@ -102,10 +104,6 @@ class PendingFile:
             with contextlib.suppress(OSError):
                 return os.open(self.temporary or f"/proc/self/fd/{self.descriptor}", os.O_RDWR | os.O_DIRECT)
         return None
-
-
-def _temporary(path: Path) -> Path:
-    return path.parent / f".{path.name[:200]}.{os.urandom(4).hex()}.tmp"
 
 
 @contextlib.contextmanager

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tli_cli.architecture import TensorSpec
 from tli_cli.checkpoints.dtypes import byte_count
+from tli_cli.checkpoints.files import read_small
+from tli_cli.checkpoints.leftovers import INDEX, belongs_to
 from tli_cli.checkpoints.safetensors_file import ORDER_KEY, TIED_KEY, order_digest
+from tli_cli.checkpoints.sharded import MAX_INDEX
+from tli_cli.errors import CheckpointError
 
 Shards = tuple[tuple[TensorSpec, ...], ...]
 
@@ -34,7 +39,20 @@ def shard_path(target: Path, number: int, count: int) -> Path:
 
 def index_path(target: Path) -> Path:
     """Return the name of the index for `target`."""
-    return target.with_name(f"{target.name}.index.json")
+    return target.with_name(f"{target.name}{INDEX}")
+
+
+def replaced_with(target: Path) -> list[Path]:
+    """Return the files that make up what is called `target` now: itself, its index, and the shards that this names."""
+    index = index_path(target)
+    try:
+        named = set(json.loads(read_small(index, MAX_INDEX, "an index"))["weight_map"].values())
+    except (CheckpointError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        named = set()
+    own = re.compile(belongs_to(target))
+    shards = sorted(name for name in named if isinstance(name, str) and own.fullmatch(name))
+    paths = [target, index, *(target.with_name(name) for name in shards)]
+    return [path for path in dict.fromkeys(paths) if path.is_symlink() or path.exists()]
 
 
 def index_bytes(shards: Shards, paths: Sequence[Path], metadata: Mapping[str, str]) -> bytes:

@@ -16,7 +16,7 @@ from tli_cli.checkpoints.layout import FileLayout, lay_out, require_writable
 from tli_cli.checkpoints.naming import recover
 from tli_cli.checkpoints.output import PendingFile, pending_files, publish
 from tli_cli.checkpoints.ranks import ALONE, Ranks
-from tli_cli.checkpoints.shards import index_bytes, index_path, shard_path, split
+from tli_cli.checkpoints.shards import index_bytes, index_path, replaced_with, shard_path, split
 from tli_cli.errors import CheckpointError
 
 Produce = Callable[[TensorSpec], Produced]
@@ -66,7 +66,8 @@ def write_checkpoint(
     with ranks.step():
         if ranks.is_first:
             recover(target)
-    existing = [path for path in dict.fromkeys([target, *results]) if path.is_symlink() or path.exists()]
+    new = [path for path in results if path.is_symlink() or path.exists()]
+    existing = list(dict.fromkeys([*replaced_with(target), *new]))
     with ranks.step():
         if existing and not force:
             raise CheckpointError(f"{existing[0]}: exists already; use --force to replace it, or choose another name")
