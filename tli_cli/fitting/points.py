@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import accumulate
 from math import log2
 
 from tli_cli.architecture import Architecture
@@ -41,6 +42,9 @@ def _beyond_exact(plan: Plan, target: Architecture, fits: Sequence[Fit]) -> list
     for i, fit in enumerate(fits):
         end = max(paths.index(path) for path in (fit.target.layer, fit.target.norm) if path in paths)
         partner = taken.get(fit.target.layer, "").startswith(fit.source.layer + ".")
+        if bool(fit.target.block) != bool(fit.source.block):  # what reads a sum that the source lacks says what it is
+            behind = (paths.index(later.target.layer) for later in fits[i + 1 :] if later.source != fit.source)
+            end = next(behind, len(paths) - 1)
         if not partner or any(path in inexact for path in paths[: end + 1]):
             return list(fits[i:])
     return []
@@ -84,7 +88,7 @@ def plan_fits(
         near = min(groups, key=lambda other: (abs(other - level), -other), default=None)
         if near is None or abs(near - level) > FAR or (level == 0) != (near == 0):
             continue
-        for place, partner in _in_order(places, groups[near]):
+        for place, partner in _in_order(places, groups[near], target):
             channels = book.expression(place.tree, source, partner.tree, model, kind="channels")
             fits.append(Fit(place.point, partner.point, channels, model))
     return fits
@@ -108,7 +112,26 @@ def _levels(places: Sequence[Place], sizes: Sizes) -> dict[float, list[Place]]:
     return found
 
 
-def _in_order(targets: Sequence[Place], sources: Sequence[Place]) -> list[tuple[Place, Place]]:
-    """Pair each target point with a source point: evenly, in order, the last with the last."""
+def _in_order(
+    targets: Sequence[Place], sources: Sequence[Place], architecture: Architecture
+) -> list[tuple[Place, Place]]:
+    """Pair each point of the target `architecture` with a source point: evenly, in order, the last with the last.
+
+    Where the source is a plain chain, a block stands for as many of its layers as it mixes places; blocks that are left
+    over change nothing.
+    """
     count, others = len(targets), len(sources)
+    if any(place.point.block for place in targets) and not any(place.point.block for place in sources):
+        reached = list(accumulate(_mixing_layers(architecture, place.point) for place in targets))
+        if reached[-1] >= others:
+            return [(t, sources[min(max(r, 1), others) - 1]) for t, r in zip(targets, reached, strict=True)]
     return [(place, sources[max(-(-(i + 1) * others // count) - 1, 0)]) for i, place in enumerate(targets)]
+
+
+def _mixing_layers(architecture: Architecture, point: Point) -> int:
+    """Return how many layers of a point's block mix places: convolutions that are wider than one place; 1 for a
+    chain."""
+    if not point.block:
+        return 1
+    inside = [layer for layer in architecture.layers if layer.path.startswith(point.block + ".")]
+    return sum(max(layer.attribute("kernel", (1,)), default=1) > 1 for layer in inside if layer.kind == "conv")

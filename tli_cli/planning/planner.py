@@ -20,10 +20,12 @@ from tli_cli.planning.identity import ADDED, branch_ends, is_post_norm, surplus_
 from tli_cli.planning.maps import MapBook
 from tli_cli.planning.norms import norms_follow
 from tli_cli.planning.pieces import is_copy, is_exact, is_scaled, make_piece, map_indices
+from tli_cli.planning.plain import chains_fill_branches, gains_branches
 from tli_cli.planning.proof import unlike_inputs
-from tli_cli.planning.relation import relation_of
+from tli_cli.planning.relation import OTHER, relation_of
 from tli_cli.planning.roles import Share, answering, as_head, shares
 from tli_cli.planning.scales import Scales
+from tli_cli.planning.shortcuts import NO_SHORTCUT, surplus_shortcuts
 
 UNPROVED = "no graph shows what belongs together"
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
@@ -83,13 +85,14 @@ class Planner:
                 draft = self.drafts[name]
                 draft.initial, draft.exact, draft.reason = "ones", True, "the source does not scale here"
         ends, chains = self._added(matching, model, blocks)
+        silent = ends | self._bare(matching, model)
         mine = [(pair, chosen[pair.target.key][model]) for pair in matching.pairs if model in chosen[pair.target.key]]
         for pair, _ in mine:
             self._introduce(pair, model)
         self.book.made_up |= self._scales.made_up
         passing = chains.union(surplus, self._folding.silent)
-        unlike = self._unlike(matching, model, ends, passing) if proved else set()
-        doubts = Doubts(self.target, self.sources[model], self.book, ends, scaled=self._scales.places, unlike=unlike)
+        unlike = self._unlike(matching, model, silent, passing) if proved else set()
+        doubts = Doubts(self.target, self.sources[model], self.book, silent, scaled=self._scales.places, unlike=unlike)
         for pair, weight in mine:
             added = pair.target.key in matching.reused
             self._draft_pair(pair, model, weight, pair.target.place in ends, chains)
@@ -100,6 +103,17 @@ class Planner:
             before = self._folding.silent.get(unit.place, -1)
             if before in places and before not in ends:
                 self._silence(unit, places[before], model)
+
+    def _bare(self, matching: Matching, model: int) -> set[int]:
+        """Start the projections of shortcuts that the source lacks at zero, and return what gives zero then."""
+        if not self.request.identity:
+            return set()
+        found = surplus_shortcuts(self.target, self.sources[model], matching)
+        for role, name in (tensor for place in found for tensor in self.target.layers[place].tensors):
+            if role.partition(".")[0] in ("weight", "bias"):
+                draft = self.drafts[name]
+                draft.initial, draft.exact, draft.reason = "zeros", True, NO_SHORTCUT
+        return found
 
     def _unlike(self, matching: Matching, model: int, ends: Collection[int], passing: Collection[int]) -> set[int]:
         """Return the layers that take something else than their partners, where blocks are added that leave a trace."""
@@ -335,6 +349,7 @@ def make_plan(
     """Return the plan for `target` from `sources`, one matching for each; every target tensor stands in exactly one
     step."""
     if request.matcher == "dp":
+        matchings = [chains_fill_branches(target, s, m) for s, m in zip(sources, matchings, strict=True)]
         matchings = [norms_follow(target, s, m) for s, m in zip(sources, matchings, strict=True)]
     planner = Planner(target, sources, request)
     chosen = choose_models(matchings, request.top_k)
@@ -356,7 +371,7 @@ def make_plan(
         maps=tuple(planner.book.maps),
         matcher=request.matcher,
         method=request.method,
-        relation=relation_of(steps, matchings[0], target, sources[0]),
+        relation=OTHER if gains_branches(target, sources[0]) else relation_of(steps, matchings[0], target, sources[0]),
         seed=request.seed,
         unused=unused,
     )

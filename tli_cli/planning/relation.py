@@ -12,6 +12,9 @@ from tli_cli.matching.values import Matching
 from tli_cli.plan import Step
 
 FAMILY = 0.8
+OTHER = "other"
+"""The relation of two models of different families."""
+
 UNLIKE = "unlike"
 """The relation of two models of which `auto` moves nothing."""
 
@@ -26,7 +29,7 @@ def relation_of(steps: Sequence[Step], matching: Matching, target: Architecture,
     pairs = {pair.target.key: pair for pair in matching.pairs}
     alike = [u for u in weighted if u.key in pairs and pairs[u.key].source.form_label == u.form_label]
     if len(alike) < FAMILY * len(weighted):
-        return "other"
+        return OTHER
     used = {pair.source.key for pair in matching.pairs}
     inner = [pairs[unit.key] for unit in weighted[:-1] if unit.key in pairs and not pairs[unit.key].repeat]
     inner = [p for p in inner if _makes_channels(target, p.target) and _makes_channels(source, p.source)]
