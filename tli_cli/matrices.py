@@ -151,7 +151,7 @@ def _read_line(line: str) -> dict[str, Any]:
     """Return the object in a line; nothing of a line that was cut off."""
     try:
         value = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
 

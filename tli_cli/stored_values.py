@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tli_cli.architecture import TensorSpec
 from tli_cli.checkpoints import Checkpoint
-from tli_cli.checkpoints.contents import Content, Copied, Looked
+from tli_cli.checkpoints.contents import Content, Copied, Looked, Made, content_of
 from tli_cli.checkpoints.files import FileRange
 from tli_cli.checkpoints.finite import is_finite
 from tli_cli.errors import TliError
@@ -38,12 +38,14 @@ class StoredValues:
         self._own = {spec.name: spec for spec in self._target.tensors} if self._target is not None else {}
         self._keep = keep_nonfinite
         self._checked: dict[tuple[int, str], bool] = {}
+        self._overflown: dict[str, str] = {}
         self.notes: list[str] = []
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What the user should know of the values that were read."""
-        return (*self.notes, *(self._said(key) for key, finite in self._checked.items() if not finite))
+        found = (self._said(key) for key, finite in self._checked.items() if not finite)
+        return (*self.notes, *found, *self._overflown.values())
 
     def read(self, model: int, name: str) -> torch.Tensor:
         """Return tensor `name` of source `model`, on the CPU."""
@@ -87,6 +89,22 @@ class StoredValues:
         new = [name for name in dict.fromkeys(names) if name not in self._checked]
         self._checked.update(dict.fromkeys(new, True))
         return Looked(content, lambda: self._look(new)) if new else content
+
+    def made(self, step: Step, spec: TensorSpec, value: torch.Tensor | Content) -> Content:
+        """Return what was made for `step`, and have it looked through: finite values may come to be infinite."""
+        content = content_of(spec, value)
+        if step.action == "keep":
+            return content
+        return Made(content, spec.dtype, lambda: self._not_finite_made(step, spec))
+
+    def _not_finite_made(self, step: Step, spec: TensorSpec) -> None:
+        names = [(piece.model, piece.source) for piece in step.pieces]
+        self._look(names)
+        if all(self._checked.get(name, True) for name in names):
+            said = f"{step.target}: what is made for it is not finite in {spec.dtype}"
+            if not self._keep:
+                raise TliError(f"{said}; give a wider --dtype, or --on-nonfinite keep")
+            self._overflown[step.target] = said
 
     def _look(self, names: Sequence[tuple[int, str]]) -> None:
         for model, name in names:

@@ -25,8 +25,6 @@ from tli_cli.stored_values import StoredValues
 from tli_cli.streams import Streams
 
 if TYPE_CHECKING:
-    import torch
-
     from tli_cli.making import Maker
     from tli_cli.options import Options
     from tli_cli.references import Reference
@@ -59,7 +57,7 @@ def write_result(
     original = {out_spec.name: spec for out_spec, spec in zip(specs, target.architecture.tensors, strict=True)}
     done = 0
 
-    def produce(spec: TensorSpec) -> torch.Tensor | Content:
+    def produce(spec: TensorSpec) -> Content:
         nonlocal maker
         step = steps[original[spec.name].name]
         unchanged = stored_values.unchanged(step, spec)
@@ -67,12 +65,12 @@ def write_result(
             return unchanged
         chosen = streams.content(step, spec) if options.device == "cpu" else None
         if chosen is not None:
-            return chosen
+            return stored_values.made(step, spec, chosen)
         if maker is None:
             from tli_cli.making import Maker
 
             maker = Maker(plan, maps, stored_values, sources, target, options, progress)
-        return maker.make(step, spec.dtype)
+        return stored_values.made(step, spec, maker.make(step, spec.dtype))
 
     def tell(spec: TensorSpec) -> None:
         nonlocal done

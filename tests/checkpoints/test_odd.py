@@ -98,6 +98,36 @@ def test_complex_numbers_are_widened_as_the_rest(tmp_path: Path) -> None:
     assert all(any(torch.allclose(row[:4] / row[0], old / old[0]) for old in given) for row in made)
 
 
+@pytest.mark.filterwarnings("error")
+def test_complex_numbers_lose_nothing_to_real_ones(tmp_path: Path) -> None:
+    state = {f"fc{i}.weight": torch.randn(4, 4) for i in range(2)}
+    source = write({**state, "fc0.weight": torch.randn(4, 4, dtype=torch.complex64)}, tmp_path / "a.safetensors")
+    target = write({**state, "fc0.weight": torch.ones(4, 4)}, tmp_path / "b.safetensors")
+    step = match(source, target).by_target["fc0.weight"]
+    assert step.action == "keep" and "complex" in step.reason
+    inject(source, target, tmp_path / "out.safetensors")
+    assert load_file(tmp_path / "out.safetensors")["fc0.weight"].equal(torch.ones(4, 4))
+
+
+@pytest.mark.parametrize("width", [4, 6])
+@pytest.mark.parametrize("method", ["auto", "crop"])
+def test_values_that_become_infinite_are_named(
+    tmp_path: Path, width: int, method: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def net(width: int) -> dict[str, torch.Tensor]:
+        return {f"fc{i}.weight": torch.full((width, width), 1e6 if i == 1 else 1.0) for i in range(3)}
+
+    source, target = write(net(4), tmp_path / "a.safetensors"), write(net(width), tmp_path / "b.safetensors")
+    out = tmp_path / "out.safetensors"
+    given = ("inject", source, "-t", target, "-o", str(out), "--method", method, "--dtype", "float16")
+    assert run(given) == 1
+    said = capsys.readouterr().err
+    assert "fc1.weight" in said and "not finite in float16" in said and "fc0" not in said and not out.exists()
+    assert run((*given, "--on-nonfinite", "keep")) == 0
+    assert "fc1.weight" in capsys.readouterr().err
+    assert run((*given[:-1], "bfloat16", "--force")) == 0
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 @pytest.mark.parametrize("name", ["fc4.weight", "spectrum.weight", "head.weight", "bn1.running_var"])
 def test_values_that_are_none_are_named(

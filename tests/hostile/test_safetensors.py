@@ -118,7 +118,8 @@ def test_a_file_that_shrinks_meanwhile_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "note", ["5", "[]", '{"a": 1}', '{"a": "nothing"}', '{"a": "a"}', '{"a": "c"}', "{", '{"a":"b","b":"a"}']
+    "note",
+    ["5", "[]", '{"a": 1}', '{"a": "nothing"}', '{"a": "a"}', '{"a": "c"}', "{", '{"a":"b","b":"a"}', "[" * 100_000],
 )
 def test_ties_that_cannot_be_true_are_not_believed(tmp_path: Path, note: str) -> None:
     tensors = {"a": torch.ones(2), "b": torch.ones(2), "c": torch.ones(3)}

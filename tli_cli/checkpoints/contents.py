@@ -100,6 +100,26 @@ class Looked:
 
 
 @dataclass(frozen=True)
+class Made:
+    """The bytes of `content`, values of `dtype`; `nonfinite` is called where some of them are NaN or infinite."""
+
+    content: Content
+    dtype: str
+    nonfinite: Callable[[], None]
+
+    @property
+    def length(self) -> int:
+        """How many bytes there are."""
+        return self.content.length
+
+    def fill(self, start: int, out: memoryview) -> None:
+        """Put the bytes from `start` on into `out`."""
+        self.content.fill(start, out)
+        if not all(all_finite(out[at : at + _STEP], self.dtype) for at in range(0, len(out), _STEP)):
+            self.nonfinite()
+
+
+@dataclass(frozen=True)
 class Repeated:
     """Bytes that the file being written already holds, from `offset` on."""
 

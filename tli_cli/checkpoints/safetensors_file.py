@@ -75,7 +75,7 @@ def tied_names(metadata: dict[str, str]) -> dict[str, str]:
     """Return which entries are tied to which, as our writer noted it."""
     try:
         tied = json.loads(metadata.get(TIED_KEY, "{}"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     if not isinstance(tied, dict):
         return {}

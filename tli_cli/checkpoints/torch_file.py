@@ -67,7 +67,8 @@ def require_safe_torch(path: Path) -> None:
     try:
         import torch
     except ImportError as error:
-        raise CheckpointError(f"{path}: reading this file needs torch; install it, or use safetensors") from error
+        said = "install it" if isinstance(error, ModuleNotFoundError) else f"it cannot be loaded here: {error}"
+        raise CheckpointError(f"{path}: reading this file needs torch; {said}, or use safetensors") from error
     found = tuple(int(part) for part in re.findall(r"\d+", torch.__version__)[:2])
     if found < MIN_TORCH:
         raise CheckpointError(

@@ -26,10 +26,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run `tli` and return its exit code: 0 done, 1 the input is at fault, 2 wrong usage, 3 a gate was not met."""
-    from tli_cli.cli.app import app
-    from tli_cli.cli.render import fail
-
     try:
+        from tli_cli.cli.app import app
+        from tli_cli.cli.render import fail
+
         code = _exit_code(lambda: app(args=arguments, prog_name="tli"))
         sys.stdout.flush()
     except GateError as error:

@@ -21,6 +21,8 @@ def write_new_bytes(path: Path, data: bytes, *, force: bool) -> None:
     try:
         draft.write_bytes(data)
         draft.replace(path)
+    except OSError as error:
+        raise TliError(f"{path}: cannot be written: {error.strerror or error}; choose another place") from error
     finally:
         draft.unlink(missing_ok=True)
 

@@ -255,6 +255,8 @@ class Planner:
                 wanted.spec.dtype,
             )
             return "" if same else "quantised values are copied as they are, never resized or cast"
+        if _is_complex(offered) and not _is_complex(wanted):
+            return "complex values have no place among real ones"
         if _is_computed(wanted, offered, layer) and (
             wanted.spec.name in self.target.initial or self.request.keep_values == "target"
         ):
@@ -326,6 +328,10 @@ def _is_computed(wanted: Share, offered: Share | None, layer: Layer) -> bool:
 def _is_packed(spec: TensorSpec, role: str) -> bool:
     """Tell whether what is stored for a layer's weight stands for other numbers: integers, or several in a byte."""
     return role.partition(".")[0] in ("weight", "bias") and not is_float(spec.dtype)
+
+
+def _is_complex(share: Share | None) -> bool:
+    return share is not None and share.spec.dtype.startswith("complex")
 
 
 def _class_rows(architecture: Architecture, spec: TensorSpec) -> int:
