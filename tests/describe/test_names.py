@@ -107,6 +107,44 @@ def test_shapes_decide_where_names_say_nothing() -> None:
     assert [layer.path for layer in found.layers] == ["delta", "gam", "beta", "alpha"]
 
 
+def test_down_path_bottleneck_and_up_path_stand_in_the_order_in_which_they_run() -> None:
+    halves = {f"{half}.{i}.conv.weight": (8, 8, 3, 3) for half in ("up", "down") for i in range(2)}
+    found = describe({"bottleneck.conv.weight": (8, 8, 3, 3), **halves})
+    assert [layer.path.split(".")[0] for layer in found.layers] == ["down", "down", "bottleneck", "up", "up"]
+
+
+@pytest.mark.parametrize(
+    ("names", "roles"),
+    [
+        (
+            "input_layernorm post_attention_layernorm pre_feedforward_layernorm post_feedforward_layernorm",
+            "norm1 post_attn_norm norm2 post_mlp_norm",
+        ),
+        (
+            "input_layernorm post_self_attn_layernorm post_attention_layernorm post_mlp_layernorm",
+            "norm1 post_attn_norm norm2 post_mlp_norm",
+        ),
+        ("pre_a post_a pre_f post_f", "norm1 post_attn_norm norm2 post_mlp_norm"),
+        ("input_layernorm post_attention_layernorm", "norm1 norm2"),
+    ],
+)
+def test_norms_are_told_by_those_beside_them(names: str, roles: str) -> None:
+    shapes: dict[str, tuple[int, ...]] = {f"layers.0.{name}.weight": (8,) for name in names.split()}
+    found = describe({**shapes, "layers.0.mlp.fc1.weight": (32, 8)})
+    told = {layer.path: layer.attribute("role_name") for layer in found.layers}
+    assert [told[f"layers.0.{name}"] for name in names.split()] == roles.split()
+
+
+def test_the_second_of_three_norms_is_that_of_the_attention_to_the_other_sequence() -> None:
+    shapes: dict[str, tuple[int, ...]] = {f"dec.layers.0.norm{n}.weight": (8,) for n in (1, 2, 3)}
+    attentions: dict[str, tuple[int, ...]] = {
+        f"dec.layers.0.{attention}.in_proj_weight": (24, 8) for attention in ("self_attn", "multihead_attn")
+    }
+    found = describe({**shapes, **attentions})
+    told = [layer.attribute("role_name") for layer in found.layers if layer.kind == "norm"]
+    assert sorted(told) == ["cross_norm", "norm1", "norm2"]
+
+
 def test_plain_numbered_layers() -> None:
     shapes: dict[str, tuple[int, ...]] = {"conv1.weight": (8, 1, 3, 3), "conv2.weight": (16, 8, 3, 3)}
     shapes |= {"fc1.weight": (32, 64), "fc2.weight": (10, 32)}

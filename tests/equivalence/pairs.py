@@ -97,10 +97,7 @@ CASES = (
 )  # fmt: skip
 
 TELLING_TOO_LITTLE = {
-    "images:tv_regnet", "text:encoder", "text:alternating", "text:parallel",
-    "own_text:qwen3", "own_text:relative", "own_text:relative_gated",
-    "own_text:translation", "hf_more:mobilevit_v2", "notebooks:convnext",
-    "notebooks:vit_of_vectors",
+    "text:alternating", "text:parallel", "hf_more:mobilevit_v2", "notebooks:convnext", "notebooks:vit_of_vectors",
 }  # fmt: skip
 BARE = tuple(
     case
@@ -108,4 +105,4 @@ BARE = tuple(
     if (not case.whole or case in UNLIKE) and not TELLING_TOO_LITTLE & {case.first, case.second}
 )
 """The pairs that files alone tell enough of. Not among them: projections whose parts alternate or of unequal parts,
-norms in alphabetical order, blocks whose shortcut comes first in the file, and decoders that attend to an encoder."""
+downsampling layers in a list of their own, and linear layers that take a patch in another order."""

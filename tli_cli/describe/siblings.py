@@ -21,17 +21,58 @@ WORDS = {
 """Words that a name may hold beside others: `lin_q`, `attn_key_map`."""
 
 
+SIDED = re.compile(
+    r"(?P<side>pre|post|before|after)_?(?P<part>(self_)?a(tt(entio)?n)?|sa|f(f|fn|eed_?forward)?|m(lp)?)"
+    r"(_(layer_?)?norm|_ln)?"
+    r"|(norm|ln)_(?P<side2>pre|post|before|after)_(?P<part2>attn|mlp|ffn?)"
+)
+"""Names of norms that say on which side of attention or MLP they stand: `post_attention_layernorm`, `pre_ff`."""
+
+
 def sibling_roles(layers: Sequence[Layer], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, str]:
     """Return path -> role for the linear layers whose siblings tell what their own names do not.
 
     Query, key and value beside one more layer make that one the output; of three layers, two that widen alike are gate
     and up; one that widens to twice what the other takes is both.
     """
-    groups: dict[str, list[Layer]] = defaultdict(list)
+    groups: dict[tuple[str, str], list[Layer]] = defaultdict(list)
     for layer in layers:
-        if layer.kind == "linear":
-            groups[layer.path.rpartition(".")[0]].append(layer)
-    return {path: crossing(path) + role for group in groups.values() for path, role in _told(group, shapes)}
+        groups[layer.path.rpartition(".")[0], layer.kind].append(layer)
+    told = {
+        path: role
+        for (_, kind), group in groups.items()
+        for path, role in (_told(group, shapes) if kind == "linear" else _sided(group) if kind == "norm" else ())
+    }
+    return {path: crossing(path) + role for path, role in told.items()} | _behind_cross_attention(groups)
+
+
+def _behind_cross_attention(groups: Mapping[tuple[str, str], Sequence[Layer]]) -> dict[str, str]:
+    """Return what the second and third of three numbered norms are beside an attention to another sequence: the
+    attention's and the MLP's."""
+    crossed = {path.rpartition(".")[0] for path, _ in groups if crossing(f"{path}.")}
+    told: dict[str, str] = {}
+    for (path, kind), group in groups.items():
+        named = {canonical_role(layer.path): layer.path for layer in group}
+        if kind == "norm" and path in crossed and {"norm1", "norm2", "norm3"} <= named.keys():
+            told |= {named["norm2"]: "cross_norm", named["norm3"]: "norm2"}
+    return told
+
+
+def _sided(group: Sequence[Layer]) -> Iterator[tuple[str, str]]:
+    """Yield what the norms of one block are where one is said to stand behind the MLP: `post_attention_layernorm` is
+    then before the sum, and not the norm of the MLP as it is without."""
+    sides: dict[str, list[str]] = defaultdict(list)
+    for layer in group:
+        if match := SIDED.fullmatch(layer.path.rpartition(".")[2].lower()):
+            side, part = match["side"] or match["side2"], match["part"] or match["part2"]
+            late, attends = side in ("post", "after"), part[-1] in "an" and part != "ffn"
+            role = ("post_attn_norm" if late else "norm1") if attends else ("post_mlp_norm" if late else "norm2")
+            sides[role].append(layer.path)
+    if "post_mlp_norm" in sides:
+        for role, paths in sides.items():
+            plain = [path for path in paths if canonical_role(path) not in ("norm1", "norm2")]
+            if len(paths) == 1 or len(plain) == 1:
+                yield (paths if len(paths) == 1 else plain)[0], role
 
 
 def _told(group: Sequence[Layer], shapes: Mapping[str, tuple[int, ...]]) -> Iterator[tuple[str, str]]:

@@ -78,6 +78,7 @@ ROLES: tuple[tuple[str, str, str], ...] = (
     ("o", "", r"wo"),
     ("mlp_norm", "mlp", r"norm|layernorm|layer_norm|ffn_ln"),
     ("pre_norm", "", r"pre_norm"),
+    ("cross_norm", "", r"(encoder|enc|cross)_att(entio)?n_(layer_?)?(norm|ln)|(norm|ln)_cross(_attn)?"),
     ("norm1", "", r"norm_?1|before_norm|ln_?1|layer_?norm_?1|layernorm_before|input_layernorm|self_attn_layer_norm"
                   r"|ln_before|attention_norm"
                   r"|sa_layer_norm|attn_norm|bn_?1|(gn|in)1|norm_attn|pre_attention_norm|attn_ln|norm_before"
@@ -97,6 +98,7 @@ ROLES: tuple[tuple[str, str, str], ...] = (
                        r"|layernorm_embedding"),
     ("downsample", "down", r"\w+(\.\w+)?"),
     ("shortcut", "shortcut", r"\w+(\.\w+)?"),
+    ("shortcut", "", r"block\d+-\d+\.proj(\.\d+)?"),
     ("dw", "", r"conv_dw|dwconv|dw|dw_conv|depthwise\w*|conv_depthwise|token_mixer"),
     ("dw_norm", "", r"bn_dw|norm_dw"),
     ("expand", "", r"conv_pw_exp|conv_exp|expand_conv|expand|pw_exp|expand_1x1|conv1_1x1|conv_a"),
@@ -209,6 +211,7 @@ TOKEN_PLACES: dict[str, tuple[float, float]] = {
     "gate_up": (2, 10), "up": (2, 11), "fc1": (2, 20), "mlp_norm": (2, 22), "fc2": (2, 24), "post_mlp_norm": (2, 45),
     "gamma2": (2, 50), "gamma": (3, 50), "expand": (1, 10), "dw": (1, 20), "dw_norm": (1, 30), "project": (3, 20),
     "se_reduce": (2, 40), "se_expand": (2, 41), "downsample": (9, 0), "shortcut": (9, 0),
+    "cross_norm": (1.5, 5),
 }  # fmt: skip
 """(phase, place in it) of the roles within a block."""
 
@@ -227,8 +230,9 @@ MODULE_PLACES: tuple[tuple[re.Pattern[str], tuple[float, float]], ...] = (
     (re.compile(r"cpb_mlp|continuous_position_bias_mlp"), (1, 17)),
     (re.compile(r"attn_block|window_attention"), (1, 20)),
     (re.compile(r"attn_grid|grid_attention"), (1.1, 20)),
-    (re.compile(r"encoder|vision_model"), (48, 0)),
-    (re.compile(r"decoder"), (60, 0)),
+    (re.compile(r"enc(oders?)?|vision_model|downs?(_?(blocks?|path|convs?))?|contract\w*"), (48, 0)),
+    (re.compile(r"mid(dle)?(_\w+)?|bottleneck|bridge|cent(er|re)"), (54, 0)),
+    (re.compile(r"dec(oders?)?|ups?(_?(blocks?|path|convs?))?|expan(d|s)\w*"), (60, 0)),
     (re.compile(r"attn_?pool\w*|attention_?pool\w*|pooling"), (86, 0)),
     (re.compile(r"conv_head|final_conv|last_conv|features_mix"), (80, 0)),
 )

@@ -64,17 +64,31 @@ class _Roles:
 
     def _norms(self, roles: Mapping[Key, str]) -> Iterator[tuple[Key, str]]:
         """Yield a transformer's norms: those that feed a layer alone by what it is, those of the stream by what made
-        it."""
-        for index, node in enumerate(self._graph):
-            if node.layer < 0 or self._layers[node.layer].kind != "norm" or not self._uses[index]:
-                continue
-            used = [self._graph[i] for i in self._uses[index]]
+        it, and where there are such before attention, those behind it and behind the MLP."""
+        told = dict(self._stream_norms(roles))
+        yield from told.items()
+        if "norm1" in told.values():
+            yield from self._branch_norms(roles)
+
+    def _stream_norms(self, roles: Mapping[Key, str]) -> Iterator[tuple[Key, str]]:
+        for node, used in self._used_norms():
             if all(use.layer >= 0 for use in used):
                 first = self._taken_by(used[0].layer, roles)
                 yield (node.layer, -1), "norm1" if first in ("q", "k", "v") else "norm2" if first != "head" else ""
             elif any(use.op == "add" for use in used) and node.inputs and self._graph[node.inputs[0]].op == "add":
                 made = {roles.get(maker) for i in self._graph[node.inputs[0]].inputs if (maker := self._direct(i))}
                 yield (node.layer, -1), "norm1" if "o" in made else "norm2" if made else ""
+
+    def _branch_norms(self, roles: Mapping[Key, str]) -> Iterator[tuple[Key, str]]:
+        for node, used in self._used_norms():
+            if any(use.op == "add" for use in used) and node.inputs and (maker := self._direct(node.inputs[0])):
+                yield (node.layer, -1), "post_attn_norm" if roles.get(maker) == "o" else "post_mlp_norm"
+
+    def _used_norms(self) -> Iterator[tuple[Node, list[Node]]]:
+        """Yield each norm that anything uses, with what uses it."""
+        for index, node in enumerate(self._graph):
+            if node.layer >= 0 and self._layers[node.layer].kind == "norm" and self._uses[index]:
+                yield node, [self._graph[i] for i in self._uses[index]]
 
     def _taken_by(self, layer: int, roles: Mapping[Key, str]) -> str:
         """Return the role of a layer, of its first part if it is fused; `head` if nothing takes what it makes."""

@@ -15,9 +15,15 @@ from tli_cli.matching.units import Unit
 Teller = tuple[Mapping[tuple[int, int], Hashable], Mapping[tuple[int, int], Hashable]]
 """What is known of each target unit and of each source unit."""
 
+Shape = tuple[tuple[int, ...], frozenset[str]]
+"""The shape of a unit, and for vectors what tensors stand with it."""
+
 BESIDE = {"weight", "bias", "running_mean"}
 SPARE = {"head", "head_dist", "pooler", "mask"}
 """Roles of layers that one network may have more of than another that is the same otherwise."""
+SYNONYMS = {"downsample": "shortcut"}
+QUERIES = {"q", "qkv", "qk"}
+ATTENTION = "attention"
 ALIKE = 0.9
 """The share of units whose shape must be as frequent on the other side for the two to count as one network."""
 
@@ -37,27 +43,32 @@ def twins(source: Side, target: Side) -> Iterator[tuple[Unit, Unit]]:
     covered = sum(len(theirs[shape]) for shape in common)
     if covered < ALIKE * max(_count(mine), _count(theirs), 1):
         return
-    tellers: list[Teller] = [
-        (_towers(target), _towers(source)),
-        (_roles(target), _roles(source)),
-        (_makers(target), _makers(source)),
-    ]
+    towers = _towers(target), _towers(source)
+    roles = _roles(target), _roles(source)
+    plain: Teller = (_plain(roles[0]), _plain(roles[1]))
+    makers = _makers(target), _makers(source)
+    matrices = [shape for shape in common if len(shape[0]) > 1]
+    certain = [pair for shape in matrices for pair in _pair(theirs[shape], mine[shape], [towers, roles, plain, makers])]
+    yield from certain
+    homes = _homes(target, source, certain)
+    company = _company(target), _company(source)
     for shape in common:
-        yield from _pair(theirs[shape], mine[shape], tellers)
+        if len(shape[0]) <= 1:
+            yield from _pair(theirs[shape], mine[shape], [towers, homes, roles, plain, company, makers])
 
 
-def _count(grouped: Mapping[Hashable, Sequence[Unit]]) -> int:
+def _count(grouped: Mapping[Shape, Sequence[Unit]]) -> int:
     return sum(len(units) for units in grouped.values())
 
 
-def _by_shape(side: Side) -> dict[Hashable, list[Unit]]:
+def _by_shape(side: Side) -> dict[Shape, list[Unit]]:
     """Return the units by shape, and vectors by what tensors stand with them; what a constructor computes left out."""
-    grouped: dict[Hashable, list[Unit]] = defaultdict(list)
+    grouped: dict[Shape, list[Unit]] = defaultdict(list)
     for unit in side.units:
         if unit.kind == "other" and _is_worked_out(side, unit):
             continue
         layer = side.architecture.layers[unit.place]
-        beside = {role.partition(".")[0] for role, _ in layer.tensors} & BESIDE if len(unit.shape) < 2 else ()
+        beside = {role.partition(".")[0] for role, _ in layer.tensors} & BESIDE if len(unit.shape) < 2 else frozenset()
         grouped[unit.shape, frozenset(beside)].append(unit)
     return grouped
 
@@ -78,9 +89,39 @@ def _roles(side: Side) -> dict[tuple[int, int], Hashable]:
     return {unit.key: told.get(unit.key) or unit.role for unit in side.units}
 
 
+def _plain(roles: Mapping[tuple[int, int], Hashable]) -> dict[tuple[int, int], Hashable]:
+    """Return `roles` as the same layer may be called: whatever an attention attends to, and a shortcut that halves the
+    resolution."""
+    plain = {key: str(role).removeprefix("cross_") for key, role in roles.items()}
+    return {key: SYNONYMS.get(role, role) for key, role in plain.items()}
+
+
 def _towers(side: Side) -> dict[tuple[int, int], Hashable]:
     """Return in which tower each unit stands, where names tell."""
     return {unit.key: tower(f"{unit.path}.") for unit in side.units}
+
+
+def _homes(target: Side, source: Side, pairs: Sequence[tuple[Unit, Unit]]) -> Teller:
+    """Return for each unit of both sides the blocks that hold it, those of both that `pairs` joins as one."""
+    parent: dict[Hashable, Hashable] = {}
+
+    def root(block: Hashable) -> Hashable:
+        while parent.get(block, block) != block:
+            block = parent[block]
+        return block
+
+    for t, s in pairs:
+        mine, theirs = root((False, s.block)), root((True, t.block))
+        parent.setdefault(theirs, theirs)
+        parent[mine] = theirs
+    homes = [{u.key: root((wanted, u.block)) for u in side.units} for wanted, side in ((True, target), (False, source))]
+    return homes[0], homes[1]
+
+
+def _company(side: Side) -> dict[tuple[int, int], Hashable]:
+    """Return whether the module that holds a unit makes an attention's queries: its norms are not the stream's."""
+    attending = {unit.path.rpartition(".")[0] for unit in side.units if unit.role.removeprefix("cross_") in QUERIES}
+    return {unit.key: unit.path.rpartition(".")[0] in attending and ATTENTION for unit in side.units}
 
 
 def _makers(side: Side) -> dict[tuple[int, int], Hashable]:
