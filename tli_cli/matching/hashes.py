@@ -102,13 +102,19 @@ def _label(graph: UnitGraph, index: int, of: dict[tuple[int, int], Hashable]) ->
 
 
 def forward_hashes(graph: UnitGraph, labels: dict[tuple[int, int], Hashable]) -> dict[tuple[int, int], int]:
-    """Return for each unit a hash of its label and of everything that feeds it."""
+    """Return for each unit a hash of its label and of everything that feeds it; of what nothing feeds, such as a table
+    of biases, with everything that feeds what it is joined to."""
     values: list[int] = []
     for index, before in enumerate(graph.inputs):
         hashes = [values[i] for i in before]
         if graph.labels[index] not in ORDERED:
             hashes.sort()
         values.append(hash((_label(graph, index, labels), tuple(hashes))))
+    fed = list(values)
+    for index, before in enumerate(graph.inputs):
+        for i in before:
+            if not graph.inputs[i] and graph.labels[i] != "input":
+                values[i] = hash((values[i], fed[index]))
     return {label: values[i] for i, label in enumerate(graph.labels) if not isinstance(label, str)}
 
 

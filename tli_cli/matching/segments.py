@@ -120,7 +120,7 @@ def _is_chain(block: Block) -> bool:
 def _chain(block: Block) -> list[Block]:
     groups: list[list[Unit]] = [[]]
     for unit in block.units:
-        if unit.kind in WEIGHTED and any(other.kind in WEIGHTED for other in groups[-1]):
+        if unit.kind in WEIGHTED and any(o.kind in WEIGHTED and o.place != unit.place for o in groups[-1]):
             groups.append([])
         groups[-1].append(unit)
     return [Block(group[0].path, block.stage, tuple(group)) for group in groups if group]

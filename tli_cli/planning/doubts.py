@@ -9,12 +9,15 @@ from tli_cli.architecture import Architecture
 from tli_cli.matching.values import Pair
 from tli_cli.planning.activations import activations_before, changed_activations, differ, readers_behind
 from tli_cli.planning.maps import MapBook
-from tli_cli.planning.numbers import difference_of, steps_differ, were_run
+from tli_cli.planning.numbers import difference_of, numbers_behind, steps_differ, were_run
 
 
 class Doubts:
-    """What is known of the surroundings of a target's layers and of their partners' in one source; the layers `silent`
-    give zero, other scales behind the layers `scaled` are made up for, and those `unlike` take something else."""
+    """What is known of the surroundings of a target's layers and of their partners' in one source.
+
+    The layers `silent` give zero, other scales behind the layers `scaled` are made up for, those `unlike` take
+    something else, and those `passing` pass on what they take.
+    """
 
     def __init__(
         self,
@@ -25,8 +28,10 @@ class Doubts:
         *,
         scaled: Collection[int] = (),
         unlike: Collection[int] = (),
+        passing: Collection[int] = (),
     ) -> None:
         self._target, self._source, self._book, self._scaled, self._unlike = target, source, book, scaled, unlike
+        self._numbers_behind, self._their_numbers = numbers_behind(target, passing), numbers_behind(source)
         self._runs, self._their_runs = (Counter(node.layer for node in side.graph) for side in (target, source))
         self._alike = not changed_activations(source, target)
         self._idle: dict[int, bool] = {}
@@ -51,9 +56,10 @@ class Doubts:
     def _numbers(self, pair: Pair) -> str:
         mine, theirs = self._target.layers[pair.target.place], self._source.layers[pair.source.place]
         known = were_run(self._target, self._source)
+        behind = self._numbers_behind[pair.target.place], self._their_numbers[pair.source.place]
         scaled = pair.target.place in self._scaled
         return steps_differ(mine, theirs, known) or (
-            difference_of(mine, theirs, scaled=scaled, alike=self._alike) if known else ""
+            difference_of(*behind, scaled=scaled, alike=self._alike) if known else ""
         )
 
     def _activations(self, pair: Pair) -> str:

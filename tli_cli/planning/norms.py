@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import replace
 from itertools import pairwise
 
@@ -19,7 +20,9 @@ def norms_follow(target: Architecture, source: Architecture, matching: Matching)
     A batch norm behind a layer that nothing feeds is left unpaired, and so is one whose layer's partner has no norm.
     """
     before = normalised_layers(target)
-    behind = {linear: norm for norm, linear in normalised_layers(source).items()}
+    behind: dict[int, list[int]] = defaultdict(list)
+    for norm, linear in normalised_layers(source).items():
+        behind[linear].append(norm)
     sources = {unit.place: unit for unit in matching.sources if unit.kind == "norm"}
     feeds = {pair.target.place: pair for pair in matching.pairs}
     pairs = {pair.target.key: pair for pair in matching.pairs}
@@ -27,11 +30,11 @@ def norms_follow(target: Architecture, source: Architecture, matching: Matching)
         if unit.kind != "norm" or unit.flavour != "batch" or unit.place not in before:
             continue
         fed = feeds.get(before[unit.place])
-        partner = sources.get(behind.get(fed.source.place, -1)) if fed else None
-        if fed is None or partner is None:
+        partners = [sources[norm] for norm in behind.get(fed.source.place, ()) if norm in sources] if fed else []
+        if fed is None or not partners:
             pairs.pop(unit.key, None)
-        elif unit.key not in pairs or pairs[unit.key].source.key != partner.key:
-            pairs[unit.key] = _following(unit, partner, fed)
+        elif unit.key not in pairs or pairs[unit.key].source not in partners:
+            pairs[unit.key] = _following(unit, partners[-1], fed)
     return replace(matching, pairs=tuple(pairs[unit.key] for unit in matching.targets if unit.key in pairs))
 
 

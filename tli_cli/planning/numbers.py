@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from math import isclose, prod
 
 from tli_cli.architecture import Architecture, Layer, Number
@@ -20,13 +20,27 @@ def were_run(*architectures: Architecture) -> bool:
     return all(architecture.order_from == "trace" for architecture in architectures)
 
 
-def difference_of(target: Layer, source: Layer, *, scaled: bool, alike: bool) -> str:
-    """Return how the numbers after two layers differ, empty if they do not; with `scaled`, other scales are made up
+def numbers_behind(architecture: Architecture, passing: Collection[int] = ()) -> list[list[Number]]:
+    """Return for each layer the numbers behind it, those behind the layers `passing` with what these pass on."""
+    found: list[list[Number]] = []
+    last: list[Number] = []
+    for place, layer in enumerate(architecture.layers):
+        own = [number for number in layer.numbers if number[0] != CONVOLUTION]
+        if place in passing:
+            last += own
+            own = []
+        else:
+            last = own
+        found.append(own)
+    return found
+
+
+def difference_of(mine: Sequence[Number], theirs: Sequence[Number], *, scaled: bool, alike: bool) -> str:
+    """Return how the numbers behind two layers differ, empty if they do not; with `scaled`, other scales are made up
     for.
 
     Where both take other operations, the same may be written in two ways, unless activations differ too (not `alike`).
     """
-    mine, theirs = ([n for n in layer.numbers if n[0] != CONVOLUTION] for layer in (target, source))
     if [n[0] for n in mine] == [n[0] for n in theirs]:
         for wanted, given in zip(mine, theirs, strict=True):
             if not _alike(wanted, given) and not (scaled and wanted[0] in SCALES):

@@ -92,7 +92,15 @@ class Planner:
         self.book.made_up |= self._scales.made_up
         passing = chains.union(surplus, self._folding.silent)
         unlike = self._unlike(matching, model, silent, passing) if proved else set()
-        doubts = Doubts(self.target, self.sources[model], self.book, silent, scaled=self._scales.places, unlike=unlike)
+        doubts = Doubts(
+            self.target,
+            self.sources[model],
+            self.book,
+            silent,
+            scaled=self._scales.places,
+            unlike=unlike,
+            passing=passing,
+        )
         for pair, weight in mine:
             added = pair.target.key in matching.reused
             self._draft_pair(pair, model, weight, pair.target.place in ends, chains)
@@ -119,9 +127,11 @@ class Planner:
         """Return the layers that take something else than their partners, where blocks are added that leave a trace."""
         if not matching.added_blocks and not matching.reused:
             return set()
-        partners = {pair.target.place: pair.source.place for pair in matching.pairs}
+        first = (pair for pair in matching.pairs if pair.target.key not in matching.reused)
+        partners = {pair.target.place: pair.source.place for pair in first}
         unread = {pair.target.place for pair in matching.pairs if self._is_passed_by(pair.target.place)}
-        return unlike_inputs(self.target, self.sources[model], partners, ends, passing, unread)
+        added = {place for place, _ in matching.reused}
+        return unlike_inputs(self.target, self.sources[model], partners, ends, passing, unread, added)
 
     def _is_passed_by(self, place: int) -> bool:
         weight = self.target.axes.get(self.target.layers[place].tensor("weight") or "", ())

@@ -24,11 +24,12 @@ def unlike_inputs(
     silent: Collection[int],
     passing: Collection[int],
     unread: Collection[int],
+    added: Collection[int],
 ) -> set[int]:
     """Return the layers of the target that take something else than their partners in the source, by their places.
 
     `partners` gives the source's layer for each of the target's, `silent` layers give zero, `passing` ones what they
-    take, and what the layers `unread` make is read with zero weight.
+    take, what the layers `unread` make is read with zero weight, and those `added` are copies of others.
     """
 
     def made(place: int) -> Expression | None:
@@ -36,7 +37,9 @@ def unlike_inputs(
             return ZERO
         if place in unread:
             return NOTHING
-        return None if place in passing else ("layer", partners[place]) if place in partners else (OWN, place)
+        if place in passing:
+            return None
+        return ("layer", partners[place]) if place in partners else ("copy" if place in added else OWN, place)
 
     mine = _taken(target, made)
     theirs = _taken(source, lambda place: ("layer", place))

@@ -1,0 +1,128 @@
+"""More blocks of one kind: what stands in the blocks goes to the right ones, whatever it is."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+from torch import nn
+
+from tests.core.support import distance, promises
+from tests.models import randomised
+from tli_cli import apply_tli
+
+IMAGES = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+
+class Biased(nn.Module):
+    """Attention with a table of biases, which nothing feeds."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm, self.qkv, self.proj = nn.LayerNorm(width), nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.biases = nn.Parameter(torch.zeros(2, 16))
+        self.register_buffer("index", torch.arange(256).reshape(16, 16) % 16, persistent=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        q, k, v = self.qkv(self.norm(x)).unflatten(-1, (3, 2, -1)).permute(2, 0, 3, 1, 4)
+        scores = (q @ k.transpose(-1, -2)) * q.shape[-1] ** -0.5 + self.biases[:, self.index]
+        return x + self.proj((scores.softmax(-1) @ v).transpose(1, 2).flatten(2))
+
+
+class Serial(nn.Module):
+    """A branch, and behind it a convolution that no shortcut goes around."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.branch, self.conv = nn.Conv2d(width, width, 1), nn.Conv2d(width, width, 3, padding=1, groups=width)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.conv(x + self.branch(torch.tanh(x)))
+
+
+class Cut(nn.Module):
+    """Channels of which a part each takes its own way, behind a sequence that ends in a convolution."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.ways = nn.ModuleList([nn.Conv2d(width // 4, width // 4, 3, padding=1) for _ in range(3)])
+        self.gamma = nn.Parameter(torch.ones(width, 1, 1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        kept, *others = x.chunk(4, 1)
+        return x + self.gamma * torch.cat([kept, *(way(o) for way, o in zip(self.ways, others, strict=True))], 1)
+
+
+class Staged(nn.Module):
+    def __init__(self, block: type[nn.Module], depth: int) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.BatchNorm2d(3), nn.Conv2d(3, 8, 4, 4))
+        self.down = nn.Sequential(nn.BatchNorm2d(8), nn.Conv2d(8, 8, 1))
+        self.blocks = nn.Sequential(*(block(8) for _ in range(depth)))
+        self.head = nn.Linear(8, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.down(self.stem(x))
+        if isinstance(self.blocks[0], Biased):
+            return self.head(self.blocks(x.flatten(2).transpose(1, 2)).mean(1))
+        return self.head(self.blocks(x).mean((2, 3)))
+
+
+class Stage(nn.Module):
+    def __init__(self, depth: int) -> None:
+        super().__init__()
+        self.down = nn.Sequential(nn.BatchNorm2d(8), nn.Conv2d(8, 8, 1))
+        self.blocks = nn.Sequential(*(Cut(8) for _ in range(depth)))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.blocks(self.down(x))
+
+
+class CutStages(nn.Module):
+    def __init__(self, depth: int) -> None:
+        super().__init__()
+        self.stem, self.head = nn.Conv2d(3, 8, 4, 4), nn.Linear(8, 5)
+        self.stages = nn.Sequential(Stage(2), Stage(depth))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.stages(self.stem(x)).mean((2, 3)))
+
+
+class TwoNorms(nn.Module):
+    """One convolution whose output two norms take."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.left, self.right = nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.BatchNorm2d(8)
+        self.head = nn.Linear(16, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.conv(x)
+        return self.head(torch.cat([self.left(x), torch.relu(self.right(x))], 1).mean((2, 3)))
+
+
+def deeper(make):
+    given, wanted = randomised(make(3), 1), randomised(make(4), 2)
+    plan = apply_tli(wanted, given, example=IMAGES)
+    return distance(given, wanted, (IMAGES,)), plan
+
+
+def test_tables_of_biases_go_with_their_attentions():
+    difference, plan = deeper(partial(Staged, Biased))
+    assert difference < 1e-9 and promises(plan)
+
+
+def test_parts_of_a_convolution_are_one_block():
+    difference, plan = deeper(CutStages)
+    assert difference < 1e-9 and promises(plan)
+
+
+def test_a_convolution_that_no_shortcut_goes_around_is_not_called_exact():
+    difference, plan = deeper(partial(Staged, Serial))
+    assert difference > 1e-6 and not promises(plan)
+
+
+def test_two_norms_of_one_convolution_keep_their_places():
+    given, wanted = randomised(TwoNorms(), 1), randomised(TwoNorms(), 2)
+    apply_tli(wanted, given, example=IMAGES)
+    assert all(torch.equal(value, wanted.state_dict()[name]) for name, value in given.state_dict().items())
