@@ -90,7 +90,8 @@ class Blocks:
         widths = self._run_lengths[sources]
         blocks = self._runs[sources, : int(widths.max())].T
         likeness = np.stack([self._likeness(block)[0][blocks] for block in target])
-        here = np.arange(len(target))[:, None] / max(len(target) - 1, 1)
+        last = np.where(widths > len(target), widths - 1, max(len(target) - 1, 1))
+        here = np.arange(len(target))[:, None] / last
         there = np.arange(len(blocks))[:, None] / np.maximum(widths - 1, 1)
         for row, place in zip(likeness, here, strict=True):
             row -= 0.04 * np.abs(place - there)

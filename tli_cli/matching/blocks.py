@@ -33,7 +33,7 @@ class BlockPair:
 
 def pair_blocks(target: Side, source: Side, stages: Sequence[StagePair], partners: Partner) -> list[BlockPair]:
     """Return the pairs; `partners` maps anchored target units to their source units, which decide where they can."""
-    fixed = _anchored(target.blocks, source.blocks, partners)
+    fixed = _anchored(target.blocks, source.blocks, partners, fewer=target.weighted < source.weighted)
     (t_stem, _, t_head), (s_stem, _, s_head) = target.ends, source.ends
     pairs = [*pair_ends(t_stem, s_stem), *pair_ends(t_head, s_head)]
     for pair in stages:
@@ -43,13 +43,18 @@ def pair_blocks(target: Side, source: Side, stages: Sequence[StagePair], partner
     return flag_repeats([pair for pair in result if pair is not None])
 
 
-def _anchored(targets: Sequence[Block], sources: Sequence[Block], partners: Partner) -> dict[str, BlockPair]:
+def _anchored(
+    targets: Sequence[Block], sources: Sequence[Block], partners: Partner, *, fewer: bool
+) -> dict[str, BlockPair]:
+    """Return the pairs that most units of a block vote for; where the target has `fewer` layers, the first with
+    votes."""
     home = {unit.key: block for block in sources for unit in block.units}
+    order = {block.name: i for i, block in enumerate(sources)}
     found: dict[str, BlockPair] = {}
     for block in targets:
         votes = Counter(home[partners[unit.key]].name for unit in block.units if unit.key in partners)
         if votes:
-            name, count = votes.most_common(1)[0]
+            name, count = min(votes.items(), key=lambda vote: (order[vote[0]],) if fewer else (-vote[1],))
             sure = 2 * count > len(block.units)
             found[block.name] = BlockPair(block, next(b for b in sources if b.name == name), sure=sure)
     return found
@@ -129,7 +134,9 @@ def thousandths(likeness: float) -> int:
 
 
 def _pair_in_stage(targets: Sequence[Block], sources: Sequence[Block], added: bool) -> list[BlockPair]:
-    t_last, s_last = max(len(targets) - 1, 1), max(len(sources) - 1, 1)
+    s_last = max(len(sources) - 1, 1)
+    # Of fewer blocks all stay where they are: the last ones are those that a new task misses least (arXiv 2004.03844).
+    t_last = s_last if len(sources) > len(targets) else max(len(targets) - 1, 1)
     table = [
         [block_likeness(t, s) - 0.04 * abs(i / t_last - j / s_last) for j, s in enumerate(sources)]
         for i, t in enumerate(targets)
