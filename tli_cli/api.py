@@ -45,12 +45,16 @@ def _resolve_sides(
 
 
 def plan_for(sources: Sequence[Reference], target: Reference, options: Options) -> Plan:
-    """Return the plan between resolved references; reads no values."""
+    """Return the plan between resolved references; reads no values, but a few where several sources may be mixed."""
+    from tli_cli.ancestry import Values, ancestry
     from tli_cli.fitting.choice import add_fits
     from tli_cli.planning.injection import plan_injection
 
     keep_values = "target" if target.checkpoint is not None else "constructor"
-    plan = plan_injection(target.architecture, [source.architecture for source in sources], options, keep_values)
+    checkpoints = [source.checkpoint for source in sources]
+    held = [None if c is None else Values(c.tensors, c.read) for c in checkpoints]
+    architectures = [source.architecture for source in sources]
+    plan = plan_injection(target.architecture, architectures, options, keep_values, ancestry(held))
     notes = tuple(n for reference in (*sources, target) for n in (*reference.notes, *reference.doubts))
     return add_fits(replace(plan, notes=(*notes, *plan.notes)), sources, target, options)
 

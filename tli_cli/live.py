@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from tli_cli.ancestry import Values, ancestry
 from tli_cli.architecture import Architecture
 from tli_cli.errors import TliError
 from tli_cli.fitting.choice import fitted_plan, gains
@@ -51,7 +52,8 @@ def apply_tli(
     student = Reference(type(model).__name__, describe_live(model, example))
     teachers, target = understood(teacher, student, own_example, options)
     references = [t.reference for t in teachers]
-    plan = plan_injection(target.architecture, [r.architecture for r in references], options, keep_values="target")
+    akin = ancestry([Values(t.reference.architecture.tensors, t.read) for t in teachers])
+    plan = plan_injection(target.architecture, [r.architecture for r in references], options, "target", akin)
     plan = replace(plan, notes=(*(n for r in references for n in (*r.notes, *r.doubts)), *plan.notes))
     plan, sample = _add_fits(plan, model, target.architecture, teachers, example, options)
     check_gates(plan, strict=options.strict, min_score=options.min_score, min_coverage=options.min_coverage)

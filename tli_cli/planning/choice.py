@@ -2,55 +2,74 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from math import exp
+from collections.abc import Callable, Mapping, Sequence
+from math import exp, prod
 
 from tli_cli.matching.values import Matching, Pair
 
 Choice = Mapping[tuple[int, int], Mapping[int, float]]
 """Target unit -> source model -> weight; the weights of a unit sum to one."""
 
+Akin = Callable[[int, int], bool]
+"""Tell whether two sources, by their numbers, come from one ancestor."""
+
 TEMPERATURE = 0.1
 ABOUT_EQUAL = 0.95
+MUCH_LIKER = 1.5
+"""How many times as alike a block of another source must be before it takes the place of the main source's."""
 
 
-def choose_models(matchings: Sequence[Matching], top_k: int = 1) -> Choice:
-    """Return for each target unit the models that feed it: all units of a block come from the same best model.
+def main_model(matchings: Sequence[Matching]) -> int:
+    """Return the source that feeds most of the target, the first of equals."""
+    fed = [
+        sum(prod(p.target.shape) * p.similarity * (0.5 if p.repeat else 1.0) for p in matching.pairs)
+        for matching in matchings
+    ]
+    return fed.index(max(fed))
+
+
+def choose_models(matchings: Sequence[Matching], top_k: int, akin: Akin) -> Choice:
+    """Return for each target unit the models that feed it; all units of a block come from the same model.
+
+    One model is the main source: the channels of two networks do not mean the same, so that a block of another one
+    takes its place only where the main source has none or one that is far less alike.
 
     With `top_k` above one, up to that many models are mixed with softmax weights (the "multiple matches" of arXiv
-    2101.02757), but only units that every one of them feeds from a layer of the same shape and in the same place:
-    elsewhere the channels of two sources do not mean the same. Sources that share an ancestor, such as fine-tuned
-    ones, gain by it.
+    2101.02757), but only units that every one of them feeds from a layer of the same shape and in the same place, and
+    only of models that are `akin`, such as fine-tuned ones: the mean of networks that were trained apart is worth
+    less than either (arXiv 2203.05482).
     """
     pairs = [{pair.target.key: pair for pair in matching.pairs} for matching in matchings]
-    worth = _block_worth(matchings)
+    main, likeness = main_model(matchings), _block_likeness(matchings)
     choice: dict[tuple[int, int], dict[int, float]] = {}
     for unit in matchings[0].targets:
-        block = unit.block or unit.path
-        ranked = sorted((m for m in range(len(matchings)) if unit.key in pairs[m]), key=lambda m: (-worth[block][m], m))
-        if not ranked:
+        worth = list(likeness[unit.block or unit.path])
+        worth[main] *= MUCH_LIKER
+        ranked = sorted(range(len(matchings)), key=lambda m: (-worth[m], m))
+        best = pairs[ranked[0]].get(unit.key)
+        if best is None:
             choice[unit.key] = {}
             continue
-        best = pairs[ranked[0]][unit.key]
-        mixed = [m for m in ranked[:top_k] if _mixable(pairs[m][unit.key], best)]
+        others = [m for m in ranked[1:] if akin(ranked[0], m) and _mixable(pairs[m].get(unit.key), best)]
+        mixed = [ranked[0], *others[: top_k - 1]]
         weights = [exp(pairs[m][unit.key].similarity / TEMPERATURE) for m in mixed]
         choice[unit.key] = {m: w / sum(weights) for m, w in zip(mixed, weights, strict=True)}
     return choice
 
 
-def _block_worth(matchings: Sequence[Matching]) -> dict[str, list[float]]:
-    worth: dict[str, list[float]] = {}
+def _block_likeness(matchings: Sequence[Matching]) -> dict[str, list[float]]:
+    """Return for each target block the summed similarity of what each model has for it."""
+    likeness: dict[str, list[float]] = {}
     for model, matching in enumerate(matchings):
         for unit in matching.targets:
-            worth.setdefault(unit.block or unit.path, [0.0] * len(matchings))
+            likeness.setdefault(unit.block or unit.path, [0.0] * len(matchings))
         for pair in matching.pairs:
-            value = pair.similarity * (0.5 if pair.repeat else 1.0)
-            worth[pair.target.block or pair.target.path][model] += value
-    return worth
+            likeness[pair.target.block or pair.target.path][model] += pair.similarity
+    return likeness
 
 
-def _mixable(pair: Pair, best: Pair) -> bool:
-    if pair is best:
-        return True
+def _mixable(pair: Pair | None, best: Pair) -> bool:
+    if pair is None:
+        return False
     alike = pair.source.exact_label == best.source.exact_label and pair.source.place == best.source.place
     return alike and pair.similarity >= ABOUT_EQUAL * best.similarity and not pair.repeat and not best.repeat

@@ -7,11 +7,13 @@ from dataclasses import replace
 
 from tli_cli.architecture import Architecture
 from tli_cli.bands import MAY_HURT
+from tli_cli.errors import TliError
 from tli_cli.matching import MATCHERS
 from tli_cli.matching.values import Matching
 from tli_cli.options import Options
 from tli_cli.plan import Plan
 from tli_cli.planning.activations import changed_activations
+from tli_cli.planning.choice import Akin
 from tli_cli.planning.heads import parse_head
 from tli_cli.planning.methods import method_request
 from tli_cli.planning.planner import Request, make_plan
@@ -19,14 +21,23 @@ from tli_cli.planning.relation import UNLIKE
 from tli_cli.scoring import score_matching
 
 
-def plan_injection(target: Architecture, sources: Sequence[Architecture], options: Options, keep_values: str) -> Plan:
+def plan_injection(
+    target: Architecture,
+    sources: Sequence[Architecture],
+    options: Options,
+    keep_values: str,
+    akin: Akin = lambda first, second: True,
+) -> Plan:
     """Return the plan for `target` from `sources`, with the best source's score; reads no values.
 
-    `keep_values` says how what nothing feeds starts: `constructor`, or `target` for the target's own values.
+    `keep_values` says how what nothing feeds starts: `constructor`, or `target` for the target's own values; `akin`
+    tells which sources may be mixed.
 
     Raises:
-        TliError: the matcher or the method is unknown, or the head's map cannot be read.
+        TliError: the matcher or the method is unknown, `top_k` is not positive, or the head's map cannot be read.
     """
+    if options.top_k < 1:
+        raise TliError(f"top_k: expected at least 1, found {options.top_k}")
     matcher = MATCHERS.get(options.matcher)
     matchings = [matcher(source, target) for source in sources]
     request = method_request(
@@ -44,7 +55,7 @@ def plan_injection(target: Architecture, sources: Sequence[Architecture], option
     score = max(score_matching(matching) for matching in matchings)
     if options.method == "auto" and options.matcher == "dp" and score < MAY_HURT:
         return _untouched(target, sources, matchings, request, score)
-    plan = make_plan(target, sources, matchings, request)
+    plan = make_plan(target, sources, matchings, request, akin)
     said = () if plan.relation == "other" or len(sources) > 1 else changed_activations(sources[0], target)
     return replace(plan, score=round(score, 6), notes=said)
 

@@ -13,7 +13,7 @@ from tli_cli.matching.units import Unit
 from tli_cli.matching.values import Matching, Pair
 from tli_cli.plan import Piece, Plan, Side, Step
 from tli_cli.planning.chains import added_start, chain_layers, passes_unchanged
-from tli_cli.planning.choice import Choice, choose_models
+from tli_cli.planning.choice import Akin, Choice, choose_models, main_model
 from tli_cli.planning.doubts import Doubts
 from tli_cli.planning.folding import LONE, NO_FOLDING, STARTS, folding
 from tli_cli.planning.identity import ADDED, branch_ends, is_post_norm, surplus_scales
@@ -359,19 +359,29 @@ def _vocabularies(architecture: Architecture) -> set[int]:
     return {space.size for space in architecture.spaces if space.kind == "vocabulary"}
 
 
+def _relation(target: Architecture, source: Architecture, matching: Matching, steps: Sequence[Step]) -> str:
+    return OTHER if gains_branches(target, source) else relation_of(steps, matching, target, source)
+
+
 def make_plan(
-    target: Architecture, sources: Sequence[Architecture], matchings: Sequence[Matching], request: Request
+    target: Architecture,
+    sources: Sequence[Architecture],
+    matchings: Sequence[Matching],
+    request: Request,
+    akin: Akin = lambda first, second: True,
 ) -> Plan:
     """Return the plan for `target` from `sources`, one matching for each; every target tensor stands in exactly one
-    step."""
+    step. `akin` tells which sources may be mixed."""
     if request.matcher == "dp":
         matchings = [chains_fill_branches(target, s, m) for s, m in zip(sources, matchings, strict=True)]
         matchings = [norms_follow(target, s, m) for s, m in zip(sources, matchings, strict=True)]
     planner = Planner(target, sources, request)
-    chosen = choose_models(matchings, request.top_k)
+    chosen = choose_models(matchings, request.top_k, akin)
     for model, matching in enumerate(matchings):
         planner.add(matching, model, chosen)
-    steps = planner.steps()
+    steps, main = planner.steps(), main_model(matchings)
+    if len({piece.model for step in steps for piece in step.pieces}) > 1:  # no function is that of any one source
+        steps = [replace(step, exact=False) for step in steps]
     used = {(piece.model, name) for step in steps for piece in step.pieces for name in piece.names}
     unused = tuple(
         spec.name if len(sources) == 1 else f"{model}:{spec.name}"
@@ -387,7 +397,7 @@ def make_plan(
         maps=tuple(planner.book.maps),
         matcher=request.matcher,
         method=request.method,
-        relation=OTHER if gains_branches(target, sources[0]) else relation_of(steps, matchings[0], target, sources[0]),
+        relation=_relation(target, sources[main], matchings[main], steps),
         seed=request.seed,
         unused=unused,
     )

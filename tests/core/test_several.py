@@ -1,0 +1,68 @@
+"""Several sources: one feeds what it can, others only fill what it lacks; mixed are those of one ancestor alone."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+
+import pytest
+import torch
+from torch import nn
+
+from tests.core.support import build, plan_between, same_bytes
+from tests.models import example_for
+from tli_cli import apply_tli
+from tli_cli.errors import TliError
+from tli_cli.options import Options
+
+
+def tuned(model: nn.Module, share: float, seed: int) -> nn.Module:
+    """Return `model` with so much noise, as a share of each tensor's deviation."""
+    copy, generator = deepcopy(model), torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for value in copy.parameters():
+            value += share * float(value.std(correction=0)) * torch.randn(value.shape, generator=generator)
+    return copy
+
+
+def injected(target: nn.Module, *sources: nn.Module, **options: int):
+    model = deepcopy(target)
+    plan = apply_tli(model, list(sources), example=example_for("resnet"), options=Options(method="net2net", **options))
+    return model, plan
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_one_source_feeds_all_that_it_can_whatever_the_order(first):
+    shallow, deep = build("resnet", 1, depth=1), build("resnet", 2, depth=3)
+    target, sources = build("resnet", 3, width=16, depth=3), [shallow, deep]
+    model, plan = injected(target, *(sources[first], sources[1 - first]))
+    alone, _ = injected(target, deep)
+    assert same_bytes(model.state_dict(), alone.state_dict())
+    assert {piece.model for step in plan.steps for piece in step.pieces} == {1 - first}
+
+
+def test_another_kind_of_source_takes_no_block_that_is_fed():
+    target = build("resnet", 3)
+    model, _ = injected(target, build("mobilenet", 1), build("resnet", 2))
+    alone, _ = injected(target, build("resnet", 2))
+    assert same_bytes(model.state_dict(), alone.state_dict())
+
+
+def test_sources_of_one_ancestor_are_mixed():
+    ancestor, target = build("resnet", 1), build("resnet", 3)
+    first, second = tuned(ancestor, 0.2, 1), tuned(ancestor, 0.2, 2)
+    model, plan = injected(target, first, second, top_k=2)
+    sides = [dict(net.named_parameters()) for net in (first, second)]
+    for name, value in model.named_parameters():
+        torch.testing.assert_close(value, (sides[0][name] + sides[1][name]) / 2)
+    assert not any(step.exact for step in plan.steps)
+
+
+def test_sources_that_were_trained_apart_are_not_mixed():
+    target, first, second = (build("resnet", seed) for seed in (3, 1, 2))
+    model, _ = injected(target, first, second, top_k=2)
+    assert same_bytes(model.state_dict(), first.state_dict())
+
+
+def test_nothing_can_be_mixed_of_no_sources():
+    with pytest.raises(TliError, match="top_k: expected at least 1, found 0"):
+        plan_between("resnet", {}, {}, top_k=0)
