@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from tli_cli.adoption import adopt, renamed
 from tli_cli.architecture import Architecture
+from tli_cli.describe.heads import configured_head_width, configured_heads
 from tli_cli.errors import TliError, UnknownReferenceError, join_problems
 from tli_cli.options import InputShape
 
@@ -166,17 +167,33 @@ def related(references: Sequence[Reference]) -> tuple[Reference, ...]:
     known = any(reference.architecture.graph for reference in references)
     if known or len({reference.architecture.fingerprint for reference in references}) > 1:
         references = [_as_configured(reference) for reference in references]
-    from tli_cli.describe.heads import configured_head_width
     from tli_cli.kinship import related as related_architectures
 
     configs = [(r.checkpoint.config if r.checkpoint else None) or {} for r in references]
     found = related_architectures([r.architecture for r in references], [configured_head_width(c) for c in configs])
-    return tuple(
+    kin = [
         reference
         if architecture is reference.architecture
         else replace(reference, architecture=architecture, doubts=_guesses(reference.text, architecture))
         for reference, architecture in zip(references, found, strict=True)
-    )
+    ]
+    return tuple(_cut_alike(reference, kin) for reference in kin)
+
+
+def _cut_alike(reference: Reference, others: Sequence[Reference]) -> Reference:
+    """Return a bare checkpoint with its heads cut as those of the first other one of its size, if that is known."""
+    from tli_cli.describe.names import describe_names
+    from tli_cli.kinship.heads import heads_like
+
+    checkpoint, bare = reference.checkpoint, reference.architecture
+    if bare.graph or checkpoint is None or (checkpoint.config and configured_heads(checkpoint.config, 0)[0]):
+        return reference
+    heads = next(filter(None, (heads_like(bare, other.architecture) for other in others)), None)
+    if heads is None:
+        return reference
+    described = describe_names(checkpoint.tensors, order_from=bare.order_from, origin=bare.origin, config=heads)
+    told = f"{reference.text}: how its heads are cut is taken from the other model of its size; --source-arch can tell"
+    return replace(reference, architecture=described, doubts=(*reference.doubts, told))
 
 
 def _as_configured(reference: Reference) -> Reference:

@@ -6,6 +6,7 @@ import pytest
 
 from tli_cli.architecture import Architecture, Layer, TensorSpec
 from tli_cli.describe.names import describe_names
+from tli_cli.matching.units import units_of
 
 
 def describe(shapes: dict[str, tuple[int, ...]], **options: Any) -> Architecture:
@@ -170,6 +171,19 @@ def test_heads_from_the_configuration() -> None:
         return [found.size_of(part) for part in tree[1:]]
 
     assert (sizes("q", 0), sizes("k", 0), sizes("v", 0), sizes("o", 1)) == ([2, 2, 8], [2, 8], [2, 8], [2, 2, 8])
+
+
+@pytest.mark.parametrize(
+    ("fused", "out"), [("self_attention.query_key_value", "self_attention.dense"), ("attn.attn", "attn.proj")]
+)
+def test_keys_that_groups_of_queries_share_stand_group_by_group(fused: str, out: str) -> None:
+    shapes: dict[str, tuple[int, ...]] = {f"h.0.{fused}.weight": (96, 48), f"h.0.{out}.weight": (48, 48)}
+    found = describe(shapes, config={"num_attention_heads": 4, "num_kv_heads": 2})
+    units = [unit for unit in units_of(found) if unit.path.endswith(fused)]
+    assert [(unit.role, unit.shape) for unit in units] == [("q", (48, 48)), ("k", (24, 48)), ("v", (24, 48))]
+    tree = found.axes[f"h.0.{fused}.weight"][0].tree
+    assert isinstance(tree, tuple)
+    assert (tree[0], found.size_of(tree[1])) == ("*", 2)
 
 
 def test_flattened_maps_and_fused_gates() -> None:

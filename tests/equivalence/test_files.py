@@ -30,3 +30,10 @@ def test_bare_files_on_both_sides(case: Case, source: str, target: str, tmp_path
     result = transfer(tmp_path, source, target, shape=case.shape, traced=False, bare_target=True)
     assert compare(result, case.shape) < EXACT
     assert not result.adapted
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+def test_heads_that_alternate_are_cut_as_in_the_other_model_of_that_size(suffix: str, tmp_path: Path) -> None:
+    result = transfer(tmp_path, "hf:gpt_neox", "text:parallel", shape=None, suffix=suffix, traced=False)
+    assert compare(result, None) < EXACT
+    assert any("heads" in note for note in result.report.plan.notes)

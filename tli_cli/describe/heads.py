@@ -15,6 +15,8 @@ KV_KEYS = ("num_key_value_heads", "num_kv_heads", "n_head_kv", "n_kv_heads", "n_
            "multi_query_group_num")  # fmt: skip
 WIDTH_KEYS = ("hidden_size", "n_embd", "d_model", "dim", "embed_dim", "width")
 HEAD_WIDTH_KEYS = ("head_dim", "head_width", "head_size", "kv_channels")
+HEAD_BY_HEAD = ("query_key_value", "attn.attn")
+"""Names of fused projections whose rows stand head by head, or group by group: Megatron, GPT-NeoX, Falcon; lit-gpt."""
 USUAL_WIDTH = 64
 """The width of a head in most published transformers: taken where nothing tells it."""
 
@@ -98,7 +100,7 @@ def projection_sizes(layers: Mapping[str, Layer], out: Mapping[str, int], output
     if "qkv" in out:
         total = out["qkv"]
         width = output or total // 3
-        head_major = layers["qkv"].path.endswith("query_key_value")
+        head_major = layers["qkv"].path.endswith(HEAD_BY_HEAD)
         if total == 3 * width or width < total < 3 * width:
             small = (total - width) // 2
             per_head = total != 3 * width and heads and layers["qkv"].path.endswith(".linear")

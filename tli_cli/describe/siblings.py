@@ -21,6 +21,7 @@ WORDS = {
 """Words that a name may hold beside others: `lin_q`, `attn_key_map`."""
 
 
+ATTENDING = {"q", "k", "v", "qkv", "kv", "qk", "o"}
 SIDED = re.compile(
     r"(?P<side>pre|post|before|after)_?(?P<part>(self_)?a(tt(entio)?n)?|sa|f(f|fn|eed_?forward)?|m(lp)?)"
     r"(_(layer_?)?norm|_ln)?"
@@ -87,6 +88,7 @@ def _told(group: Sequence[Layer], shapes: Mapping[str, tuple[int, ...]]) -> Iter
         if len(ends) == 1 and canonical_role(ends[0].path) in ("", "head"):
             yield ends[0].path, "o"
             left = [layer for layer in left if layer is not ends[0]]
+    left = [layer for layer in left if canonical_role(layer.path) not in ATTENDING]
     yield from _fed_forward(left, shapes, named)
 
 

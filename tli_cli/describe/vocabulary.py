@@ -43,7 +43,7 @@ ROLES: tuple[tuple[str, str, str], ...] = (
                        r"|attention_biases"),
     ("se_reduce", "se", r"fc1|conv_reduce|reduce|0|down|conv1|fc_reduce|squeeze"),
     ("se_expand", "se", r"fc2|conv_expand|expand|2|up|conv2|fc_expand|excit\w*"),
-    ("qkv", "", r"qkv(_proj|_conv)?|query_key_value|c_attn|in_proj|wqkv|to_qkv|w_?pack|qkv_bias"),
+    ("qkv", "", r"qkv(_proj|_conv)?|query_key_value|c_attn|in_proj|wqkv|to_qkv|w_?pack|qkv_bias|attn\.attn"),
     ("kv", "", r"kv(_proj)?|to_kv|key_value|c_kv"),
     ("qk", "", r"qk(_proj)?|to_qk"),
     ("q", "", r"q(_proj|_lin|_linear)?|query(_proj|_layer)?|to_q|wq|linear_q|queries"),

@@ -42,7 +42,8 @@ def attention_path(path: str) -> str:
     parts = path.split(".")
     while len(parts) > 1 and (parts[-1] in ("linear", "bn", "ln", "conv", "c", "self", "output", "dense", "0")):
         parts.pop()
-    parts = parts[:-1] if parts[-1] not in ("attention", "attn") else parts
+    inside = [part.endswith(("attention", "attn")) for part in parts[-2:]]
+    parts = parts if inside[-1] and inside[:-1] != [True] else parts[:-1]
     while (
         parts and parts[-1] in ("self", "output", "rel_pos", "relative_position_bias", "attention") and len(parts) > 1
     ):
