@@ -17,7 +17,7 @@ from tli_cli.report import Progress
 from tli_cli.seeding import generator_for
 
 IMAGES = 512
-STEPS, LEAST_STEPS = 300, 30
+STEPS, LEAST_STEPS = 1000, 30
 """Gradient steps that follow on the closed form: the most, for small networks, and the least, for large ones."""
 WORK = 2e11
 """About how many multiplications the gradient steps take together."""
@@ -85,7 +85,8 @@ def _fit_live(
         return apply_expression(value, 1, fit.channels, plan.maps, values, contracted=False)
 
     free = {step.target for step in plan.steps if step.resizer == "fit"}
-    fitter = Fitter(target, plan.fits, observed, channels, free, generator_for(plan.seed, "fitted rows"))
+    fed = {step.target for step in plan.steps if step.resizer == "fit" and step.pieces}
+    fitter = Fitter(target, plan.fits, observed, channels, free, fed, generator_for(plan.seed, "fitted rows"))
     fitter.run(arguments)
     reached = observe(target, arguments, [fit.target for fit in plan.fits])
     mine = {fit: reached[fit.target] for fit in plan.fits if fit.target in reached}

@@ -27,7 +27,8 @@ from tli_cli.plan import Fit
 Channels = Callable[[Fit, torch.Tensor], torch.Tensor]
 """Take values `(samples, source channels, ...)` to `(samples, target channels, ...)`."""
 
-RIDGE = 0.01
+RIDGE, NEAR = 0.01, 1.0
+"""How strongly a solution is drawn to zero, and to what a source feeds a layer with."""
 
 
 class _Reached(Exception):
@@ -36,15 +37,16 @@ class _Reached(Exception):
 
 @dataclass
 class Fitter:
-    """One pass over the target `model`; only state-dict entries in `free` are written to."""
+    """One pass over the target `model`; only state-dict entries in `free` are written to, those in `fed` come from the
+    source and are kept near."""
 
     model: nn.Module
     fits: Sequence[Fit]
     observed: Mapping[Fit, Observed]
     channels: Channels
     free: Collection[str]
+    fed: Collection[str]
     generator: torch.Generator
-    ridge: float = RIDGE
     done: set[Fit] = field(default_factory=set)
     _calibrated: set[str] = field(default_factory=set)
 
@@ -89,7 +91,8 @@ class Fitter:
                 return None
             self.done.add(fit)
             wanted = self._wanted(fit, output, channel_dim(layer, output))
-            if wanted is None or not self._solve(fit, layer, given[0], output, wanted):
+            norm = self.model.get_submodule(fit.target.norm) if fit.target.norm else nn.Identity()
+            if wanted is None or not self._solve(fit, layer, given[0], output, norm.forward(output), wanted):
                 return None
             return layer.forward(given[0])
 
@@ -143,7 +146,7 @@ class Fitter:
             return
         inverse = [order.index(d) for d in range(len(order))]
         rest = (wanted - (join.total - join.branch)).permute(inverse)
-        if self._solve(fit, layer, given, made, rest) and fit.target.scale:
+        if self._solve(fit, layer, given, made, join.branch.permute(inverse), rest) and fit.target.scale:
             self._fill_scale(fit.target.scale)
 
     def _wanted(self, fit: Fit, value: torch.Tensor, dim: int) -> torch.Tensor | None:
@@ -160,18 +163,31 @@ class Fitter:
             return None
         return like_value(resized(mapped, mine.shape[2:]), value.shape, dim)
 
-    def _solve(self, fit: Fit, layer: nn.Module, given: torch.Tensor, made: torch.Tensor, wanted: torch.Tensor) -> bool:
+    def _solve(
+        self,
+        fit: Fit,
+        layer: nn.Module,
+        given: torch.Tensor,
+        made: torch.Tensor,
+        current: torch.Tensor,
+        wanted: torch.Tensor,
+    ) -> bool:
+        """Solve `layer`, which makes `made` of `given` and of which `current` is made in turn, for `wanted` in its
+        place."""
         weight: torch.Tensor = layer.weight  # type: ignore[assignment]
         target = output_rows(layer, wanted)
         rows = choose_rows(target, weight[0].numel(), self.generator)
         if not solvable(layer) or not len(rows) or f"{fit.target.layer}.weight" not in self.free:
             return False
-        inputs = input_rows(layer, given, rows)
-        if not _explains(layer, inputs, output_rows(layer, made)[rows]):
+        inputs, plain = input_rows(layer, given, rows), output_rows(layer, made)[rows]
+        if not _explains(layer, inputs, plain):
             return False
+        fed = f"{fit.target.layer}.weight" in self.fed
+        slope = _slope(plain.double(), output_rows(layer, current)[rows].double()) if fed else None
         norm = self.model.get_submodule(fit.target.norm) if fit.target.norm else None
         values = target[rows].double()
-        result = fit_layer(layer, inputs, values, self.ridge, centred=norm is not None)
+        ridge = RIDGE if slope is None else NEAR
+        result = fit_layer(layer, inputs, values, ridge, centred=norm is not None, slope=slope)
         if norm is not None:
             fit_norm(norm, result, values)
             self._calibrated.add(fit.target.norm)
@@ -181,6 +197,12 @@ class Fitter:
         for name, parameter in self.model.named_parameters():
             if name in self.free and (name == path or name.startswith(f"{path}.")):
                 parameter.fill_(1.0)
+
+
+def _slope(made: torch.Tensor, current: torch.Tensor) -> torch.Tensor:
+    """Return by what each channel of `made` `(rows, out)` is multiplied to be `current`, `(out)`."""
+    centred = made - made.mean(0)
+    return (centred * (current - current.mean(0))).sum(0) / centred.pow(2).sum(0).clamp_min(1e-12)
 
 
 def _explains(layer: nn.Module, inputs: torch.Tensor, made: torch.Tensor) -> bool:

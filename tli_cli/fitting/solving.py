@@ -65,15 +65,28 @@ def choose_rows(wanted: torch.Tensor, width: int, generator: torch.Generator) ->
 
 
 def fit_layer(
-    layer: nn.Module, inputs: torch.Tensor, wanted: torch.Tensor, ridge: float, centred: bool
+    layer: nn.Module,
+    inputs: torch.Tensor,
+    wanted: torch.Tensor,
+    ridge: float,
+    centred: bool,
+    slope: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Set the weight and bias of `layer` so that `inputs` `(groups, rows, in)` give `wanted` `(rows, out)`; return
-    what they give."""
+    what they give.
+
+    The weight is drawn to zero, or to what it is times `slope` `(out)` where that is given.
+    """
     groups = inputs.shape[0]
     split = wanted.double().reshape(len(wanted), groups, -1).movedim(1, 0)
     bias: torch.Tensor | None = layer.bias  # type: ignore[assignment]
-    weight, shift = solve(inputs, split, ridge=ridge, centred=centred or bias is not None)
     held: torch.Tensor = layer.weight  # type: ignore[assignment]
+    start = torch.zeros(groups, split.shape[2], inputs.shape[2], dtype=torch.float64)
+    if slope is not None:
+        start = held.detach().double().reshape(start.shape) * slope.reshape(groups, -1, 1)
+    rest = split - inputs @ start.transpose(1, 2)
+    change, shift = solve(inputs, rest, ridge=ridge, centred=centred or bias is not None)
+    weight = start + change
     with torch.no_grad():
         held.copy_(weight.reshape(held.shape))
         if bias is not None:
