@@ -11,6 +11,7 @@ from math import log2
 from tli_cli.matching.bags import Bag, bag_of, joined
 from tli_cli.matching.bags import overlap as overlap
 from tli_cli.matching.mixing import Shares, mixing_kinds, mixing_shares
+from tli_cli.matching.parallel import with_parallel_lists
 from tli_cli.matching.units import Unit
 
 WEIGHTED = ("conv", "dense", "linear")
@@ -86,7 +87,8 @@ def blocks_of(units: Sequence[Unit]) -> list[Block]:
     grouped: dict[str, list[Unit]] = {}
     for unit in units:
         grouped.setdefault(unit.block or unit.path, []).append(unit)
-    blocks = [Block(name, members[0].stage, tuple(members)) for name, members in grouped.items()]
+    parted = with_parallel_lists(grouped)
+    blocks = [Block(name, members[0].stage, tuple(members)) for name, members in parted.items()]
     if not any(_is_inner(block) for block in blocks):
         blocks = _with_followers(blocks)
     return [piece for block in blocks for piece in (_chain(block) if _is_chain(block) else [block])]

@@ -1,0 +1,58 @@
+"""Blocks whose layers are kept in several lists side by side: `attentions.0`, `norms.0` and `mlps.0` are one block."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+from tli_cli.matching.units import Unit
+
+Groups = Mapping[str, Sequence[Unit]]
+
+
+def with_parallel_lists(groups: Groups) -> dict[str, list[Unit]]:
+    """Return `groups` of units by name, in order, those of one index in lists side by side in one.
+
+    Lists stand side by side if one module holds them, their indices are the same, two at least, and what has one index
+    is run before all that has the next.
+    """
+    items: dict[str, list[Unit]] = {}
+    for name, units in groups.items():
+        for unit in units:
+            items.setdefault(_item(name, units, unit), []).append(unit)
+    home = _homes(items)
+    merged: dict[str, list[Unit]] = {}
+    for name, units in groups.items():
+        for unit in units:
+            merged.setdefault(home.get(_item(name, units, unit), name), []).append(unit)
+    return {name: sorted(units, key=lambda unit: unit.key) for name, units in merged.items()} if home else merged
+
+
+def _item(name: str, units: Sequence[Unit], unit: Unit) -> str:
+    """Return the name of a group, with the index of `unit` where the group is a whole list."""
+    indices = [other.path.removeprefix(f"{name}.").partition(".")[0] for other in units]
+    if name.rpartition(".")[2].isdigit() or not all(index.isdigit() for index in indices):
+        return name
+    return f"{name}.{unit.path.removeprefix(f'{name}.').partition('.')[0]}"
+
+
+def _homes(items: Groups) -> dict[str, str]:
+    """Return for each item of lists side by side the one that is run first of those with its index."""
+    order = {name: min(unit.key for unit in units) for name, units in items.items()}
+    ends = {name: max(unit.key for unit in units) for name, units in items.items()}
+    lists: dict[str, list[str]] = defaultdict(list)
+    for name in items:
+        holder, _, index = name.rpartition(".")
+        if index.isdigit() and holder:
+            lists[holder].append(index)
+    beside: dict[tuple[str, tuple[str, ...]], list[str]] = defaultdict(list)
+    for holder, indices in lists.items():
+        beside[holder.rpartition(".")[0], tuple(sorted(indices, key=int))].append(holder)
+    home: dict[str, str] = {}
+    for (_, shared), holders in beside.items():
+        rows = [sorted((f"{holder}.{i}" for holder in holders), key=order.__getitem__) for i in shared]
+        follow = all(max(ends[n] for n in row) < order[later[0]] for row, later in pairwise(rows))
+        if len(holders) > 1 and len(rows) > 1 and follow:
+            home |= {name: row[0] for row in rows for name in row}
+    return home
