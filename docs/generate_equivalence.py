@@ -41,10 +41,10 @@ LIMITS = """
 ## What does not hold
 
 - Files alone do not tell how a fused projection whose parts alternate head by head is cut (GPT-NeoX, Falcon), nor one
-  of unequal parts (MobileViT v2); `--source-arch` does.
+  of unequal parts (MobileViT v2). A `config.json` beside one of them does, as libraries write it, and so do the other
+  side's class, where it is of that size, and `--source-arch`.
 - Files alone in safetensors' order do not tell two layers apart that have one shape, one kind of name and no place in
-  common: norms called `ln_a` and `ln_b` of which the first comes last, the norms of queries and keys under names of
-  one's own, the attentions of a decoder to itself and to its encoder.
+  common: norms called `ln_a` and `ln_b` of which the first comes last, tables of tokens and heads called `te` and `hd`.
 - LLaMA's original checkpoints turn channels in pairs, those of transformers in halves: the rows are another
   permutation of the same, which no shape tells. The tensors are placed, the outputs differ.
 - A head of its own does not fit a target whose head is the table of tokens: it is left unused, and said to be.
