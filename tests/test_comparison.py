@@ -24,6 +24,12 @@ def net(width, classes=5):
 def small(): return net(4)
 def wide(): return net(8)
 def other(): return net(8, classes=7)
+
+class Words(nn.Module):
+    def __init__(self, words=9, width=4):
+        super().__init__()
+        self.embed, self.head = nn.Embedding(words, width), nn.Linear(width, words)
+    def forward(self, tokens): return self.head(self.embed(tokens))
 """
 OPTIONS = Options(source_arch="nets.py:small", input_shape=(3, 8, 8))
 
@@ -60,6 +66,16 @@ def test_what_cannot_be_compared_is_said():
     assert report.verification is None and "[2, 7]" in report.warnings[0]
     with pytest.raises(TliError, match="--source-arch"):
         largest_difference("small.pt", "nets.py:other", "other.safetensors", replace(OPTIONS, source_arch=None))
+
+
+@pytest.mark.parametrize("words", [12, 6])
+def test_of_another_vocabulary_the_shared_words_are_compared(folder, words):
+    scope: dict[str, object] = {}
+    exec(NETS, scope)
+    torch.save(scope["Words"]().state_dict(), folder / "words.pt")  # type: ignore[operator]
+    options = Options(source_arch="nets.py:Words", verify=True)
+    report = api.inject("words.pt", f"nets.py:Words?words={words}", "more.safetensors", options=options)
+    assert report.verification == 0 and not report.warnings
 
 
 def test_outputs_are_found_in_what_models_give():

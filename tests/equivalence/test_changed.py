@@ -47,6 +47,16 @@ def test_an_image_size_resamples_positions_and_keeps_tokens(
     assert close(new, resample_abs_pos_embed(old, [after // 8] * 2, num_prefix_tokens=tokens))
 
 
+@pytest.mark.parametrize("change", ["no_embed_class=True", "class_token=False&global_pool=avg"])
+def test_positions_without_tokens_are_the_others_as_they_are(change: str, tmp_path: Path) -> None:
+    result = transfer(tmp_path, VIT, f"{VIT}?{change}", shape="guessed")
+    old, new = result.source.state_dict()["pos_embed"], result.tensors["pos_embed"]
+    assert torch.equal(new, old[:, 1:])
+    back = transfer(tmp_path, f"{VIT}?{change}", VIT, shape="guessed")
+    old, new = back.source.state_dict()["pos_embed"], back.tensors["pos_embed"]
+    assert torch.equal(new[:, 1:], old)
+
+
 @pytest.mark.parametrize(("source", "target"), [("images:tv_vit?image_size=32", "images:tv_vit?image_size=64"),
                                                 ("hf:vit?image_size=32", "hf:vit?image_size=64"),
                                                 (VIT, "images:tv_vit?image_size=64")])  # fmt: skip

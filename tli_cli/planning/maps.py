@@ -129,6 +129,10 @@ class MapBook:
                 )
             if t_tree[0] == "+":
                 return self._uneven_sum(t_tree, source, s_tree, model, kind, use)
+        sums = [isinstance(tree, tuple) and tree[0] == "+" for tree in (t_tree, s_tree)]
+        if m != n and kind in ("grid", "offsets") and sums.count(True) == 1:
+            mine, theirs = (list(tree[1:]) if cut else [tree] for cut, tree in zip(sums, (t_tree, s_tree), strict=True))  # type: ignore[index]
+            return ("+", *self._positions(mine, source, theirs, model, kind))
         products = [isinstance(tree, tuple) and tree[0] == "*" for tree in (t_tree, s_tree)]
         if m != n and isinstance(t_tree, tuple) and products == [True, False]:
             return self._unfactored(t_tree, source, s_tree, model, kind, use)
