@@ -98,7 +98,7 @@ class StoredValues:
         return Made(content, spec.dtype, lambda: self._not_finite_made(step, spec))
 
     def _not_finite_made(self, step: Step, spec: TensorSpec) -> None:
-        names = [(piece.model, piece.source) for piece in step.pieces]
+        names = [(piece.model, name) for piece in step.pieces for name in piece.names]
         self._look(names)
         if all(self._checked.get(name, True) for name in names):
             said = f"{step.target}: what is made for it is not finite in {spec.dtype}"

@@ -6,7 +6,7 @@ Nothing is held but the few rows that are made at once, and torch is not importe
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -18,47 +18,13 @@ from tli_cli.axes import PlanMaps
 from tli_cli.checkpoints.contents import Content
 from tli_cli.checkpoints.dtypes import bits
 from tli_cli.checkpoints.files import FileRange, opened, read_at
+from tli_cli.composed import Constant, Joined, Patched
 from tli_cli.floats import STORED, store
 from tli_cli.mapped import Mapped, Read, matrix_of
-from tli_cli.plan import Piece, Plan, Step
+from tli_cli.plan import Layout, Piece, Plan, Step
 from tli_cli.selection import Selection, selection_of
 from tli_cli.stored_values import Stored, StoredValues, reorders
-
-
-@dataclass(frozen=True)
-class Joined:
-    """Contents one after another."""
-
-    parts: tuple[Content, ...]
-
-    @property
-    def length(self) -> int:
-        """How many bytes there are."""
-        return sum(part.length for part in self.parts)
-
-    def fill(self, start: int, out: memoryview) -> None:
-        """Put the bytes from `start` on into `out`."""
-        before = 0
-        for part in self.parts:
-            first, last = max(start, before), min(start + len(out), before + part.length)
-            if first < last:
-                part.fill(first - before, out[first - start : last - start])
-            before += part.length
-
-
-@dataclass(frozen=True)
-class Constant:
-    """The bytes of one `value`, again and again."""
-
-    length: int
-    value: bytes
-
-    def fill(self, start: int, out: memoryview) -> None:
-        """Put the bytes from `start` on into `out`."""
-        first = start % len(self.value)
-        repeated = self.value * (len(out) // len(self.value) + 2)
-        out[:] = repeated[first : first + len(out)]
-
+from tli_cli.turned import Turned
 
 _CONSTANTS = {"zeros": 0.0, "ones": 1.0}
 
@@ -74,8 +40,7 @@ class Streams:
         if 0 in spec.shape:
             return None
         if step.action == "keep" and step.initial in _CONSTANTS and spec.dtype in STORED:
-            value = store(np.array([_CONSTANTS[step.initial]]), spec.dtype)
-            return Constant(prod(spec.shape) * value.nbytes, value.tobytes())
+            return _constant(_CONSTANTS[step.initial], prod(spec.shape), spec.dtype)
         if step.action == "keep":
             own = self._values.own(step.target) if step.initial == "target" else None
             return None if own is None else _mapped(own, spec.dtype, [_all_of(spec.shape)])
@@ -91,12 +56,36 @@ class Streams:
 
     def _part(self, step: Step, piece: Piece, dtype: str) -> Content | None:
         source = self._values.stored(piece.model, piece.source)
-        if source is None or piece.weight != 1.0 or piece.fold is not None or reorders(piece.layout):
+        if source is None or piece.weight != 1.0 or piece.fold is not None:
             return None
         cut = _cut(source, piece)
         selections = None if cut is None else self._selections(step, piece, cut[0].shape)
+        if cut is None or selections is None:
+            return None
         gain = piece.gain if step.resizer == "maps" else 1.0
-        return None if cut is None or selections is None else _mapped(cut, dtype, selections, gain)
+        mapped = _mapped(cut, dtype, selections, gain, piece.layout if reorders(piece.layout) else None)
+        new = self._new_rows(piece, selections)
+        return mapped if mapped is None or not new else self._patched(step, mapped, cut[0].dtype, new)
+
+    def _new_rows(self, piece: Piece, selections: Sequence[Selection]) -> list[tuple[int, int]]:
+        """Return the rows that start as the target does, in runs: the first, how many."""
+        if not piece.axes or 0 in piece.contracted or not self._starts_elsewhere(piece.axes[0]):
+            return []
+        return [(start, length) for start, source, length in selections[0].runs if source < 0]
+
+    def _patched(self, step: Step, mapped: Mapped, source: str, new: Sequence[tuple[int, int]]) -> Content | None:
+        """Return `mapped` with the rows `new` as the target starts, as if of type `source`; None where these are drawn,
+        or are no rows of all of the target."""
+        if step.initial == "zeros":
+            return mapped
+        row_bytes = mapped.length // step.shape[0]
+        if step.initial == "ones":
+            return Patched(mapped, _constant(1.0, prod(step.shape), mapped.dtype), row_bytes, new)
+        own = self._values.own(step.target) if step.initial == "target" else None
+        if own is None or own[0].dtype != source or own[0].shape != step.shape:
+            return None
+        start = _mapped(own, mapped.dtype, [_all_of(step.shape)])
+        return None if start is None else Patched(mapped, start, row_bytes, new)
 
     def _selections(self, step: Step, piece: Piece, shape: tuple[int, ...]) -> Sequence[Selection] | None:
         """Return the selection of each axis of the source's part `shape`, None where they are not all choices."""
@@ -111,7 +100,9 @@ class Streams:
             selection = selection_of(expression, self._plan.maps, self._maps, contracted)
             if selection is None or selection.columns != size:
                 return None
-            if not contracted and selection.leaves_some and self._starts_elsewhere(expression):
+            starts = not contracted and selection.leaves_some and self._starts_elsewhere(expression)
+            plain = isinstance(expression, int) and not selection.averages
+            if starts and (dim or piece.target_range is not None or not plain):
                 return None
             found.append(selection)
         return found
@@ -152,8 +143,16 @@ def _all_of(shape: Sequence[int]) -> Selection:
     return Selection(prod(shape), prod(shape))
 
 
-def _mapped(source: Stored, dtype: str, selections: Sequence[Selection], gain: float = 1.0) -> Mapped | None:
-    """Return `source` with its axes chosen, in type `dtype`; None where these types are not computed with here."""
+def _constant(value: float, count: int, dtype: str) -> Constant:
+    stored = store(np.array([value]), dtype)
+    return Constant(count * stored.nbytes, stored.tobytes())
+
+
+def _mapped(
+    source: Stored, dtype: str, selections: Sequence[Selection], gain: float = 1.0, layout: Layout | None = None
+) -> Mapped | None:
+    """Return `source`, reordered by `layout`, with its axes chosen, in type `dtype`; None where these types are not
+    computed with here."""
     spec, held = source
     plain = spec.dtype == dtype or not (spec.dtype + dtype).count("complex")
     if spec.dtype not in STORED or dtype not in STORED or not plain:
@@ -162,7 +161,12 @@ def _mapped(source: Stored, dtype: str, selections: Sequence[Selection], gain: f
     if sides is None:
         return None
     rows, columns = sides
-    read = _reader(held.path, held.offset, columns.columns * bits(spec.dtype) // 8)
+    if layout is None:
+        read = _reader(held.path, held.offset, columns.columns * bits(spec.dtype) // 8)
+    elif (rows.columns * columns.columns, prod(layout.split)) != (spec.size, spec.size):
+        return None
+    else:
+        read = Turned(held, spec.dtype, layout).read
     return Mapped(read, rows, columns, spec.dtype, dtype, gain)
 
 

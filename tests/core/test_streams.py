@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,13 @@ import torch
 from safetensors.torch import save_file
 
 from tests.core.support import build
-from tli_cli import Options, inject
+from tli_cli import Options, inject, match
 from tli_cli.checkpoints import blocks, open_checkpoint
 from tli_cli.checkpoints.contents import Held
+from tli_cli.composed import Constant, Joined, Patched
 from tli_cli.errors import TliError
-from tli_cli.streams import Constant, Joined, Streams
+from tli_cli.plan import Layout
+from tli_cli.streams import Streams
 
 WIDER = {
     "resnet": {"width": 12},
@@ -85,6 +88,60 @@ def test_fused_projections_are_put_together_and_taken_apart(tmp_path, monkeypatc
     inject(str(tmp_path / "a.safetensors"), first, tmp_path / "b.safetensors")
     found = open_checkpoint(tmp_path / "b.safetensors")
     assert all(torch.equal(found.read(name), value) for name, value in apart.items())
+
+
+@pytest.mark.parametrize("dtype", [None, "bfloat16"])
+@pytest.mark.parametrize(("split", "permute"), [((8, 8), (1, 0)), ((2, 4, 8), (1, 0, 2)), ((4, 2, 2, 4), (2, 0, 3, 1))])
+@pytest.mark.parametrize("width", [8, 12])
+def test_reordered_values_are_the_same_either_way(split, permute, dtype, width, tmp_path, monkeypatch):
+    draw = torch.Generator().manual_seed(0)
+    names = [f"fc{i}.weight" for i in range(3)]
+    source = saved(tmp_path / "a.safetensors", {name: torch.randn(8, 8, generator=draw) for name in names})
+    target = saved(tmp_path / "b.safetensors", {name: torch.zeros(width, width) for name in names})
+    plan, layout = match(source, target), Layout(split, permute, (8, 8))
+    steps = [replace(s, pieces=tuple(replace(p, layout=layout) for p in s.pieces)) for s in plan.steps]
+    both_ways(replace(plan, steps=tuple(steps)), source, target, dtype, tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize("initial", ["target", "ones", "zeros"])
+@pytest.mark.parametrize("dtype", [None, "float16"])
+def test_new_rows_are_the_same_either_way(initial, dtype, tmp_path, monkeypatch):
+    draw = torch.Generator().manual_seed(0)
+    sizes = {"embed.weight": (50, 8), "fc.weight": (8, 8), "head.weight": (50, 8)}
+    source = saved(tmp_path / "a.safetensors", {k: torch.randn(s, generator=draw) for k, s in sizes.items()})
+    more = {k: (67 if s[0] == 50 else s[0], s[1]) for k, s in sizes.items()}
+    target = saved(tmp_path / "b.safetensors", {k: torch.randn(s, generator=draw) for k, s in more.items()})
+    plan = match(source, target, options=Options(head="keep"))
+    assert any(axis_map.rule == "rows" for axis_map in plan.maps)
+    plan = replace(plan, steps=tuple(replace(step, initial=initial) for step in plan.steps))
+    made = both_ways(plan, source, target, dtype, tmp_path, monkeypatch)
+    old, own = (open_checkpoint(path).read("embed.weight") for path in (source, target))
+    start = {"target": own, "ones": torch.ones(67, 8), "zeros": torch.zeros(67, 8)}[initial]
+    assert made.read("embed.weight").equal(torch.cat([old, start[50:]]).to(getattr(torch, dtype or "float32")))
+
+
+def both_ways(plan, source, target, dtype, tmp_path, monkeypatch):
+    """Carry out `plan` as it is, with no tensor left to torch, and with all of them; return what it gives."""
+    taken, real = [], Streams.content
+    monkeypatch.setattr(Streams, "content", lambda *given: taken.append(real(*given)) or taken[-1])
+    options = Options(dtype=dtype)
+    inject(source, target, tmp_path / "one.safetensors", plan=plan, options=options)
+    assert taken and None not in taken
+    monkeypatch.setattr(Streams, "content", lambda *given: None)
+    inject(source, target, tmp_path / "two.safetensors", plan=plan, options=options)
+    assert (tmp_path / "one.safetensors").read_bytes() == (tmp_path / "two.safetensors").read_bytes()
+    return open_checkpoint(tmp_path / "one.safetensors")
+
+
+def test_patches_are_the_same_from_anywhere():
+    first, second = bytes(range(30)), bytes(range(100, 130))
+    content = Patched(Held(memoryview(first)), Held(memoryview(second)), 3, [(1, 2), (9, 1)])
+    whole = first[:3] + second[3:9] + first[9:27] + second[27:]
+    for start in range(30):
+        for stop in range(start, 31):
+            out = bytearray(stop - start)
+            content.fill(start, memoryview(out))
+            assert out == whole[start:stop]
 
 
 def test_parts_lie_one_after_another():

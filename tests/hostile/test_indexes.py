@@ -168,6 +168,7 @@ CHANGES: dict[str, Callable[[Any], None]] = {
     "no storage": lambda metadata: metadata.storage_data.clear(),
     "nothing": lambda metadata: metadata.state_dict_metadata.clear(),
     "other keys": lambda metadata: setattr(metadata, "storage_data", {MetadataIndex("x"): 1}),
+    "a text as type": lambda metadata: setattr(metadata.state_dict_metadata["model.a"].properties, "dtype", "float"),
     "a list": lambda metadata: setattr(metadata, "state_dict_metadata", [1]),
 }
 

@@ -12,6 +12,7 @@ from tli_cli.checkpoints.files import read_small
 from tli_cli.checkpoints.pickles import MAX_PICKLE, load_allowed
 from tli_cli.errors import CheckpointError
 
+_TYPES = (*SAFETENSORS_CODES, "complex128")
 _MODULE = "torch.distributed.checkpoint.metadata"
 
 
@@ -66,7 +67,7 @@ def _allowed() -> dict[str, Any]:
         "StorageMeta",
     )
     inert = {f"{_MODULE}.{name}": _Inert for name in names}
-    types = {f"torch.{name}": name for name in (*SAFETENSORS_CODES, "complex128")}
+    types = {f"torch.{name}": name for name in _TYPES}
     return {
         **inert,
         **types,
@@ -112,7 +113,7 @@ def read_metadata(path: Path) -> tuple[dict[str, StoredTensor], dict[str, tuple[
 
 def _stored(where: str, name: str, entry: Any, chunks: dict[tuple[str, tuple[int, ...]], Any]) -> StoredTensor:
     dtype = entry.properties.args[0][0]
-    if not isinstance(dtype, str):
+    if dtype not in _TYPES:
         raise ValueError("no element type")
     found = []
     for chunk in entry.chunks:
