@@ -140,7 +140,14 @@ def test_an_activation_changes_no_tensor(tmp_path: Path) -> None:
     assert not result.kept
 
 
-@pytest.mark.parametrize(("source", "target"), [(VIT, f"{VIT}?depth=3"), (CONVNEXT, f"{CONVNEXT}?depths=1,3,1,1")])
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        (VIT, f"{VIT}?depth=3"),
+        (CONVNEXT, f"{CONVNEXT}?depths=1,3,1,1"),
+        (f"{CONVNEXT}?depths=1,1,2,1", f"{CONVNEXT}?depths=2,1,4,2"),
+    ],
+)
 def test_an_inserted_block_keeps_the_outputs_and_all_other_tensors(source: str, target: str, tmp_path: Path) -> None:
     shape = (3, 32, 32)
     result = transfer(tmp_path, source, target, shape=shape)

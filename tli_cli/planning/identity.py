@@ -27,10 +27,12 @@ def branch_ends(architecture: Architecture, units: Iterable[Unit], added: Collec
     if not architecture.graph:
         return _ends_by_name(list(units))
     ends: set[int] = set()
+    starts = _starts(architecture)
     for node in architecture.graph:
         if node.op != "add" or len(node.inputs) < 2:
             continue
-        branches = [i for i in node.inputs if _is_own(silencers(architecture, i), members, added)]
+        later = [i for i in node.inputs if starts[i] > min(starts[j] for j in node.inputs)]
+        branches = [i for i in later if _is_own(silencers(architecture, i), members, added)]
         if not branches:
             continue
         branch = max(branches, key=lambda i: _nearest_layer(architecture, i))
@@ -38,6 +40,18 @@ def branch_ends(architecture: Architecture, units: Iterable[Unit], added: Collec
         if not _joins_after(architecture, skip, members):
             ends |= silencers(architecture, branch) & members
     return ends
+
+
+def _starts(architecture: Architecture) -> list[int]:
+    """Return for each node the earliest layer among the terms of the sum that it is: a trunk begins before all that is
+    added to it."""
+    found: list[int] = []
+    for index, node in enumerate(architecture.graph):
+        if node.op in ("layer", "cat", "input") or not node.inputs:
+            found.append(index)
+        else:
+            found.append(min(found[i] for i in (node.inputs if node.op == "add" else node.inputs[:1])))
+    return found
 
 
 def _is_own(silent: Collection[int], members: Collection[int], added: Collection[int]) -> bool:
