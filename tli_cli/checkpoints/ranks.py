@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -91,3 +92,4 @@ def _join() -> None:
             distributed.init_process_group("gloo")
         except (RuntimeError, ValueError) as error:
             raise TliError(f"torchrun: the other ranks cannot be reached: {str(error)[:200]}") from error
+        atexit.register(distributed.destroy_process_group)  # else its threads may abort the process when it ends
