@@ -21,7 +21,12 @@ DONE, FAULT, GATE, INTERRUPTED = 0, 1, 3, 130
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run `tli` with `arguments` (those of the process if None), and exit."""
     gc.set_threshold(_COLLECT_AFTER)
-    sys.exit(run(arguments))
+    code = run(arguments)
+    if "torch.distributed" in sys.modules and "WORLD_SIZE" in os.environ:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)  # threads that torch leaves behind may abort a process of several as it ends
+    sys.exit(code)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
