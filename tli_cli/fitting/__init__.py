@@ -1,1 +1,1 @@
-"""Fit a target to its source by what both compute on made-up inputs: no data, no labels, some seconds."""
+"""Fit a target to its source by what both compute on made-up inputs: no data, no labels."""

@@ -17,9 +17,9 @@ from tli_cli.report import Progress
 from tli_cli.seeding import generator_for
 
 IMAGES = 512
-STEPS, LEAST_STEPS = 1000, 30
+STEPS, LEAST_STEPS = 2000, 30
 """Gradient steps that follow on the closed form: the most, for small networks, and the least, for large ones."""
-WORK = 2e11
+WORK = 1e12
 """About how many multiplications the gradient steps take together."""
 BUDGET = 64 * 3 * 224 * 224
 """About how many numbers the made-up inputs hold together."""
