@@ -10,11 +10,11 @@ from torch import nn
 
 from tests.core.support import distance
 from tests.models import randomised
-from tli_cli import apply_tli
-from tli_cli.live import describe_live
+from tli_cli import apply_tli, match
 from tli_cli.options import Options
 from tli_cli.plan import Plan
 from tli_cli.plan_checks import PlanCheck
+from tli_cli.providers.module import describe_live
 
 IMAGES = torch.randn(4, 3, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 
@@ -85,3 +85,9 @@ def test_a_plan_that_folds_what_does_not_fit_is_refused(field, name):
     steps = tuple(changed if other is step else other for other in plan.steps)
     problems = list(PlanCheck(replace(plan, steps=steps), sides[:1], sides[1]).problems())
     assert len(problems) == 1 and (name or "no tensor") in problems[0]
+
+
+def test_every_step_of_a_fold_is_exact_beside_added_layers():
+    plan = match("timm:vgg16_bn", "torchvision:vgg16")
+    folded = [step for step in plan.steps if any(piece.fold for piece in step.pieces)]
+    assert len(folded) == 26 and all(step.exact for step in folded)

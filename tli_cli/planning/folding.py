@@ -23,11 +23,13 @@ class Folding:
     """What is done about the batch norms that only one side has.
 
     `folds` says for a target layer how the norm behind its partner is taken into it, `silent` for a target norm which
-    layer stands before it, both by their places; `doubtful` are the layers whose lone norm nothing can be done about.
+    layer stands before it, both by their places; `taken` are the source's norms that are taken into layers, and
+    `doubtful` the layers whose lone norm nothing can be done about.
     """
 
     folds: Mapping[int, Fold]
     silent: Mapping[int, int]
+    taken: Collection[int]
     doubtful: Collection[int]
 
     def offered(self, source: Architecture, pair: Pair, shares: list[Share]) -> list[Share]:
@@ -39,7 +41,7 @@ class Folding:
         return [*(share for share in shares if share.role != "bias"), bias]
 
 
-NO_FOLDING = Folding({}, {}, frozenset())
+NO_FOLDING = Folding({}, {}, frozenset(), frozenset())
 
 
 def folding(target: Architecture, source: Architecture, matching: Matching) -> Folding:
@@ -63,7 +65,8 @@ def folding(target: Architecture, source: Architecture, matching: Matching) -> F
                 doubtful.add(place)
             else:
                 folds[place] = fold
-    return Folding(folds, silent, frozenset(doubtful))
+    taken = {theirs[pair.source.place] for pair in matching.pairs if pair.target.place in folds}
+    return Folding(folds, silent, frozenset(taken), frozenset(doubtful))
 
 
 def _single(matching: Matching) -> Iterator[Pair]:

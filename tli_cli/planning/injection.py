@@ -16,8 +16,9 @@ from tli_cli.planning.activations import changed_activations
 from tli_cli.planning.choice import Akin
 from tli_cli.planning.heads import parse_head
 from tli_cli.planning.methods import method_request
-from tli_cli.planning.planner import Request, make_plan
+from tli_cli.planning.planner import make_plan
 from tli_cli.planning.relation import UNLIKE
+from tli_cli.planning.request import Request
 from tli_cli.scoring import score_matching
 
 

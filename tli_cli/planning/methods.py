@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tli_cli.errors import TliError
-from tli_cli.planning.planner import Request
+from tli_cli.planning.request import Request
 from tli_cli.registry import did_you_mean
 from tli_cli.resizing import RESIZERS
 

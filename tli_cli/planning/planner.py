@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from tli_cli.architecture import Architecture, Axis, Layer, TensorSpec
-from tli_cli.checkpoints.dtypes import is_float
-from tli_cli.describe.spaces import leaves
+from tli_cli.architecture import Architecture, Layer, TensorSpec
 from tli_cli.matching.segments import blocks_of
 from tli_cli.matching.units import Unit
 from tli_cli.matching.values import Matching, Pair
@@ -22,31 +20,14 @@ from tli_cli.planning.norms import norms_follow
 from tli_cli.planning.pieces import is_copy, is_exact, is_scaled, make_piece, map_indices
 from tli_cli.planning.plain import chains_fill_branches, gains_branches
 from tli_cli.planning.proof import unlike_inputs
+from tli_cli.planning.refusals import Refusals
 from tli_cli.planning.relation import OTHER, relation_of
+from tli_cli.planning.request import Request
 from tli_cli.planning.roles import Share, answering, as_head, shares
 from tli_cli.planning.scales import Scales
 from tli_cli.planning.shortcuts import NO_SHORTCUT, surplus_shortcuts
 
 UNPROVED = "no graph shows what belongs together"
-STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a plan is asked to do beyond the matching: method, head, norms, seed."""
-
-    matcher: str = "dp"
-    method: str = "auto"
-    head: str = "fresh"
-    head_rows: Mapping[int, int] = field(default_factory=dict)
-    norms: bool = True
-    seed: int = 0
-    top_k: int = 1
-    resizer: str = "maps"
-    widen: str = "widen"
-    narrow: str = "strongest"
-    identity: bool = True
-    keep_values: str = "constructor"
 
 
 @dataclass
@@ -70,7 +51,7 @@ class Planner:
         self._inexact: set[int] = set()
         self._bypassed: set[int] = set()
         self._folding = NO_FOLDING
-        self._roots = {spec.name: _class_rows(target, spec) for spec in target.tensors}
+        self._refusals = Refusals(target, sources, request)
 
     def add(self, matching: Matching, model: int, chosen: Choice) -> None:
         """Draft the pairs of `matching` (of source `model`) whose target unit is given to that model by `chosen`."""
@@ -131,7 +112,16 @@ class Planner:
         partners = {pair.target.place: pair.source.place for pair in first}
         unread = {pair.target.place for pair in matching.pairs if self._is_passed_by(pair.target.place)}
         added = {place for place, _ in matching.reused}
-        return unlike_inputs(self.target, self.sources[model], partners, ends, passing, unread, added)
+        return unlike_inputs(
+            self.target,
+            self.sources[model],
+            partners,
+            silent=ends,
+            passing=passing,
+            unread=unread,
+            added=added,
+            folded=self._folding.taken,
+        )
 
     def _is_passed_by(self, place: int) -> bool:
         weight = self.target.axes.get(self.target.layers[place].tensor("weight") or "", ())
@@ -219,7 +209,7 @@ class Planner:
         model: int,
         weight: float,
     ) -> None:
-        refusal = self._refusal(wanted, offered, layer, source_layer, self.sources[model])
+        refusal = self._refusals.of(wanted, offered, layer, source_layer, self.sources[model])
         if refusal:
             draft.reason = refusal
             return
@@ -248,33 +238,6 @@ class Planner:
             if wanted.role == "weight" and layer.has_offset and is_scaled(piece, self.book):
                 draft.doubt = "it is scaled, and a number is added to it in code"
             draft.exact |= pair.target.place in self._bypassed
-
-    def _refusal(
-        self, wanted: Share, offered: Share | None, layer: Layer, source_layer: Layer, source: Architecture
-    ) -> str:
-        if layer.kind == "norm" and not self.request.norms:
-            return "norms are left out"
-        if self._roots[wanted.spec.name] and offered is not None and offered.spec.shape != wanted.spec.shape:
-            rows = (self._roots[wanted.spec.name], _class_rows(source, offered.spec) or offered.spec.shape[0])
-            is_text = rows[0] in _vocabularies(self.target) and any(rows[1] in _vocabularies(s) for s in self.sources)
-            if self.request.head == "fresh" and rows[0] != rows[1] and not is_text:
-                return f"head: {rows[0]} classes, the source has {rows[1]}"
-        if _is_packed(wanted.spec, wanted.role) or (offered is not None and _is_packed(offered.spec, offered.role)):
-            same = offered is not None and (offered.spec.shape, offered.spec.dtype) == (
-                wanted.spec.shape,
-                wanted.spec.dtype,
-            )
-            return "" if same else "quantised values are copied as they are, never resized or cast"
-        if _is_complex(offered) and not _is_complex(wanted):
-            return "complex values have no place among real ones"
-        if _is_computed(wanted, offered, layer) and (
-            wanted.spec.name in self.target.initial or self.request.keep_values == "target"
-        ):
-            return "computed by the constructor"
-        kinds = [side.attribute("norm") for side in (layer, source_layer)]
-        if layer.kind == "norm" and kinds.count("batch") == 1:
-            return "another kind of norm: a batch norm moves with its statistics or not at all"
-        return ""
 
     def steps(self) -> list[Step]:
         """Return the steps in the order of the target's tensors."""
@@ -327,36 +290,6 @@ class Planner:
         rules = [self.book.maps[i] for piece in pieces for expression in piece.axes for i in map_indices(expression)]
         said = dict.fromkeys(f"{m.rule} {m.columns}->{m.rows}" for m in rules if m.rule != "same")
         return ", ".join(said)
-
-
-def _is_computed(wanted: Share, offered: Share | None, layer: Layer) -> bool:
-    """Tell whether a buffer holds what its constructor works out: no norm's values, and nothing the source learns."""
-    learned = offered is not None and not offered.spec.buffer and offered.spec.shape == wanted.spec.shape
-    return wanted.spec.buffer and wanted.role not in STATISTICS and layer.kind != "norm" and not learned
-
-
-def _is_packed(spec: TensorSpec, role: str) -> bool:
-    """Tell whether what is stored for a layer's weight stands for other numbers: integers, or several in a byte."""
-    return role.partition(".")[0] in ("weight", "bias") and not is_float(spec.dtype)
-
-
-def _is_complex(share: Share | None) -> bool:
-    return share is not None and share.spec.dtype.startswith("complex")
-
-
-def _class_rows(architecture: Architecture, spec: TensorSpec) -> int:
-    """Return the size of the axis of `spec` that runs over classes, 0 if it has none."""
-    axes = architecture.axes.get(spec.name, ())
-    made = (architecture.size_of(axis.tree) for axis in axes if not axis.contracted and _is_class(architecture, axis))
-    return next(made, 0)
-
-
-def _is_class(architecture: Architecture, axis: Axis) -> bool:
-    return any(architecture.spaces[leaf].kind == "classes" for leaf in leaves(axis.tree))
-
-
-def _vocabularies(architecture: Architecture) -> set[int]:
-    return {space.size for space in architecture.spaces if space.kind == "vocabulary"}
 
 
 def _relation(target: Architecture, source: Architecture, matching: Matching, steps: Sequence[Step]) -> str:

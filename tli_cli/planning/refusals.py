@@ -1,0 +1,77 @@
+"""Why a target tensor is not made of the source tensor that answers it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tli_cli.architecture import Architecture, Axis, Layer, TensorSpec
+from tli_cli.checkpoints.dtypes import is_float
+from tli_cli.describe.spaces import leaves
+from tli_cli.planning.request import Request
+from tli_cli.planning.roles import Share
+
+STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+
+
+class Refusals:
+    """The reasons for which tensors of a target are not made of those of its sources."""
+
+    def __init__(self, target: Architecture, sources: Sequence[Architecture], request: Request) -> None:
+        self._target, self._sources, self._request = target, sources, request
+        self._roots = {spec.name: _class_rows(target, spec) for spec in target.tensors}
+
+    def of(self, wanted: Share, offered: Share | None, layer: Layer, source_layer: Layer, source: Architecture) -> str:
+        """Return why `wanted` of `layer` is not made of `offered` of `source_layer`; empty if it may be."""
+        if layer.kind == "norm" and not self._request.norms:
+            return "norms are left out"
+        if self._roots[wanted.spec.name] and offered is not None and offered.spec.shape != wanted.spec.shape:
+            rows = (self._roots[wanted.spec.name], _class_rows(source, offered.spec) or offered.spec.shape[0])
+            is_text = rows[0] in _vocabularies(self._target) and any(rows[1] in _vocabularies(s) for s in self._sources)
+            if self._request.head == "fresh" and rows[0] != rows[1] and not is_text:
+                return f"head: {rows[0]} classes, the source has {rows[1]}"
+        if _is_packed(wanted.spec, wanted.role) or (offered is not None and _is_packed(offered.spec, offered.role)):
+            same = offered is not None and (offered.spec.shape, offered.spec.dtype) == (
+                wanted.spec.shape,
+                wanted.spec.dtype,
+            )
+            return "" if same else "quantised values are copied as they are, never resized or cast"
+        if _is_complex(offered) and not _is_complex(wanted):
+            return "complex values have no place among real ones"
+        if _is_computed(wanted, offered, layer) and (
+            wanted.spec.name in self._target.initial or self._request.keep_values == "target"
+        ):
+            return "computed by the constructor"
+        kinds = [side.attribute("norm") for side in (layer, source_layer)]
+        if layer.kind == "norm" and kinds.count("batch") == 1:
+            return "another kind of norm: a batch norm moves with its statistics or not at all"
+        return ""
+
+
+def _is_computed(wanted: Share, offered: Share | None, layer: Layer) -> bool:
+    """Tell whether a buffer holds what its constructor works out: no norm's values, and nothing the source learns."""
+    learned = offered is not None and not offered.spec.buffer and offered.spec.shape == wanted.spec.shape
+    return wanted.spec.buffer and wanted.role not in STATISTICS and layer.kind != "norm" and not learned
+
+
+def _is_packed(spec: TensorSpec, role: str) -> bool:
+    """Tell whether what is stored for a layer's weight stands for other numbers: integers, or several in a byte."""
+    return role.partition(".")[0] in ("weight", "bias") and not is_float(spec.dtype)
+
+
+def _is_complex(share: Share | None) -> bool:
+    return share is not None and share.spec.dtype.startswith("complex")
+
+
+def _class_rows(architecture: Architecture, spec: TensorSpec) -> int:
+    """Return the size of the axis of `spec` that runs over classes, 0 if it has none."""
+    axes = architecture.axes.get(spec.name, ())
+    made = (architecture.size_of(axis.tree) for axis in axes if not axis.contracted and _is_class(architecture, axis))
+    return next(made, 0)
+
+
+def _is_class(architecture: Architecture, axis: Axis) -> bool:
+    return any(architecture.spaces[leaf].kind == "classes" for leaf in leaves(axis.tree))
+
+
+def _vocabularies(architecture: Architecture) -> set[int]:
+    return {space.size for space in architecture.spaces if space.kind == "vocabulary"}

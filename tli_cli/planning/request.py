@@ -1,0 +1,24 @@
+"""What a plan is asked to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a plan is asked to do beyond the matching: method, head, norms, seed."""
+
+    matcher: str = "dp"
+    method: str = "auto"
+    head: str = "fresh"
+    head_rows: Mapping[int, int] = field(default_factory=dict)
+    norms: bool = True
+    seed: int = 0
+    top_k: int = 1
+    resizer: str = "maps"
+    widen: str = "widen"
+    narrow: str = "strongest"
+    identity: bool = True
+    keep_values: str = "constructor"
