@@ -1,13 +1,14 @@
 """The TLI score: how much of one architecture can be fed from another, layer by layer, and how well.
 
     score = sum of weight(t) * worth(t) over the target's units / sum of weight(t)
-    worth = layers * similarity * place * context + whole, the product 0 where nothing feeds the unit
+    worth = layers * similarity * keeping * place * context + whole, the product 0 where nothing feeds the unit
 
 `weight` grows with the logarithm of a unit's size: what a unit takes part in does not grow with its elements, and a
-classifier over many classes must not outweigh a trunk. `place` is less than 1 where the source unit serves a second
-time, or stands elsewhere. `context` is how far the two blocks hold the same units: a convolution whose block also has a
-gate, or has no norm, is fed with values made for other surroundings. `layers` and `whole` are of the unit's stage: see
-`tli_cli.wholes`. Sums are of whole numbers: order does not matter.
+classifier over many classes must not outweigh a trunk. `keeping` says that growth and shrinking are not the same: see
+`tli_cli.keeping`. `place` is less than 1 where the source unit serves a second time, or stands elsewhere. `context` is
+how far the two blocks hold the same units and look as far: a convolution whose block also has a gate, or has no norm,
+is fed with values made for other surroundings; see `tli_cli.surroundings`. `layers` and `whole` are of the unit's
+stage: see `tli_cli.wholes`. Sums are of whole numbers: order does not matter.
 """
 
 from __future__ import annotations
@@ -19,15 +20,19 @@ from functools import lru_cache
 from math import log2, prod
 
 from tli_cli.architecture import Architecture
+from tli_cli.keeping import keeping
 from tli_cli.matching import Matcher
-from tli_cli.matching.bags import overlap
 from tli_cli.matching.segments import Block, blocks_of
 from tli_cli.matching.units import Unit
 from tli_cli.matching.values import Matching
+from tli_cli.surroundings import context
 from tli_cli.wholes import PARTS, fed_in_stage, stage_shares
 
 REPEATED = 0.5
-MOVED = 0.9
+ADDED = 0.9
+"""What a unit of a block that is added to its stage is worth: such a block starts by changing nothing."""
+
+MOVED = 0.95
 MINOR = 0.25
 """What a norm, a scale, a position or a token weighs beside a convolution of its size."""
 
@@ -65,9 +70,12 @@ def _weight(kind: str, size: int) -> int:
     return round(ONE * log2(1 + size) * (1.0 if kind in MAJOR_KINDS else MINOR))
 
 
-def fed_weight(weight: int, similarity: float, *, repeat: bool, in_place: bool, context: float) -> int:
-    """Return what of `weight` a pair feeds, in the same units; all of it only for an identical partner in its place."""
-    return round(weight * similarity * (REPEATED if repeat else 1.0) * (1.0 if in_place else MOVED) * context)
+def fed_weight(weight: int, similarity: float, *, use: float, in_place: bool, context: float) -> int:
+    """Return what of `weight` a pair feeds, in the same units; all of it only for an identical partner in its place.
+
+    `similarity` is what is kept of it; `use` is 1 for the first use of a source unit, else `ADDED` or `REPEATED`.
+    """
+    return round(weight * similarity * use * (1.0 if in_place else MOVED) * context)
 
 
 def ratio(fed: int, total: int) -> float:
@@ -98,20 +106,21 @@ def fed_weights(matching: Matching, source: Standing | None = None, target: Stan
     """
     theirs, mine = source or Standing.of(matching.sources), target or Standing.of(matching.targets)
     in_step = len(mine.rank) == len(theirs.rank)
+    grown = {unit.key for pair in matching.stages if not pair.added for unit in pair.target.units}
     own = {}
     for pair in matching.pairs:
         key, partner = pair.target.key, pair.source.key
         own[key] = fed_weight(
             mine.weight[key],
-            pair.similarity,
-            repeat=pair.repeat,
+            pair.similarity * keeping(pair.target, pair.source),
+            use=(ADDED if key in grown else REPEATED) if pair.repeat else 1.0,
             in_place=pair.anchored or (in_step and mine.rank[key] == theirs.rank[partner]),
-            context=1.0 if pair.anchored else overlap(mine.home[key].forms, theirs.home[partner].forms),
+            context=context(mine.home[key], theirs.home[partner], proven=pair.anchored, windows=matching.windows),
         )
     fed = {key: PARTS * value for key, value in own.items()}
     for stages in matching.stages:
-        shares = stage_shares(stages.kinship, stages.level)
-        for key in (unit.key for block in stages.target.blocks for unit in block.units):
+        shares = stage_shares(stages.kinship, stages.level, stages.room)
+        for key in (unit.key for unit in stages.target.units):
             fed[key] = fed_in_stage(own.get(key, 0), mine.weight[key], shares)
     return fed
 
@@ -132,13 +141,14 @@ def coverage_of(matching: Matching, target: Architecture) -> float:
 
 def worst_blocks(matching: Matching, count: int = 5) -> tuple[tuple[str, float], ...]:
     """Return the blocks that cost the score most, the worst first, each with the mean worth of its units."""
-    fed = fed_weights(matching)
+    standing = Standing.of(matching.targets)
+    fed = fed_weights(matching, target=standing)
     lost: dict[str, int] = defaultdict(int)
     weight: dict[str, int] = defaultdict(int)
-    for unit in matching.targets:
-        block = unit.block or unit.path
-        lost[block] += PARTS * unit_weight(unit) - fed.get(unit.key, 0)
-        weight[block] += PARTS * unit_weight(unit)
+    for key, own in standing.weight.items():
+        block = standing.home[key].name
+        lost[block] += PARTS * own - fed.get(key, 0)
+        weight[block] += PARTS * own
     ranked = sorted((block for block in lost if lost[block]), key=lambda block: (-lost[block], block))
     return tuple((block, round(1.0 - lost[block] / weight[block], 6)) for block in ranked[:count])
 

@@ -3,35 +3,57 @@
 A fit makes a stage of the target compute what the source's stage at its place computes, if it mixes places by the same
 means: convolutions can stand in for other convolutions, attention for attention. So a layer is worth
 
-    layers * (its own worth) + whole,    layers + whole <= 1
+    layers * (its own worth) + whole,    layers + whole <= room <= 1
 
 where `whole` grows with how alike the stages work (`kinship`) and stand between input and output (`level`), and
 `layers` falls where they work differently: a projection that was made for attention says little beside a convolution.
+`room` is less than 1 where the target has fewer blocks than the source: what the others did is lost.
 """
 
 from __future__ import annotations
 
+from math import pow
+
 PARTS = 1 << 10
 """The parts that a layer's weight is divided into, so that sums are of whole numbers."""
 
-WHOLE = 0.5
+WHOLE = 0.4
 """What a stage without a single partner is worth, where all else is alike."""
 
 ALIEN = 0.1
 """What a layer keeps of its worth where the two stages work by different means."""
 
+LOST, BROKEN = 0.2, 1.0
+"""What lost blocks cost where blocks add to a trunk, and where each hands on all that there is: the power of the share
+of the source's blocks that the target has room for."""
 
-def stage_shares(kinship: float, level: float) -> tuple[int, int]:
-    """Return `(layers, whole)` of a pair of stages, in units of 1 / `PARTS`; together `PARTS` where `kinship` is 1.
+Shares = tuple[int, int, int]
+"""`(layers, whole, room)` of a pair of stages, in units of 1 / `PARTS`."""
+
+
+def room_for(wanted: int, given: int, residual: bool | None) -> float:
+    """Return the room that `wanted` blocks have for what `given` blocks do.
+
+    >>> room_for(3, 2, False), round(room_for(2, 3, True), 3), round(room_for(2, 3, False), 3)
+    (1.0, 0.922, 0.667)
+    """
+    if wanted >= given:
+        return 1.0
+    return pow(wanted / given, BROKEN if residual is False else LOST)
+
+
+def stage_shares(kinship: float, level: float, room: float = 1.0) -> Shares:
+    """Return the shares of a pair of stages; `layers` and `whole` are `room` together where `kinship` is 1.
 
     >>> stage_shares(1.0, 1.0), stage_shares(0.0, 1.0)
-    ((512, 512), (102, 0))
+    ((614, 410, 1024), (102, 0, 1024))
     """
-    whole = round(PARTS * WHOLE * kinship * level)
-    return round((PARTS - whole) * (ALIEN + (1 - ALIEN) * kinship)), whole
+    most = round(PARTS * room)
+    whole = round(PARTS * WHOLE * kinship * level * room)
+    return round((most - whole) * (ALIEN + (1 - ALIEN) * kinship)), whole, most
 
 
-def fed_in_stage(own: int, weight: int, shares: tuple[int, int]) -> int:
+def fed_in_stage(own: int, weight: int, shares: Shares) -> int:
     """Return what a unit of `weight` in such a stage is fed, `own` of it by its partner, in units of 1 / `PARTS`."""
-    layers, whole = shares
-    return PARTS * own if own == weight else layers * own + whole * weight
+    layers, whole, room = shares
+    return room * own if own == weight else layers * own + whole * weight

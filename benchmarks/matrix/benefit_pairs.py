@@ -51,7 +51,50 @@ def _seen() -> list[Group]:
         (_net("nets_tokens", "mixer", width=40, depth=3), (mixer, vit, convnext, resnet)),
         (_net("nets", "vgg", width=14, depth=2), (vgg, resnet, mobilenet, convnext, vit)),
     ]
-    return [Group("seen", target, others, "capitals", "small") for target, others in groups]
+    return [
+        Group("seen", target, (*others, *_CHANGED[target.factory]), "capitals", "small") for target, others in groups
+    ]
+
+
+_CHANGED = {
+    "resnet": (
+        _net("nets", "resnet", width=14, depth=2, kernel=5),
+        _net("nets", "resnet", width=14, depth=2, act="silu"),
+        _net("nets", "resnet", width=14, depth=1),
+        _net("nets", "resnet", width=14, depth=3),
+        _net("nets", "resnet", width=20, depth=2),
+        _net("nets", "resnet", width=24, depth=2, block="bottleneck"),
+    ),
+    "mobilenet": (
+        _net("nets", "mobilenet", width=14, depth=2, kernel=5),
+        _net("nets", "mobilenet", width=14, depth=2, act="silu"),
+        _net("nets", "mobilenet", width=14, depth=1),
+        _net("nets", "mobilenet", width=20, depth=2),
+    ),
+    "vit": (
+        _net("nets_tokens", "vit", width=48, depth=2, heads=3),
+        _net("nets_tokens", "vit", width=48, depth=4, heads=3),
+        _net("nets_tokens", "vit", width=48, depth=3, heads=3, act="relu"),
+    ),
+    "convnext": (
+        _net("nets_tokens", "convnext", width=14, depth=2, kernel=3),
+        _net("nets_tokens", "convnext", width=14, depth=2, kernel=7),
+        _net("nets_tokens", "convnext", width=14, depth=2, act="relu"),
+        _net("nets_tokens", "convnext", width=14, depth=1),
+    ),
+    "mixer": (
+        _net("nets_tokens", "mixer", width=40, depth=2),
+        _net("nets_tokens", "mixer", width=40, depth=4),
+        _net("nets_tokens", "mixer", width=56, depth=3),
+    ),
+    "vgg": (
+        _net("nets", "vgg", width=14, depth=2, kernel=5),
+        _net("nets", "vgg", width=14, depth=2, act="silu"),
+        _net("nets", "vgg", width=14, depth=1),
+        _net("nets", "vgg", width=14, depth=3),
+    ),
+}
+"""For each factory of a target, networks that differ from it in one way: kernel, activation, depth or width."""
 
 
 def _held() -> list[Group]:

@@ -136,6 +136,11 @@ def test_worst_blocks_add_up_to_what_is_missing():
     assert worst_blocks(matching, 3) == tuple(found.items())[:3]
 
 
+def test_the_blocks_of_a_plain_network_are_its_layers():
+    found = worst_blocks(MATCHERS.get("dp")(catalogue.load("vgg11"), catalogue.load("vgg16")))
+    assert sum(block.startswith("features.") for block, _ in found) >= 4 and "features" not in dict(found)
+
+
 def test_coverage_is_the_share_of_elements_in_paired_layers():
     source, target = catalogue.load("resnet18"), catalogue.load("timm:resnet26")
     matching = MATCHERS.get("dp")(source, target)

@@ -17,22 +17,26 @@ from tests.score.conftest import MIXED
 from tests.score.test_laws import score
 from tli_cli import catalogue
 from tli_cli.architecture import Architecture, Layer, TensorSpec
+from tli_cli.keeping import keeping, shape_keeping
 from tli_cli.matching.mixing import ATTENTION, CONVOLUTION, KINDS, TOKENS, mixing_likeness, mixing_shares
 from tli_cli.matching.sides import Side
+from tli_cli.matching.similarity import SHAPE, size_likeness, unit_similarity
+from tli_cli.matching.units import Unit
 from tli_cli.matrices import score_all
-from tli_cli.wholes import PARTS, fed_in_stage, stage_shares
+from tli_cli.wholes import PARTS, fed_in_stage, room_for, stage_shares
 
 RANKS = Path(__file__).parent / "ranks.json"
 share = st.floats(0, 1)
 
 
-@given(share, share, st.integers(1, 1 << 25), share)
-def test_a_stage_never_feeds_more_than_there_is_and_all_only_by_identical_partners(kinship, level, weight, own):
-    layers, whole = stage_shares(kinship, level)
-    assert layers >= 0 and whole >= 0 and layers + whole <= PARTS
+@given(share, share, share, st.integers(1, 1 << 25), share)
+def test_a_stage_never_feeds_more_than_there_is_and_all_only_by_identical_partners(kinship, level, room, weight, own):
+    layers, whole, most = shares = stage_shares(kinship, level, room)
+    assert layers >= 0 and whole >= 0 and layers + whole <= most <= PARTS
     held = round(own * weight)
-    fed = fed_in_stage(held, weight, (layers, whole))
-    assert 0 <= fed <= PARTS * weight and (fed == PARTS * weight) == (held == weight)
+    fed = fed_in_stage(held, weight, shares)
+    assert 0 <= fed <= most * weight and (most == 0 or (fed == most * weight) == (held == weight))
+    assert most == PARTS or fed < PARTS * weight
 
 
 @given(share, share, share)
@@ -42,6 +46,34 @@ def test_more_kinship_never_feeds_less(first, second, level):
     for own in (0, weight // 3, weight):
         fed = [fed_in_stage(own, weight, stage_shares(kinship, level)) for kinship in (low, high)]
         assert fed[0] <= fed[1] + weight // 100
+
+
+@given(st.integers(1, 99), st.integers(1, 99))
+def test_lost_blocks_cost_most_where_there_is_no_trunk_and_added_ones_nothing(wanted, lost):
+    assert room_for(wanted + lost, wanted, True) == room_for(wanted + lost, wanted, False) == 1
+    assert 0 < room_for(wanted, wanted + lost, False) < room_for(wanted, wanted + lost, True) < 1
+    assert room_for(wanted, wanted + lost + 1, True) < room_for(wanted, wanted + lost, True)
+
+
+sizes = st.lists(st.integers(1, 512), min_size=1, max_size=4).map(tuple)
+
+
+@given(sizes, sizes)
+def test_what_is_kept_of_a_size_grows_with_it_and_is_all_only_for_an_equal_one(target, source):
+    kept = shape_keeping(target, source) * (1 - SHAPE + SHAPE * size_likeness(target, source))
+    assert 0 < kept <= 1 and (kept < 1 or padded(target) == padded(source))
+    more = tuple(size + 1 for size in source)
+    assert shape_keeping(source, more) >= shape_keeping(more, source)
+
+
+def padded(sizes: tuple[int, ...]) -> tuple[int, ...]:
+    return (*sizes, *[1] * (4 - len(sizes)))
+
+
+def test_a_kernel_loses_by_shrinking_and_hardly_by_growing():
+    three, five = (Unit(0, "conv", "conv", (8, 8), (size, size)) for size in (3, 5))
+    kept = {pair: unit_similarity(*pair) * keeping(*pair) for pair in ((three, five), (five, three))}
+    assert kept[three, five] == pytest.approx(0.6) and 0.95 < kept[five, three] < 1
 
 
 @given(st.lists(st.sets(st.sampled_from(KINDS)), max_size=5), st.lists(st.sets(st.sampled_from(KINDS)), max_size=5))

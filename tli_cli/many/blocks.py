@@ -13,10 +13,13 @@ from tli_cli.many.arrays import Bags, alike, ragged
 from tli_cli.many.labels import Labels
 from tli_cli.many.profiles import Catalogued
 from tli_cli.matching.unit_pairs import ENOUGH, REUSABLE, REUSE
-from tli_cli.scoring import MOVED, REPEATED, unit_weight
+from tli_cli.scoring import ADDED, MOVED, REPEATED, unit_weight
 
 MOST_KEPT = 256
 BITS = 62
+USES = (1.0, REPEATED, ADDED)
+ONCE, AGAIN, MORE = range(len(USES))
+"""How a block uses a source block: first, once more, or as a block that is added to its stage."""
 
 
 class Blocks:
@@ -31,6 +34,7 @@ class Blocks:
         self._runs, self._run_lengths = ragged([list(run) for run in known.runs])
         self._forms = Bags([block.forms for block in known.blocks])
         self._shapes = Bags([block.shapes for block in known.blocks])
+        self._windows = np.array([block.window for block in known.blocks])
         self._likeness = lru_cache(maxsize=512)(self._likeness_row)
         self._fed: dict[int, Ints] = {}
 
@@ -39,6 +43,13 @@ class Blocks:
         row = 0.05 + 0.65 * self._forms.overlap(target) + 0.3 * self._shapes.overlap(target)
         return row, np.rint(1000 * row)
 
+    def _context(self, target: int) -> Floats:
+        """Return the context that each block gives the block `target`."""
+        own = self._windows[target]
+        less = (own > 0) & (own < self._windows)
+        windows = np.where(less, np.sqrt(own / np.where(less, self._windows, 1.0)), 1.0)
+        return np.minimum(self._forms.overlap(target), windows)
+
     def likeness(self, target: int) -> Floats:
         """Return the likeness of the block `target` to every block."""
         return self._likeness(target)[0]
@@ -46,7 +57,7 @@ class Blocks:
     def fed_by_blocks(self, target: int, sources: Ints, repeated: NDArray[np.bool_]) -> Ints:
         """Return what each of the blocks `sources` feeds the block `target`, for the first time or once more."""
         self._look_up(target, np.unique(sources))
-        fed: Ints = self._fed[target][repeated.astype(np.int64), sources]
+        fed: Ints = self._fed[target][np.where(repeated, AGAIN, ONCE), sources]
         self._forget()
         return fed
 
@@ -54,7 +65,7 @@ class Blocks:
         """Return which units of the block `target` each of the blocks `sources` leaves unpaired, and which of its units
         are like one of theirs: as bits."""
         self._look_up(target, np.unique(sources))
-        unpaired, alike = self._fed[target][2:, sources]
+        unpaired, alike = self._fed[target][len(USES) :, sources]
         self._forget()
         return unpaired, alike
 
@@ -68,9 +79,9 @@ class Blocks:
         for block, found in wanted.items():
             self._look_up(block, np.unique(np.concatenate(found)))
         fed = [np.zeros(sources.shape[1], dtype=np.int64) for sources, _ in paired]
-        for (target, _, _), (sources, repeated), total in zip(requests, paired, fed, strict=True):
+        for (target, _, _), (sources, uses), total in zip(requests, paired, fed, strict=True):
             for i, block in enumerate(self._known.runs[target]):
-                total += self._fed[block][repeated[i], sources[i]]
+                total += self._fed[block][uses[i], sources[i]]
         self._forget()
         return fed
 
@@ -79,12 +90,12 @@ class Blocks:
             del self._fed[next(iter(self._fed))]
 
     def _paired_runs(self, target: int, sources: Ints, added: bool) -> tuple[Ints, Ints]:
-        """Return the source block of each target block, and whether it repeats: both `(blocks, sources)`."""
+        """Return the source block of each target block, and how it is used: both `(blocks, sources)`."""
         blocks = self._known.runs[target]
-        found, repeated = (np.zeros((len(blocks), len(sources)), dtype=np.int64) for _ in range(2))
+        found, uses = (np.zeros((len(blocks), len(sources)), dtype=np.int64) for _ in range(2))
         for chosen in alike(self._run_lengths[sources], len(blocks)):
-            found[:, chosen], repeated[:, chosen] = self._paired_stages(blocks, sources[chosen], added)
-        return found, repeated
+            found[:, chosen], uses[:, chosen] = self._paired_stages(blocks, sources[chosen], added)
+        return found, uses
 
     def _paired_stages(self, target: tuple[int, ...], sources: Ints, added: bool) -> tuple[Ints, Ints]:
         widths = self._run_lengths[sources]
@@ -103,7 +114,7 @@ class Blocks:
             if len(alone):
                 near = self._nearest(block, i, matched[:, alone], partners[:, alone])
                 found[i, alone] = partners[near, alone]
-        return found, ((matched < 0) | added).astype(np.int64)
+        return found, np.full_like(found, AGAIN) if added else np.where(matched < 0, MORE, ONCE)
 
     def _nearest(self, block: int, i: int, matched: Ints, partners: Ints) -> Ints:
         """Return for each source the matched target block whose source is likest, then the nearest, then the
@@ -117,22 +128,22 @@ class Blocks:
     def _look_up(self, target: int, sources: Ints) -> None:
         """See to it that what the blocks `sources` feed the block `target` is known, used once and repeated."""
         if target not in self._fed:
-            self._fed[target] = np.full((4, len(self._known.blocks)), -1, dtype=np.int64)
+            self._fed[target] = np.full((len(USES) + 2, len(self._known.blocks)), -1, dtype=np.int64)
         known = self._fed[target]
         missing = sources[known[0, sources] < 0]
-        context = self._forms.overlap(target)[missing] if len(missing) else np.zeros(0)
+        context = self._context(target)[missing] if len(missing) else np.zeros(0)
         weights = np.array([unit_weight(unit) for unit in self._known.blocks[target].units])[:, None]
         for chosen in alike(self._lengths[missing], len(weights)):
-            similarity, likest = self._paired_units(target, missing[chosen])
-            worth = weights * similarity
-            known[2, missing[chosen]] = _bits(similarity == 0)
-            known[3, missing[chosen]] = _bits(likest >= ENOUGH)
-            for repeat, factor in enumerate((1.0, REPEATED)):
-                known[repeat, missing[chosen]] = np.rint(worth * factor * MOVED * context[chosen]).sum(axis=0)
+            kept, likest = self._paired_units(target, missing[chosen])
+            worth = weights * kept
+            known[len(USES), missing[chosen]] = _bits(kept == 0)
+            known[len(USES) + 1, missing[chosen]] = _bits(likest >= ENOUGH)
+            for use, factor in enumerate(USES):
+                known[use, missing[chosen]] = np.rint(worth * factor * MOVED * context[chosen]).sum(axis=0)
 
     def _paired_units(self, target: int, sources: Ints) -> tuple[Floats, Floats]:
-        """Return the similarity with which each unit of a block is paired in each of `sources`, 0 where it is not, and
-        that to the likest of its units: both `(units, sources)`."""
+        """Return what each unit of a block keeps of its partner in each of `sources`, 0 where it has none, and its
+        similarity to the likest of their units: both `(units, sources)`."""
         widths = self._lengths[sources]
         units = self._units[sources, : int(widths.max())].T
         own = self._units[target, : self._lengths[target]]
@@ -146,11 +157,13 @@ class Blocks:
         for row, place in zip(paired, at, strict=True):
             taken = np.flatnonzero(row)
             used[place[taken], taken] = True
-        for row, table, unit in zip(paired, tables, self._known.blocks[target].units, strict=True):
+        for row, place, table, unit in zip(paired, at, tables, self._known.blocks[target].units, strict=True):
             left = np.flatnonzero(row == 0)
             if len(left):
-                row[left] = _leftovers(table[:, left], left, used, unit.kind in REUSABLE)
-        return paired, tables.max(axis=1)
+                row[left], place[left] = _leftovers(table[:, left], left, used, unit.kind in REUSABLE)
+        kept = np.stack([self._labels.keeping(int(label)) for label in own])
+        partners = units[at, here]
+        return paired * np.take_along_axis(kept, partners, axis=1), tables.max(axis=1)
 
 
 def _bits(holds: NDArray[np.bool_]) -> Ints:
@@ -161,8 +174,9 @@ def _bits(holds: NDArray[np.bool_]) -> Ints:
     return bits
 
 
-def _leftovers(similarity: Floats, sources: Ints, used: NDArray[np.bool_], again: bool) -> Floats:
-    """Return with what a unit that is left over is paired in each of `sources`: a free unit, or one used once more."""
+def _leftovers(similarity: Floats, sources: Ints, used: NDArray[np.bool_], again: bool) -> tuple[Floats, Ints]:
+    """Return with what a unit that is left over is paired in each of `sources`, 0 if with nothing, and the place of its
+    partner: a free unit, or one used once more."""
     free = np.where(used[:, sources], -1.0, similarity)
     place, best = free.argmax(axis=0), free.max(axis=0)
     if again:
@@ -171,4 +185,4 @@ def _leftovers(similarity: Floats, sources: Ints, used: NDArray[np.bool_], again
         place, best = np.where(best >= value, place, reused.argmax(axis=0)), np.maximum(best, value)
     enough = best >= ENOUGH
     used[place[enough], sources[enough]] = True
-    return np.where(enough, best, 0.0)
+    return np.where(enough, best, 0.0), place

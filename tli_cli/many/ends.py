@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
+from tli_cli.keeping import keeping
 from tli_cli.many.alignments import Ints, align_all
 from tli_cli.many.arrays import alike, ragged
 from tli_cli.many.blocks import Blocks
 from tli_cli.many.profiles import Catalogued
 from tli_cli.matching import blocks as pairing
-from tli_cli.matching.bags import overlap
 from tli_cli.matching.unit_pairs import pair_units
-from tli_cli.scoring import fed_weight, unit_weight
+from tli_cli.scoring import REPEATED, fed_weight, unit_weight
+from tli_cli.surroundings import context
 
 UNKNOWN = -1
 
@@ -65,14 +66,17 @@ class Ends:
         for pair in pairing.flag_repeats(pairing.pair_ends(targets, sources)):
             candidates = [unit for unit in pair.source.units if pair.repeat or unit.key not in given]
             for t, s, similarity in pair_units(list(pair.target.units), candidates, list(pair.source.units)):
-                context = overlap(pair.target.forms, home[s.key].forms)
-                fed += fed_weight(unit_weight(t), similarity, repeat=pair.repeat, in_place=False, context=context)
+                use = REPEATED if pair.repeat else 1.0
+                kept = similarity * keeping(t, s)
+                fed += fed_weight(
+                    unit_weight(t), kept, use=use, in_place=False, context=context(pair.target, home[s.key])
+                )
                 given |= set() if pair.repeat else {s.key}
                 found.add(t.key)
         wanted = [(unit, block) for block in targets for unit in block.units if unit.key not in found]
         left = [unit for block in sources for unit in block.units if unit.key not in given]
         place = {unit.key: block for unit, block in wanted}
         for t, s, similarity in pair_units([unit for unit, _ in wanted], left, left):
-            context = overlap(place[t.key].forms, home[s.key].forms)
-            fed += fed_weight(unit_weight(t), similarity, repeat=False, in_place=False, context=context)
+            kept = similarity * keeping(t, s)
+            fed += fed_weight(unit_weight(t), kept, use=1.0, in_place=False, context=context(place[t.key], home[s.key]))
         return fed

@@ -8,9 +8,10 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from tli_cli.keeping import kernel_keeping
 from tli_cli.many.alignments import Floats, Ints
 from tli_cli.many.numbering import Numbering
-from tli_cli.matching.similarity import manner_likeness, root
+from tli_cli.matching.similarity import SHAPE, manner_likeness, root
 from tli_cli.matching.units import Unit
 
 MOST_KEPT = 512
@@ -26,14 +27,23 @@ class Labels:
         self._sizes, self._rank = _padded([units[i].shape for i in _first(self._shape)])
         self._manners = [units[i] for i in _first(self._manner)]
         self.row = lru_cache(maxsize=MOST_KEPT)(self._row)
+        self.keeping = lru_cache(maxsize=MOST_KEPT)(self._keeping_row)
         self._of_shape = lru_cache(maxsize=MOST_KEPT)(self._shape_row)
         self._of_manner = lru_cache(maxsize=MOST_KEPT)(self._manner_row)
+        self._kept_of_shape = lru_cache(maxsize=MOST_KEPT)(self._kept_shape_row)
+        self._kept_of_manner = lru_cache(maxsize=MOST_KEPT)(self._kept_manner_row)
 
     def _row(self, label: int) -> Floats:
         """Return the similarity of the unit numbered `label` to each unit: `(units,)`."""
         manner = self._of_manner(int(self._manner[label]))[self._manner]
         likeness: Floats = manner * self._of_shape(int(self._shape[label]))[self._shape]
         return likeness
+
+    def _keeping_row(self, label: int) -> Floats:
+        """Return `keeping` of the unit numbered `label` from each unit: `(units,)`."""
+        kernels = self._kept_of_manner(int(self._manner[label]))[self._manner]
+        kept: Floats = kernels * self._kept_of_shape(int(self._shape[label]))[self._shape]
+        return kept
 
     def _manner_row(self, manner: int) -> Floats:
         return np.array([manner_likeness(self._manners[manner], other) for other in self._manners])
@@ -42,7 +52,18 @@ class Labels:
         ratios = np.ones(self._sizes.shape[1])
         for axis in self._sizes:
             ratios *= np.minimum(axis, axis[shape]) / np.maximum(axis, axis[shape])
-        return 0.4 + 0.6 * _roots(ratios, np.maximum(self._rank, self._rank[shape]))
+        return 1 - SHAPE + SHAPE * _roots(ratios, np.maximum(self._rank, self._rank[shape]))
+
+    def _kept_manner_row(self, manner: int) -> Floats:
+        return np.array([kernel_keeping(self._manners[manner], other) for other in self._manners])
+
+    def _kept_shape_row(self, shape: int) -> Floats:
+        kept = np.ones(self._sizes.shape[1])
+        for axis in self._sizes:
+            share = np.minimum(axis, axis[shape]) / np.maximum(axis, axis[shape])
+            kept *= np.where(axis > axis[shape], np.sqrt(np.sqrt(share)), share)
+        worth = 1 - SHAPE + SHAPE * _roots(kept, np.maximum(self._rank, self._rank[shape]))
+        return worth / self._of_shape(shape)
 
 
 def _first(numbers: Ints) -> list[int]:

@@ -57,7 +57,7 @@ class Profile:
         self.weights = [
             sum(unit_weight(unit) for block in stage.blocks for unit in block.units) for stage in self.stages
         ]
-        stages = ((id(stage.forms), stage.level, stage.mixing) for stage in self.stages)
+        stages = ((id(stage.forms), len(stage.blocks), stage.level, stage.mixing) for stage in self.stages)
         self.form: Hashable = (self.first_level, self.side.residual, *stages)
         """What decides over the pairing of stages."""
 

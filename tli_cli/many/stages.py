@@ -16,7 +16,7 @@ from tli_cli.many.profiles import Profile
 from tli_cli.matching import blocks as pairing
 from tli_cli.matching.mixing import KINDS
 from tli_cli.matching.residuals import trunk_likeness
-from tli_cli.wholes import ALIEN, PARTS, WHOLE
+from tli_cli.wholes import ALIEN, PARTS, WHOLE, room_for
 
 
 class Paired(NamedTuple):
@@ -45,6 +45,9 @@ class Stages:
         for i, profile in enumerate(profiles):
             if profile.stages:
                 self._falls[i, : len(profile.stages)] = pairing.falls(profile.stages, profile.first_level)
+        self._blocks = np.zeros(self._stages.shape, dtype=np.int64)
+        for i, profile in enumerate(profiles):
+            self._blocks[i, : len(profile.stages)] = [len(stage.blocks) for stage in profile.stages]
         self._residual = [profile.side.residual for profile in profiles]
         self._mixing = np.zeros((*self._stages.shape, len(KINDS)))
         for i, profile in enumerate(profiles):
@@ -85,7 +88,9 @@ class Stages:
             here = np.arange(count)[:, None]
             trunk = np.array([trunk_likeness(self._residual[target], self._residual[source]) for source in sources])
             kinship = trunk * _mixing_likeness(self._mixing[target, :count, None], self._mixing[sources, partner])
-            shares = _stage_shares(kinship, levels[here, partner, np.arange(len(sources))])
+            room = _room(self._blocks[target, :count], self._blocks[sources, partner], partner, self._residual[target])
+            room[:, trunk != 1] = 1.0
+            shares = _stage_shares(kinship, levels[here, partner, np.arange(len(sources))], room)
             layers[chosen], whole[chosen] = (share.T for share in shares)
         return Paired(found, added, layers, whole)
 
@@ -97,10 +102,20 @@ def _mixing_likeness(first: Floats, second: Floats) -> Floats:
     return np.where(first.any(axis=-1) | second.any(axis=-1), likeness, 1.0)
 
 
-def _stage_shares(kinship: Floats, level: Floats) -> tuple[Floats, Floats]:
-    """Return `stage_shares` of each pair."""
-    whole = np.rint(PARTS * WHOLE * kinship * level)
-    return np.rint((PARTS - whole) * (ALIEN + (1 - ALIEN) * kinship)), whole
+def _room(wanted: Ints, given: Ints, partner: Ints, residual: bool | None) -> Floats:
+    """Return `room_for` each pair: `(targets, sources)`, from the blocks of each target stage and of its partner."""
+    users = np.where(partner[:, None] == partner[None], wanted[:, None, None], 0).sum(axis=0)
+    pairs, places = np.unique(np.stack([users, given]).reshape(2, -1), axis=1, return_inverse=True)
+    found: Floats = np.array([room_for(users, blocks, residual) for users, blocks in pairs.T.tolist()])[
+        places.reshape(partner.shape)
+    ]
+    return found
+
+
+def _stage_shares(kinship: Floats, level: Floats, room: Floats) -> tuple[Floats, Floats]:
+    """Return `stage_shares` of each pair, of which `room` alone does not count: no layer here is an identical one."""
+    whole = np.rint(PARTS * WHOLE * kinship * level * room)
+    return np.rint((np.rint(PARTS * room) - whole) * (ALIEN + (1 - ALIEN) * kinship)), whole
 
 
 def _exp(values: Floats) -> Floats:

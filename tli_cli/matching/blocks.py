@@ -13,6 +13,7 @@ from tli_cli.matching.residuals import trunk_likeness
 from tli_cli.matching.segments import Block, Stage, overlap
 from tli_cli.matching.sides import Side
 from tli_cli.matching.values import StagePair
+from tli_cli.wholes import room_for
 
 Partner = Mapping[tuple[int, int], tuple[int, int]]
 
@@ -101,11 +102,15 @@ def pair_stages(target: Side, source: Side) -> tuple[StagePair, ...]:
     ]
     matched = dict(align(table))
     trunk = trunk_likeness(target.residual, source.residual)
+    chosen = [matched.get(i, max(range(len(sources)), key=row.__getitem__)) for i, row in enumerate(table)]
+    users: Counter[int] = Counter()
+    for stage, j in zip(targets, chosen, strict=True):
+        users[j] += len(stage.blocks)
     pairs = []
-    for i, stage in enumerate(targets):
-        j = matched.get(i, max(range(len(sources)), key=table[i].__getitem__))
+    for i, (stage, j) in enumerate(zip(targets, chosen, strict=True)):
         kinship = trunk * mixing_likeness(stage.mixing, sources[j].mixing)
-        pairs.append(StagePair(stage, sources[j], i not in matched, kinship, levels[i][j]))
+        room = room_for(users[j], len(sources[j].blocks), target.residual) if trunk == 1 else 1.0
+        pairs.append(StagePair(stage, sources[j], i not in matched, kinship, levels[i][j], room))
     return tuple(pairs)
 
 

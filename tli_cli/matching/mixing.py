@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from math import prod
 
+from tli_cli.matching.similarity import root
 from tli_cli.matching.units import Unit
 
 CONVOLUTION, ATTENTION, TOKENS = KINDS = ("convolution", "attention", "tokens")
@@ -22,9 +24,18 @@ def _kind(unit: Unit, positions: int) -> str:
     if unit.attends or unit.role in QUERIES:
         return ATTENTION
     if unit.kind == "conv":
-        return CONVOLUTION if max(unit.kernel, default=1) > 1 and unit.positions != 1 else ""
+        return CONVOLUTION if _convolves(unit) else ""
     turned = unit.kind == "dense" and not unit.kernel and unit.positions not in (0, 1, positions)
     return TOKENS if turned and positions > 1 and positions in unit.shape else ""
+
+
+def _convolves(unit: Unit) -> bool:
+    return unit.kind == "conv" and max(unit.kernel, default=1) > 1 and unit.positions != 1
+
+
+def widest_window(units: Iterable[Unit]) -> float:
+    """Return the side of the largest window that a block's convolutions look through, 0 if it has none."""
+    return max((root(prod(unit.kernel), len(unit.kernel)) for unit in units if _convolves(unit)), default=0.0)
 
 
 def mixing_shares(blocks: Iterable[frozenset[str]]) -> Shares:

@@ -33,7 +33,7 @@ from tli_cli.matching.values import Matching, Pair
 
 CUTS = frozenset({"add", "mul", "cat"})
 SILENT = frozenset({"input", "constant", "layer", "part"})
-ENOUGH = 0.3
+ENOUGH = 0.2
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def match_placed(source: Placed, target: Placed) -> Matching:
             best, rank = max((best, rank), (j, (likeness, -abs(place - j / max(len(sources) - 1, 1)))), key=_rank)
         if best >= 0:
             pairs.append(Pair(t, sources[best], rank[0]))
-    return Matching(_with_repeats(pairs), targets, sources)
+    return Matching(_with_repeats(pairs), targets, sources, windows=False)
 
 
 def _rank(found: tuple[int, tuple[float, float]]) -> tuple[float, float]:

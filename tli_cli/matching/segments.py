@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import log2
 
 from tli_cli.matching.bags import Bag, bag_of, joined
 from tli_cli.matching.bags import overlap as overlap
-from tli_cli.matching.mixing import Shares, mixing_kinds, mixing_shares
+from tli_cli.matching.mixing import Shares, mixing_kinds, mixing_shares, widest_window
 from tli_cli.matching.parallel import with_parallel_lists
 from tli_cli.matching.units import Unit
 
@@ -58,12 +58,22 @@ class Block:
         """How the block mixes places."""
         return mixing_kinds(self.units, self.positions)
 
+    @cached_property
+    def window(self) -> float:
+        """The side of the largest window that it looks through, 0 if it mixes no places by convolution."""
+        return widest_window(self.units)
+
 
 @dataclass(frozen=True)
 class Stage:
     """Consecutive blocks at one resolution, or of one container."""
 
     blocks: tuple[Block, ...]
+
+    @property
+    def units(self) -> Iterator[Unit]:
+        """The units of the blocks in order."""
+        return (unit for block in self.blocks for unit in block.units)
 
     @property
     def level(self) -> float | None:

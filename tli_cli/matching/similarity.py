@@ -7,6 +7,10 @@ from math import sqrt
 
 from tli_cli.matching.units import Unit
 
+SHAPE, KERNEL = 0.6, 0.3
+"""What a shape and a kernel that share nothing cost."""
+
+
 KIND_LIKENESS = {
     frozenset({"conv", "dense"}): 0.7,
     frozenset({"position", "bias_table"}): 0.5,
@@ -65,11 +69,11 @@ def unit_similarity(first: Unit, second: Unit) -> float:
 
 def _similarity(first: Unit, second: Unit) -> float:
     manner = manner_likeness(first, second)
-    return manner * (0.4 + 0.6 * size_likeness(first.shape, second.shape)) if manner else 0.0
+    return manner * (1 - SHAPE + SHAPE * size_likeness(first.shape, second.shape)) if manner else 0.0
 
 
 def manner_likeness(first: Unit, second: Unit) -> float:
     """Return how alike two units are in all but their shapes."""
     kernel = size_likeness(first.kernel, second.kernel) if first.kernel and second.kernel else 1.0
     roles = 1.0 if first.role == second.role or not first.role or not second.role else 0.6
-    return kind_likeness(first, second) * (0.7 + 0.3 * kernel) * roles
+    return kind_likeness(first, second) * (1 - KERNEL + KERNEL * kernel) * roles

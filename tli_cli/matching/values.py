@@ -30,7 +30,7 @@ class StagePair:
     """A target stage and the source stage that stands where it does; `added` where that one feeds another stage.
 
     `kinship` says how alike they mix places and carry values on, `level` how alike they stand between input and output,
-    both in [0, 1].
+    `room` how much of what the source's blocks do the target has blocks for, all in [0, 1].
     """
 
     target: Stage
@@ -38,17 +38,22 @@ class StagePair:
     added: bool
     kinship: float
     level: float
+    room: float = 1.0
 
 
 @dataclass(frozen=True)
 class Matching:
-    """The pairs, at most one for each target unit, in target order, both sides' units, and the pairs of stages."""
+    """The pairs, at most one for each target unit, in target order, both sides' units, and the pairs of stages.
+
+    `windows` says whether it matters how far the blocks look: not to a matcher that looks at layers alone.
+    """
 
     pairs: tuple[Pair, ...]
     targets: tuple[Unit, ...]
     sources: tuple[Unit, ...]
     added_blocks: frozenset[str] = frozenset()
     stages: tuple[StagePair, ...] = ()
+    windows: bool = True
 
     @cached_property
     def reused(self) -> frozenset[tuple[int, int]]:
