@@ -26,6 +26,8 @@ import torch
 ROOT = Path(__file__).parent.parent
 PAGES = [page for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))) if page.name != "cli.md"]
 COLUMNS = 100
+PROGRESS = re.compile(r"^[\d,]+ of [\d,]+: .*\n", re.MULTILINE)
+"""What long work says every minute: on a machine that is busy, before it is done."""
 PYTHON = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -69,7 +71,7 @@ def run_in_terminal(command: str, folder: Path) -> str:
         os.close(slave)
         seen = _drain(master)
         code = process.wait(timeout=300)
-    seen += said.read_text(encoding="utf-8")
+    seen += PROGRESS.sub("", said.read_text(encoding="utf-8"))
     assert code == 0, f"{command}\n{seen}"
     return seen
 
