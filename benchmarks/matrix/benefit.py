@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from argparse import ArgumentParser
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from statistics import mean
@@ -26,6 +25,7 @@ from benchmarks.convergence.pairs import Pair
 from benchmarks.convergence.probe import probe
 from benchmarks.convergence.training import Recipe, area, train
 from benchmarks.matrix.benefit_pairs import GROUPS, Group
+from benchmarks.matrix.benefit_report import Row, report
 from tli_cli.architecture import Architecture
 from tli_cli.references import Reading, resolve
 
@@ -37,18 +37,6 @@ SEEDS = (0, 1)
 PLAIN = "plain"
 RATES = {True: (3e-3, 1e-2, 3e-2), False: (3e-3, 1e-2)}
 """Learning rates, by whether the start is the plain one."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """A source for a target: its score, and its benefit by area and by accuracy before any step."""
-
-    part: str
-    target: str
-    source: str
-    score: float
-    benefit: float
-    before: float
 
 
 def main() -> None:
@@ -67,7 +55,6 @@ def main() -> None:
             if group.part in parts:
                 _measure(group)
         print(f"CPU time: {process_time() - begun:.0f} s\n")
-    from benchmarks.matrix.benefit_report import report
 
     print(report([row for group in GROUPS if group.part in parts for row in rows(group, given.matcher)]))
 

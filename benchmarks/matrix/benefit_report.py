@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from statistics import mean
-from typing import TYPE_CHECKING
 
 from scipy.stats import spearmanr
 
-if TYPE_CHECKING:
-    from benchmarks.matrix.benefit import Row
+
+@dataclass(frozen=True)
+class Row:
+    """A source for a target: its score, and its benefit by area and by accuracy before any step."""
+
+    part: str
+    target: str
+    source: str
+    score: float
+    benefit: float
+    before: float
 
 
 def report(rows: Sequence[Row]) -> str:
