@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from tli_cli.checkpoints import open_checkpoint
+from tli_cli.configured import configured_reference
 from tli_cli.errors import TliError
 from tli_cli.options import InputShape, Options
 from tli_cli.report import Report
@@ -79,8 +80,13 @@ def _loaded(
     if not sample:
         raise TliError(f"--verify: no usual input fits {text}; give its shape with --input-shape")
     model = subject.create().double().eval()
-    with open_checkpoint(checkpoint, ema=ema, expected=model.state_dict()) as opened:
-        state = {spec.name: opened.read(spec.name) for spec in opened.tensors}
+    in_files = {stored: name for name, stored in subject.names_in_files().items()}
+    own = model.state_dict()
+    with open_checkpoint(checkpoint, ema=ema, expected={*own, *in_files}) as opened:
+        names = {
+            spec.name: spec.name if spec.name in own else in_files.get(spec.name, spec.name) for spec in opened.tensors
+        }
+        state = {own_name: opened.read(name) for name, own_name in names.items()}
     try:
         model.load_state_dict(state, strict=True)
     except RuntimeError as error:
@@ -97,8 +103,12 @@ def _run(model: nn.Module, names: Iterable[str], values: Sequence[torch.Tensor])
 
 
 def _live_name(reference: str) -> str:
-    """Return `reference` in a form that can be built: a bare name of the catalogue gets its library."""
+    """Return `reference` in a form that can be built: a bare name of the catalogue gets its library, and a checkpoint
+    is what the configuration beside it says."""
     if Path(reference).exists():
+        with open_checkpoint(reference) as checkpoint:
+            if configured := configured_reference(checkpoint):
+                return configured
         raise TliError(f"--verify: {reference} holds no code to run; name its architecture with --source-arch")
     if ":" in reference:
         return reference

@@ -32,11 +32,24 @@ def as_configured(bare: Architecture, checkpoint: Checkpoint) -> Architecture | 
         NotBuiltError: what it names cannot be built here.
     """
     config = checkpoint.config or {}
-    reference = _reference(checkpoint, config)
+    reference = configured_reference(checkpoint)
     if not reference or not _is_plausible(config, len(bare.tensors)):
         return None
     found = _among(bare.tensors, _built(reference))
     return None if found is None else replace(found, origin=f"{bare.origin} ({found.origin})")
+
+
+def configured_reference(checkpoint: Checkpoint) -> str:
+    """Return what the configuration beside `checkpoint` names, as a reference; empty if it names nothing."""
+    config = checkpoint.config or {}
+    if isinstance(config.get("model_type"), str):
+        path = checkpoint.path if checkpoint.path.is_dir() else checkpoint.path.parent
+        return f"hf:{path / 'config.json'}"
+    if isinstance(name := config.get("architecture"), str):
+        arguments = config.get("model_args")
+        given = {"num_classes": config.get("num_classes"), **(arguments if isinstance(arguments, dict) else {})}
+        return f"timm:{name}?{urlencode({key: value for key, value in given.items() if value is not None})}"
+    return ""
 
 
 def as_catalogued(checkpoint: Checkpoint) -> Architecture | None:
@@ -81,17 +94,6 @@ def _built(reference: str) -> tuple[Architecture, Architecture]:
     except TliError as error:
         raise NotBuiltError(str(error)) from error
     return live.architecture, renamed(live.architecture, live.names_in_files)
-
-
-def _reference(checkpoint: Checkpoint, config: Mapping[str, Any]) -> str:
-    if isinstance(config.get("model_type"), str):
-        path = checkpoint.path if checkpoint.path.is_dir() else checkpoint.path.parent
-        return f"hf:{path / 'config.json'}"
-    if isinstance(name := config.get("architecture"), str):
-        arguments = config.get("model_args")
-        given = {"num_classes": config.get("num_classes"), **(arguments if isinstance(arguments, dict) else {})}
-        return f"timm:{name}?{urlencode({key: value for key, value in given.items() if value is not None})}"
-    return ""
 
 
 def _is_plausible(config: Mapping[str, Any], tensors: int) -> bool:

@@ -54,6 +54,14 @@ def test_the_class_of_a_configuration_is_named_for_its_files(tmp_path):
     assert plan.exact
 
 
+@pytest.mark.parametrize("named", [True, False])
+def test_a_directory_is_run_to_verify_what_was_made_of_it(named, tmp_path):
+    _, directory = write("hf:vit", 1, tmp_path / "source")
+    options = Options(verify=True, source_arch=f"hf:{directory}" if named else None)
+    report = inject(directory, f"hf:{directory}?num_hidden_layers=4", tmp_path / "out.safetensors", options=options)
+    assert report.verification is not None and report.verification < EXACT, report.warnings
+
+
 def test_without_the_library_names_and_shapes_decide(tmp_path, monkeypatch):
     _, directory = write("hf:gpt_neox", 1, tmp_path / "source")
     monkeypatch.setitem(sys.modules, "transformers", None)
