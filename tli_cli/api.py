@@ -55,7 +55,7 @@ def plan_for(sources: Sequence[Reference], target: Reference, options: Options) 
     held = [None if c is None else Values(c.tensors, c.read) for c in checkpoints]
     architectures = [source.architecture for source in sources]
     plan = plan_injection(target.architecture, architectures, options, keep_values, ancestry(held))
-    notes = tuple(n for reference in (*sources, target) for n in (*reference.notes, *reference.doubts))
+    notes = tuple(note for reference in (*sources, target) for note in reference.remarks)
     return add_fits(replace(plan, notes=(*notes, *plan.notes)), sources, target, options)
 
 

@@ -54,7 +54,7 @@ def apply_tli(
     references = [t.reference for t in teachers]
     akin = ancestry([Values(t.reference.architecture.tensors, t.read) for t in teachers])
     plan = plan_injection(target.architecture, [r.architecture for r in references], options, "target", akin)
-    plan = replace(plan, notes=(*(n for r in references for n in (*r.notes, *r.doubts)), *plan.notes))
+    plan = replace(plan, notes=(*(note for r in references for note in r.remarks), *plan.notes))
     plan, sample = _add_fits(plan, model, target.architecture, teachers, example, options)
     check_gates(plan, strict=options.strict, min_score=options.min_score, min_coverage=options.min_coverage)
     if options.dry_run:

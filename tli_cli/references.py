@@ -44,6 +44,11 @@ class Reference:
     doubts: tuple[str, ...] = ()
     in_files: Architecture | None = None
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """The notes, then the doubts."""
+        return (*self.notes, *self.doubts)
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:

@@ -39,5 +39,5 @@ def inspect(
     options = Options(input_shape=parse_shape(input_shape), num_classes=num_classes, in_chans=in_chans, ema=ema)
     found = api.read(reference, options=options)
     render_architecture(found.architecture, render.style(as_json=as_json, as_csv=as_csv), every=every)
-    for text in (*found.notes, *found.doubts):
+    for text in found.remarks:
         render.note(f"note: {text}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from tli_cli.errors import TliError
 from tli_cli.options import Options
 from tli_cli.plan import Plan
+from tli_cli.planning.relation import OTHER
 from tli_cli.references import LIBRARIES, LIVE, Reference
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from tli_cli.architecture import Architecture
 
-RELATIONS = ("other", "narrower")
+RELATIONS = (OTHER, "narrower")
 """The relations for which `auto` fits. A target that is only shallower keeps its tensors byte for byte, and trains as
 fast as a fitted one."""
 
@@ -49,7 +50,7 @@ def add_fits(plan: Plan, sources: Sequence[Reference], target: Reference, option
 
 
 def _said(plan: Plan) -> str:
-    return "the target is of another kind" if plan.relation == "other" else f"the target is {plan.relation}"
+    return "the target is of another kind" if plan.relation == OTHER else f"the target is {plan.relation}"
 
 
 def _is_code(text: str) -> bool:

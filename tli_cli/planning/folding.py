@@ -49,7 +49,7 @@ def folding(target: Architecture, source: Architecture, matching: Matching) -> F
     if not target.graph or not source.graph:
         return NO_FOLDING
     mine, theirs = _norms_behind(target), _norms_behind(source)
-    normalised = {linear for linear in normalised_layers(target).values()}
+    normalised = set(normalised_layers(target).values())
     moved = {pair.source.place for pair in matching.pairs if pair.source.kind == "norm"}
     fed = {pair.target.place for pair in matching.pairs if pair.target.kind == "norm"}
     folds: dict[int, Fold] = {}

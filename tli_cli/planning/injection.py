@@ -17,7 +17,7 @@ from tli_cli.planning.choice import Akin
 from tli_cli.planning.heads import parse_head
 from tli_cli.planning.methods import method_request
 from tli_cli.planning.planner import make_plan
-from tli_cli.planning.relation import UNLIKE
+from tli_cli.planning.relation import OTHER, UNLIKE
 from tli_cli.planning.request import Request
 from tli_cli.scoring import score_matching
 
@@ -57,7 +57,7 @@ def plan_injection(
     if options.method == "auto" and options.matcher == "dp" and score < MAY_HURT:
         return _untouched(target, sources, matchings, request, score)
     plan = make_plan(target, sources, matchings, request, akin)
-    said = () if plan.relation == "other" or len(sources) > 1 else changed_activations(sources[0], target)
+    said = () if plan.relation == OTHER or len(sources) > 1 else changed_activations(sources[0], target)
     return replace(plan, score=round(score, 6), notes=said)
 
 

@@ -30,8 +30,7 @@ def chains_fill_branches(target: Architecture, source: Architecture, matching: M
         if stage.added or not offered or not blocks or not all(map(_is_branch, blocks)):
             continue
         taken = _taken(blocks, offered)
-        for block, before in zip(blocks, [None, *taken[:-1]], strict=True):
-            mine = taken[blocks.index(block)]
+        for block, mine, before in zip(blocks, taken, [None, *taken[:-1]], strict=True):
             for unit in block.units:
                 pairs.pop(unit.key, None)
             repeat = mine == before

@@ -7,9 +7,9 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from tli_cli.architecture import Architecture, AxisTree
 from tli_cli.matching.units import Unit
 from tli_cli.planning.activations import ACTIVATIONS
+from tli_cli.planning.norms import LINEAR
 from tli_cli.planning.roles import shares
 
-LINEAR = ("conv", "linear")
 PASSING = ("part", "add", "cat", "mul")
 """What may stand between a projection and the product: the turns of a rotary embedding."""
 BEFORE_SOFTMAX = ("mul", "part", "layer", "gather", "where", *ACTIVATIONS)
