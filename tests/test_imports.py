@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ import tli_cli
 ROOT = Path(tli_cli.__file__).parent
 MODULES = sorted(ROOT.rglob("*.py"))
 VALUES = {"errors", "registry", "architecture", "decoding", "plan", "options"}
-NOT_ABOVE = {"checkpoints", "catalogue", "describe", "matching", "resizing", "axes"}
+NOT_ABOVE = {"checkpoints", "catalogue", "describe", "matching", "resizing", "axis_maps"}
 
 
 def module_name(path: Path) -> str:
@@ -72,6 +73,16 @@ def test_nothing_but_the_entry_imports_the_command_line(path):
 @pytest.mark.parametrize("path", [p for p in MODULES if module_name(p).split(".")[0] in NOT_ABOVE], ids=module_name)
 def test_parts_do_not_import_what_uses_them(path):
     assert not {name for name in within(path) if name.split(".")[0] in ("api", "references")}
+
+
+def test_no_module_imports_itself_in_the_end():
+    known = {module_name(path) for path in MODULES}
+    graph = {
+        name: {other for other in within(path) & known if not f"{name}.".startswith(f"{other}.")}
+        for path in MODULES
+        for name in [module_name(path)]
+    }
+    assert len(tuple(TopologicalSorter(graph).static_order())) == len(MODULES)
 
 
 @pytest.mark.parametrize("path", MODULES, ids=module_name)

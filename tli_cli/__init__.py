@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tli_cli.api import inject, inspect, match, matrix, rank, score
     from tli_cli.errors import GateError, TliError
+    from tli_cli.injection.verification import verify
     from tli_cli.live import apply_tli
-    from tli_cli.matrices import Matrix
+    from tli_cli.matrices.matrix import Matrix
     from tli_cli.options import Options
     from tli_cli.plan import Plan
     from tli_cli.ranking import Candidate, Ranking
     from tli_cli.report import Report
-    from tli_cli.scoring import Score
-    from tli_cli.verification import verify
+    from tli_cli.scoring.score import Score
 
 __all__ = [
     "Candidate",
@@ -40,14 +40,14 @@ _HOMES = {
     "apply_tli": "tli_cli.live",
     "Candidate": "tli_cli.ranking",
     "GateError": "tli_cli.errors",
-    "Matrix": "tli_cli.matrices",
+    "Matrix": "tli_cli.matrices.matrix",
     "Options": "tli_cli.options",
     "Plan": "tli_cli.plan",
     "Ranking": "tli_cli.ranking",
     "Report": "tli_cli.report",
-    "Score": "tli_cli.scoring",
+    "Score": "tli_cli.scoring.score",
     "TliError": "tli_cli.errors",
-    "verify": "tli_cli.verification",
+    "verify": "tli_cli.injection.verification",
 }
 
 

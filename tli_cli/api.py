@@ -18,11 +18,11 @@ from tli_cli.options import Options
 from tli_cli.references import Reading, Reference, related, resolve, resolve_all
 
 if TYPE_CHECKING:
-    from tli_cli.matrices import Matrix
+    from tli_cli.matrices.matrix import Matrix
     from tli_cli.plan import Plan
     from tli_cli.ranking import Ranking
     from tli_cli.report import Progress, Report
-    from tli_cli.scoring import Score
+    from tli_cli.scoring.score import Score
 
 
 def _readings(options: Options) -> tuple[Reading, Reading]:
@@ -46,8 +46,8 @@ def _resolve_sides(
 
 def plan_for(sources: Sequence[Reference], target: Reference, options: Options) -> Plan:
     """Return the plan between resolved references; reads no values, but a few where several sources may be mixed."""
-    from tli_cli.ancestry import Values, ancestry
     from tli_cli.fitting.choice import add_fits
+    from tli_cli.kinship.ancestry import Values, ancestry
     from tli_cli.planning.injection import plan_injection
 
     keep_values = "target" if target.checkpoint is not None else "constructor"
@@ -76,7 +76,7 @@ def score(source: str, target: str, *, options: Options = Options()) -> Score:
         TliError: a reference cannot be read, or the matcher is unknown.
     """
     from tli_cli.matching import MATCHERS
-    from tli_cli.scoring import score_architectures
+    from tli_cli.scoring.score import score_architectures
 
     read, wanted = _resolve_sides(source, target, options)
     found = score_architectures(read[0].architecture, wanted.architecture, MATCHERS.get(options.matcher))
@@ -98,7 +98,7 @@ def matrix(
     Raises:
         TliError: a reference cannot be read, the matcher is unknown, or `resume` is another matrix's file.
     """
-    from tli_cli.matrices import score_all
+    from tli_cli.matrices.matrix import score_all
 
     reading = Reading(input_shape=options.input_shape, ema=options.ema)
     path = None if resume is None else Path(resume)
@@ -157,7 +157,7 @@ def inject(
         GateError: a gate of `options` is not met; nothing is written.
     """
     from tli_cli.gates import check_gates
-    from tli_cli.plan_checks import check_fits
+    from tli_cli.injection.plan_checks import check_fits
     from tli_cli.report import Report
 
     read, wanted = _resolve_sides(sources, target, options)
@@ -171,11 +171,11 @@ def inject(
         check_gates(made, strict=options.strict, min_score=options.min_score, min_coverage=options.min_coverage)
         if options.dry_run or out is None:
             return Report(made)
-        from tli_cli.writing import write_result
+        from tli_cli.injection.writing import write_result
 
         report = write_result(made, read, wanted, Path(out), options, progress)
     if options.verify:
-        from tli_cli.comparison import compared
+        from tli_cli.injection.comparison import compared
 
         report = compared(report, [reference.text for reference in read], target, out, options)
     return report

@@ -10,13 +10,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from tli_cli.ancestry import Values, ancestry
 from tli_cli.architecture import Architecture
 from tli_cli.errors import TliError
 from tli_cli.fitting.choice import fitted_plan, gains
 from tli_cli.fitting.files import before_fits, fitted_state
 from tli_cli.gates import check_gates
-from tli_cli.injector import injector_for
+from tli_cli.injection.injector import injector_for
+from tli_cli.kinship.ancestry import Values, ancestry
 from tli_cli.options import Options
 from tli_cli.plan import Plan, Step
 from tli_cli.planning.injection import plan_injection

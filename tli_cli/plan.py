@@ -30,7 +30,7 @@ factors, the outermost first."""
 class AxisMap:
     """How `rows` target indices are taken from `columns` source indices; shared by all coupled axes.
 
-    `rule` names the function in `tli_cli.axes` that makes the map (`same`, `repeat`, `strongest` ...). `index`, if
+    `rule` names how the map is made (`same`, `widen`, `strongest` ...: `tli_cli.axis_maps.rules`). `index`, if
     given, fixes the source index of every target index, -1 meaning none, and overrides the rule. `members` are the
     source tensors' axes that carry the channels: `(model, tensor, axis, start, stop, outer, inner)`, where the part
     from `start` to `stop` is `(outer, columns, inner)`; the rule weighs them. `exact` says whether the map by itself
@@ -234,7 +234,7 @@ class Plan:
 
         Raises:
             PlanError: it is not one: every field is there, is known, and has its type; numbers are finite. Whether it
-                fits a source and a target, `tli_cli.plan_checks` says.
+                fits a source and a target, `tli_cli.injection.plan_checks` says.
         """
         raw = parse(text, max_length=MAX_LENGTH, max_brackets=MAX_BRACKETS)
         if not isinstance(raw, dict):

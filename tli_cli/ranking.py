@@ -11,8 +11,8 @@ from tli_cli.errors import TliError, join_problems
 from tli_cli.matching import MATCHERS
 from tli_cli.matching.values import Matching
 from tli_cli.references import Reading, related, resolve
-from tli_cli.scoring import coverage_of, score_matching, worst_blocks
-from tli_cli.sources import search
+from tli_cli.references.sources import search
+from tli_cli.scoring.score import coverage_of, score_matching, worst_blocks
 
 Progress = Callable[[int, int, str], None]
 

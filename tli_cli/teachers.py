@@ -14,10 +14,10 @@ from torch import nn
 from tli_cli.checkpoints.checkpoint import Checkpoint
 from tli_cli.checkpoints.state_dict import StateDict
 from tli_cli.errors import TliError
+from tli_cli.injection.stored_values import StoredValues
 from tli_cli.options import Options
 from tli_cli.providers.module import describe_live
-from tli_cli.references import Reading, Reference, read_checkpoint, related, resolve
-from tli_cli.stored_values import StoredValues
+from tli_cli.references.reference import Reading, Reference, read_checkpoint, related, resolve
 
 Teacher = Union[nn.Module, Mapping[str, Any], str, "os.PathLike[str]"]
 

@@ -159,7 +159,7 @@ def architecture(net: Net) -> Architecture:
 def score_nets(source: Net, target: Net, matcher: str = "dp") -> float:
     """Return the TLI score from `source` to `target`."""
     from tli_cli.matching import MATCHERS
-    from tli_cli.scoring import score_matching
+    from tli_cli.scoring.score import score_matching
 
     return score_matching(MATCHERS.get(matcher)(architecture(source), architecture(target)))
 

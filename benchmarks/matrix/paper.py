@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
-from tli_cli.matrices import score_all
+from tli_cli.matrices.matrix import score_all
 
 MATCHERS = ("dp", "path")
 PICTURE = Path(__file__).parents[2] / "docs" / "img" / "paper-matrix.png"

@@ -22,7 +22,7 @@ from subprocess import DEVNULL
 from typing import Any
 
 from tli_cli import catalogue
-from tli_cli.matrices import score_all
+from tli_cli.matrices.matrix import score_all
 
 MODELS = ("resnet18", "resnet50", "mobilenetv2_100", "efficientnet_b0", "regnety_004", "vit_small_patch16_224")
 RUNS = 5
@@ -70,7 +70,7 @@ def _from_the_shell() -> None:
 def _pairs() -> None:
     """Print how long a pair takes in a process that has all models ready."""
     from tli_cli.matching import MATCHERS
-    from tli_cli.scoring import score_matching
+    from tli_cli.scoring.score import score_matching
 
     built, known = models(MODELS), {name: catalogue.load(f"timm:{name}") for name in MODELS}
     ways: dict[str, Callable[[str, str], object]] = {

@@ -193,7 +193,7 @@ def test_a_device_that_is_not_here_is_told(tmp_path: Path, device: str, capsys: 
 
 
 def test_the_device_is_where_the_arithmetic_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tli_cli import making
+    from tli_cli.injection import making
 
     seen = []
     real = making.usable_device

@@ -11,7 +11,7 @@ from torch import nn
 
 from tests.models import NETS, example_for, randomised
 from tli_cli.architecture import Architecture
-from tli_cli.injector import run
+from tli_cli.injection.injector import run
 from tli_cli.options import Options
 from tli_cli.plan import Plan, Step
 from tli_cli.planning.injection import plan_injection

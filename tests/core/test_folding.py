@@ -11,9 +11,9 @@ from torch import nn
 from tests.core.support import distance
 from tests.models import randomised
 from tli_cli import apply_tli, match
+from tli_cli.injection.plan_checks import PlanCheck
 from tli_cli.options import Options
 from tli_cli.plan import Plan
-from tli_cli.plan_checks import PlanCheck
 from tli_cli.providers.module import describe_live
 
 IMAGES = torch.randn(4, 3, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))

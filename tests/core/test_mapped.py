@@ -8,13 +8,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tli_cli import mapped
-from tli_cli.axes import MEAN, MapValues, Take, apply_expression, expression_columns
+from tli_cli.axis_maps.apply import apply_expression
+from tli_cli.axis_maps.expressions import expression_columns
+from tli_cli.axis_maps.selection import Selection, runs_of, selection_of
+from tli_cli.axis_maps.take import MEAN, MapValues, Take
 from tli_cli.floats import STORED
-from tli_cli.in_memory import computed, selected, stored
-from tli_cli.mapped import Mapped, matrix_of
+from tli_cli.injection import mapped
+from tli_cli.injection.in_memory import computed, selected, stored
+from tli_cli.injection.mapped import Mapped, matrix_of
 from tli_cli.plan import AxisMap
-from tli_cli.selection import Selection, runs_of, selection_of
 
 SIZES = ((4, 3), (2, 2), (5, 2), (3, 4), (40, 30))
 MAPS = [AxisMap("widen", rows, columns) for rows, columns in SIZES]

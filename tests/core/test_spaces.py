@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from tests.core.support import described
 from tests.models import NETS
-from tli_cli.axes import RULES, map_values
+from tli_cli.axis_maps.rules import RULES
+from tli_cli.axis_maps.values import map_values
 from tli_cli.describe.spaces import SpaceTable, leaves
 from tli_cli.plan import AxisMap
 from tli_cli.seeding import Draws, draws_for, generator_for

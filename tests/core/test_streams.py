@@ -16,10 +16,10 @@ from tests.core.support import build
 from tli_cli import Options, inject, match
 from tli_cli.checkpoints import blocks, open_checkpoint
 from tli_cli.checkpoints.contents import Held
-from tli_cli.composed import Constant, Joined, Patched
 from tli_cli.errors import TliError
+from tli_cli.injection.composed import Constant, Joined, Patched
+from tli_cli.injection.streams import Streams
 from tli_cli.plan import Layout
-from tli_cli.streams import Streams
 
 WIDER = {
     "resnet": {"width": 12},

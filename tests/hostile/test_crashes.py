@@ -200,7 +200,7 @@ def test_an_unwritable_directory_is_told() -> None:
 STARVED = """
 import resource, sys
 import torch
-from tli_cli import making, writing
+from tli_cli.injection import making, writing
 from tli_cli.cli import run
 torch.set_num_threads(1)
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from tests.score.conftest import Tli
-from tli_cli.bands import outlook
 from tli_cli.cli.render_matrix import MOST_COLUMNS, matrix_parts
 from tli_cli.cli.render_score import score_parts
-from tli_cli.matrices import Matrix
-from tli_cli.scoring import Score
+from tli_cli.matrices.matrix import Matrix
+from tli_cli.scoring.bands import outlook
+from tli_cli.scoring.score import Score
 
 PAGE = (Path(__file__).parents[2] / "docs" / "json.md").read_text(encoding="utf-8")
 

@@ -21,9 +21,9 @@ from tli_cli.architecture import Architecture
 from tli_cli.matching import MATCHERS
 from tli_cli.matching.sides import Side
 from tli_cli.matching.units import units_of
+from tli_cli.matrices.rows import RowScores
 from tli_cli.providers.module import describe_live
-from tli_cli.rows import RowScores
-from tli_cli.scoring import coverage_of, score_architectures, score_matching, unit_weight, worst_blocks
+from tli_cli.scoring.score import coverage_of, score_architectures, score_matching, unit_weight, worst_blocks
 
 ALL = sorted(map(str, catalogue.names()))
 MOST_LAYERS = 150

@@ -20,10 +20,10 @@ from tli_cli import api, catalogue
 from tli_cli.errors import TliError
 from tli_cli.matching import MATCHERS
 from tli_cli.matching.sides import Side
-from tli_cli.matrices import score_all
+from tli_cli.matrices.matrix import score_all
+from tli_cli.matrices.rows import RowScores
 from tli_cli.options import Options
-from tli_cli.rows import RowScores
-from tli_cli.scoring import score_matching
+from tli_cli.scoring.score import score_matching
 
 FEW = ("resnet18", "timm:resnet18d", "timm:mobilenetv3_small_050", "timm:vit_tiny_patch16_224")
 MOST_LAYERS = 150

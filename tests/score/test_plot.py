@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from tests.score.conftest import Tli
-from tli_cli.clustering import clustered_order
-from tli_cli.matrices import Matrix
-from tli_cli.plotting import drawing
+from tli_cli.matrices.clustering import clustered_order
+from tli_cli.matrices.matrix import Matrix
+from tli_cli.matrices.plotting import drawing
 
 BEGINS = {".png": b"\x89PNG\r\n", ".svg": b"<?xml", ".html": b"<!doctype html>"}
 NETS = ("resnet18", "timm:mobilenetv3_small_050", "timm:resnet10t")
@@ -69,5 +69,5 @@ def test_the_command_draws_beside_what_it_prints(tli: Tli, tmp_path):
 @pytest.mark.parametrize("place", ["no/such/m.png", "there.png"])
 def test_where_nothing_can_be_drawn_is_said_before_the_work(place, tli: Tli, tmp_path, monkeypatch):
     (tmp_path / "there.png").mkdir()
-    monkeypatch.setattr("tli_cli.matrices.score_all", lambda *_, **__: pytest.fail("it was scored all the same"))
+    monkeypatch.setattr("tli_cli.matrices.matrix.score_all", lambda *_, **__: pytest.fail("it was scored all the same"))
     assert "expected a file in a directory" in tli("score", *NETS, "--plot", tmp_path / place, code=1)[1]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-    from tli_cli.matrices import Matrix
+    from tli_cli.matrices.matrix import Matrix
 
 MOST_COLUMNS = 14
 """More columns than this do not stand side by side; the best sources of each target are listed then."""

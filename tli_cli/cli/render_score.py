@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from tli_cli.bands import outlook
 from tli_cli.cli import render
 from tli_cli.cli.render import Style
 from tli_cli.cli.text import score_text, share_text, similarity_text
+from tli_cli.scoring.bands import outlook
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from tli_cli.scoring import Score
+    from tli_cli.scoring.score import Score
 
 HEADER = ("source", "target", "score", "coverage")
 

@@ -8,7 +8,7 @@ from tli_cli.cli import render
 from tli_cli.cli.render import Style
 
 if TYPE_CHECKING:
-    from tli_cli.verification import Verification
+    from tli_cli.injection.verification import Verification
 
 
 def render_verification(found: Verification, style: Style) -> None:

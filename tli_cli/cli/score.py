@@ -76,7 +76,7 @@ def score(
     From 0 to 1; 1 means that every layer has an identical partner in its place. Reads no values.
     """
     from tli_cli import api
-    from tli_cli.sources import expand, read_names
+    from tli_cli.references.sources import expand, read_names
 
     options = Options(
         matcher=matcher.value,
@@ -101,7 +101,7 @@ def score(
     with progress() as tell:
         found = api.matrix(expand(names), options=options, jobs=jobs, resume=resume, progress=tell)
     if plot is not None:
-        from tli_cli.plotting import drawing
+        from tli_cli.matrices.plotting import drawing
 
         write_new_bytes(plot, drawing(found, plot.suffix), force=force)
         render.note(f"drawn: {plot}")
@@ -109,13 +109,13 @@ def score(
 
 
 def _is_glob(name: str) -> bool:
-    from tli_cli.sources import is_glob
+    from tli_cli.references.sources import is_glob
 
     return is_glob(name)
 
 
 def _check_plot(plot: Path, *, force: bool) -> None:
-    from tli_cli.plotting import check_suffix
+    from tli_cli.matrices.plotting import check_suffix
 
     check_suffix(plot)
     check_new(plot, force=force)

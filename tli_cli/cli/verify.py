@@ -27,7 +27,7 @@ def verify(
     as_json: given.Json = False,
 ) -> None:
     """Read a result back: names, shapes, dtypes, finite values and provenance."""
-    from tli_cli.verification import verify as read_back
+    from tli_cli.injection.verification import verify as read_back
 
     options = Options(input_shape=parse_shape(input_shape), num_classes=num_classes, in_chans=in_chans, ema=ema)
     with progress() as tell:

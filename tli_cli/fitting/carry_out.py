@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import nn
 
-from tli_cli.axes import MapValues, apply_expression
+from tli_cli.axis_maps.apply import apply_expression
+from tli_cli.axis_maps.take import MapValues
 from tli_cli.fitting.fit import Fitter
 from tli_cli.fitting.observe import hooks, observe
 from tli_cli.fitting.polish import batch_size, goals, polish

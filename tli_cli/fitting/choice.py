@@ -10,7 +10,7 @@ from tli_cli.errors import TliError
 from tli_cli.options import Options
 from tli_cli.plan import Plan
 from tli_cli.planning.relation import OTHER
-from tli_cli.references import LIBRARIES, LIVE, Reference
+from tli_cli.references.reference import LIBRARIES, LIVE, Reference
 
 if TYPE_CHECKING:
     import torch

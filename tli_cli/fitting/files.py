@@ -9,11 +9,11 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from tli_cli.axes import MapValues
+from tli_cli.axis_maps.take import MapValues
 from tli_cli.errors import TliError
 from tli_cli.fitting.carry_out import fit_live
 from tli_cli.fitting.running import run_source, run_target
-from tli_cli.injector import Injector
+from tli_cli.injection.injector import Injector
 from tli_cli.options import Options
 from tli_cli.plan import Plan, Step
 from tli_cli.references import Reference

@@ -13,7 +13,7 @@ from tli_cli.many.arrays import Bags, alike, ragged
 from tli_cli.many.labels import Labels
 from tli_cli.many.profiles import Catalogued
 from tli_cli.matching.unit_pairs import ENOUGH, REUSABLE, REUSE
-from tli_cli.scoring import ADDED, MOVED, REPEATED, unit_weight
+from tli_cli.scoring.score import ADDED, MOVED, REPEATED, unit_weight
 
 MOST_KEPT = 256
 BITS = 62

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from tli_cli.keeping import keeping
 from tli_cli.many.alignments import Ints, align_all
 from tli_cli.many.arrays import alike, ragged
 from tli_cli.many.blocks import Blocks
 from tli_cli.many.profiles import Catalogued
 from tli_cli.matching import blocks as pairing
 from tli_cli.matching.unit_pairs import pair_units
-from tli_cli.scoring import REPEATED, fed_weight, unit_weight
-from tli_cli.surroundings import context
+from tli_cli.scoring.keeping import keeping
+from tli_cli.scoring.score import REPEATED, fed_weight, unit_weight
+from tli_cli.scoring.surroundings import context
 
 UNKNOWN = -1
 

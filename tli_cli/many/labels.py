@@ -8,11 +8,11 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from tli_cli.keeping import kernel_keeping
 from tli_cli.many.alignments import Floats, Ints
 from tli_cli.many.numbering import Numbering
 from tli_cli.matching.similarity import SHAPE, manner_likeness, root
 from tli_cli.matching.units import Unit
+from tli_cli.scoring.keeping import kernel_keeping
 
 MOST_KEPT = 512
 

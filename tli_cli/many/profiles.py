@@ -11,7 +11,7 @@ from tli_cli.many.numbering import Numbering
 from tli_cli.matching.anchors import CERTAIN, EVIDENCE
 from tli_cli.matching.segments import Block
 from tli_cli.matching.sides import Side
-from tli_cli.scoring import Standing, unit_weight
+from tli_cli.scoring.score import Standing, unit_weight
 
 
 class Catalogued:

@@ -13,7 +13,7 @@ from tli_cli.matching.residuals import trunk_likeness
 from tli_cli.matching.segments import Block, Stage, overlap
 from tli_cli.matching.sides import Side
 from tli_cli.matching.values import StagePair
-from tli_cli.wholes import room_for
+from tli_cli.scoring.wholes import room_for
 
 Partner = Mapping[tuple[int, int], tuple[int, int]]
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from tli_cli.architecture import Architecture
-from tli_cli.bands import MAY_HURT
 from tli_cli.errors import TliError
 from tli_cli.matching import MATCHERS
 from tli_cli.matching.values import Matching
@@ -19,7 +18,8 @@ from tli_cli.planning.methods import method_request
 from tli_cli.planning.planner import make_plan
 from tli_cli.planning.relation import OTHER, UNLIKE
 from tli_cli.planning.request import Request
-from tli_cli.scoring import score_matching
+from tli_cli.scoring.bands import MAY_HURT
+from tli_cli.scoring.score import score_matching
 
 
 def plan_injection(

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from tli_cli.axes import PlanMaps
+from tli_cli.axis_maps.values import PlanMaps
 from tli_cli.errors import TliError
 from tli_cli.fitting.files import before_fits, fitted_values
 from tli_cli.initial import default_initial, replay
-from tli_cli.injector import Injector
+from tli_cli.injection.injector import Injector
+from tli_cli.injection.stored_values import StoredValues
 from tli_cli.plan import Plan, Step
 from tli_cli.starting import CONSTANTS, constant_start
-from tli_cli.stored_values import StoredValues
 
 if TYPE_CHECKING:
     from tli_cli.options import Options

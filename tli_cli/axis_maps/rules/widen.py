@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tli_cli.axes import MEAN, Importance, MapValues, Take
+from tli_cli.axis_maps.take import MEAN, Importance, MapValues, Take
 from tli_cli.plan import AxisMap
 from tli_cli.seeding import Draws
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from tli_cli.axis_maps.selection import Selection
 from tli_cli.floats import STORED
-from tli_cli.mapped import Mapped, matrix_of
-from tli_cli.selection import Selection
+from tli_cli.injection.mapped import Mapped, matrix_of
 
 _BITS = {1: torch.uint8, 2: torch.uint16}
 

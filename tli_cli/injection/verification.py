@@ -8,9 +8,9 @@ from pathlib import Path
 
 from tli_cli.architecture import Architecture, TensorSpec
 from tli_cli.checkpoints.dtypes import is_float
+from tli_cli.injection.stored_values import holds_finite
 from tli_cli.options import Options
 from tli_cli.references import Reading, resolve
-from tli_cli.stored_values import holds_finite
 
 Progress = Callable[[int, int, str], None]
 

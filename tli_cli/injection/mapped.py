@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from tli_cli.axes import MEAN
+from tli_cli.axis_maps.selection import Selection, nested
+from tli_cli.axis_maps.take import MEAN
 from tli_cli.checkpoints.dtypes import bits
 from tli_cli.floats import STORED, convert, load, store
-from tli_cli.selection import Selection, nested
 
 Read = Callable[[int, Any], None]
 """Fill an array `(rows, columns)` of stored values with the source's rows from the given one on."""

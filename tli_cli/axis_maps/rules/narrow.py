@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tli_cli.axes import Importance, MapValues, Take
+from tli_cli.axis_maps.take import Importance, MapValues, Take
 from tli_cli.plan import AxisMap
 from tli_cli.seeding import Draws
 

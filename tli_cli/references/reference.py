@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tli_cli.adoption import adopt, renamed
 from tli_cli.architecture import Architecture
 from tli_cli.describe.heads import configured_head_width, configured_heads
 from tli_cli.errors import TliError, UnknownReferenceError, join_problems
 from tli_cli.options import InputShape
+from tli_cli.references.adoption import adopt, renamed
 
 if TYPE_CHECKING:
     from tli_cli.checkpoints import Checkpoint
@@ -143,8 +143,8 @@ def _refuse_other_sizes(text: str, reading: Reading) -> None:
 def _describe(checkpoint: Checkpoint, text: str) -> tuple[Architecture, list[str]]:
     """Return the architecture of a bare checkpoint, and what is not certain of it."""
     from tli_cli import catalogue
-    from tli_cli.configured import as_catalogued
     from tli_cli.describe.names import describe_names
+    from tli_cli.references.configured import as_catalogued
 
     origin = f"checkpoint {Path(text).name}"
     if (named := as_catalogued(checkpoint)) is not None:
@@ -205,7 +205,7 @@ def _as_configured(reference: Reference) -> Reference:
     """Return a bare checkpoint as the configuration beside it says, where it says what it is."""
     if reference.architecture.graph or reference.checkpoint is None or not reference.checkpoint.config:
         return reference
-    from tli_cli.configured import NotBuiltError, as_configured
+    from tli_cli.references.configured import NotBuiltError, as_configured
 
     try:
         found = as_configured(reference.architecture, reference.checkpoint)

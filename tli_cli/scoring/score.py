@@ -4,11 +4,11 @@
     worth = layers * similarity * keeping * place * context + whole, the product 0 where nothing feeds the unit
 
 `weight` grows with the logarithm of a unit's size: what a unit takes part in does not grow with its elements, and a
-classifier over many classes must not outweigh a trunk. `keeping` says that growth and shrinking are not the same: see
-`tli_cli.keeping`. `place` is less than 1 where the source unit serves a second time, or stands elsewhere. `context` is
-how far the two blocks hold the same units and look as far: a convolution whose block also has a gate, or has no norm,
-is fed with values made for other surroundings; see `tli_cli.surroundings`. `layers` and `whole` are of the unit's
-stage: see `tli_cli.wholes`. Sums are of whole numbers: order does not matter.
+classifier over many classes must not outweigh a trunk. `keeping` (`keeping.py` here) says that growth and shrinking are
+not the same. `place` is less than 1 where the source unit serves a second time, or stands elsewhere. `context`
+(`surroundings.py`) is how far the two blocks hold the same units and look as far: a convolution whose block also has a
+gate, or has no norm, is fed with values made for other surroundings. `layers` and `whole` are of the unit's stage
+(`wholes.py`). Sums are of whole numbers: order does not matter.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from functools import lru_cache
 from math import log2, prod
 
 from tli_cli.architecture import Architecture
-from tli_cli.keeping import keeping
 from tli_cli.matching import Matcher
 from tli_cli.matching.segments import Block, blocks_of
 from tli_cli.matching.units import Unit
 from tli_cli.matching.values import Matching
-from tli_cli.surroundings import context
-from tli_cli.wholes import PARTS, fed_in_stage, stage_shares
+from tli_cli.scoring.keeping import keeping
+from tli_cli.scoring.surroundings import context
+from tli_cli.scoring.wholes import PARTS, fed_in_stage, stage_shares
 
 REPEATED = 0.5
 ADDED = 0.9

@@ -14,17 +14,17 @@ from typing import Any
 import numpy as np
 
 from tli_cli.architecture import TensorSpec
-from tli_cli.axes import PlanMaps
+from tli_cli.axis_maps.selection import Selection, selection_of
+from tli_cli.axis_maps.values import PlanMaps
 from tli_cli.checkpoints.contents import Content
 from tli_cli.checkpoints.dtypes import bits
 from tli_cli.checkpoints.files import FileRange, opened, read_at
-from tli_cli.composed import Constant, Joined, Patched
 from tli_cli.floats import STORED, store
-from tli_cli.mapped import Mapped, Read, matrix_of
+from tli_cli.injection.composed import Constant, Joined, Patched
+from tli_cli.injection.mapped import Mapped, Read, matrix_of
+from tli_cli.injection.stored_values import Stored, StoredValues, reorders
+from tli_cli.injection.turned import Turned
 from tli_cli.plan import Layout, Piece, Plan, Step
-from tli_cli.selection import Selection, selection_of
-from tli_cli.stored_values import Stored, StoredValues, reorders
-from tli_cli.turned import Turned
 
 _CONSTANTS = {"zeros": 0.0, "ones": 1.0}
 

@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING
 
 from tli_cli.allocator import return_large_blocks
 from tli_cli.architecture import TensorSpec
-from tli_cli.axes import PlanMaps
+from tli_cli.axis_maps.importance import group_importance
+from tli_cli.axis_maps.values import PlanMaps
 from tli_cli.checkpoints import write_checkpoint
 from tli_cli.checkpoints.contents import Content
 from tli_cli.checkpoints.ranks import current_ranks
-from tli_cli.importance import group_importance
+from tli_cli.injection.stored_values import StoredValues
+from tli_cli.injection.streams import Streams
 from tli_cli.plan import Plan
 from tli_cli.report import Progress, Report
-from tli_cli.stored_values import StoredValues
-from tli_cli.streams import Streams
 
 if TYPE_CHECKING:
-    from tli_cli.making import Maker
+    from tli_cli.injection.making import Maker
     from tli_cli.options import Options
     from tli_cli.references import Reference
 
@@ -67,7 +67,7 @@ def write_result(
         if chosen is not None:
             return stored_values.made(step, spec, chosen)
         if maker is None:
-            from tli_cli.making import Maker
+            from tli_cli.injection.making import Maker
 
             maker = Maker(plan, maps, stored_values, sources, target, options, progress)
         return stored_values.made(step, spec, maker.make(step, spec.dtype))

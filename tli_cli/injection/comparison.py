@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 from tli_cli.checkpoints import open_checkpoint
-from tli_cli.configured import configured_reference
 from tli_cli.errors import TliError
 from tli_cli.options import InputShape, Options
+from tli_cli.references.configured import configured_reference
 from tli_cli.report import Report
 
 

@@ -15,9 +15,9 @@ from tli_cli.architecture import Architecture
 from tli_cli.errors import TliError, join_problems
 from tli_cli.kinship import related
 from tli_cli.matching.sides import Side
+from tli_cli.matrices.rows import RowScores
 from tli_cli.references import Reading, resolve
-from tli_cli.rows import RowScores
-from tli_cli.sources import expand
+from tli_cli.references.sources import expand
 
 Progress = Callable[[int, int, str], None]
 FORMAT = 1

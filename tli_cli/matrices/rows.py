@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from tli_cli.matching import MATCHERS
 from tli_cli.matching.path import Placed, match_placed
 from tli_cli.matching.sides import Side
-from tli_cli.scoring import score_matching
+from tli_cli.scoring.score import score_matching
 
 
 class RowScores:

@@ -7,15 +7,16 @@ from dataclasses import dataclass
 
 import torch
 
-from tli_cli.axes import PlanMaps, apply_expression
+from tli_cli.axis_maps.apply import apply_expression
+from tli_cli.axis_maps.importance import group_importance
+from tli_cli.axis_maps.selection import selection_of
+from tli_cli.axis_maps.values import PlanMaps
 from tli_cli.errors import PlanError
 from tli_cli.floats import STORED
-from tli_cli.importance import group_importance
-from tli_cli.in_memory import computed, selected
+from tli_cli.injection.in_memory import computed, selected
 from tli_cli.plan import AxisExpression, Fold, Piece, Plan, Step
 from tli_cli.resizing import RESIZERS
 from tli_cli.seeding import generator_for
-from tli_cli.selection import selection_of
 
 Read = Callable[[int, str], torch.Tensor]
 """Give the tensor called `name` of source model `model`, on the device where the arithmetic is done."""

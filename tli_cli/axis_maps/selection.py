@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from tli_cli.axes import MEAN, MapValues, Take, expression_columns, expression_rows
+from tli_cli.axis_maps.expressions import expression_columns, expression_rows
+from tli_cli.axis_maps.take import MEAN, MapValues, Take
 from tli_cli.plan import AxisExpression, AxisMap
 
 Run = tuple[int, int, int]

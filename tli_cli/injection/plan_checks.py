@@ -8,9 +8,9 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from tli_cli.architecture import Architecture, TensorSpec
+from tli_cli.axis_maps.checks import map_problems
+from tli_cli.axis_maps.expressions import InvalidExpression, measured
 from tli_cli.errors import PlanError, join_problems
-from tli_cli.expressions import InvalidExpression, measured
-from tli_cli.map_checks import map_problems
 from tli_cli.plan import ACTIONS, INITIALS, Fit, Fold, Piece, Plan, Side, Step
 from tli_cli.registry import did_you_mean
 from tli_cli.resizing import RESIZERS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tli_cli.plan import AxisExpression
+from tli_cli.plan import AxisExpression, AxisMap
 
 
 class InvalidExpression(Exception):
@@ -28,3 +28,13 @@ def measured(expression: AxisExpression, sizes: Sequence[int]) -> int:
     for part in parts:
         total *= part
     return sum(parts) if expression[0] == "+" else total
+
+
+def expression_rows(expression: AxisExpression, maps: Sequence[AxisMap]) -> int:
+    """Return how many target indices `expression` gives."""
+    return measured(expression, [m.rows for m in maps])
+
+
+def expression_columns(expression: AxisExpression, maps: Sequence[AxisMap]) -> int:
+    """Return how many source indices `expression` takes."""
+    return measured(expression, [m.columns for m in maps])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from tli_cli.architecture import Architecture
-from tli_cli.axis_rules import RULES
+from tli_cli.axis_maps.rules import RULES
 from tli_cli.plan import AxisMap
 from tli_cli.registry import did_you_mean
 

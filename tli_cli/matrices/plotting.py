@@ -5,10 +5,10 @@ from __future__ import annotations
 from math import floor
 from pathlib import Path
 
-from tli_cli.clustering import clustered_order
 from tli_cli.errors import TliError
-from tli_cli.heat_page import heat_page
-from tli_cli.matrices import Matrix
+from tli_cli.matrices.clustering import clustered_order
+from tli_cli.matrices.heat_page import heat_page
+from tli_cli.matrices.matrix import Matrix
 
 SUFFIXES = (".png", ".svg", ".html")
 NAMED, NUMBERED = 120, 24

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as functional
 
-from tli_cli.axes import Importance, MapValues, Take
+from tli_cli.axis_maps.take import Importance, MapValues, Take
 from tli_cli.plan import AxisMap
 from tli_cli.seeding import Draws
 

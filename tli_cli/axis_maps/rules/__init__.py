@@ -1,0 +1,30 @@
+"""How an axis map is made from its sizes: one family of rules for each file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tli_cli.registry import Registry
+
+if TYPE_CHECKING:
+    from tli_cli.axis_maps.take import Rule
+
+RULES: Registry[Rule] = Registry(
+    "axis rule",
+    {
+        "same": "tli_cli.axis_maps.rules.simple:same",
+        "none": "tli_cli.axis_maps.rules.simple:none",
+        "kernel": "tli_cli.axis_maps.rules.simple:kernel",
+        "input": "tli_cli.axis_maps.rules.simple:input_channels",
+        "rows": "tli_cli.axis_maps.rules.simple:rows",
+        "strongest": "tli_cli.axis_maps.rules.narrow:strongest",
+        "even": "tli_cli.axis_maps.rules.narrow:even",
+        "widen": "tli_cli.axis_maps.rules.widen:widen",
+        "rotary": "tli_cli.axis_maps.rules.rotary:rotary",
+        "spread": "tli_cli.axis_maps.rules.widen:spread",
+        "net2net": "tli_cli.axis_maps.rules.widen:net2net",
+        "patch": "tli_cli.axis_maps.rules.resample:patch",
+        "grid": "tli_cli.axis_maps.rules.resample:grid",
+        "offsets": "tli_cli.axis_maps.rules.resample:offsets",
+    },
+)

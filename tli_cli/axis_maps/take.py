@@ -1,0 +1,83 @@
+"""The values of an axis map, and their application to one dimension of a tensor.
+
+A map takes target indices from source indices twice over: `out` for axes that produce the channels, `into` for axes
+that sum over them. If `x' = out x` are the target's channels, a consumer's weight becomes `w into`, so that `w into
+x' = w x` wherever channels are only added (Net2Net, arXiv 1511.05641; LEMON, arXiv 2310.07999).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tli_cli.plan import AxisMap
+from tli_cli.seeding import Draws
+
+if TYPE_CHECKING:
+    import torch
+
+
+MEAN = -2
+"""In place of a source index: the mean of all source indices."""
+
+
+@dataclass(frozen=True)
+class Take:
+    """One direction of a map, in arrays of numpy: `index` of shape `(rows,)`, with -1 for none and `MEAN` for the mean
+    of all, and `scale` of shape `(rows,)`; or a full `matrix` of shape `(rows, columns)`."""
+
+    index: Any = None
+    scale: Any = None
+    matrix: Any = None
+
+    def apply(self, tensor: torch.Tensor, dim: int) -> torch.Tensor:
+        """Return `tensor` with dimension `dim` taken through the map."""
+        import torch
+
+        if self.matrix is not None:
+            matrix = torch.from_numpy(self.matrix).to(tensor)
+            product: torch.Tensor = torch.tensordot(tensor, matrix, dims=([dim], [1]))
+            return product.movedim(-1, dim)
+        if self.index is None:
+            return tensor
+        index = torch.from_numpy(self.index).to(tensor.device)
+        missing, averaged = index == -1, index == MEAN
+        taken = tensor.index_select(dim, index.clamp_min(0)) if tensor.shape[dim] else _zeros(tensor, dim, len(index))
+        if averaged.any():
+            taken = taken.index_copy(dim, averaged.nonzero()[:, 0], _means(tensor, dim, int(averaged.sum())))
+        scale = torch.from_numpy(self.scale).to(tensor) if self.scale is not None else None
+        if missing.any():
+            scale = (torch.ones(len(index)) if scale is None else scale).to(tensor).masked_fill(missing, 0.0)
+        if scale is None:
+            return taken
+        shape = [1] * tensor.ndim
+        shape[dim] = len(index)
+        return taken * scale.view(shape)
+
+
+@dataclass(frozen=True)
+class MapValues:
+    """Both directions of a map; `None` means that nothing changes."""
+
+    out: Take | None = None
+    into: Take | None = None
+
+
+Importance = Callable[[AxisMap], Any]
+"""Give a weight for each source index of a map, an array of shape `(columns,)`."""
+
+Rule = Callable[[AxisMap, Importance, Draws], MapValues]
+
+
+def _means(tensor: torch.Tensor, dim: int, count: int) -> torch.Tensor:
+    """Return the mean of `tensor` along `dim`, `count` times."""
+    shape = list(tensor.shape)
+    shape[dim] = count
+    return tensor.mean(dim, keepdim=True).expand(shape)
+
+
+def _zeros(tensor: torch.Tensor, dim: int, size: int) -> torch.Tensor:
+    shape = list(tensor.shape)
+    shape[dim] = size
+    return tensor.new_zeros(shape)

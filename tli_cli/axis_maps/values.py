@@ -1,0 +1,49 @@
+"""The values of a plan's axis maps: by an explicit index, or by the map's rule."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tli_cli.axis_maps.rules import RULES
+from tli_cli.axis_maps.take import Importance, MapValues, Take
+from tli_cli.errors import PlanError
+from tli_cli.plan import AxisMap, Plan
+from tli_cli.seeding import Draws, draws_for
+
+
+class PlanMaps(Sequence[MapValues]):
+    """The values of a plan's maps; each is computed when it is first asked for, and kept."""
+
+    def __init__(self, plan: Plan, importance: Importance) -> None:
+        self._plan, self._importance = plan, importance
+        self._known: dict[int, MapValues] = {}
+
+    def __getitem__(self, index: int) -> MapValues:  # type: ignore[override]
+        if index not in self._known:
+            draws = draws_for(self._plan.seed, f"map {index}")
+            self._known[index] = map_values(self._plan.maps[index], self._importance, draws)
+        return self._known[index]
+
+    def __len__(self) -> int:
+        return len(self._plan.maps)
+
+
+def map_values(axis_map: AxisMap, importance: Importance, draws: Draws) -> MapValues:
+    """Return the values of `axis_map`: by its explicit index if it has one, else by its rule."""
+    if axis_map.index is not None:
+        return _explicit(axis_map)
+    return RULES.get(axis_map.rule.partition(" ")[0])(axis_map, importance, draws)
+
+
+def _explicit(axis_map: AxisMap) -> MapValues:
+    index = np.array(axis_map.index, dtype=np.int64)
+    if len(index) != axis_map.rows or bool(((index < -1) | (index >= axis_map.columns)).any()):
+        found = f" from {int(index.min())} to {int(index.max())}" if len(index) else ""
+        raise PlanError(
+            f"axis map: expected {axis_map.rows} source indices from -1 to {axis_map.columns - 1}, "
+            f"found {len(index)}{found}"
+        )
+    copies = np.bincount(index.clip(0), minlength=axis_map.columns).clip(1)
+    return MapValues(Take(index), Take(index, 1.0 / copies[index.clip(0)]))

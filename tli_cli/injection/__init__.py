@@ -1,0 +1,1 @@
+"""Carrying out a plan: make each target tensor, and stream it to the output."""

@@ -1,0 +1,1 @@
+"""The scores between many architectures, as numbers and as pictures."""
