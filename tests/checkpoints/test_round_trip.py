@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import zipfile
 from collections import OrderedDict
 from pathlib import Path
 
@@ -67,20 +68,48 @@ def test_what_is_written_is_read_back_equal(tmp_path: Path, state: State) -> Non
     assert all(same(loaded[name], value) for name, value in state.items())
 
 
-def test_shards_are_read_back_equal_and_in_order(tmp_path: Path, state: State) -> None:
+@pytest.mark.parametrize("suffix", [".pt", ".pth", ".bin"])
+def test_what_is_written_as_a_torch_file_is_what_torch_saves(tmp_path: Path, state: State, suffix: str) -> None:
     torch.save(state, tmp_path / "a.pt")
     source = open_checkpoint(tmp_path / "a.pt")
-    index, *shards = copy(source, tmp_path / "b.safetensors", max_shard_size=100)
-    assert index.name == "b.safetensors.index.json"
+    (out,) = copy(source, tmp_path / f"é b{suffix}", metadata={"note": "é"})
+    written = open_checkpoint(out)
+    check(written, state)
+    assert written.tensors == source.tensors
+    assert written.metadata == {"note": "é"}
+    for mapped in (True, False):
+        loaded = torch.load(out, weights_only=True, mmap=mapped)
+        assert list(loaded) == list(state)
+        assert all(same(loaded[name], value) for name, value in state.items())
+        assert loaded["head.weight"].data_ptr() == loaded["stem.weight"].data_ptr()
+
+
+def test_a_torch_file_is_a_sound_archive_and_the_same_under_any_name(tmp_path: Path, state: State) -> None:
+    torch.save(state, tmp_path / "a.pt")
+    source = open_checkpoint(tmp_path / "a.pt")
+    first, second = (copy(source, tmp_path / name, metadata={"n": "1"})[0] for name in ("b.pt", "c.pth"))
+    assert first.read_bytes() == second.read_bytes()
+    with zipfile.ZipFile(first) as archive:
+        assert archive.testzip() is None
+        assert any(member.CRC for member in archive.infolist() if "/data/" in member.filename)
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "bin"])
+def test_shards_are_read_back_equal_and_in_order(tmp_path: Path, state: State, suffix: str) -> None:
+    torch.save(state, tmp_path / "a.pt")
+    source = open_checkpoint(tmp_path / "a.pt")
+    index, *shards = copy(source, tmp_path / f"b.{suffix}", max_shard_size=100)
+    assert index.name == f"b.{suffix}.index.json"
     assert [path.name for path in shards] == [
-        f"b-{i + 1:05d}-of-{len(shards):05d}.safetensors" for i in range(len(shards))
+        f"b-{i + 1:05d}-of-{len(shards):05d}.{suffix}" for i in range(len(shards))
     ]
     for place in (index, tmp_path):
         if place == tmp_path:
             (tmp_path / "a.pt").unlink()
         written = open_checkpoint(place)
         check(written, state)
-        assert (written.order_from, written.format) == ("file", "sharded safetensors")
+        kind = "safetensors" if suffix == "safetensors" else "torch"
+        assert (written.order_from, written.format) == ("file", f"sharded {kind}")
         assert written.tensors == source.tensors
 
 

@@ -168,7 +168,7 @@ def test_an_old_index_removes_nothing_that_is_not_the_outputs(tmp_path: Path, na
     ("name", "words"),
     [
         ("missing/a.safetensors", "does not exist"),
-        ("a.pt", r"ends in \.safetensors"),
+        ("a.h5", r"ends in \.safetensors"),
         ("directory.safetensors", "no regular file"),
         ("pipe.safetensors", "no regular file"),
         ("a\0.safetensors", "cannot be written"),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from tli_cli.checkpoints.notes import MAX_NOTES, NOTES, read_notes
 from tli_cli.checkpoints.pickles import MAX_PICKLE, globals_in
 from tli_cli.errors import CheckpointError
 
@@ -19,10 +20,12 @@ _SCRIPT = "save `model.state_dict()` with torch.save, or better as safetensors"
 
 @dataclass(frozen=True)
 class Archive:
-    """A checked archive: where each record's bytes begin and how many there are, and the pickle's globals."""
+    """A checked archive: where each record's bytes begin and how many there are, the pickle's globals, and the notes of
+    our writer."""
 
     records: dict[int, int]
     globals: frozenset[str]
+    notes: dict[str, str]
 
 
 def check_archive(path: Path) -> Archive:
@@ -32,9 +35,10 @@ def check_archive(path: Path) -> Archive:
             members = archive.infolist()
             pickled = _pickle_member(members, path)
             _check_members(members, path)
-            records = {_data_offset(file, member): member.file_size for member in members}
+            records = {data_offset(file, member): member.file_size for member in members}
             data = _content(file, pickled)
             _check_byte_order(file, members, path)
+            notes = _notes(file, members)
     except (zipfile.BadZipFile, OSError, struct.error, ValueError, RuntimeError, EOFError) as error:
         raise CheckpointError(
             f"{path}: the archive is damaged or incomplete ({str(error)[:120]}); make or download it again"
@@ -42,7 +46,7 @@ def check_archive(path: Path) -> Archive:
     size = path.stat().st_size
     if any(offset + length > size for offset, length in records.items()):
         raise CheckpointError(f"{path}: its records reach beyond the end; it is incomplete: download it again")
-    return Archive(records, globals_in(io.BytesIO(data), str(path)))
+    return Archive(records, globals_in(io.BytesIO(data), str(path)), notes)
 
 
 def _pickle_member(members: list[zipfile.ZipInfo], path: Path) -> zipfile.ZipInfo:
@@ -74,13 +78,21 @@ def _check_byte_order(file: BinaryIO, members: list[zipfile.ZipInfo], path: Path
             raise CheckpointError(f"{path}: written on a big-endian machine; save it again on a little-endian one")
 
 
+def _notes(file: BinaryIO, members: list[zipfile.ZipInfo]) -> dict[str, str]:
+    for member in members:
+        if member.filename.partition("/")[2] == NOTES and member.file_size <= MAX_NOTES:
+            return read_notes(_content(file, member))
+    return {}
+
+
 def _content(file: BinaryIO, member: zipfile.ZipInfo) -> bytes:
     # not `ZipFile.read`: torch can be told to leave checksums out
-    file.seek(_data_offset(file, member))
+    file.seek(data_offset(file, member))
     return file.read(member.file_size)
 
 
-def _data_offset(file: BinaryIO, member: zipfile.ZipInfo) -> int:
+def data_offset(file: BinaryIO, member: zipfile.ZipInfo) -> int:
+    """Return where the bytes of `member` begin in `file`."""
     file.seek(member.header_offset)
     magic, name_length, extra_length = _LOCAL_HEADER.unpack(file.read(_LOCAL_HEADER.size))
     if magic != b"PK\x03\x04":

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from tli_cli.architecture import TensorSpec
 from tli_cli.checkpoints.contents import content_of
-from tli_cli.checkpoints.distributed import NOTES
 from tli_cli.checkpoints.dtypes import PACKED
 from tli_cli.checkpoints.leftovers import draft_path, hold
 from tli_cli.checkpoints.naming import naming, recover
+from tli_cli.checkpoints.notes import NOTES
 from tli_cli.checkpoints.output import sync_directory
 from tli_cli.checkpoints.ranks import Ranks
 from tli_cli.errors import CheckpointError

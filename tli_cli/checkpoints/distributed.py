@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,14 +15,12 @@ from tli_cli.checkpoints.dcp_metadata import Chunk, StoredTensor, read_metadata
 from tli_cli.checkpoints.dtypes import byte_count, is_buffer
 from tli_cli.checkpoints.files import FileRange, read_range, read_small, require_file
 from tli_cli.checkpoints.nested import Entry, find_state_dict
+from tli_cli.checkpoints.notes import MAX_NOTES, NOTES, read_notes
 from tli_cli.checkpoints.sharded import beside
 from tli_cli.errors import CheckpointError
 
 if TYPE_CHECKING:
     import torch
-
-NOTES = "tli.json"
-_MAX_NOTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -72,13 +69,10 @@ class DistributedCheckpoint:
 
 
 def _notes(path: Path) -> dict[str, str]:
-    """Return our writer's notes beside the metadata; what is none is no reason to stop."""
     try:
-        notes = json.loads(read_small(path / NOTES, _MAX_NOTES, "notes"))
-    except (CheckpointError, ValueError, RecursionError):
+        return read_notes(read_small(path / NOTES, MAX_NOTES, "notes"))
+    except CheckpointError:
         return {}
-    known = notes.items() if isinstance(notes, dict) else ()
-    return {key: value for key, value in known if isinstance(value, str)}
 
 
 def _spec(name: str, tensor: StoredTensor) -> TensorSpec:

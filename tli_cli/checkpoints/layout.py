@@ -1,16 +1,17 @@
-"""Where each tensor goes in a safetensors file, and the file's header."""
+"""Where each tensor goes in a file, and what stands before and between them; for safetensors, the header."""
 
 from __future__ import annotations
 
 import json
 import struct
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tli_cli.architecture import TensorSpec
 from tli_cli.checkpoints.dtypes import SAFETENSORS_CODES, bits, byte_count
+from tli_cli.checkpoints.output import PendingFile
 from tli_cli.checkpoints.safetensors_file import ORDER_KEY, TIED_KEY, order_digest
 from tli_cli.errors import CheckpointError, join_problems
 
@@ -23,12 +24,21 @@ MAX_HEADER = 100_000_000
 
 @dataclass(frozen=True)
 class FileLayout:
-    """One file to be: its tensors in the order in which they are written, their offsets, and the header's bytes."""
+    """One file to be.
+
+    Attributes:
+        specs: its tensors, in the order in which they stand in it.
+        offsets: where each begins; tied tensors may begin at one place.
+        frames: what else stands in it: where, and the bytes.
+        total: how many bytes there are in all.
+        seal: what is left to do when all of it is written.
+    """
 
     specs: tuple[TensorSpec, ...]
     offsets: dict[str, int]
-    header: bytes
+    frames: tuple[tuple[int, bytes], ...]
     total: int
+    seal: Callable[[PendingFile], None] | None = None
 
 
 def require_writable(specs: Sequence[TensorSpec]) -> None:
@@ -46,7 +56,7 @@ def require_writable(specs: Sequence[TensorSpec]) -> None:
 
 
 def lay_out(specs: Sequence[TensorSpec], metadata: Mapping[str, str]) -> FileLayout:
-    """Return the file that holds `specs`: the header in their order, the values with the widest types first.
+    """Return the safetensors file that holds `specs`: the header in their order, the widest types first.
 
     Readers view the values in place, so each type's values must start at a multiple of its size.
     """
@@ -65,7 +75,21 @@ def lay_out(specs: Sequence[TensorSpec], metadata: Mapping[str, str]) -> FileLay
         end = start + byte_count(spec.shape, spec.dtype)
         code = SAFETENSORS_CODES[spec.dtype]
         entries[spec.name] = {"dtype": code, "shape": list(spec.shape), "data_offsets": [start, end]}
-    return FileLayout(written, offsets, _header(entries), position)
+    header = _header(entries)
+    absolute = {name: len(header) + offset for name, offset in offsets.items()}
+    return FileLayout(written, absolute, ((0, header),), len(header) + position)
+
+
+def repeated(specs: Sequence[TensorSpec]) -> dict[str, str]:
+    """Return which tensors repeat the bytes of one that is written before them."""
+    seen: dict[str, TensorSpec] = {}
+    copies = {}
+    for spec in specs:
+        first = seen.get(spec.tied_to or "")
+        if first is not None and (first.shape, first.dtype) == (spec.shape, spec.dtype):
+            copies[spec.name] = first.name
+        seen[spec.name] = spec
+    return copies
 
 
 def _header(entries: Mapping[str, Any]) -> bytes:

@@ -41,12 +41,12 @@ class TorchFile:
 
     def __init__(self, path: Path, ema: str | None = None) -> None:
         self.path = path
-        self.metadata: dict[str, str] = {}
         kind = sniff(path)
         if path.suffix == ".safetensors":
             raise CheckpointError(f"{path}: expected a safetensors file, found a {kind} file under its name; not read")
         require_safe_torch(path)
         archive = check_archive(path) if kind == "zip" else None
+        self.metadata = archive.notes if archive else {}
         _refuse_code(path, archive.globals if archive else _legacy_globals(path))
         found = _find(path, archive, ema)
         self._slots, left_out = slots_of(found.tensors, archive, path)

@@ -1,4 +1,4 @@
-"""Writing safetensors files as a stream: one tensor at a time, nothing visible before all of it is there."""
+"""Writing checkpoints as a stream: one tensor at a time, nothing visible before all of it is there."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tli_cli.architecture import TensorSpec
 from tli_cli.checkpoints.blocks import BlockWriter
 from tli_cli.checkpoints.contents import Content, Held, Produced, Repeated, content_of
 from tli_cli.checkpoints.dtypes import byte_count
-from tli_cli.checkpoints.layout import FileLayout, lay_out, require_writable
+from tli_cli.checkpoints.layout import FileLayout, lay_out, repeated, require_writable
 from tli_cli.checkpoints.naming import recover
 from tli_cli.checkpoints.output import PendingFile, pending_files, publish
 from tli_cli.checkpoints.ranks import ALONE, Ranks
@@ -24,6 +24,9 @@ Progress = Callable[[TensorSpec], None]
 
 DCP = ".dcp"
 """How the name of a directory of torch's distributed checkpoint format ends."""
+
+TORCH = (".pt", ".pth", ".bin")
+"""How the names of files as torch.save writes them end."""
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30}
 
@@ -43,10 +46,10 @@ def write_checkpoint(
 
     `produce` is called once for each tensor, in the order of writing, and returns a tensor of that shape and dtype,
     its bytes, where they stand in a file (then they are not decoded), or what makes them part by part. A tensor tied to
-    an earlier one of the same file gets that one's bytes. With `max_shard_size` (bytes) the tensors go to shards beside
-    an index `<out>.index.json`, unless they fit in one. An `out` that ends in `.dcp` becomes a directory of torch's
-    distributed checkpoint format. Several `ranks` each write their share. After any failure, what was there before is
-    there, or nothing.
+    an earlier one of the same file gets that one's bytes. How `out` ends says the format: `.safetensors`, that of
+    torch.save (`.pt`, `.pth`, `.bin`), or a directory of torch's distributed checkpoint format (`.dcp`). With
+    `max_shard_size` (bytes) the tensors of the first two go to shards beside an index `<out>.index.json`, unless they
+    fit in one. Several `ranks` each write their share. After any failure, what was there before is there, or nothing.
 
     Raises:
         CheckpointError: where `out` exists and not `force`, cannot be written, or a tensor is not as announced.
@@ -71,13 +74,13 @@ def write_checkpoint(
     with ranks.step():
         if existing and not force:
             raise CheckpointError(f"{existing[0]}: exists already; use --force to replace it, or choose another name")
-        layouts = [lay_out(shard, notes) for shard in shards]
-        _require_space(target, sum(len(layout.header) + layout.total for layout in layouts))
+        layouts = [_laid_out(shard, notes, path) for shard, path in zip(shards, paths, strict=True)]
+        _require_space(target, sum(layout.total for layout in layouts))
     try:
         with pending_files() as files:
             with ranks.step():
                 for path, layout in list(zip(paths, layouts, strict=True))[ranks.rank :: ranks.count]:
-                    files.append(PendingFile(path, len(layout.header) + layout.total))
+                    files.append(PendingFile(path, layout.total))
                     _write_file(files[-1], layout, produce, progress)
                 if not whole and ranks.is_first:
                     index = index_bytes(shards, paths, notes)
@@ -101,10 +104,10 @@ def parse_size(text: str) -> int:
 
 
 def _target(out: Path) -> Path:
-    if out.suffix not in (".safetensors", DCP):
+    if out.suffix not in (".safetensors", *TORCH, DCP):
         raise CheckpointError(
-            f"{out}: expected an output name that ends in .safetensors (or in {DCP}, for a directory of torch's "
-            "distributed checkpoint format); nothing else is written"
+            f"{out}: expected an output name that ends in .safetensors, {', '.join(TORCH)} (what torch.save writes) "
+            f"or {DCP} (a directory of torch's distributed checkpoint format); nothing else is written"
         )
     try:
         target = out.resolve()
@@ -126,31 +129,31 @@ def _require_space(target: Path, needed: int) -> None:
         )
 
 
+def _laid_out(specs: Sequence[TensorSpec], notes: Mapping[str, str], path: Path) -> FileLayout:
+    if path.suffix not in TORCH:
+        return lay_out(specs, notes)
+    from tli_cli.checkpoints.torch_layout import lay_out_torch
+
+    return lay_out_torch(specs, notes, path)
+
+
 def _write_file(file: PendingFile, layout: FileLayout, produce: Produce, progress: Progress | None) -> None:
-    copies = _copies(layout.specs)
+    copies, frames = repeated(layout.specs), dict(layout.frames)
     with contextlib.closing(BlockWriter(file)) as writer:
-        writer.put(Held(memoryview(layout.header)))
         for spec in layout.specs:
-            if spec.name in copies:
-                writer.drain()
-                first = len(layout.header) + layout.offsets[copies[spec.name]]
-                content: Content = Repeated(file.descriptor, first, byte_count(spec.shape, spec.dtype))
-            else:
-                content = content_of(spec, produce(spec))
-            writer.put(content)
+            first = layout.offsets.get(copies.get(spec.name, ""))
+            if first != layout.offsets[spec.name]:
+                writer.put(Held(memoryview(frames.get(writer.position, b""))))
+                if first is None:
+                    content: Content = content_of(spec, produce(spec))
+                else:
+                    writer.drain()
+                    content = Repeated(file.descriptor, first, byte_count(spec.shape, spec.dtype))
+                writer.put(content)
             if progress is not None:
                 progress(spec)
+        writer.put(Held(memoryview(frames.get(writer.position, b""))))
         writer.drain()
+    if layout.seal is not None:
+        layout.seal(file)
     file.flush()
-
-
-def _copies(specs: Sequence[TensorSpec]) -> dict[str, str]:
-    """Return which tensors repeat the bytes of one that is written before them."""
-    seen: dict[str, TensorSpec] = {}
-    copies = {}
-    for spec in specs:
-        first = seen.get(spec.tied_to or "")
-        if first is not None and (first.shape, first.dtype) == (spec.shape, spec.dtype):
-            copies[spec.name] = first.name
-        seen[spec.name] = spec
-    return copies

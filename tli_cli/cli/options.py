@@ -92,7 +92,7 @@ Output = Annotated[
         "--output",
         "-o",
         metavar="FILE",
-        help="The .safetensors file or .dcp directory to write.",
+        help="What to write: a .safetensors, .pt, .pth or .bin file, or a .dcp directory.",
         rich_help_panel=OUTPUT,
     ),
 ]
