@@ -11,6 +11,7 @@ from typing import Any
 from tli_cli.architecture import Architecture, Layer, TensorSpec
 from tli_cli.describe.blocks import with_blocks
 from tli_cli.describe.order import inferred_order
+from tli_cli.describe.renaming import renamed, spoken
 from tli_cli.describe.siblings import sibling_roles
 from tli_cli.describe.spaces_from_names import infer_spaces
 from tli_cli.describe.vocabulary import canonical_role
@@ -56,6 +57,14 @@ def describe_names(
     >>> describe_names([TensorSpec("fc2.weight", (2, 8)), TensorSpec("fc1.weight", (8, 4))]).layers[0].path
     'fc1'
     """
+    plain = spoken([t.name for t in tensors])
+    said = [replace(t, name=plain[t.name], tied_to=t.tied_to and plain.get(t.tied_to, t.tied_to)) for t in tensors]
+    described = replace(_described(said, order_from, config or {}), order_from=order_from, origin=origin)
+    real = {name: own for own, name in plain.items() if name != own}
+    return renamed(described, real) if real else described
+
+
+def _described(tensors: Sequence[TensorSpec], order_from: str, config: Mapping[str, Any]) -> Architecture:
     groups = _groups(tensors)
     shapes = {t.name: t.shape for t in tensors}
     layers = [_layer(path, roles, shapes) for path, roles in groups.items()]
@@ -63,8 +72,8 @@ def describe_names(
     if order_from == "inferred":
         layers = inferred_order(layers, shapes)
     layers = with_blocks(layers)
-    layers, spaces, axes = infer_spaces(layers, shapes, config or {})
-    return Architecture(tuple(tensors), tuple(layers), (), spaces, axes, {}, order_from, origin)
+    layers, spaces, axes = infer_spaces(layers, shapes, config)
+    return Architecture(tuple(tensors), tuple(layers), (), spaces, axes)
 
 
 def _told_by_siblings(layers: Sequence[Layer], shapes: Mapping[str, tuple[int, ...]]) -> list[Layer]:

@@ -9,7 +9,10 @@ from tli_cli.architecture import Layer
 from tli_cli.describe.blocks import block_paths
 from tli_cli.describe.chains import Widths, best_chain, chain_cost, widths
 from tli_cli.describe.places import Habits, Key, Module, habits_of, inner_key, numbered_key, outer_key
-from tli_cli.describe.vocabulary import surroundings
+from tli_cli.describe.vocabulary import TOP_PLACES, surroundings
+
+BESIDE = ("se", "down", "shortcut")
+"""Surroundings of convolutions that are not in line with the others of a block."""
 
 Part = tuple[Module, list[Layer]]
 
@@ -58,6 +61,7 @@ class _Sorter:
             else outer_key(child, node.children, self.habits)
             for name, child in node.children.items()
         }
+        keys |= {} if inside else self._stem_keys(node.children)
         children = sorted(node.children.values(), key=lambda child: (keys[child.name], natural(child.name)))
         parts: list[Part] = [(child, self.flatten(child, inside)) for child in children]
         parts = self._rechained(parts, keys)
@@ -65,7 +69,21 @@ class _Sorter:
         if inside:
             parts = self._with_norms(parts)
             parts = self._with_gates(parts)
+        parts = self._with_makers(parts)
         return ([node.layer] if node.layer else []) + [layer for _, part in parts for layer in part]
+
+    def _stem_keys(self, siblings: Mapping[str, Module]) -> dict[str, Key]:
+        """Return the places of `conv1`, `bn1`, `conv2` ... where these convolutions follow one another in the stem."""
+        run: list[str] = []
+        while (module := siblings.get(f"conv{len(run) + 1}")) and module.layer and module.layer.kind == "conv":
+            if run and self.size[siblings[run[-1]].path].last != self.size[module.path].first:
+                break
+            run.append(module.name)
+        if len(run) < 2:
+            return {}
+        names = [name for conv in run for name in (conv, conv.replace("conv", "bn"), conv.replace("conv", "norm"))]
+        placed = {name: numbered_key(name, self.habits.convolution_norm_first) for name in names if name in siblings}
+        return {name: (TOP_PLACES["stem"], *key) for name, key in placed.items() if key}
 
     def _ends(self, layers: Sequence[Layer]) -> Widths:
         known = [self.size[layer.path] for layer in layers if self.size[layer.path].last]
@@ -125,7 +143,9 @@ class _Sorter:
         if named and named.keys() <= {part[0].name for part in parts}:
             return self._beside(parts, named)
         norms = [p for p in parts if p[0].layer and p[0].layer.kind == "norm" and re.fullmatch(r"\D+_?\d", p[0].name)]
-        weighted = [p for p in parts if p[0].layer and p[0].layer.kind == "conv"]
+        weighted = [
+            p for p in parts if p[0].layer and p[0].layer.kind == "conv" and surroundings(p[0].name) not in BESIDE
+        ]
         if not norms or len(norms) != len(weighted) or any(re.search(r"\d$", p[0].name) for p in weighted):
             return parts
         return self._beside(parts, dict(zip([p[0].name for p in weighted], norms, strict=True)))
@@ -142,6 +162,21 @@ class _Sorter:
             result.extend(p for p in (pair if norm else [part]) if p)
         return result
 
+    def _with_makers(self, parts: list[Part]) -> list[Part]:
+        """Put a batch norm that stands behind other channels than its own behind the one layer that makes as many."""
+        for norm in [part for part in parts if part[0].layer and part[0].layer.attribute("norm") == "batch"]:
+            at, width = parts.index(norm), self.size[norm[1][0].path].first
+            before = self._ends([layer for _, layers in parts[:at] for layer in layers]).last
+            rest = [*parts[:at], *parts[at + 1 :]]
+            makers = [i for i, (_, layers) in enumerate(rest) if self._makes(layers, width)]
+            bare = [i for i in makers if not (i + 1 < len(rest) and _is_norm(rest[i + 1]))]
+            if before not in (0, width) and len(bare) == 1:
+                parts = [*rest[: bare[0] + 1], norm, *rest[bare[0] + 1 :]]
+        return parts
+
+    def _makes(self, layers: Sequence[Layer], width: int) -> bool:
+        return any(layer.kind == "conv" for layer in layers) and self._ends(layers).last == width
+
     def _with_gates(self, parts: list[Part]) -> list[Part]:
         """Put squeeze-and-excitation after the convolution that it weighs: a grouped one, else the last that fits."""
         gates = [p for p in parts if surroundings(p[0].name) == "se"]
@@ -154,7 +189,7 @@ class _Sorter:
             for i, (module, layers) in enumerate(rest)
             if self._ends(layers).last == width
             and any(layer.kind == "conv" for layer in layers)
-            and surroundings(module.name) not in ("down", "shortcut")
+            and surroundings(module.name) not in BESIDE
         ]
         if not fits:
             return parts
@@ -173,6 +208,10 @@ class _Sorter:
         """Tell whether a convolution takes fewer channels than `before`, a part of them for each group."""
         known = [layer for layer in layers if layer.kind == "conv" and max(layer.attribute("kernel", (1,))) > 1]
         return any(layer.attribute("groups", 1) > 1 or self.size[layer.path].first < before for layer in known)
+
+
+def _is_norm(part: Part) -> bool:
+    return part[0].layer is not None and part[0].layer.kind == "norm"
 
 
 def _partner(name: str) -> str:

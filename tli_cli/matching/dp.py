@@ -15,7 +15,7 @@ from tli_cli.matching.blocks import pair_blocks, pair_stages
 from tli_cli.matching.sides import Side
 from tli_cli.matching.similarity import unit_similarity
 from tli_cli.matching.tied import tied_heads
-from tli_cli.matching.twins import twins
+from tli_cli.matching.twins import twins, without_extras
 from tli_cli.matching.unit_pairs import ENOUGH, pair_units
 from tli_cli.matching.units import Unit
 from tli_cli.matching.values import Matching, Pair
@@ -28,6 +28,8 @@ def match_dp(source: Architecture, target: Architecture) -> Matching:
 
 def match_sides(source: Side, target: Side) -> Matching:
     """Return the matching of two sides, which may be used again for other pairs."""
+    targets, sources = target.units, source.units
+    source, target = without_extras(source, target)
     by_key = {unit.key: unit for unit in source.units}
     found: dict[tuple[int, int], Pair] = {}
     strengths: dict[tuple[int, int], Strength] = {}
@@ -69,7 +71,7 @@ def match_sides(source: Side, target: Side) -> Matching:
         for t, s, similarity in pair_units([unit for unit in wanted if unit.key not in found], left, left):
             found[t.key] = Pair(t, by_key[s.key], similarity)
     pairs = tuple(found[unit.key] for unit in target.units if unit.key in found)
-    return Matching(pairs, target.units, source.units, frozenset(repeated), stages)
+    return Matching(pairs, targets, sources, frozenset(repeated), stages)
 
 
 def _ends(target: Side, source: Side) -> Iterator[tuple[list[Unit], list[Unit]]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -28,6 +28,12 @@ class Side:
         units = units_of(architecture)
         side = cls(replace(architecture, axes={}, spaces=(), initial={}))
         side.__dict__["units"] = units
+        return side
+
+    def of(self, units: Sequence[Unit]) -> Side:
+        """Return the side of those of its units alone."""
+        side = type(self)(self.architecture)
+        side.__dict__["units"] = tuple(units)
         return side
 
     @cached_property

@@ -7,6 +7,7 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 
 from tli_cli.checkpoints.dtypes import is_float
 from tli_cli.describe.vocabulary import tower
+from tli_cli.matching.extras import extra_units
 from tli_cli.matching.graph_roles import graph_roles
 from tli_cli.matching.segments import WEIGHTED
 from tli_cli.matching.sides import Side
@@ -33,7 +34,7 @@ def twins(source: Side, target: Side) -> Iterator[tuple[Unit, Unit]]:
 
     Nothing if both sides have a graph, which tells more, or if they are not the same network.
     """
-    if source.architecture.graph and target.architecture.graph:
+    if both_known(source, target):
         return
     mine, theirs = _by_shape(source), _by_shape(target)
     for shape in mine.keys() & theirs.keys():
@@ -55,6 +56,25 @@ def twins(source: Side, target: Side) -> Iterator[tuple[Unit, Unit]]:
     for shape in common:
         if len(shape[0]) <= 1:
             yield from _pair(theirs[shape], mine[shape], [towers, homes, roles, plain, company, makers])
+
+
+def both_known(source: Side, target: Side) -> bool:
+    """Tell whether both sides have a graph."""
+    return bool(source.architecture.graph and target.architecture.graph)
+
+
+def without_extras(source: Side, target: Side) -> tuple[Side, Side]:
+    """Return both sides without the modules that only one of them has, where names and shapes are all that is known."""
+    if both_known(source, target):
+        return source, target
+    offered = _without(source, target)
+    return offered, _without(target, offered)
+
+
+def _without(side: Side, other: Side) -> Side:
+    mine, theirs = ({u.key: shape for shape, units in _by_shape(s).items() for u in units} for s in (side, other))
+    extra = extra_units(side.units, other.units, mine, theirs)
+    return side.of([unit for unit in side.units if unit.key not in extra]) if extra else side
 
 
 def _count(grouped: Mapping[Shape, Sequence[Unit]]) -> int:

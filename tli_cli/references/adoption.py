@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from tli_cli.architecture import Architecture, Layer, TensorSpec
+from tli_cli.architecture import Architecture, TensorSpec
 from tli_cli.checkpoints import Checkpoint
-from tli_cli.describe.blocks import with_blocks
 from tli_cli.errors import TliError, join_problems
 
 
@@ -32,31 +31,6 @@ def adopt(architectures: Sequence[Architecture], checkpoint: Checkpoint, text: s
         for layer in architecture.layers
     )
     return replace(architecture, tensors=tuple(specs), layers=layers)
-
-
-def renamed(architecture: Architecture, names: Mapping[str, str]) -> Architecture:
-    """Return `architecture` with its tensors under other names, its layers' paths and blocks as these say."""
-    layers = [_renamed_layer(layer, names) for layer in architecture.layers]
-    return replace(
-        architecture,
-        tensors=tuple(
-            replace(t, name=names.get(t.name, t.name), tied_to=t.tied_to and names.get(t.tied_to, t.tied_to))
-            for t in architecture.tensors
-        ),
-        layers=tuple(with_blocks(layers)),
-        axes={names.get(name, name): axes for name, axes in architecture.axes.items()},
-        initial={names.get(name, name): value for name, value in architecture.initial.items()},
-    )
-
-
-def _renamed_layer(layer: Layer, names: Mapping[str, str]) -> Layer:
-    path = layer.path
-    for _, name in layer.tensors:
-        new, rest = names.get(name, name), name.removeprefix(layer.path)
-        if name.startswith(layer.path) and new.endswith(rest):
-            path = new.removesuffix(rest)
-            break
-    return replace(layer, path=path, tensors=tuple((role, names.get(name, name)) for role, name in layer.tensors))
 
 
 def _strange(architecture: Architecture, checkpoint: Checkpoint) -> list[str]:

@@ -11,9 +11,9 @@ from urllib.parse import urlencode
 from tli_cli.architecture import Architecture, TensorSpec
 from tli_cli.catalogue.adapt import adapted
 from tli_cli.checkpoints import Checkpoint
+from tli_cli.describe.renaming import renamed
 from tli_cli.errors import TliError
 from tli_cli.kinship.naming import templates
-from tli_cli.references.adoption import renamed
 
 COUNTS = re.compile(r"layer|depth|block")
 """Settings that count layers."""

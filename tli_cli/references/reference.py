@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from tli_cli.architecture import Architecture
 from tli_cli.describe.heads import configured_head_width, configured_heads
+from tli_cli.describe.renaming import renamed
 from tli_cli.errors import TliError, UnknownReferenceError, join_problems
 from tli_cli.options import InputShape
-from tli_cli.references.adoption import adopt, renamed
+from tli_cli.references.adoption import adopt
 
 if TYPE_CHECKING:
     from tli_cli.checkpoints import Checkpoint

@@ -1,0 +1,126 @@
+"""Modules of a checkpoint that the other network has not: projectors, decoders, another tower.
+
+Pretraining files hold more than the network that one wants of them. What is left over of their shapes tells which
+modules these are; where either of two may be, their names, their company and their roles do.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from tli_cli.matching.units import Unit
+
+Key = tuple[int, int]
+Shapes = Mapping[Key, Hashable]
+"""What units are compared by."""
+
+COVERED = 0.9
+"""The share of the other network's units that must have a partner of their shape for what is left over to be extra."""
+
+
+@dataclass(eq=False)
+class _Module:
+    """One component of the units' paths, and what stands at and below it."""
+
+    path: str
+    units: list[Unit] = field(default_factory=list)
+    children: dict[str, _Module] = field(default_factory=dict)
+    shapes: Counter[Hashable] = field(default_factory=Counter)
+
+    @property
+    def words(self) -> set[str]:
+        """The words in its own name."""
+        return set(re.findall(r"[a-z]+", self.path.rpartition(".")[2].lower()))
+
+
+def extra_units(units: Sequence[Unit], others: Sequence[Unit], mine: Shapes, theirs: Shapes) -> set[Key]:
+    """Return the keys of those of `units` that stand in modules which the network of `others` has not.
+
+    `mine` and `theirs` are the shapes of both; what is in neither does not count. No shape becomes rarer than the
+    other network has it.
+    """
+    units, others = [u for u in units if u.key in mine], [u for u in others if u.key in theirs]
+    held, wanted = Counter(mine[u.key] for u in units), Counter(theirs[u.key] for u in others)
+    if (held & wanted).total() < COVERED * wanted.total():
+        return set()
+    return {unit.key for module in _Search(units, others, mine, theirs).removed() for unit in module.units}
+
+
+class _Search:
+    """Modules that can go: the largest first, and of equal ones the one that is least like the other network."""
+
+    def __init__(self, units: Sequence[Unit], others: Sequence[Unit], mine: Shapes, theirs: Shapes) -> None:
+        self.root = _tree(units, mine)
+        self.wanted = Counter(theirs[u.key] for u in others)
+        self.excess = self.root.shapes - self.wanted
+        self.mine, self.known = mine, {(theirs[unit.key], unit.role) for unit in others}
+        self.lacking = {u.role for u in others if self.wanted[theirs[u.key]] > self.root.shapes[theirs[u.key]]} - {""}
+        self.gone: list[_Module] = []
+        self.necessary: list[_Module] = []
+
+    def removed(self) -> list[_Module]:
+        """Return the modules that go, none of which is within another."""
+        while True:
+            able = sorted(self._removable(self.root), key=lambda module: -len(module.units))
+            self.necessary = list(self._necessary(self.root))
+            chosen = next((module for module in able if self._is_clear(module, able)), None)
+            if chosen is None:
+                return self.gone
+            self.excess -= chosen.shapes
+            self.gone.append(chosen)
+
+    def _removable(self, node: _Module) -> Iterator[_Module]:
+        """Yield the outermost modules that hold nothing but what is left over, none of a row of equal ones."""
+        for name, child in node.children.items():
+            if child in self.gone or (name.isdigit() and _is_one_of_many(child, node)):
+                continue
+            if child.shapes <= self.excess:
+                yield child
+            else:
+                yield from self._removable(child)
+
+    def _is_clear(self, module: _Module, able: Sequence[_Module]) -> bool:
+        """Tell whether everything that could go instead is smaller, or more like the other network."""
+        odd = self._oddness(module)
+        if any(unit.role in self.lacking for unit in module.units) and odd[0] < 1:
+            return False
+        rivals = (m for m in able if m is not module and not m.shapes + module.shapes <= self.excess)
+        return all(self._oddness(rival) < odd for rival in rivals if len(rival.units) >= len(module.units))
+
+    def _oddness(self, module: _Module) -> tuple[int, int]:
+        """Return how little a module is like what stays: by its name and company, and by the roles of its layers."""
+        kept = {word for other in self.necessary for word in other.words}
+        like_gone = any(other.words & module.words - kept for other in self.gone)
+        foreign = any(not self.wanted[shape] for shape in module.shapes)
+        holder = module.path.rpartition(".")[0]
+        at_home = bool(holder) and any(other.path == holder for other in self.necessary)
+        strange = sum((self.mine[unit.key], unit.role) not in self.known for unit in module.units)
+        return like_gone + foreign - at_home, strange
+
+    def _necessary(self, node: _Module) -> Iterator[_Module]:
+        """Yield the modules that hold something of which nothing is left over."""
+        for child in node.children.values():
+            if child not in self.gone and any(not self.excess[shape] for shape in child.shapes):
+                yield child
+                yield from self._necessary(child)
+
+
+def _tree(units: Sequence[Unit], shapes: Shapes) -> _Module:
+    root = _Module("")
+    for unit in units:
+        node, path = root, ""
+        for part in unit.path.split("."):
+            node.units.append(unit)
+            node.shapes[shapes[unit.key]] += 1
+            path = f"{path}.{part}".strip(".")
+            node = node.children.setdefault(part, _Module(path))
+        node.units.append(unit)
+        node.shapes[shapes[unit.key]] += 1
+    return root
+
+
+def _is_one_of_many(module: _Module, holder: _Module) -> bool:
+    return any(other is not module and other.shapes == module.shapes for other in holder.children.values())
