@@ -56,7 +56,10 @@ def plan_for(sources: Sequence[Reference], target: Reference, options: Options) 
     architectures = [source.architecture for source in sources]
     plan = plan_injection(target.architecture, architectures, options, keep_values, ancestry(held))
     notes = tuple(note for reference in (*sources, target) for note in reference.remarks)
-    return add_fits(replace(plan, notes=(*notes, *plan.notes)), sources, target, options)
+    many = len(sources) > 1
+    aside = tuple(f"{i}:{name}" if many else name for i, source in enumerate(sources) for name in source.aside)
+    told = replace(plan, notes=(*notes, *plan.notes), unused=(*plan.unused, *aside))
+    return add_fits(told, sources, target, options)
 
 
 def match(sources: str | Sequence[str], target: str, *, options: Options = Options()) -> Plan:

@@ -23,17 +23,18 @@ COVERED = 0.9
 
 @dataclass(eq=False)
 class _Module:
-    """One component of the units' paths, and what stands at and below it."""
+    """One component of the units' paths, and what stands at and below it; `in_row` if it is one of equal blocks."""
 
     path: str
     units: list[Unit] = field(default_factory=list)
     children: dict[str, _Module] = field(default_factory=dict)
     shapes: Counter[Hashable] = field(default_factory=Counter)
+    in_row: bool = False
 
     @property
     def words(self) -> set[str]:
         """The words in its own name."""
-        return set(re.findall(r"[a-z]+", self.path.rpartition(".")[2].lower()))
+        return _words(self.path.rpartition(".")[2])
 
 
 def extra_units(units: Sequence[Unit], others: Sequence[Unit], mine: Shapes, theirs: Shapes) -> set[Key]:
@@ -57,6 +58,7 @@ class _Search:
         self.wanted = Counter(theirs[u.key] for u in others)
         self.excess = self.root.shapes - self.wanted
         self.mine, self.known = mine, {(theirs[unit.key], unit.role) for unit in others}
+        self.said = {word for unit in others for word in _words(unit.path)}
         self.lacking = {u.role for u in others if self.wanted[theirs[u.key]] > self.root.shapes[theirs[u.key]]} - {""}
         self.gone: list[_Module] = []
         self.necessary: list[_Module] = []
@@ -64,23 +66,23 @@ class _Search:
     def removed(self) -> list[_Module]:
         """Return the modules that go, none of which is within another."""
         while True:
-            able = sorted(self._removable(self.root), key=lambda module: -len(module.units))
+            able = sorted(self._fitting(self.root), key=lambda module: -len(module.units))
             self.necessary = list(self._necessary(self.root))
-            chosen = next((module for module in able if self._is_clear(module, able)), None)
+            chosen = next((module for module in able if not module.in_row and self._is_clear(module, able)), None)
             if chosen is None:
                 return self.gone
             self.excess -= chosen.shapes
             self.gone.append(chosen)
 
-    def _removable(self, node: _Module) -> Iterator[_Module]:
-        """Yield the outermost modules that hold nothing but what is left over, none of a row of equal ones."""
-        for name, child in node.children.items():
-            if child in self.gone or (name.isdigit() and _is_one_of_many(child, node)):
+    def _fitting(self, node: _Module) -> Iterator[_Module]:
+        """Yield the outermost modules that hold nothing but what is left over."""
+        for child in node.children.values():
+            if child in self.gone:
                 continue
             if child.shapes <= self.excess:
                 yield child
-            else:
-                yield from self._removable(child)
+            elif not child.in_row:
+                yield from self._fitting(child)
 
     def _is_clear(self, module: _Module, able: Sequence[_Module]) -> bool:
         """Tell whether everything that could go instead is smaller, or more like the other network."""
@@ -90,15 +92,16 @@ class _Search:
         rivals = (m for m in able if m is not module and not m.shapes + module.shapes <= self.excess)
         return all(self._oddness(rival) < odd for rival in rivals if len(rival.units) >= len(module.units))
 
-    def _oddness(self, module: _Module) -> tuple[int, int]:
-        """Return how little a module is like what stays: by its name and company, and by the roles of its layers."""
+    def _oddness(self, module: _Module) -> tuple[int, int, int]:
+        """Return how little a module is like what stays: by its name and company, by the roles of its layers, and by
+        words that the other network does not use."""
         kept = {word for other in self.necessary for word in other.words}
         like_gone = any(other.words & module.words - kept for other in self.gone)
         foreign = any(not self.wanted[shape] for shape in module.shapes)
         holder = module.path.rpartition(".")[0]
         at_home = bool(holder) and any(other.path == holder for other in self.necessary)
         strange = sum((self.mine[unit.key], unit.role) not in self.known for unit in module.units)
-        return like_gone + foreign - at_home, strange
+        return like_gone + foreign - at_home, strange, len(module.words - self.said)
 
     def _necessary(self, node: _Module) -> Iterator[_Module]:
         """Yield the modules that hold something of which nothing is left over."""
@@ -106,6 +109,10 @@ class _Search:
             if child not in self.gone and any(not self.excess[shape] for shape in child.shapes):
                 yield child
                 yield from self._necessary(child)
+
+
+def _words(name: str) -> set[str]:
+    return set(re.findall(r"[a-z]+", name.lower()))
 
 
 def _tree(units: Sequence[Unit], shapes: Shapes) -> _Module:
@@ -119,8 +126,13 @@ def _tree(units: Sequence[Unit], shapes: Shapes) -> _Module:
             node = node.children.setdefault(part, _Module(path))
         node.units.append(unit)
         node.shapes[shapes[unit.key]] += 1
+    _mark_rows(root)
     return root
 
 
-def _is_one_of_many(module: _Module, holder: _Module) -> bool:
-    return any(other is not module and other.shapes == module.shapes for other in holder.children.values())
+def _mark_rows(node: _Module) -> None:
+    children = list(node.children.values())
+    for child in children:
+        same = (o for o in children if o is not child and o.shapes == child.shapes)
+        child.in_row = child.path[-1:].isdigit() and next(same, None) is not None
+        _mark_rows(child)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tli_cli.architecture import Architecture
+from tli_cli.architecture import Architecture, TensorSpec
 from tli_cli.describe.heads import configured_head_width, configured_heads
 from tli_cli.describe.renaming import renamed
 from tli_cli.errors import TliError, UnknownReferenceError, join_problems
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".json", ".tar", ".dcp")
 LIVE = re.compile(r"^(hf:.+|.+\.py:\w[\w.]*(\?.*)?|[A-Za-z_][\w.]*\.\w+:\w[\w.]*(\?.*)?|[A-Za-z_]\w*:\w[\w.]*(\?.*)?)$")
+BARE = ("file", "inferred", "definition", "recognised")
+"""Where the order of layers comes from where nothing but the file was named."""
 LIBRARIES = ("timm", "torchvision")
 NEAR = 0.6
 """The share of names and shapes that an entry of the catalogue must have in common with a file to be named for it."""
@@ -36,6 +38,7 @@ class Reference:
         notes: what the user should know of how it was read.
         doubts: what had to be guessed of a bare checkpoint.
         in_files: `architecture` under the names that its library's files use, where these are others.
+        aside: tensors of the checkpoint that are no part of `architecture`.
     """
 
     text: str
@@ -44,6 +47,7 @@ class Reference:
     notes: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
     in_files: Architecture | None = None
+    aside: tuple[str, ...] = ()
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -127,7 +131,7 @@ def read_checkpoint(text: str, reading: Reading, opened: Callable[[Collection[st
         architecture = adopt(named, checkpoint, text)
         architecture = replace(architecture, origin=f"checkpoint {Path(text).name} ({given.architecture.origin})")
         return Reference(text, architecture, checkpoint, (*notes, *given.notes))
-    architecture, doubts = _describe(checkpoint, text)
+    architecture, doubts = _describe(checkpoint, checkpoint.tensors, text)
     return Reference(text, architecture, checkpoint, tuple(notes), tuple(doubts))
 
 
@@ -141,8 +145,8 @@ def _refuse_other_sizes(text: str, reading: Reading) -> None:
         )
 
 
-def _describe(checkpoint: Checkpoint, text: str) -> tuple[Architecture, list[str]]:
-    """Return the architecture of a bare checkpoint, and what is not certain of it."""
+def _describe(checkpoint: Checkpoint, tensors: Sequence[TensorSpec], text: str) -> tuple[Architecture, list[str]]:
+    """Return the architecture of `tensors` of a bare checkpoint, and what is not certain of it."""
     from tli_cli import catalogue
     from tli_cli.describe.names import describe_names
     from tli_cli.references.configured import as_catalogued
@@ -150,15 +154,13 @@ def _describe(checkpoint: Checkpoint, text: str) -> tuple[Architecture, list[str
     origin = f"checkpoint {Path(text).name}"
     if (named := as_catalogued(checkpoint)) is not None:
         return replace(named, origin=f"{origin} ({named.origin})"), []
-    found = catalogue.recognise(checkpoint.tensors)
+    found = catalogue.recognise(tensors)
     if found is not None:
         known = found.architecture
         return replace(known, order_from="recognised", origin=f"{origin} ({found})"), []
-    described = describe_names(
-        checkpoint.tensors, order_from=checkpoint.order_from, origin=origin, config=checkpoint.config
-    )
+    described = describe_names(tensors, order_from=checkpoint.order_from, origin=origin, config=checkpoint.config)
     doubts = []
-    near = catalogue.nearest(checkpoint.tensors)
+    near = catalogue.nearest(tensors)
     if near is not None and near.overlap >= NEAR:
         doubts.append(f"{text}: not in the catalogue; {near}")
     if described.order_from == "inferred":
@@ -167,7 +169,9 @@ def _describe(checkpoint: Checkpoint, text: str) -> tuple[Architecture, list[str
 
 
 def related(references: Sequence[Reference]) -> tuple[Reference, ...]:
-    """Return `references`, the bare checkpoints among them described as another one that they are kin of."""
+    """Return `references`, of which the last is the target, the bare checkpoints among them described as another one
+    that they are kin of."""
+    references = [*(_once(source, references[-1]) for source in references[:-1]), references[-1]]
     if all(reference.architecture.graph for reference in references):
         return tuple(references)
     known = any(reference.architecture.graph for reference in references)
@@ -186,6 +190,21 @@ def related(references: Sequence[Reference]) -> tuple[Reference, ...]:
     return tuple(_cut_alike(reference, kin) for reference in kin)
 
 
+def _once(source: Reference, target: Reference) -> Reference:
+    """Return a bare checkpoint that holds one network twice, as the target does not, without the second one."""
+    from tli_cli.kinship.copies import copies
+
+    checkpoint = source.checkpoint
+    if checkpoint is None or source.architecture.order_from not in BARE:
+        return source
+    found = copies(source.architecture.tensors)
+    if found is None or copies(target.architecture.tensors) is not None:
+        return source
+    architecture, doubts = _describe(checkpoint, found.kept, source.text)
+    told = (f"{source.text}: {found}", *doubts)
+    return replace(source, architecture=architecture, doubts=told, aside=found.dropped)
+
+
 def _cut_alike(reference: Reference, others: Sequence[Reference]) -> Reference:
     """Return a bare checkpoint with its heads cut as those of the first other one of its size, if that is known."""
     from tli_cli.describe.names import describe_names
@@ -197,7 +216,7 @@ def _cut_alike(reference: Reference, others: Sequence[Reference]) -> Reference:
     heads = next(filter(None, (heads_like(bare, other.architecture) for other in others)), None)
     if heads is None:
         return reference
-    described = describe_names(checkpoint.tensors, order_from=bare.order_from, origin=bare.origin, config=heads)
+    described = describe_names(bare.tensors, order_from=bare.order_from, origin=bare.origin, config=heads)
     told = f"{reference.text}: how its heads are cut is taken from the other model of its size; --source-arch can tell"
     return replace(reference, architecture=described, doubts=(*reference.doubts, told))
 

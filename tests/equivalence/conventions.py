@@ -1,0 +1,159 @@
+"""Checkpoint files as others write them: a model of the zoo under published names, with what stands beside it there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from tests.equivalence.harness import Injected, build, load_strictly, reference, save
+from tli_cli.api import inject
+from tli_cli.options import Options
+
+Tensors = dict[str, torch.Tensor]
+Rule = tuple[str, str]
+HEAD = r"(fc|head|classifier)\."
+
+
+@dataclass(frozen=True)
+class Convention:
+    """How a project writes a model.
+
+    Attributes:
+        model: the model of the zoo that stands in the file.
+        rules: patterns of its names and what they become, one after the other.
+        beside: shapes of further tensors in the file.
+        twice: prefixes under which the whole stands, of which the first is the one to take, the others with other
+            values.
+        without: patterns of tensors that the file lacks.
+        recast: what becomes of the values.
+        shape: one sample of the model's input, None for tokens.
+    """
+
+    title: str
+    model: str
+    rules: tuple[Rule, ...] = ()
+    beside: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    twice: tuple[str, ...] = ("",)
+    without: str = HEAD
+    recast: Callable[[Tensors], Tensors] = dict
+    shape: tuple[int, ...] | None = (3, 32, 32)
+
+    def written(self) -> tuple[Tensors, Tensors]:
+        """Return the model's own tensors, and those of the file."""
+        own = build(self.model, 1).state_dict()
+        held = self.recast({name: tensor for name, tensor in own.items() if not re.match(self.without or "$", name)})
+        for pattern, new in self.rules:
+            held = {re.sub(pattern, new, name): tensor for name, tensor in held.items()}
+        generator = torch.Generator().manual_seed(5)
+        held |= {name: torch.randn(shape, generator=generator) for name, shape in self.beside.items()}
+        first, *others = self.twice
+        file = {f"{first}{name}": tensor for name, tensor in held.items()}
+        for prefix in others:
+            file |= {f"{prefix}{name}": tensor * 2 + 1 for name, tensor in held.items()}
+        return own, file
+
+    def into(self, folder: Path, suffix: str, bare: bool) -> Injected:
+        """Inject the file into another instance of the model: a file as well if `bare`, else its class."""
+        own, file = self.written()
+        giver, taker = build(self.model, 1), build(self.model, 2)
+        held = folder / f"source{suffix}"
+        if suffix == ".safetensors":
+            save_file({name: tensor.contiguous() for name, tensor in file.items()}, held)
+        else:
+            torch.save(file, held)
+        wanted = str(save(taker, folder / "target.safetensors")) if bare else reference(self.model)
+        out = folder / "out.safetensors"
+        report = inject(str(held), wanted, out, options=Options(input_shape=self.shape, force=True))
+        tensors = load_file(out)
+        load_strictly(taker, tensors)
+        taker.load_state_dict({n: t for n, t in own.items() if re.match(self.without or "$", n)}, strict=False)
+        return Injected(giver, taker, tensors, report)
+
+
+def _mlp(path: str, *sizes: int, norms: bool = True) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of a projector: linear layers with batch norms and activations between them."""
+    found: dict[str, tuple[int, ...]] = {}
+    for i, (before, after) in enumerate(pairwise(sizes)):
+        place = 3 * i if norms else 2 * i
+        found |= {f"{path}.{place}.weight": (after, before), f"{path}.{place}.bias": (after,)}
+        if norms:
+            parts = ("weight", "bias", "running_mean", "running_var")
+            found |= {f"{path}.{place + 1}.{part}": (after,) for part in parts}
+    return found
+
+
+def _decoder(width: int) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of MAE's decoder (facebookresearch/mae, `models_mae.py`) over 48 channels and 16 patches."""
+    found: dict[str, tuple[int, ...]] = {"mask_token": (1, 1, width), "decoder_pos_embed": (1, 17, width)}
+    layers = {"decoder_embed": (width, 48), "decoder_norm": (width,), "decoder_pred": (192, width)}
+    for i in range(2):
+        block = {"norm1": (width,), "attn.qkv": (3 * width, width), "attn.proj": (width, width), "norm2": (width,)}
+        block |= {"mlp.fc1": (2 * width, width), "mlp.fc2": (width, 2 * width)}
+        layers |= {f"decoder_blocks.{i}.{name}": shape for name, shape in block.items()}
+    for name, shape in layers.items():
+        found |= {f"{name}.weight": shape, f"{name}.bias": shape[:1]}
+    return found
+
+
+def _text_tower(width: int) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of CLIP's text tower (openai/CLIP, `clip/model.py`)."""
+    found: dict[str, tuple[int, ...]] = {"positional_embedding": (20, width), "text_projection": (width, 16)}
+    found |= {"token_embedding.weight": (61, width), "ln_final.weight": (width,), "ln_final.bias": (width,)}
+    for i in range(2):
+        block = {"attn.in_proj_weight": (3 * width, width), "attn.in_proj_bias": (3 * width,)}
+        for name, shape in {"attn.out_proj": (width, width), "ln_1": (width,), "ln_2": (width,),
+                            "mlp.c_fc": (2 * width, width), "mlp.c_proj": (width, 2 * width)}.items():  # fmt: skip
+            block |= {f"{name}.weight": shape, f"{name}.bias": shape[:1]}
+        found |= {f"transformer.resblocks.{i}.{name}": shape for name, shape in block.items()}
+    return found
+
+
+def _efficientnet(tensors: Tensors) -> Tensors:
+    """Return timm's EfficientNet under the names of lukemelas/EfficientNet-PyTorch, `efficientnet_pytorch/model.py`."""
+    blocks = list(dict.fromkeys(m[0] for name in tensors if (m := re.match(r"blocks\.\d+\.\d+\.", name))))
+    plain = {b for b in blocks if f"{b}conv_pwl.weight" not in tensors}
+    short = {"conv_dw": "_depthwise_conv", "bn1": "_bn1", "conv_pw": "_project_conv", "bn2": "_bn2"}
+    long = {"conv_pwl": "_project_conv", "conv_pw": "_expand_conv", "bn1": "_bn0", "conv_dw": "_depthwise_conv",
+            "bn2": "_bn1", "bn3": "_bn2"}  # fmt: skip
+    outer = {"conv_stem": "_conv_stem", "bn1": "_bn0", "conv_head": "_conv_head", "bn2": "_bn1", "classifier": "_fc"}
+    found = {}
+    for name, tensor in tensors.items():
+        block = next((b for b in blocks if name.startswith(b)), "")
+        module, _, last = name.removeprefix(block).rpartition(".")
+        named = (short if block in plain else long) if block else outer
+        module = named.get(module, module.replace("se.conv_", "_se_"))
+        found[f"_blocks.{blocks.index(block)}.{module}.{last}" if block else f"{module}.{last}"] = tensor
+    return found
+
+
+RESNET, VIT = "images:tv_resnet", "images:timm_vit"
+LIGHTLY = tuple((rf"^{name}\.", f"{i}.") for name, i in
+                {"conv1": 0, "bn1": 1, "layer1": 4, "layer2": 5, "layer3": 6, "layer4": 7}.items())  # fmt: skip
+CLIP = (
+    ("^cls_token$", "class_embedding"), ("^pos_embed$", "positional_embedding"), (r"^patch_embed\.proj", "conv1"),
+    ("^norm_pre", "ln_pre"), (r"^norm\.", "ln_post."), (r"^blocks\.", "transformer.resblocks."),
+    (r"\.norm(\d)", r".ln_\1"), (r"attn\.qkv\.", "attn.in_proj_"), (r"attn\.proj", "attn.out_proj"),
+    (r"mlp\.fc1", "mlp.c_fc"), (r"mlp\.fc2", "mlp.c_proj"), ("^", "visual."),
+)  # fmt: skip
+
+CONVENTIONS = (
+    Convention("DINO: student and teacher, with heads", VIT, (("^", "backbone."),),
+               _mlp("head.mlp", 48, 64, 64, 32, norms=False) | {"head.last_layer.weight_v": (99, 32)},
+               ("teacher.", "student.")),
+    Convention("MAE: encoder and decoder", VIT, beside=_decoder(24)),
+    Convention("MAE: encoder and a decoder as wide", VIT, beside=_decoder(48)),
+    Convention("MoCo: queries and keys, a projector for a head, the queue", RESNET, (),
+               _mlp("fc", 512, 512, 128, norms=False), ("module.encoder_q.", "module.encoder_k.")),
+    Convention("BYOL: online and target network", RESNET, (("^", "encoder."),), _mlp("projector", 512, 64, 32),
+               ("online_network.", "target_network.")),
+    Convention("SimCLR in lightly: children by number", RESNET, (*LIGHTLY, ("^", "backbone.")),
+               _mlp("projection_head.layers", 512, 512, 128)),
+    Convention("CLIP: a visual and a text tower as wide", "own_images:timm_clip", CLIP, _text_tower(48)),
+    Convention("EfficientNet of lukemelas", "images:timm_efficientnet", recast=_efficientnet, without=""),
+)  # fmt: skip

@@ -1,0 +1,26 @@
+"""Files under the names of other projects, with projectors, decoders and second copies beside the network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.equivalence.conventions import CONVENTIONS, Convention
+from tests.equivalence.harness import EXACT, compare
+
+EACH = pytest.mark.parametrize("convention", CONVENTIONS, ids=lambda c: c.title)
+
+
+@EACH
+def test_a_file_without_order(convention: Convention, tmp_path: Path) -> None:
+    result = convention.into(tmp_path, ".safetensors", bare=False)
+    assert compare(result, convention.shape) < EXACT
+
+
+@pytest.mark.whole
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+@EACH
+def test_files_on_both_sides(convention: Convention, suffix: str, tmp_path: Path) -> None:
+    result = convention.into(tmp_path, suffix, bare=True)
+    assert compare(result, convention.shape) < EXACT

@@ -1,0 +1,49 @@
+"""A file that holds one network twice gives one of them, and says so."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.core.support import build
+from tli_cli.architecture import TensorSpec
+from tli_cli.describe.trace import state_specs
+from tli_cli.kinship.copies import copies
+
+BLOCK = [
+    TensorSpec(f"body.{i}.{role}", (8, 8)) for i in range(2) for role in ("weight", "gain", "scale", "mask", "bias")
+]
+
+
+def under(*prefixes: str) -> list[TensorSpec]:
+    return [TensorSpec(f"{prefix}.{t.name}", t.shape) for prefix in prefixes for t in BLOCK]
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [("online", "target"), ("student", "teacher"), ("base_encoder", "momentum_encoder"), ("encoder_q", "encoder_k"),
+     ("model", "model_ema"), ("backbone", "backbone_momentum")],
+)  # fmt: skip
+@pytest.mark.parametrize("wrapper", ["", "net."])
+def test_the_trained_copy_is_taken_whatever_the_order(pair: tuple[str, str], wrapper: str) -> None:
+    first = "teacher" if "teacher" in pair else pair[0]
+    for names in (pair, pair[::-1]):
+        found = copies(under(*(f"{wrapper}{name}" for name in names)))
+        assert found is not None
+        assert found.modules[0] == f"{wrapper}{first}"
+        assert all(t.name.startswith(f"{wrapper}{first}.") for t in found.kept)
+        assert len(found.dropped) == len(BLOCK)
+
+
+def test_what_stands_beside_the_copies_stays() -> None:
+    found = copies([*under("online", "target"), TensorSpec("predictor.weight", (4, 8))])
+    assert found is not None
+    assert "predictor.weight" in {t.name for t in found.kept}
+
+
+@pytest.mark.parametrize("name", ["resnet", "vit", "decoder", "mixer", "shuffle", "dense"])
+def test_a_network_is_no_copy_of_itself(name: str) -> None:
+    assert copies(state_specs(build(name))) is None
+
+
+def test_numbered_modules_are_blocks() -> None:
+    assert copies(under("layer1", "layer2")) is None

@@ -1,0 +1,80 @@
+"""A file that holds one network twice: a student and its teacher, an encoder and its momentum encoder."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from tli_cli.architecture import TensorSpec
+from tli_cli.checkpoints.names import clean_names
+
+MOST = 0.8
+"""The share of a file's numbers that its copies must hold for it to be a file of copies."""
+MIN_TENSORS = 8
+SECOND = re.compile(r"(^|_)(k|key|momentum|target|ema|avg|averaged?|shadow|student|slow|old)(_|$)")
+"""Words for the copy that is not the one to go on from: where a teacher is the average, it is that of the student."""
+
+
+@dataclass(frozen=True)
+class Copies:
+    """The modules that hold one network each, the one to take first, the tensors of that and all others, and the names
+    of the rest."""
+
+    modules: tuple[str, ...]
+    kept: tuple[TensorSpec, ...]
+    dropped: tuple[str, ...]
+
+    def __str__(self) -> str:
+        first, *others = self.modules
+        return f"the same network is in it as {first} and as {' and '.join(others)}: {first} is taken"
+
+
+def copies(tensors: Sequence[TensorSpec]) -> Copies | None:
+    """Return what `tensors` are without the second copy of one network; None if they hold each once.
+
+    Modules are copies that stand side by side, have no number and hold the same names and shapes.
+    """
+    total = sum(t.size for t in tensors)
+    for prefix in _prefixes([t.name for t in tensors]):
+        groups = list(_alike([t for t in tensors if t.name.startswith(prefix)], len(prefix)))
+        dropped = {f"{prefix}{name}." for group in groups for name in group[1:]}
+        held = {f"{prefix}{name}." for group in groups for name in group}
+        if groups and sum(t.size for t in tensors if t.name.startswith(tuple(held))) >= MOST * total:
+            modules = tuple(f"{prefix}{name}" for name in groups[0])
+            second = tuple(t.name for t in tensors if t.name.startswith(tuple(dropped)))
+            kept = tuple(t for t in tensors if not t.name.startswith(tuple(dropped)))
+            return Copies(modules, kept, second)
+    return None
+
+
+def _prefixes(names: Sequence[str]) -> Iterator[str]:
+    """Yield nothing, and then the modules that hold everything."""
+    prefix = ""
+    while True:
+        yield prefix
+        heads = {name[len(prefix) :].partition(".")[0] for name in names}
+        if len(heads) != 1 or any("." not in name[len(prefix) :] for name in names):
+            return
+        prefix += f"{heads.pop()}."
+
+
+def _alike(tensors: Sequence[TensorSpec], start: int) -> Iterator[list[str]]:
+    """Yield the names of modules that hold the same, the largest first and of each the one to take first."""
+    inside: dict[str, dict[str, TensorSpec]] = defaultdict(dict)
+    for tensor in tensors:
+        module, dot, rest = tensor.name[start:].partition(".")
+        if dot and not module[-1:].isdigit():
+            inside[module][rest] = tensor
+    groups: dict[frozenset[tuple[str, tuple[int, ...]]], list[str]] = defaultdict(list)
+    for module, held in inside.items():
+        clean = clean_names(list(held))
+        groups[frozenset((name, held[stored].shape) for name, stored in clean.items())].append(module)
+    for held_alike, modules in sorted(groups.items(), key=lambda item: -len(item[0])):
+        if len(modules) > 1 and (len(held_alike) >= MIN_TENSORS or any(map(_is_second, modules))):
+            yield sorted(modules, key=_is_second)
+
+
+def _is_second(module: str) -> bool:
+    return bool(SECOND.search(module.lower()))
