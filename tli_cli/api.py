@@ -49,12 +49,14 @@ def plan_for(sources: Sequence[Reference], target: Reference, options: Options) 
     from tli_cli.fitting.choice import add_fits
     from tli_cli.kinship.ancestry import Values, ancestry
     from tli_cli.planning.injection import plan_injection
+    from tli_cli.vocabularies.shared import shared_tokens
 
     keep_values = "target" if target.checkpoint is not None else "constructor"
     checkpoints = [source.checkpoint for source in sources]
     held = [None if c is None else Values(c.tensors, c.read) for c in checkpoints]
     architectures = [source.architecture for source in sources]
-    plan = plan_injection(target.architecture, architectures, options, keep_values, ancestry(held))
+    tokens = shared_tokens(sources, target, options)
+    plan = plan_injection(target.architecture, architectures, options, keep_values, ancestry(held), tokens)
     notes = tuple(note for reference in (*sources, target) for note in reference.remarks)
     many = len(sources) > 1
     aside = tuple(f"{i}:{name}" if many else name for i, source in enumerate(sources) for name in source.aside)

@@ -25,6 +25,7 @@ from tli_cli.providers.module import describe_live, meta_arguments
 from tli_cli.references import Reference
 from tli_cli.starting import CONSTANTS, constant_start
 from tli_cli.teachers import Taught, Teacher, understood
+from tli_cli.vocabularies.shared import shared_tokens
 
 
 def apply_tli(
@@ -53,7 +54,8 @@ def apply_tli(
     teachers, target = understood(teacher, student, own_example, options)
     references = [t.reference for t in teachers]
     akin = ancestry([Values(t.reference.architecture.tensors, t.read) for t in teachers])
-    plan = plan_injection(target.architecture, [r.architecture for r in references], options, "target", akin)
+    tokens = shared_tokens(references, target, options)
+    plan = plan_injection(target.architecture, [r.architecture for r in references], options, "target", akin, tokens)
     plan = replace(plan, notes=(*(note for r in references for note in r.remarks), *plan.notes))
     plan, sample = _add_fits(plan, model, target.architecture, teachers, example, options)
     check_gates(plan, strict=options.strict, min_score=options.min_score, min_coverage=options.min_coverage)

@@ -38,6 +38,8 @@ class Options:
         num_classes: the number of classes of the target, where its architecture has one.
         in_chans: the number of input channels of the target, where its architecture has one.
         ema: which averaged weights to take from a training checkpoint; None takes the plain ones.
+        source_tokenizer: the file or directory of the sources' tokeniser; None takes the one beside their weights.
+        target_tokenizer: the file or directory of the target's tokeniser; None takes the one beside what it names.
     """
 
     matcher: str = "dp"
@@ -61,3 +63,5 @@ class Options:
     num_classes: int | None = None
     in_chans: int | None = None
     ema: str | None = None
+    source_tokenizer: str | None = None
+    target_tokenizer: str | None = None

@@ -33,8 +33,9 @@ class AxisMap:
     `rule` names how the map is made (`same`, `widen`, `strongest` ...: `tli_cli.axis_maps.rules`). `index`, if
     given, fixes the source index of every target index, -1 meaning none, and overrides the rule. `members` are the
     source tensors' axes that carry the channels: `(model, tensor, axis, start, stop, outer, inner)`, where the part
-    from `start` to `stop` is `(outer, columns, inner)`; the rule weighs them. `exact` says whether the map by itself
-    preserves the function.
+    from `start` to `stop` is `(outer, columns, inner)`; the rule weighs them. `listing` says row by row what the rule
+    `tokens` takes, as `tli_cli.axis_maps.listing` reads it. `exact` says whether the map by itself preserves the
+    function.
     """
 
     rule: str
@@ -44,6 +45,7 @@ class AxisMap:
     index: tuple[int, ...] | None = None
     members: tuple[tuple[Any, ...], ...] = ()
     label: str = ""
+    listing: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,9 @@ def test_the_axes_of_a_trace_fit_the_shapes_and_every_tensor_is_in_one_layer(net
 
 
 def values(rule: str, rows: int, columns: int, seed: int = 0):
-    axis_map = AxisMap(rule, rows, columns)
+    shared = min(rows, columns)
+    listing = f"0..{shared - 1}" + (f" *:{rows - shared}" if rows > shared else "")
+    axis_map = AxisMap(rule, rows, columns, listing=listing if rule == "tokens" else "")
     return map_values(axis_map, lambda m: np.arange(m.columns) + 1.0, Draws(seed))
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from tli_cli.architecture import Architecture
+from tli_cli.axis_maps.listing import parsed
 from tli_cli.axis_maps.rules import RULES
+from tli_cli.errors import PlanError
 from tli_cli.plan import AxisMap
 from tli_cli.registry import did_you_mean
 
@@ -14,6 +16,9 @@ MAX_MATRIX = 1 << 26
 
 MAX_INVERTED = 1 << 20
 """The most elements of one that it inverts."""
+
+MAX_LISTED = 1 << 24
+"""The most rows that are listed one by one."""
 
 _ANY_SIZE = ("same", "none", "rows", "kernel")
 _MATRICES = {"grid": MAX_MATRIX, "offsets": MAX_MATRIX, "input": MAX_MATRIX, "patch": MAX_INVERTED}
@@ -50,6 +55,9 @@ def _rule_problems(axis_map: AxisMap) -> Iterator[str]:
         return
     if axis_map.index is not None:
         return
+    if rule == "tokens":
+        yield from _listing_problems(axis_map)
+        return
     normalised = rule == "widen" and ("centred" in words or "zero" in words)
     told = f"rule {axis_map.rule[:40]!r} cannot give {rows} from {columns}"
     if rows != columns and (
@@ -62,6 +70,16 @@ def _rule_problems(axis_map: AxisMap) -> Iterator[str]:
     limit = _MATRICES.get(rule)
     if limit is not None and rows * columns > limit:
         yield f"{told}: its matrix would have more than {limit:,} elements"
+
+
+def _listing_problems(axis_map: AxisMap) -> Iterator[str]:
+    if axis_map.rows > MAX_LISTED:
+        yield f"expected at most {MAX_LISTED:,} rows in a listing, found {axis_map.rows:,}"
+        return
+    try:
+        parsed(axis_map.listing, axis_map.rows, axis_map.columns)
+    except PlanError as error:
+        yield f"its listing: {error}"
 
 
 def _is_there(member: tuple[object, ...], columns: int, sources: Sequence[Architecture]) -> bool:

@@ -11,19 +11,21 @@ from typing import Any
 import numpy as np
 
 from tli_cli.axis_maps.expressions import expression_columns, expression_rows
-from tli_cli.axis_maps.take import MEAN, MapValues, Take
+from tli_cli.axis_maps.mixtures import Mixtures
+from tli_cli.axis_maps.take import MapValues, Take
 from tli_cli.plan import AxisExpression, AxisMap
 
 Run = tuple[int, int, int]
-"""Neighbours that stay neighbours: the first target index, the source index that feeds it (-1, `MEAN`), how many."""
+"""Neighbours that stay neighbours: the first target index, the source index that feeds it (-1, `MEAN`, `MIXED`), how
+many."""
 
 _FEW = 8
 
 
 @dataclass(frozen=True)
 class Selection:
-    """The source index of each target index, -1 for none and `MEAN` for the mean of all, and the factors that it is
-    multiplied with, one after another.
+    """The source index of each target index, -1 for none, `MEAN` for the mean of all and `MIXED` for those of `mixed`,
+    and the factors that it is multiplied with, one after another.
 
     `index` and each of `scales` are of shape `(rows,)`; an `index` of None takes all `rows` as they are.
     """
@@ -32,6 +34,7 @@ class Selection:
     columns: int
     index: Any = None
     scales: tuple[Any, ...] = ()
+    mixed: Mixtures | None = None
 
     @property
     def trivial(self) -> bool:
@@ -45,8 +48,8 @@ class Selection:
 
     @cached_property
     def averages(self) -> bool:
-        """Whether there are target indices that take the mean of all."""
-        return self.index is not None and bool((self.index == MEAN).any())
+        """Whether there are target indices that take a mean."""
+        return self.index is not None and bool((self.index < -1).any())
 
     @cached_property
     def runs(self) -> tuple[Run, ...]:
@@ -118,7 +121,7 @@ def _of_take(take: Take | None, axis_map: AxisMap) -> Selection | None:
     if take.matrix is not None:
         return None
     scales = () if take.scale is None or (take.scale == 1.0).all() else (take.scale,)
-    return Selection(len(take.index), axis_map.columns, take.index, scales)
+    return Selection(len(take.index), axis_map.columns, take.index, scales, take.mixed)
 
 
 def _side_by_side(parts: Sequence[Selection]) -> Selection:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tli_cli.axis_maps.mixtures import Mixtures
 from tli_cli.plan import AxisMap
 from tli_cli.seeding import Draws
 
@@ -24,12 +25,14 @@ MEAN = -2
 
 @dataclass(frozen=True)
 class Take:
-    """One direction of a map, in arrays of numpy: `index` of shape `(rows,)`, with -1 for none and `MEAN` for the mean
-    of all, and `scale` of shape `(rows,)`; or a full `matrix` of shape `(rows, columns)`."""
+    """One direction of a map, in arrays of numpy: `index` of shape `(rows,)`, with -1 for none, `MEAN` for the mean of
+    all and `MIXED` for those of `mixed`, and `scale` of shape `(rows,)`; or a full `matrix` of shape `(rows, columns)`.
+    """
 
     index: Any = None
     scale: Any = None
     matrix: Any = None
+    mixed: Mixtures | None = None
 
     def apply(self, tensor: torch.Tensor, dim: int) -> torch.Tensor:
         """Return `tensor` with dimension `dim` taken through the map."""
@@ -46,6 +49,8 @@ class Take:
         taken = tensor.index_select(dim, index.clamp_min(0)) if tensor.shape[dim] else _zeros(tensor, dim, len(index))
         if averaged.any():
             taken = taken.index_copy(dim, averaged.nonzero()[:, 0], _means(tensor, dim, int(averaged.sum())))
+        if self.mixed is not None:
+            taken = self.mixed.put(tensor, dim, taken)
         scale = torch.from_numpy(self.scale).to(tensor) if self.scale is not None else None
         if missing.any():
             scale = (torch.ones(len(index)) if scale is None else scale).to(tensor).masked_fill(missing, 0.0)

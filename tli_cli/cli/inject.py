@@ -40,6 +40,8 @@ def inject(
     num_classes: given.NumClasses = None,
     in_chans: given.InChans = None,
     ema: given.Ema = None,
+    source_tokenizer: given.SourceTokenizer = None,
+    target_tokenizer: given.TargetTokenizer = None,
     matcher: given.MatcherOption = Matcher.dp,
     method: given.MethodOption = Method.auto,
     head: given.Head = "fresh",
@@ -86,6 +88,8 @@ def inject(
         num_classes=num_classes,
         in_chans=in_chans,
         ema=ema,
+        source_tokenizer=source_tokenizer,
+        target_tokenizer=target_tokenizer,
     )
     fixed = None if plan is None else read_plan(plan)
     if best:

@@ -20,6 +20,8 @@ def match(
     num_classes: given.NumClasses = None,
     in_chans: given.InChans = None,
     ema: given.Ema = None,
+    source_tokenizer: given.SourceTokenizer = None,
+    target_tokenizer: given.TargetTokenizer = None,
     matcher: given.MatcherOption = Matcher.dp,
     method: given.MethodOption = Method.auto,
     head: given.Head = "fresh",
@@ -53,6 +55,8 @@ def match(
         num_classes=num_classes,
         in_chans=in_chans,
         ema=ema,
+        source_tokenizer=source_tokenizer,
+        target_tokenizer=target_tokenizer,
     )
     plan = api.match(sources, target, options=options)
     if output is not None:

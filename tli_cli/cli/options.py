@@ -57,6 +57,22 @@ Ema = Annotated[
         rich_help_panel=REFERENCES,
     ),
 ]
+SourceTokenizer = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PATH",
+        help="The source's tokeniser, a file or a directory; left out, the one beside its weights.",
+        rich_help_panel=REFERENCES,
+    ),
+]
+TargetTokenizer = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PATH",
+        help="The target's tokeniser, a file or a directory; left out, the one beside what it names.",
+        rich_help_panel=REFERENCES,
+    ),
+]
 
 MatcherOption = Annotated[Matcher, typer.Option("--matcher", help="How layers are paired.", rich_help_panel=MATCHING)]
 MethodOption = Annotated[

@@ -154,8 +154,8 @@ class Injector:
         if isinstance(expression, int):
             take = self.maps[expression].out
             rule = self.plan.maps[expression].rule
-            if rule in ("rows", "none") and take is not None and take.index is not None:
-                return torch.from_numpy(take.index < 0)
+            if rule in ("rows", "tokens", "none") and take is not None and take.index is not None:
+                return torch.from_numpy(take.index == -1)
             return torch.zeros(self.plan.maps[expression].rows, dtype=torch.bool)
         parts = [self._missing(child) for child in expression[1:]]
         if expression[0] == "+":

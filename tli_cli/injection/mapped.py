@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from tli_cli.axis_maps.selection import Selection, nested
+from tli_cli.axis_maps.selection import Selection, nested, runs_of
 from tli_cli.axis_maps.take import MEAN
 from tli_cli.checkpoints.dtypes import bits
 from tli_cli.floats import STORED, convert, load, store
@@ -108,6 +108,7 @@ class Mapped:
                 held.take(index - base, axis=0, out=out, mode="clip")
                 out[index == -1] = 0
                 out[index == MEAN] = self._mean_row if (index == MEAN).any() else 0
+                self._mixed_rows(first, last, out)
                 return
         for start, source, length in runs:
             part = out[start : start + length]
@@ -115,6 +116,20 @@ class Mapped:
                 part[:] = self._mean_row if source == MEAN else 0
             else:
                 self.read(source, part)
+        self._mixed_rows(first, last, out)
+
+    def _mixed_rows(self, first: int, last: int, out: Any) -> None:
+        """Put those of the rows from `first` to `last` that are means of a few of the source's into `out`."""
+        mixed = None if self.rows.mixed is None else self.rows.mixed.between(first, last)
+        if mixed is not None and len(mixed.rows):
+            out[mixed.rows] = store(mixed.means(self._gathered), self.source)
+
+    def _gathered(self, index: Any) -> Any:
+        """Return the source's rows of an ascending `index`, as they are computed with."""
+        rows = np.empty((len(index), self.columns.columns), dtype=STORED[self.source])
+        for start, source, length in runs_of(index):
+            self.read(source, rows[start : start + length])
+        return load(rows, self.source)
 
     @cached_property
     def _mean_row(self) -> Any:
@@ -132,8 +147,9 @@ class Mapped:
         if len(self.columns.runs) * _SCATTERED > self.columns.rows:
             rows.take(self.columns.index.clip(0), axis=1, out=out, mode="clip")
             out[:, self.columns.index == -1] = 0
-            if self.columns.averages:
+            if (self.columns.index == MEAN).any():
                 out[:, self.columns.index == MEAN] = self._mean_column(rows)
+            self._mixed_columns(rows, out)
             return
         for start, source, length in self.columns.runs:
             part = out[:, start : start + length]
@@ -141,6 +157,13 @@ class Mapped:
                 part[:] = self._mean_column(rows) if source == MEAN else 0
             else:
                 part[:] = rows[:, source : source + length]
+        self._mixed_columns(rows, out)
+
+    def _mixed_columns(self, rows: Any, out: Any) -> None:
+        """Put the columns that are means of a few of those of `rows` into `out`."""
+        mixed = self.columns.mixed
+        if mixed is not None:
+            out[:, mixed.rows] = store(mixed.means(lambda index: load(rows[:, index], self.source).T).T, self.source)
 
     def _mean_column(self, rows: Any) -> Any:
         """Return the mean of each of `rows` over all columns of the source."""
@@ -165,16 +188,15 @@ def matrix_of(selections: Sequence[Selection]) -> tuple[Selection, Selection] | 
     cut, count = next((i, len(selections)) for i in range(len(selections) + 1) if _width(selections[i:]) <= _WIDE)
     if cut == count > 0 and _width(selections[-1:]) <= 4 * _WIDE:
         cut -= 1
-    if averaging := [i for i, part in enumerate(selections) if part.averages]:
-        # it must be all of the rows or all of the columns
-        first = averaging[0]
-        outer, inner = (
-            any(not part.trivial for part in some) for some in (selections[:first], selections[first + 1 :])
-        )
-        if len(averaging) > 1 or (outer and inner):
-            return None
-        cut = first if outer else first + 1
-    return nested(selections[:cut]), nested(selections[cut:])
+    if not _average_alone(selections, cut):
+        cut = next((other for other in range(len(selections) + 1) if _average_alone(selections, other)), -1)
+    return None if cut < 0 else (nested(selections[:cut]), nested(selections[cut:]))
+
+
+def _average_alone(selections: Sequence[Selection], cut: int) -> bool:
+    """Tell whether what averages is all of the rows, or all of the columns, where axes before `cut` are rows."""
+    sides = ([part for part in side if not part.trivial] for side in (selections[:cut], selections[cut:]))
+    return all(len(side) == 1 or not any(part.averages for part in side) for side in sides)
 
 
 def _wide(dtype: str) -> str:

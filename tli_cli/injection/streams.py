@@ -71,7 +71,7 @@ class Streams:
         """Return the rows that start as the target does, in runs: the first, how many."""
         if not piece.axes or 0 in piece.contracted or not self._starts_elsewhere(piece.axes[0]):
             return []
-        return [(start, length) for start, source, length in selections[0].runs if source < 0]
+        return [(start, length) for start, source, length in selections[0].runs if source == -1]
 
     def _patched(self, step: Step, mapped: Mapped, source: str, new: Sequence[tuple[int, int]]) -> Content | None:
         """Return `mapped` with the rows `new` as the target starts, as if of type `source`; None where these are drawn,
@@ -110,7 +110,7 @@ class Streams:
     def _starts_elsewhere(self, expression: Any) -> bool:
         """Return whether a part of `expression` leaves indices to what the target starts from."""
         if isinstance(expression, int):
-            return self._plan.maps[expression].rule in ("rows", "none")
+            return self._plan.maps[expression].rule in ("rows", "tokens", "none")
         return any(self._starts_elsewhere(part) for part in expression[1:])
 
 

@@ -20,6 +20,7 @@ from tli_cli.planning.relation import OTHER, UNLIKE
 from tli_cli.planning.request import Request
 from tli_cli.scoring.bands import MAY_HURT
 from tli_cli.scoring.score import score_matching
+from tli_cli.vocabularies.pairing import Tokens
 
 
 def plan_injection(
@@ -28,11 +29,12 @@ def plan_injection(
     options: Options,
     keep_values: str,
     akin: Akin = lambda first, second: True,
+    tokens: Sequence[Tokens] = (),
 ) -> Plan:
     """Return the plan for `target` from `sources`, with the best source's score; reads no values.
 
     `keep_values` says how what nothing feeds starts: `constructor`, or `target` for the target's own values; `akin`
-    tells which sources may be mixed.
+    tells which sources may be mixed, `tokens` for each which of its rows stand for the target's tokens.
 
     Raises:
         TliError: the matcher or the method is unknown, `top_k` is not positive, or the head's map cannot be read.
@@ -51,6 +53,7 @@ def plan_injection(
             seed=options.seed,
             top_k=options.top_k,
             keep_values=keep_values,
+            tokens=tokens,
         )
     )
     score = max(score_matching(matching) for matching in matchings)
@@ -58,7 +61,7 @@ def plan_injection(
         return _untouched(target, sources, matchings, request, score)
     plan = make_plan(target, sources, matchings, request, akin)
     said = () if plan.relation == OTHER or len(sources) > 1 else changed_activations(sources[0], target)
-    return replace(plan, score=round(score, 6), notes=said)
+    return replace(plan, score=round(score, 6), notes=(*plan.notes, *said))
 
 
 def _untouched(

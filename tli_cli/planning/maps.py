@@ -10,8 +10,8 @@ from typing import Any
 from tli_cli.architecture import Architecture, AxisTree
 from tli_cli.describe.spaces import leaves
 from tli_cli.describe.turned import repeated, turned_channels
-from tli_cli.errors import TliError
 from tli_cli.plan import AxisExpression, AxisMap
+from tli_cli.planning.listed_rows import ListedRows
 from tli_cli.planning.traits import (
     CENTRED,
     averaged_spaces,
@@ -82,10 +82,10 @@ class MapBook:
         target: Architecture,
         widen: str = "widen",
         narrow: str = "strongest",
-        head_rows: Mapping[int, int] | None = None,
+        rows: ListedRows | None = None,
     ) -> None:
         self._target = target
-        self._head_rows = dict(head_rows or {})
+        self.rows = rows or ListedRows(target, {})
         self._widen, self._narrow = widen, narrow
         self._normalised = normalised_spaces(target)
         self._bent, self._averaged = bent_spaces(target), averaged_spaces(target)
@@ -252,10 +252,9 @@ class MapBook:
     def _leaf(
         self, t: AxisTree, source: Architecture, s: AxisTree, model: int, m: int, n: int, kind: str, use: str
     ) -> int:
-        if kind == "classes" and self._head_rows:
-            self._check_head_rows(m, n)
-            index = tuple(self._head_rows.get(row, -1) for row in range(m))
-            return self._add(("classes", m, n), AxisMap("rows", m, n, exact=False, index=index))
+        listed = self.rows.of(kind, m, source, n, model)
+        if listed is not None:
+            return self.same(m) if listed.rule == "same" else self._add(("listed", m, n, model, listed.rule), listed)
         spread = self._is_shared_less(t, source, s, model)
         if not self.added and not spread and self._columns.setdefault((t, model), n) != n:
             self._torn.add(t)
@@ -295,20 +294,13 @@ class MapBook:
         shared = 1 if mine is None else self._target.size_of(mine)
         return theirs is not None and m > n and m % n == 0 and m * shared == n * source.size_of(theirs)
 
-    def _check_head_rows(self, m: int, n: int) -> None:
-        for row, taken in self._head_rows.items():
-            if row >= m or taken >= n:
-                raise TliError(
-                    f"--head map: row {row} from row {taken}: the target has rows 0 to {m - 1}, the source 0 to {n - 1}"
-                )
-
     def _label(self, tree: AxisTree) -> str:
         return str(tree) if isinstance(tree, int) else "x".join(map(str, tree[1:]))
 
     def _rule(self, t: AxisTree, m: int, n: int, kind: str, use: str) -> str:
         if kind in ("kernel", "patch", "grid", "offsets", "input"):
             return kind
-        if kind in ("classes", "vocabulary"):
+        if kind in ("classes", "vocabulary", "places"):
             return "rows"
         how = self._normalised.get(t) if m > n and m % n else None
         scale = f" {use}" if use and (how or "query" in use or "tied" in use) else ""

@@ -43,9 +43,10 @@ def make_piece(
     if not wanted.axes or not offered.axes:
         same = wanted.shape == offered.shape
         return piece if same else None
-    if not (target.graph and source.graph) and _is_same_layout(wanted, offered, target_layer):
+    guessed = not (target.graph and source.graph) and not _are_relisted(target, wanted, source, offered, model, book)
+    if guessed and _is_same_layout(wanted, offered, target_layer):
         return piece
-    if not (target.graph and source.graph) and _is_turned(wanted, offered):
+    if guessed and _is_turned(wanted, offered):
         turned = Layout(offered.shape, (1, 0), wanted.shape)
         summed = tuple(d for d, axis in enumerate(wanted.axes) if axis.contracted)
         return replace(piece, layout=turned, axes=tuple(map(book.same, wanted.shape)), contracted=summed)
@@ -75,6 +76,15 @@ def make_piece(
             i for i, (t, _) in enumerate(alignment.pairs) if t.contracted and target_layer.kind not in LOOKED_UP
         ),
     )
+
+
+def _are_relisted(
+    target: Architecture, wanted: Share, source: Architecture, offered: Share, model: int, book: MapBook
+) -> bool:
+    """Tell whether the rows of two tensors of one shape are not each other's."""
+    spaces = [target.spaces[axis.tree] for axis in wanted.axes if isinstance(axis.tree, int)]
+    same = sorted(wanted.shape) == sorted(offered.shape)
+    return same and any(book.rows.moves(space.kind, space.size, source, model) for space in spaces)
 
 
 def _gain(innermost: tuple[Dim, Dim], rescale: float | None) -> float:
@@ -131,7 +141,7 @@ def _kind(t: Dim, s: Dim, layer: Layer, of_image: bool, book: MapBook) -> str:
         return t.kind
     for kind in ("input", "vocabulary", "classes"):
         if kind in (t.kind, s.kind):
-            return kind
+            return "places" if kind == "vocabulary" and layer.kind == "position" else kind
     return "channels"
 
 

@@ -15,6 +15,7 @@ from tli_cli.planning.choice import Akin, Choice, choose_models, main_model
 from tli_cli.planning.doubts import Doubts
 from tli_cli.planning.folding import LONE, NO_FOLDING, STARTS, folding
 from tli_cli.planning.identity import ADDED, branch_ends, is_post_norm, surplus_scales
+from tli_cli.planning.listed_rows import ListedRows
 from tli_cli.planning.maps import MapBook
 from tli_cli.planning.norms import norms_follow
 from tli_cli.planning.pieces import is_copy, is_exact, is_scaled, make_piece, map_indices
@@ -46,12 +47,16 @@ class Planner:
 
     def __init__(self, target: Architecture, sources: Sequence[Architecture], request: Request) -> None:
         self.target, self.sources, self.request = target, sources, request
-        self.book = MapBook(target, widen=request.widen, narrow=request.narrow, head_rows=request.head_rows)
+        self.book = MapBook(target, widen=request.widen, narrow=request.narrow, rows=self._listed_rows())
         self.drafts: dict[str, _Draft] = {spec.name: _Draft() for spec in target.tensors}
         self._inexact: set[int] = set()
         self._bypassed: set[int] = set()
         self._folding = NO_FOLDING
         self._refusals = Refusals(target, sources, request)
+
+    def _listed_rows(self) -> ListedRows:
+        by_axes = self.request.resizer == "maps"
+        return ListedRows(self.target, self.request.head_rows, self.request.tokens if by_axes else ())
 
     def add(self, matching: Matching, model: int, chosen: Choice) -> None:
         """Draft the pairs of `matching` (of source `model`) whose target unit is given to that model by `chosen`."""
@@ -333,4 +338,5 @@ def make_plan(
         relation=_relation(target, sources[main], matchings[main], steps),
         seed=request.seed,
         unused=unused,
+        notes=planner.book.rows.notes,
     )

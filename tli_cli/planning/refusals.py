@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tli_cli.architecture import Architecture, Axis, Layer, TensorSpec
+from tli_cli.architecture import Architecture, Axis, InitialValue, Layer, TensorSpec
 from tli_cli.checkpoints.dtypes import is_float
 from tli_cli.describe.spaces import leaves
 from tli_cli.planning.request import Request
@@ -37,8 +37,12 @@ class Refusals:
             return "" if same else "quantised values are copied as they are, never resized or cast"
         if _is_complex(offered) and not _is_complex(wanted):
             return "complex values have no place among real ones"
-        if _is_computed(wanted, offered, layer) and (
-            wanted.spec.name in self._target.initial or self._request.keep_values == "target"
+        start = self._target.initial.get(wanted.spec.name)
+        is_state = offered is not None and is_float(wanted.spec.dtype) and _is_constant(start)
+        if (
+            _is_computed(wanted, offered, layer)
+            and not is_state
+            and (start is not None or self._request.keep_values == "target")
         ):
             return "computed by the constructor"
         kinds = [side.attribute("norm") for side in (layer, source_layer)]
@@ -51,6 +55,12 @@ def _is_computed(wanted: Share, offered: Share | None, layer: Layer) -> bool:
     """Tell whether a buffer holds what its constructor works out: no norm's values, and nothing the source learns."""
     learned = offered is not None and not offered.spec.buffer and offered.spec.shape == wanted.spec.shape
     return wanted.spec.buffer and wanted.role not in STATISTICS and layer.kind != "norm" and not learned
+
+
+def _is_constant(start: InitialValue | None) -> bool:
+    """Tell whether a constructor fills a tensor with one value, which says that what comes to be there is found later:
+    biases of routers and logits that are kept in buffers."""
+    return bool(start) and all(operation[0] in ("zero_", "fill_") for operation in start or ())
 
 
 def _is_packed(spec: TensorSpec, role: str) -> bool:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+
+from tli_cli.vocabularies.pairing import Tokens
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a plan is asked to do beyond the matching: method, head, norms, seed."""
+    """What a plan is asked to do beyond the matching: method, head, norms, seed; and for each source which of its rows
+    stand for the target's tokens, or why rows are taken by index."""
 
     matcher: str = "dp"
     method: str = "auto"
@@ -22,3 +25,4 @@ class Request:
     narrow: str = "strongest"
     identity: bool = True
     keep_values: str = "constructor"
+    tokens: Sequence[Tokens] = ()

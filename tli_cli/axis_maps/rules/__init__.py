@@ -17,6 +17,7 @@ RULES: Registry[Rule] = Registry(
         "kernel": "tli_cli.axis_maps.rules.simple:kernel",
         "input": "tli_cli.axis_maps.rules.simple:input_channels",
         "rows": "tli_cli.axis_maps.rules.simple:rows",
+        "tokens": "tli_cli.axis_maps.rules.listed:tokens",
         "strongest": "tli_cli.axis_maps.rules.narrow:strongest",
         "even": "tli_cli.axis_maps.rules.narrow:even",
         "widen": "tli_cli.axis_maps.rules.widen:widen",
