@@ -182,5 +182,5 @@ def inject(
     if options.verify:
         from tli_cli.injection.comparison import compared
 
-        report = compared(report, [reference.text for reference in read], target, out, options)
+        report = compared(report, [reference.text for reference in read], target, report.files[0], options)
     return report

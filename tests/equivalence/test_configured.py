@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from tests.equivalence.harness import EXACT, Injected, build, compare, load_strictly, reference, save
 from tli_cli.api import inject, match
+from tli_cli.checkpoints import open_checkpoint
 from tli_cli.describe.heads import configured_head_width, configured_heads
 from tli_cli.options import Options
 
@@ -60,6 +61,23 @@ def test_a_directory_is_run_to_verify_what_was_made_of_it(named, tmp_path):
     options = Options(verify=True, source_arch=f"hf:{directory}" if named else None)
     report = inject(directory, f"hf:{directory}?num_hidden_layers=4", tmp_path / "out.safetensors", options=options)
     assert report.verification is not None and report.verification < EXACT, report.warnings
+
+
+@pytest.mark.parametrize("suffix", ["", "/config.json"])
+def test_experts_that_files_keep_apart_are_one_tensor_of_the_class(suffix, tmp_path):
+    _, directory = write("hf:mixtral", 1, tmp_path / "source", shard="20KB")
+    grown, wider = write(
+        "hf:mixtral?hidden_size=96&num_attention_heads=8&num_key_value_heads=4&num_hidden_layers=3",
+        2,
+        tmp_path / "target",
+    )
+    assert len(load_file(f"{wider}/model.safetensors")) > len(grown.state_dict())
+    target, out = f"hf:{wider}{suffix}" if suffix else wider, tmp_path / "out" / "model.safetensors"
+    out.parent.mkdir()
+    report = inject(directory, target, out, options=Options(verify=True, max_shard_size=50_000))
+    assert report.verification is not None and report.verification < EXACT, report.warnings
+    written = set(open_checkpoint(out.parent).stored_names.values())
+    assert written == set(grown.state_dict() if suffix else load_file(f"{wider}/model.safetensors"))
 
 
 def test_without_the_library_names_and_shapes_decide(tmp_path, monkeypatch):

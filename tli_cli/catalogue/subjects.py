@@ -12,6 +12,7 @@ from torch import nn
 
 from tli_cli.catalogue.detection import traceable
 from tli_cli.catalogue.libraries import import_timm, import_torchvision
+from tli_cli.checkpoints.in_files import Layouts
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,8 @@ class Subject:
         size = (in_chans, *self.input_size[1:]) if in_chans else self.input_size
         return tuple(torch.empty(2, *size, device="meta") for _ in range(self.inputs))
 
-    def names_in_files(self) -> Mapping[str, str]:
-        """Return the names that the library's files give the tensors whose names in its class are others."""
+    def in_files(self) -> Layouts:
+        """Return what stands in the library's files for the tensors that have other names there, or other forms."""
         return {}
 
 

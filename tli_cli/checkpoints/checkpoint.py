@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tli_cli.architecture import TensorSpec
 from tli_cli.checkpoints.files import FileRange, read_range
+from tli_cli.checkpoints.in_files import Layouts
 from tli_cli.checkpoints.names import clean_names
 from tli_cli.checkpoints.reader import Reader
 from tli_cli.decoding import has_controls
@@ -31,6 +32,7 @@ class Checkpoint:
         metadata: the file's own notes.
         ignored: what was left aside, a line each.
         config: Hugging Face's `config.json` beside it, if there is one.
+        layouts: what stands in the file for tensors that are put together or renamed; by stored name.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Checkpoint:
         self.metadata = {key: value for key, value in reader.metadata.items() if not has_controls(key + value)}
         self.ignored = tuple(reader.ignored)
         self.config = config
+        self.layouts: Layouts = getattr(reader, "layouts", {})
         self._reader: Reader | None = reader
 
     def read(self, name: str) -> torch.Tensor:

@@ -11,6 +11,8 @@ import torch
 from torch import nn
 
 from tli_cli.checkpoints import open_checkpoint
+from tli_cli.checkpoints.in_files import names_in_files
+from tli_cli.checkpoints.joined import joined
 from tli_cli.errors import TliError
 from tli_cli.options import InputShape, Options
 from tli_cli.references.configured import configured_reference
@@ -80,18 +82,31 @@ def _loaded(
     if not sample:
         raise TliError(f"--verify: no usual input fits {text}; give its shape with --input-shape")
     model = subject.create().double().eval()
-    in_files = {stored: name for name, stored in subject.names_in_files().items()}
+    layouts = subject.in_files()
+    in_files = {stored: name for name, stored in names_in_files(layouts).items()}
     own = model.state_dict()
     with open_checkpoint(checkpoint, ema=ema, expected={*own, *in_files}) as opened:
+        whole = joined(opened, layouts) or opened
         names = {
-            spec.name: spec.name if spec.name in own else in_files.get(spec.name, spec.name) for spec in opened.tensors
+            spec.name: spec.name if spec.name in own else in_files.get(spec.name, spec.name) for spec in whole.tensors
         }
-        state = {own_name: opened.read(name) for name, own_name in names.items()}
+        state = {own_name: whole.read(name) for name, own_name in names.items()}
+    for tied in _tied(own):
+        held = next((state[name] for name in tied if name in state), None)
+        state |= {} if held is None else {name: state.get(name, held) for name in tied}
     try:
         model.load_state_dict(state, strict=True)
     except RuntimeError as error:
         raise TliError(f"--verify: {checkpoint} does not load into {reference}: {error}") from error
     return model, sample
+
+
+def _tied(state: Mapping[str, torch.Tensor]) -> Iterable[list[str]]:
+    """Return the names of each tensor that has several; a file may leave out all but one."""
+    names: dict[int, list[str]] = {}
+    for name, tensor in state.items():
+        names.setdefault(tensor.data_ptr(), []).append(name)
+    return (several for place, several in names.items() if place and len(several) > 1)
 
 
 def _run(model: nn.Module, names: Iterable[str], values: Sequence[torch.Tensor]) -> Any:

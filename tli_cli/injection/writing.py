@@ -19,6 +19,7 @@ from tli_cli.axis_maps.values import PlanMaps
 from tli_cli.checkpoints import write_checkpoint
 from tli_cli.checkpoints.contents import Content
 from tli_cli.checkpoints.ranks import current_ranks
+from tli_cli.injection.parted import Parted
 from tli_cli.injection.stored_values import StoredValues
 from tli_cli.injection.streams import Streams
 from tli_cli.plan import Plan
@@ -76,12 +77,13 @@ def write_result(
         nonlocal done
         done += 1
         if progress is not None:
-            progress(done, len(specs), spec.name)
+            progress(done, len(parted.specs), spec.name)
 
+    parted = Parted(specs, target.checkpoint.layouts if target.checkpoint is not None else {}, produce)
     files = write_checkpoint(
         out,
-        specs,
-        produce,
+        parted.specs,
+        parted.produce,
         metadata=notes,
         max_shard_size=options.max_shard_size,
         force=options.force,

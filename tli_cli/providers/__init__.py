@@ -6,10 +6,10 @@ Only the explicit forms `timm:NAME?...`, `torchvision:NAME?...`, `hf:PATH`, `pat
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tli_cli.architecture import Architecture
+from tli_cli.checkpoints.in_files import Layouts
 from tli_cli.options import InputShape
 from tli_cli.providers.arguments import split_reference
 
@@ -20,12 +20,12 @@ LIBRARIES = ("timm", "torchvision")
 class Provided:
     """A live architecture, and what the user should be told of how it was made.
 
-    `names_in_files` holds the names that its library gives tensors in files, where they differ from its classes'.
+    `in_files` says what stands in its library's files for tensors that have other names there, or other forms.
     """
 
     architecture: Architecture
     notes: tuple[str, ...] = ()
-    names_in_files: Mapping[str, str] = field(default_factory=dict)
+    in_files: Layouts = field(default_factory=dict)
 
 
 def provide(
@@ -63,13 +63,13 @@ def provided(
     arguments |= {option: value for option, value in given.items() if value is not None}
     subject = subject_for(head, arguments, input_shape=input_shape, reference=reference)
     architecture, _, problem = described(subject, {}, reference)
-    names = subject.names_in_files()
+    in_files = subject.in_files()
     if not problem:
-        return Provided(architecture, names_in_files=names)
+        return Provided(architecture, in_files=in_files)
     note = f"{problem}; its layers stand in the order of their definition"
     said = (
         ""
         if head.startswith("hf:")
         else ". --input-shape gives the shape of one sample, or of several inputs as 3,224,224;10"
     )
-    return Provided(architecture, (note + said,), names)
+    return Provided(architecture, (note + said,), in_files)

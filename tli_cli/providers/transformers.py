@@ -11,26 +11,49 @@ from typing import Any, cast
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from tli_cli.catalogue.libraries import import_torchvision
 from tli_cli.catalogue.subjects import Subject
+from tli_cli.checkpoints.in_files import InFiles, Layouts, Part
 from tli_cli.errors import TliError, UnknownReferenceError
 from tli_cli.providers.samples import fitting_inputs
 
 
 class TransformersSubject(Subject):
-    """A model of `transformers`, which renames some tensors as it saves and loads them."""
+    """A model of `transformers`, which renames some tensors as it saves and loads them, and cuts others."""
 
-    def names_in_files(self) -> Mapping[str, str]:
-        """Return what `save_pretrained` calls the tensors that it renames; those that it cuts or joins are left out."""
+    def in_files(self) -> Layouts:
+        """Return what `save_pretrained` makes of the tensors that it renames or cuts; those that it joins are left
+        out."""
         revert = getattr(importlib.import_module("transformers.core_model_loading"), "revert_weight_conversion", None)
         if revert is None:
             return {}
         with torch.device("meta"):
             model = self.create()
         state = model.state_dict()
-        saved = {id(tensor): name for name, tensor in revert(model, dict(state)).items()}
-        return {name: saved[id(tensor)] for name, tensor in state.items() if saved.get(id(tensor), name) != name}
+        with _Views():
+            saved = revert(model, dict(state))
+        parts: dict[int, list[Part]] = {}
+        for name, tensor in saved.items():
+            part = Part(name, tuple(tensor.shape), tensor.storage_offset(), tensor.stride())
+            parts.setdefault(_storage(tensor), []).append(part)
+        found = {
+            name: InFiles(tuple(tensor.shape), tuple(parts.get(_storage(tensor), ()))) for name, tensor in state.items()
+        }
+        return {name: held for name, held in found.items() if held.is_complete and held.parts[0].name != name}
+
+
+class _Views(TorchFunctionMode):
+    """Keeps all that is cut from a tensor a view of it, which says what it was cut from."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        copies = func in (torch.Tensor.contiguous, torch.Tensor.clone)
+        return args[0] if copies else func(*args, **(kwargs or {}))
+
+
+def _storage(tensor: torch.Tensor) -> int:
+    return int(tensor.untyped_storage()._cdata)
 
 
 def transformers_subject(path: str, arguments: Mapping[str, Any], reference: str) -> Subject:

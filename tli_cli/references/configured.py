@@ -5,15 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from tli_cli.architecture import Architecture, TensorSpec
 from tli_cli.catalogue.adapt import adapted
 from tli_cli.checkpoints import Checkpoint
+from tli_cli.checkpoints.in_files import names_in_files
+from tli_cli.checkpoints.joined import joined
 from tli_cli.describe.renaming import renamed
 from tli_cli.errors import TliError
 from tli_cli.kinship.naming import templates
+
+if TYPE_CHECKING:
+    from tli_cli.providers import Provided
 
 COUNTS = re.compile(r"layer|depth|block")
 """Settings that count layers."""
@@ -23,8 +28,9 @@ class NotBuiltError(TliError):
     """A configuration is known, and what builds its model is not installed or fails."""
 
 
-def as_configured(bare: Architecture, checkpoint: Checkpoint) -> Architecture | None:
-    """Return `bare`, a checkpoint described by names alone, as the configuration beside it says; None if it says none.
+def as_configured(bare: Architecture, checkpoint: Checkpoint) -> tuple[Architecture, Checkpoint] | None:
+    """Return `bare`, a checkpoint described by names alone, as the configuration beside it says, and the checkpoint
+    with the tensors of that; None if it says none.
 
     No remote code is run, and nothing is built that has more layers than the file has tensors.
 
@@ -35,8 +41,11 @@ def as_configured(bare: Architecture, checkpoint: Checkpoint) -> Architecture | 
     reference = configured_reference(checkpoint)
     if not reference or not _is_plausible(config, len(bare.tensors)):
         return None
-    found = _among(bare.tensors, _built(reference))
-    return None if found is None else replace(found, origin=f"{bare.origin} ({found.origin})")
+    live = _built(reference)
+    whole = joined(checkpoint, live.in_files)
+    named = (live.architecture, renamed(live.architecture, names_in_files(live.in_files)))
+    found = _among(bare.tensors, named) if whole is None else _among(whole.tensors, [live.architecture])
+    return None if found is None else (replace(found, origin=f"{bare.origin} ({found.origin})"), whole or checkpoint)
 
 
 def configured_reference(checkpoint: Checkpoint) -> str:
@@ -83,17 +92,15 @@ def _names(tensors: Sequence[TensorSpec], known: Architecture) -> dict[str, str]
     return {found.name: name for name, found in like.items()} if same else {}
 
 
-def _built(reference: str) -> tuple[Architecture, Architecture]:
-    """Return what `reference` builds, under the names of its class and under those of its library's files."""
+def _built(reference: str) -> Provided:
     try:
         from tli_cli.providers import provided
 
-        live = provided(reference)
+        return provided(reference)
     except ImportError as error:
         raise NotBuiltError(f"{reference}: needs torch, which is not installed") from error
     except TliError as error:
         raise NotBuiltError(str(error)) from error
-    return live.architecture, renamed(live.architecture, live.names_in_files)
 
 
 def _is_plausible(config: Mapping[str, Any], tensors: int) -> bool:

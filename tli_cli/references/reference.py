@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tli_cli.architecture import Architecture, TensorSpec
+from tli_cli.checkpoints.in_files import Layouts, names_in_files
+from tli_cli.checkpoints.joined import joined
 from tli_cli.describe.heads import configured_head_width, configured_heads
 from tli_cli.describe.renaming import renamed
 from tli_cli.errors import TliError, UnknownReferenceError, join_problems
@@ -37,7 +39,7 @@ class Reference:
         checkpoint: where the values are, None for an architecture without values.
         notes: what the user should know of how it was read.
         doubts: what had to be guessed of a bare checkpoint.
-        in_files: `architecture` under the names that its library's files use, where these are others.
+        in_files: what stands in files for tensors of `architecture` that have other names there, or other forms.
         aside: tensors of the checkpoint that are no part of `architecture`.
     """
 
@@ -46,7 +48,7 @@ class Reference:
     checkpoint: Checkpoint | None = None
     notes: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
-    in_files: Architecture | None = None
+    in_files: Layouts = field(default_factory=dict)
     aside: tuple[str, ...] = ()
 
     @property
@@ -90,8 +92,7 @@ def _from_code(text: str, reading: Reading) -> Reference:
     from tli_cli.providers import provided
 
     live = provided(text, input_shape=reading.input_shape, num_classes=reading.num_classes, in_chans=reading.in_chans)
-    in_files = renamed(live.architecture, live.names_in_files) if live.names_in_files else None
-    return Reference(text, live.architecture, notes=live.notes, in_files=in_files)
+    return Reference(text, live.architecture, notes=live.notes, in_files=live.in_files)
 
 
 def _from_name(text: str, reading: Reading) -> Reference:
@@ -124,10 +125,13 @@ def read_checkpoint(text: str, reading: Reading, opened: Callable[[Collection[st
         TliError: it cannot be read, or is no checkpoint of that architecture.
     """
     given = resolve(reading.arch, replace(reading, arch=None, ema=None)) if reading.arch is not None else None
-    named = [a for a in (given.architecture, given.in_files) if a is not None] if given is not None else []
+    named = (
+        [given.architecture, renamed(given.architecture, names_in_files(given.in_files))] if given is not None else []
+    )
     checkpoint = opened({name for architecture in named for name in architecture.by_name})
     notes = [f"{text}: left aside {line}" for line in checkpoint.ignored]
     if given is not None:
+        checkpoint = joined(checkpoint, given.in_files) or checkpoint
         architecture = adopt(named, checkpoint, text)
         architecture = replace(architecture, origin=f"checkpoint {Path(text).name} ({given.architecture.origin})")
         return Reference(text, architecture, checkpoint, (*notes, *given.notes))
@@ -231,7 +235,10 @@ def _as_configured(reference: Reference) -> Reference:
         found = as_configured(reference.architecture, reference.checkpoint)
     except NotBuiltError as error:
         return replace(reference, doubts=(*reference.doubts, f"{reference.text}: its config.json is not used: {error}"))
-    return reference if found is None else replace(reference, architecture=found, doubts=())
+    if found is None:
+        return reference
+    architecture, checkpoint = found
+    return replace(reference, architecture=architecture, checkpoint=checkpoint, doubts=())
 
 
 def _guesses(text: str, architecture: Architecture) -> tuple[str, ...]:

@@ -111,6 +111,11 @@ def mistral() -> nn.Module:
     return _make("MistralForCausalLM", "MistralConfig", **TEXT, num_key_value_heads=2, max_position_embeddings=32)
 
 
+def mixtral(**options: Any) -> nn.Module:
+    given = {**TEXT, "num_key_value_heads": 2, "num_local_experts": 3, "max_position_embeddings": 32, **options}
+    return _make("MixtralForCausalLM", "MixtralConfig", **given)
+
+
 def phi3() -> nn.Module:
     given = {**TEXT, "num_key_value_heads": 2, "max_position_embeddings": 32, "pad_token_id": 0}
     return _make("Phi3ForCausalLM", "Phi3Config", **given)
