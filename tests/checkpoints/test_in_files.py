@@ -24,7 +24,7 @@ def in_files(views: dict[str, torch.Tensor]) -> InFiles:
 
 def experts(whole: torch.Tensor) -> dict[str, torch.Tensor]:
     """Return views of `whole` as a mixture's files have it: each expert's gate and up on their own."""
-    return {f"e.{i}.{half}": part for i in range(3) for half, part in zip("gu", whole[i].chunk(2))}
+    return {f"e.{i}.{half}": part for i in range(3) for half, part in zip("gu", whole[i].chunk(2), strict=True)}
 
 
 def turned(whole: torch.Tensor) -> dict[str, torch.Tensor]:
