@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING
 from tli_cli.architecture import Architecture
 from tli_cli.errors import TliError
 from tli_cli.options import Options
-from tli_cli.references import Reading, Reference, related, resolve, resolve_all
+from tli_cli.references import (
+    Reading,
+    Reference,
+    as_its_configuration,
+    check_input_shape,
+    related,
+    resolve,
+    resolve_all,
+)
 
 if TYPE_CHECKING:
     from tli_cli.matrices.matrix import Matrix
@@ -143,7 +151,9 @@ def read(reference: str, *, options: Options = Options()) -> Reference:
     Raises:
         TliError: the reference cannot be read.
     """
-    return resolve(reference, _readings(options)[1])
+    reading = _readings(options)[1]
+    check_input_shape(reference, reading)
+    return as_its_configuration(resolve(reference, reading))
 
 
 def inject(

@@ -11,6 +11,8 @@ from dataclasses import replace
 
 import pytest
 import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 from tests.core.support import described
@@ -18,16 +20,31 @@ from tests.models import NETS
 from tests.score.conftest import MIXED, SMALL
 from tli_cli import catalogue
 from tli_cli.architecture import Architecture
+from tli_cli.describe.names import describe_names
+from tli_cli.kinship import as_kin
 from tli_cli.matching import MATCHERS
+from tli_cli.matching.activated import ACTIVATIONS
 from tli_cli.matching.sides import Side
 from tli_cli.matching.units import units_of
-from tli_cli.matrices.rows import RowScores
+from tli_cli.matrices.rows import RowScores, Sides
 from tli_cli.providers.module import describe_live
 from tli_cli.scoring.score import coverage_of, score_architectures, score_matching, unit_weight, worst_blocks
 
 ALL = sorted(map(str, catalogue.names()))
 MOST_LAYERS = 150
 """Larger networks take longer and show no more."""
+
+FAMILIES = (
+    "timm:test_*",
+    "timm:*_atto",
+    "timm:mobilenet*_0?0",
+    "timm:*tiny_patch16_224",
+    "resnet?8*",
+    "vgg*",
+    "squeeze*",
+)
+FEW_LAYERS = sorted({str(name) for pattern in FAMILIES for name in catalogue.names(pattern)})
+"""Networks of many families that take little time each."""
 
 
 def score(source: Architecture, target: Architecture, matcher: str = "dp") -> float:
@@ -37,7 +54,7 @@ def score(source: Architecture, target: Architecture, matcher: str = "dp") -> fl
 def test_every_pair_of_a_sample_of_the_catalogue_is_scored_within_bounds_and_one_only_for_the_same_layers():
     loaded = map(catalogue.load, random.Random(6).sample(ALL, 24))
     architectures = [architecture for architecture in loaded if len(architecture.layers) < MOST_LAYERS]
-    rows = RowScores([Side.kept(architecture) for architecture in architectures], "dp")
+    rows = RowScores(Sides([Side.kept(a) for a in architectures]), "dp")
     for i, target in enumerate(architectures):
         found = rows.row(i)
         assert all(0 <= value <= 1 for value in found)
@@ -101,6 +118,83 @@ def test_layers_in_another_order_are_not_in_their_places(matcher):
     other = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 1), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.Conv2d(8, 4, 3))
     source, target = (describe_live(model, torch.zeros(1, 3, 12, 12)) for model in (one, other))
     assert 0 < score(source, target, matcher) < 1
+
+
+@pytest.mark.parametrize("matcher", list(MATCHERS))
+@given(st.randoms(use_true_random=False))
+@settings(max_examples=12, deadline=None)
+def test_another_activation_beside_any_layer_costs_a_little(matcher, rng):
+    known = catalogue.load(rng.choice(FEW_LAYERS))
+    graph = known.graph
+    beside = [
+        i
+        for i, node in enumerate(graph)
+        if node.op in ACTIVATIONS and any(graph[j].layer >= 0 for j in (*node.inputs, *known.readers[i]))
+    ]
+    place = rng.choice(beside)
+    op = rng.choice(sorted(ACTIVATIONS - {graph[place].op}))
+    other = replace(known, graph=(*graph[:place], replace(graph[place], op=op), *graph[place + 1 :]))
+    assert 0.8 < score(known, other, matcher) < 1 and 0.8 < score(other, known, matcher) < 1
+
+
+@pytest.mark.parametrize("matcher", list(MATCHERS))
+@given(st.randoms(use_true_random=False))
+@settings(max_examples=8, deadline=None)
+def test_a_block_less_on_either_side_costs_something(matcher, rng):
+    whole = catalogue.load(rng.choice(FEW_LAYERS))
+    blocks = [block.name for block in Side(whole).ends[1]]
+    lost = rng.choice(blocks)
+    kept = [spec for spec in whole.tensors if not spec.name.startswith(f"{lost}.")]
+    bare = replace(describe_names(kept, order_from="file"), graph=())
+    less = as_kin(bare, whole)
+    assume(less is not None)
+    assert score(less, whole, matcher) < 1 and score(whole, less, matcher) < 1, f"{whole.origin} without {lost}"
+
+
+class Stages(nn.Module):
+    """Residual blocks of two kinds, of one width throughout."""
+
+    def __init__(self, kinds: str) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3)
+        self.blocks = nn.ModuleList(nn.Sequential(*self.block(kind)) for kind in kinds)
+        self.head = nn.Linear(8, 5)
+
+    def block(self, kind: str) -> tuple[nn.Module, ...]:
+        if kind == "a":
+            return nn.Conv2d(8, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 1)
+        return nn.GroupNorm(2, 8), nn.Conv2d(8, 8, 5, padding=2, groups=8), nn.Conv2d(8, 8, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.stem(x)
+        for block in self.blocks:
+            x = x + block(x)
+        return self.head(x.mean((2, 3)))
+
+
+@pytest.mark.parametrize("matcher", list(MATCHERS))
+@pytest.mark.parametrize("order", ["bbaa", "abab", "abba"])
+def test_stages_in_another_order_are_not_in_their_places(matcher, order):
+    one, other = (describe_live(Stages(kinds), torch.zeros(1, 3, 12, 12)) for kinds in ("aabb", order))
+    assert 0 < score(one, other, matcher) < 1
+
+
+@pytest.mark.parametrize("matcher", list(MATCHERS))
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [
+        ("resnet50", "resnet50"),
+        ("vgg11_bn", "vgg11_bn"),
+        ("densenet121", "densenet121"),
+        ("vit_b_16", "vit_base_patch16_224"),
+        ("convnext_tiny", "convnext_tiny"),
+        ("efficientnet_b0", "efficientnet_b0"),
+        ("mobilenet_v3_small", "tf_mobilenetv3_small_100"),
+    ],
+)
+def test_a_network_fits_itself_under_another_librarys_names(name, other, matcher):
+    one, two = catalogue.load(f"torchvision:{name}"), catalogue.load(f"timm:{other}")
+    assert score(one, two, matcher) == score(two, one, matcher) == 1
 
 
 @pytest.mark.parametrize("matcher", list(MATCHERS))

@@ -21,7 +21,7 @@ from tli_cli.errors import TliError
 from tli_cli.matching import MATCHERS
 from tli_cli.matching.sides import Side
 from tli_cli.matrices.matrix import score_all
-from tli_cli.matrices.rows import RowScores
+from tli_cli.matrices.rows import RowScores, Sides
 from tli_cli.options import Options
 from tli_cli.scoring.score import score_matching
 
@@ -56,7 +56,7 @@ def test_entries_of_a_sample_are_the_scores_of_single_pairs():
     rng = random.Random(3)
     loaded = map(catalogue.load, rng.sample(sorted(map(str, catalogue.names())), 24))
     architectures = [architecture for architecture in loaded if len(architecture.layers) < MOST_LAYERS]
-    rows = RowScores([Side.kept(architecture) for architecture in architectures], "dp")
+    rows = RowScores(Sides([Side.kept(a) for a in architectures]), "dp")
     match = MATCHERS.get("dp")
     for target in rng.sample(range(len(architectures)), 8):
         found = rows.row(target)
@@ -129,16 +129,32 @@ def test_what_says_something_of_one_pair_is_refused_for_many(option, tli: Tli):
     assert option[0] in err
 
 
+STOPPED = """
+import os, signal, sys, time
+from tli_cli.matrices import matrix as matrices
+from tli_cli.cli import run
+
+kept = []
+add = matrices._Store.add
+def add_and_stop(store, *row):
+    add(store, *row)
+    kept.append(row)
+    if len(kept) == 3:
+        {stop}
+matrices._Store.add = add_and_stop
+sys.exit(run(sys.argv[1:]))
+"""
+"""A run of `tli` that does something else once three rows are kept."""
+
+
 def test_a_killed_run_goes_on_where_it_was(tmp_path):
     names = [str(name) for name in catalogue.names("timm:regnetx*")][:8]
     resume = tmp_path / "rows.jsonl"
-    command = [sys.executable, "-m", "tli_cli", "score", *names, "--json", "--jobs", "1", "--resume", str(resume)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    wait_for_lines(resume, 3)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    code = STOPPED.format(stop="os.kill(os.getpid(), signal.SIGKILL)")
+    command = [sys.executable, "-c", code, "score", *names, "--json", "--jobs", "1", "--resume", str(resume)]
+    assert subprocess.run(command, stdout=subprocess.DEVNULL, timeout=120).returncode == -signal.SIGKILL
     kept = resume.read_text().splitlines()[1:]
-    assert 0 < len(kept) < len(names)
+    assert len(kept) == 3
     with resume.open("a") as file:
         file.write('{"target": 7, "sco')  # what a kill in the midst of a line leaves
     told: list[int] = []
@@ -161,11 +177,12 @@ def wait_for_lines(path: Path, count: int) -> None:
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs process groups")
 def test_an_interrupt_leaves_no_process_and_no_traceback(tmp_path):
     resume = tmp_path / "rows.jsonl"
-    command = [sys.executable, "-m", "tli_cli", "score", "timm:regnet*", "--jobs", "2", "--resume", str(resume)]
+    code = STOPPED.format(stop="time.sleep(100)")
+    command = [sys.executable, "-c", code, "score", "timm:regnetx*", "--jobs", "2", "--resume", str(resume)]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
-    wait_for_lines(resume, 1)
+    wait_for_lines(resume, 3)
     os.killpg(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130 and not out and "Traceback" not in err

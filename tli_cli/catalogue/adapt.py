@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import isqrt
 from typing import Any
 
 from tli_cli.architecture import Architecture, Axis, AxisTree, Node, Space, TensorSpec
@@ -64,7 +65,9 @@ def _resized(
     for name in sorted(other & architecture.axes.keys()):
         for axis, size in zip(architecture.axes[name], specs[name].shape, strict=False):
             grids = [leaf for leaf in leaves(axis.tree) if architecture.spaces[leaf].kind == "grid"]
-            if len(grids) == 1 or (grids and isinstance(axis.tree, tuple) and axis.tree[0] == "+"):
+            if len(grids) == 2 and sizes[grids[0]] == sizes[grids[1]]:
+                sizes |= dict.fromkeys(grids, isqrt(max(sizes[grids[0]] ** 2 + size - _size(sizes, axis.tree), 0)))
+            elif len(grids) == 1 or (grids and isinstance(axis.tree, tuple) and axis.tree[0] == "+"):
                 widest = max(grids, key=lambda leaf: sizes[leaf])
                 sizes[widest] += size - _size(sizes, axis.tree)
     spaces = tuple(replace(space, size=sizes[i]) for i, space in enumerate(architecture.spaces))

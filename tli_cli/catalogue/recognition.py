@@ -55,15 +55,22 @@ def recognise(tensors: Sequence[TensorSpec]) -> Recognition | None:
 
 
 def _best_fit(found: Sequence[Sequence[int]], shapes: Mapping[str, Shape], masks: Masks) -> _Fit:
-    """Return the first architecture whose head is there too, of the same image size if there are any."""
+    """Return the first architecture whose head is there too, of the same image size if there are any, else one whose
+    grids may be of another size."""
     image = masks.image(shapes.items())
     same = [number for number, other in found if other == image] or [number for number, _ in found]
     fits = []
     for number in same[:TRIALS]:
         fits.append(_fit(number, shapes))
-        if not fits[-1].headless:
+        if not fits[-1].headless and _fits_grids(fits[-1].architecture, shapes):
             return fits[-1]
-    return fits[0]
+    return min(fits, key=lambda fit: (fit.headless, not _fits_grids(fit.architecture, shapes)))
+
+
+def _fits_grids(architecture: Architecture, shapes: Mapping[str, Shape]) -> bool:
+    """Tell whether the shapes that tell of another size of the image can be of this architecture's grids."""
+    resized = adapted(architecture, [replace(t, shape=shapes.get(t.name, t.shape)) for t in architecture.tensors])
+    return len(resized.axes) == len(architecture.axes)
 
 
 def _prefixes(names: Sequence[str]) -> Iterator[str]:

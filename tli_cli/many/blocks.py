@@ -12,6 +12,7 @@ from tli_cli.many.alignments import Floats, Ints, align_all
 from tli_cli.many.arrays import Bags, alike, ragged
 from tli_cli.many.labels import Labels
 from tli_cli.many.profiles import Catalogued
+from tli_cli.matching.activated import OTHER_ACTIVATION, UNKNOWN
 from tli_cli.matching.unit_pairs import ENOUGH, REUSABLE, REUSE
 from tli_cli.scoring.score import ADDED, MOVED, REPEATED, unit_weight
 
@@ -31,6 +32,7 @@ class Blocks:
         place = {label: i for i, label in enumerate(units)}
         self._labels = Labels(list(units.values()))
         self._units, self._lengths = ragged([[place[unit.label] for unit in block.units] for block in known.blocks])
+        self._activations, _ = ragged([[unit.activations for unit in block.units] for block in known.blocks])
         self._runs, self._run_lengths = ragged([list(run) for run in known.runs])
         self._forms = Bags([block.forms for block in known.blocks])
         self._shapes = Bags([block.shapes for block in known.blocks])
@@ -161,9 +163,18 @@ class Blocks:
             left = np.flatnonzero(row == 0)
             if len(left):
                 row[left], place[left] = _leftovers(table[:, left], left, used, unit.kind in REUSABLE)
-        kept = np.stack([self._labels.keeping(int(label)) for label in own])
-        partners = units[at, here]
-        return paired * np.take_along_axis(kept, partners, axis=1), tables.max(axis=1)
+        kept = np.take_along_axis(
+            np.stack([self._labels.keeping(int(label)) for label in own]), units[at, here], axis=1
+        )
+        kept *= self._kept_by_activations(target, sources, at)
+        return paired * kept, tables.max(axis=1)
+
+    def _kept_by_activations(self, target: int, sources: Ints, partners: Ints) -> Floats:
+        """Return `activation_keeping` of the units of a block and of `partners`, units of `sources` by place:
+        `(units, sources)`."""
+        mine, theirs = self._activations[target, : len(partners), None], self._activations[sources, partners]
+        same: NDArray[np.bool_] = (mine == theirs) | (mine == UNKNOWN) | (theirs == UNKNOWN)
+        return np.where(same, 1.0, OTHER_ACTIVATION)
 
 
 def _bits(holds: NDArray[np.bool_]) -> Ints:

@@ -88,7 +88,8 @@ class Stages:
             here = np.arange(count)[:, None]
             trunk = np.array([trunk_likeness(self._residual[target], self._residual[source]) for source in sources])
             kinship = trunk * _mixing_likeness(self._mixing[target, :count, None], self._mixing[sources, partner])
-            room = _room(self._blocks[target, :count], self._blocks[sources, partner], partner, self._residual[target])
+            given = _given(self._blocks[sources, :width], partner)
+            room = _room(self._blocks[target, :count], given, partner, self._residual[target])
             room[:, trunk != 1] = 1.0
             shares = _stage_shares(kinship, levels[here, partner, np.arange(len(sources))], room)
             layers[chosen], whole[chosen] = (share.T for share in shares)
@@ -100,6 +101,20 @@ def _mixing_likeness(first: Floats, second: Floats) -> Floats:
     shared = np.minimum(first, second)
     likeness: Floats = shared[..., 0] + shared[..., 1] + shared[..., 2]
     return np.where(first.any(axis=-1) | second.any(axis=-1), likeness, 1.0)
+
+
+def _given(blocks: Ints, partner: Ints) -> Ints:
+    """Return how many source blocks each target stage stands for, those of unused stages included: `(targets,
+    sources)`, from the `(sources, stages)` blocks of each source's stages."""
+    count, width = blocks.shape
+    here, places = np.arange(count), np.arange(width)
+    used = np.zeros((count, width), dtype=np.bool_)
+    used[here, partner] = True
+    last = np.maximum.accumulate(np.where(used, places, -1), axis=1)
+    owner = np.where(last < 0, used.argmax(axis=1)[:, None], last)
+    total = np.zeros_like(blocks)
+    np.add.at(total, (here[:, None], owner), blocks)
+    return total[here, partner]
 
 
 def _room(wanted: Ints, given: Ints, partner: Ints, residual: bool | None) -> Floats:

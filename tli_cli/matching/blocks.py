@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from math import exp
 
@@ -103,25 +103,43 @@ def pair_stages(target: Side, source: Side) -> tuple[StagePair, ...]:
     matched = dict(align(table))
     trunk = trunk_likeness(target.residual, source.residual)
     chosen = [matched.get(i, max(range(len(sources)), key=row.__getitem__)) for i, row in enumerate(table)]
-    users: Counter[int] = Counter()
+    users, given = Counter[int](), Counter[int]()
     for stage, j in zip(targets, chosen, strict=True):
         users[j] += len(stage.blocks)
+    for stage, j in zip(sources, owners(set(chosen), len(sources)), strict=True):
+        given[j] += len(stage.blocks)
     pairs = []
     for i, (stage, j) in enumerate(zip(targets, chosen, strict=True)):
         kinship = trunk * mixing_likeness(stage.mixing, sources[j].mixing)
-        room = room_for(users[j], len(sources[j].blocks), target.residual) if trunk == 1 else 1.0
+        room = room_for(users[j], given[j], target.residual) if trunk == 1 else 1.0
         pairs.append(StagePair(stage, sources[j], i not in matched, kinship, levels[i][j], room))
     return tuple(pairs)
 
 
+def owners(used: Collection[int], count: int) -> list[int]:
+    """Return for each of `count` source stages itself if it is `used`, else the last one before it that is, or the
+    first one: what an unused stage does is lost to the target's stage that its owner feeds.
+
+    >>> owners({1, 3}, 5)
+    [1, 1, 1, 3, 3]
+    """
+    first, found = min(used), list[int]()
+    for j in range(count):
+        found.append(j if j in used else found[-1] if found else first)
+    return found
+
+
 def falls(stages: Sequence[Stage], reference: float | None) -> list[tuple[float, float]]:
-    """Return how far each stage is from the first layer and from the last stage: in octaves, or in steps if unknown."""
+    """Return how far each stage is from the first layer and from the last stage, or in steps if that is unknown.
+
+    In whole octaves of the number of places: the size of the image and how edges are padded do not matter.
+    """
     levels = [stage.level for stage in stages]
     if reference is None or None in levels:
         last = max(len(stages) - 1, 1)
         return [(4 * i / last, 4 * (last - i) / last) for i in range(len(stages))]
     known = [level for level in levels if level is not None]
-    return [(reference - level, level - known[-1]) for level in known]
+    return [(float(round(reference - level)), float(round(level - known[-1]))) for level in known]
 
 
 def _level_likeness(first: tuple[float, float], second: tuple[float, float]) -> float:

@@ -9,7 +9,7 @@ The paper leaves open, and here it is decided:
 - depth: the most cuts between the input and the unit, over the most in the network; position from the head: the most
   layers behind it, over the most behind any layer. Both are compared as 1 - |difference|.
 - branch: how many layers its path has and which of them it is; lengths as a ratio, places as 1 - |difference|.
-- activations: all operations of the path that have no tensors, as a multiset; compared by what is shared (Dice).
+- activations: those of the path, as a multiset; compared by what is shared (Dice).
 - the four count alike, together as much as kind and shape: `unit_similarity * (1 + mean of the four) / 2` is the
   pair's similarity, 1 only for an identical unit that stands alike; nothing under `ENOUGH` is taken.
 - equals: the one whose place in the order of layers is nearest, then the first.
@@ -25,6 +25,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from tli_cli.architecture import Architecture, Node
+from tli_cli.matching.activated import ACTIVATIONS
 from tli_cli.matching.bags import Bag, bag_of, overlap
 from tli_cli.matching.sides import Side
 from tli_cli.matching.similarity import unit_similarity
@@ -32,7 +33,6 @@ from tli_cli.matching.units import Unit
 from tli_cli.matching.values import Matching, Pair
 
 CUTS = frozenset({"add", "mul", "cat"})
-SILENT = frozenset({"input", "constant", "layer", "part"})
 ENOUGH = 0.2
 
 
@@ -122,7 +122,7 @@ def _standings_in(graph: Sequence[Node]) -> dict[int, Standing]:
     found: dict[int, Standing] = {}
     for path in _paths(graph):
         layers = [i for i in path if graph[i].op == "layer"]
-        operations = bag_of(graph[i].op for i in path if graph[i].op not in SILENT)
+        operations = bag_of(graph[i].op for i in path if graph[i].op in ACTIVATIONS)
         for place, i in enumerate(layers):
             share = place / max(len(layers) - 1, 1)
             standing = Standing(cuts[i] / most_cuts, behind[i] / most_behind, share, len(layers), operations)

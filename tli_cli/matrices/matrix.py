@@ -5,18 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from signal import SIG_IGN, SIGINT, signal
 from typing import Any
 
-from tli_cli.architecture import Architecture
 from tli_cli.errors import TliError, join_problems
-from tli_cli.kinship import related
-from tli_cli.matching.sides import Side
-from tli_cli.matrices.rows import RowScores
-from tli_cli.references import Reading, resolve
+from tli_cli.matrices.rows import RowScores, Sides
+from tli_cli.references import Reading, Reference, resolve, with_configurations
 from tli_cli.references.sources import expand
 
 Progress = Callable[[int, int, str], None]
@@ -53,36 +51,37 @@ def score_all(
     """
     names = expand(references)
     place, sides = _sides(names, reading, progress)
-    store = _Store(resume, _key(sides, matcher), len(sides))
+    store = _Store(resume, _key(sides, matcher), len(sides.alone))
     rows = store.rows
-    waiting = [i for i in range(len(sides)) if i not in rows]
+    waiting = [i for i in range(len(sides.alone)) if i not in rows]
     for i, row in _computed(sides, waiting, matcher, jobs):
         rows[i] = row
         store.add(i, row)
         if progress is not None:
-            progress(len(rows), len(sides), sides[i].architecture.origin)
+            progress(len(rows), len(sides.alone), sides.alone[i].architecture.origin)
     values = tuple(tuple(rows[place[target]][place[source]] for target in names) for source in names)
     return Matrix(tuple(names), values, matcher)
 
 
-def _sides(names: Sequence[str], reading: Reading, progress: Progress | None) -> tuple[dict[str, int], list[Side]]:
+def _sides(names: Sequence[str], reading: Reading, progress: Progress | None) -> tuple[dict[str, int], Sides]:
     """Return the place of each name in the list of different architectures, and the sides of these."""
+    stored = {name: _stored_as(name) for name in names}
     first: dict[Hashable, str] = {}
-    held = {name: first.setdefault(_stored_as(name), name) for name in names}
-    different = list(first.values())
-    architectures = _architectures(different, reading, progress)
-    if any(Path(name).exists() for name in different):
-        architectures = related(list(architectures))
+    held = {name: first.setdefault(stored[name] or name, name) for name in names}
+    different = sorted(first.values(), key=lambda name: stored[name] is not None)
+    own = sum(stored[name] is None for name in different)
+    read = _read(different, reading, progress)
+    sides = Sides.of(with_configurations(list(islice(read, own)), known=own < len(different)), read)
     place = {name: i for i, name in enumerate(different)}
-    return {name: place[held[name]] for name in names}, [Side.kept(a) for a in architectures]
+    return {name: place[held[name]] for name in names}, sides
 
 
-def _architectures(names: Sequence[str], reading: Reading, progress: Progress | None) -> Iterable[Architecture]:
-    """Yield the architecture of each name; every name that cannot be read is told of."""
+def _read(names: Sequence[str], reading: Reading, progress: Progress | None) -> Iterator[Reference]:
+    """Yield the reference of each name; every name that cannot be read is told of."""
     problems: list[TliError] = []
     for done, name in enumerate(names, 1):
         try:
-            yield resolve(name, reading).architecture
+            yield resolve(name, reading)
         except TliError as error:
             problems.append(error)
         if progress is not None:
@@ -94,24 +93,24 @@ def _architectures(names: Sequence[str], reading: Reading, progress: Progress | 
 
 
 def _stored_as(name: str) -> Hashable:
-    """Return what names of one stored architecture have in common; the name itself if it is not in the catalogue."""
+    """Return what names of one stored architecture have in common; None if it is not in the catalogue."""
     from tli_cli import catalogue
 
     if Path(name).exists():
-        return name
+        return None
     try:
         resolved = catalogue.resolve_name(name)
     except TliError:
-        return name
+        return None
     return resolved.entry.structure, *sorted({**resolved.entry.defaults, **resolved.options}.items())
 
 
-def _key(sides: Iterable[Side], matcher: str) -> str:
+def _key(sides: Sides, matcher: str) -> str:
     """Return a digest of what a stored row depends on."""
     from importlib.metadata import version
 
-    architectures = [side.architecture for side in sides]
-    parts = [f"{a.fingerprint} {len(a.graph)} {a.order_from}" for a in architectures]
+    architectures = [side.architecture for side in sides.alone]
+    parts = [f"{a.fingerprint} {' '.join(node.op for node in a.graph)} {a.order_from}" for a in architectures]
     return hashlib.sha256("\n".join([version("tli"), matcher, *parts]).encode()).hexdigest()[:16]
 
 
@@ -160,13 +159,13 @@ _rows: RowScores | None = None
 
 
 def _computed(
-    sides: Sequence[Side], waiting: Sequence[int], matcher: str, jobs: int | None
+    sides: Sides, waiting: Sequence[int], matcher: str, jobs: int | None
 ) -> Iterator[tuple[int, Sequence[float]]]:
     """Yield target and its scores for all that are `waiting`, in any order, on as many cores as there are."""
     from multiprocessing import get_all_start_methods, get_context
 
     workers = min(jobs or _cores(), len(waiting))
-    if workers < 2 or len(waiting) * len(sides) <= ALONE:
+    if workers < 2 or len(waiting) * len(sides.alone) <= ALONE:
         scores = RowScores(sides, matcher)
         yield from ((i, scores.row(i)) for i in waiting)
         return
@@ -183,7 +182,7 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _begin(sides: Sequence[Side], matcher: str) -> None:
+def _begin(sides: Sides, matcher: str) -> None:
     global _rows
     _rows = RowScores(sides, matcher)
 

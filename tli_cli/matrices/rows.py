@@ -2,29 +2,83 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import permutations
 
 from tli_cli.matching import MATCHERS
+from tli_cli.matching.dp import match_sides
 from tli_cli.matching.path import Placed, match_placed
 from tli_cli.matching.sides import Side
+from tli_cli.matching.values import Matching
+from tli_cli.references import Reference, related
 from tli_cli.scoring.score import score_matching
+
+
+@dataclass(frozen=True)
+class Sides:
+    """What is scored against each other.
+
+    Attributes:
+        alone: each side as it is where nothing else tells of it.
+        together: by places of source and target, the sides of two of which one tells what the other, a bare checkpoint,
+            does not: a score is the same in every matrix.
+    """
+
+    alone: Sequence[Side]
+    together: Mapping[tuple[int, int], tuple[Side, Side]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, own: Sequence[Reference], known: Iterable[Reference] = ()) -> Sides:
+        """Return the sides of the references `own`, then of `known`, which all have a graph and are looked at one by
+        one."""
+        alone = [Side.kept(reference.architecture) for reference in own]
+        together: dict[tuple[int, int], tuple[Side, Side]] = {}
+
+        def put_together(i: int, j: int, source: Reference, target: Reference) -> None:
+            one, two = (reference.architecture for reference in related([source, target]))
+            if one is not source.architecture or two is not target.architecture:
+                together[i, j] = Side.kept(one), Side.kept(two)
+
+        for (i, one), (j, other) in permutations(enumerate(own), 2):
+            if not (one.architecture.graph and other.architecture.graph):
+                put_together(i, j, one, other)
+        bare = [(i, reference) for i, reference in enumerate(own) if not reference.architecture.graph]
+        for reference in known:
+            place = len(alone)
+            alone.append(Side.kept(reference.architecture))
+            for i, other in bare:
+                put_together(i, place, other, reference)
+                put_together(place, i, reference, other)
+        return cls(alone, together)
 
 
 class RowScores:
     """Sides made ready to be scored against each other by one matcher."""
 
-    def __init__(self, sides: Sequence[Side], matcher: str) -> None:
+    def __init__(self, sides: Sides, matcher: str) -> None:
         MATCHERS.get(matcher)
+        self._together = sides.together
         self._many = None
         if matcher == "dp":
             from tli_cli.many.scores import ManyScores
 
-            self._many = ManyScores(sides)
+            self._many = ManyScores(sides.alone)
         else:
-            self._placed = [Placed.of(side) for side in sides]
+            self._placed = [Placed.of(side) for side in sides.alone]
 
     def row(self, target: int) -> Sequence[float]:
-        """Return the scores of all sides into the one at `target`."""
+        """Return the scores of all sources into the one at `target`."""
+        found = self._alone(target)
+        for source in range(len(found)):
+            if pair := self._together.get((source, target)):
+                found[source] = score_matching(self._matched(*pair))
+        return found
+
+    def _matched(self, source: Side, target: Side) -> Matching:
+        return match_placed(Placed.of(source), Placed.of(target)) if self._many is None else match_sides(source, target)
+
+    def _alone(self, target: int) -> list[float]:
         if self._many is not None:
             return self._many.row(target)
         return [score_matching(match_placed(source, self._placed[target])) for source in self._placed]

@@ -5,16 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from tli_cli.architecture import Architecture, Node
+from tli_cli.matching.activated import ACTIVATIONS, IDEMPOTENT
 from tli_cli.planning.identity import silencers
-
-ACTIVATIONS = {
-    "celu", "elu", "gelu", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "log_sigmoid_forward", "mish", "relu",
-    "selu", "sigmoid", "silu", "softplus", "softshrink", "tanh",
-}  # fmt: skip
-"""Operations of the execution graph that change values one by one and have no tensors."""
-
-IDEMPOTENT = ("relu", "hardtanh", "relu6")
-"""Activations that change nothing when they are applied twice."""
 
 Before = tuple[tuple[str, ...], str]
 

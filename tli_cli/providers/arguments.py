@@ -1,10 +1,14 @@
-"""The arguments behind a reference: `NAME?img_size=384&num_classes=10`."""
+"""The arguments behind a reference: `NAME?img_size=384&num_classes=10`, or with commas."""
 
 from __future__ import annotations
 
+import re
 from ast import literal_eval
 from typing import Any
 from urllib.parse import parse_qsl
+
+COMMA = re.compile(r",(?=[A-Za-z_]\w*=)")
+"""A comma before the name of another argument."""
 
 
 def split_reference(reference: str) -> tuple[str, dict[str, Any]]:
@@ -12,9 +16,12 @@ def split_reference(reference: str) -> tuple[str, dict[str, Any]]:
 
     >>> split_reference("timm:vit_tiny_patch16_224?img_size=384&act_layer=silu")
     ('timm:vit_tiny_patch16_224', {'img_size': 384, 'act_layer': 'silu'})
+    >>> split_reference("net.py:Net?sizes=(1,2),width=3")[1]
+    {'sizes': (1, 2), 'width': 3}
     """
     head, _, query = reference.partition("?")
-    return head, {name: _literal(value) for name, value in parse_qsl(query, keep_blank_values=True)}
+    parted = COMMA.sub("&", query)
+    return head, {name: _literal(value) for name, value in parse_qsl(parted, keep_blank_values=True)}
 
 
 def _literal(text: str) -> Any:

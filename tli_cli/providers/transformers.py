@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -75,15 +75,17 @@ def transformers_subject(path: str, arguments: Mapping[str, Any], reference: str
         ) from error
     renamed = {"num_classes": "num_labels", "in_chans": "num_channels"}
     given = {renamed.get(name, name): value for name, value in arguments.items()}
-    config = _config(transformers, file, given, reference)
+    with _quiet(transformers):
+        config = _config(transformers, file, given, reference)
     config._attn_implementation = "eager"
     config._experts_implementation = "batched_mm"
     factory = _factory(transformers, config, reference)
 
     def create() -> nn.Module:
-        model = factory(config)
-        if hasattr(model, "initialize_weights"):  # what a constructor on the meta device leaves out
-            model.initialize_weights()
+        with _quiet(transformers):
+            model = factory(config)
+            if hasattr(model, "initialize_weights"):  # what a constructor on the meta device leaves out
+                model.initialize_weights()
         return cast("nn.Module", model)
 
     try:
@@ -92,6 +94,18 @@ def transformers_subject(path: str, arguments: Mapping[str, Any], reference: str
         said = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise TliError(f"{reference}: transformers cannot build {file}: {said[:300]}") from error
     return TransformersSubject("transformers", path, create, (), {}, inputs=0, keywords=inputs)
+
+
+@contextmanager
+def _quiet(transformers: Any) -> Iterator[None]:
+    """Keep the library from warning of settings that matter to those who run the model."""
+    logging = transformers.utils.logging
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
 
 
 def _config(transformers: Any, file: Path, arguments: Mapping[str, Any], reference: str) -> Any:

@@ -2,6 +2,24 @@
 
 from __future__ import annotations
 
-from tli_cli.references.reference import Reading, Reference, related, resolve, resolve_all
+from tli_cli.references.reference import (
+    Reading,
+    Reference,
+    as_its_configuration,
+    check_input_shape,
+    related,
+    resolve,
+    resolve_all,
+    with_configurations,
+)
 
-__all__ = ["Reading", "Reference", "related", "resolve", "resolve_all"]
+__all__ = [
+    "Reading",
+    "Reference",
+    "as_its_configuration",
+    "check_input_shape",
+    "related",
+    "resolve",
+    "resolve_all",
+    "with_configurations",
+]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -41,7 +43,7 @@ def as_configured(bare: Architecture, checkpoint: Checkpoint) -> tuple[Architect
     reference = configured_reference(checkpoint)
     if not reference or not _is_plausible(config, len(bare.tensors)):
         return None
-    live = _built(reference)
+    live = _built(reference, json.dumps(config, sort_keys=True))
     whole = joined(checkpoint, live.in_files)
     named = (live.architecture, renamed(live.architecture, names_in_files(live.in_files)))
     found = _among(bare.tensors, named) if whole is None else _among(whole.tensors, [live.architecture])
@@ -92,7 +94,10 @@ def _names(tensors: Sequence[TensorSpec], known: Architecture) -> dict[str, str]
     return {found.name: name for name, found in like.items()} if same else {}
 
 
-def _built(reference: str) -> Provided:
+@lru_cache(maxsize=8)
+def _built(reference: str, config: str) -> Provided:
+    """Return what `reference` builds, kept as long as its configuration says `config`."""
+    del config
     try:
         from tli_cli.providers import provided
 

@@ -68,6 +68,23 @@ class Reading:
     ema: str | None = None
 
 
+def is_traced(text: str) -> bool:
+    """Tell whether `text` names code that is run on an input whose shape the user may give."""
+    if Path(text).exists() or text.startswith("hf:"):
+        return False
+    library = text.partition(":")[0] in LIBRARIES
+    return _beyond_the_catalogue(text) if library else LIVE.match(text) is not None
+
+
+def check_input_shape(text: str, reading: Reading) -> None:
+    """Raise `TliError` where an input's shape is given and `text` is not run on one."""
+    if reading.input_shape is not None and not is_traced(text):
+        raise TliError(
+            f"{text}: --input-shape is the input that your own code is traced with, and this is not traced; "
+            "path/to/net.py:Net would be, or timm:NAME?img_size=64"
+        )
+
+
 def resolve(text: str, reading: Reading = Reading()) -> Reference:
     """Return what `text` names: a checkpoint, a name of the catalogue, or, on their explicit forms, live code.
 
@@ -173,25 +190,34 @@ def _describe(checkpoint: Checkpoint, tensors: Sequence[TensorSpec], text: str) 
 
 
 def related(references: Sequence[Reference]) -> tuple[Reference, ...]:
-    """Return `references`, of which the last is the target, the bare checkpoints among them described as another one
-    that they are kin of."""
-    references = [*(_once(source, references[-1]) for source in references[:-1]), references[-1]]
+    """Return `references`, of which the last is the target, the bare checkpoints among them described as the
+    configurations beside them say, else as another one that they are kin of."""
+    references = with_configurations([*(_once(source, references[-1]) for source in references[:-1]), references[-1]])
     if all(reference.architecture.graph for reference in references):
         return tuple(references)
-    known = any(reference.architecture.graph for reference in references)
-    if known or len({reference.architecture.fingerprint for reference in references}) > 1:
-        references = [_as_configured(reference) for reference in references]
     from tli_cli.kinship import related as related_architectures
 
     configs = [(r.checkpoint.config if r.checkpoint else None) or {} for r in references]
     found = related_architectures([r.architecture for r in references], [configured_head_width(c) for c in configs])
-    kin = [
+    described = [
         reference
         if architecture is reference.architecture
         else replace(reference, architecture=architecture, doubts=_guesses(reference.text, architecture))
         for reference, architecture in zip(references, found, strict=True)
     ]
-    return tuple(_cut_alike(reference, kin) for reference in kin)
+    return tuple(_cut_alike(reference, described) for reference in described)
+
+
+def with_configurations(references: Sequence[Reference], *, known: bool = False) -> tuple[Reference, ...]:
+    """Return `references`, the bare checkpoints among them as the configurations beside them say.
+
+    Where all have the same names and shapes, which is enough, they are as they were; `known` says that there are others
+    that have a graph.
+    """
+    known |= any(reference.architecture.graph for reference in references)
+    if known or len({reference.architecture.fingerprint for reference in references}) > 1:
+        return tuple(as_its_configuration(reference) for reference in references)
+    return tuple(references)
 
 
 def _once(source: Reference, target: Reference) -> Reference:
@@ -225,7 +251,7 @@ def _cut_alike(reference: Reference, others: Sequence[Reference]) -> Reference:
     return replace(reference, architecture=described, doubts=(*reference.doubts, told))
 
 
-def _as_configured(reference: Reference) -> Reference:
+def as_its_configuration(reference: Reference) -> Reference:
     """Return a bare checkpoint as the configuration beside it says, where it says what it is."""
     if reference.architecture.graph or reference.checkpoint is None or not reference.checkpoint.config:
         return reference

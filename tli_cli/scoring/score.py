@@ -21,9 +21,9 @@ from math import log2, prod
 
 from tli_cli.architecture import Architecture
 from tli_cli.matching import Matcher
-from tli_cli.matching.segments import Block, blocks_of
+from tli_cli.matching.segments import Block, blocks_of, overlap
 from tli_cli.matching.units import Unit
-from tli_cli.matching.values import Matching
+from tli_cli.matching.values import Matching, Pair
 from tli_cli.scoring.keeping import keeping
 from tli_cli.scoring.surroundings import context
 from tli_cli.scoring.wholes import PARTS, fed_in_stage, stage_shares
@@ -115,7 +115,7 @@ def fed_weights(matching: Matching, source: Standing | None = None, target: Stan
             pair.similarity * keeping(pair.target, pair.source),
             use=(ADDED if key in grown else REPEATED) if pair.repeat else 1.0,
             in_place=pair.anchored or (in_step and mine.rank[key] == theirs.rank[partner]),
-            context=context(mine.home[key], theirs.home[partner], proven=pair.anchored, windows=matching.windows),
+            context=_context(pair, mine.home[key], theirs.home[partner], windows=matching.windows),
         )
     fed = {key: PARTS * value for key, value in own.items()}
     for stages in matching.stages:
@@ -123,6 +123,13 @@ def fed_weights(matching: Matching, source: Standing | None = None, target: Stan
         for key in (unit.key for unit in stages.target.units):
             fed[key] = fed_in_stage(own.get(key, 0), mine.weight[key], shares)
     return fed
+
+
+def _context(pair: Pair, target: Block, source: Block, *, windows: bool) -> float:
+    """Return `context`; without `windows`, as layers alone count, an identical one that stands alike needs none."""
+    if windows:
+        return context(target, source, proven=pair.anchored)
+    return 1.0 if pair.similarity == 1 else overlap(target.forms, source.forms)
 
 
 def score_matching(matching: Matching) -> float:

@@ -8,13 +8,12 @@ from tli_cli.matching.bags import overlap
 from tli_cli.matching.segments import Block
 
 
-def context(target: Block, source: Block, *, proven: bool = False, windows: bool = True) -> float:
+def context(target: Block, source: Block, *, proven: bool = False) -> float:
     """Return the context of a pair of layers, in [0, 1]: the share of like layers, or of the window if that is less.
 
-    Where the graphs prove the pair, the layers around it are known to be the same but for their sizes. Without
-    `windows` it does not matter how far the blocks look.
+    Where the graphs prove the pair, the layers around it are known to be the same but for their sizes.
     """
-    window = window_share(target.window, source.window) if windows else 1.0
+    window = window_share(target.window, source.window)
     return window if proven else min(overlap(target.forms, source.forms), window)
 
 
