@@ -12,11 +12,13 @@ from tli_cli.axis_maps.apply import apply_expression
 from tli_cli.axis_maps.expressions import expression_columns
 from tli_cli.axis_maps.selection import Selection, runs_of, selection_of
 from tli_cli.axis_maps.take import MEAN, MapValues, Take
+from tli_cli.axis_maps.values import map_values
 from tli_cli.floats import STORED
 from tli_cli.injection import mapped
 from tli_cli.injection.in_memory import computed, selected, stored
 from tli_cli.injection.mapped import Mapped, matrix_of
 from tli_cli.plan import AxisMap
+from tli_cli.seeding import Draws
 
 SIZES = ((4, 3), (2, 2), (5, 2), (3, 4), (40, 30))
 MAPS = [AxisMap("widen", rows, columns) for rows, columns in SIZES]
@@ -61,13 +63,44 @@ def test_a_few_rows_at_a_time_give_what_the_whole_gives(axes, seed, dtype, step,
     assert torch.equal(computed(made), computed(expected))
 
 
+LISTED = "9 0..3 2+7 * 1+1+4 5:2 0+8:3 -"
+AXES = {"listed": 0, "wider": 1, "centred": 2, "same": 3}
+ALL_MAPS = [AxisMap("tokens", 14, 10, listing=LISTED), AxisMap("widen", 9, 6), AxisMap("widen centred", 9, 6),
+            AxisMap("same", 4, 4)]  # fmt: skip
+
+
+@pytest.mark.parametrize("axes", [("listed",), ("listed", "wider"), ("wider", "listed"), ("listed", "centred"),
+                                  ("same", "listed"), ("same", "listed", "wider")])  # fmt: skip
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64, torch.complex64])
+@pytest.mark.parametrize("step", [1, 1 << 18])
+def test_means_of_a_few_rows_are_the_same_on_their_way_and_in_memory(axes, dtype, step, monkeypatch):
+    known = [map_values(axis_map, lambda m: None, Draws(0)) for axis_map in ALL_MAPS]
+    tensor = torch.randn([ALL_MAPS[AXES[axis]].columns for axis in axes], dtype=torch.float64).to(dtype)
+    expected = computed(tensor)
+    for dim, axis in enumerate(axes):
+        expected = apply_expression(expected, dim, AXES[axis], ALL_MAPS, known, False)
+    place, rounding = axes.index("listed"), 2e-2 if dtype == torch.bfloat16 else 1e-6
+    if "wider" not in axes and "centred" not in axes:
+        for row, parts in ((0, [9]), (5, [2, 7]), (6, [*range(10)]), (7, [1, 1, 4]), (11, [0, 8])):
+            mean = sum(computed(tensor).select(place, part) for part in parts) / len(parts)
+            assert torch.allclose(expected.select(place, row), mean, atol=1e-5)
+    selections = [selection_of(AXES[axis], ALL_MAPS, known, False) for axis in axes]
+    monkeypatch.setattr(mapped, "_STEP", step)
+    made = selected(tensor, selections, 1.0)
+    if axes == ("same", "listed", "wider"):  # neither the rows nor the columns alone
+        assert made is None
+    else:
+        assert torch.allclose(computed(made), expected, rtol=rounding, atol=rounding)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float16", "float64"])
 def test_any_part_of_the_bytes_can_be_asked_for(dtype):
     draw = np.random.default_rng(0)
     source = draw.standard_normal((30, 20)).astype("float32")
 
-    def read(first, out):
-        out[:] = source[first : first + len(out)]
+    def read(parts):
+        for first, out in parts:
+            out[:] = source[first : first + len(out)]
 
     rows = Selection(40, 30, np.arange(40) % 30, (draw.random(40),))
     columns = Selection(25, 20, np.r_[np.arange(20), [3, -1, -1, 7, 8]], (draw.random(25),))

@@ -26,8 +26,9 @@ def selected(tensor: torch.Tensor, selections: Sequence[Selection], gain: float)
     held = stored(tensor).reshape(rows.columns, columns.columns)
     made = np.empty((rows.rows, columns.rows), dtype=STORED[dtype])
 
-    def read(first: int, out: Any) -> None:
-        out[...] = held[first : first + len(out)]
+    def read(parts: Sequence[tuple[int, Any]]) -> None:
+        for first, out in parts:
+            out[...] = held[first : first + len(out)]
 
     if made.size:
         Mapped(read, rows, columns, dtype, dtype, gain).fill(0, made.reshape(-1).view(np.uint8).data)

@@ -20,8 +20,8 @@ from tli_cli.axis_maps.take import MEAN
 from tli_cli.checkpoints.dtypes import bits
 from tli_cli.floats import STORED, convert, load, store
 
-Read = Callable[[int, Any], None]
-"""Fill an array `(rows, columns)` of stored values with the source's rows from the given one on."""
+Read = Callable[[Sequence[tuple[int, Any]]], None]
+"""Fill arrays `(rows, columns)` of stored values, each with the source's rows from the one that stands before it on."""
 
 _STEP = 1 << 18
 """Elements that are made at once: what is in between stays in the cache."""
@@ -96,7 +96,7 @@ class Mapped:
     def _rows(self, first: int, last: int, out: Any) -> None:
         """Put the source's rows for the result's from `first` to `last` into `out`."""
         if self.rows.index is None:
-            self.read(first, out)
+            self.read([(first, out)])
             return
         index, runs = self.rows.index[first:last], self.rows.cut(first, last)
         if len(runs) * _SCATTERED > len(index):
@@ -104,18 +104,16 @@ class Mapped:
             base, span = (int(known.min()), int(np.ptp(known)) + 1) if len(known) else (0, 0)
             if 0 < span <= _DENSE * len(index):
                 held = np.empty((span, self.columns.columns), dtype=out.dtype)
-                self.read(base, held)
+                self.read([(base, held)])
                 held.take(index - base, axis=0, out=out, mode="clip")
                 out[index == -1] = 0
                 out[index == MEAN] = self._mean_row if (index == MEAN).any() else 0
                 self._mixed_rows(first, last, out)
                 return
+        self.read([(source, out[start : start + length]) for start, source, length in runs if source >= 0])
         for start, source, length in runs:
-            part = out[start : start + length]
             if source < 0:
-                part[:] = self._mean_row if source == MEAN else 0
-            else:
-                self.read(source, part)
+                out[start : start + length] = self._mean_row if source == MEAN else 0
         self._mixed_rows(first, last, out)
 
     def _mixed_rows(self, first: int, last: int, out: Any) -> None:
@@ -127,8 +125,7 @@ class Mapped:
     def _gathered(self, index: Any) -> Any:
         """Return the source's rows of an ascending `index`, as they are computed with."""
         rows = np.empty((len(index), self.columns.columns), dtype=STORED[self.source])
-        for start, source, length in runs_of(index):
-            self.read(source, rows[start : start + length])
+        self.read([(source, rows[start : start + length]) for start, source, length in runs_of(index)])
         return load(rows, self.source)
 
     @cached_property
@@ -138,7 +135,7 @@ class Mapped:
         step = max(1, _STEP // self.columns.columns)
         for first in range(0, self.rows.columns, step):
             part = np.empty((min(step, self.rows.columns - first), self.columns.columns), dtype=STORED[self.source])
-            self.read(first, part)
+            self.read([(first, part)])
             total = total + load(part, self.source).sum(axis=0, dtype=_wide(self.source))
         return store(total / self.rows.columns, self.source)
 

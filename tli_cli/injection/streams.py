@@ -173,8 +173,9 @@ def _mapped(
 def _reader(path: Path, offset: int, width: int) -> Read:
     """Return what reads rows of `width` bytes that stand at `offset` of the file at `path`."""
 
-    def read(first: int, out: Any) -> None:
+    def read(parts: Sequence[tuple[int, Any]]) -> None:
         with opened(path) as descriptor:
-            read_at(descriptor, path, offset + first * width, out.reshape(-1).view(np.uint8).data)
+            for first, out in parts:
+                read_at(descriptor, path, offset + first * width, out.reshape(-1).view(np.uint8).data)
 
     return read

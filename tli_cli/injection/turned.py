@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from threading import Lock
 from typing import Any
 
@@ -21,12 +22,13 @@ class Turned:
         self._lock = Lock()
         self._values: Any = None
 
-    def read(self, first: int, out: Any) -> None:
-        """Fill `out`, of shape `(rows, columns)`, with the rows from `first` on."""
+    def read(self, parts: Sequence[tuple[int, Any]]) -> None:
+        """Fill arrays of shape `(rows, columns)`, each with the rows from the one that stands before it on."""
         with self._lock:
             if self._values is None:
                 self._values = self._turned()
-        out[...] = self._values.reshape(-1, out.shape[1])[first : first + len(out)]
+        for first, out in parts:
+            out[...] = self._values.reshape(-1, out.shape[1])[first : first + len(out)]
 
     def _turned(self) -> Any:
         kind = np.dtype(STORED[self._dtype])

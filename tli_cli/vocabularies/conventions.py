@@ -23,11 +23,12 @@ def _byte_letters() -> Mapping[int, int]:
 
 
 _BYTES = _byte_letters()
+_LETTERS = frozenset(map(chr, _BYTES))
 
 
 def of_bytes(token: str) -> bytes:
     """Return the bytes that the letters of `token` stand for; its own where they stand for none."""
-    if not all(ord(letter) in _BYTES for letter in token):
+    if not _LETTERS.issuperset(token):
         return token.encode("utf-8", "surrogatepass")
     return token.translate(_BYTES).encode("latin-1")
 

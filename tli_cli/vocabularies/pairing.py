@@ -129,7 +129,7 @@ class Cutter:
         length = len(text)
         if length > _LONGEST:
             return ()
-        ids, most = self._ids, self._most
+        ids, most = self._ids, min(self._most, length)
         # for what lies behind each place: how many pieces, minus the longest's length, the first one's length
         best: list[tuple[int, int, int] | None] = [None] * length + [(0, 0, 0)]
         for start in range(length - 1, -1, -1):
