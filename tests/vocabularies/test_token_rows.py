@@ -127,6 +127,16 @@ def test_a_replayed_plan_gives_the_same_bytes(model, folder):
     assert (folder / "first.safetensors").read_bytes() == (folder / "second.safetensors").read_bytes()
 
 
+def test_what_both_have_is_compared(model):
+    source, target = trained("bytes"), trained("bytes", other=True, size=400)
+    before, after = model("source", source), model("target", target)
+    options = replace(OPTIONS, source_arch=f"nets.py:Words?words={before}", target_tokenizer="target", verify=True)
+    report = api.inject("source", f"nets.py:Words?words={after}&width=8", "out.safetensors", options=options)
+    assert report.verification is not None and report.verification < 1e-4
+    report = api.inject("source", f"nets.py:Words?words={after}", "out.safetensors", options=options)
+    assert report.verification == 0 and not report.warnings
+
+
 def test_a_live_model_is_taught_by_token(model):
     source, target = trained("pieces"), trained("pieces", other=True)
     model("source", source)

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from tli_cli.axis_maps.listing import parsed
 from tli_cli.checkpoints import open_checkpoint
 from tli_cli.checkpoints.in_files import names_in_files
 from tli_cli.checkpoints.joined import joined
 from tli_cli.errors import TliError
 from tli_cli.options import InputShape, Options
+from tli_cli.plan import Plan
+from tli_cli.planning.listed_rows import BY_TOKEN
 from tli_cli.references.configured import configured_reference
 from tli_cli.report import Report
+
+NAMES_TOKENS = re.compile(r"(^|_)input_ids$|^tokens$")
+"""What inputs of tokens are called, where they have a name."""
 
 
 def compared(report: Report, sources: Sequence[str], target: str, out: Path | str, options: Options) -> Report:
@@ -24,13 +31,39 @@ def compared(report: Report, sources: Sequence[str], target: str, out: Path | st
     if len(sources) != 1:
         return replace(report, warnings=(*report.warnings, "--verify: several sources have no output to compare with"))
     try:
-        return replace(report, verification=largest_difference(sources[0], target, out, options))
+        tokens = shared_tokens(report.plan)
+        return replace(report, verification=largest_difference(sources[0], target, out, options, tokens))
     except TliError as error:
         return replace(report, warnings=(*report.warnings, str(error)))
 
 
-def largest_difference(source: str, target: str, out: Path | str, options: Options) -> float:
+@dataclass(frozen=True)
+class SharedTokens:
+    """The tokens that two models have in common: their rows `mine` in the target's table of `rows` rows, and `theirs`
+    in the source's of `columns`."""
+
+    mine: torch.Tensor
+    theirs: torch.Tensor
+    rows: int
+    columns: int
+
+
+def shared_tokens(plan: Plan) -> SharedTokens | None:
+    """Return the tokens that keep their rows by `plan`, None where all rows are taken by index."""
+    axis_map = next((m for m in plan.maps if m.rule == BY_TOKEN), None)
+    if axis_map is None:
+        return None
+    index = torch.from_numpy(parsed(axis_map.listing, axis_map.rows, axis_map.columns)[0])
+    mine = (index >= 0).nonzero()[:, 0]
+    return SharedTokens(mine, index[mine], axis_map.rows, axis_map.columns)
+
+
+def largest_difference(
+    source: str, target: str, out: Path | str, options: Options, tokens: SharedTokens | None = None
+) -> float:
     """Return the largest difference between the outputs of `source` and of `out` in `target`, over the largest output.
+
+    With `tokens`, both are given some of these, and their outputs for these are compared.
 
     Raises:
         TliError: one of the two cannot be built here, they take other inputs, or they give outputs of other shapes.
@@ -41,16 +74,30 @@ def largest_difference(source: str, target: str, out: Path | str, options: Optio
     second, other = _loaded(target, out, options.input_shape, sizes, None)
     if [tuple(t.shape) for t in sample.values()] != [tuple(t.shape) for t in other.values()]:
         raise TliError(f"--verify: {live} takes {_shapes(sample)} and {target} {_shapes(other)}: nothing to compare")
-    given = random_like(tuple(sample.values()), options.seed)
+    theirs = mine = random_like(tuple(sample.values()), options.seed)
+    if tokens is not None:
+        theirs, mine = _named(sample, theirs, tokens.theirs), _named(sample, mine, tokens.mine)
     with torch.no_grad():
-        expected, found = (output_of(_run(model, names, given)) for model, names in ((first, sample), (second, other)))
-    if _are_rows_alone(expected, found, sample):
+        expected, found = output_of(_run(first, sample, theirs)), output_of(_run(second, other, mine))
+    if tokens is not None and (expected.shape[-1], found.shape[-1]) == (tokens.columns, tokens.rows):
+        expected, found = expected[..., tokens.theirs], found[..., tokens.mine]
+    elif _are_rows_alone(expected, found, sample):
         rows = min(expected.shape[-1], found.shape[-1])
         expected, found = expected[..., :rows], found[..., :rows]
     if expected.shape != found.shape:
         raise TliError(f"--verify: {live} gives {list(expected.shape)} and {target} {list(found.shape)}")
     scale = max(float(expected.abs().max()), torch.finfo(torch.float64).tiny)
     return float((expected - found).abs().max()) / scale
+
+
+def _named(names: Iterable[str], given: Sequence[torch.Tensor], rows: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Return the inputs `given` with the tokens in them, zeros and ones, as the first of `rows`."""
+    if len(rows) < 2:
+        raise TliError("--verify: the two vocabularies have no tokens in common to compare")
+    return tuple(
+        rows[value] if not value.is_floating_point() and (name.isdigit() or NAMES_TOKENS.search(name)) else value
+        for name, value in zip(names, given, strict=True)
+    )
 
 
 def _are_rows_alone(expected: torch.Tensor, found: torch.Tensor, sample: Mapping[str, torch.Tensor]) -> bool:
