@@ -58,6 +58,16 @@ def test_a_difference_is_seen():
     assert largest_difference("small.pt", "nets.py:wide", "changed.safetensors", OPTIONS) > 0.1
 
 
+def test_a_model_that_fails_is_one_message(monkeypatch, folder):
+    api.inject("small.pt", "nets.py:wide", "wide.safetensors", options=OPTIONS)
+    (folder / "nets.py").write_text(
+        NETS + "\nclass wide(nn.Sequential):\n    def __init__(self):\n        "
+        "super().__init__(*net(8))\n    def forward(self, x):\n        raise ValueError('not today')\n"
+    )
+    with pytest.raises(TliError, match=r"nets\.py:wide cannot be run on random input: not today"):
+        largest_difference("small.pt", "nets.py:wide", "wide.safetensors", OPTIONS)
+
+
 def test_what_cannot_be_compared_is_said():
     api.inject("small.pt", "nets.py:other", "other.safetensors", options=OPTIONS)
     with pytest.raises(TliError, match=r"gives \[2, 5\]"):

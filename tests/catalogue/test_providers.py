@@ -151,6 +151,8 @@ CONFIGURATIONS = {
     "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 4, "vocab_size": 50},
     "mixtral": {"architectures": ["MixtralForCausalLM"], "hidden_size": 32, "num_hidden_layers": 1, "vocab_size": 50,
                 "num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 64, "num_local_experts": 4},
+    "gpt_oss": {"architectures": ["GptOssForCausalLM"], **SMALL, "vocab_size": 50, "num_key_value_heads": 2,
+                "head_dim": 8, "num_local_experts": 4, "num_experts_per_tok": 2, "pad_token_id": 0},
     "mamba": {"architectures": ["MambaForCausalLM"], "hidden_size": 32, "num_hidden_layers": 1, "vocab_size": 50},
     "deberta-v2": {"architectures": ["DebertaV2Model"], "hidden_size": 32, "num_hidden_layers": 1, "vocab_size": 50,
                    "num_attention_heads": 4, "intermediate_size": 64},
@@ -175,6 +177,25 @@ def test_a_transformers_configuration(kind, tmp_path):
     run = {node.layer for node in architecture.graph}
     left = [layer.path for i, layer in enumerate(architecture.layers) if i not in run]
     assert left == ["wav2vec2.masked_spec_embed"] * (kind == "wav2vec2")
+
+
+def test_what_is_added_for_each_expert_is_a_bias(tmp_path):
+    pytest.importorskip("transformers")
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "gpt_oss", **CONFIGURATIONS["gpt_oss"]}))
+    layers = provide(f"hf:{tmp_path}").layers
+    found = {
+        tensor.rpartition(".")[2]: role for layer in layers for role, tensor in layer.tensors if "experts" in tensor
+    }
+    assert found == {
+        "gate_up_proj": "weight", "gate_up_proj_bias": "bias", "down_proj": "weight", "down_proj_bias": "bias"
+    }  # fmt: skip
+
+
+def test_numbers_that_json_has_not_are_read(tmp_path):
+    pytest.importorskip("transformers")
+    given = {"time_step_limit": [0.0, {"__float__": "Infinity"}], "num_hidden_layers": 1, "hidden_size": 32}
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "mamba2", **given, "num_heads": 4, "head_dim": 16}))
+    assert provide(f"hf:{tmp_path}").tensors
 
 
 def test_a_configuration_that_does_not_hold_together_is_one_message(tmp_path):

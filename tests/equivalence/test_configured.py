@@ -15,6 +15,7 @@ from tli_cli.api import inject, match
 from tli_cli.checkpoints import open_checkpoint
 from tli_cli.describe.heads import configured_head_width, configured_heads
 from tli_cli.options import Options
+from tli_cli.references.configured import is_plausible
 
 
 def write(name: str, seed: int, folder: Path, shard: str = "50MB") -> tuple[torch.nn.Module, str]:
@@ -78,6 +79,27 @@ def test_experts_that_files_keep_apart_are_one_tensor_of_the_class(suffix, tmp_p
     assert report.verification is not None and report.verification < EXACT, report.warnings
     written = set(open_checkpoint(out.parent).stored_names.values())
     assert written == set(grown.state_dict() if suffix else load_file(f"{wider}/model.safetensors"))
+
+
+def test_numbers_in_the_code_of_a_configuration_are_known(tmp_path):
+    plans = []
+    for multiplier in (0.5, 0.25):
+        _, source = write("hf:granite?residual_multiplier=0.5", 1, tmp_path / "source")
+        _, target = write(f"hf:granite?residual_multiplier={multiplier}", 2, tmp_path / "target")
+        plans.append(match(source, target))
+    assert all(step.exact for step in plans[0].steps)
+    assert {step.target.rpartition(".")[0] for step in plans[1].steps if not step.exact} >= {
+        "model.layers.0.self_attn.o_proj", "model.layers.1.mlp.down_proj"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("config", "plausible"),
+    [({"num_hidden_layers": 3, "block_multiple_of": 256}, True), ({"a": {"depths": [2, 900]}}, False),
+     ({"n_layer": 900}, False), ({"num_blocks": 900}, False), ({"encoder_layers": 900}, False)],
+)  # fmt: skip
+def test_what_counts_layers_must_not_exceed_the_tensors(config, plausible):
+    assert is_plausible(config, 40) is plausible
 
 
 def test_without_the_library_names_and_shapes_decide(tmp_path, monkeypatch):

@@ -136,6 +136,8 @@ class Recording:
             self.layers[late[0]].roles[names[0]] = "bias"
             return inputs[0]
         index = known[0] if known else len(self.layers)
+        if kind == "position" and known and self.layers[index].kind in ("linear", "conv"):
+            roles = {"bias": roles["weight"]}  # one for each place, such as those of the experts that tokens go to
         if not known:
             self.layers.append(RecordedLayer(kind))
         self.last, layer = index, self.layers[index]

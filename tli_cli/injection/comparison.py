@@ -78,7 +78,7 @@ def largest_difference(
     if tokens is not None:
         theirs, mine = _named(sample, theirs, tokens.theirs), _named(sample, mine, tokens.mine)
     with torch.no_grad():
-        expected, found = output_of(_run(first, sample, theirs)), output_of(_run(second, other, mine))
+        expected, found = _output(first, sample, theirs, live), _output(second, other, mine, target)
     if tokens is not None and (expected.shape[-1], found.shape[-1]) == (tokens.columns, tokens.rows):
         expected, found = expected[..., tokens.theirs], found[..., tokens.mine]
     elif _are_rows_alone(expected, found, sample):
@@ -156,12 +156,17 @@ def _tied(state: Mapping[str, torch.Tensor]) -> Iterable[list[str]]:
     return (several for place, several in names.items() if place and len(several) > 1)
 
 
-def _run(model: nn.Module, names: Iterable[str], values: Sequence[torch.Tensor]) -> Any:
+def _output(model: nn.Module, names: Iterable[str], values: Sequence[torch.Tensor], reference: str) -> torch.Tensor:
     named = dict(zip(names, values, strict=True))
-    return model(
-        *(value for name, value in named.items() if name.isdigit()),
-        **{name: value for name, value in named.items() if not name.isdigit()},
-    )
+    try:
+        given = model(
+            *(value for name, value in named.items() if name.isdigit()),
+            **{name: value for name, value in named.items() if not name.isdigit()},
+        )
+    except Exception as error:  # a model's own code may raise anything
+        said = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise TliError(f"--verify: {reference} cannot be run on random input: {said[:200]}") from error
+    return output_of(given)
 
 
 def _live_name(reference: str) -> str:

@@ -110,12 +110,17 @@ def _quiet(transformers: Any) -> Iterator[None]:
 
 def _config(transformers: Any, file: Path, arguments: Mapping[str, Any], reference: str) -> Any:
     try:
-        raw = json.loads(file.read_text())
+        raw = json.loads(file.read_text(), object_hook=_float_or_object)
         config = transformers.AutoConfig.for_model(raw.pop("model_type"), **{**raw, **arguments})
     except Exception as error:  # as many kinds as there are ways to be no configuration
         said = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
         raise TliError(f"{reference}: {file} is no configuration that transformers knows: {said}") from error
     return config
+
+
+def _float_or_object(value: dict[str, Any]) -> Any:
+    """Return what an object of the library's JSON stands for: itself, or a float that JSON has no number for."""
+    return float(value["__float__"]) if set(value) == {"__float__"} else value
 
 
 def _factory(transformers: Any, config: Any, reference: str) -> Any:

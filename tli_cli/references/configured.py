@@ -22,7 +22,12 @@ from tli_cli.kinship.naming import templates
 if TYPE_CHECKING:
     from tli_cli.providers import Provided
 
-COUNTS = re.compile(r"layer|depth|block")
+NAMES_AND_TYPES = frozenset(
+    {"_name_or_path", "transformers_version", "dtype", "torch_dtype", "id2label", "label2id", "use_cache"}
+)
+"""Settings that change nothing of what a model computes."""
+
+COUNTS = re.compile(r"^(n|num)_(.*_)?(layer|block)|(layer|block|depth)s?$")
 """Settings that count layers."""
 
 
@@ -41,13 +46,16 @@ def as_configured(bare: Architecture, checkpoint: Checkpoint) -> tuple[Architect
     """
     config = checkpoint.config or {}
     reference = configured_reference(checkpoint)
-    if not reference or not _is_plausible(config, len(bare.tensors)):
+    if not reference or not is_plausible(config, len(bare.tensors)):
         return None
     live = _built(reference, json.dumps(config, sort_keys=True))
     whole = joined(checkpoint, live.in_files)
     named = (live.architecture, renamed(live.architecture, names_in_files(live.in_files)))
     found = _among(bare.tensors, named) if whole is None else _among(whole.tensors, [live.architecture])
-    return None if found is None else (replace(found, origin=f"{bare.origin} ({found.origin})"), whole or checkpoint)
+    if found is None:
+        return None
+    origin, order_from = f"{bare.origin} ({found.origin})", live.architecture.order_from
+    return replace(found, origin=origin, order_from=order_from), whole or checkpoint
 
 
 def configured_reference(checkpoint: Checkpoint) -> str:
@@ -61,6 +69,11 @@ def configured_reference(checkpoint: Checkpoint) -> str:
         given = {"num_classes": config.get("num_classes"), **(arguments if isinstance(arguments, dict) else {})}
         return f"timm:{name}?{urlencode({key: value for key, value in given.items() if value is not None})}"
     return ""
+
+
+def settings_of(config: Mapping[str, Any]) -> str:
+    """Return what of `config` says how a model computes, as one text."""
+    return json.dumps({key: value for key, value in config.items() if key not in NAMES_AND_TYPES}, sort_keys=True)
 
 
 def as_catalogued(checkpoint: Checkpoint) -> Architecture | None:
@@ -108,10 +121,10 @@ def _built(reference: str, config: str) -> Provided:
         raise NotBuiltError(str(error)) from error
 
 
-def _is_plausible(config: Mapping[str, Any], tensors: int) -> bool:
+def is_plausible(config: Mapping[str, Any], tensors: int) -> bool:
     """Tell whether no part of `config` asks for more layers than there are tensors."""
     inner = [value for value in config.values() if isinstance(value, Mapping)]
     named = [value for key, value in config.items() if COUNTS.search(key) and "size" not in key]
     counts = [count for value in named for count in (value if isinstance(value, list) else [value])]
     fits = all(count <= tensors for count in counts if isinstance(count, int))
-    return fits and all(_is_plausible(part, tensors) for part in inner)
+    return fits and all(is_plausible(part, tensors) for part in inner)

@@ -116,6 +116,11 @@ def mixtral(**options: Any) -> nn.Module:
     return _make("MixtralForCausalLM", "MixtralConfig", **given)
 
 
+def granite(**options: Any) -> nn.Module:
+    given = {**TEXT, "num_key_value_heads": 2, "max_position_embeddings": 32, **options}
+    return _make("GraniteForCausalLM", "GraniteConfig", **given)
+
+
 def phi3() -> nn.Module:
     given = {**TEXT, "num_key_value_heads": 2, "max_position_embeddings": 32, "pad_token_id": 0}
     return _make("Phi3ForCausalLM", "Phi3Config", **given)
