@@ -70,7 +70,13 @@ def titled(name: str) -> str:
     """Return how the page names a model of the zoo."""
     library, _, model = name.partition(":")
     model = model.replace("tv_named?name=", "tv_").replace("timm_named?name=", "timm_")
-    prefix = {"hf": "transformers ", "hf_more": "transformers ", "text": "own ", "video": "own "}.get(library, "")
+    prefix = {
+        "hf": "transformers ",
+        "hf_more": "transformers ",
+        "text": "own ",
+        "video": "own ",
+        "unets": "own U-Net ",
+    }.get(library, "")
     if library in ("own_text", "own_images") and not model.startswith("timm_"):
         prefix = "own "
     return f"{prefix}{model}".replace("tv_", "torchvision ").replace("timm_", "timm ")

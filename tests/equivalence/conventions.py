@@ -114,22 +114,52 @@ def _text_tower(width: int) -> dict[str, tuple[int, ...]]:
     return found
 
 
-def _efficientnet(tensors: Tensors) -> Tensors:
-    """Return timm's EfficientNet under the names of lukemelas/EfficientNet-PyTorch, `efficientnet_pytorch/model.py`."""
+def _efficientnet(
+    tensors: Tensors, outer: Mapping[str, str], inner: Mapping[str, str], label: Callable[[str, int], str]
+) -> Tensors:
+    """Return timm's EfficientNet with other names outside and inside of its blocks, which `label` names by path and
+    number; blocks that do not expand have the names of the layers that they share with the others."""
     blocks = list(dict.fromkeys(m[0] for name in tensors if (m := re.match(r"blocks\.\d+\.\d+\.", name))))
-    plain = {b for b in blocks if f"{b}conv_pwl.weight" not in tensors}
-    short = {"conv_dw": "_depthwise_conv", "bn1": "_bn1", "conv_pw": "_project_conv", "bn2": "_bn2"}
-    long = {"conv_pwl": "_project_conv", "conv_pw": "_expand_conv", "bn1": "_bn0", "conv_dw": "_depthwise_conv",
-            "bn2": "_bn1", "bn3": "_bn2"}  # fmt: skip
-    outer = {"conv_stem": "_conv_stem", "bn1": "_bn0", "conv_head": "_conv_head", "bn2": "_bn1", "classifier": "_fc"}
+    shifted = {"bn1": "bn2", "conv_pw": "conv_pwl", "bn2": "bn3"}
     found = {}
     for name, tensor in tensors.items():
         block = next((b for b in blocks if name.startswith(b)), "")
         module, _, last = name.removeprefix(block).rpartition(".")
-        named = (short if block in plain else long) if block else outer
-        module = named.get(module, module.replace("se.conv_", "_se_"))
-        found[f"_blocks.{blocks.index(block)}.{module}.{last}" if block else f"{module}.{last}"] = tensor
+        if block and f"{block}conv_pwl.weight" not in tensors:
+            module = shifted.get(module, module)
+        start = label(block, blocks.index(block)) if block else ""
+        found[f"{start}{(inner if block else outer)[module]}.{last}"] = tensor
     return found
+
+
+def _efficientnet_of_lukemelas(tensors: Tensors) -> Tensors:
+    """Return EfficientNet as in lukemelas/EfficientNet-PyTorch, `efficientnet_pytorch/model.py`."""
+    outer = {"conv_stem": "_conv_stem", "bn1": "_bn0", "conv_head": "_conv_head", "bn2": "_bn1", "classifier": "_fc"}
+    inner = {"conv_pw": "_expand_conv", "bn1": "_bn0", "conv_dw": "_depthwise_conv", "bn2": "_bn1",
+             "se.conv_reduce": "_se_reduce", "se.conv_expand": "_se_expand", "conv_pwl": "_project_conv",
+             "bn3": "_bn2"}  # fmt: skip
+    return _efficientnet(tensors, outer, inner, lambda _, number: f"_blocks.{number}.")
+
+
+def _efficientnet_of_keras(tensors: Tensors) -> Tensors:
+    """Return EfficientNet under the flat names of Keras, `keras/src/applications/efficientnet.py`."""
+    outer = {"conv_stem": "stem_conv", "bn1": "stem_bn", "conv_head": "top_conv", "bn2": "top_bn",
+             "classifier": "predictions"}  # fmt: skip
+    inner = {"conv_pw": "expand_conv", "bn1": "expand_bn", "conv_dw": "dwconv", "bn2": "bn",
+             "se.conv_reduce": "se_reduce", "se.conv_expand": "se_expand", "conv_pwl": "project_conv",
+             "bn3": "project_bn"}  # fmt: skip
+
+    def label(path: str, number: int) -> str:
+        _, stage, block, _ = path.split(".")
+        return f"block{int(stage) + 1}{'abcdefgh'[int(block)]}_"
+
+    return _efficientnet(tensors, outer, inner, label)
+
+
+def _untied(tensors: Tensors) -> Tensors:
+    """Return `tensors`, each of those that are one under its first name alone."""
+    held: dict[int, str] = {}
+    return {n: t for n, t in tensors.items() if held.setdefault(t.data_ptr() or id(t), n) == n}
 
 
 RESNET, VIT = "images:tv_resnet", "images:timm_vit"
@@ -140,6 +170,21 @@ CLIP = (
     ("^norm_pre", "ln_pre"), (r"^norm\.", "ln_post."), (r"^blocks\.", "transformer.resblocks."),
     (r"\.norm(\d)", r".ln_\1"), (r"attn\.qkv\.", "attn.in_proj_"), (r"attn\.proj", "attn.out_proj"),
     (r"mlp\.fc1", "mlp.c_fc"), (r"mlp\.fc2", "mlp.c_proj"), ("^", "visual."),
+)  # fmt: skip
+PYCLS = (
+    (r"\.downsample\.conv\.", ".proj."), (r"\.downsample\.bn\.", ".bn."),
+    *((rf"\.conv{i}\.conv\.", f".f.{letter}.") for i, letter in enumerate("abc", 1)),
+    *((rf"\.conv{i}\.bn\.", f".f.{letter}_bn.") for i, letter in enumerate("abc", 1)),
+    (r"\.se\.fc1", ".f.se.f_ex.0"), (r"\.se\.fc2", ".f.se.f_ex.2"),
+)  # fmt: skip
+FAIRSEQ = (
+    (r"attention\.self\.(q|k|v)\w+", r"self_attn.\1_proj"), (r"attention\.output\.dense", "self_attn.out_proj"),
+    (r"attention\.output\.LayerNorm", "self_attn_layer_norm"), (r"intermediate\.dense", "fc1"),
+    (r"(\d)\.output\.dense", r"\1.fc2"), (r"(\d)\.output\.LayerNorm", r"\1.final_layer_norm"),
+    (r"^roberta\.encoder\.layer\.", "decoder.sentence_encoder.layers."),
+    (r"embeddings\.word_embeddings", "embed_tokens"), (r"embeddings\.position_embeddings", "embed_positions"),
+    (r"embeddings\.LayerNorm", "emb_layer_norm"), (r"^roberta\.", "decoder.sentence_encoder."),
+    ("^lm_head", "decoder.lm_head"),
 )  # fmt: skip
 
 CONVENTIONS = (
@@ -155,5 +200,10 @@ CONVENTIONS = (
     Convention("SimCLR in lightly: children by number", RESNET, (*LIGHTLY, ("^", "backbone.")),
                _mlp("projection_head.layers", 512, 512, 128)),
     Convention("CLIP: a visual and a text tower as wide", "own_images:timm_clip", CLIP, _text_tower(48)),
-    Convention("EfficientNet of lukemelas", "images:timm_efficientnet", recast=_efficientnet, without=""),
+    Convention("EfficientNet of lukemelas", "images:timm_efficientnet", recast=_efficientnet_of_lukemelas, without=""),
+    Convention("EfficientNet of Keras", "images:timm_efficientnet", recast=_efficientnet_of_keras, without=""),
+    Convention("RegNet of pycls", "images:timm_regnet", PYCLS, without=""),
+    Convention("DenseNet of torchvision before 0.3", "images:tv_densenet",
+               ((r"(denselayer\d+\.\w+?)(\d)\.", r"\1.\2."),), without=""),
+    Convention("RoBERTa of fairseq", "hf_more:roberta", FAIRSEQ, without="", recast=_untied, shape=None),
 )  # fmt: skip

@@ -62,6 +62,8 @@ UNLIKE = (
     _more("opt", "own_text:opt", None, False), _more("bigcode", "own_text:bigcode", None),
     _more("t5_encoder", "own_text:relative", None), _more("t5_gated", "own_text:relative_gated", None),
     _more("bart", "own_text:translation", None),
+    Case("unets:Nested", "unets:Named", SMALL), Case("unets:Nested", "unets:Lists", SMALL),
+    Case("unets:Named", "unets:Lists", SMALL, True),
     Case("notebooks:convnext", "images:timm_convnext"),
     Case("notebooks:vit_of_vectors", "images:timm_vit", SMALL), Case("notebooks:queries", "notebooks:queries_frozen"),
     Case("notebooks:lstm", "notebooks:lstm_apart", None),

@@ -18,7 +18,8 @@ class Flow:
     `current` is what the last layer gave, `entry` what the block was given, `base` what the residual branch at hand
     started from; `made` lists what the block's layers gave and `unused` those of them that no layer has taken yet;
     `stage_made` and `history` list what the blocks of the stage and of the network gave; `misses` counts the layers
-    that found nothing at hand; `started` tells whether any layer with weights has been met.
+    that found nothing at hand; `started` tells whether any layer with weights has been met; `guessed` are fused
+    projections whose parts alternate head by head, of which nothing tells how many heads there are.
     """
 
     def __init__(self, shapes: Mapping[str, tuple[int, ...]], config: Mapping[str, Any]) -> None:
@@ -31,6 +32,7 @@ class Flow:
         self.summed: set[tuple[str, int]] = set()
         self.groups: dict[str, int] = {}
         self.attentions: dict[str, Attention] = {}
+        self.guessed: list[AxisTree] = []
         self.current: AxisTree | None = None
         self.entry: AxisTree | None = None
         self.base: AxisTree | None = None

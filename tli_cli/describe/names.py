@@ -52,14 +52,15 @@ def describe_names(
     """Return the architecture that names, shapes and dtypes tell of.
 
     With `order_from` "inferred" the order of `tensors` is taken to be lost and is guessed; with "file" or "definition"
-    it is kept. `config` is the Hugging Face configuration beside the file, if any: it tells the number of heads.
+    it is kept, unless the widths of layers show that it is not the order of execution. `config` is the Hugging Face
+    configuration beside the file, if any: it tells the number of heads.
 
     >>> describe_names([TensorSpec("fc2.weight", (2, 8)), TensorSpec("fc1.weight", (8, 4))]).layers[0].path
     'fc1'
     """
     plain = spoken([t.name for t in tensors])
     said = [replace(t, name=plain[t.name], tied_to=t.tied_to and plain.get(t.tied_to, t.tied_to)) for t in tensors]
-    described = replace(_described(said, order_from, config or {}), order_from=order_from, origin=origin)
+    described = replace(_described(said, order_from, config or {}), origin=origin)
     real = {name: own for own, name in plain.items() if name != own}
     return renamed(described, real) if real else described
 
@@ -68,12 +69,31 @@ def _described(tensors: Sequence[TensorSpec], order_from: str, config: Mapping[s
     groups = _groups(tensors)
     shapes = {t.name: t.shape for t in tensors}
     layers = [_layer(path, roles, shapes) for path, roles in groups.items()]
-    layers = _told_by_siblings(_transposed(layers, shapes), shapes)
+    layers = _told_by_siblings(_transposed(_with_loose_biases(layers, shapes), shapes), shapes)
     if order_from == "inferred":
         layers = inferred_order(layers, shapes)
     layers = with_blocks(layers)
-    layers, spaces, axes = infer_spaces(layers, shapes, config)
-    return Architecture(tuple(tensors), tuple(layers), (), spaces, axes)
+    given = [layer.path for layer in layers]
+    layers, spaces, axes, guessed = infer_spaces(layers, shapes, config)
+    order_from = order_from if [layer.path for layer in layers] == given else "inferred"
+    return Architecture(tuple(tensors), tuple(layers), (), spaces, axes, {}, order_from, guessed=guessed)
+
+
+def _with_loose_biases(layers: Sequence[Layer], shapes: Mapping[str, tuple[int, ...]]) -> list[Layer]:
+    """Give a head's bias whose weight is the table of tokens to that table: the one matrix of as many rows that has no
+    bias."""
+    rows = {layer.path: shapes[w][0] for layer in layers if (w := layer.tensor("weight")) and len(shapes[w]) == 2}
+    free = [layer for layer in layers if layer.path in rows and layer.tensor("bias") is None]
+    moved: dict[str, tuple[str, str]] = {}
+    for layer in layers:
+        if [role for role, _ in layer.tensors] == ["bias"]:
+            shape = shapes[layer.tensors[0][1]]
+            homes = [other.path for other in free if shape == (rows[other.path],)]
+            if len(homes) == 1 and homes[0] not in moved:
+                moved[homes[0]] = layer.tensors[0]
+    gone = {name for _, name in moved.values()}
+    left = [layer for layer in layers if not gone.intersection(name for _, name in layer.tensors)]
+    return [replace(a, tensors=(*a.tensors, moved[a.path])) if a.path in moved else a for a in left]
 
 
 def _told_by_siblings(layers: Sequence[Layer], shapes: Mapping[str, tuple[int, ...]]) -> list[Layer]:

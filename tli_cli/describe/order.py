@@ -64,12 +64,14 @@ class _Sorter:
         keys |= {} if inside else self._stem_keys(node.children)
         children = sorted(node.children.values(), key=lambda child: (keys[child.name], natural(child.name)))
         parts: list[Part] = [(child, self.flatten(child, inside)) for child in children]
+        parts = self._interleaved(parts)
         parts = self._rechained(parts, keys)
         parts = self._with_pair(parts)
         if inside:
             parts = self._with_norms(parts)
             parts = self._with_gates(parts)
         parts = self._with_makers(parts)
+        parts = parts if node.path else self._with_end(parts)
         return ([node.layer] if node.layer else []) + [layer for _, part in parts for layer in part]
 
     def _stem_keys(self, siblings: Mapping[str, Module]) -> dict[str, Key]:
@@ -84,6 +86,22 @@ class _Sorter:
         names = [name for conv in run for name in (conv, conv.replace("conv", "bn"), conv.replace("conv", "norm"))]
         placed = {name: numbered_key(name, self.habits.convolution_norm_first) for name in names if name in siblings}
         return {name: (TOP_PLACES["stem"], *key) for name, key in placed.items() if key}
+
+    def _interleaved(self, parts: list[Part]) -> list[Part]:
+        """Put layers of two lists of as many side by side, `conv.1` and `norm.1` before `conv.2` and `norm.2`: a norm
+        behind the layer that makes its channels, or else before it."""
+        lists = [part for part in parts if len(part[1]) > 1 and _is_list(part[0])]
+        norms = next((part for part in lists if all(layer.kind == "norm" for layer in part[1])), None)
+        others = [part for part in lists if part is not norms]
+        if norms is None or len(others) != 1 or norms[0].children.keys() != others[0][0].children.keys():
+            return parts
+        made, takes = zip(
+            *((self.size[layer.path].last, self.size[layer.path].first) for layer in others[0][1]), strict=True
+        )
+        width = tuple(self.size[layer.path].first for layer in norms[1])
+        pairs = list(zip(others[0][1], norms[1], strict=True))
+        joined = [layer for pair in pairs for layer in (pair[::-1] if width == takes != made else pair)]
+        return [(part[0], joined) if part is others[0] else part for part in parts if part is not norms]
 
     def _ends(self, layers: Sequence[Layer]) -> Widths:
         known = [self.size[layer.path] for layer in layers if self.size[layer.path].last]
@@ -113,16 +131,20 @@ class _Sorter:
         return result
 
     def _by_number(self, run: list[Part], before: int) -> list[Part]:
-        """Return the run sorted by the first number in the names (conv1, bn1, conv2), if its widths chain better so."""
+        """Return the run sorted by the first number in the names (conv1, bn1, conv2), or from the last number on (up2,
+        decoder2, up1), if its widths chain better so."""
 
-        def key(part: Part) -> tuple[float, ...]:
+        def key(part: Part, sign: int = 1) -> tuple[float, ...]:
             match = re.search(r"\d+", part[0].name)
             numbered = numbered_key(part[0].name, self.habits.convolution_norm_first)
-            return numbered or (float(match[0]) if match else -1.0, 0.0)
+            upsampling = any(layer.attribute("transposed") for layer in part[1][:1])
+            number, place = numbered or (float(match[0]) if match else -1.0, float(not upsampling))
+            return sign * number, place
 
-        other = sorted(run, key=key)
-        cost = [chain_cost([self._ends(layers) for _, layers in order], before) for order in (run, other)]
-        return other if cost[1] < cost[0] else run
+        orders = [run, sorted(run, key=key)]
+        if any(re.match(r"dec|up", module.name.lower()) for module, _ in run):
+            orders.append(sorted(run, key=lambda part: key(part, -1)))
+        return min(orders, key=lambda order: chain_cost([self._ends(layers) for _, layers in order], before))
 
     def _with_pair(self, parts: list[Part]) -> list[Part]:
         """Put a norm before the only other layer if it is as wide as what that layer takes and not as what it gives."""
@@ -138,17 +160,36 @@ class _Sorter:
         return [norm, other] if width == size.first else [other, norm]
 
     def _with_norms(self, parts: list[Part]) -> list[Part]:
-        """Put norms beside convolutions: `bn_dw` at `conv_dw`, and numbered ones at those that are not, in order."""
-        named = {name: part for part in parts if (name := _partner(part[0].name))}
-        if named and named.keys() <= {part[0].name for part in parts}:
-            return self._beside(parts, named)
-        norms = [p for p in parts if p[0].layer and p[0].layer.kind == "norm" and re.fullmatch(r"\D+_?\d", p[0].name)]
+        """Put norms beside convolutions: those named alike, `bn_dw` at `conv_dw` and `a_bn` at `a`, with the one that
+        is left over; else numbered ones at those that are not, in order."""
+        norms = [p for p in parts if p[0].layer and p[0].layer.kind == "norm"]
         weighted = [
             p for p in parts if p[0].layer and p[0].layer.kind == "conv" and surroundings(p[0].name) not in BESIDE
         ]
+        if named := self._named_alike(norms, weighted):
+            return self._beside(parts, named)
+        norms = [p for p in norms if re.fullmatch(r"\D+_?\d", p[0].name)]
         if not norms or len(norms) != len(weighted) or any(re.search(r"\d$", p[0].name) for p in weighted):
             return parts
         return self._beside(parts, dict(zip([p[0].name for p in weighted], norms, strict=True)))
+
+    def _named_alike(self, norms: Sequence[Part], weighted: Sequence[Part]) -> dict[str, Part]:
+        """Return for each convolution's name the norm that is named like it; nothing if the names tell too little."""
+        stems = [_stem(norm[0].name) for norm in norms]
+        found = {
+            conv[0].name: norms[stems.index(stem)]
+            for conv in weighted
+            if (stem := _stem(conv[0].name)) and stems.count(stem) == 1
+        }
+        left = [norm for norm in norms if norm not in found.values()]
+        free = [
+            conv
+            for conv in weighted
+            if conv[0].name not in found and left and self._ends(conv[1]).last == self._ends(left[0][1]).first
+        ]
+        if found and len(left) == len(free) == 1:
+            found[free[0][0].name] = left[0]
+        return found if found and len(left) <= 1 else {}
 
     def _beside(self, parts: list[Part], norms: Mapping[str, Part]) -> list[Part]:
         """Return the parts with each of `norms` beside the one that it is named for."""
@@ -172,6 +213,18 @@ class _Sorter:
             bare = [i for i in makers if not (i + 1 < len(rest) and _is_norm(rest[i + 1]))]
             if before not in (0, width) and len(bare) == 1:
                 parts = [*rest[: bare[0] + 1], norm, *rest[bare[0] + 1 :]]
+        return parts
+
+    def _with_end(self, parts: list[Part]) -> list[Part]:
+        """Put the one layer that takes what the last module gives, and not what stands before it, behind that."""
+        for at, (_, layers) in enumerate(parts[:-1]):
+            ends, before = self._ends(layers), self._ends([layer for _, part in parts[:at] for layer in part]).last
+            rest = [*parts[:at], *parts[at + 1 :]]
+            if len(layers) == 1 and layers[0].kind in ("conv", "linear") and before not in (0, ends.first):
+                given = self._ends([layer for _, part in rest for layer in part]).last
+                taken = any(self._ends(part).first == ends.last for _, part in rest)
+                if given == ends.first and not taken:
+                    return [*rest, parts[at]]
         return parts
 
     def _makes(self, layers: Sequence[Layer], width: int) -> bool:
@@ -210,14 +263,17 @@ class _Sorter:
         return any(layer.attribute("groups", 1) > 1 or self.size[layer.path].first < before for layer in known)
 
 
+def _is_list(module: Module) -> bool:
+    return all(name.isdigit() and child.layer and not child.children for name, child in module.children.items())
+
+
 def _is_norm(part: Part) -> bool:
     return part[0].layer is not None and part[0].layer.kind == "norm"
 
 
-def _partner(name: str) -> str:
-    """Return the name of the convolution that a norm such as `bn_dw` follows; "" if its name tells none."""
-    match = re.fullmatch(r"(bn|norm)(_[a-z]+)", name)
-    return f"conv{match[2]}" if match else ""
+def _stem(name: str) -> str:
+    """Return what a name says beside that it is a convolution's or a norm's: `dw` of `conv_dw` and of `bn_dw`."""
+    return re.sub(r"batch_?norm|norm|bn|conv(olution)?|_", "", name.lower())
 
 
 def _family(name: str) -> str:

@@ -95,7 +95,7 @@ def outer_key(child: Module, siblings: Mapping[str, Module], habits: Habits) -> 
     if own in TOP_PLACES and not crowded:
         return (TOP_PLACES[own], *numbered)
     for pattern, place in MODULE_PLACES:
-        if pattern.fullmatch(child.name.lower()) and place[0] > LAST:
+        if pattern.fullmatch(child.name.lower().rstrip("0123456789_")) and place[0] > LAST:
             return (place[0], 0.0, 0.0)
     around = surroundings(child.name)
     if around in TOP_PLACES:

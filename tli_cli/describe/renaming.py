@@ -2,23 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from itertools import takewhile
 
 from tli_cli.architecture import Architecture, Layer
 from tli_cli.describe.blocks import with_blocks
 
+MANY = 3
+"""How many names must begin with the same for that to stand for nothing in them."""
+NUMBERED_START = re.compile(r"(?P<block>(?P<word>[a-z]+)_?\d+[a-z]?(_block\d+)?)_(?=[a-z0-9])", re.I)
+"""How flat names of a block's layers begin, as in Keras: `block2a_`, `conv3_block1_`."""
+
 
 def spoken(names: Sequence[str]) -> dict[str, str]:
-    """Return each name without what stands for nothing in it, such as the underscores before its parts.
+    """Return each name without what stands for nothing in it: the underscores before its parts, and what all names in
+    one module begin with up to a number or an underscore. Flat names of blocks get the dot that they lack.
 
     A name that would be another's stays as it is.
 
-    >>> spoken(["_blocks.0._bn1.weight"])
-    {'_blocks.0._bn1.weight': 'blocks.0.bn1.weight'}
+    >>> spoken(["_blocks.0._bn1.weight", "enc.e1_conv", "enc.e1_norm", "enc.e1_out"])["enc.e1_norm"]
+    'enc.norm'
     """
-    plain = [".".join(part.lstrip("_") or part for part in name.split(".")) for name in names]
+    held: dict[str, set[str]] = {}
+    for name in names:
+        path = ""
+        for part in name.split("."):
+            held.setdefault(path, set()).add(part)
+            path = f"{path}.{part}"
+    starts = {path: _shared_start(parts, path.rpartition(".")[2]) for path, parts in held.items()}
+    flat = {f"{path}.{part}": cut for path, parts in held.items() for part, cut in _numbered_starts(parts).items()}
+    plain = [_said(name, starts, flat) for name in names]
     return dict(zip(names, plain if len(set(plain)) == len(plain) else names, strict=True))
+
+
+def _said(name: str, starts: Mapping[str, int], flat: Mapping[str, int]) -> str:
+    path, kept = "", []
+    for part in name.split("."):
+        at = flat.get(f"{path}.{part}", 0)
+        kept += [part[:at], part[at + 1 :]] if at else [part[starts[path] :].lstrip("_") or part]
+        path = f"{path}.{part}"
+    return ".".join(kept)
+
+
+def _numbered_starts(parts: Collection[str]) -> dict[str, int]:
+    """Return where the names of blocks end that flat names begin with: `block2a_dwconv`, of several such blocks."""
+    found = {part: match for part in parts if (match := NUMBERED_START.match(part))}
+    blocks: dict[str, set[str]] = {}
+    for match in found.values():
+        blocks.setdefault(match["word"], set()).add(match["block"])
+    of_block = Counter(match["block"] for match in found.values())
+    return {
+        part: match.end("block")
+        for part, match in found.items()
+        if len(blocks[match["word"]]) > 1 and of_block[match["block"]] >= MANY
+    }
+
+
+def _shared_start(parts: Collection[str], holder: str) -> int:
+    """Return how many letters all of `parts` begin with that say nothing: the name of what holds them, or all up to a
+    number or an underscore, before a letter."""
+    letters = takewhile(lambda found: len(set(found)) == 1, zip(*parts, strict=False))
+    shared = "".join(found[0] for found in letters)
+    start = re.match(r"(\w*[\d_])?", shared)
+    length = len(holder) if holder and shared.startswith(holder) else len(start[0]) if start else 0
+    return length if len(parts) >= MANY and all(part[length : length + 1].isalpha() for part in parts) else 0
 
 
 def renamed(architecture: Architecture, names: Mapping[str, str]) -> Architecture:

@@ -44,7 +44,25 @@ def sibling_roles(layers: Sequence[Layer], shapes: Mapping[str, tuple[int, ...]]
         for (_, kind), group in groups.items()
         for path, role in (_told(group, shapes) if kind == "linear" else _sided(group) if kind == "norm" else ())
     }
+    told |= _beside_a_branch(groups, shapes)
     return {path: crossing(path) + role for path, role in told.items()} | _behind_cross_attention(groups)
+
+
+def _beside_a_branch(
+    groups: Mapping[tuple[str, str], Sequence[Layer]], shapes: Mapping[str, tuple[int, ...]]
+) -> dict[str, str]:
+    """Return `shortcut` for the one convolution, and its norm, that stands beside a module of convolutions in which one
+    takes what it takes and one gives what it gives."""
+    told: dict[str, str] = {}
+    for (path, kind), group in groups.items():
+        if kind != "conv" or len(group) > 1 or not path or max(group[0].attribute("kernel", (2,))) > 1:
+            continue
+        within = [o for (p, k), other in groups.items() if k == "conv" and p.startswith(f"{path}.") for o in other]
+        inside, own = [widths(layer, shapes) for layer in within], widths(group[0], shapes)
+        modules = {layer.path.removeprefix(f"{path}.").partition(".")[0] for layer in within}
+        if len(modules) == 1 and {own.first} <= {w.first for w in inside} and {own.last} <= {w.last for w in inside}:
+            told |= {layer.path: "shortcut" for layer in (*group, *groups.get((path, "norm"), ())[:2])}
+    return told
 
 
 def _behind_cross_attention(groups: Mapping[tuple[str, str], Sequence[Layer]]) -> dict[str, str]:

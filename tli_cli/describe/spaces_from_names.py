@@ -9,10 +9,12 @@ from itertools import groupby
 from typing import Any
 
 from tli_cli.architecture import Axis, AxisTree, Layer, Space
+from tli_cli.describe.blocks import with_blocks
 from tli_cli.describe.chains import widths
 from tli_cli.describe.flow import Flow
 from tli_cli.describe.heads import attention, configured_heads, heads_by_shape, projection_sizes
 from tli_cli.describe.order import inferred_order
+from tli_cli.describe.spaces import leaves
 from tli_cli.describe.vocabulary import surroundings
 from tli_cli.describe.wiring import ROWS, attention_path, role_of, wire
 
@@ -23,17 +25,21 @@ HEADS = {"head", "head_dist"}
 
 def infer_spaces(
     layers: Sequence[Layer], shapes: Mapping[str, tuple[int, ...]], config: Mapping[str, Any]
-) -> tuple[list[Layer], tuple[Space, ...], dict[str, tuple[Axis, ...]]]:
-    """Return the layers with the groups that the chain of shapes tells, the spaces, and the axes by tensor name.
+) -> tuple[list[Layer], tuple[Space, ...], dict[str, tuple[Axis, ...]], frozenset[int]]:
+    """Return the layers with the groups that the chain of shapes tells, the spaces, the axes by tensor name, and those
+    of the spaces whose size is a guess that matters.
 
-    Where the given order chains badly, the spaces come from the inferred one.
+    Where the given order chains worse than the inferred one, the spaces come from that; where it does so in more than
+    one place, it is not the order of execution, and the layers are in the inferred one.
     """
     flow = _run(layers, shapes, config)
     if flow.misses:
-        other = _run(inferred_order(layers, shapes), shapes, config)
+        ordered = with_blocks(inferred_order(layers, shapes))
+        other = _run(ordered, shapes, config)
+        layers = ordered if other.misses + 1 < flow.misses else layers
         flow = other if other.misses < flow.misses else flow
-    spaces, axes = _numbered(flow, layers)
-    return [_with_groups(flow, layer) for layer in layers], spaces, axes
+    spaces, axes, guessed = _numbered(flow, layers)
+    return [_with_groups(flow, layer) for layer in layers], spaces, axes, guessed
 
 
 def _run(layers: Sequence[Layer], shapes: Mapping[str, tuple[int, ...]], config: Mapping[str, Any]) -> Flow:
@@ -113,9 +119,10 @@ def _prepare_attention(flow: Flow, layers: Sequence[Layer]) -> None:
         if sizes is None:
             continue
         told = heads_by_shape(named, flow.shapes, sizes)
-        flow.attentions[path] = attention(
-            flow.table, sizes, told or heads, kv_heads if not told or told == heads else 0
-        )
+        found = attention(flow.table, sizes, told or heads, kv_heads if not told or told == heads else 0)
+        flow.attentions[path] = found
+        if found.fused is not None and sizes.head_major and not (told or heads):
+            flow.guessed.append(found.fused)
 
 
 def _mark_classes(flow: Flow, layers: Sequence[Layer]) -> None:
@@ -141,8 +148,11 @@ def _with_groups(flow: Flow, layer: Layer) -> Layer:
     return replace(layer, attributes=tuple(sorted((dict(layer.attributes) | {"groups": groups}).items())))
 
 
-def _numbered(flow: Flow, layers: Sequence[Layer]) -> tuple[tuple[Space, ...], dict[str, tuple[Axis, ...]]]:
-    """Return the spaces that are in use, in the order of the layers, and the axes in terms of them."""
+def _numbered(
+    flow: Flow, layers: Sequence[Layer]
+) -> tuple[tuple[Space, ...], dict[str, tuple[Axis, ...]], frozenset[int]]:
+    """Return the spaces that are in use, in the order of the layers, the axes in terms of them, and the guessed
+    ones."""
     number: dict[int, int] = {}
     spaces: list[Space] = []
 
@@ -163,4 +173,5 @@ def _numbered(flow: Flow, layers: Sequence[Layer]) -> tuple[tuple[Space, ...], d
         for _, name in layer.tensors
         if flow.axes.get(name)
     }
-    return tuple(spaces), axes
+    guessed = {leaf for tree in flow.guessed for leaf in leaves(flow.table.resolve(tree))}
+    return tuple(spaces), axes, frozenset(number[leaf] for leaf in guessed & number.keys())

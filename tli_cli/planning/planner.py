@@ -24,7 +24,7 @@ from tli_cli.planning.proof import unlike_inputs
 from tli_cli.planning.refusals import Refusals
 from tli_cli.planning.relation import OTHER, relation_of
 from tli_cli.planning.request import Request
-from tli_cli.planning.roles import Share, answering, as_head, shares
+from tli_cli.planning.roles import Share, answering, as_head, is_cut_by_guess, shares
 from tli_cli.planning.scales import Scales
 from tli_cli.planning.shortcuts import NO_SHORTCUT, surplus_shortcuts
 
@@ -239,6 +239,8 @@ class Planner:
             draft.reason = f"{offered.spec.name} {list(offered.spec.shape)} cannot be reshaped to it"
         else:
             fold = self._folding.folds.get(pair.target.place)
+            if is_cut_by_guess(self.target, wanted, self.sources[model], offered):
+                draft.doubt = "how its heads are cut is not known"
             draft.pieces.append((replace(piece, weight=weight, fold=fold), pair, wanted))
             if wanted.role == "weight" and layer.has_offset and is_scaled(piece, self.book):
                 draft.doubt = "it is scaled, and a number is added to it in code"

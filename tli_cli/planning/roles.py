@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from tli_cli.architecture import Architecture, Axis, TensorSpec
+from tli_cli.describe.spaces import leaves
 from tli_cli.matching.units import Unit, main_tensor, parts_of
 
 PART_LETTERS = ("q", "k", "v")
@@ -94,3 +95,13 @@ def as_head(table: Share) -> Share:
     """Return the share of a table of tokens as that of a head, which sums over the table's width instead of picking its
     rows."""
     return replace(table, axes=tuple(Axis(axis.tree, not axis.contracted) for axis in table.axes))
+
+
+def is_cut_by_guess(target: Architecture, wanted: Share, source: Architecture, offered: Share) -> bool:
+    """Tell whether parts that alternate head by head are paired with others, and the number of heads is a guess."""
+    guessed = [_is_guessed(target, wanted), _is_guessed(source, offered)]
+    return any(guessed) and (not all(guessed) or (wanted.outer, wanted.inner) != (offered.outer, offered.inner))
+
+
+def _is_guessed(architecture: Architecture, share: Share) -> bool:
+    return share.dim >= 0 and not architecture.guessed.isdisjoint(leaves(share.axes[share.dim].tree))

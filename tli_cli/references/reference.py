@@ -186,7 +186,7 @@ def _describe(checkpoint: Checkpoint, tensors: Sequence[TensorSpec], text: str) 
         doubts.append(f"{text}: not in the catalogue; {near}")
     if described.order_from == "inferred":
         doubts.append(f"{text}: the order of its layers is not in the file and was inferred; --source-arch can name it")
-    return described, doubts
+    return described, [*doubts, *_guesses(text, described)]
 
 
 def related(references: Sequence[Reference]) -> tuple[Reference, ...]:
@@ -251,7 +251,8 @@ def _cut_alike(reference: Reference, others: Sequence[Reference]) -> Reference:
         return reference
     described = describe_names(bare.tensors, order_from=bare.order_from, origin=bare.origin, config=heads)
     told = f"{reference.text}: how its heads are cut is taken from the other model of its size; --source-arch can tell"
-    return replace(reference, architecture=described, doubts=(*reference.doubts, told))
+    certain = tuple(doubt for doubt in reference.doubts if doubt not in _guesses(reference.text, bare))
+    return replace(reference, architecture=described, doubts=(*certain, told))
 
 
 def as_its_configuration(reference: Reference) -> Reference:

@@ -43,6 +43,11 @@ def clip() -> nn.Module:
     return _giving(_make("CLIPVisionModel", "CLIPVisionConfig", **VIT), "pooler_output")
 
 
+def roberta() -> nn.Module:
+    given = {**TEXT, "max_position_embeddings": 40, "pad_token_id": 1, "type_vocab_size": 1}
+    return _giving(_make("RobertaForMaskedLM", "RobertaConfig", **given), "logits")
+
+
 def siglip() -> nn.Module:
     return _giving(_make("SiglipVisionModel", "SiglipVisionConfig", **VIT), "pooler_output")
 
