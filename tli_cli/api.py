@@ -64,12 +64,15 @@ def plan_for(sources: Sequence[Reference], target: Reference, options: Options) 
     held = [None if c is None else Values(c.tensors, c.read) for c in checkpoints]
     architectures = [source.architecture for source in sources]
     tokens = shared_tokens(sources, target, options)
-    plan = plan_injection(target.architecture, architectures, options, keep_values, ancestry(held), tokens)
+
+    def planned(options: Options) -> Plan:
+        return plan_injection(target.architecture, architectures, options, keep_values, ancestry(held), tokens)
+
+    plan = add_fits(planned(options), sources, target, options, lambda: planned(replace(options, method="fit")))
     notes = tuple(note for reference in (*sources, target) for note in reference.remarks)
     many = len(sources) > 1
     aside = tuple(f"{i}:{name}" if many else name for i, source in enumerate(sources) for name in source.aside)
-    told = replace(plan, notes=(*notes, *plan.notes), unused=(*plan.unused, *aside))
-    return add_fits(told, sources, target, options)
+    return replace(plan, notes=(*notes, *plan.notes), unused=(*plan.unused, *aside))
 
 
 def match(sources: str | Sequence[str], target: str, *, options: Options = Options()) -> Plan:

@@ -22,6 +22,9 @@ Number = tuple[Any, ...]
 OFFSET = "offset"
 """In place of an operation: a number that is added to a layer's weight before it is used, as in `(1 + weight) * x`."""
 
+EPSILON = "epsilon"
+"""In place of an operation: what a norm adds to the variance."""
+
 ORDERS = ("trace", "catalogue", "recognised", "definition", "file", "inferred")
 
 
@@ -91,6 +94,11 @@ class Layer:
     def has_offset(self) -> bool:
         """Whether a number is added to its weight before that is used, so that zeros do not give zero."""
         return any(number[0] == OFFSET for number in self.numbers)
+
+    @property
+    def epsilon(self) -> float | None:
+        """What a norm adds to the variance; None where that is not known."""
+        return next((float(number[1]) for number in self.numbers if number[0] == EPSILON), None)
 
 
 @dataclass(frozen=True, slots=True)

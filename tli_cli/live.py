@@ -12,8 +12,10 @@ from torch import nn
 
 from tli_cli.architecture import Architecture
 from tli_cli.errors import TliError
-from tli_cli.fitting.choice import fitted_plan, gains
+from tli_cli.fitting.choice import Replan, fitted_plan, gains
 from tli_cli.fitting.files import before_fits, fitted_state
+from tli_cli.fitting.running import Running, runs
+from tli_cli.fitting.work import work_of
 from tli_cli.gates import check_gates
 from tli_cli.injection.injector import injector_for
 from tli_cli.kinship.ancestry import Values, ancestry
@@ -57,7 +59,13 @@ def apply_tli(
     tokens = shared_tokens(references, target, options)
     plan = plan_injection(target.architecture, [r.architecture for r in references], options, "target", akin, tokens)
     plan = replace(plan, notes=(*(note for r in references for note in r.remarks), *plan.notes))
-    plan, sample = _add_fits(plan, model, target.architecture, teachers, example, options)
+
+    def replan() -> Plan:
+        return plan_injection(
+            target.architecture, [r.architecture for r in references], replace(options, method="fit"), "target", akin
+        )
+
+    plan, sample = _add_fits(plan, model, target.architecture, teachers, example, options, replan)
     check_gates(plan, strict=options.strict, min_score=options.min_score, min_coverage=options.min_coverage)
     if options.dry_run:
         return plan
@@ -72,7 +80,8 @@ def apply_tli(
     taught_by = teachers[0].module
     if plan.fits and taught_by is not None:
         try:
-            made |= fitted_state(plan, model, taught_by, made, sample, injector.maps)
+            work = work_of(target.architecture, references[0].architecture, _numbers(sample))
+            made |= fitted_state(plan, model, taught_by, made, sample, injector.maps, work)
         except TliError as error:
             if options.method == "fit":
                 raise
@@ -90,6 +99,7 @@ def _add_fits(
     teachers: Sequence[Taught],
     example: Any,
     options: Options,
+    replan: Replan,
 ) -> tuple[Plan, tuple[torch.Tensor, ...]]:
     """Return the plan with fits where they are asked for or promise most, and zeros of the models' inputs' shape."""
     asked = options.method == "fit"
@@ -101,10 +111,16 @@ def _add_fits(
         return plan, ()
     arguments = meta_arguments(example) if example is not None else guess_input(lambda: deepcopy(model), None, "")
     sample = tuple(torch.zeros(t.shape, dtype=t.dtype) for t in arguments)
-    models = [deepcopy(m).float().cpu() for m in (model, teacher)]
     try:
-        return fitted_plan(plan, target, source, models[0], models[1], sample), sample
+        for module in (model, teacher):
+            runs(Running(deepcopy(module).float().cpu().eval(), sample))
+        return fitted_plan(plan, target, source, _numbers(sample), options, replan), sample
     except TliError as error:
         if asked:
             raise
         return replace(plan, notes=(*plan.notes, f"not fitted: {error}")), ()
+
+
+def _numbers(sample: Sequence[torch.Tensor]) -> int:
+    """Return how many numbers one sample holds."""
+    return sum(tensor[0].numel() for tensor in sample)

@@ -65,6 +65,8 @@ def _tuned() -> list[Pair]:
         ("resnet-to-bottleneck", "family", resnet, _conv("resnet", width=24, depth=2, block="bottleneck"), "small"),
         ("vit-to-mixer", "family", vit, _token("mixer", width=64, depth=3), "digits"),
         ("resnet-to-convnext", "family", resnet, _token("convnext", width=14, depth=2), "small"),
+        ("resnet-to-vit", "family", resnet, _token("vit", width=48, depth=3, heads=3), "digits"),
+        ("vit-to-resnet", "family", vit, _conv("resnet", width=14, depth=2), "small"),
     ]
     return [Pair(name, relation, source, target, "capitals", data) for name, relation, source, target, data in rows]
 
@@ -102,6 +104,8 @@ def _reported() -> list[Pair]:
         ("resnet_d-to-regnet", "family", resnet, _held("regnet", width=16, depth=1), "greek_small"),
         ("vit_cls-to-mixer", "family", separate, _held("mixer_patch2", width=40, depth=3), "shapes"),
         ("mbconv-to-convnext", "family", squeeze, _held("convnext_scaled", width=14, depth=1), "greek_small"),
+        ("mbconv-to-vit_cls", "family", squeeze, _held("vit_cls", width=32, depth=4, heads=2), "shapes"),
+        ("vit_cls-to-regnet", "family", separate, _held("regnet", width=16, depth=1), "greek_small"),
     ]
     return [Pair(name, relation, source, target, "greek", data) for name, relation, source, target, data in rows]
 

@@ -22,12 +22,12 @@ IMAGES = torch.randn(4, 3, 8, 8, dtype=torch.float64, generator=torch.Generator(
 class Net(nn.Module):
     """A stem and a residual block of grouped and whole convolutions, each with a norm, a bias, or both behind it."""
 
-    def __init__(self, norm: bool, bias: bool, width: int = 8, groups: int = 1) -> None:
+    def __init__(self, norm: bool, bias: bool, width: int = 8, groups: int = 1, epsilon: float = 1e-5) -> None:
         super().__init__()
 
         def conv(inputs: int, groups: int = 1) -> nn.Sequential:
             layer = nn.Conv2d(inputs, width, 3, padding=1, groups=groups, bias=bias)
-            return nn.Sequential(layer, *([nn.BatchNorm2d(width)] if norm else []))
+            return nn.Sequential(layer, *([nn.BatchNorm2d(width, epsilon)] if norm else []))
 
         self.stem, self.first, self.second = conv(3), conv(width, groups), conv(width)
         self.head = nn.Linear(width, 5)
@@ -50,6 +50,19 @@ def test_a_norm_is_folded_into_the_layer_before_it(bias, groups, width):
     assert all(step.exact for step in plan.steps)
     assert {name.rpartition(".")[2] for name in plan.unused} == {"num_batches_tracked"}
     assert Plan.from_json(plan.to_json()) == plan
+
+
+def test_a_norm_is_folded_with_the_epsilon_of_its_own():
+    far, plan = injected(Net(True, True, epsilon=0.01), Net(False, True))
+    assert far < 1e-12 and all(step.exact for step in plan.steps)
+
+
+def test_norms_of_other_epsilons_do_not_compute_the_same():
+    far, plan = injected(Net(True, True, epsilon=0.01), Net(True, True))
+    assert far > 1e-3
+    norms = {step.layer: step.reason for step in plan.steps if step.role == "running_var" and not step.exact}
+    assert set(norms) == {"stem.1", "first.1", "second.1"}
+    assert norms["stem.1"] == "1e-05 is added to the variance, in the source 1e-02"
 
 
 @pytest.mark.parametrize("bias", [False, True])

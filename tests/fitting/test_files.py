@@ -11,7 +11,7 @@ import torch
 from tests.models import ResNet, randomised
 from tli_cli import api
 from tli_cli.errors import TliError
-from tli_cli.fitting import carry_out
+from tli_cli.fitting import work
 from tli_cli.options import Options
 
 OPTIONS = Options(source_arch="tests.models:ResNet?width=8", input_shape=(3, 16, 16))
@@ -20,8 +20,8 @@ NARROWER = "tests.models:ResNet?width=6&classes=7"
 
 @pytest.fixture
 def source(tmp_path, monkeypatch):
-    monkeypatch.setattr(carry_out, "IMAGES", 32)
-    monkeypatch.setattr(carry_out, "STEPS", 3)
+    monkeypatch.setattr(work, "IMAGES", 32)
+    monkeypatch.setattr(work, "STEPS", 3)
     path = tmp_path / "source.pt"
     torch.save(randomised(ResNet(width=8)).float().state_dict(), path)
     return str(path)
@@ -44,7 +44,7 @@ def test_what_keeps_its_function_is_not_fitted(source):
 def test_a_source_that_cannot_be_run_is_refused_only_where_a_fit_is_asked_for(source):
     bare = replace(OPTIONS, source_arch=None)
     plan = api.match(source, NARROWER, options=bare)
-    assert not plan.fits and any("--method fit" in note for note in plan.notes)
+    assert not plan.fits and any("--source-arch" in note for note in plan.notes)
     with pytest.raises(TliError, match="--source-arch"):
         api.match(source, NARROWER, options=replace(bare, method="fit"))
 

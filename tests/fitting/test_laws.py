@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tli_cli import apply_tli
-from tli_cli.fitting import carry_out
+from tli_cli.fitting import work
 from tli_cli.fitting.carry_out import samples_for
 from tli_cli.fitting.layouts import as_image, resized
 from tli_cli.fitting.observe import observe
@@ -21,8 +21,8 @@ SHAPE = (2, 3, 16, 16)
 @pytest.fixture(autouse=True, scope="module")
 def few():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(carry_out, "IMAGES", 64)
-        patch.setattr(carry_out, "STEPS", 12)
+        patch.setattr(work, "IMAGES", 64)
+        patch.setattr(work, "STEPS", 12)
         yield
 
 

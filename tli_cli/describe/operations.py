@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from tli_cli.architecture import AxisTree
+from tli_cli.architecture import EPSILON, AxisTree
 from tli_cli.describe.elementwise import first_of, shape_preserving
 from tli_cli.describe.numbers import note_constants
 from tli_cli.describe.recording import Recording, Value
@@ -172,7 +172,7 @@ def _constant(rec: Recording, tensor: torch.Tensor, channel: int) -> Value:
     return Value(dims, rec.node("constant", ()))
 
 
-def _normalise(rec: Recording, x: Any, out: Any, kind: str, channel: int, **tensors: Any) -> None:
+def _normalise(rec: Recording, x: Any, out: Any, kind: str, channel: int, epsilon: Any, **tensors: Any) -> None:
     value = rec.get(x)
     if value is None:
         return
@@ -190,20 +190,22 @@ def _normalise(rec: Recording, x: Any, out: Any, kind: str, channel: int, **tens
         return
     attributes = {"norm": kind, "positions": positions(rec, result, channel % result.ndim)}
     node = rec.apply_layer("norm", roles, (value.node,), **attributes) if roles else rec.node("norm", (value.node,))
+    if roles and isinstance(epsilon, float):
+        rec.numbers.append((rec.last, (EPSILON, epsilon)))
     rec.put(result, replace(value, node=node))
 
 
 def batch_norm(rec: Recording, args: Sequence[Any], out: Any) -> None:
     """Normalise over the batch, channel by channel."""
     statistics = {"running_mean": args[3], "running_var": args[4]} if len(args) > 4 else {}
-    _normalise(rec, args[0], out, "batch", 1, weight=args[1], bias=args[2], **statistics)
+    _normalise(rec, args[0], out, "batch", 1, args[-1], weight=args[1], bias=args[2], **statistics)
 
 
 def layer_norm(rec: Recording, args: Sequence[Any], out: Any) -> None:
     """Normalise over the last dimensions."""
     bias = args[3] if len(args) > 3 and isinstance(args[3], torch.Tensor) else None
     kind = "layer" if len(args) > 3 and not isinstance(args[3], float) else "rms"
-    _normalise(rec, args[0], out, kind, args[0].ndim - len(args[1]), weight=args[2], bias=bias)
+    _normalise(rec, args[0], out, kind, args[0].ndim - len(args[1]), args[-1], weight=args[2], bias=bias)
 
 
 def group_norm(rec: Recording, args: Sequence[Any], out: Any) -> None:
@@ -211,7 +213,7 @@ def group_norm(rec: Recording, args: Sequence[Any], out: Any) -> None:
     value, channels, groups = rec.get(args[0]), args[0].shape[1], int(args[6])
     if value is not None and 1 < groups < channels:
         rec.table.split_product(value.dims[1], [groups, channels // groups])
-    _normalise(rec, args[0], out, "group", 1, weight=args[1], bias=args[2])
+    _normalise(rec, args[0], out, "group", 1, args[-1], weight=args[1], bias=args[2])
 
 
 def embedding(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import nn
+from torch.nn.functional import interpolate
 
 from tli_cli.axis_maps.apply import apply_expression
 from tli_cli.axis_maps.take import MapValues
 from tli_cli.fitting.fit import Fitter
-from tli_cli.fitting.observe import hooks, observe
-from tli_cli.fitting.polish import batch_size, goals, polish
+from tli_cli.fitting.observe import observe
+from tli_cli.fitting.polish import goals, polish
 from tli_cli.fitting.samples import synthetic_images, synthetic_tokens, synthetic_values
+from tli_cli.fitting.work import Work, sample_count
 from tli_cli.plan import Fit, Plan
 from tli_cli.report import Progress
 from tli_cli.seeding import generator_for
-
-IMAGES = 512
-STEPS, LEAST_STEPS = 2000, 30
-"""Gradient steps that follow on the closed form: the most, for small networks, and the least, for large ones."""
-WORK = 1e12
-"""About how many multiplications the gradient steps take together."""
-BUDGET = 64 * 3 * 224 * 224
-"""About how many numbers the made-up inputs hold together."""
 
 
 def samples_for(sample: Sequence[torch.Tensor], model: nn.Module, seed: int) -> tuple[torch.Tensor, ...]:
@@ -32,7 +26,7 @@ def samples_for(sample: Sequence[torch.Tensor], model: nn.Module, seed: int) -> 
     made = []
     for tensor in sample:
         shape = tuple(tensor.shape[1:])
-        count = max(8, min(IMAGES, BUDGET // max(tensor[0].numel(), 1)))
+        count = sample_count(tensor[0].numel())
         if not tensor.is_floating_point():
             made.append(synthetic_tokens(count, shape[0], _vocabulary(model), generator))
         elif len(shape) == 3:
@@ -40,6 +34,16 @@ def samples_for(sample: Sequence[torch.Tensor], model: nn.Module, seed: int) -> 
         else:
             made.append(synthetic_values(count, shape, generator))
     return tuple(made)
+
+
+def seen_by(sample: Sequence[torch.Tensor], made: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+    """Return `made` as a model sees it that takes inputs like `sample`: images at that size."""
+    return tuple(
+        tensor
+        if tensor.shape[1:] == like.shape[1:]
+        else interpolate(tensor, like.shape[2:], mode="bilinear", antialias=True, align_corners=False)
+        for like, tensor in zip(sample, made, strict=True)
+    )
 
 
 def _vocabulary(model: nn.Module) -> int:
@@ -51,19 +55,21 @@ def fit_live(
     plan: Plan,
     target: nn.Module,
     source: nn.Module,
-    sample: Sequence[torch.Tensor],
+    arguments: Sequence[Sequence[torch.Tensor]],
     values: Sequence[MapValues],
+    work: Work,
     progress: Progress | None = None,
 ) -> int:
     """Carry out the fits of `plan` on `target`, in place; return how many were reached.
 
+    `arguments` are made-up inputs as the target sees them, then as the source does.
     `target` holds what the plan's steps gave it, `values` the values of the plan's maps; both models are left in
     evaluation mode. One thread does the arithmetic, so that its result does not depend on how many there are.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return _fit_live(plan, target, source, sample, values, progress)
+        return _fit_live(plan, target, source, arguments, values, work, progress)
     finally:
         torch.set_num_threads(threads)
 
@@ -72,13 +78,14 @@ def _fit_live(
     plan: Plan,
     target: nn.Module,
     source: nn.Module,
-    sample: Sequence[torch.Tensor],
+    arguments: Sequence[Sequence[torch.Tensor]],
     values: Sequence[MapValues],
+    work: Work,
     progress: Progress | None,
 ) -> int:
-    arguments = samples_for(sample, source, plan.seed)
+    mine, theirs = arguments
     points = list(dict.fromkeys(fit.source for fit in plan.fits))
-    seen = observe(source, arguments, points)
+    seen = observe(source, theirs, points)
     observed = {fit: seen[fit.source] for fit in plan.fits if fit.source in seen}
 
     def channels(fit: Fit, value: torch.Tensor) -> torch.Tensor:
@@ -88,38 +95,9 @@ def _fit_live(
     free = {step.target for step in plan.steps if step.resizer == "fit"}
     fed = {step.target for step in plan.steps if step.resizer == "fit" and step.pieces}
     fitter = Fitter(target, plan.fits, observed, channels, free, fed, generator_for(plan.seed, "fitted rows"))
-    fitter.run(arguments)
-    reached = observe(target, arguments, [fit.target for fit in plan.fits])
-    mine = {fit: reached[fit.target] for fit in plan.fits if fit.target in reached}
-    found = goals(target, arguments, plan.fits, mine, observed, channels)
-    steps = step_count(target, sample, batch_size(arguments))
-    polish(target, arguments, found, free, steps, generator_for(plan.seed, "gradient steps"), progress)
+    fitter.run(mine)
+    reached = observe(target, mine, [fit.target for fit in plan.fits])
+    own = {fit: reached[fit.target] for fit in plan.fits if fit.target in reached}
+    found = goals(target, mine, plan.fits, own, observed, channels)
+    polish(target, mine, found, free, work, generator_for(plan.seed, "gradient steps"), progress)
     return len(fitter.done)
-
-
-def step_count(model: nn.Module, sample: Sequence[torch.Tensor], batch: int) -> int:
-    """Return how many gradient steps of `batch` samples `model` is given: fewer the more a step costs."""
-    weights = {path: module.weight for path, module in model.named_modules() if hasattr(module, "weight")}
-    places = place_counts(model, sample)
-    forward = sum(count * weights[path].numel() for path, count in places.items() if path in weights)
-    return int(min(STEPS, max(LEAST_STEPS, WORK // max(3 * forward * batch, 1))))
-
-
-def place_counts(model: nn.Module, sample: Sequence[torch.Tensor]) -> Mapping[str, int]:
-    """Return at how many places of one sample the output of each linear map is held, by module path."""
-    found: dict[str, int] = {}
-
-    def note(path: str, last: bool) -> Callable[..., None]:
-        def hook(module: nn.Module, inputs: object, output: object) -> None:
-            if isinstance(output, torch.Tensor) and output.ndim >= 2:
-                channels = output.shape[-1 if last else 1]
-                found.setdefault(path, output[0].numel() // max(channels, 1))
-
-        return hook
-
-    with hooks() as handles, torch.no_grad():
-        for path, module in model.named_modules():
-            if isinstance(module, (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)):
-                handles.append(module.register_forward_hook(note(path, isinstance(module, nn.Linear))))
-        model.eval()(*sample)
-    return found

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
+from tli_cli.architecture import Architecture
 from tli_cli.errors import TliError
+from tli_cli.fitting.building import recipe_for
+from tli_cli.fitting.points import with_fits
+from tli_cli.fitting.work import input_places, work_of
 from tli_cli.options import Options
 from tli_cli.plan import Plan
-from tli_cli.planning.relation import OTHER
-from tli_cli.references.reference import LIBRARIES, LIVE, Reference
+from tli_cli.planning.relation import OTHER, UNLIKE
+from tli_cli.references import Reference
 
-if TYPE_CHECKING:
-    import torch
-    from torch import nn
-
-    from tli_cli.architecture import Architecture
-
-RELATIONS = (OTHER, "narrower")
+RELATIONS = (OTHER, UNLIKE, "narrower")
 """The relations for which `auto` fits. A target that is only shallower keeps its tensors byte for byte, and trains as
 fast as a fitted one."""
+MINUTES = 8.0
+"""The longest that a fit may take one core, by estimate, for `auto` to choose it."""
+IMAGE = 3 * 224 * 224
+"""The numbers of an image of unknown size."""
+
+Replan = Callable[[], Plan]
+"""Make the plan that moves all that can be moved."""
 
 
 def gains(plan: Plan) -> bool:
@@ -28,9 +32,10 @@ def gains(plan: Plan) -> bool:
     return any(word in RELATIONS for word in plan.relation.split(" and "))
 
 
-def add_fits(plan: Plan, sources: Sequence[Reference], target: Reference, options: Options) -> Plan:
+def add_fits(plan: Plan, sources: Sequence[Reference], target: Reference, options: Options, replan: Replan) -> Plan:
     """Return `plan` with fits: where the method is `fit`, or where it is `auto`, the target cannot keep the
-    function, and both models are code.
+    function, both models can be built here and the fit does not take long. Where `plan` moves nothing, `replan` gives
+    what a fit sets out from.
 
     Raises:
         TliError: a fit is asked for, and one of the models cannot be run here.
@@ -38,60 +43,55 @@ def add_fits(plan: Plan, sources: Sequence[Reference], target: Reference, option
     asked = options.method == "fit"
     if not asked and not (options.method == "auto" and gains(plan) and len(sources) == 1):
         return plan
-    if not asked and not (_is_code(options.source_arch or sources[0].text) and _is_code(target.text)):
-        note = f"{_said(plan)}: where both models can be run, --method fit gains more"
-        return replace(plan, notes=(*plan.notes, note))
     try:
-        return _with_fits(plan, sources, target, options)
+        return _with_fits(plan, sources, target, options, replan)
     except TliError as error:
         if asked:
             raise
-        return replace(plan, notes=(*plan.notes, f"not fitted: {error}"))
+        return replace(plan, notes=(*plan.notes, f"not fitted, though {_said(plan)}: {error}"))
 
 
 def _said(plan: Plan) -> str:
-    return "the target is of another kind" if plan.relation == OTHER else f"the target is {plan.relation}"
+    return "the target is of another kind" if plan.relation in (OTHER, UNLIKE) else f"the target is {plan.relation}"
 
 
-def _is_code(text: str) -> bool:
-    return bool(LIVE.match(text)) and text.partition(":")[0] not in LIBRARIES
-
-
-def _with_fits(plan: Plan, sources: Sequence[Reference], target: Reference, options: Options) -> Plan:
-    from tli_cli.fitting.running import run_source, run_target
-
+def _with_fits(plan: Plan, sources: Sequence[Reference], target: Reference, options: Options, replan: Replan) -> Plan:
     if len(sources) != 1:
         raise TliError(f"--method fit takes one source, {len(sources)} are given")
-    source, own = run_source(sources[0], options), run_target(target, options)
-    if [t.shape[1:] for t in source.sample] != [t.shape[1:] for t in own.sample]:
-        raise TliError(f"--method fit: {sources[0].text} and {target.text} take inputs of different shapes")
-    return fitted_plan(plan, target.architecture, sources[0].architecture, own.model, source.model, own.sample)
+    theirs, mine = recipe_for(sources[0], options.source_arch), recipe_for(target)
+    numbers = IMAGE
+    if theirs.is_code or mine.is_code:  # what was run to be described is run once more, to see that a fit can run it
+        from tli_cli.fitting.running import run_source, run_target, runs, shared_inputs
+
+        source, own = run_source(sources[0], options), run_target(target, options)
+        shared_inputs(own.sample, source.sample)
+        for running in (source, own):
+            runs(running)
+        numbers = sum(tensor[0].numel() for tensor in own.sample)
+    else:
+        numbers = 3 * input_places(target.architecture) or IMAGE
+    return fitted_plan(plan, target.architecture, sources[0].architecture, numbers, options, replan)
 
 
 def fitted_plan(
-    plan: Plan,
-    target: Architecture,
-    source: Architecture,
-    target_model: nn.Module,
-    source_model: nn.Module,
-    sample: Sequence[torch.Tensor],
+    plan: Plan, target: Architecture, source: Architecture, numbers: int, options: Options, replan: Replan
 ) -> Plan:
-    """Return `plan` with fits between two live models that are run on `sample`; `plan` itself where they share no
-    points."""
-    from tli_cli.fitting.carry_out import place_counts
-    from tli_cli.fitting.points import with_fits
+    """Return `plan` with fits between two models of which both can be run on samples of `numbers` numbers; `plan`
+    itself where they share no points.
 
-    try:
-        sizes = (place_counts(target_model, sample), place_counts(source_model, sample))
-    # Both models are the user's own code, which may fail in any way.
-    except Exception as error:
-        raise TliError(f"a model cannot be run on {[list(t.shape) for t in sample]}: {error}") from error
-    fitted = with_fits(plan, target, source, sizes)
+    Raises:
+        TliError: the fit takes too long for one that was not asked for.
+    """
+    minutes = work_of(target, source, numbers).minutes
+    if options.method != "fit" and minutes > MINUTES:
+        raise TliError(f"it would take about {minutes:.0f} minutes; --method fit does it")
+    base = replan() if plan.relation == UNLIKE else plan
+    fitted = with_fits(base, target, source)
     if not fitted.fits:
-        return replace(
-            plan, notes=(*plan.notes, "nothing to fit: no layer of the target ends where one of the source does")
-        )
+        said = "nothing to fit: no layer of the target ends where one of the source does"
+        return plan if plan.relation == UNLIKE else replace(plan, notes=(*plan.notes, said))
     note = (
         f"{len(fitted.fits)} places of the target are fitted to the source's values on made-up inputs; no data is used"
+        + (f"; about {minutes:.0f} minutes of one core" if minutes >= 1 else "")
     )
-    return replace(fitted, method="fit", notes=(*plan.notes, note))
+    return replace(fitted, method="fit", notes=(*base.notes, note))

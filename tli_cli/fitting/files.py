@@ -11,8 +11,9 @@ from torch import nn
 
 from tli_cli.axis_maps.take import MapValues
 from tli_cli.errors import TliError
-from tli_cli.fitting.carry_out import fit_live
-from tli_cli.fitting.running import run_source, run_target
+from tli_cli.fitting.carry_out import fit_live, samples_for, seen_by
+from tli_cli.fitting.running import run_source, run_target, shared_inputs
+from tli_cli.fitting.work import Work, work_of
 from tli_cli.injection.injector import Injector
 from tli_cli.options import Options
 from tli_cli.plan import Plan, Step
@@ -49,7 +50,12 @@ def fitted_values(
     theirs, mine = run_source(source, options), run_target(target, options)
     _load(theirs.model, {t.name: source.checkpoint.read(t.name) for t in source.checkpoint.tensors}, source.text)
     _load(mine.model, {step.target: injector.make(step) for step in injector.plan.steps}, target.text)
-    return _fitted(plan, mine.model, theirs.model, mine.sample, injector.maps, progress)
+    shared_inputs(mine.sample, theirs.sample)
+    made = samples_for(mine.sample, theirs.model, plan.seed)
+    numbers = sum(tensor[0].numel() for tensor in made)
+    work = work_of(target.architecture, source.architecture, numbers)
+    arguments = (made, seen_by(theirs.sample, made))
+    return _fitted(plan, mine.model, theirs.model, arguments, injector.maps, work, progress)
 
 
 def fitted_state(
@@ -59,24 +65,28 @@ def fitted_state(
     made: Mapping[str, torch.Tensor],
     sample: Sequence[torch.Tensor],
     values: Sequence[MapValues],
+    work: Work,
 ) -> Mapping[str, torch.Tensor]:
     """Return the tensors of `plan` that are fitted, by target name; the models are copied, `made` is what comes
     before."""
     copy = deepcopy(target).cpu().float()
     _load(copy, made, type(target).__name__)
-    return _fitted(plan, copy, deepcopy(source).cpu().float(), sample, values)
+    teacher = deepcopy(source).cpu().float()
+    inputs = samples_for(sample, teacher, plan.seed)
+    return _fitted(plan, copy, teacher, (inputs, inputs), values, work)
 
 
 def _fitted(
     plan: Plan,
     target: nn.Module,
     source: nn.Module,
-    sample: Sequence[torch.Tensor],
+    arguments: Sequence[Sequence[torch.Tensor]],
     values: Sequence[MapValues],
+    work: Work,
     progress: Progress | None = None,
 ) -> Mapping[str, torch.Tensor]:
     try:
-        fit_live(plan, target, source, sample, values, progress)
+        fit_live(plan, target, source, arguments, values, work, progress)
     # Both models are the user's own code, which may fail in any way.
     except Exception as error:
         said = (str(error).splitlines() or [type(error).__name__])[0][:200]

@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import accumulate
 from math import log2
 
 from tli_cli.architecture import Architecture
 from tli_cli.fitting.trunk import Place, trunk_points
+from tli_cli.fitting.work import octaves_apart
 from tli_cli.plan import Fit, Plan, Point, Step
 from tli_cli.planning.maps import MapBook
 
 FAR = 2.5
 """How many octaves of the number of places two points may be apart."""
 
-Sizes = Mapping[str, int]
-"""The number of places at which each layer's output is held, by its path."""
 
-
-def with_fits(plan: Plan, target: Architecture, source: Architecture, sizes: tuple[Sizes, Sizes]) -> Plan:
+def with_fits(plan: Plan, target: Architecture, source: Architecture) -> Plan:
     """Return `plan` with a fit for every point of `target` that `source` can serve; what they change is marked in
-    the steps.
-
-    `sizes` are the target's and the source's.
-    """
+    the steps."""
     book = MapBook(target)
     book.maps = list(plan.maps)
-    fits = _beyond_exact(plan, target, plan_fits(target, source, *sizes, book, 0))
+    fits = _beyond_exact(plan, target, plan_fits(target, source, book, 0))
     reasons = _reasons(target, fits)
     steps = tuple(_marked(step, reasons.get(step.target, "")) for step in plan.steps)
     return replace(plan, steps=steps, maps=tuple(book.maps), fits=tuple(fits))
@@ -78,13 +73,11 @@ def _named(point: Point) -> str:
     return point.block or point.norm or point.layer
 
 
-def plan_fits(
-    target: Architecture, source: Architecture, target_sizes: Sizes, source_sizes: Sizes, book: MapBook, model: int
-) -> list[Fit]:
+def plan_fits(target: Architecture, source: Architecture, book: MapBook, model: int) -> list[Fit]:
     """Return a fit for every trunk point of `target`, to the point of `source` at the same resolution and depth."""
-    groups = _levels(_on_channels(source), source_sizes)
+    groups = _levels(source, octaves_apart(target, source))
     fits = []
-    for level, places in _levels(_on_channels(target), target_sizes).items():
+    for level, places in _levels(target, 0.0).items():
         near = min(groups, key=lambda other: (abs(other - level), -other), default=None)
         if near is None or abs(near - level) > FAR or (level == 0) != (near == 0):
             continue
@@ -104,11 +97,13 @@ def _on_channels(architecture: Architecture) -> list[Place]:
     return places
 
 
-def _levels(places: Sequence[Place], sizes: Sizes) -> dict[float, list[Place]]:
+def _levels(architecture: Architecture, octaves: float) -> dict[float, list[Place]]:
+    """Return the points by the number of their places in octaves, `octaves` added where there is more than one."""
     found: dict[float, list[Place]] = {}
-    for place in places:
-        if sizes.get(place.point.layer):
-            found.setdefault(log2(sizes[place.point.layer]), []).append(place)
+    for place in _on_channels(architecture):
+        count = architecture.layers[place.index].attribute("positions", 0)
+        if count:
+            found.setdefault(log2(count) + octaves if count > 1 else 0.0, []).append(place)
     return found
 
 

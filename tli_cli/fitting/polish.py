@@ -15,13 +15,11 @@ from tli_cli.fitting.fit import Channels
 from tli_cli.fitting.layouts import as_image, resized
 from tli_cli.fitting.observe import Observed, activation, hooks
 from tli_cli.fitting.solving import NORMS
+from tli_cli.fitting.work import Work
 from tli_cli.plan import Fit
 from tli_cli.report import Progress
 
 RATE = 5e-3
-BATCH, LEAST = 64, 8
-BATCH_NUMBERS = 1 << 19
-"""About how many input numbers one gradient step looks at."""
 
 
 @dataclass(frozen=True)
@@ -100,38 +98,32 @@ def _kept(model: nn.Module, paths: Collection[str], outputs: dict[str, torch.Ten
         yield
 
 
-def batch_size(arguments: Sequence[torch.Tensor]) -> int:
-    """Return how many samples one gradient step takes: fewer of large ones."""
-    numbers = sum(a[0].numel() for a in arguments)
-    return min(len(arguments[0]), max(LEAST, min(BATCH, BATCH_NUMBERS // max(numbers, 1))))
-
-
 def polish(
     model: nn.Module,
     arguments: Sequence[torch.Tensor],
     wanted: Sequence[Goal],
     free: Collection[str],
-    steps: int,
+    work: Work,
     generator: torch.Generator,
     progress: Progress | None = None,
 ) -> None:
-    """Take `steps` of Adam on what is named in `free`; the batch norms among it are in training mode, all else is
-    not."""
+    """Take the gradient steps of `work` (Adam) on what is named in `free`; the batch norms among it are in training
+    mode, all else is not."""
     parameters = [p.requires_grad_(True) for name, p in model.named_parameters() if name in free]
-    if not parameters or not wanted or not steps:
+    if not parameters or not wanted:
         return
+    steps = work.steps
     optimizer = torch.optim.Adam(parameters, RATE)
     outputs: dict[str, torch.Tensor] = {}
     model.eval()
     for path, module in model.named_modules():
         if isinstance(module, NORMS) and f"{path}.running_mean" in free:
             module.train()
-    batch = batch_size(arguments)
     with _kept(model, {goal.module for goal in wanted}, outputs), torch.enable_grad():
         for step in range(steps):
             for group in optimizer.param_groups:
                 group["lr"] = RATE * 0.5 * (1 + cos(pi * step / steps)) * min(1.0, (step + 1) / 5)
-            chosen = torch.randint(len(arguments[0]), (batch,), generator=generator)
+            chosen = torch.randint(len(arguments[0]), (work.batch,), generator=generator)
             optimizer.zero_grad()
             model(*(a[chosen] for a in arguments))
             losses = torch.stack([goal.loss(outputs[goal.module], chosen) for goal in wanted])

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
 
 from tli_cli.errors import TliError
+from tli_cli.fitting.building import recipe_for
 from tli_cli.options import InputShape, Options
 from tli_cli.references import Reference
 
@@ -24,8 +23,7 @@ class Running:
 
 
 def run_source(reference: Reference, options: Options) -> Running:
-    """Return the model of a source: of `--source-arch`, or of the catalogue's entry that its checkpoint is
-    recognised as.
+    """Return the model of a source: of `--source-arch`, or of what its checkpoint is known as.
 
     Raises:
         TliError: it cannot be built here.
@@ -50,29 +48,35 @@ def _run(
     from tli_cli.providers.arguments import split_reference
     from tli_cli.providers.live import subject_for
 
-    text, recognised = _live_text(reference, named)
-    head, arguments = split_reference(text)
-    arguments |= {name: value for name, value in {**recognised, **sizes}.items() if value is not None}
+    recipe = recipe_for(reference, named)
+    head, arguments = split_reference(recipe.text)
+    arguments |= {name: value for name, value in {**recipe.sizes, **sizes}.items() if value is not None}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        subject = subject_for(head, arguments, input_shape=input_shape, reference=text)
+        subject = subject_for(head, arguments, input_shape=input_shape, reference=recipe.text)
         model = subject.create().float().eval()
     sample = subject.arguments() or tuple(subject.keywords.values())
     if not sample and not subject.keywords:
-        raise TliError(f"--method fit: no usual input fits {text}; give its shape with --input-shape")
+        raise TliError(f"--method fit: no usual input fits {recipe.text}; give its shape with --input-shape")
     if len(subject.keywords) > 1 or not sample:
-        raise TliError(f"--method fit: {text} takes several named inputs, which cannot be made up yet")
+        raise TliError(f"--method fit: {recipe.text} takes several named inputs, which cannot be made up yet")
     return Running(model, tuple(torch.zeros(t.shape, dtype=t.dtype) for t in sample))
 
 
-def _live_text(reference: Reference, named: str | None) -> tuple[str, Mapping[str, Any]]:
-    """Return what can be built for `reference`, and the options that its checkpoint tells of."""
-    from tli_cli import catalogue
+def runs(running: Running) -> None:
+    """Raise `TliError` if the model cannot be run on zeros of its inputs' shapes."""
+    try:
+        with torch.no_grad():
+            running.model(*running.sample)
+    # The model is the user's own code, which may fail in any way.
+    except Exception as error:
+        shapes = [list(t.shape) for t in running.sample]
+        raise TliError(f"{type(running.model).__name__} cannot be run on {shapes}: {error}") from error
 
-    text = named or reference.text
-    if not Path(text).exists():
-        return (text if ":" in text else f"{catalogue.resolve_name(text).entry.library}:{text}"), {}
-    found = catalogue.recognise(reference.checkpoint.tensors) if reference.checkpoint is not None else None
-    if found is None or found.prefix:
-        raise TliError(f"{text} cannot be run: it holds no code, and no architecture is known for it (--source-arch)")
-    return f"{found.entry.library}:{found.entry.name}", found.options
+
+def shared_inputs(mine: Sequence[torch.Tensor], theirs: Sequence[torch.Tensor]) -> None:
+    """Raise `TliError` unless two models can be shown the same: inputs of equal shapes, or images of two sizes."""
+    shapes, others = ([tuple(t.shape[1:]) for t in sample] for sample in (mine, theirs))
+    images = len(shapes) == len(others) == 1 and len(shapes[0]) == len(others[0]) == 3
+    if shapes != others and not (images and shapes[0][0] == others[0][0]):
+        raise TliError(f"--method fit: the two models take inputs of different shapes, {others} and {shapes}")

@@ -9,7 +9,7 @@ from tli_cli.architecture import Architecture
 from tli_cli.matching.values import Pair
 from tli_cli.planning.activations import activations_before, changed_activations, differ, readers_behind
 from tli_cli.planning.maps import MapBook
-from tli_cli.planning.numbers import difference_of, numbers_behind, steps_differ, were_run
+from tli_cli.planning.numbers import difference_of, epsilons_differ, numbers_behind, steps_differ, were_run
 
 
 class Doubts:
@@ -58,8 +58,10 @@ class Doubts:
         known = were_run(self._target, self._source)
         behind = self._numbers_behind[pair.target.place], self._their_numbers[pair.source.place]
         scaled = pair.target.place in self._scaled
-        return steps_differ(mine, theirs, known) or (
-            difference_of(*behind, scaled=scaled, alike=self._alike) if known else ""
+        return (
+            steps_differ(mine, theirs, known)
+            or epsilons_differ(mine, theirs)
+            or (difference_of(*behind, scaled=scaled, alike=self._alike) if known else "")
         )
 
     def _activations(self, pair: Pair) -> str:

@@ -99,4 +99,5 @@ def _fold(layer: Layer, source: Architecture, partner: Layer, norm: Layer) -> Fo
     if source.by_name[weight].shape[:1] != source.by_name[mean].shape:
         return None
     bias = partner.tensor("bias") or ""
-    return Fold(mean, variance, norm.tensor("weight") or "", norm.tensor("bias") or "", bias)
+    known = () if norm.epsilon is None else (norm.epsilon,)
+    return Fold(mean, variance, norm.tensor("weight") or "", norm.tensor("bias") or "", bias, *known)

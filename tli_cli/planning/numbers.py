@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from math import isclose, prod
 
-from tli_cli.architecture import Architecture, Layer, Number
+from tli_cli.architecture import EPSILON, Architecture, Layer, Number
 from tli_cli.matching.activated import ACTIVATIONS
 
 SCALES = ("mul", "div", "baddbmm")
@@ -13,6 +13,8 @@ PLACED = ("roll", "avg_pool2d", "avg_pool3d", "max_pool2d_with_indices", "max_po
 """Operations that no network has without another that computes the same having them too."""
 CONVOLUTION = "convolution"
 TOLERANCE = 1e-6
+COUNTS = 1e-4
+"""By how much what two norms add to the variance may differ before the function is called another one."""
 
 
 def were_run(*architectures: Architecture) -> bool:
@@ -25,7 +27,7 @@ def numbers_behind(architecture: Architecture, passing: Collection[int] = ()) ->
     found: list[list[Number]] = []
     last: list[Number] = []
     for place, layer in enumerate(architecture.layers):
-        own = [number for number in layer.numbers if number[0] != CONVOLUTION]
+        own = [number for number in layer.numbers if number[0] not in (CONVOLUTION, EPSILON)]
         if place in passing:
             last += own
             own = []
@@ -75,6 +77,14 @@ def steps_differ(target: Layer, source: Layer, known: bool) -> str:
         if [m - n for m, n in zip(mine[2], theirs[2], strict=True)] != grown and not _is_patch(stride[0], kernel[0]):
             return f"{_pair(mine[2])} around the input, in the source {_pair(theirs[2])}"
     return ""
+
+
+def epsilons_differ(target: Layer, source: Layer) -> str:
+    """Return how a norm differs from its partner in what it adds to the variance, empty if it hardly does."""
+    mine, theirs = target.epsilon, source.epsilon
+    if mine is None or theirs is None or abs(mine - theirs) < COUNTS:
+        return ""
+    return f"{mine:.0e} is added to the variance, in the source {theirs:.0e}"
 
 
 def scale_of(architecture: Architecture, places: Iterable[int]) -> float:
