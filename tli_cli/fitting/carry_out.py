@@ -14,19 +14,18 @@ from tli_cli.fitting.fit import Fitter
 from tli_cli.fitting.observe import observe
 from tli_cli.fitting.polish import goals, polish
 from tli_cli.fitting.samples import synthetic_images, synthetic_tokens, synthetic_values
-from tli_cli.fitting.work import Work, sample_count
+from tli_cli.fitting.work import Work
 from tli_cli.plan import Fit, Plan
 from tli_cli.report import Progress
 from tli_cli.seeding import generator_for
 
 
-def samples_for(sample: Sequence[torch.Tensor], model: nn.Module, seed: int) -> tuple[torch.Tensor, ...]:
-    """Return made-up inputs for `model`, of the shapes of `sample` but for the batch."""
+def samples_for(sample: Sequence[torch.Tensor], model: nn.Module, count: int, seed: int) -> tuple[torch.Tensor, ...]:
+    """Return `count` made-up inputs for `model`, of the shapes of `sample` but for the batch."""
     generator = generator_for(seed, "made-up inputs")
     made = []
     for tensor in sample:
         shape = tuple(tensor.shape[1:])
-        count = sample_count(tensor[0].numel())
         if not tensor.is_floating_point():
             made.append(synthetic_tokens(count, shape[0], _vocabulary(model), generator))
         elif len(shape) == 3:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from math import prod
 
 from tli_cli.architecture import Architecture
 from tli_cli.errors import TliError
 from tli_cli.fitting.building import recipe_for
 from tli_cli.fitting.points import with_fits
-from tli_cli.fitting.work import input_places, work_of
+from tli_cli.fitting.work import input_numbers, work_of
 from tli_cli.options import Options
 from tli_cli.plan import Plan
 from tli_cli.planning.relation import OTHER, UNLIKE
@@ -69,7 +70,8 @@ def _with_fits(plan: Plan, sources: Sequence[Reference], target: Reference, opti
             runs(running)
         numbers = sum(tensor[0].numel() for tensor in own.sample)
     else:
-        numbers = 3 * input_places(target.architecture) or IMAGE
+        shape = options.input_shape
+        numbers = prod(shape) if shape and isinstance(shape[0], int) else input_numbers(target.architecture) or IMAGE
     return fitted_plan(plan, target.architecture, sources[0].architecture, numbers, options, replan)
 
 

@@ -51,9 +51,9 @@ def fitted_values(
     _load(theirs.model, {t.name: source.checkpoint.read(t.name) for t in source.checkpoint.tensors}, source.text)
     _load(mine.model, {step.target: injector.make(step) for step in injector.plan.steps}, target.text)
     shared_inputs(mine.sample, theirs.sample)
-    made = samples_for(mine.sample, theirs.model, plan.seed)
-    numbers = sum(tensor[0].numel() for tensor in made)
+    numbers = sum(tensor[0].numel() for tensor in mine.sample)
     work = work_of(target.architecture, source.architecture, numbers)
+    made = samples_for(mine.sample, theirs.model, work.samples, plan.seed)
     arguments = (made, seen_by(theirs.sample, made))
     return _fitted(plan, mine.model, theirs.model, arguments, injector.maps, work, progress)
 
@@ -72,7 +72,7 @@ def fitted_state(
     copy = deepcopy(target).cpu().float()
     _load(copy, made, type(target).__name__)
     teacher = deepcopy(source).cpu().float()
-    inputs = samples_for(sample, teacher, plan.seed)
+    inputs = samples_for(sample, teacher, work.samples, plan.seed)
     return _fitted(plan, copy, teacher, (inputs, inputs), values, work)
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import accumulate
 from math import log2
 
 from tli_cli.architecture import Architecture
 from tli_cli.fitting.trunk import Place, trunk_points
-from tli_cli.fitting.work import octaves_apart
+from tli_cli.fitting.work import SAME, octaves_apart
 from tli_cli.plan import Fit, Plan, Point, Step
 from tli_cli.planning.maps import MapBook
+
+Levels = Mapping[float, list[Place]]
+"""The points of a network by the number of their places in octaves."""
 
 FAR = 2.5
 """How many octaves of the number of places two points may be apart."""
@@ -74,17 +77,35 @@ def _named(point: Point) -> str:
 
 
 def plan_fits(target: Architecture, source: Architecture, book: MapBook, model: int) -> list[Fit]:
-    """Return a fit for every trunk point of `target`, to the point of `source` at the same resolution and depth."""
-    groups = _levels(source, octaves_apart(target, source))
+    """Return a fit for every trunk point of `target`, to the point of `source` at the same resolution and depth.
+
+    A source of one resolution alone, as a ViT has, is spread over all of the target that is not far from it.
+    """
+    mine, theirs = _levels(target, 0.0), _levels(source, octaves_apart(target, source))
     fits = []
-    for level, places in _levels(target, 0.0).items():
-        near = min(groups, key=lambda other: (abs(other - level), -other), default=None)
-        if near is None or abs(near - level) > FAR or (level == 0) != (near == 0):
-            continue
-        for place, partner in _in_order(places, groups[near], target):
+    for places, partners in _even(mine, theirs) or _nearest(mine, theirs):
+        for place, partner in _in_order(places, partners, target):
             channels = book.expression(place.tree, source, partner.tree, model, kind="channels")
             fits.append(Fit(place.point, partner.point, channels, model))
     return fits
+
+
+def _nearest(mine: Levels, theirs: Levels) -> Iterator[tuple[list[Place], list[Place]]]:
+    """Yield the points of each resolution with those of the nearest one."""
+    for level, places in mine.items():
+        near = min(theirs, key=lambda other: (abs(other - level), -other), default=None)
+        if near is not None and abs(near - level) <= FAR and (level == 0) == (near == 0):
+            yield places, theirs[near]
+
+
+def _even(mine: Levels, theirs: Levels) -> list[tuple[list[Place], list[Place]]]:
+    """Return all points that are not far from each other together, where the source alone has one resolution."""
+    grids = [[level for level in levels if level] for levels in (mine, theirs)]
+    flat = [bool(grid) and max(grid) - min(grid) < SAME for grid in grids]
+    if flat[0] or not flat[1]:
+        return []
+    near = [place for level in grids[0] if abs(level - grids[1][-1]) <= FAR for place in mine[level]]
+    return [(near, [place for level in grids[1] for place in theirs[level]])] if near else []
 
 
 def _on_channels(architecture: Architecture) -> list[Place]:

@@ -5,15 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import log2, prod
 
-from tli_cli.architecture import Architecture
+from tli_cli.architecture import Architecture, Layer
 from tli_cli.fitting.trunk import LINEAR
 
+SAME = 0.5
+"""Under how many octaves apart two numbers of places count as one: a class token is no place more."""
 STEPS, LEAST_STEPS = 2000, 30
 """Gradient steps that follow on the closed form: the most, for small networks, and the least, for large ones."""
 WORK = 1e12
 """About how many multiplications the gradient steps take together."""
-IMAGES = 512
-"""The most made-up samples."""
+CLOSED_WORK = 1.5e12
+"""About how many multiplications the closed form takes, but for the largest networks."""
+IMAGES, LEAST_IMAGES = 512, 8
+"""The most made-up samples, and the least of large ones."""
+FEWEST = 16
+"""The least samples of networks that take long for each."""
 BUDGET = 64 * 3 * 224 * 224
 """About how many numbers the made-up samples hold together."""
 BATCH, LEAST_BATCH = 64, 8
@@ -35,10 +41,28 @@ def forward_work(architecture: Architecture) -> int:
 def input_places(architecture: Architecture) -> int:
     """Return about how many places an image has for which `architecture` was described, as its first convolution
     tells; 0 if none does."""
-    stem = next((layer for layer in architecture.layers if layer.kind in LINEAR), None)
-    if stem is None or stem.kind != "conv":
-        return 0
-    return int(stem.attribute("positions", 0) or 0) * int(prod(stem.attribute("stride", (1,))))
+    stem = _stem(architecture)
+    return int(stem.attribute("positions", 0) or 0) * int(prod(stem.attribute("stride", (1,)))) if stem else 0
+
+
+def _stem(architecture: Architecture) -> Layer | None:
+    first = next((layer for layer in architecture.layers if layer.kind in LINEAR), None)
+    return first if first is not None and first.kind == "conv" else None
+
+
+def input_numbers(architecture: Architecture) -> int:
+    """Return about how many numbers an image holds for which `architecture` was described; 0 if that is not known."""
+    stem = _stem(architecture)
+    name = stem.tensor("weight") if stem else None
+    return input_places(architecture) * architecture.by_name[name].shape[1] if name else 0
+
+
+def _enlarged(architecture: Architecture, numbers: int) -> float:
+    """Return how many times as many places as those it was described for a sample of `numbers` numbers has; 1 if
+    about as many."""
+    described = input_numbers(architecture)
+    ratio = numbers / described if described else 1.0
+    return ratio if abs(log2(ratio)) >= SAME else 1.0
 
 
 def octaves_apart(target: Architecture, source: Architecture) -> float:
@@ -46,17 +70,7 @@ def octaves_apart(target: Architecture, source: Architecture) -> float:
     one size."""
     mine, theirs = input_places(target), input_places(source)
     apart = log2(mine / theirs) if mine and theirs else 0.0
-    return apart if abs(apart) >= 0.5 else 0.0
-
-
-def sample_count(numbers: int) -> int:
-    """Return how many samples of `numbers` numbers each are made up."""
-    return max(8, min(IMAGES, BUDGET // max(numbers, 1)))
-
-
-def batch_size(numbers: int) -> int:
-    """Return how many samples of `numbers` numbers each one gradient step takes: fewer of large ones."""
-    return min(sample_count(numbers), max(LEAST_BATCH, min(BATCH, BATCH_NUMBERS // max(numbers, 1))))
+    return apart if abs(apart) >= SAME else 0.0
 
 
 @dataclass(frozen=True)
@@ -71,16 +85,29 @@ class Work:
 
     @property
     def steps(self) -> int:
-        """How many gradient steps the target is given: fewer the more a step costs."""
-        return int(min(STEPS, max(LEAST_STEPS, WORK // max(3 * self.target * self.batch, 1))))
+        """How many gradient steps the target is given: fewer the more a step costs, none where a few would take
+        long."""
+        step = max(3 * self.target * self.batch, 1)
+        return int(min(STEPS, max(LEAST_STEPS, WORK // step))) if LEAST_STEPS * step <= 2 * WORK else 0
 
     @property
     def minutes(self) -> float:
-        """About how long the fit takes one core: the source is run once or twice, the target two or three times."""
-        passes = self.samples * (2 * self.source + 3 * self.target)
+        """About how long the fit takes one core."""
+        passes = self.samples * passes_of(self.target, self.source)
         return (passes + 3 * self.target * self.batch * self.steps) / SPEED / 60
+
+
+def passes_of(target: int, source: int) -> int:
+    """Return how many multiplications one sample takes in the closed form: the source is run once or twice, the target
+    two or three times."""
+    return 2 * source + 3 * target
 
 
 def work_of(target: Architecture, source: Architecture, numbers: int) -> Work:
     """Return how much arithmetic a fit is on samples of `numbers` numbers each."""
-    return Work(forward_work(source), forward_work(target), sample_count(numbers), batch_size(numbers))
+    enlarged = _enlarged(target, numbers)
+    mine, theirs = (int(enlarged * forward_work(side)) for side in (target, source))
+    usual = max(LEAST_IMAGES, min(IMAGES, BUDGET // max(numbers, 1)))
+    samples = max(min(FEWEST, usual), min(usual, int(CLOSED_WORK // max(passes_of(mine, theirs), 1))))
+    batch = max(LEAST_BATCH, min(BATCH, BATCH_NUMBERS // max(numbers, 1)))
+    return Work(theirs, mine, samples, min(samples, batch))

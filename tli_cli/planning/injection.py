@@ -75,7 +75,7 @@ def _untouched(
     nothing = [replace(matching, pairs=(), added_blocks=frozenset()) for matching in matchings]
     said = (
         f"nothing similar enough is there (score {score:.2f}, under {MAY_HURT}): the target starts as it would without "
-        "a source; --method combo, or fit where both models can be run, moves what can be moved"
+        "a source; --method combo moves what can be moved"
     )
     plan = make_plan(target, sources, nothing, request)
     return replace(plan, score=round(score, 6), relation=UNLIKE, notes=(said,))

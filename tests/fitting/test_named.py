@@ -1,0 +1,73 @@
+"""Fits where the sides are names of the catalogue and files that are recognised: planned without torch, bounded in
+time, and refused in plain words."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from importlib.util import find_spec
+from itertools import pairwise
+
+import pytest
+from safetensors.torch import save_file
+
+from tli_cli import api
+from tli_cli.catalogue.libraries import import_timm
+from tli_cli.fitting import building, choice, work
+from tli_cli.fitting.work import octaves_apart, work_of
+from tli_cli.options import Options
+
+SOURCE, TARGET = "timm:test_resnet", "timm:test_efficientnet?num_classes=7"
+
+
+def test_names_are_planned_without_torch():
+    code = (
+        "import sys; from tli_cli import api;"
+        f"plan = api.match('{SOURCE}', '{TARGET}');"
+        "assert plan.fits and 'torch' not in sys.modules and 'timm' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_without_the_library_nothing_is_fitted_and_it_is_named(monkeypatch):
+    monkeypatch.setattr(building, "find_spec", lambda name: None)
+    plan = api.match(SOURCE, TARGET)
+    assert not plan.fits and any("timm is not installed" in note for note in plan.notes)
+
+
+def test_a_fit_that_takes_long_is_left_to_who_asks_for_it(monkeypatch):
+    monkeypatch.setattr(choice, "MINUTES", 0.01)
+    plan = api.match(SOURCE, TARGET)
+    assert not plan.fits and any("--method fit does it" in note for note in plan.notes)
+    assert api.match(SOURCE, TARGET, options=Options(method="fit")).fits
+
+
+def test_the_largest_networks_are_fitted_in_minutes():
+    small, large = (api.inspect(name) for name in ("mobilenetv3_small_050", "vit_large_patch16_224"))
+    known = work_of(large, small, 3 * 224 * 224)
+    assert known.steps == 0 and known.samples >= work.FEWEST
+    assert work_of(small, large, 3 * 224 * 224).minutes < choice.MINUTES
+    assert work_of(small, small, 3 * 32 * 32).target == pytest.approx(
+        work_of(small, small, 3 * 224 * 224).target / 49, abs=1
+    )
+
+
+def test_images_of_two_sizes_are_one_octave_or_two_apart():
+    sizes = [api.inspect(name) for name in ("test_resnet", "resnet18", "vit_tiny_patch16_384")]
+    assert [round(octaves_apart(a, b), 1) for a, b in pairwise(sizes)] == [-1.0, -1.6]
+
+
+@pytest.mark.skipif(find_spec("timm") is None, reason="timm is not installed")
+def test_a_recognised_file_is_fitted_and_two_image_sizes_are_brought_together(tmp_path, monkeypatch):
+    monkeypatch.setattr(work, "IMAGES", 4)
+    monkeypatch.setattr(work, "STEPS", 1)
+    monkeypatch.setattr(work, "LEAST_STEPS", 1)
+    source, out = tmp_path / "source.safetensors", tmp_path / "out.safetensors"
+    save_file(import_timm().create_model("test_resnet").state_dict(), source)
+    report = api.inject(str(source), "timm:test_vit?img_size=96", str(out), options=Options(force=True))
+    assert report.plan.method == "fit" and not report.warnings
+    assert any("made-up inputs" in note for note in report.plan.notes)
+    maps = replace(Options(), method="even", force=True)
+    api.inject(str(source), "timm:test_vit?img_size=96", str(tmp_path / "maps.safetensors"), options=maps)
+    assert out.read_bytes() != (tmp_path / "maps.safetensors").read_bytes()
