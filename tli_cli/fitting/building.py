@@ -8,9 +8,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from tli_cli.configured import configured_reference
 from tli_cli.errors import TliError
-from tli_cli.references import LIBRARIES, LIVE, Reference
+from tli_cli.references.configured import configured_reference
+from tli_cli.references.reference import LIBRARIES, LIVE, Reference
 
 PACKAGES = {"timm": "timm", "torchvision": "torchvision", "hf": "transformers"}
 """The package that builds what each scheme names."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from math import prod
 
 from tli_cli.architecture import Architecture
 from tli_cli.errors import TliError
@@ -70,8 +69,7 @@ def _with_fits(plan: Plan, sources: Sequence[Reference], target: Reference, opti
             runs(running)
         numbers = sum(tensor[0].numel() for tensor in own.sample)
     else:
-        shape = options.input_shape
-        numbers = prod(shape) if shape and isinstance(shape[0], int) else input_numbers(target.architecture) or IMAGE
+        numbers = input_numbers(target.architecture) or IMAGE
     return fitted_plan(plan, target.architecture, sources[0].architecture, numbers, options, replan)
 
 
