@@ -12,7 +12,7 @@ from torch import nn
 
 from tli_cli.architecture import Architecture
 from tli_cli.errors import TliError
-from tli_cli.fitting.choice import Replan, fitted_plan, gains
+from tli_cli.fitting.choice import Replan, feeding, fitted_plan, gains
 from tli_cli.fitting.files import before_fits, fitted_state
 from tli_cli.fitting.running import Running, runs
 from tli_cli.fitting.work import work_of
@@ -57,15 +57,16 @@ def apply_tli(
     references = [t.reference for t in teachers]
     akin = ancestry([Values(t.reference.architecture.tensors, t.read) for t in teachers])
     tokens = shared_tokens(references, target, options)
-    plan = plan_injection(target.architecture, [r.architecture for r in references], options, "target", akin, tokens)
-    plan = replace(plan, notes=(*(note for r in references for note in r.remarks), *plan.notes))
+
+    def planned(options: Options) -> Plan:
+        given = [r.architecture for r in references]
+        return plan_injection(target.architecture, given, options, "target", akin, tokens)
 
     def replan() -> Plan:
-        return plan_injection(
-            target.architecture, [r.architecture for r in references], replace(options, method="fit"), "target", akin
-        )
+        return planned(replace(options, method="fit"))
 
-    plan, sample = _add_fits(plan, model, target.architecture, teachers, example, options, replan)
+    plan, sample = _add_fits(planned(options), model, target.architecture, teachers, example, options, replan)
+    plan = replace(plan, notes=(*(note for r in references for note in r.remarks), *plan.notes))
     check_gates(plan, strict=options.strict, min_score=options.min_score, min_coverage=options.min_coverage)
     if options.dry_run:
         return plan
@@ -77,10 +78,11 @@ def apply_tli(
 
     injector = injector_for(before_fits(plan), lambda index, name: teachers[index].read(name), initial)
     made = {step.target: injector.make(step).to(own[step.target]) for step in injector.plan.steps}
-    taught_by = teachers[0].module
+    fitted_to = teachers[plan.fits[0].model if plan.fits else 0]
+    taught_by = fitted_to.module
     if plan.fits and taught_by is not None:
         try:
-            work = work_of(target.architecture, references[0].architecture, _numbers(sample))
+            work = work_of(target.architecture, fitted_to.reference.architecture, _numbers(sample))
             made |= fitted_state(plan, model, taught_by, made, sample, injector.maps, work)
         except TliError as error:
             if options.method == "fit":
@@ -103,8 +105,9 @@ def _add_fits(
 ) -> tuple[Plan, tuple[torch.Tensor, ...]]:
     """Return the plan with fits where they are asked for or promise most, and zeros of the models' inputs' shape."""
     asked = options.method == "fit"
-    teacher, source = teachers[0].module, teachers[0].reference.architecture
-    possible = len(teachers) == 1 and teacher is not None and target.graph and source.graph
+    only = feeding(plan)
+    teacher, source = teachers[only or 0].module, teachers[only or 0].reference.architecture
+    possible = only is not None and teacher is not None and target.graph and source.graph
     if teacher is None or not possible or not (asked or (options.method == "auto" and gains(plan))):
         if asked:
             raise TliError("method 'fit': expected one module as a teacher, and both models to run on the example")

@@ -32,16 +32,25 @@ def gains(plan: Plan) -> bool:
     return any(word in RELATIONS for word in plan.relation.split(" and "))
 
 
+def feeding(plan: Plan) -> int | None:
+    """Return the only source that feeds anything in `plan`; None if there are others, or none."""
+    if len(plan.sources) == 1:
+        return 0
+    models = {piece.model for step in plan.steps for piece in step.pieces}
+    return models.pop() if len(models) == 1 else None
+
+
 def add_fits(plan: Plan, sources: Sequence[Reference], target: Reference, options: Options, replan: Replan) -> Plan:
     """Return `plan` with fits: where the method is `fit`, or where it is `auto`, the target cannot keep the
-    function, both models can be built here and the fit does not take long. Where `plan` moves nothing, `replan` gives
-    what a fit sets out from.
+    function, one source feeds it, both models can be built here and the fit does not take long.
+
+    Where `plan` moves nothing, `replan` gives what a fit sets out from.
 
     Raises:
         TliError: a fit is asked for, and one of the models cannot be run here.
     """
     asked = options.method == "fit"
-    if not asked and not (options.method == "auto" and gains(plan) and len(sources) == 1):
+    if not asked and not (options.method == "auto" and gains(plan)):
         return plan
     try:
         return _with_fits(plan, sources, target, options, replan)
@@ -56,21 +65,23 @@ def _said(plan: Plan) -> str:
 
 
 def _with_fits(plan: Plan, sources: Sequence[Reference], target: Reference, options: Options, replan: Replan) -> Plan:
-    if len(sources) != 1:
-        raise TliError(f"--method fit takes one source, {len(sources)} are given")
-    theirs, mine = recipe_for(sources[0], options.source_arch), recipe_for(target)
+    model = feeding(plan)
+    if model is None:
+        raise TliError("a fit is to one source, and several feed the target")
+    given = sources[model]
+    theirs, mine = recipe_for(given, options.source_arch), recipe_for(target)
     numbers = IMAGE
     if theirs.is_code or mine.is_code:  # what was run to be described is run once more, to see that a fit can run it
         from tli_cli.fitting.running import run_source, run_target, runs, shared_inputs
 
-        source, own = run_source(sources[0], options), run_target(target, options)
+        source, own = run_source(given, options), run_target(target, options)
         shared_inputs(own.sample, source.sample)
         for running in (source, own):
             runs(running)
         numbers = sum(tensor[0].numel() for tensor in own.sample)
     else:
         numbers = input_numbers(target.architecture) or IMAGE
-    return fitted_plan(plan, target.architecture, sources[0].architecture, numbers, options, replan)
+    return fitted_plan(plan, target.architecture, given.architecture, numbers, options, replan)
 
 
 def fitted_plan(
@@ -85,8 +96,9 @@ def fitted_plan(
     minutes = work_of(target, source, numbers).minutes
     if options.method != "fit" and minutes > MINUTES:
         raise TliError(f"it would take about {minutes:.0f} minutes; --method fit does it")
+    model = feeding(plan) or 0
     base = replan() if plan.relation == UNLIKE else plan
-    fitted = with_fits(base, target, source)
+    fitted = with_fits(base, target, source, model)
     if not fitted.fits:
         said = "nothing to fit: no layer of the target ends where one of the source does"
         return plan if plan.relation == UNLIKE else replace(plan, notes=(*plan.notes, said))

@@ -20,12 +20,12 @@ FAR = 2.5
 """How many octaves of the number of places two points may be apart."""
 
 
-def with_fits(plan: Plan, target: Architecture, source: Architecture) -> Plan:
-    """Return `plan` with a fit for every point of `target` that `source` can serve; what they change is marked in
-    the steps."""
+def with_fits(plan: Plan, target: Architecture, source: Architecture, model: int) -> Plan:
+    """Return `plan` with a fit for every point of `target` that `source`, the source `model` of the plan, can serve;
+    what they change is marked in the steps."""
     book = MapBook(target)
     book.maps = list(plan.maps)
-    fits = _beyond_exact(plan, target, plan_fits(target, source, book, 0))
+    fits = _beyond_exact(plan, target, plan_fits(target, source, book, model))
     reasons = _reasons(target, fits)
     steps = tuple(_marked(step, reasons.get(step.target, "")) for step in plan.steps)
     return replace(plan, steps=steps, maps=tuple(book.maps), fits=tuple(fits))

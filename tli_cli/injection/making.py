@@ -40,7 +40,7 @@ class Maker:
         self._device = usable_device(options.device)
         self._last: tuple[tuple[int, str], torch.Tensor] | None = None
         self._injector = Injector(before_fits(plan), self._read, self._initial, maps)
-        self._fitted = self._fit(plan, sources[0], options, progress) if plan.fits else {}
+        self._fitted = self._fit(plan, sources[plan.fits[0].model], options, progress) if plan.fits else {}
 
     def _fit(
         self, plan: Plan, source: Reference, options: Options, progress: Progress | None

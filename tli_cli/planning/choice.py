@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from math import exp, prod
 
 from tli_cli.matching.values import Matching, Pair
+from tli_cli.scoring.score import score_matching
 
 Choice = Mapping[tuple[int, int], Mapping[int, float]]
 """Target unit -> source model -> weight; the weights of a unit sum to one."""
@@ -20,12 +21,16 @@ MUCH_LIKER = 1.5
 
 
 def main_model(matchings: Sequence[Matching]) -> int:
-    """Return the source that feeds most of the target, the first of equals."""
-    fed = [
-        sum(prod(p.target.shape) * p.similarity * (0.5 if p.repeat else 1.0) for p in matching.pairs)
-        for matching in matchings
-    ]
-    return fed.index(max(fed))
+    """Return the source of the highest score, which is measured to rank sources by what they gain; among equals the one
+    that feeds most of the target, then the first."""
+    if len(matchings) == 1:
+        return 0
+    worth = [(round(score_matching(matching), 6), _fed(matching)) for matching in matchings]
+    return worth.index(max(worth))
+
+
+def _fed(matching: Matching) -> float:
+    return sum(prod(p.target.shape) * p.similarity * (0.5 if p.repeat else 1.0) for p in matching.pairs)
 
 
 def choose_models(matchings: Sequence[Matching], top_k: int, akin: Akin) -> Choice:
