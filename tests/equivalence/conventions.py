@@ -33,6 +33,7 @@ class Convention:
         without: patterns of tensors that the file lacks.
         recast: what becomes of the values.
         shape: one sample of the model's input, None for tokens.
+        certain: whether two files alone tell everything.
     """
 
     title: str
@@ -43,6 +44,7 @@ class Convention:
     without: str = HEAD
     recast: Callable[[Tensors], Tensors] = dict
     shape: tuple[int, ...] | None = (3, 32, 32)
+    certain: bool = True
 
     def written(self) -> tuple[Tensors, Tensors]:
         """Return the model's own tensors, and those of the file."""
@@ -162,6 +164,27 @@ def _untied(tensors: Tensors) -> Tensors:
     return {n: t for n, t in tensors.items() if held.setdefault(t.data_ptr() or id(t), n) == n}
 
 
+def _upright(tensors: Tensors) -> Tensors:
+    """Return GPT-2's tensors with its linear layers as `(out, in)`."""
+    linear = re.compile(r"\.(c_attn|c_proj|c_fc)\.weight")
+    return {n: t.t().contiguous() if linear.search(n) else t for n, t in _untied(tensors).items()}
+
+
+def _grouped(tensors: Tensors) -> Tensors:
+    """Return LLaMA's tensors with queries, keys and values in one, group by group, and gate and up in one
+    (`megatron/core/transformer/attention.py`, `mlp.py`)."""
+    found = dict(tensors)
+    for name in [name for name in tensors if "q_proj" in name]:
+        query, key, value = (found.pop(name.replace("q_proj", f"{letter}_proj")) for letter in "qkv")
+        width = query.shape[0] // 4
+        parts = [part.reshape(key.shape[0] // width, -1, query.shape[1]) for part in (query, key, value)]
+        found[name.replace("q_proj", "linear_qkv")] = torch.cat(parts, 1).reshape(-1, query.shape[1])
+        gate = name.replace("self_attn.q_proj", "mlp.gate_proj")
+        both = [found.pop(gate), found.pop(gate.replace("gate", "up"))]
+        found[gate.replace("gate_proj", "linear_fc1")] = torch.cat(both)
+    return found
+
+
 RESNET, VIT = "images:tv_resnet", "images:timm_vit"
 LIGHTLY = tuple((rf"^{name}\.", f"{i}.") for name, i in
                 {"conv1": 0, "bn1": 1, "layer1": 4, "layer2": 5, "layer3": 6, "layer4": 7}.items())  # fmt: skip
@@ -176,6 +199,18 @@ PYCLS = (
     *((rf"\.conv{i}\.conv\.", f".f.{letter}.") for i, letter in enumerate("abc", 1)),
     *((rf"\.conv{i}\.bn\.", f".f.{letter}_bn.") for i, letter in enumerate("abc", 1)),
     (r"\.se\.fc1", ".f.se.f_ex.0"), (r"\.se\.fc2", ".f.se.f_ex.2"),
+)  # fmt: skip
+CAMEL = (
+    (r"^transformer\.h\.", "decoderBlocks."), (r"attn\.c_attn", "selfAttention.qkvProj"),
+    (r"attn\.c_proj", "selfAttention.outProj"), (r"mlp\.c_fc", "feedForward.linear1"),
+    (r"mlp\.c_proj", "feedForward.linear2"), (r"\.ln_(\d)", r".layerNorm\1"), ("transformer.wte", "tokenEmbedding"),
+    ("transformer.wpe", "positionEmbedding"), ("transformer.ln_f", "finalLayerNorm"),
+)  # fmt: skip
+MEGATRON = (
+    (r"^model\.", "decoder."), ("embed_tokens", "embedding.word_embeddings"),
+    (r"self_attn\.o_proj", "self_attn.linear_proj"),
+    ("self_attn", "self_attention"), ("down_proj", "linear_fc2"), ("post_attention_layernorm", "pre_mlp_layernorm"),
+    (r"^decoder\.norm", "decoder.final_layernorm"), ("lm_head", "output_layer"),
 )  # fmt: skip
 FAIRSEQ = (
     (r"attention\.self\.(q|k|v)\w+", r"self_attn.\1_proj"), (r"attention\.output\.dense", "self_attn.out_proj"),
@@ -205,5 +240,8 @@ CONVENTIONS = (
     Convention("RegNet of pycls", "images:timm_regnet", PYCLS, without=""),
     Convention("DenseNet of torchvision before 0.3", "images:tv_densenet",
                ((r"(denselayer\d+\.\w+?)(\d)\.", r"\1.\2."),), without=""),
+    Convention("GPT-2 in camel case, not transposed", "hf:gpt2", CAMEL, without="", recast=_upright, shape=None),
+    Convention("LLaMA as Megatron Core fuses it", "hf:llama", MEGATRON, without="", recast=_grouped, shape=None,
+               certain=False),
     Convention("RoBERTa of fairseq", "hf_more:roberta", FAIRSEQ, without="", recast=_untied, shape=None),
 )  # fmt: skip

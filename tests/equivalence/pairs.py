@@ -67,6 +67,7 @@ UNLIKE = (
     Case("notebooks:convnext", "images:timm_convnext"),
     Case("notebooks:vit_of_vectors", "images:timm_vit", SMALL), Case("notebooks:queries", "notebooks:queries_frozen"),
     Case("notebooks:lstm", "notebooks:lstm_apart", None),
+    Case("notebooks:weight_norm", "notebooks:weight_norm_of_hooks", (4, 20)),
 )  # fmt: skip
 """Pairs further apart: other libraries' ways to write one network, and networks written without a library."""
 

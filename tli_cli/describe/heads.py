@@ -15,8 +15,9 @@ KV_KEYS = ("num_key_value_heads", "num_kv_heads", "n_head_kv", "n_kv_heads", "n_
            "multi_query_group_num")  # fmt: skip
 WIDTH_KEYS = ("hidden_size", "n_embd", "d_model", "dim", "embed_dim", "width")
 HEAD_WIDTH_KEYS = ("head_dim", "head_width", "head_size", "kv_channels")
-HEAD_BY_HEAD = ("query_key_value", "attn.attn")
-"""Names of fused projections whose rows stand head by head, or group by group: Megatron, GPT-NeoX, Falcon; lit-gpt."""
+HEAD_BY_HEAD = ("query_key_value", "linear_qkv", "attn.attn")
+"""Names of fused projections whose rows stand head by head, or group by group: Megatron, GPT-NeoX, Falcon; Megatron
+Core (`megatron/core/transformer/attention.py`); lit-gpt."""
 USUAL_WIDTH = 64
 """The width of a head in most published transformers: taken where nothing tells it."""
 

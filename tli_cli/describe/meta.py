@@ -30,6 +30,9 @@ def on_meta(model: Model) -> Model:
             memo[id(buffer)] = torch.empty_like(buffer, device="meta")
         else:
             memo[id(buffer)] = buffer.detach().cpu()
+    for made in (value for module in model.modules() for value in vars(module).values()):
+        if isinstance(made, torch.Tensor) and not made.is_leaf:  # such as a weight that a norm of weights works out
+            memo[id(made)] = torch.empty_like(made, device="meta")
     return deepcopy(model, memo)
 
 

@@ -14,7 +14,7 @@ from tli_cli.describe.order import inferred_order
 from tli_cli.describe.renaming import renamed, spoken
 from tli_cli.describe.siblings import sibling_roles
 from tli_cli.describe.spaces_from_names import infer_spaces
-from tli_cli.describe.vocabulary import canonical_role
+from tli_cli.describe.vocabulary import NORMED, NORMED_WITH, canonical_role
 
 ROLES = {"weight": "weight", "bias": "bias", "running_mean": "running_mean", "running_var": "running_var",
          "num_batches_tracked": "num_batches_tracked"}  # fmt: skip
@@ -150,6 +150,8 @@ def _place(tensor: TensorSpec, names: set[str]) -> tuple[str, str]:
         return f"{module}.qkv", f"bias.{last}"
     if last == "gain" and f"{module}.weight" in names:
         return module, "weight.gain"
+    if last in NORMED and f"{module}.{NORMED_WITH[last]}" in names:
+        return module.removesuffix(".parametrizations.weight"), NORMED[last]
     for role in ("weight", "bias"):
         stem = last.removesuffix(f"_{role}")
         if stem != last and f"{module}.{stem}_weight".strip(".") in names:

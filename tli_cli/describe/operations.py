@@ -318,7 +318,8 @@ def weight_norm(rec: Recording, args: Sequence[Any], out: Any) -> None:
     direction, length = rec.get(args[0]), rec.get(args[1])
     if direction is None or length is None:
         return
-    rec.table.unite(direction.dims[args[2]], length.dims[args[2]])
+    kept = args[2] if len(args) > 2 else 0
+    rec.table.unite(direction.dims[kept], length.dims[kept])
     rec.same_shape(direction, first_of(out), names=direction.names + length.names, standardised=True)
 
 

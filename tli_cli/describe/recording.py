@@ -10,6 +10,7 @@ import torch
 
 from tli_cli.architecture import AxisTree, Node, Number
 from tli_cli.describe.spaces import SpaceTable
+from tli_cli.describe.vocabulary import part_role
 
 Origin = frozenset[tuple[str, int]]
 """The parameter axes, as (tensor name, dimension), that one dimension of a value runs over."""
@@ -146,7 +147,7 @@ class Recording:
             for name in group:
                 if name not in self.layer_of:
                     self.layer_of[name] = index
-                    layer.roles[name] = role if len(group) == 1 else f"{role}.{name.rpartition('.')[2]}"
+                    layer.roles[name] = role if len(group) == 1 else part_role(role, name)
         same = [node for node in inputs if self.layer_behind(node) == index]
         return same[0] if same and kind in ("bias", "scale") else self.node("layer", inputs, layer=index)
 

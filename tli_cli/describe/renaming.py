@@ -19,7 +19,8 @@ NUMBERED_START = re.compile(r"(?P<block>(?P<word>[a-z]+)_?\d+[a-z]?(_block\d+)?)
 
 def spoken(names: Sequence[str]) -> dict[str, str]:
     """Return each name without what stands for nothing in it: the underscores before its parts, and what all names in
-    one module begin with up to a number or an underscore. Flat names of blocks get the dot that they lack.
+    one module begin with up to a number or an underscore. Flat names of blocks get the dot that they lack, and
+    names with capitals within their underscores.
 
     A name that would be another's stays as it is.
 
@@ -42,9 +43,14 @@ def _said(name: str, starts: Mapping[str, int], flat: Mapping[str, int]) -> str:
     path, kept = "", []
     for part in name.split("."):
         at = flat.get(f"{path}.{part}", 0)
-        kept += [part[:at], part[at + 1 :]] if at else [part[starts[path] :].lstrip("_") or part]
+        kept += [part[:at], part[at + 1 :]] if at else [_snaked(part[starts[path] :].lstrip("_") or part)]
         path = f"{path}.{part}"
     return ".".join(kept)
+
+
+def _snaked(part: str) -> str:
+    """Return `qkv_proj` for `qkvProj`; names that begin with a capital are words of the vocabulary as they are."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", part).lower() if part[:1].islower() else part
 
 
 def _numbered_starts(parts: Collection[str]) -> dict[str, int]:

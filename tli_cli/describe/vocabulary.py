@@ -250,3 +250,14 @@ def tower(path: str) -> str:
 def surroundings(name: str) -> str:
     """Return what a module's own name makes of it (`attn`, `mlp`, `se`, `down`, `embed` ...), or ""."""
     return next((context for context, pattern in _CONTEXTS.items() if pattern.fullmatch(name.lower())), "")
+
+
+NORMED = {"weight_v": "weight", "weight_g": "weight.length", "original1": "weight", "original0": "weight.length"}
+"""What the two tensors are that torch makes of a weight whose norm is one of them (arXiv 1602.07868)."""
+NORMED_WITH = {"weight_v": "weight_g", "weight_g": "weight_v", "original1": "original0", "original0": "original1"}
+
+
+def part_role(role: str, name: str) -> str:
+    """Return the role of one of several tensors that make up what has `role`, by its name."""
+    last = name.rpartition(".")[2]
+    return NORMED.get(last, "") or f"{role}.{last}"

@@ -134,3 +134,25 @@ def lstm() -> nn.Module:
 
 def lstm_apart() -> nn.Module:
     return Recurrent(together=False)
+
+
+class Normed(nn.Module):
+    """A network over time whose middle convolution's weight is a direction and a length (arXiv 1602.07868)."""
+
+    def __init__(self, hooked: bool) -> None:
+        super().__init__()
+        norm = nn.utils.weight_norm if hooked else nn.utils.parametrizations.weight_norm
+        self.first = nn.Conv1d(4, 8, 3)
+        self.middle = norm(nn.Conv1d(8, 8, 3))
+        self.last = nn.Linear(8, CLASSES)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.last(functional.gelu(self.middle(functional.gelu(self.first(x)))).mean(-1))  # type: ignore[no-any-return]
+
+
+def weight_norm() -> nn.Module:
+    return Normed(hooked=False)
+
+
+def weight_norm_of_hooks() -> nn.Module:
+    return Normed(hooked=True)
