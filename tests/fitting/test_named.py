@@ -43,6 +43,21 @@ def test_a_fit_that_takes_long_is_left_to_who_asks_for_it(monkeypatch):
     assert api.match(SOURCE, TARGET, options=Options(method="fit")).fits
 
 
+def test_an_unlike_target_that_has_values_of_its_own_keeps_them(tmp_path):
+    if find_spec("timm") is None:
+        pytest.skip("timm is not installed")
+    target = tmp_path / "target.safetensors"
+    save_file(import_timm().create_model("test_vit").state_dict(), target)
+    assert not api.match(SOURCE, str(target)).fits
+    assert api.match(SOURCE, "timm:test_vit").fits
+
+
+def test_an_unlike_target_of_which_little_can_be_fitted_stays_as_it_is(monkeypatch):
+    monkeypatch.setattr(choice, "LEAST_COVERAGE", 1.1)
+    plan = api.match(SOURCE, "timm:test_vit")
+    assert plan.coverage == 0 and not plan.fits
+
+
 def test_the_largest_networks_are_fitted_in_minutes():
     small, large = (api.inspect(name) for name in ("mobilenetv3_small_050", "vit_large_patch16_224"))
     known = work_of(large, small, 3 * 224 * 224)

@@ -20,6 +20,8 @@ RELATIONS = (OTHER, UNLIKE, "narrower")
 fast as a fitted one."""
 MINUTES = 8.0
 """The longest that a fit may take one core, by estimate, for `auto` to choose it."""
+LEAST_COVERAGE = 0.5
+"""How much of an unlike target a fit is to reach, for `auto` to choose it."""
 IMAGE = 3 * 224 * 224
 """The numbers of an image of unknown size."""
 
@@ -51,6 +53,8 @@ def add_fits(plan: Plan, sources: Sequence[Reference], target: Reference, option
     """
     asked = options.method == "fit"
     if not asked and not (options.method == "auto" and gains(plan)):
+        return plan
+    if plan.relation == UNLIKE and target.checkpoint is not None:  # it keeps the values of its own
         return plan
     try:
         return _with_fits(plan, sources, target, options, replan)
@@ -99,9 +103,11 @@ def fitted_plan(
     model = feeding(plan) or 0
     base = replan() if plan.relation == UNLIKE else plan
     fitted = with_fits(base, target, source, model)
+    if plan.relation == UNLIKE and fitted.coverage < LEAST_COVERAGE:
+        return plan
     if not fitted.fits:
         said = "nothing to fit: no layer of the target ends where one of the source does"
-        return plan if plan.relation == UNLIKE else replace(plan, notes=(*plan.notes, said))
+        return replace(plan, notes=(*plan.notes, said))
     note = (
         f"{len(fitted.fits)} places of the target are fitted to the source's values on made-up inputs; no data is used"
         + (f"; about {minutes:.0f} minutes of one core" if minutes >= 1 else "")
