@@ -47,7 +47,8 @@ LIMITS = """
   common: norms called `ln_a` and `ln_b` of which the first comes last, tables of tokens and heads called `te` and `hd`.
 - LLaMA's original checkpoints turn channels in pairs, those of transformers in halves: the rows are another
   permutation of the same, which no shape tells. The tensors are placed, the outputs differ.
-- A head of its own does not fit a target whose head is the table of tokens: it is left unused, and said to be.
+- A head of its own does not fit a target whose head is the table of tokens: that starts as the source's table, the
+  head is left unused, and the plan says that the function changes. The other way round nothing is lost.
 - Files alone do not tell in which order a linear layer takes the colours and places of a patch, nor the order of
   layers of one shape whose names say nothing (`mu` and `logvar`, branches of one width).
 """

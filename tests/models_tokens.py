@@ -191,6 +191,7 @@ class Decoder(nn.Module):
         rotary: bool = False,
         tied: bool = True,
         vocabulary: int = 17,
+        biased: bool = False,
     ) -> None:
         super().__init__()
         self.embed_tokens = nn.Embedding(vocabulary, width)
@@ -198,7 +199,7 @@ class Decoder(nn.Module):
             DecoderBlock(width, hidden, heads, kv_heads, head_width, rotary) for _ in range(depth)
         )
         self.norm = nn.RMSNorm(width, eps=EPS)
-        self.lm_head = nn.Linear(width, vocabulary, bias=False)
+        self.lm_head = nn.Linear(width, vocabulary, bias=biased)
         if tied:
             self.lm_head.weight = self.embed_tokens.weight
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from tests.core.support import build, distance, promises
 from tests.models import example_for
@@ -74,6 +75,8 @@ KEPT = [
     ("decoder", {}, {"heads": 8, "kv_heads": 4}),
     ("decoder", {}, {"heads": 6, "kv_heads": 3}),
     ("decoder", {"kv_heads": 1}, {"kv_heads": 4}),
+    ("decoder", {"kv_heads": 4}, {"kv_heads": 4, "heads": 16}),
+    ("rotary", {"kv_heads": 4}, {"kv_heads": 4, "heads": 8, "width": 24}),
     ("decoder", {}, {"head_width": 8}),
     ("decoder", {}, {"head_width": 6}),
     ("decoder", {}, {"hidden": 48}),
@@ -139,9 +142,27 @@ def test_standardised_filters_are_not_called_exact(name, source, target):
     assert difference < 1e-9 or not promises(plan)
 
 
-def test_a_tied_table_feeds_a_head_of_its_own():
-    difference, _ = grown("decoder", {"tied": True}, {"tied": False})
-    assert difference < 1e-9
+@pytest.mark.parametrize("more", [{}, {"biased": True}, {"width": 32}, {"width": 32, "biased": True}])
+def test_a_tied_table_feeds_a_head_of_its_own(more):
+    source = {"biased": more.get("biased", False), "tied": True}
+    difference, plan = grown("decoder", source, {"tied": False, **more})
+    assert difference < 1e-9 and promises(plan) and not plan.unused and not plan.initialised
+
+
+@pytest.mark.parametrize("more", [{}, {"biased": True}, {"width": 32, "biased": True}])
+def test_a_head_of_its_own_into_a_tied_one_is_said_to_change_the_function(more):
+    source = {"biased": more.get("biased", False), "tied": False}
+    given, wanted = build("decoder", 1, **source), build("decoder", 2, tied=True, **more)
+    plan = apply_tli(wanted, given, example=example_for("decoder"))
+    doubtful = {step.target for step in plan.steps if not step.exact}
+    heads = {"lm_head.weight", "lm_head.bias"} if source["biased"] else {"lm_head.weight"}
+    assert doubtful == {"embed_tokens.weight"} | heads and plan.unused == ("lm_head.weight",)
+    assert plan.relation == ("wider" if "width" in more else "adapted")
+    assert "the source's own head, lm_head, is left out: the function changes" in plan.notes[0]
+    if source["biased"]:
+        assert torch.equal(wanted.lm_head.bias, given.lm_head.bias)
+    else:
+        assert torch.equal(wanted.embed_tokens.weight, given.embed_tokens.weight)
 
 
 def test_an_added_plain_layer_keeps_the_function_but_for_the_norms_epsilon():

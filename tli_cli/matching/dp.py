@@ -14,7 +14,7 @@ from tli_cli.matching.anchors import Strength, anchors
 from tli_cli.matching.blocks import pair_blocks, pair_stages
 from tli_cli.matching.sides import Side
 from tli_cli.matching.similarity import unit_similarity
-from tli_cli.matching.tied import tied_heads
+from tli_cli.matching.tied import heads_apart, tied_heads
 from tli_cli.matching.twins import twins, without_extras
 from tli_cli.matching.unit_pairs import ENOUGH, pair_units
 from tli_cli.matching.units import Unit
@@ -71,7 +71,9 @@ def match_sides(source: Side, target: Side) -> Matching:
         for t, s, similarity in pair_units([unit for unit in wanted if unit.key not in found], left, left):
             found[t.key] = Pair(t, by_key[s.key], similarity)
     pairs = tuple(found[unit.key] for unit in target.units if unit.key in found)
-    return Matching(pairs, targets, sources, frozenset(repeated), stages)
+    used = {pair.source.key for pair in pairs}
+    heads = tuple((t, s) for t, s in heads_apart(source, target) if t.key in found and s.key not in used)
+    return Matching(pairs, targets, sources, frozenset(repeated), stages, heads=heads)
 
 
 def _ends(target: Side, source: Side) -> Iterator[tuple[list[Unit], list[Unit]]]:

@@ -27,6 +27,13 @@ def tied_heads(source: Side, target: Side) -> Iterator[tuple[Unit, Unit]]:
             yield head, table
 
 
+def heads_apart(source: Side, target: Side) -> Iterator[tuple[Unit, Unit]]:
+    """Yield (target unit, source unit) for a table that is the target's head and a head of the source's own, where the
+    graphs show them."""
+    if source.architecture.graph and target.architecture.graph:
+        yield from ((table, head) for head, table in tied_heads(target, source))
+
+
 def table_heads(side: Side) -> list[Unit]:
     """Return the tables of tokens that serve as a head as well."""
     tables = [unit for unit in side.units if unit.kind == "embedding"]

@@ -45,7 +45,8 @@ class StagePair:
 class Matching:
     """The pairs, at most one for each target unit, in target order, both sides' units, and the pairs of stages.
 
-    `windows` says whether it matters how far the blocks look: not to a matcher that looks at layers alone.
+    `windows` says whether it matters how far the blocks look: not to a matcher that looks at layers alone. `heads` are
+    tables of tokens that are the target's head, each with the head of the source's own in its place.
     """
 
     pairs: tuple[Pair, ...]
@@ -54,6 +55,7 @@ class Matching:
     added_blocks: frozenset[str] = frozenset()
     stages: tuple[StagePair, ...] = ()
     windows: bool = True
+    heads: tuple[tuple[Unit, Unit], ...] = ()
 
     @cached_property
     def reused(self) -> frozenset[tuple[int, int]]:

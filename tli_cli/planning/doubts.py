@@ -50,8 +50,10 @@ class Doubts:
         if pair.target.place in self._unlike:
             return "added layers change what goes into it"
         mine, theirs = self._runs[pair.target.place], self._their_runs[pair.source.place]
-        whole = pair.target.part < 0 and pair.source.part < 0 and pair.target.kind != "embedding"
-        return f"it is run {mine} times, in the source {theirs}" if whole and mine != theirs and mine and theirs else ""
+        whole = pair.target.part < 0 and pair.source.part < 0
+        tables = [unit.kind == "embedding" for unit in (pair.target, pair.source)]
+        differ = mine > theirs if all(tables) else mine != theirs and not any(tables)
+        return f"it is run {mine} times, in the source {theirs}" if whole and differ and mine and theirs else ""
 
     def _numbers(self, pair: Pair) -> str:
         mine, theirs = self._target.layers[pair.target.place], self._source.layers[pair.source.place]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from tli_cli.architecture import Architecture
@@ -60,8 +60,18 @@ def plan_injection(
     if options.method == "auto" and options.matcher == "dp" and score < MAY_HURT:
         return _untouched(target, sources, matchings, request, score)
     plan = make_plan(target, sources, matchings, request, akin)
-    said = () if plan.relation == OTHER or len(sources) > 1 else changed_activations(sources[0], target)
+    alone = plan.relation != OTHER and len(sources) == 1
+    said = (*_left_heads(target, sources[0], matchings[0]), *changed_activations(sources[0], target)) if alone else ()
     return replace(plan, score=round(score, 6), notes=(*plan.notes, *said))
+
+
+def _left_heads(target: Architecture, source: Architecture, matching: Matching) -> Iterator[str]:
+    """Yield what is said of a head of the source's own where the target's is its table of tokens."""
+    for table, head in matching.heads:
+        yield (
+            f"the target's head is its table of tokens, {target.layers[table.place].path}, which starts as the source's"
+            f" table; the source's own head, {source.layers[head.place].path}, is left out: the function changes"
+        )
 
 
 def _untouched(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,6 +64,12 @@ def _walk(architecture: Architecture, tree: AxisTree, start: int) -> Iterator[tu
         if isinstance(child, int):
             yield child, start, start + size, outer, inner
         outer *= child_size
+
+
+def _last_factors(architecture: Architecture) -> set[int]:
+    """Return the spaces that are the last factor of a product, such as the width of heads."""
+    trees = (axis.tree for axes in architecture.axes.values() for axis in axes)
+    return {leaf for tree in trees if isinstance(tree, tuple) and tree[0] == "*" for leaf in leaves(tree[-1])}
 
 
 def _are_sums(first: AxisTree, second: AxisTree) -> bool:
@@ -151,6 +157,10 @@ class MapBook:
         channels; along the others they are repeated."""
         inner = t_tree[1:]
         usual = [i for i, child in enumerate(inner) if self._is_channels(child)]
+        if len(usual) > 1:
+            mine, is_last = _last_factors(self._target), bool(_last_factors(source).intersection(leaves(s)))
+            usual = [i for i in usual if is_last == bool(mine.intersection(leaves(inner[i])))]
+            usual = [i for i in usual if self._is_without(inner[i], inner)] if len(usual) > 1 else usual
         known = [i for i, child in enumerate(inner) if self._first.get((child, model)) == s or _are_sums(child, s)]
         at = known[0] if known else usual[0] if len(usual) == 1 else -1
         if at < 0:
@@ -161,6 +171,12 @@ class MapBook:
             if i == at else self._copies(child)
             for i, child in enumerate(inner)
         ))  # fmt: skip
+
+    def _is_without(self, factor: AxisTree, factors: Sequence[AxisTree]) -> bool:
+        """Tell whether `factor` stands somewhere without the other ones of `factors`, as keys that queries share."""
+        own, others = set(leaves(factor)), {leaf for tree in factors if tree != factor for leaf in leaves(tree)}
+        trees = (set(leaves(axis.tree)) for axes in self._target.axes.values() for axis in axes)
+        return any(own <= found and not others & found for found in trees)
 
     def _is_channels(self, tree: AxisTree) -> bool:
         return all(self._target.spaces[leaf].kind not in ("grid", "kernel") for leaf in leaves(tree))

@@ -61,7 +61,7 @@ class Planner:
     def add(self, matching: Matching, model: int, chosen: Choice) -> None:
         """Draft the pairs of `matching` (of source `model`) whose target unit is given to that model by `chosen`."""
         blocks = {unit.key: b.name for b in blocks_of(matching.targets) for unit in b.units}
-        self._scales = Scales(self.target, self.sources[model], matching)
+        self._scales, self._heads = Scales(self.target, self.sources[model], matching), matching.heads
         proved = bool(self.target.graph and self.sources[model].graph)
         coherent = self.request.resizer == "maps" and self.request.norms
         self._folding = folding(self.target, self.sources[model], matching) if coherent else NO_FOLDING
@@ -177,6 +177,8 @@ class Planner:
         offered = self._folding.offered(source, pair, list(shares(source, pair.source)))
         if layer.kind == "linear" and source_layer.kind == "embedding":
             offered = [as_head(share) for share in offered]
+        for head in (s for t, s in self._heads if t.key == pair.target.key):
+            offered += [share for share in shares(source, head) if share.role.partition(".")[0] == "bias"]
         for wanted in shares(self.target, pair.target):
             draft = self.drafts[wanted.spec.name]
             start = added_start(wanted.role, pair.target) if pair.target.place in chains else ""

@@ -30,7 +30,7 @@ def relation_of(steps: Sequence[Step], matching: Matching, target: Architecture,
     alike = [u for u in weighted if u.key in pairs and pairs[u.key].source.form_label == u.form_label]
     if len(alike) < FAMILY * len(weighted):
         return OTHER
-    used = {pair.source.key for pair in matching.pairs}
+    used = {pair.source.key for pair in matching.pairs} | {head.key for _, head in matching.heads}
     inner = [pairs[unit.key] for unit in weighted[:-1] if unit.key in pairs and not pairs[unit.key].repeat]
     inner = [p for p in inner if _makes_channels(target, p.target) and _makes_channels(source, p.source)]
     words = {
@@ -40,7 +40,8 @@ def relation_of(steps: Sequence[Step], matching: Matching, target: Architecture,
         "shallower": any(u.kind in WEIGHTED and u.key not in used for u in matching.sources),
     }
     found = " and ".join(word for word, holds in words.items() if holds)
-    return found or ("same" if all(step.resizer == "copy" for step in steps) else "adapted")
+    same = all(step.resizer == "copy" for step in steps) and not matching.heads
+    return found or ("same" if same else "adapted")
 
 
 def _makes_channels(architecture: Architecture, unit: Unit) -> bool:

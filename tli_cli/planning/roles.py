@@ -93,7 +93,9 @@ def answering(target: Share, offered: list[Share]) -> Share | None:
 
 def as_head(table: Share) -> Share:
     """Return the share of a table of tokens as that of a head, which sums over the table's width instead of picking its
-    rows."""
+    rows; what a head adds is the same in both."""
+    if not any(axis.contracted for axis in table.axes):
+        return table
     return replace(table, axes=tuple(Axis(axis.tree, not axis.contracted) for axis in table.axes))
 
 
