@@ -25,6 +25,7 @@ from tli_cli.planning.injection import plan_injection
 from tli_cli.providers.inputs import guess_input
 from tli_cli.providers.module import describe_live, meta_arguments
 from tli_cli.references import Reference
+from tli_cli.scoring.bands import MAY_HURT
 from tli_cli.starting import CONSTANTS, constant_start
 from tli_cli.teachers import Taught, Teacher, understood
 from tli_cli.vocabularies.shared import shared_tokens
@@ -65,7 +66,8 @@ def apply_tli(
     def replan() -> Plan:
         return planned(replace(options, method="fit"))
 
-    plan, sample = _add_fits(planned(options), model, target.architecture, teachers, example, options, replan)
+    unlike = planned(options)
+    plan, sample = _add_fits(unlike, model, target.architecture, teachers, example, options, replan)
     plan = replace(plan, notes=(*(note for r in references for note in r.remarks), *plan.notes))
     check_gates(plan, strict=options.strict, min_score=options.min_score, min_coverage=options.min_coverage)
     if options.dry_run:
@@ -83,11 +85,13 @@ def apply_tli(
     if plan.fits and taught_by is not None:
         try:
             work = work_of(target.architecture, fitted_to.reference.architecture, _numbers(sample))
-            made |= fitted_state(plan, model, taught_by, made, sample, injector.maps, work)
+            made |= fitted_state(plan, model, taught_by, made, sample, injector.maps, work, options)
         except TliError as error:
             if options.method == "fit":
                 raise
-            plan = replace(before_fits(plan), fits=(), notes=(*plan.notes, f"not fitted: {error}"))
+            said = (*plan.notes, f"not fitted: {error}")
+            plan = replace(before_fits(plan if plan.score >= MAY_HURT else unlike), fits=(), notes=said)
+            made = {} if plan.score < MAY_HURT else made
     with torch.no_grad():
         for name, value in made.items():
             own[name].copy_(value)

@@ -15,8 +15,8 @@ from tli_cli.planning.methods import methods
 from tli_cli.planning.pieces import map_indices
 from tli_cli.scoring.score import score_architectures
 
-RUNS_MODELS = {"fit"}
-METHODS = [name for name in methods() if name not in RUNS_MODELS]
+MAPS_OF_AUTO = {"fit", "maps"}
+METHODS = [name for name in methods() if name not in MAPS_OF_AUTO]
 OTHER = {
     "resnet": {"width": 12, "depth": 3},
     "mobilenet": {"width": 12},

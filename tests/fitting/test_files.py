@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from tests.models import ResNet, randomised
 from tli_cli import api
@@ -60,3 +61,14 @@ def test_a_fit_that_fails_leaves_the_maps_unless_it_was_asked_for(source, tmp_pa
     with pytest.raises(TliError, match="no such luck"):
         api.inject(source, NARROWER, str(tmp_path / "none.safetensors"), options=asked)
     assert not (tmp_path / "none.safetensors").exists()
+
+
+@pytest.mark.parametrize(("target", "moved"), [(NARROWER, True), ("tests.models_tokens:ViT?classes=7", False)])
+def test_no_fit_is_made_to_a_source_that_was_never_trained(tmp_path, target, moved):
+    path, out = tmp_path / "untrained.pt", tmp_path / "out.safetensors"
+    torch.save(ResNet(width=8).state_dict(), path)
+    report = api.inject(str(path), target, str(out), options=OPTIONS)
+    assert any("never trained" in warning for warning in report.warnings)
+    maps = api.inject(str(path), target, str(tmp_path / "maps.safetensors"), options=replace(OPTIONS, method="maps"))
+    same = [torch.equal(a, b) for a, b in zip(load_file(out).values(), load_file(maps.files[0]).values(), strict=True)]
+    assert all(same) == moved

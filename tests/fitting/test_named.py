@@ -12,6 +12,7 @@ from itertools import pairwise
 import pytest
 from safetensors.torch import save_file
 
+from tests.models import randomised
 from tli_cli import api
 from tli_cli.catalogue.libraries import import_timm
 from tli_cli.fitting import building, choice, work
@@ -79,7 +80,7 @@ def test_a_recognised_file_is_fitted_and_two_image_sizes_are_brought_together(tm
     monkeypatch.setattr(work, "STEPS", 1)
     monkeypatch.setattr(work, "LEAST_STEPS", 1)
     source, out = tmp_path / "source.safetensors", tmp_path / "out.safetensors"
-    save_file(import_timm().create_model("test_resnet").state_dict(), source)
+    save_file(randomised(import_timm().create_model("test_resnet")).float().state_dict(), source)
     report = api.inject(str(source), "timm:test_vit?img_size=96", str(out), options=Options(force=True))
     assert report.plan.method == "fit" and not report.warnings
     assert any("made-up inputs" in note for note in report.plan.notes)

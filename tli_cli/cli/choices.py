@@ -17,6 +17,7 @@ class Method(str, Enum):
 
     auto = "auto"
     fit = "fit"
+    maps = "maps"
     net2net = "net2net"
     even = "even"
     combo = "combo"

@@ -12,6 +12,7 @@ from torch import nn
 from tli_cli.axis_maps.take import MapValues
 from tli_cli.errors import TliError
 from tli_cli.fitting.carry_out import fit_live, samples_for, seen_by
+from tli_cli.fitting.evidence import looks_untrained
 from tli_cli.fitting.running import run_source, run_target, shared_inputs
 from tli_cli.fitting.work import Work, work_of
 from tli_cli.injection.injector import Injector
@@ -49,6 +50,7 @@ def fitted_values(
         raise TliError(f"{source.text}: no values to fit to")
     theirs, mine = run_source(source, options), run_target(target, options)
     _load(theirs.model, {t.name: source.checkpoint.read(t.name) for t in source.checkpoint.tensors}, source.text)
+    _check_trained(theirs.model, source.text, options)
     _load(mine.model, {step.target: injector.make(step) for step in injector.plan.steps}, target.text)
     shared_inputs(mine.sample, theirs.sample)
     numbers = sum(tensor[0].numel() for tensor in mine.sample)
@@ -66,14 +68,27 @@ def fitted_state(
     sample: Sequence[torch.Tensor],
     values: Sequence[MapValues],
     work: Work,
+    options: Options,
 ) -> Mapping[str, torch.Tensor]:
     """Return the tensors of `plan` that are fitted, by target name; the models are copied, `made` is what comes
-    before."""
+    before.
+
+    Raises:
+        TliError: one of the models fails, or the source was never trained and no fit is asked for.
+    """
+    _check_trained(source, type(source).__name__, options)
     copy = deepcopy(target).cpu().float()
     _load(copy, made, type(target).__name__)
     teacher = deepcopy(source).cpu().float()
     inputs = samples_for(sample, teacher, work.samples, plan.seed)
     return _fitted(plan, copy, teacher, (inputs, inputs), values, work)
+
+
+def _check_trained(source: nn.Module, name: str, options: Options) -> None:
+    """Raise `TliError` where `auto` would fit to a source that was never trained: what that computes is worth less than
+    a plain start."""
+    if options.method != "fit" and looks_untrained(source):
+        raise TliError(f"{name} was never trained: all its norms hold what they start with")
 
 
 def _fitted(

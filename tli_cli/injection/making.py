@@ -15,6 +15,7 @@ from tli_cli.initial import default_initial, replay
 from tli_cli.injection.injector import Injector
 from tli_cli.injection.stored_values import StoredValues
 from tli_cli.plan import Plan, Step
+from tli_cli.scoring.bands import MAY_HURT
 from tli_cli.starting import CONSTANTS, constant_start
 
 if TYPE_CHECKING:
@@ -40,22 +41,26 @@ class Maker:
         self._device = usable_device(options.device)
         self._last: tuple[tuple[int, str], torch.Tensor] | None = None
         self._injector = Injector(before_fits(plan), self._read, self._initial, maps)
+        self._idle = False
         self._fitted = self._fit(plan, sources[plan.fits[0].model], options, progress) if plan.fits else {}
 
     def _fit(
         self, plan: Plan, source: Reference, options: Options, progress: Progress | None
     ) -> Mapping[str, torch.Tensor]:
-        """Return what is fitted; nothing where that fails and was not asked for: the maps alone are a start too."""
+        """Return what is fitted; nothing where that fails and was not asked for: the maps alone are a start too, but
+        between unlike models, where the target starts as it would without a source."""
         try:
             return fitted_values(self._injector, plan, source, self._target, options, progress)
         except TliError as error:
             if options.method == "fit":
                 raise
-            self._values.notes.append(f"not fitted, injected by axis maps alone: {error}")
+            self._idle = plan.score < MAY_HURT
+            done = "nothing is moved" if self._idle else "injected by axis maps alone"
+            self._values.notes.append(f"not fitted, {done}: {error}")
             return {}
 
     def _unfitted(self, step: Step) -> torch.Tensor:
-        return self._injector.make(self._injector.plan.by_target[step.target])
+        return self._initial(step) if self._idle else self._injector.make(self._injector.plan.by_target[step.target])
 
     def make(self, step: Step, dtype: str) -> torch.Tensor:
         """Return the tensor of `step`, contiguous on the CPU, in `dtype`.

@@ -12,6 +12,7 @@ from tli_cli.resizing import RESIZERS
 COHERENT = {
     "auto": ("widen", "strongest"),
     "fit": ("widen", "strongest"),
+    "maps": ("widen", "strongest"),
     "net2net": ("net2net", "strongest"),
     "even": ("widen", "even"),
 }
