@@ -19,12 +19,13 @@ from tli_cli.fitting.work import work_of
 from tli_cli.gates import check_gates
 from tli_cli.injection.injector import injector_for
 from tli_cli.kinship.ancestry import Values, ancestry
-from tli_cli.options import Options
+from tli_cli.options import Labels, Options
 from tli_cli.plan import Plan, Step
 from tli_cli.planning.injection import plan_injection
 from tli_cli.providers.inputs import guess_input
 from tli_cli.providers.module import describe_live, meta_arguments
 from tli_cli.references import Reference
+from tli_cli.references.labels import labels_in, labels_of, shared_labels
 from tli_cli.scoring.bands import MAY_HURT
 from tli_cli.starting import CONSTANTS, constant_start
 from tli_cli.teachers import Taught, Teacher, understood
@@ -58,10 +59,12 @@ def apply_tli(
     references = [t.reference for t in teachers]
     akin = ancestry([Values(t.reference.architecture.tensors, t.read) for t in teachers])
     tokens = shared_tokens(references, target, options)
+    theirs = [labels_of(t.reference) if t.module is None else _labels(t.module) for t in teachers]
+    labels = _labels(model), shared_labels(theirs)
 
     def planned(options: Options) -> Plan:
         given = [r.architecture for r in references]
-        return plan_injection(target.architecture, given, options, "target", akin, tokens)
+        return plan_injection(target.architecture, given, options, "target", akin, tokens, labels)
 
     def replan() -> Plan:
         return planned(replace(options, method="fit"))
@@ -96,6 +99,11 @@ def apply_tli(
         for name, value in made.items():
             own[name].copy_(value)
     return plan
+
+
+def _labels(module: nn.Module) -> Labels:
+    """Return what the classes of a model of transformers are called."""
+    return labels_in({"id2label": getattr(getattr(module, "config", None), "id2label", None)})
 
 
 def _add_fits(

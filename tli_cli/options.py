@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 InputShape = tuple[int, ...] | tuple[tuple[int, ...], ...]
 """The shape of one sample, or one shape for each input of a model."""
 
-HEAD_CHOICES = ("fresh", "keep")
-"""What happens to the classifier's rows; `map:FILE` names a file that says which source row feeds which target row."""
+HEAD_CHOICES = ("fresh", "keep", "map")
+"""What happens to the rows of a classifier of another size, or by labels to any; `map:FILE` names a file that says
+which source row feeds which target row."""
+
+Labels = Mapping[str, int]
+"""The rows of a classifier by what its classes are called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +23,8 @@ class Options:
     Attributes:
         matcher: the strategy that pairs layers (`dp`, `path`).
         method: the strategy that resizes tensors (`auto`, `combo`, `crop`, ...).
-        head: `fresh`, `keep`, or `map:FILE` with one `target-row source-row` pair a line.
+        head: `fresh` or `keep` for a classifier of another size; `map` takes rows by label, as the configurations
+            beside both models name them, `map:FILE` by one `target-row source-row` pair a line, rows or labels.
         seed: the seed of everything that is drawn.
         top_k: how many about equally good sources are mixed for each target tensor.
         batchnorm: whether norm layers are injected.

@@ -82,8 +82,9 @@ Head = Annotated[
     str,
     typer.Option(
         parser=parse_head,
-        metavar="fresh|keep|map:FILE",
-        help="The classifier: start it afresh, keep the source's rows, or take the rows that FILE lists.",
+        metavar="fresh|keep|map|map:FILE",
+        help="A classifier of another size: start it afresh, or keep rows by index. Of any size: take rows by label, "
+        "or as FILE lists them.",
         rich_help_panel=MATCHING,
     ),
 ]

@@ -45,10 +45,10 @@ def parse_shape(text: str | None) -> InputShape | None:
 
 
 def parse_head(text: str) -> str:
-    """Return `text` if it is `fresh`, `keep` or `map:FILE`."""
+    """Return `text` if it is `fresh`, `keep`, `map` or `map:FILE`."""
     if text in HEAD_CHOICES or (text.startswith("map:") and len(text) > len("map:")):
         return text
-    raise typer.BadParameter(f"{text!r} is not a head rule: expected fresh, keep or map:FILE")
+    raise typer.BadParameter(f"{text!r} is not a head rule: expected fresh, keep, map or map:FILE")
 
 
 def complete_reference(incomplete: str) -> Iterator[str]:

@@ -2,37 +2,95 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from tli_cli.errors import TliError
+from tli_cli.options import Labels
+from tli_cli.registry import did_you_mean
+
+NO_LABELS: Labels = MappingProxyType({})
 
 
-def parse_head(head: str) -> Mapping[int, int]:
-    """Return target row -> source row for `map:FILE`, empty for `fresh` and `keep`.
+def parse_head(head: str, mine: Labels = NO_LABELS, theirs: Labels = NO_LABELS) -> Mapping[int, int]:
+    """Return target row -> source row for `map` and `map:FILE`, empty for `fresh` and `keep`.
 
-    The file has one `target-row source-row` pair a line; empty lines and lines that start with `#` are passed over.
+    `map` takes the rows of the classes that are called alike, by the labels of the target and of the source. The file
+    has one pair a line, of the target and of the source, each a row or a label; a tab or a comma parts labels that hold
+    spaces. Empty lines and lines that start with `#` are passed over.
 
     Raises:
-        TliError: the choice is unknown, or the file is not of that form.
+        TliError: the choice is unknown, the file is not of that form, or labels are not known.
     """
     choice, _, name = head.partition(":")
     if choice in ("fresh", "keep") and not name:
         return {}
+    if head == "map":
+        return _alike(mine, theirs)
     if choice != "map" or not name:
-        raise TliError(f"--head {head}: expected fresh, keep, or map:FILE")
+        raise TliError(f"--head {head}: expected fresh, keep, map, or map:FILE")
     try:
-        lines = Path(name).read_text().splitlines()
+        lines = Path(name).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise TliError(f"--head {head}: {name} cannot be read: {error}") from error
     rows: dict[int, int] = {}
     for number, line in enumerate(lines, 1):
-        words = line.replace(",", " ").split()
-        if not words or words[0].startswith("#"):
+        if not line.strip() or line.lstrip().startswith("#"):
             continue
-        if len(words) != 2 or not all(word.isdecimal() for word in words):
-            raise TliError(f"{name}, line {number}: expected `target-row source-row`, found {line.strip()!r}")
-        if int(words[0]) in rows:
-            raise TliError(f"{name}, line {number}: target row {words[0]} stands there twice")
-        rows[int(words[0])] = int(words[1])
+        where = f"{name}, line {number}, {line.strip()[:80]!r}"
+        words = _words(line)
+        if len(words) != 2:
+            raise TliError(f"{where}: expected `target-row source-row`, or labels in the place of rows")
+        wanted, taken = _row(words[0], mine, "target", where), _row(words[1], theirs, "source", where)
+        if wanted in rows:
+            raise TliError(f"{where}: target row {words[0]} stands there twice")
+        rows[wanted] = taken
+    if not rows:
+        raise TliError(f"--head {head}: expected a line `target-row source-row` in {name}, found none")
     return rows
+
+
+def _alike(mine: Labels, theirs: Labels) -> Mapping[int, int]:
+    sides = [side for side, labels in (("source", theirs), ("target", mine)) if not labels]
+    if sides:
+        raise TliError(
+            f"--head map: the labels of the {' and of the '.join(sides)} are not known: expected id2label in the "
+            "config.json beside it; --head map:FILE names rows"
+        )
+    lower = {name.casefold(): row for name, row in theirs.items()}
+    found = {row: theirs.get(name, lower.get(name.casefold(), -1)) for name, row in mine.items()}
+    rows = {row: taken for row, taken in found.items() if taken >= 0}
+    if not rows:
+        raise TliError("--head map: no label of the target is one of the source; --head map:FILE names rows")
+    return rows
+
+
+def other_labels(mine: Labels, theirs: Labels) -> tuple[str, ...]:
+    """Return what is said where as many classes are called otherwise; nothing where their rows are not copied."""
+    names = {row: name for name, row in theirs.items()}
+    other = [name for name, row in mine.items() if names.get(row, "").casefold() != name.casefold()]
+    if not other or not theirs or len(mine) != len(theirs):
+        return ()
+    return (
+        f"{len(other)} of {len(mine)} classes are not called as in the source, such as {other[0][:40]!r} in row "
+        f"{mine[other[0]]}; --head map takes rows by label",
+    )
+
+
+def _words(line: str) -> list[str]:
+    """Return what stands on a line, parted by tabs, else by commas, else by spaces."""
+    mark = next((mark for mark in "\t," if mark in line), None)
+    return [word.strip() for word in line.split(mark)] if mark else line.split()
+
+
+def _row(word: str, labels: Labels, side: str, where: str) -> int:
+    """Return the row that `word` names; a label goes before a number."""
+    if word in labels:
+        return labels[word]
+    if re.fullmatch(r"\d{1,9}", word, re.ASCII):
+        return int(word)
+    hint = did_you_mean(word, labels)
+    known = f"a row or a label of the {side}" if labels else f"a row, for no labels of the {side} are known"
+    raise TliError(f"{where}: expected {known}, found {word[:60]!r}{f'; {hint}' if hint else ''}")

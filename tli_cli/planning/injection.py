@@ -9,11 +9,11 @@ from tli_cli.architecture import Architecture
 from tli_cli.errors import TliError
 from tli_cli.matching import MATCHERS
 from tli_cli.matching.values import Matching
-from tli_cli.options import Options
+from tli_cli.options import Labels, Options
 from tli_cli.plan import Plan
 from tli_cli.planning.activations import changed_activations
 from tli_cli.planning.choice import Akin
-from tli_cli.planning.heads import parse_head
+from tli_cli.planning.heads import NO_LABELS, other_labels, parse_head
 from tli_cli.planning.methods import method_request
 from tli_cli.planning.planner import make_plan
 from tli_cli.planning.relation import OTHER, UNLIKE
@@ -30,11 +30,13 @@ def plan_injection(
     keep_values: str,
     akin: Akin = lambda first, second: True,
     tokens: Sequence[Tokens] = (),
+    labels: tuple[Labels, Labels] = (NO_LABELS, NO_LABELS),
 ) -> Plan:
     """Return the plan for `target` from `sources`, with the best source's score; reads no values.
 
     `keep_values` says how what nothing feeds starts: `constructor`, or `target` for the target's own values; `akin`
-    tells which sources may be mixed, `tokens` for each which of its rows stand for the target's tokens.
+    tells which sources may be mixed, `tokens` for each which of its rows stand for the target's tokens, `labels`
+    what the classes of the target and of the sources are called.
 
     Raises:
         TliError: the matcher or the method is unknown, `top_k` is not positive, or the head's map cannot be read.
@@ -48,7 +50,7 @@ def plan_injection(
             matcher=options.matcher,
             method=options.method,
             head=options.head.partition(":")[0],
-            head_rows=parse_head(options.head),
+            head_rows=parse_head(options.head, *labels),
             norms=options.batchnorm,
             seed=options.seed,
             top_k=options.top_k,
@@ -62,6 +64,7 @@ def plan_injection(
     plan = make_plan(target, sources, matchings, request, akin)
     alone = plan.relation != OTHER and len(sources) == 1
     said = (*_left_heads(target, sources[0], matchings[0]), *changed_activations(sources[0], target)) if alone else ()
+    said += () if request.head_rows else other_labels(*labels)
     return replace(plan, score=round(score, 6), notes=(*plan.notes, *said))
 
 

@@ -30,6 +30,8 @@ class ListedRows:
         """Return the map of an axis of `kind` from `n` rows of source `model` to `m`; None where none is listed."""
         if kind == "classes" and self._head_rows:
             self._check_head_rows(m, n)
+            if m == n and all(self._head_rows.get(row) == row for row in range(m)):
+                return AxisMap("same", m, m)
             index = tuple(self._head_rows.get(row, -1) for row in range(m))
             return AxisMap("rows", m, n, exact=False, index=index)
         if kind not in ("vocabulary", "classes") or m not in self._sizes or n not in _vocabularies(source):
@@ -41,7 +43,7 @@ class ListedRows:
     def moves(self, kind: str, m: int, source: Architecture, model: int) -> bool:
         """Tell whether an axis of `kind` of equal size has its rows elsewhere."""
         found = self.of(kind, m, source, m, model)
-        return found is not None and found.rule == BY_TOKEN
+        return found is not None and found.rule != "same"
 
     def _by_token(self, m: int, n: int, model: int, main: int) -> AxisMap | None:
         tokens = self._tokens[model] if model < len(self._tokens) else ""

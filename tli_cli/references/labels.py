@@ -1,0 +1,64 @@
+"""What the classes of a model are called, by the configuration beside it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tli_cli.checkpoints.files import read_small
+from tli_cli.errors import CheckpointError
+from tli_cli.options import Labels
+
+if TYPE_CHECKING:
+    from tli_cli.references.reference import Reference
+
+_NO_NAME = re.compile(r"LABEL_\d+|\d+")
+"""What a class is called that nobody has named."""
+_MAX = 16 << 20
+
+
+def labels_of(reference: Reference) -> Labels:
+    """Return the classes of `reference`; none where nothing beside it names them."""
+    if reference.checkpoint is not None:
+        return labels_in(reference.checkpoint.config or {})
+    path = Path(reference.text.removeprefix("hf:").partition("?")[0])
+    file = path / "config.json" if path.is_dir() else path
+    if file.suffix != ".json" or not file.is_file():
+        return {}
+    try:
+        config = json.loads(read_small(file, _MAX, "a model's configuration"))
+    except (CheckpointError, ValueError, RecursionError):
+        return {}
+    return labels_in(config) if isinstance(config, dict) else {}
+
+
+def labels_in(config: Mapping[str, Any]) -> Labels:
+    """Return the classes that `config` names, of transformers or timm; a name that stands there twice names none."""
+    by_row, by_name, in_order = (config.get(key) for key in ("id2label", "label2id", "label_names"))
+    pairs: list[tuple[Any, Any]] = []
+    if isinstance(by_row, Mapping):
+        pairs = [(name, row) for row, name in by_row.items()]
+    elif isinstance(by_name, Mapping):
+        pairs = list(by_name.items())
+    elif isinstance(in_order, list):
+        pairs = [(name, row) for row, name in enumerate(in_order)]
+    named = [(n, int(r)) for n, r in pairs if _is_name(n) and _is_row(r)]
+    counts = Counter(name for name, _ in named)
+    return {name: row for name, row in named if counts[name] == 1}
+
+
+def shared_labels(several: Sequence[Labels]) -> Labels:
+    """Return the labels of several sources, none where they differ."""
+    return several[0] if all(labels == several[0] for labels in several) else {}
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and value.isprintable() and not _NO_NAME.fullmatch(value)
+
+
+def _is_row(value: Any) -> bool:
+    return re.fullmatch(r"\d{1,9}", str(value), re.ASCII) is not None
