@@ -44,6 +44,12 @@ def test_a_fit_that_takes_long_is_left_to_who_asks_for_it(monkeypatch):
     assert api.match(SOURCE, TARGET, options=Options(method="fit")).fits
 
 
+def test_large_networks_are_not_built_unless_that_is_asked_for(monkeypatch):
+    monkeypatch.setattr(choice, "VALUES", 100_000)
+    plan = api.match(SOURCE, TARGET)
+    assert not plan.fits and any("billion values; --method fit" in note for note in plan.notes)
+
+
 def test_an_unlike_target_that_has_values_of_its_own_keeps_them(tmp_path):
     if find_spec("timm") is None:
         pytest.skip("timm is not installed")

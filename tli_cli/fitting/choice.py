@@ -20,6 +20,8 @@ RELATIONS = (OTHER, UNLIKE, "narrower")
 fast as a fitted one."""
 MINUTES = 8.0
 """The longest that a fit may take one core, by estimate, for `auto` to choose it."""
+VALUES = 400_000_000
+"""The most values that a network may hold, for `auto` to choose a fit: it is made in memory, in float32."""
 LEAST_COVERAGE = 0.5
 """How much of an unlike target a fit is to reach, for `auto` to choose it."""
 IMAGE = 3 * 224 * 224
@@ -74,6 +76,10 @@ def _with_fits(plan: Plan, sources: Sequence[Reference], target: Reference, opti
         raise TliError("a fit is to one source, and several feed the target")
     given = sources[model]
     theirs, mine = recipe_for(given, options.source_arch), recipe_for(target)
+    for reference in (given, target):
+        held = sum(spec.size for spec in reference.architecture.tensors)
+        if options.method != "fit" and held > VALUES:
+            raise TliError(f"{reference.text} holds {held / 1e9:.1f} billion values; --method fit does it in memory")
     numbers = IMAGE
     if theirs.is_code or mine.is_code:  # what was run to be described is run once more, to see that a fit can run it
         from tli_cli.fitting.running import run_source, run_target, runs, shared_inputs
@@ -110,6 +116,6 @@ def fitted_plan(
         return replace(plan, notes=(*plan.notes, said))
     note = (
         f"{len(fitted.fits)} places of the target are fitted to the source's values on made-up inputs; no data is used"
-        + (f"; about {minutes:.0f} minutes of one core" if minutes >= 1 else "")
+        + (f"; about {minutes:.0f} minutes of one core" if minutes >= 1.5 else "")
     )
     return replace(fitted, method="fit", notes=(*base.notes, note))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import log2, prod
 
 from tli_cli.architecture import Architecture, Layer
-from tli_cli.fitting.trunk import LINEAR
+from tli_cli.fitting.trunk import LINEAR, trunk_points
 
 SAME = 0.5
 """Under how many octaves apart two numbers of places count as one: a class token is no place more."""
@@ -22,6 +22,8 @@ FEWEST = 16
 """The least samples of networks that take long for each."""
 BUDGET = 64 * 3 * 224 * 224
 """About how many numbers the made-up samples hold together."""
+KEPT = 1 << 29
+"""About how many numbers of what both networks compute are kept at once: two gigabytes."""
 BATCH, LEAST_BATCH = 64, 8
 """The most and the least samples that one gradient step looks at."""
 BATCH_NUMBERS = 1 << 19
@@ -43,6 +45,15 @@ def input_places(architecture: Architecture) -> int:
     tells; 0 if none does."""
     stem = _stem(architecture)
     return int(stem.attribute("positions", 0) or 0) * int(prod(stem.attribute("stride", (1,)))) if stem else 0
+
+
+def kept_numbers(architecture: Architecture) -> int:
+    """Return how many numbers `architecture` gives at its trunk's points for one sample."""
+    layers = [architecture.layers[place.index] for place in trunk_points(architecture)]
+    named = [(layer, layer.tensor("weight")) for layer in layers]
+    return sum(
+        int(layer.attribute("positions", 1) or 1) * architecture.by_name[name].shape[0] for layer, name in named if name
+    )
 
 
 def _stem(architecture: Architecture) -> Layer | None:
@@ -108,6 +119,8 @@ def work_of(target: Architecture, source: Architecture, numbers: int) -> Work:
     enlarged = _enlarged(target, numbers)
     mine, theirs = (int(enlarged * forward_work(side)) for side in (target, source))
     usual = max(LEAST_IMAGES, min(IMAGES, BUDGET // max(numbers, 1)))
-    samples = max(min(FEWEST, usual), min(usual, int(CLOSED_WORK // max(passes_of(mine, theirs), 1))))
+    kept = enlarged * (2 * kept_numbers(target) + kept_numbers(source))
+    most = min(CLOSED_WORK // max(passes_of(mine, theirs), 1), KEPT // max(kept, 1.0))
+    samples = max(min(FEWEST, usual), min(usual, int(most)))
     batch = max(LEAST_BATCH, min(BATCH, BATCH_NUMBERS // max(numbers, 1)))
     return Work(theirs, mine, samples, min(samples, batch))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from tli_cli.allocator import kept_blocks
 from tli_cli.axis_maps.values import PlanMaps
 from tli_cli.errors import TliError
 from tli_cli.fitting.files import before_fits, fitted_values
@@ -50,7 +51,8 @@ class Maker:
         """Return what is fitted; nothing where that fails and was not asked for: the maps alone are a start too, but
         between unlike models, where the target starts as it would without a source."""
         try:
-            return fitted_values(self._injector, plan, source, self._target, options, progress)
+            with kept_blocks():
+                return fitted_values(self._injector, plan, source, self._target, options, progress)
         except TliError as error:
             if options.method == "fit":
                 raise
