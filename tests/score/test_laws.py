@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -20,10 +21,11 @@ from tests.models import NETS
 from tests.score.conftest import MIXED, SMALL
 from tli_cli import catalogue
 from tli_cli.architecture import Architecture
+from tli_cli.catalogue.libraries import import_timm
 from tli_cli.describe.names import describe_names
 from tli_cli.kinship import as_kin
 from tli_cli.matching import MATCHERS
-from tli_cli.matching.activated import ACTIVATIONS
+from tli_cli.matching.settings import ACTIVATIONS
 from tli_cli.matching.sides import Side
 from tli_cli.matching.units import units_of
 from tli_cli.matrices.rows import RowScores, Sides
@@ -149,6 +151,34 @@ def test_a_block_less_on_either_side_costs_something(matcher, rng):
     less = as_kin(bare, whole)
     assume(less is not None)
     assert score(less, whole, matcher) < 1 and score(whole, less, matcher) < 1, f"{whole.origin} without {lost}"
+
+
+def plain(groups: int = 2, stride: int = 1, pool: type[nn.Module] = nn.MaxPool2d) -> nn.Module:
+    middle = nn.GroupNorm(groups, 8), nn.ReLU(), nn.Conv2d(8, 8, 3, stride, padding=1), pool(2)
+    return nn.Sequential(nn.Conv2d(3, 8, 3), *middle, nn.Conv2d(8, 4, 3))
+
+
+def attention(heads: int) -> nn.Module:
+    import_timm()
+    from timm.models.vision_transformer import VisionTransformer
+
+    return VisionTransformer(32, 8, embed_dim=24, depth=1, num_heads=heads, num_classes=5)
+
+
+@pytest.mark.parametrize("matcher", list(MATCHERS))
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (plain, partial(plain, groups=4)),
+        (plain, partial(plain, stride=2)),
+        (plain, partial(plain, pool=nn.AvgPool2d)),
+        (partial(attention, 2), partial(attention, 4)),
+    ],
+    ids=["groups", "stride", "pool", "heads"],
+)
+def test_what_tensors_do_not_tell_costs_a_little(one, other, matcher):
+    first, second = (describe_live(net(), torch.zeros(1, 3, 32, 32)) for net in (one, other))
+    assert 0.95 < score(first, second, matcher) < 1 and 0.95 < score(second, first, matcher) < 1
 
 
 class Stages(nn.Module):

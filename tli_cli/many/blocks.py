@@ -12,7 +12,7 @@ from tli_cli.many.alignments import Floats, Ints, align_all
 from tli_cli.many.arrays import Bags, alike, ragged
 from tli_cli.many.labels import Labels
 from tli_cli.many.profiles import Catalogued
-from tli_cli.matching.activated import OTHER_ACTIVATION, UNKNOWN
+from tli_cli.matching.settings import OTHER_SETTING, UNKNOWN
 from tli_cli.matching.unit_pairs import ENOUGH, REUSABLE, REUSE
 from tli_cli.scoring.score import ADDED, MOVED, REPEATED, unit_weight
 
@@ -32,7 +32,7 @@ class Blocks:
         place = {label: i for i, label in enumerate(units)}
         self._labels = Labels(list(units.values()))
         self._units, self._lengths = ragged([[place[unit.label] for unit in block.units] for block in known.blocks])
-        self._activations, _ = ragged([[unit.activations for unit in block.units] for block in known.blocks])
+        self._settings, _ = ragged([[unit.setting for unit in block.units] for block in known.blocks])
         self._runs, self._run_lengths = ragged([list(run) for run in known.runs])
         self._forms = Bags([block.forms for block in known.blocks])
         self._shapes = Bags([block.shapes for block in known.blocks])
@@ -166,15 +166,15 @@ class Blocks:
         kept = np.take_along_axis(
             np.stack([self._labels.keeping(int(label)) for label in own]), units[at, here], axis=1
         )
-        kept *= self._kept_by_activations(target, sources, at)
+        kept *= self._kept_by_settings(target, sources, at)
         return paired * kept, tables.max(axis=1)
 
-    def _kept_by_activations(self, target: int, sources: Ints, partners: Ints) -> Floats:
-        """Return `activation_keeping` of the units of a block and of `partners`, units of `sources` by place:
+    def _kept_by_settings(self, target: int, sources: Ints, partners: Ints) -> Floats:
+        """Return `setting_keeping` of the units of a block and of `partners`, units of `sources` by place:
         `(units, sources)`."""
-        mine, theirs = self._activations[target, : len(partners), None], self._activations[sources, partners]
+        mine, theirs = self._settings[target, : len(partners), None], self._settings[sources, partners]
         same: NDArray[np.bool_] = (mine == theirs) | (mine == UNKNOWN) | (theirs == UNKNOWN)
-        return np.where(same, 1.0, OTHER_ACTIVATION)
+        return np.where(same, 1.0, OTHER_SETTING)
 
 
 def _bits(holds: NDArray[np.bool_]) -> Ints:

@@ -25,9 +25,7 @@ class Catalogued:
 
     def block(self, block: Block) -> int:
         """Return the number of `block`: equal for blocks that the matcher cannot tell apart."""
-        number = self._block_numbers.of(
-            tuple((unit.label, unit.positions == 1, unit.activations) for unit in block.units)
-        )
+        number = self._block_numbers.of(tuple((unit.label, unit.positions == 1, unit.setting) for unit in block.units))
         if number == len(self.blocks):
             self.blocks.append(block)
         return number

@@ -89,8 +89,11 @@ def pair_ends(targets: Sequence[Block], sources: Sequence[Block]) -> list[BlockP
     return [BlockPair(t, sources[matched[i]] if i in matched else whole) for i, t in enumerate(targets)]
 
 
-def pair_stages(target: Side, source: Side) -> tuple[StagePair, ...]:
-    """Return a pair for every stage of `target`; none if `source` has no stages."""
+def pair_stages(target: Side, source: Side, partners: Partner) -> tuple[StagePair, ...]:
+    """Return a pair for every stage of `target`; none if `source` has no stages.
+
+    `partners` maps anchored target units to their source units: a stage that holds one of these is not lost.
+    """
     targets, sources = target.stages, source.stages
     if not targets or not sources:
         return ()
@@ -106,8 +109,10 @@ def pair_stages(target: Side, source: Side) -> tuple[StagePair, ...]:
     users, given = Counter[int](), Counter[int]()
     for stage, j in zip(targets, chosen, strict=True):
         users[j] += len(stage.blocks)
-    for stage, j in zip(sources, owners(set(chosen), len(sources)), strict=True):
-        given[j] += len(stage.blocks)
+    anchored = set(partners.values())
+    for i, (stage, j) in enumerate(zip(sources, owners(set(chosen), len(sources)), strict=True)):
+        lost = i == j or not any(unit.key in anchored for unit in stage.units)
+        given[j] += len(stage.blocks) if lost else 0
     pairs = []
     for i, (stage, j) in enumerate(zip(targets, chosen, strict=True)):
         kinship = trunk * mixing_likeness(stage.mixing, sources[j].mixing)

@@ -41,7 +41,7 @@ def match_sides(source: Side, target: Side) -> Matching:
     for t, s in tied_heads(source, target):
         found.setdefault(t.key, Pair(t, s, unit_similarity(t, replace(s, kind=t.kind)), anchored=True))
     partners = {key: pair.source.key for key, pair in found.items()}
-    stages = pair_stages(target, source)
+    stages = pair_stages(target, source, partners)
     paired = pair_blocks(target, source, stages, partners)
     body = {block.name for block in target.ends[1]}
     proven = {key for key, strength in strengths.items() if strength is Strength.PROVEN}

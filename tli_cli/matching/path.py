@@ -25,8 +25,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from tli_cli.architecture import Architecture, Node
-from tli_cli.matching.activated import ACTIVATIONS
 from tli_cli.matching.bags import Bag, bag_of, overlap
+from tli_cli.matching.settings import ACTIVATIONS
 from tli_cli.matching.sides import Side
 from tli_cli.matching.similarity import unit_similarity
 from tli_cli.matching.units import Unit

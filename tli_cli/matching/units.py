@@ -10,8 +10,8 @@ from tli_cli.architecture import Architecture, AxisTree, Layer
 from tli_cli.describe.spaces import leaves
 from tli_cli.describe.turned import turned_layers
 from tli_cli.describe.vocabulary import canonical_role
-from tli_cli.matching.activated import UNKNOWN, activation_numbers
 from tli_cli.matching.attention import attending_layers
+from tli_cli.matching.settings import UNKNOWN, setting_numbers
 
 PART_ROLES = {
     "qkv": ("q", "k", "v"),
@@ -34,7 +34,7 @@ class Unit:
     `shape` is the weight's, of this part alone, without axes of size 1 and with summed-over axes behind the others:
     dense layers are `(out, in)` whether they are linear layers or 1x1 convolutions. `start` and `stop` delimit the
     part on the weight's first axis. `place` is the index of the layer in its architecture. `attends` says that it makes
-    the queries of an attention; `activations` is a number of those around it.
+    the queries of an attention; `setting` is a number of what its tensors do not tell.
     """
 
     place: int
@@ -51,7 +51,7 @@ class Unit:
     parts: int = 1
     dim: int = 0
     attends: bool = False
-    activations: int = UNKNOWN
+    setting: int = UNKNOWN
 
     @cached_property
     def key(self) -> tuple[int, int]:
@@ -234,10 +234,10 @@ def _cuts(architecture: Architecture) -> dict[int, int]:
 def units_of(architecture: Architecture) -> tuple[Unit, ...]:
     """Return the units of `architecture` in the order of its layers."""
     cuts, attending = _cuts(architecture), attending_layers(architecture)
-    activations = activation_numbers(architecture)
+    mains = [main_tensor(layer) for layer in architecture.layers]
+    settings = setting_numbers(architecture, mains, attending)
     found: list[Unit] = []
-    for place, layer in enumerate(architecture.layers):
-        name = main_tensor(layer)
+    for place, (layer, name) in enumerate(zip(architecture.layers, mains, strict=True)):
         if name is None:
             continue
         kernel = _kernel(architecture, layer, name)
@@ -253,7 +253,7 @@ def units_of(architecture: Architecture) -> tuple[Unit, ...]:
             layer.stage,
             int(layer.attribute("positions", 0) or 0),
             attends=place in attending,
-            activations=activations.get(place, UNKNOWN),
+            setting=settings.get(place, UNKNOWN),
         )
         dim, parts = _fused(architecture, layer, name, whole.role, cuts.get(place, 0))
         found.extend(_split(architecture, whole, dim, parts) if parts else [whole])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from tli_cli.architecture import Architecture, Node
-from tli_cli.matching.activated import ACTIVATIONS, IDEMPOTENT
+from tli_cli.matching.settings import ACTIVATIONS, IDEMPOTENT
 from tli_cli.planning.identity import silencers
 
 Before = tuple[tuple[str, ...], str]

@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from tli_cli.architecture import Architecture, Layer
-from tli_cli.matching.activated import ACTIVATIONS, IDEMPOTENT
 from tli_cli.matching.segments import WEIGHTED
+from tli_cli.matching.settings import ACTIVATIONS, IDEMPOTENT
 from tli_cli.matching.units import Unit
 
 POOLS = ("max_pool", "avg_pool", "mean", "adaptive_max_pool2d")

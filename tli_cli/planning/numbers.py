@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from math import isclose, prod
 
 from tli_cli.architecture import EPSILON, Architecture, Layer, Number
-from tli_cli.matching.activated import ACTIVATIONS
+from tli_cli.matching.settings import ACTIVATIONS
 
 SCALES = ("mul", "div", "baddbmm")
 PLACED = ("roll", "avg_pool2d", "avg_pool3d", "max_pool2d_with_indices", "max_pool3d_with_indices")

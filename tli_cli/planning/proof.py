@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 
 from tli_cli.architecture import Architecture, Layer, Node
-from tli_cli.matching.activated import IDEMPOTENT
+from tli_cli.matching.settings import IDEMPOTENT
 from tli_cli.planning.identity import NOT_ZERO
 
 OWN = "own"

@@ -2,8 +2,8 @@
 
 A layer that grows computes what it did, but a narrow source knows less than the target could; one that shrinks gets, by
 a fit or by its heaviest channels, nearly all of a source that knows more. With kernels it is the other way round: a
-larger one holds a smaller one whole, zeros around it, and a smaller one loses the rim. Behind another activation a
-layer keeps nearly all.
+larger one holds a smaller one whole, zeros around it, and a smaller one loses the rim. A layer that is set
+otherwise, by its activation, its stride or its heads, keeps nearly all.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from functools import lru_cache
 from itertools import zip_longest
 from math import sqrt
 
-from tli_cli.matching.activated import activation_keeping
+from tli_cli.matching.settings import setting_keeping
 from tli_cli.matching.similarity import KERNEL, SHAPE, root, size_likeness
 from tli_cli.matching.units import Unit
 
@@ -23,7 +23,7 @@ PADDED = 0.05
 def keeping(target: Unit, source: Unit) -> float:
     """Return the factor that turns the similarity of two units into what the target's keeps of the source's."""
     sizes = kernel_keeping(target, source) * shape_keeping(target.shape, source.shape)
-    return sizes * activation_keeping(target.activations, source.activations)
+    return sizes * setting_keeping(target.setting, source.setting)
 
 
 def kernel_keeping(target: Unit, source: Unit) -> float:
