@@ -60,6 +60,19 @@ class Branching(nn.Module):
         return self.head(y) if float(y.sum()) > 0 else self.head(-y)
 
 
+class Offsets(nn.Module):
+    """A buffer that starts at zero and is found in training, and one that the constructor works out."""
+
+    def __init__(self, scale: float = 1.0) -> None:
+        super().__init__()
+        self.head = nn.Linear(3, 4)
+        self.register_buffer("found", torch.zeros(4))
+        self.register_buffer("worked_out", scale * torch.arange(4.0))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(x.mean((2, 3))) + self.found + self.worked_out
+
+
 VECTORS = (images(), torch.randn(2, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1)))
 
 
@@ -69,6 +82,14 @@ def test_models_of_odd_shape_grow_and_keep_their_function(make, example):
     plan = apply_tli(target, source, example=example)
     assert distance(source, target, example) < 1e-9
     assert [step.target for step in plan.steps] == list(target.state_dict())
+
+
+def test_a_buffer_that_starts_at_zero_is_taken_and_one_that_is_worked_out_is_not(tmp_path):
+    source, target = Offsets(2.0), Offsets(1.0)
+    source.found.normal_()
+    plan = apply_tli(target, source, example=images())
+    assert torch.equal(target.found, source.found) and not torch.equal(target.worked_out, source.worked_out)
+    assert plan.by_target["worked_out"].reason == "computed by the constructor"
 
 
 def test_what_is_never_run_is_matched_by_its_name_and_shape():

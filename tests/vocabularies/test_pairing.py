@@ -56,6 +56,12 @@ def test_special_tokens_are_known_by_name_then_by_role(mine, theirs, row):
     assert listing(vocabulary(specials=mine), vocabulary(specials=theirs)) == row
 
 
+def test_of_several_roles_the_end_of_a_text_says_most():
+    target = Vocabulary("words", {}, specials={0: "<|endoftext|>"}, roles={"unk": 0, "pad": 0, "bos": 0, "eos": 0})
+    source = vocabulary(specials={"<unk>": "unk", "<s>": "bos", "</s>": "eos"})
+    assert listing(target, source) == "2"
+
+
 def test_bytes_stand_for_themselves():
     source = vocabulary(raw={5: b"\n", 6: b"x"})
     assert listing(vocabulary("\n", "x\n", raw={2: b"\n"}), source) == "5 6+5 5"

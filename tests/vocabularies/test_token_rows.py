@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer
 
 import tli_cli
+from tests.test_imports import run_without_torch
 from tests.vocabularies.conftest import MORE, NETS, TEXT, TRAINERS
 from tli_cli import api
 from tli_cli.errors import TliError
@@ -125,6 +126,13 @@ def test_a_replayed_plan_gives_the_same_bytes(model, folder):
         (folder / name / "tokenizer.json").unlink()
     api.inject("source", "target", "second.safetensors", plan=again, options=OPTIONS)
     assert (folder / "first.safetensors").read_bytes() == (folder / "second.safetensors").read_bytes()
+
+
+def test_rows_are_planned_and_moved_without_torch(model):
+    model("source", trained("pieces"))
+    model("target", trained("bytes", other=True))
+    done = run_without_torch("inject", "source", "-t", "target", "-o", "out.safetensors")
+    assert done.returncode == 0 and "tokens keep their rows" in done.stderr, done.stderr
 
 
 def test_what_both_have_is_compared(model):

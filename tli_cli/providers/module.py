@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import nn
 
-from tli_cli.architecture import Architecture
+from tli_cli.architecture import Architecture, InitialValue
 from tli_cli.describe.meta import on_meta
 from tli_cli.describe.names import describe_names
 from tli_cli.describe.trace import state_specs, trace
@@ -20,6 +21,19 @@ def describe_live(model: nn.Module, example: Any = None) -> Architecture:
 
     `example` is one batch of input, or its shape with the batch first; without it usual inputs are tried.
     """
+    described = _described(model, example)
+    return replace(described, initial={**_constant_buffers(model), **described.initial})
+
+
+def _constant_buffers(model: nn.Module) -> dict[str, InitialValue]:
+    """Return how buffers begin that hold one value again and again: nothing was worked out for them, nor found yet."""
+    held = {n: t for n, t in model.state_dict().items() if isinstance(t, torch.Tensor) and t.is_floating_point()}
+    names = {name for name, _ in model.named_buffers()} & held.keys()
+    found = {name: held[name] for name in names if held[name].numel() and not held[name].is_meta}
+    return {n: (("fill_", float(t.flatten()[0])),) for n, t in found.items() if bool((t == t.flatten()[0]).all())}
+
+
+def _described(model: nn.Module, example: Any) -> Architecture:
     origin = type(model).__name__
     twin = on_meta(model).float()
     try:

@@ -9,7 +9,7 @@ from typing import Union
 
 from tli_cli.axis_maps.listing import MAX_PARTS, listed
 from tli_cli.vocabularies.specials import STANDS_FOR
-from tli_cli.vocabularies.vocabulary import Vocabulary
+from tli_cli.vocabularies.vocabulary import ROLES, Vocabulary
 
 _LONGEST = 256
 """The most bytes of a token that is cut into pieces."""
@@ -69,7 +69,7 @@ class TokenRows:
         row = source.by_text.get(name.encode("utf-8", "replace")) if row is None else row
         if row is not None:
             return row
-        roles = [role for role, number in self.target.roles.items() if number == token]
+        roles = [role for role in ROLES if self.target.roles.get(role) == token]
         roles += [STANDS_FOR[role] for role in roles if role in STANDS_FOR]
         return next((source.roles[role] for role in roles if role in source.roles), None)
 

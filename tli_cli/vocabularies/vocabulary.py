@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-ROLES = ("pad", "unk", "bos", "eos", "cls", "sep", "mask")
-"""What special tokens are for."""
+ROLES = ("eos", "bos", "sep", "cls", "mask", "pad", "unk")
+"""What special tokens are for; of several roles that one has, the first says most of it."""
 
 
 @dataclass(frozen=True)
