@@ -91,9 +91,9 @@ class Layer:
         return dict(self.tensors).get(role)
 
     @property
-    def has_offset(self) -> bool:
-        """Whether a number is added to its weight before that is used, so that zeros do not give zero."""
-        return any(number[0] == OFFSET for number in self.numbers)
+    def offset(self) -> float:
+        """The number that code adds to its weight before that is used; where it is not 0, zeros do not give zero."""
+        return next((float(number[1]) for number in self.numbers if number[0] == OFFSET), 0.0)
 
     @property
     def epsilon(self) -> float | None:

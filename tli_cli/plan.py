@@ -87,8 +87,9 @@ class Piece:
     They count along `target_view` and `source_view` where these are given: the tensor's shape with one axis seen as
     three, of which the middle one is cut (parts that alternate head by head).
     `axes` has one expression for each axis of the slice; empty means that the step's resizer works on shapes alone.
-    `gain` multiplies the values; `source_shape` is the whole source tensor's shape. `fold` is taken into the source
-    tensor before anything else.
+    `gain` multiplies the values; `added` are the numbers that code adds to the source's tensor and to the target's
+    before they are used: what is mapped and multiplied is the sum. `source_shape` is the whole source tensor's shape.
+    `fold` is taken into the source tensor before anything else.
     """
 
     source: str
@@ -104,6 +105,7 @@ class Piece:
     target_view: tuple[int, ...] = ()
     source_view: tuple[int, ...] = ()
     fold: Fold | None = None
+    added: tuple[float, float] = (0.0, 0.0)
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -24,7 +24,13 @@ def _changed(make: Callable[..., nn.Module], base: dict[str, Any], **changes: An
 
 
 def _text(model: str, config: str, base: dict[str, Any], **changes: Any) -> Build:
-    settings = {"vocab_size": 64, "attn_implementation": "eager", **base, **changes}
+    settings = {
+        "vocab_size": 64,
+        "attn_implementation": "eager",
+        "experts_implementation": "batched_mm",
+        **base,
+        **changes,
+    }
     return lambda: getattr(transformers, model)(getattr(transformers, config)(**settings))
 
 
@@ -83,6 +89,21 @@ def _text_pairs() -> Iterator[tuple[str, Build, Build, tuple[int, ...]]]:
     ):
         make = ("LlamaForCausalLM", "LlamaConfig", llama)
         yield f"Llama, {name}", _text(*make), _text(*make, **change), TOKENS
+    for name, change in (
+        ("twice as wide", {"hidden_size": 64, "num_attention_heads": 8, "num_key_value_heads": 4}),
+        ("1.5 times as wide", {"hidden_size": 48}),
+        ("deeper", {"num_hidden_layers": 4}),
+    ):
+        make = ("Gemma2ForCausalLM", "Gemma2Config", llama)
+        yield f"Gemma 2, {name}", _text(*make), _text(*make, **change), TOKENS
+    mixture = {**llama, "num_local_experts": 4}
+    for name, change in (
+        ("twice as wide", {"hidden_size": 64, "num_attention_heads": 8, "num_key_value_heads": 4}),
+        ("wider experts", {"intermediate_size": 96}),
+        ("deeper", {"num_hidden_layers": 4}),
+    ):
+        make = ("MixtralForCausalLM", "MixtralConfig", mixture)
+        yield f"Mixtral, {name}", _text(*make), _text(*make, **change), TOKENS
     for name, change in (
         ("twice as wide", {"n_embd": 64, "n_head": 8}),
         ("1.5 times as wide", {"n_embd": 48, "n_head": 6}),

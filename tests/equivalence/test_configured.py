@@ -11,10 +11,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.equivalence.harness import EXACT, Injected, build, compare, load_strictly, reference, save
+from tli_cli import apply_tli
 from tli_cli.api import inject, match
 from tli_cli.checkpoints import open_checkpoint
 from tli_cli.describe.heads import configured_head_width, configured_heads
 from tli_cli.options import Options
+from tli_cli.plan import Plan
+from tli_cli.providers.module import TRACEABLE_EXPERTS
 from tli_cli.references.configured import is_plausible
 
 
@@ -79,6 +82,35 @@ def test_experts_that_files_keep_apart_are_one_tensor_of_the_class(suffix, tmp_p
     assert report.verification is not None and report.verification < EXACT, report.warnings
     written = set(open_checkpoint(out.parent).stored_names.values())
     assert written == set(grown.state_dict() if suffix else load_file(f"{wider}/model.safetensors"))
+
+
+@pytest.mark.parametrize("width", [96, 64])
+def test_an_embedding_makes_up_for_the_root_of_another_width(width, tmp_path):
+    _, source = write("hf:gemma", 1, tmp_path / "source")
+    _, target = write(f"hf:gemma?hidden_size={width}", 2, tmp_path / "target")
+    report = inject(source, target, tmp_path / "out.safetensors", options=Options(verify=True))
+    assert all(step.exact for step in report.plan.steps)
+    assert report.verification is not None and report.verification < 100 * EXACT, report.warnings
+    again = Plan.from_json(report.plan.to_json())
+    inject(source, target, tmp_path / "again.safetensors", plan=again)
+    assert (tmp_path / "again.safetensors").read_bytes() == (tmp_path / "out.safetensors").read_bytes()
+
+
+def test_a_norm_with_a_number_in_its_code_is_fed_from_one_without(tmp_path):
+    source, llama = write("hf:llama", 1, tmp_path / "source")
+    plan = inject(llama, f"hf:{write('hf:gemma', 2, tmp_path / 'target')[1]}", tmp_path / "out.safetensors").plan
+    step = next(step for step in plan.steps if step.target.endswith("layers.0.input_layernorm.weight"))
+    assert step.pieces[0].added == (0.0, 1.0)
+    held = load_file(tmp_path / "out.safetensors")[step.target]
+    torch.testing.assert_close(held + 1, source.state_dict()[step.pieces[0].source])
+
+
+def test_experts_of_a_live_model_are_traced_however_they_are_run():
+    source, target = build("hf:mixtral", 1), build("hf:mixtral?num_hidden_layers=3", 2)
+    before = source.config._experts_implementation
+    plan = apply_tli(target, source)
+    assert all(step.exact for step in plan.steps)
+    assert source.config._experts_implementation == before != TRACEABLE_EXPERTS
 
 
 def test_numbers_in_the_code_of_a_configuration_are_known(tmp_path):

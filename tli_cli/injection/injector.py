@@ -114,19 +114,24 @@ class Injector:
         maps, contracted = self.plan.maps, [dim in piece.contracted for dim in range(tensor.ndim)]
         selections = [selection_of(e, maps, self.maps, c) for e, c in zip(piece.axes, contracted, strict=True)]
         chosen = [selection for selection in selections if selection is not None]
-        if len(chosen) == len(selections) and tensor.device.type == "cpu" and str(tensor.dtype)[6:] in STORED:
+        if (
+            not any(piece.added)
+            and len(chosen) == len(selections)
+            and tensor.device.type == "cpu"
+            and str(tensor.dtype)[6:] in STORED
+        ):
             made = selected(tensor, chosen, piece.gain)
             if made is not None:
                 return made
-        made = computed(tensor)
+        made = computed(tensor) + piece.added[0]
         for dim, expression in enumerate(piece.axes):
             made = apply_expression(made, dim, expression, maps, self.maps, contracted[dim])
-        return (made if piece.gain == 1.0 else made * piece.gain).to(tensor.dtype)
+        return (made * piece.gain - piece.added[1]).to(tensor.dtype)
 
     def _gained(self, tensor: torch.Tensor, piece: Piece) -> torch.Tensor:
-        if piece.gain == 1.0:
+        if piece.gain == 1.0 and not any(piece.added):
             return tensor
-        return (computed(tensor) * piece.gain).to(tensor.dtype)
+        return ((computed(tensor) + piece.added[0]) * piece.gain - piece.added[1]).to(tensor.dtype)
 
     def _start(self, step: Step, piece: Piece) -> torch.Tensor:
         """Return what the part of the target that `piece` feeds starts from."""

@@ -56,7 +56,7 @@ class Streams:
 
     def _part(self, step: Step, piece: Piece, dtype: str) -> Content | None:
         source = self._values.stored(piece.model, piece.source)
-        if source is None or piece.weight != 1.0 or piece.fold is not None:
+        if source is None or piece.weight != 1.0 or piece.fold is not None or any(piece.added):
             return None
         cut = _cut(source, piece)
         selections = None if cut is None else self._selections(step, piece, cut[0].shape)

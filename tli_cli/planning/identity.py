@@ -64,9 +64,9 @@ def silencers(architecture: Architecture, index: int) -> set[int]:
     node = architecture.graph[index]
     if node.op == "layer":
         layer = architecture.layers[node.layer]
-        if layer.has_offset and not layer.tensor("bias") and node.inputs:
+        if layer.offset and not layer.tensor("bias") and node.inputs:
             return silencers(architecture, node.inputs[0])
-        return set() if layer.kind in ADDITIVE or layer.has_offset else {node.layer}
+        return set() if layer.kind in ADDITIVE or layer.offset else {node.layer}
     found = [silencers(architecture, i) for i in node.inputs]
     if not found or node.op in NOT_ZERO:
         return set()

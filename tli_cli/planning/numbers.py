@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from math import isclose, prod
 
-from tli_cli.architecture import EPSILON, Architecture, Layer, Number
+from tli_cli.architecture import EPSILON, OFFSET, Architecture, Layer, Number
 from tli_cli.matching.settings import ACTIVATIONS
 
 SCALES = ("mul", "div", "baddbmm")
@@ -27,7 +27,7 @@ def numbers_behind(architecture: Architecture, passing: Collection[int] = ()) ->
     found: list[list[Number]] = []
     last: list[Number] = []
     for place, layer in enumerate(architecture.layers):
-        own = [number for number in layer.numbers if number[0] not in (CONVOLUTION, EPSILON)]
+        own = [number for number in layer.numbers if number[0] not in (CONVOLUTION, EPSILON, OFFSET)]
         if place in passing:
             last += own
             own = []
@@ -89,10 +89,11 @@ def epsilons_differ(target: Layer, source: Layer) -> str:
 
 def scale_of(architecture: Architecture, places: Iterable[int]) -> float:
     """Return the product of the scales written in code after the layers `places`."""
-    return prod(_factor(n) for place in places for n in architecture.layers[place].numbers if n[0] in SCALES)
+    return prod(factor_of(n) for place in places for n in architecture.layers[place].numbers if n[0] in SCALES)
 
 
-def _factor(number: Number) -> float:
+def factor_of(number: Number) -> float:
+    """Return by what a scale multiplies."""
     if number[0] == "baddbmm":
         return float(number[2]) if len(number) > 2 else 1.0
     value = float(number[1])

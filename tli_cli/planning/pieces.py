@@ -159,7 +159,7 @@ def is_exact(piece: Piece, book: MapBook) -> bool:
 def is_copy(piece: Piece, book: MapBook) -> bool:
     """Tell whether the piece moves values without changing or reordering any."""
     unmoved = all(book.maps[index].rule == "same" for expression in piece.axes for index in map_indices(expression))
-    return unmoved and piece.fold is None
+    return unmoved and piece.fold is None and piece.gain == 1.0 and not any(piece.added)
 
 
 def is_scaled(piece: Piece, book: MapBook) -> bool:

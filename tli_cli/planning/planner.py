@@ -13,6 +13,7 @@ from tli_cli.plan import Piece, Plan, Side, Step
 from tli_cli.planning.chains import added_start, chain_layers, passes_unchanged
 from tli_cli.planning.choice import Akin, Choice, choose_models, main_model
 from tli_cli.planning.doubts import Doubts
+from tli_cli.planning.embedded import embedding_gains
 from tli_cli.planning.folding import LONE, NO_FOLDING, STARTS, folding
 from tli_cli.planning.identity import ADDED, branch_ends, is_post_norm, surplus_scales
 from tli_cli.planning.listed_rows import ListedRows
@@ -62,6 +63,7 @@ class Planner:
         """Draft the pairs of `matching` (of source `model`) whose target unit is given to that model by `chosen`."""
         blocks = {unit.key: b.name for b in blocks_of(matching.targets) for unit in b.units}
         self._scales, self._heads = Scales(self.target, self.sources[model], matching), matching.heads
+        self._gains = embedding_gains(self.target, self.sources[model], matching)
         proved = bool(self.target.graph and self.sources[model].graph)
         coherent = self.request.resizer == "maps" and self.request.norms
         self._folding = folding(self.target, self.sources[model], matching) if coherent else NO_FOLDING
@@ -83,7 +85,7 @@ class Planner:
             self.sources[model],
             self.book,
             silent,
-            scaled=self._scales.places,
+            scaled={*self._scales.places, *self._gains},
             unlike=unlike,
             passing=passing,
         )
@@ -243,9 +245,12 @@ class Planner:
             fold = self._folding.folds.get(pair.target.place)
             if is_cut_by_guess(self.target, wanted, self.sources[model], offered):
                 draft.doubt = "how its heads are cut is not known"
-            draft.pieces.append((replace(piece, weight=weight, fold=fold), pair, wanted))
-            if wanted.role == "weight" and layer.has_offset and is_scaled(piece, self.book):
-                draft.doubt = "it is scaled, and a number is added to it in code"
+            gain = self._gains.get(pair.target.place, 1.0) if self.request.resizer == "maps" else 1.0
+            piece = replace(piece, weight=weight, fold=fold, gain=piece.gain * gain)
+            added = source_layer.offset, layer.offset
+            if wanted.role == "weight" and (added[0] != added[1] or is_scaled(piece, self.book)):
+                piece = replace(piece, added=added)
+            draft.pieces.append((piece, pair, wanted))
             draft.exact |= pair.target.place in self._bypassed
 
     def steps(self) -> list[Step]:

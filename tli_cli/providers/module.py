@@ -15,6 +15,9 @@ from tli_cli.describe.trace import state_specs, trace
 from tli_cli.errors import TraceError
 from tli_cli.providers.inputs import guess_input
 
+TRACEABLE_EXPERTS = "batched_mm"
+"""How transformers calls the way to run experts that can be traced on the `meta` device."""
+
 
 def describe_live(model: nn.Module, example: Any = None) -> Architecture:
     """Return the architecture of a live module: traced on the `meta` device, or told from names where it cannot be run.
@@ -35,7 +38,7 @@ def _constant_buffers(model: nn.Module) -> dict[str, InitialValue]:
 
 def _described(model: nn.Module, example: Any) -> Architecture:
     origin = type(model).__name__
-    twin = on_meta(model).float()
+    twin = _with_plain_experts(on_meta(model).float())
     try:
         arguments = meta_arguments(example) if example is not None else guess_input(lambda: twin, None, origin)
         return trace(twin, arguments, origin=origin)
@@ -43,6 +46,16 @@ def _described(model: nn.Module, example: Any) -> Architecture:
         if example is not None:
             raise
         return describe_names(state_specs(model), order_from="definition", origin=origin)
+
+
+def _with_plain_experts(twin: nn.Module) -> nn.Module:
+    """Return `twin`, a model of `transformers` whose experts are to be run as products of matrices, which do not depend
+    on values."""
+    for module in twin.modules():
+        config: Any = getattr(module, "config", None)
+        if hasattr(config, "_experts_implementation"):
+            config._experts_implementation = TRACEABLE_EXPERTS
+    return twin
 
 
 def meta_arguments(example: Any) -> tuple[torch.Tensor, ...]:

@@ -17,6 +17,7 @@ from tli_cli.catalogue.libraries import import_torchvision
 from tli_cli.catalogue.subjects import Subject
 from tli_cli.checkpoints.in_files import InFiles, Layouts, Part
 from tli_cli.errors import TliError, UnknownReferenceError
+from tli_cli.providers.module import TRACEABLE_EXPERTS
 from tli_cli.providers.samples import fitting_inputs
 
 
@@ -78,7 +79,7 @@ def transformers_subject(path: str, arguments: Mapping[str, Any], reference: str
     with _quiet(transformers):
         config = _config(transformers, file, given, reference)
     config._attn_implementation = "eager"
-    config._experts_implementation = "batched_mm"
+    config._experts_implementation = TRACEABLE_EXPERTS
     factory = _factory(transformers, config, reference)
 
     def create() -> nn.Module:

@@ -111,6 +111,11 @@ def mistral() -> nn.Module:
     return _make("MistralForCausalLM", "MistralConfig", **TEXT, num_key_value_heads=2, max_position_embeddings=32)
 
 
+def gemma(**options: Any) -> nn.Module:
+    given = {**TEXT, "num_key_value_heads": 2, "head_dim": 12, "max_position_embeddings": 32, **options}
+    return _make("GemmaForCausalLM", "GemmaConfig", **given)
+
+
 def mixtral(**options: Any) -> nn.Module:
     given = {**TEXT, "num_key_value_heads": 2, "num_local_experts": 3, "max_position_embeddings": 32, **options}
     return _make("MixtralForCausalLM", "MixtralConfig", **given)
