@@ -11,12 +11,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
+from torch import nn
 
 import tli_cli
 from tests.test_imports import run_without_torch
 from tests.vocabularies.conftest import MORE, NETS, TEXT, TRAINERS
 from tli_cli import api
 from tli_cli.errors import TliError
+from tli_cli.fitting.carry_out import known_to_both
 from tli_cli.options import Options
 from tli_cli.plan import Plan
 
@@ -143,6 +145,26 @@ def test_what_both_have_is_compared(model):
     assert report.verification is not None and report.verification < 1e-4
     report = api.inject("source", f"nets.py:Words?words={after}", "out.safetensors", options=options)
     assert report.verification == 0 and not report.warnings
+
+
+def test_a_method_of_shapes_alone_is_said_not_to_know_tokens(model):
+    model("source", trained("bytes"))
+    model("target", trained("bytes", other=True, size=400))
+    plan = api.match("source", "target", options=Options(method="combo"))
+    assert plan.by_target["embed.weight"].resizer == "combo" and not any(m.rule == "tokens" for m in plan.maps)
+    assert any("rows are not taken by token" in note for note in plan.notes)
+
+
+def test_a_fit_gives_both_the_tokens_that_they_share(model):
+    source, target = trained("pieces"), trained("pieces", other=True)
+    model("source", source)
+    model("target", target)
+    models = [nn.Embedding(made.get_vocab_size(), 2) for made in (target, source)]
+    drawn = torch.arange(source.get_vocab_size())[None]
+    (mine,), (theirs,) = known_to_both(api.match("source", "target"), *models, ((drawn,), (drawn,)))
+    known = dict(shared(source, target))
+    given = {int(a): int(b) for a, b in zip(mine[0], theirs[0], strict=True)}
+    assert given.items() >= known.items() and len(given) < drawn.numel()
 
 
 def test_a_live_model_is_taught_by_token(model):

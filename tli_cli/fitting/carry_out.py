@@ -9,7 +9,9 @@ from torch import nn
 from torch.nn.functional import interpolate
 
 from tli_cli.axis_maps.apply import apply_expression
+from tli_cli.axis_maps.shared_tokens import shared_tokens
 from tli_cli.axis_maps.take import MapValues
+from tli_cli.errors import TliError
 from tli_cli.fitting.fit import Fitter
 from tli_cli.fitting.observe import observe
 from tli_cli.fitting.polish import goals, polish
@@ -43,6 +45,29 @@ def seen_by(sample: Sequence[torch.Tensor], made: Sequence[torch.Tensor]) -> tup
         else interpolate(tensor, like.shape[2:], mode="bilinear", antialias=True, align_corners=False)
         for like, tensor in zip(sample, made, strict=True)
     )
+
+
+def known_to_both(
+    plan: Plan, target: nn.Module, source: nn.Module, arguments: Sequence[Sequence[torch.Tensor]]
+) -> tuple[tuple[torch.Tensor, ...], ...]:
+    """Return `arguments`, what the target is given and what the source is, with tokens that both have in the place of
+    those of the source.
+
+    Raises:
+        TliError: they have none in common.
+    """
+    tokens, sizes = shared_tokens(plan), [_vocabulary(model) for model in (target, source)]
+    if tokens is not None and not len(tokens.mine):
+        raise TliError("the two vocabularies have no tokens in common")
+    order = None if tokens is None else tokens.theirs.argsort()
+    rows = (None, None) if tokens is None else (tokens.mine[order], tokens.theirs[order])
+
+    def named(value: torch.Tensor, known: torch.Tensor | None) -> torch.Tensor:
+        if value.is_floating_point():
+            return value
+        return value % min(sizes) if known is None else known[value * len(known) // sizes[1]]
+
+    return tuple(tuple(named(value, known) for value in given) for given, known in zip(arguments, rows, strict=True))
 
 
 def _vocabulary(model: nn.Module) -> int:

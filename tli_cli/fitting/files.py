@@ -11,7 +11,7 @@ from torch import nn
 
 from tli_cli.axis_maps.take import MapValues
 from tli_cli.errors import TliError
-from tli_cli.fitting.carry_out import fit_live, samples_for, seen_by
+from tli_cli.fitting.carry_out import fit_live, known_to_both, samples_for, seen_by
 from tli_cli.fitting.evidence import looks_untrained
 from tli_cli.fitting.running import run_source, run_target, shared_inputs
 from tli_cli.fitting.work import Work, work_of
@@ -101,7 +101,8 @@ def _fitted(
     progress: Progress | None = None,
 ) -> Mapping[str, torch.Tensor]:
     try:
-        fit_live(plan, target, source, arguments, values, work, progress)
+        given = known_to_both(plan, target, source, arguments)
+        fit_live(plan, target, source, given, values, work, progress)
     # Both models are the user's own code, which may fail in any way.
     except Exception as error:
         said = (str(error).splitlines() or [type(error).__name__])[0][:200]

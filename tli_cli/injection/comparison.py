@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from tli_cli.axis_maps.listing import parsed
+from tli_cli.axis_maps.shared_tokens import SharedTokens, shared_tokens
 from tli_cli.checkpoints import open_checkpoint
 from tli_cli.checkpoints.in_files import names_in_files
 from tli_cli.checkpoints.joined import joined
 from tli_cli.errors import TliError
 from tli_cli.options import InputShape, Options
-from tli_cli.plan import Plan
-from tli_cli.planning.listed_rows import BY_TOKEN
 from tli_cli.references.configured import configured_reference
 from tli_cli.report import Report
 
@@ -35,27 +33,6 @@ def compared(report: Report, sources: Sequence[str], target: str, out: Path | st
         return replace(report, verification=largest_difference(sources[0], target, out, options, tokens))
     except TliError as error:
         return replace(report, warnings=(*report.warnings, str(error)))
-
-
-@dataclass(frozen=True)
-class SharedTokens:
-    """The tokens that two models have in common: their rows `mine` in the target's table of `rows` rows, and `theirs`
-    in the source's of `columns`."""
-
-    mine: torch.Tensor
-    theirs: torch.Tensor
-    rows: int
-    columns: int
-
-
-def shared_tokens(plan: Plan) -> SharedTokens | None:
-    """Return the tokens that keep their rows by `plan`, None where all rows are taken by index."""
-    axis_map = next((m for m in plan.maps if m.rule == BY_TOKEN), None)
-    if axis_map is None:
-        return None
-    index = torch.from_numpy(parsed(axis_map.listing, axis_map.rows, axis_map.columns)[0])
-    mine = (index >= 0).nonzero()[:, 0]
-    return SharedTokens(mine, index[mine], axis_map.rows, axis_map.columns)
 
 
 def largest_difference(

@@ -9,14 +9,19 @@ from tli_cli.errors import TliError
 from tli_cli.plan import AxisMap
 from tli_cli.vocabularies.pairing import TokenRows, Tokens
 
-BY_TOKEN = "tokens"
-
 
 class ListedRows:
     """Gives the maps of axes of classes and tokens, and notes what was done with these."""
 
-    def __init__(self, target: Architecture, head_rows: Mapping[int, int], tokens: Sequence[Tokens] = ()) -> None:
-        self._head_rows, self._tokens = head_rows, tokens
+    def __init__(
+        self,
+        target: Architecture,
+        head_rows: Mapping[int, int],
+        tokens: Sequence[Tokens] = (),
+        *,
+        by_axes: bool = True,
+    ) -> None:
+        self._head_rows, self._tokens, self._by_axes = head_rows, tokens, by_axes
         self._sizes = _vocabularies(target)
         self._known: dict[tuple[int, int, int], AxisMap | None] = {}
         self._notes: dict[str, None] = {}
@@ -50,12 +55,15 @@ class ListedRows:
         if isinstance(tokens, TokenRows) and tokens.fits(m, n):
             if not tokens.moves(m, n):
                 return AxisMap("same", m, m)
+            if not self._by_axes:
+                self._note("rows are not taken by token, for the method works on shapes alone")
+                return None
             kept, composed, others = tokens.counts(m)
             self._note(
                 f"{kept} of {kept + composed + others} tokens keep their rows, {composed} start as the mean of their "
                 f"pieces, {others} as the mean of all ({tokens.source.origin} to {tokens.target.origin})"
             )
-            return AxisMap(BY_TOKEN, m, n, exact=False, listing=tokens.listing(m, n))
+            return AxisMap("tokens", m, n, exact=False, listing=tokens.listing(m, n))
         if isinstance(tokens, TokenRows):
             tokens = (
                 f"{tokens.source.origin} has {tokens.source.size} tokens and {tokens.target.origin} "

@@ -57,7 +57,7 @@ class Planner:
 
     def _listed_rows(self) -> ListedRows:
         by_axes = self.request.resizer == "maps"
-        return ListedRows(self.target, self.request.head_rows, self.request.tokens if by_axes else ())
+        return ListedRows(self.target, self.request.head_rows, self.request.tokens, by_axes=by_axes)
 
     def add(self, matching: Matching, model: int, chosen: Choice) -> None:
         """Draft the pairs of `matching` (of source `model`) whose target unit is given to that model by `chosen`."""
