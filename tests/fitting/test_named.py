@@ -37,11 +37,23 @@ def test_without_the_library_nothing_is_fitted_and_it_is_named(monkeypatch):
     assert not plan.fits and any("timm is not installed" in note for note in plan.notes)
 
 
-def test_a_fit_that_takes_long_is_left_to_who_asks_for_it(monkeypatch):
-    monkeypatch.setattr(choice, "MINUTES", 0.01)
-    plan = api.match(SOURCE, TARGET)
-    assert not plan.fits and any("--method fit does it" in note for note in plan.notes)
-    assert api.match(SOURCE, TARGET, options=Options(method="fit")).fits
+@pytest.mark.parametrize("target", ["resnet18", "vit_tiny_patch16_224"])
+def test_a_fit_that_takes_long_is_left_to_who_asks_for_it(target):
+    plan = api.match("timm:mobilenetv3_large_100", target)
+    assert not plan.fits and any("--method fit does what minutes allow" in note for note in plan.notes)
+    assert api.match("timm:mobilenetv3_large_100", target, options=Options(method="fit")).fits
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "fitted"),
+    [
+        ("mobilenetv3_large_100", "mobilenetv3_large_075", True),
+        ("vit_small_patch16_224", "vit_tiny_patch16_224", False),
+    ],
+)
+def test_short_fits_are_made_where_the_closed_form_gains(source, target, fitted):
+    plan = api.match(f"timm:{source}", f"timm:{target}")
+    assert plan.relation.startswith("narrower") and bool(plan.fits) == fitted
 
 
 def test_large_networks_are_not_built_unless_that_is_asked_for(monkeypatch):

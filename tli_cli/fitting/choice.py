@@ -24,6 +24,9 @@ VALUES = 400_000_000
 """The most values that a network may hold, for `auto` to choose a fit: it is made in memory, in float32."""
 LEAST_COVERAGE = 0.5
 """How much of an unlike target a fit is to reach, for `auto` to choose it."""
+LOOKS = 5000
+"""The least samples that the gradient steps are to look at, for `auto` to choose a fit: shorter ones gain nothing, but
+where the closed form does."""
 IMAGE = 3 * 224 * 224
 """The numbers of an image of unknown size."""
 
@@ -46,7 +49,7 @@ def feeding(plan: Plan) -> int | None:
 
 def add_fits(plan: Plan, sources: Sequence[Reference], target: Reference, options: Options, replan: Replan) -> Plan:
     """Return `plan` with fits: where the method is `fit`, or where it is `auto`, the target cannot keep the
-    function, one source feeds it, both models can be built here and the fit does not take long.
+    function, one source feeds it, both models can be built here and minutes suffice for the fit.
 
     Where `plan` moves nothing, `replan` gives what a fit sets out from.
 
@@ -94,6 +97,11 @@ def _with_fits(plan: Plan, sources: Sequence[Reference], target: Reference, opti
     return fitted_plan(plan, target.architecture, given.architecture, numbers, options, replan)
 
 
+def _closed_form_gains(plan: Plan, target: Architecture) -> bool:
+    """Tell whether solving without gradient steps gains: in a narrower network with batch norms."""
+    return plan.relation not in (OTHER, UNLIKE) and any(layer.tensor("running_var") for layer in target.layers)
+
+
 def fitted_plan(
     plan: Plan, target: Architecture, source: Architecture, numbers: int, options: Options, replan: Replan
 ) -> Plan:
@@ -101,11 +109,12 @@ def fitted_plan(
     itself where they share no points.
 
     Raises:
-        TliError: the fit takes too long for one that was not asked for.
+        TliError: what a few minutes allow is too little, and was not asked for.
     """
-    minutes = work_of(target, source, numbers).minutes
-    if options.method != "fit" and minutes > MINUTES:
-        raise TliError(f"it would take about {minutes:.0f} minutes; --method fit does it")
+    work = work_of(target, source, numbers)
+    minutes = work.minutes
+    if options.method != "fit" and (minutes > MINUTES or (work.looks < LOOKS and not _closed_form_gains(plan, target))):
+        raise TliError("networks of this size take hours of one core to fit well; --method fit does what minutes allow")
     model = feeding(plan) or 0
     base = replan() if plan.relation == UNLIKE else plan
     fitted = with_fits(base, target, source, model)

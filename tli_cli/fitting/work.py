@@ -102,6 +102,11 @@ class Work:
         return int(min(STEPS, max(LEAST_STEPS, WORK // step))) if LEAST_STEPS * step <= 2 * WORK else 0
 
     @property
+    def looks(self) -> int:
+        """At how many samples the gradient steps may look, all together."""
+        return int(WORK // max(3 * self.target, 1))
+
+    @property
     def minutes(self) -> float:
         """About how long the fit takes one core."""
         passes = self.samples * passes_of(self.target, self.source)
