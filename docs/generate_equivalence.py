@@ -13,6 +13,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from tests.equivalence import conftest as libraries
+from tests.equivalence.conventions import CONVENTIONS, Convention
 from tests.equivalence.harness import EXACT, compare, transfer
 from tests.equivalence.pairs import CASES, UNLIKE, Case
 from tli_cli.errors import TliError
@@ -37,20 +38,30 @@ differs by about 1e-7.
 - **files**: two checkpoint files and nothing else. safetensors loses the order of the tensors. A dash: models of the
   catalogue, which are recognised, so that the first column holds for them.
 """
+FILES = """
+## Files of other projects
+
+A small model under the names that a project gives it, with what its files hold besides: projectors, decoders, another
+tower, a second copy. What is besides must feed nothing. A file of two copies gives one, and the summary says which: the
+teacher, or the copy whose name does not say that it is the other's average.
+
+| file | into a class | two files, `.pt` | two files, safetensors |
+|---|---:|---:|---:|"""
 LIMITS = """
 ## What does not hold
 
-- Files alone do not tell how a fused projection whose parts alternate head by head is cut (GPT-NeoX, Falcon), nor one
-  of unequal parts (MobileViT v2). A `config.json` beside one of them does, as libraries write it, and so do the other
-  side's class, where it is of that size, and `--source-arch`.
+- Files alone do not tell how a fused projection whose parts alternate head by head is cut (GPT-NeoX, BLOOM, Falcon,
+  Megatron). A `config.json` beside one of them does, as libraries write it, and so do the other side's class, where it
+  is of that size, and `--source-arch`. Without these no step of it is called exact.
 - Files alone in safetensors' order do not tell two layers apart that have one shape, one kind of name and no place in
   common: norms called `ln_a` and `ln_b` of which the first comes last, tables of tokens and heads called `te` and `hd`.
 - LLaMA's original checkpoints turn channels in pairs, those of transformers in halves: the rows are another
   permutation of the same, which no shape tells. The tensors are placed, the outputs differ.
 - A head of its own does not fit a target whose head is the table of tokens: that starts as the source's table, the
   head is left unused, and the plan says that the function changes. The other way round nothing is lost.
-- Files alone do not tell in which order a linear layer takes the colours and places of a patch, nor the order of
-  layers of one shape whose names say nothing (`mu` and `logvar`, branches of one width).
+- Files alone do not tell in which order a linear layer takes the colours and places of a patch, so that nothing is
+  moved between it and a convolution, nor the order of layers of one shape whose names say nothing (`mu` and `logvar`,
+  branches of one width).
 """
 
 
@@ -97,6 +108,17 @@ def row(case: Case) -> str:
     return f"| {titled(case.first)} | {titled(case.second)} | {' | '.join(cells)} |"
 
 
+def convention_row(convention: Convention) -> str:
+    """Return one line of the table of files."""
+    cells = []
+    for suffix, bare in ((".safetensors", False), (".pt", True), (".safetensors", True)):
+        with tempfile.TemporaryDirectory() as folder:
+            found = compare(convention.into(Path(folder), suffix, bare), convention.shape)
+        cells.append(f"{found:.0e}" if found < EXACT else f"**{found:.1g}**")
+    sys.stderr.write(f"{convention.title}: {cells}\n")
+    return f"| {convention.title} | {' | '.join(cells)} |"
+
+
 def page() -> str:
     """Return the page."""
     import timm
@@ -107,7 +129,8 @@ def page() -> str:
     head = f"| one side | the other | {' | '.join(WAYS)} |\n|---|---|{'---:|' * len(WAYS)}"
     rows = [row(case) for case in (*CASES, *UNLIKE)]
     told = f"\nWith {versions}, transformers {transformers.__version__}, on the CPU.\n"
-    return "\n".join([INTRODUCTION, head, *rows, told]) + LIMITS
+    files = [FILES, *map(convention_row, CONVENTIONS)]
+    return "\n".join([INTRODUCTION, head, *rows, *files, told]) + LIMITS
 
 
 if __name__ == "__main__":

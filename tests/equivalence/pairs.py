@@ -99,13 +99,11 @@ CASES = (
     _named("swin_t", "swin_tiny_patch4_window7_224"),
 )  # fmt: skip
 
-TELLING_TOO_LITTLE = {
-    "text:alternating", "text:parallel", "hf_more:mobilevit_v2", "notebooks:convnext", "notebooks:vit_of_vectors",
-}  # fmt: skip
+TELLING_TOO_LITTLE = {"text:alternating", "text:parallel", "notebooks:vit_of_vectors"}
 BARE = tuple(
     case
     for case in (*CASES, *UNLIKE)
     if (not case.whole or case in UNLIKE) and not TELLING_TOO_LITTLE & {case.first, case.second}
 )
-"""The pairs that files alone tell enough of. Not among them: projections whose parts alternate or of unequal parts,
-downsampling layers in a list of their own, and linear layers that take a patch in another order."""
+"""The pairs that files alone tell enough of. Not among them: projections whose parts alternate, and linear layers that
+take a patch in another order."""

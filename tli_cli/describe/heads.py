@@ -102,6 +102,8 @@ def projection_sizes(layers: Mapping[str, Layer], out: Mapping[str, int], output
         total = out["qkv"]
         width = output or total // 3
         head_major = layers["qkv"].path.endswith(HEAD_BY_HEAD)
+        if (total - width) % 2 and 2 * width < total < 3 * width:  # one score weighs all keys (arXiv 2206.02680)
+            return Sizes(total - 2 * width, width, width, width, total)
         if total == 3 * width or width < total < 3 * width:
             small = (total - width) // 2
             per_head = total != 3 * width and heads and layers["qkv"].path.endswith(".linear")

@@ -62,8 +62,9 @@ class _Sorter:
             for name, child in node.children.items()
         }
         keys |= {} if inside else self._stem_keys(node.children)
-        children = sorted(node.children.values(), key=lambda child: (keys[child.name], natural(child.name)))
-        parts: list[Part] = [(child, self.flatten(child, inside)) for child in children]
+        held: list[Part] = [(child, self.flatten(child, inside)) for child in node.children.values()]
+        keys |= self._entry_keys(held) if node.path else {}
+        parts = sorted(held, key=lambda part: (keys[part[0].name], natural(part[0].name)))
         parts = self._interleaved(parts)
         parts = self._rechained(parts, keys)
         parts = self._with_pair(parts)
@@ -226,6 +227,17 @@ class _Sorter:
                 if given == ends.first and not taken:
                     return [*rest, parts[at]]
         return parts
+
+    def _entry_keys(self, parts: Sequence[Part]) -> dict[str, Key]:
+        """Return the place of what halves the resolution before the rest of its block or stage, and not beside it: it
+        makes as many channels as something there takes, of others, which nothing takes but a row of layers."""
+        for module, layers in parts:
+            ends = self._ends(layers)
+            taken = {self._ends(other).first for o, other in parts if o is not module}
+            beside = ends.first in taken and sum(layer.kind == "conv" for layer in layers) < 2
+            if surroundings(module.name) == "down" and ends.last in taken - {ends.first} and not beside:
+                return {module.name: (-2.0,)}
+        return {}
 
     def _makes(self, layers: Sequence[Layer], width: int) -> bool:
         return any(layer.kind == "conv" for layer in layers) and self._ends(layers).last == width

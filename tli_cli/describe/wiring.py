@@ -40,7 +40,9 @@ def role_of(layer: Layer) -> str:
 def attention_path(path: str) -> str:
     """Return the module that holds an attention's projections: the path up to the projection's own name."""
     parts = path.split(".")
-    while len(parts) > 1 and (parts[-1] in ("linear", "bn", "ln", "conv", "c", "self", "output", "dense", "0")):
+    while len(parts) > 1 and (
+        parts[-1] in ("linear", "bn", "ln", "conv", "convolution", "c", "self", "output", "dense", "0")
+    ):
         parts.pop()
     inside = [part.endswith(("attention", "attn")) for part in parts[-2:]]
     parts = parts if inside[-1] and inside[:-1] != [True] else parts[:-1]

@@ -75,13 +75,13 @@ class _Search:
             self.gone.append(chosen)
 
     def _fitting(self, node: _Module) -> Iterator[_Module]:
-        """Yield the outermost modules that hold nothing but what is left over."""
+        """Yield the outermost modules that hold nothing but what is left over, none within a block."""
         for child in node.children.values():
             if child in self.gone:
                 continue
             if child.shapes <= self.excess:
                 yield child
-            elif not child.in_row:
+            elif not child.path.rpartition(".")[2].isdigit():
                 yield from self._fitting(child)
 
     def _is_clear(self, module: _Module, able: Sequence[_Module]) -> bool:

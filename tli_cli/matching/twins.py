@@ -52,10 +52,10 @@ def twins(source: Side, target: Side) -> Iterator[tuple[Unit, Unit]]:
     certain = [pair for shape in matrices for pair in _pair(theirs[shape], mine[shape], [towers, roles, plain, makers])]
     yield from certain
     homes = _homes(target, source, certain)
-    company = _company(target), _company(source)
+    company, beside = (_company(target), _company(source)), (_beside(target), _beside(source))
     for shape in common:
         if len(shape[0]) <= 1:
-            yield from _pair(theirs[shape], mine[shape], [towers, homes, roles, plain, company, makers])
+            yield from _pair(theirs[shape], mine[shape], [towers, homes, roles, plain, company, beside, makers])
 
 
 def both_known(source: Side, target: Side) -> bool:
@@ -142,6 +142,15 @@ def _company(side: Side) -> dict[tuple[int, int], Hashable]:
     """Return whether the module that holds a unit makes an attention's queries: its norms are not the stream's."""
     attending = {unit.path.rpartition(".")[0] for unit in side.units if unit.role.removeprefix("cross_") in QUERIES}
     return {unit.key: unit.path.rpartition(".")[0] in attending and ATTENTION for unit in side.units}
+
+
+def _beside(side: Side) -> dict[tuple[int, int], Hashable]:
+    """Return the shapes of all units in the module that holds each unit."""
+    held: dict[str, list[tuple[int, ...]]] = defaultdict(list)
+    for unit in side.units:
+        held[unit.path.rpartition(".")[0]].append(unit.shape)
+    shapes = {module: tuple(sorted(found)) for module, found in held.items() if module}
+    return {unit.key: shapes.get(unit.path.rpartition(".")[0], ()) for unit in side.units}
 
 
 def _makers(side: Side) -> dict[tuple[int, int], Hashable]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
 from tli_cli.architecture import Architecture, Axis, InitialValue, Layer, TensorSpec
 from tli_cli.checkpoints.dtypes import is_float
@@ -37,6 +38,8 @@ class Refusals:
             return "" if same else "quantised values are copied as they are, never resized or cast"
         if _is_complex(offered) and not _is_complex(wanted):
             return "complex values have no place among real ones"
+        if not (self._target.graph and source.graph) and _is_patch_of_unknown_order(wanted, offered):
+            return "files do not tell in which order a linear layer takes the colours and places of a patch"
         start = self._target.initial.get(wanted.spec.name)
         is_state = offered is not None and is_float(wanted.spec.dtype) and _is_constant(start)
         if (
@@ -49,6 +52,14 @@ class Refusals:
         if layer.kind == "norm" and kinds.count("batch") == 1:
             return "another kind of norm: a batch norm moves with its statistics or not at all"
         return ""
+
+
+def _is_patch_of_unknown_order(wanted: Share, offered: Share | None) -> bool:
+    """Tell whether one of two weights is a convolution's and the other a matrix over all that its kernel covers."""
+    shapes = sorted((share.spec.shape for share in (wanted, offered) if share is not None), key=len)
+    if len(shapes) < 2 or len(shapes[0]) != 2 or len(shapes[1]) < 4 or max(shapes[1][2:]) == 1:
+        return False
+    return shapes[0] == (shapes[1][0], prod(shapes[1][1:]))
 
 
 def _is_computed(wanted: Share, offered: Share | None, layer: Layer) -> bool:
