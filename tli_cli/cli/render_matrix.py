@@ -75,9 +75,8 @@ def _best(matrix: Matrix) -> Table:
     table.add_column(f"best {BEST} of {len(matrix.names) - 1} sources", overflow="fold")
     for j, target in enumerate(matrix.names):
         others = sorted((i for i in range(len(matrix.names)) if i != j), key=lambda i: (-matrix.values[i][j], i))
-        table.add_row(
-            target, "  ".join(f"{matrix.names[i]} {similarity_text(matrix.values[i][j])}" for i in others[:BEST])
-        )
+        best = (f"{similarity_text(matrix.values[i][j])} {matrix.names[i]}" for i in others[:BEST])
+        table.add_row(target, "\n".join(best))
     return table
 
 

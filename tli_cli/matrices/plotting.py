@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import floor
+from math import ceil, floor
 from pathlib import Path
 
 from tli_cli.errors import TliError
@@ -12,7 +12,7 @@ from tli_cli.matrices.matrix import Matrix
 
 SUFFIXES = (".png", ".svg", ".html")
 NAMED, NUMBERED = 120, 24
-"""Up to so many models are named beside the map, and have their scores written into its cells."""
+"""So many models at most are named beside the map, and have their scores written into its cells."""
 
 
 def check_suffix(path: Path) -> None:
@@ -48,9 +48,12 @@ def _figure(names: list[str], values: list[list[float]], matcher: str, kind: str
     axes = figure.add_subplot()
     image = axes.imshow(values, vmin=0, vmax=1, cmap="viridis", interpolation="nearest")
     axes.set(xlabel="target", ylabel="source", title=f"TLI score, {matcher}")
-    if len(names) <= NAMED:
-        axes.set_xticks(range(len(names)), names, rotation=90, fontsize=7)
-        axes.set_yticks(range(len(names)), names, fontsize=7)
+    step = ceil(len(names) / NAMED)
+    places = range(0, len(names), step)
+    axes.set_xticks(places, names[::step], rotation=90, fontsize=7)
+    axes.set_yticks(places, names[::step], fontsize=7)
+    if step > 1:
+        axes.set(title=f"{axes.get_title()}; one of {step} models is named")
     if len(names) <= NUMBERED:
         for i, row in enumerate(values):
             for j, value in enumerate(row):
