@@ -10,7 +10,17 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tests.equivalence.harness import EXACT, Injected, build, compare, load_strictly, reference, save
+from tests.equivalence.harness import (
+    EXACT,
+    Injected,
+    batch,
+    build,
+    compare,
+    load_strictly,
+    outputs,
+    reference,
+    save,
+)  # fmt: skip
 from tli_cli import apply_tli
 from tli_cli.api import inject, match
 from tli_cli.checkpoints import open_checkpoint
@@ -111,6 +121,38 @@ def test_experts_of_a_live_model_are_traced_however_they_are_run():
     plan = apply_tli(target, source)
     assert all(step.exact for step in plan.steps)
     assert source.config._experts_implementation == before != TRACEABLE_EXPERTS
+
+
+def test_experts_are_fed_from_a_network_that_has_one_of_each():
+    theta = "rope_theta=10000.0"
+    source, target = build(f"hf:llama?{theta}", 1), build(f"hf:mixtral?{theta}", 2)
+    plan = apply_tli(target, source)
+    router = target.state_dict()["model.layers.0.mlp.gate.weight"]
+    kept = {step.target for step in plan.steps if step.action == "keep"}
+    assert kept == {f"model.layers.{i}.mlp.gate.weight" for i in range(2)} and router.std() > 0
+    assert not all(step.exact for step in plan.steps)
+    tokens = batch(source, None)
+    theirs, mine = outputs(source, tokens)[0], outputs(target, tokens)[0]
+    assert float((theirs - mine).abs().max() / theirs.abs().max()) < EXACT
+
+
+def test_one_expert_feeds_a_network_that_has_one_of_each():
+    source, target = build("hf:mixtral", 1), build("hf:llama", 2)
+    apply_tli(target, source)
+    theirs, mine = source.state_dict(), target.state_dict()
+    halves = theirs["model.layers.1.mlp.experts.gate_up_proj"][1].chunk(2)
+    assert torch.equal(mine["model.layers.1.mlp.gate_proj.weight"], halves[0])
+    assert torch.equal(mine["model.layers.1.mlp.up_proj.weight"], halves[1])
+    assert torch.equal(mine["model.layers.1.mlp.down_proj.weight"], theirs["model.layers.1.mlp.experts.down_proj"][1])
+
+
+@pytest.mark.parametrize(
+    ("change", "said"), [("num_local_experts=6", "widen 3->6"), ("num_experts_per_tok=1", "topk 1")]
+)
+def test_the_choice_of_experts_is_not_kept(change, said):
+    plan = apply_tli(build(f"hf:mixtral?{change}", 2), build("hf:mixtral", 1), options=Options(dry_run=True))
+    router = next(step for step in plan.steps if step.target == "model.layers.0.mlp.gate.weight")
+    assert not router.exact and said in router.reason
 
 
 def test_numbers_in_the_code_of_a_configuration_are_known(tmp_path):

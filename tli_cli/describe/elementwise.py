@@ -194,6 +194,9 @@ def anything(rec: Recording, name: str, args: Sequence[Any], out: Any) -> None:
         for tree in resampled.dims[2:]:
             rec.table.mark(tree, "grid")
     shape_preserving(rec, live[0] if live else rec.get(known[0]), out, name)
+    if name == "topk" and live and (numbered := rec.get(out[1])) is not None:
+        dim = args[2] if len(args) > 2 and isinstance(args[2], int) else -1
+        rec.put(out[1], replace(numbered, picks=live[0].dims[dim]))
 
 
 def _add_product(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:

@@ -17,7 +17,7 @@ FACTORIES = {
 }  # fmt: skip
 UNCOUNTED = FACTORIES | {
     "clone", "_to_copy", "contiguous", "detach", "alias", "lift_fresh", "copy_", "to", "type_as", "native_dropout",
-    "fill_", "zero_", "masked_fill", "masked_fill_", "where", "eq", "ne", "lt", "le", "gt", "ge", "cumsum", "topk",
+    "fill_", "zero_", "masked_fill", "masked_fill_", "where", "eq", "ne", "lt", "le", "gt", "ge", "cumsum",
     "sort", "argmax", "isnan", "isinf", "bernoulli_", "as_strided", "as_strided_",
     "_softmax", "_safe_softmax", "_adaptive_avg_pool2d",
 }  # fmt: skip

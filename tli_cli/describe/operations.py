@@ -244,7 +244,12 @@ def index_(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
     if len(gathered) == 1 and (start := _start_of_run(indices[gathered[0]], args[0].shape[gathered[0]])) >= 0:
         slice_(rec, (args[0], gathered[0], start), out)
         return
-    if value.node < 0:
+    picked = rec.get(indices[gathered[0]]) if len(gathered) == 1 else None
+    experts = picked.picks if picked is not None else None
+    if value.node < 0 and experts is not None and rec.table.size(experts) == args[0].shape[gathered[0]]:
+        rec.table.unite(value.dims[gathered[0]], experts)
+        rec.coded.append(experts)
+    elif value.node < 0:
         for d in gathered:
             rec.table.mark(value.dims[d], "grid")
         if len(gathered) == 1 and args[0].ndim == 2:

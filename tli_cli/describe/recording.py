@@ -25,7 +25,7 @@ class Value:
     `standardised` says that sums over a parameter's own entries went into it, `expanded` that it is a parameter that
     was given to every sample of the batch, `addends` that it is a sum or a row of several parameters. Of a
     normalisation that is written out, `centred` has its mean taken off, `root` is a deviation or a length, and
-    `rsqrt` is the inverse of one or what was divided by one.
+    `rsqrt` is the inverse of one or what was divided by one. `picks` is the dimension whose largest values it numbers.
     """
 
     dims: tuple[AxisTree, ...]
@@ -38,6 +38,7 @@ class Value:
     standardised: bool = False
     expanded: bool = False
     addends: bool = False
+    picks: AxisTree | None = None
 
     def origin(self, dim: int) -> Origin:
         """Return the parameter axes under dimension `dim`."""

@@ -100,8 +100,20 @@ def _canonical_shape(architecture: Architecture, layer: Layer, name: str) -> tup
         width = 1
         for size in inner:
             width *= size
-        return (prod(out), width)
+        experts = _experts(architecture, layer, name)
+        return (prod(out) // experts, width, experts) if experts > 1 else (prod(out), width)
     return tuple(size for size in shape if size != 1)
+
+
+def _experts(architecture: Architecture, layer: Layer, name: str) -> int:
+    """Return how many matrices the weight of a linear layer holds, one of which is picked for each input; 1 if it is
+    one."""
+    axes = architecture.axes.get(name, ())
+    made = [axis.tree for axis in axes if not axis.contracted]
+    if layer.kind != "linear" or len(axes) < 3 or len(made) < 2 or not isinstance(made[0], int):
+        return 1
+    space = architecture.spaces[made[0]]
+    return space.size if space.kind == "choices" else 1
 
 
 def _flavour(layer: Layer) -> str:
@@ -208,7 +220,8 @@ def _fused(architecture: Architecture, layer: Layer, name: str, role: str, count
     axes = architecture.axes.get(name)
     if not axes or layer.kind not in ("conv", "linear"):
         return 0, []
-    dim = next((d for d, axis in enumerate(axes) if not axis.contracted), 0)
+    made = [d for d, axis in enumerate(axes) if not axis.contracted]
+    dim = made[-1] if made and _experts(architecture, layer, name) > 1 else next(iter(made), 0)
     if architecture.graph:
         # two parts are not enough to tell: the turned and the unturned channels of a rotary embedding look like that
         parts = parts_of(architecture, axes[dim].tree, count if count > 2 else 0, layer.attribute("parts", ()))

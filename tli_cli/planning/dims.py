@@ -95,7 +95,7 @@ def _pair_group(wanted: list[Dim], offered: list[Dim]) -> list[tuple[Dim, list[D
     loose = _beyond(wanted, offered)
     if loose and len(wanted) - len(loose) == len(offered):
         wanted_units, wanted = wanted_units + loose, [d for d in wanted if d not in loose]
-    spare = _beyond(offered, wanted)
+    spare = _beyond(offered, wanted) or _experts_beyond(offered, wanted)
     if len(wanted) == len(offered) - len(spare):
         offered = [d for d in offered if d not in spare]
     else:
@@ -144,6 +144,12 @@ def _beyond(dims: list[Dim], others: list[Dim]) -> list[Dim]:
     """Return the kernel dimensions that `dims` has more of than `others`: the first ones, such as a video's time."""
     kernel = [d for d in dims if d.kind == "kernel"]
     return kernel[: max(len(kernel) - sum(d.kind == "kernel" for d in others), 0)]
+
+
+def _experts_beyond(dims: list[Dim], others: list[Dim]) -> list[Dim]:
+    """Return the dimension over the matrices of which one is picked for each input, where `others` have one matrix."""
+    picked = len(dims) == len(others) + 1 > 1 and not dims[0].contracted and dims[0].kind == "choices"
+    return dims[:1] if picked and not any(d.kind == "choices" for d in others) else []
 
 
 def _in_kind_order(wanted: list[Dim], offered: list[Dim]) -> list[Dim]:

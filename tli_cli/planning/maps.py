@@ -179,7 +179,7 @@ class MapBook:
         return any(own <= found and not others & found for found in trees)
 
     def _is_channels(self, tree: AxisTree) -> bool:
-        return all(self._target.spaces[leaf].kind not in ("grid", "kernel") for leaf in leaves(tree))
+        return all(self._target.spaces[leaf].kind not in ("grid", "kernel", "choices") for leaf in leaves(tree))
 
     def _copies(self, t: AxisTree) -> int:
         size = self._target.size_of(t)

@@ -102,9 +102,13 @@ def roberta() -> nn.Module:
     return _make("RobertaModel", "RobertaConfig", **TEXT, max_position_embeddings=34)
 
 
-def llama(**options: Any) -> nn.Module:
+def llama(rope_theta: float = 1e4, **options: Any) -> nn.Module:
     given = {**TEXT, "num_key_value_heads": 2, "max_position_embeddings": 32, **options}
-    return _make("LlamaForCausalLM", "LlamaConfig", **given)
+    return _make("LlamaForCausalLM", "LlamaConfig", rope_parameters=_turns(rope_theta), **given)
+
+
+def _turns(theta: float) -> dict[str, Any]:
+    return {"rope_type": "default", "rope_theta": theta}
 
 
 def mistral() -> nn.Module:
@@ -116,9 +120,10 @@ def gemma(**options: Any) -> nn.Module:
     return _make("GemmaForCausalLM", "GemmaConfig", **given)
 
 
-def mixtral(**options: Any) -> nn.Module:
+def mixtral(rope_theta: float = 1e6, **options: Any) -> nn.Module:
     given = {**TEXT, "num_key_value_heads": 2, "num_local_experts": 3, "max_position_embeddings": 32, **options}
-    return _make("MixtralForCausalLM", "MixtralConfig", **given)
+    run = {"rope_parameters": _turns(rope_theta), "experts_implementation": "eager"}
+    return _make("MixtralForCausalLM", "MixtralConfig", **run, **given)
 
 
 def granite(**options: Any) -> nn.Module:
