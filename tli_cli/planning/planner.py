@@ -22,6 +22,7 @@ from tli_cli.planning.norms import norms_follow
 from tli_cli.planning.pieces import is_copy, is_exact, is_scaled, make_piece, map_indices
 from tli_cli.planning.plain import chains_fill_branches, gains_branches
 from tli_cli.planning.proof import unlike_inputs
+from tli_cli.planning.quantised import whole_or_kept
 from tli_cli.planning.refusals import Refusals
 from tli_cli.planning.relation import OTHER, relation_of
 from tli_cli.planning.request import Request
@@ -326,7 +327,8 @@ def make_plan(
     chosen = choose_models(matchings, request.top_k, akin)
     for model, matching in enumerate(matchings):
         planner.add(matching, model, chosen)
-    steps, main = planner.steps(), main_model(matchings)
+    steps = whole_or_kept(planner.steps(), target, sources, request.keep_values)
+    main = main_model(matchings)
     if len({piece.model for step in steps for piece in step.pieces}) > 1:  # no function is that of any one source
         steps = [replace(step, exact=False) for step in steps]
     used = {(piece.model, name) for step in steps for piece in step.pieces for name in piece.names}
