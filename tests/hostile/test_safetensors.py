@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from tli_cli.checkpoints import open_checkpoint
+from tli_cli.cli import run
 from tli_cli.errors import CheckpointError
 
 Refuses = Callable[..., str]
@@ -125,3 +126,21 @@ def test_ties_that_cannot_be_true_are_not_believed(tmp_path: Path, note: str) ->
     tensors = {"a": torch.ones(2), "b": torch.ones(2), "c": torch.ones(3)}
     save_file(tensors, tmp_path / "a.safetensors", metadata={"tli.tied": note})
     assert all(spec.tied_to is None for spec in open_checkpoint(tmp_path / "a.safetensors").tensors)
+
+
+@pytest.mark.parametrize("name", ["." * 5000, "a" * 100_000, ".".join("a" * 200), f"layers.{'9' * 5000}.weight"])
+def test_names_that_no_module_has_are_refused(tmp_path: Path, refuses: Refuses, name: str) -> None:
+    save_file({name: torch.ones(2, 2)}, tmp_path / "a.safetensors")
+    assert "rename it" in refuses(tmp_path / "a.safetensors")
+
+
+def test_digits_of_other_scripts_are_part_of_a_name(tmp_path: Path) -> None:
+    save_file({"layers.\u00b2.weight": torch.ones(2, 2)}, tmp_path / "\u00b2.safetensors")
+    assert run(["inspect", str(tmp_path / "\u00b2.safetensors")]) == 0
+
+
+def test_a_message_holds_no_control_characters(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a\x1b[31m\x9b.safetensors").write_bytes(b"junk")
+    assert run(["inspect", str(tmp_path / "a\x1b[31m\x9b.safetensors")]) == 1
+    said = capsys.readouterr().err
+    assert "a\\x1b[31m\\x9b" in said and "\x1b" not in said and "\x9b" not in said

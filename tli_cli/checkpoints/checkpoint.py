@@ -19,6 +19,8 @@ from tli_cli.errors import CheckpointError
 if TYPE_CHECKING:
     import torch
 
+_LONGEST, _DEEPEST = 2_000, 100
+
 
 class Checkpoint:
     """Names, shapes and dtypes of a checkpoint, and ways to its values.
@@ -42,6 +44,13 @@ class Checkpoint:
             raise CheckpointError(f"{path}: expected a checkpoint, found no tensors in it")
         if strange := [spec.name for spec in reader.tensors if has_controls(spec.name)]:
             raise CheckpointError(f"{path}: the name {strange[0][:60]!a} holds control characters; rename it")
+        if long := [
+            spec.name for spec in reader.tensors if len(spec.name) > _LONGEST or spec.name.count(".") > _DEEPEST
+        ]:
+            raise CheckpointError(
+                f"{path}: expected names of at most {_LONGEST:,} characters and {_DEEPEST} dots, "
+                f"found {long[0][:60]!a}; rename it"
+            )
         self.path = path
         self.format = reader.format
         self.stored_names = clean_names([spec.name for spec in reader.tensors], expected)

@@ -20,7 +20,9 @@ Part = tuple[Module, list[Layer]]
 def natural(name: str) -> tuple[tuple[int, int, str], ...]:
     """Return a sort key under which block 2 comes before block 10."""
     return tuple(
-        (0, int(piece), "") if piece.isdigit() else (1, 0, piece) for piece in re.split(r"(\d+)", name.lower()) if piece
+        (0, int(piece), "") if piece.isdecimal() else (1, 0, piece)
+        for piece in re.split(r"(\d+)", name.lower())
+        if piece
     )
 
 
