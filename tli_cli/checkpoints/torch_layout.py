@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from tli_cli.architecture import TensorSpec
 from tli_cli.checkpoints.archive import data_offset
+from tli_cli.checkpoints.blocks import MAX_THREADS, cores
+from tli_cli.checkpoints.contents import Repeated
 from tli_cli.checkpoints.dtypes import PACKED, byte_count
 from tli_cli.checkpoints.layout import FileLayout, repeated
 from tli_cli.checkpoints.notes import NOTES
@@ -28,7 +30,7 @@ _ENTRY = struct.Struct("<4s12xI8xHHH12x")
 """A record in a zip file's list: its mark, its checksum, and the lengths of its name, its extras and its comment."""
 
 _CHECKSUM_IN_LIST, _CHECKSUM_BEFORE_RECORD = 16, 14
-_STEP = 16 << 20
+_STEP = 1 << 20
 
 
 def lay_out_torch(specs: Sequence[TensorSpec], metadata: Mapping[str, str], path: Path) -> FileLayout:
@@ -104,12 +106,16 @@ def _between(file: Any, start: int, end: int) -> bytes:
 
 def write_checksums(file: PendingFile) -> None:
     """Put the checksums of all records into the archive, once its values are there; torch left them out."""
+    from concurrent.futures import ThreadPoolExecutor
+
     with open(file.descriptor, "rb", closefd=False) as content:
-        for place, member in _members(content):
-            start = data_offset(content, member)
-            checksum = memoryview(struct.pack("<I", _checksum(content, start, member.file_size)))
-            file.write_at(checksum, place + _CHECKSUM_IN_LIST)
-            file.write_at(checksum, member.header_offset + _CHECKSUM_BEFORE_RECORD)
+        found = [(place, member, data_offset(content, member)) for place, member in _members(content)]
+    with ThreadPoolExecutor(min(MAX_THREADS, cores()), thread_name_prefix="check") as pool:
+        checksums = pool.map(lambda one: _checksum(file.descriptor, one[2], one[1].file_size), found)
+        for (place, member, _), checksum in zip(found, checksums, strict=True):
+            data = memoryview(struct.pack("<I", checksum))
+            file.write_at(data, place + _CHECKSUM_IN_LIST)
+            file.write_at(data, member.header_offset + _CHECKSUM_BEFORE_RECORD)
 
 
 def _members(content: Any) -> Iterator[tuple[int, zipfile.ZipInfo]]:
@@ -123,11 +129,12 @@ def _members(content: Any) -> Iterator[tuple[int, zipfile.ZipInfo]]:
             position += _ENTRY.size + sum(lengths)
 
 
-def _checksum(content: Any, start: int, length: int) -> int:
-    content.seek(start)
-    checksum = 0
-    while length:
-        data = content.read(min(length, _STEP))
-        checksum = zlib.crc32(data, checksum)
-        length -= len(data)
+def _checksum(descriptor: int, start: int, length: int) -> int:
+    """Return the checksum of `length` bytes from `start` on of what is open as `descriptor`."""
+    checksum, buffer = 0, memoryview(bytearray(min(length, _STEP)))
+    for at in range(0, length, _STEP):
+        part = buffer[: min(_STEP, length - at)]
+        content = Repeated(descriptor, start + at, len(part))
+        content.fill(0, part)
+        checksum = zlib.crc32(part, checksum)
     return checksum
