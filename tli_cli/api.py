@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Union
 
 from tli_cli.architecture import Architecture
 from tli_cli.errors import TliError
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from tli_cli.report import Progress, Report
     from tli_cli.scoring.score import Score
 
+Named = Union[str, "PathLike[str]"]
+"""What names a reference: text, or the path of a file or directory."""
+
 
 def _readings(options: Options) -> tuple[Reading, Reading]:
     source = Reading(arch=options.source_arch, input_shape=options.input_shape, ema=options.ema)
@@ -42,13 +46,13 @@ def _readings(options: Options) -> tuple[Reading, Reading]:
 
 
 def _resolve_sides(
-    sources: str | Sequence[str], target: str, options: Options
+    sources: Named | Sequence[Named], target: Named, options: Options
 ) -> tuple[tuple[Reference, ...], Reference]:
-    listed = (sources,) if isinstance(sources, str) else tuple(sources)
+    listed = [fspath(one) for one in ([sources] if isinstance(sources, (str, PathLike)) else sources)]
     if not listed:
         raise TliError("no source given: name at least one checkpoint or architecture")
     source_reading, target_reading = _readings(options)
-    *read, wanted = related([*resolve_all(listed, source_reading), resolve(target, target_reading)])
+    *read, wanted = related([*resolve_all(listed, source_reading), resolve(fspath(target), target_reading)])
     return tuple(read), wanted
 
 
@@ -77,7 +81,7 @@ def plan_for(sources: Sequence[Reference], target: Reference, options: Options) 
     return replace(plan, notes=(*notes, *plan.notes), unused=(*plan.unused, *aside))
 
 
-def match(sources: str | Sequence[str], target: str, *, options: Options = Options()) -> Plan:
+def match(sources: Named | Sequence[Named], target: Named, *, options: Options = Options()) -> Plan:
     """Return what would be injected into `target` from `sources`: a plan that `inject` carries out. Reads no values.
 
     Raises:
@@ -87,7 +91,7 @@ def match(sources: str | Sequence[str], target: str, *, options: Options = Optio
     return plan_for(read, wanted, options)
 
 
-def score(source: str, target: str, *, options: Options = Options()) -> Score:
+def score(source: Named, target: Named, *, options: Options = Options()) -> Score:
     """Return the TLI score of both directions between two references. Reads no values.
 
     Raises:
@@ -98,11 +102,11 @@ def score(source: str, target: str, *, options: Options = Options()) -> Score:
 
     read, wanted = _resolve_sides(source, target, options)
     found = score_architectures(read[0].architecture, wanted.architecture, MATCHERS.get(options.matcher))
-    return replace(found, source=source, target=target)
+    return replace(found, source=fspath(source), target=fspath(target))
 
 
 def matrix(
-    references: Sequence[str],
+    references: Sequence[Named],
     *,
     options: Options = Options(),
     jobs: int | None = None,
@@ -120,11 +124,18 @@ def matrix(
 
     reading = Reading(input_shape=options.input_shape, ema=options.ema)
     path = None if resume is None else Path(resume)
-    return score_all(references, matcher=options.matcher, reading=reading, jobs=jobs, resume=path, progress=progress)
+    return score_all(
+        [fspath(one) for one in references],
+        matcher=options.matcher,
+        reading=reading,
+        jobs=jobs,
+        resume=path,
+        progress=progress,
+    )
 
 
 def rank(
-    target: str, sources: Sequence[str], *, options: Options = Options(), progress: Progress | None = None
+    target: Named, sources: Sequence[Named], *, options: Options = Options(), progress: Progress | None = None
 ) -> Ranking:
     """Return `sources` in the order in which they should start `target`, best first. Reads no values.
 
@@ -136,12 +147,13 @@ def rank(
     from tli_cli.ranking import rank_sources
 
     given, wanted = _readings(options)
+    listed = [fspath(one) for one in sources]
     return rank_sources(
-        target, sources, matcher=options.matcher, source_reading=given, target_reading=wanted, progress=progress
+        fspath(target), listed, matcher=options.matcher, source_reading=given, target_reading=wanted, progress=progress
     )
 
 
-def inspect(reference: str, *, options: Options = Options()) -> Architecture:
+def inspect(reference: Named, *, options: Options = Options()) -> Architecture:
     """Return what is known of one reference. Reads no values.
 
     Raises:
@@ -150,20 +162,20 @@ def inspect(reference: str, *, options: Options = Options()) -> Architecture:
     return read(reference, options=options).architecture
 
 
-def read(reference: str, *, options: Options = Options()) -> Reference:
+def read(reference: Named, *, options: Options = Options()) -> Reference:
     """Return what `reference` names as a target would be read, with what the user should know of it.
 
     Raises:
         TliError: the reference cannot be read.
     """
     reading = _readings(options)[1]
-    check_input_shape(reference, reading)
-    return as_its_configuration(resolve(reference, reading))
+    check_input_shape(fspath(reference), reading)
+    return as_its_configuration(resolve(fspath(reference), reading))
 
 
 def inject(
-    sources: str | Sequence[str],
-    target: str,
+    sources: Named | Sequence[Named],
+    target: Named,
     out: Path | str | None = None,
     *,
     plan: Plan | None = None,
@@ -197,5 +209,5 @@ def inject(
     if options.verify:
         from tli_cli.injection.comparison import compared
 
-        report = compared(report, [reference.text for reference in read], target, report.files[0], options)
+        report = compared(report, [reference.text for reference in read], wanted.text, report.files[0], options)
     return report

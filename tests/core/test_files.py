@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from tests.core.support import same_bytes
-from tli_cli import Options, inject, match
+from tli_cli import Options, api, inject, match, verify
 from tli_cli.catalogue.libraries import import_timm
 from tli_cli.cli import run
 from tli_cli.errors import GateError, TliError, UnknownReferenceError
@@ -211,3 +211,36 @@ def test_a_plan_for_other_models_is_refused_with_what_differs(folder):
     with pytest.raises(TliError, match="source: made for"):
         inject("wide.pt", "tiny_nets.py:wide", "out.safetensors", plan=plan, options=SHAPE)
     assert not Path("out.safetensors").exists()
+
+
+def test_paths_name_references_as_texts_do(tmp_path):
+    save_file({"fc.weight": torch.ones(2, 3)}, tmp_path / "a.safetensors")
+    path = tmp_path / "a.safetensors"
+    assert match(path, path) == match([path], str(path)) == match(str(path), str(path))
+    report = inject(path, path, tmp_path / "b.safetensors")
+    assert verify(report.files[0], path).problems == ()
+    assert api.score(path, path).target == str(path)
+    assert api.inspect(path) == api.inspect(str(path))
+    assert api.rank(path, [path]).candidates[0].source == str(path)
+    assert api.matrix([path, "resnet18"]).names == (str(path), "resnet18")
+
+
+@pytest.mark.parametrize("index", ["²", "٣", "①"])
+def test_any_sign_may_number_a_layer(index, tmp_path):
+    tensors = {
+        f"layers.{index}.weight": torch.ones(2, 2),
+        "layers.0.weight": torch.ones(2, 2),
+        "head": torch.ones(3, 2),
+    }
+    save_file(tensors, tmp_path / "a.safetensors")
+    save_file({**tensors, "head": torch.ones(5, 2)}, tmp_path / "b.safetensors")
+    assert inject(str(tmp_path / "a.safetensors"), str(tmp_path / "b.safetensors"), tmp_path / "c.safetensors").exact
+
+
+def test_nothing_comes_of_a_side_that_has_no_channels(tmp_path):
+    save_file({"fc.weight": torch.ones(0, 4), "fc.bias": torch.ones(0)}, tmp_path / "a.safetensors")
+    save_file({"fc.weight": torch.ones(3, 4), "fc.bias": torch.ones(3)}, tmp_path / "b.safetensors")
+    for source, target in (("a", "b"), ("b", "a")):
+        out = tmp_path / f"{source}.out.safetensors"
+        inject(str(tmp_path / f"{source}.safetensors"), str(tmp_path / f"{target}.safetensors"), out)
+        assert load_file(out)["fc.weight"].isfinite().all()

@@ -278,7 +278,7 @@ class _Sorter:
 
 
 def _is_list(module: Module) -> bool:
-    return all(name.isdigit() and child.layer and not child.children for name, child in module.children.items())
+    return all(name.isdecimal() and child.layer and not child.children for name, child in module.children.items())
 
 
 def _is_norm(part: Part) -> bool:

@@ -83,7 +83,7 @@ def _closes(layer: Layer) -> bool:
 
 def outer_key(child: Module, siblings: Mapping[str, Module], habits: Habits) -> Key:
     """Return where a module stands among stages, stem and head."""
-    if child.name.isdigit():
+    if child.name.isdecimal():
         return (MIDDLE, 0.0, 0.0)
     if child.layer and child.layer.kind == "linear" and DENSE.match(child.name):
         return (MIDDLE + LAST - 5, *(numbered_key(child.name, False) or (0.0, 0.0)))
@@ -106,7 +106,7 @@ def outer_key(child: Module, siblings: Mapping[str, Module], habits: Habits) -> 
 def inner_key(child: Module, siblings: Mapping[str, Module], habits: Habits) -> Key:
     """Return where a module stands within a block."""
     layer = child.layer
-    if child.name.isdigit():
+    if child.name.isdecimal():
         return (1.0, OWN)
     if child.name == "conv_pw":
         return (1.0, 10.0) if "conv_pwl" in siblings else (3.0, OWN)

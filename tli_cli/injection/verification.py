@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from os import PathLike, fspath
 from pathlib import Path
 
 from tli_cli.architecture import Architecture, TensorSpec
@@ -27,7 +28,7 @@ class Verification:
 
 
 def verify(
-    out: Path | str, target: str, *, options: Options = Options(), progress: Progress | None = None
+    out: Path | str, target: str | PathLike[str], *, options: Options = Options(), progress: Progress | None = None
 ) -> Verification:
     """Return whether `out` fits `target`: the same names and shapes, floating where it is, and only finite values.
 
@@ -39,6 +40,7 @@ def verify(
     reading = Reading(
         input_shape=options.input_shape, num_classes=options.num_classes, in_chans=options.in_chans, ema=options.ema
     )
+    target = fspath(target)
     wanted = resolve(target, reading).architecture
     with open_checkpoint(out, expected=wanted.by_name) as found:
         problems = [*_differences(found.tensors, wanted), *_provenance_problems(found.metadata)]

@@ -65,7 +65,7 @@ def _alike(tensors: Sequence[TensorSpec], start: int) -> Iterator[list[str]]:
     inside: dict[str, dict[str, TensorSpec]] = defaultdict(dict)
     for tensor in tensors:
         module, dot, rest = tensor.name[start:].partition(".")
-        if dot and not module[-1:].isdigit():
+        if dot and not module[-1:].isdecimal():
             inside[module][rest] = tensor
     groups: dict[frozenset[tuple[str, tuple[int, ...]]], list[str]] = defaultdict(list)
     for module, held in inside.items():

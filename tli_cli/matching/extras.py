@@ -81,7 +81,7 @@ class _Search:
                 continue
             if child.shapes <= self.excess:
                 yield child
-            elif not child.path.rpartition(".")[2].isdigit():
+            elif not child.path.rpartition(".")[2].isdecimal():
                 yield from self._fitting(child)
 
     def _is_clear(self, module: _Module, able: Sequence[_Module]) -> bool:
@@ -134,5 +134,5 @@ def _mark_rows(node: _Module) -> None:
     children = list(node.children.values())
     for child in children:
         same = (o for o in children if o is not child and o.shapes == child.shapes)
-        child.in_row = child.path[-1:].isdigit() and next(same, None) is not None
+        child.in_row = child.path[-1:].isdecimal() and next(same, None) is not None
         _mark_rows(child)

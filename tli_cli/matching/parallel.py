@@ -32,7 +32,7 @@ def with_parallel_lists(groups: Groups) -> dict[str, list[Unit]]:
 def _item(name: str, units: Sequence[Unit], unit: Unit) -> str:
     """Return the name of a group, with the index of `unit` where the group is a whole list."""
     indices = [other.path.removeprefix(f"{name}.").partition(".")[0] for other in units]
-    if name.rpartition(".")[2].isdigit() or not all(index.isdigit() for index in indices):
+    if name.rpartition(".")[2].isdecimal() or not all(index.isdecimal() for index in indices):
         return name
     return f"{name}.{unit.path.removeprefix(f'{name}.').partition('.')[0]}"
 
@@ -44,7 +44,7 @@ def _homes(items: Groups) -> dict[str, str]:
     lists: dict[str, list[str]] = defaultdict(list)
     for name in items:
         holder, _, index = name.rpartition(".")
-        if index.isdigit() and holder:
+        if index.isdecimal() and holder:
             lists[holder].append(index)
     beside: dict[tuple[str, tuple[str, ...]], list[str]] = defaultdict(list)
     for holder, indices in lists.items():

@@ -124,8 +124,8 @@ def _is_loose(block: Block) -> bool:
 def _is_chain(block: Block) -> bool:
     """Tell whether a block is a sequence of layers; outside of numbered blocks, of sequences of layers as well."""
     inner = [unit.path.removeprefix(f"{block.name}.") for unit in block.units]
-    nested = not any(part.isdigit() for part in block.name.split(".")[:-1])
-    digits = all(part.isdigit() for path in inner for part in path.split("."))
+    nested = not any(part.isdecimal() for part in block.name.split(".")[:-1])
+    digits = all(part.isdecimal() for path in inner for part in path.split("."))
     return block.weighted >= 2 and digits and (nested or all("." not in path for path in inner))
 
 
@@ -170,7 +170,7 @@ def _head_of_a_chain(blocks: Sequence[Block]) -> int:
 def _is_inner(block: Block) -> bool:
     if block.weighted < 2 or ENDS.search(block.name):
         return False
-    return bool(block.stage) or block.name[-1:].isdigit()
+    return bool(block.stage) or block.name[-1:].isdecimal()
 
 
 def first_level(blocks: Sequence[Block]) -> float | None:

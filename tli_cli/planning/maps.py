@@ -291,6 +291,8 @@ class MapBook:
     def _keeps(self, rule: str, t: AxisTree, m: int, n: int) -> bool:
         """Tell whether a map by `rule` keeps the function."""
         word = rule.partition(" ")[0]
+        if not n:
+            return False
         if word in ("input", "spread") or (word == "rotary" and m % n == 0):
             return True
         if (self._target.coded | self._target.dotted - self.made_up).intersection(leaves(t)):
@@ -318,6 +320,8 @@ class MapBook:
             return kind
         if kind in ("classes", "vocabulary", "places"):
             return "rows"
+        if not n:
+            return "none"
         how = self._normalised.get(t) if m > n and m % n else None
         scale = f" {use}" if use and (how or "query" in use or "tied" in use) else ""
         if kind == "rotary":
