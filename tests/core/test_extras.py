@@ -45,3 +45,19 @@ def test_blocks_more_are_no_module_of_their_own() -> None:
     fewer = {name: shape for name, shape in BODY.items() if not name.startswith("blocks.2")}
     assert pairs(BODY, fewer)["blocks.0.attn.qkv"] == "blocks.0.attn.qkv"
     assert pairs(BODY, fewer)["norm"] == "norm"
+
+
+@pytest.mark.parametrize("name", ["head", "fc", "lm_head"])
+def test_a_head_of_another_size_is_no_module_of_its_own(name: str) -> None:
+    more, fewer = ({**BODY, f"{n}.weight": (rows, 8)} for n, rows in ((name, 9), ("head", 5)))
+    assert pairs(more, fewer)["head"] == name and pairs(fewer, more)[name] == "head"
+
+
+def test_a_bias_of_logits_stands_with_the_table_of_tokens() -> None:
+    more, fewer = (
+        {"shared.weight": (rows, 8), "final_logits_bias": (1, rows), **BLOCKS} for rows in (30, 20)
+    )  # fmt: skip
+    described = describe_names([TensorSpec(*item) for item in more.items()])
+    assert described.layer_of["final_logits_bias"].path == "shared"
+    kinds = [described.spaces[axis.tree].kind for axis in described.axes["final_logits_bias"]]
+    assert kinds == ["grid", "vocabulary"] and pairs(fewer, more)["shared"] == "shared"

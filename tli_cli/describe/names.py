@@ -83,14 +83,15 @@ def _with_loose_biases(layers: Sequence[Layer], shapes: Mapping[str, tuple[int, 
     """Give a head's bias whose weight is the table of tokens to that table: the one matrix of as many rows that has no
     bias."""
     rows = {layer.path: shapes[w][0] for layer in layers if (w := layer.tensor("weight")) and len(shapes[w]) == 2}
-    free = [layer for layer in layers if layer.path in rows and layer.tensor("bias") is None]
+    free = [a for a in layers if a.path in rows and a.tensor("bias") is None and not a.path.endswith("bias")]
     moved: dict[str, tuple[str, str]] = {}
     for layer in layers:
-        if [role for role, _ in layer.tensors] == ["bias"]:
-            shape = shapes[layer.tensors[0][1]]
-            homes = [other.path for other in free if shape == (rows[other.path],)]
+        role, name = layer.tensors[0]
+        if len(layer.tensors) == 1 and (role == "bias" or (name == layer.path and name.endswith("bias"))):
+            size, long = max(shapes[name], default=1), sum(d > 1 for d in shapes[name])
+            homes = [other.path for other in free if size == rows[other.path] and long <= 1]
             if len(homes) == 1 and homes[0] not in moved:
-                moved[homes[0]] = layer.tensors[0]
+                moved[homes[0]] = ("bias", name)
     gone = {name for _, name in moved.values()}
     left = [layer for layer in layers if not gone.intersection(name for _, name in layer.tensors)]
     return [replace(a, tensors=(*a.tensors, moved[a.path])) if a.path in moved else a for a in left]

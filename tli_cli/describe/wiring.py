@@ -170,8 +170,11 @@ def _embedding(flow: Flow, layer: Layer, token: str) -> None:
     if flow.current is None or flow.size(flow.current) != width or (token == "embed" and flow.history):
         flow.current = flow.table.leaf(width)
     vocabulary = flow.table.leaf(count, "vocabulary")
-    for _, tensor in layer.tensors:
+    for role, tensor in layer.tensors:
         shape = flow.shapes[tensor]
+        if role == "bias":
+            flow.set(tensor, [vocabulary if size == count else flow.table.leaf(size, "grid") for size in shape])
+            continue
         flow.set(tensor, (vocabulary, flow.current) if len(shape) == 2 else (vocabulary,) * len(shape))
         if len(shape) == 2:
             flow.summed.add((tensor, 0))

@@ -60,6 +60,7 @@ class _Search:
         self.mine, self.known = mine, {(theirs[unit.key], unit.role) for unit in others}
         self.said = {word for unit in others for word in _words(unit.path)}
         self.lacking = {u.role for u in others if self.wanted[theirs[u.key]] > self.root.shapes[theirs[u.key]]} - {""}
+        self.paths = {unit.path for unit in others}
         self.gone: list[_Module] = []
         self.necessary: list[_Module] = []
 
@@ -87,10 +88,17 @@ class _Search:
     def _is_clear(self, module: _Module, able: Sequence[_Module]) -> bool:
         """Tell whether everything that could go instead is smaller, or more like the other network."""
         odd = self._oddness(module)
+        if all(self._is_resized(unit) for unit in module.units):
+            return False
         if any(unit.role in self.lacking for unit in module.units) and odd[0] < 1:
             return False
         rivals = (m for m in able if m is not module and not m.shapes + module.shapes <= self.excess)
         return all(self._oddness(rival) < odd for rival in rivals if len(rival.units) >= len(module.units))
+
+    def _is_resized(self, unit: Unit) -> bool:
+        """Tell whether the other network has a layer of another size in the place of `unit`: of its name, or a head as
+        well."""
+        return unit.path in self.paths or (unit.role == "head" and "head" in self.lacking)
 
     def _oddness(self, module: _Module) -> tuple[int, int, int]:
         """Return how little a module is like what stays: by its name and company, by the roles of its layers, and by
