@@ -36,11 +36,13 @@ def as_kin(bare: Architecture, known: Architecture, head_width: int = 0) -> Arch
     """
     if bare.graph or not known.graph or bare.order_from not in UNKNOWN:
         return None
-    like = {
-        name: found
-        for name, found in templates(bare.tensors, known).items()
-        if bare.by_name[name].tied_to or not known.by_name[found.template].tied_to
+    named = templates(bare.tensors, known)
+    apart = {
+        name: known.by_name[found.template].tied_to
+        for name, found in named.items()
+        if known.by_name[found.template].tied_to and not bare.by_name[name].tied_to
     }
+    like = {name: found for name, found in named.items() if name not in apart}
     if not like:
         return None
     members = _members(known, like)
@@ -52,13 +54,28 @@ def as_kin(bare: Architecture, known: Architecture, head_width: int = 0) -> Arch
     return replace(
         bare,
         layers=tuple(with_blocks(layers)),
-        graph=_graph(known, members),
+        graph=_with_own_heads(_graph(known, members), layers, apart),
         spaces=tuple(spaces),
         axes=axes,
         guessed=frozenset(guessed),
         order_from="recognised",
         origin=f"{bare.origin} (like {known.origin})",
     )
+
+
+def _with_own_heads(
+    graph: Sequence[Node], layers: Sequence[Layer], apart: Mapping[str, str | None]
+) -> tuple[Node, ...]:
+    """Return `graph` with a head of the checkpoint's own where the known network runs its table once more: `apart` are
+    tensors that it has for itself, with those that they are tied to in the known network."""
+    nodes = list(graph)
+    homes = {name: place for place, layer in enumerate(layers) for _, name in layer.tensors}
+    for name, table in apart.items():
+        runs = [i for i, node in enumerate(nodes) if node.layer == homes.get(table or "", -1)]
+        head = homes.get(name, -1)
+        if len(runs) > 1 and head >= 0 and layers[head].kind == "linear":
+            nodes[runs[-1]] = replace(nodes[runs[-1]], layer=head)
+    return tuple(nodes)
 
 
 def _is_coherent(members: Sequence[_Member], known: Architecture, axes: Mapping[str, tuple[Axis, ...]]) -> bool:
