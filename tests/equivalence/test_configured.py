@@ -106,6 +106,16 @@ def test_an_embedding_makes_up_for_the_root_of_another_width(width, tmp_path):
     assert (tmp_path / "again.safetensors").read_bytes() == (tmp_path / "out.safetensors").read_bytes()
 
 
+def test_a_bare_file_may_have_the_number_in_the_target_s_code_too(tmp_path):
+    source, directory = write("hf:gemma", 1, tmp_path / "source")
+    (tmp_path / "source" / "config.json").unlink()
+    _, target = write("hf:gemma?num_hidden_layers=3", 2, tmp_path / "target")
+    inject(directory, f"hf:{target}", tmp_path / "out.safetensors")
+    held = load_file(tmp_path / "out.safetensors")
+    norms = [name for name in source.state_dict() if name.endswith("norm.weight")]
+    assert norms and all(torch.equal(held[name], source.state_dict()[name]) for name in norms)
+
+
 def test_a_norm_with_a_number_in_its_code_is_fed_from_one_without(tmp_path):
     source, llama = write("hf:llama", 1, tmp_path / "source")
     plan = inject(llama, f"hf:{write('hf:gemma', 2, tmp_path / 'target')[1]}", tmp_path / "out.safetensors").plan

@@ -19,6 +19,7 @@ from tli_cli.planning.identity import ADDED, branch_ends, is_post_norm, surplus_
 from tli_cli.planning.listed_rows import ListedRows
 from tli_cli.planning.maps import MapBook
 from tli_cli.planning.norms import norms_follow
+from tli_cli.planning.numbers import were_run
 from tli_cli.planning.pieces import is_copy, is_exact, is_scaled, make_piece, map_indices
 from tli_cli.planning.plain import chains_fill_branches, gains_branches
 from tli_cli.planning.proof import unlike_inputs
@@ -248,7 +249,8 @@ class Planner:
                 draft.doubt = "how its heads are cut is not known"
             gain = self._gains.get(pair.target.place, 1.0) if self.request.resizer == "maps" else 1.0
             piece = replace(piece, weight=weight, fold=fold, gain=piece.gain * gain)
-            added = source_layer.offset, layer.offset
+            known = were_run(self.target, self.sources[model])
+            added = source_layer.offset if known else layer.offset, layer.offset
             if wanted.role == "weight" and (added[0] != added[1] or is_scaled(piece, self.book)):
                 piece = replace(piece, added=added)
             draft.pieces.append((piece, pair, wanted))
