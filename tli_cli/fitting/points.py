@@ -90,6 +90,11 @@ def plan_fits(target: Architecture, source: Architecture, book: MapBook, model: 
     return fits
 
 
+def spreads(target: Architecture, source: Architecture) -> bool:
+    """Tell whether the points of a source of one resolution are spread over those of a target that has several."""
+    return bool(_even(_levels(target, 0.0), _levels(source, octaves_apart(target, source))))
+
+
 def _nearest(mine: Levels, theirs: Levels) -> Iterator[tuple[list[Place], list[Place]]]:
     """Yield the points of each resolution with those of the nearest one."""
     for level, places in mine.items():
