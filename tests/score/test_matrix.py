@@ -134,6 +134,7 @@ import os, signal, sys, time
 from tli_cli.matrices import matrix as matrices
 from tli_cli.cli import run
 
+signal.signal(signal.SIGINT, signal.default_int_handler)
 kept = []
 add = matrices._Store.add
 def add_and_stop(store, *row):
@@ -144,7 +145,8 @@ def add_and_stop(store, *row):
 matrices._Store.add = add_and_stop
 sys.exit(run(sys.argv[1:]))
 """
-"""A run of `tli` that does something else once three rows are kept."""
+"""A run of `tli` that does something else once three rows are kept; it can be interrupted even if the tests cannot, as
+where they are run in the background."""
 
 
 def test_a_killed_run_goes_on_where_it_was(tmp_path):
