@@ -62,8 +62,10 @@ def plan_for(sources: Sequence[Reference], target: Reference, options: Options) 
     from tli_cli.kinship.ancestry import Values, ancestry
     from tli_cli.planning.injection import plan_injection
     from tli_cli.references.labels import labels_of, shared_labels
+    from tli_cli.references.numbered import with_numbers
     from tli_cli.vocabularies.shared import shared_tokens
 
+    *sources, target = with_numbers([*sources, target])
     keep_values = "target" if target.checkpoint is not None else "constructor"
     checkpoints = [source.checkpoint for source in sources]
     held = [None if c is None else Values(c.tensors, c.read) for c in checkpoints]

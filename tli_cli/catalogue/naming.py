@@ -48,6 +48,11 @@ class Entry:
     def __str__(self) -> str:
         return f"{self.library} {self.name}"
 
+    @property
+    def reference(self) -> str:
+        """How it is named whatever else is called so: `timm:resnet50`."""
+        return f"{self.library}:{self.name}"
+
     def given(self, options: Mapping[str, int]) -> str:
         """Return `timm resnet50, num_classes=37`: the entry, and the `options` that are not the library's own."""
         own = known_entry(self.library, self.name).defaults

@@ -18,8 +18,8 @@ COUNTS = 1e-4
 
 
 def were_run(*architectures: Architecture) -> bool:
-    """Tell whether all were described by running their code, so that its numbers are known."""
-    return all(architecture.order_from == "trace" for architecture in architectures)
+    """Tell whether the code of all was run, so that its numbers are known."""
+    return all(a.order_from == "trace" or any(layer.numbers for layer in a.layers) for a in architectures)
 
 
 def numbers_behind(architecture: Architecture, passing: Collection[int] = ()) -> list[list[Number]]:

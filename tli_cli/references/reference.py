@@ -41,6 +41,7 @@ class Reference:
         doubts: what had to be guessed of a bare checkpoint.
         in_files: what stands in files for tensors of `architecture` that have other names there, or other forms.
         aside: tensors of the checkpoint that are no part of `architecture`.
+        known_as: what the catalogue calls it, such as `timm:resnet50`, if it was named so; empty if not.
     """
 
     text: str
@@ -50,6 +51,7 @@ class Reference:
     doubts: tuple[str, ...] = ()
     in_files: Layouts = field(default_factory=dict)
     aside: tuple[str, ...] = ()
+    known_as: str = ""
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -119,7 +121,8 @@ def _from_name(text: str, reading: Reading) -> Reference:
         return _from_code(text, reading)
     resolved = catalogue.resolve_name(text)
     architecture = catalogue.load(text, num_classes=reading.num_classes, in_chans=reading.in_chans)
-    return Reference(text, architecture, notes=(resolved.note,) if resolved.note else ())
+    notes = (resolved.note,) if resolved.note else ()
+    return Reference(text, architecture, notes=notes, known_as=resolved.entry.reference)
 
 
 def _beyond_the_catalogue(text: str) -> bool:
@@ -151,7 +154,7 @@ def read_checkpoint(text: str, reading: Reading, opened: Callable[[Collection[st
         checkpoint = joined(checkpoint, given.in_files) or checkpoint
         architecture = adopt(named, checkpoint, text)
         architecture = replace(architecture, origin=f"checkpoint {Path(text).name} ({given.architecture.origin})")
-        return Reference(text, architecture, checkpoint, (*notes, *given.notes))
+        return Reference(text, architecture, checkpoint, (*notes, *given.notes), known_as=given.known_as)
     architecture, doubts = _describe(checkpoint, checkpoint.tensors, text)
     return Reference(text, architecture, checkpoint, tuple(notes), tuple(doubts))
 
