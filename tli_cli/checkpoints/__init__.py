@@ -10,6 +10,7 @@ from typing import Any
 from tli_cli.checkpoints.checkpoint import Checkpoint
 from tli_cli.checkpoints.directory import find_checkpoint
 from tli_cli.checkpoints.files import FileRange, read_small, sniff
+from tli_cli.checkpoints.kernels import upright
 from tli_cli.checkpoints.naming import require_named
 from tli_cli.checkpoints.reader import Reader
 from tli_cli.checkpoints.safetensors_file import SafetensorsFile
@@ -29,7 +30,7 @@ def open_checkpoint(path: Path | str, *, ema: str | None = None, expected: Colle
 
     Only names, shapes and dtypes are read; safetensors need no torch for that. With `ema`, the averaged weights under
     that key of a torch file are taken (`any`: whichever there are). Prefixes are read so that most names are among
-    those that are `expected`.
+    those that are `expected`, and kernels as weights.
 
     Raises:
         CheckpointError: where there is none, it is damaged, or it is not safe to read.
@@ -43,7 +44,7 @@ def open_checkpoint(path: Path | str, *, ema: str | None = None, expected: Colle
     reader = _reader(found, ema)
     checkpoint = Checkpoint(given, reader, _config(found.parent), expected)
     checkpoint.ignored += passed_over
-    return checkpoint
+    return upright(checkpoint, expected) or checkpoint
 
 
 def _reader(path: Path, ema: str | None) -> Reader:

@@ -33,6 +33,7 @@ class Checkpoint:
         order_from: `file` if the stored order is the definition's, else `inferred`.
         metadata: the file's own notes.
         ignored: what was left aside, a line each.
+        readings: what the user should know of how it is read.
         config: Hugging Face's `config.json` beside it, if there is one.
         layouts: what stands in the file for tensors that are put together or renamed; by stored name.
     """
@@ -59,6 +60,7 @@ class Checkpoint:
         self.order_from = reader.order_from
         self.metadata = {key: value for key, value in reader.metadata.items() if not has_controls(key + value)}
         self.ignored = tuple(reader.ignored)
+        self.readings: tuple[str, ...] = ()
         self.config = config
         self.layouts: Layouts = getattr(reader, "layouts", {})
         self._reader: Reader | None = reader

@@ -150,6 +150,7 @@ def read_checkpoint(text: str, reading: Reading, opened: Callable[[Collection[st
     )
     checkpoint = opened({name for architecture in named for name in architecture.by_name})
     notes = [f"{text}: left aside {line}" for line in checkpoint.ignored]
+    notes += [f"{text}: {line}" for line in checkpoint.readings]
     if given is not None:
         checkpoint = joined(checkpoint, given.in_files) or checkpoint
         architecture = adopt(named, checkpoint, text)

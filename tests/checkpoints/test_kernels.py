@@ -1,0 +1,94 @@
+"""Files in the layout of TensorFlow, Keras and Flax: read as weights, and written as they were."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from tli_cli.api import inject
+from tli_cli.checkpoints import open_checkpoint
+from tli_cli.options import Options
+
+Tensors = dict[str, torch.Tensor]
+
+
+def kept(folder: Path, tensors: Tensors) -> str:
+    path = folder / "kernels.safetensors"
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
+    return str(path)
+
+
+def read(folder: Path, tensors: Tensors) -> Tensors:
+    checkpoint = open_checkpoint(kept(folder, tensors))
+    found = {spec.name: checkpoint.read(spec.name) for spec in checkpoint.tensors}
+    assert {name: tuple(tensor.shape) for name, tensor in found.items()} == {
+        spec.name: spec.shape for spec in checkpoint.tensors
+    }
+    return found
+
+
+@pytest.mark.parametrize("separator", [".", "/"])
+@pytest.mark.parametrize("kind", [nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d])
+def test_a_kernel_gives_and_takes_what_the_weight_does(kind: type, separator: str, tmp_path: Path) -> None:
+    layer = nn.Linear(3, 5) if kind is nn.Linear else kind(3, 5, 2)
+    weight = layer.weight.detach()
+    kernel = weight.permute(*range(2, weight.ndim), 1, 0)
+    found = read(tmp_path, {f"a{separator}kernel": kernel, f"a{separator}bias": layer.bias.detach()})
+    assert torch.equal(found["a.weight"], weight) and torch.equal(found["a.bias"], layer.bias)
+
+
+def test_heads_of_their_own_axis_are_rows_and_columns(tmp_path: Path) -> None:
+    heads, width, stream = 2, 3, 4
+    tensors = {f"attn/{name}/kernel": torch.randn(stream, heads, width) for name in ("query", "key", "value")}
+    tensors |= {f"attn/{name}/bias": torch.randn(heads, width) for name in ("query", "key", "value")}
+    tensors |= {"attn/out/kernel": torch.randn(heads, width, stream), "attn/out/bias": torch.randn(stream)}
+    tensors |= {"conv/kernel": torch.randn(heads, width, stream), "conv/bias": torch.randn(stream)}
+    found = read(tmp_path, tensors)
+    assert torch.equal(found["attn.query.weight"], tensors["attn/query/kernel"].reshape(stream, -1).t())
+    assert torch.equal(found["attn.query.bias"], tensors["attn/query/bias"].flatten())
+    assert torch.equal(found["attn.out.weight"], tensors["attn/out/kernel"].reshape(-1, stream).t())
+    assert torch.equal(found["conv.weight"], tensors["conv/kernel"].permute(2, 1, 0))
+
+
+def test_depthwise_kernels_tables_and_norms(tmp_path: Path) -> None:
+    sample = torch.randn(1, 3, 6, 6)
+    layer = nn.Conv2d(3, 6, 3, groups=3, bias=False)
+    kernel = layer.weight.detach().reshape(3, 2, 3, 3).permute(2, 3, 0, 1)
+    tensors = {"dw/depthwise_kernel:0": kernel, "bn/gamma:0": torch.randn(6), "bn/beta:0": torch.randn(6)}
+    tensors |= {"bn/moving_mean:0": torch.randn(6), "bn/moving_variance:0": torch.rand(6)}
+    tensors |= {"tokens/embeddings:0": torch.randn(7, 6), "scale/gamma:0": torch.randn(6)}
+    found = read(tmp_path, tensors)
+    expected = layer(sample)
+    layer.weight.data = found["dw.weight"]
+    assert torch.equal(layer(sample), expected)
+    norm = {f"bn.{name}" for name in ("weight", "bias", "running_mean", "running_var")}
+    assert found.keys() == {"dw.weight", "tokens.weight", "scale.gamma", *norm}
+
+
+@pytest.mark.parametrize(
+    "tensors",
+    [
+        {"a.kernel": torch.zeros(3, 4), "a.bias": torch.zeros(3)},
+        {"a.kernel": torch.zeros(3, 4), "b.weight": torch.zeros(3, 4)},
+        {"a.kernel": torch.zeros(3, 4), "a.weight": torch.zeros(3)},
+    ],
+    ids=["another layout", "weights beside", "both in one layer"],
+)
+def test_what_contradicts_the_layout_is_read_as_it_is(tensors: Tensors, tmp_path: Path) -> None:
+    assert read(tmp_path, tensors).keys() == tensors.keys()
+
+
+def test_a_target_in_that_layout_is_written_in_it(tmp_path: Path) -> None:
+    source = {"fc1.weight": torch.randn(5, 3), "fc1.bias": torch.randn(5), "fc2.weight": torch.randn(2, 5)}
+    target = {"fc1/kernel": torch.zeros(3, 5), "fc1/bias": torch.zeros(5), "fc2/kernel": torch.zeros(5, 2)}
+    save_file(source, tmp_path / "source.safetensors")
+    out = tmp_path / "out.safetensors"
+    inject(str(tmp_path / "source.safetensors"), kept(tmp_path, target), out, options=Options(head="keep"))
+    found = load_file(out)
+    assert found.keys() == target.keys()
+    assert torch.equal(found["fc1/kernel"], source["fc1.weight"].t())
+    assert torch.equal(found["fc2/kernel"], source["fc2.weight"].t())
