@@ -183,5 +183,6 @@ def numbered_key(name: str, norm_first: bool) -> Key | None:
     match = NUMBERED.fullmatch(name.lower())
     if not match:
         return None
-    within = (BEFORE if norm_first else AFTER) if match[1] in NORMS else LAST if match[1] in LATE else OWN
+    norm = {match[1], (match[3] or "").lstrip("_")} & NORMS
+    within = (BEFORE if norm_first else AFTER) if norm else LAST if match[1] in LATE else OWN
     return (float(match[2]), within)

@@ -45,6 +45,7 @@ def sibling_roles(layers: Sequence[Layer], shapes: Mapping[str, tuple[int, ...]]
         for path, role in (_told(group, shapes) if kind == "linear" else _sided(group) if kind == "norm" else ())
     }
     told |= _beside_a_branch(groups, shapes)
+    told |= _beside_a_row(groups, shapes)
     return {path: crossing(path) + role for path, role in told.items()} | _behind_cross_attention(groups)
 
 
@@ -62,6 +63,25 @@ def _beside_a_branch(
         modules = {layer.path.removeprefix(f"{path}.").partition(".")[0] for layer in within}
         if len(modules) == 1 and {own.first} <= {w.first for w in inside} and {own.last} <= {w.last for w in inside}:
             told |= {layer.path: "shortcut" for layer in (*group, *groups.get((path, "norm"), ())[:2])}
+    return told
+
+
+def _beside_a_row(
+    groups: Mapping[tuple[str, str], Sequence[Layer]], shapes: Mapping[str, tuple[int, ...]]
+) -> dict[str, str]:
+    """Return `shortcut` for the first of several numbered convolutions, and its norm, that takes what the second takes,
+    which does not take what it gives, and gives what the last gives: `0_conv` beside `1_conv` to `3_conv`."""
+    told: dict[str, str] = {}
+    for (path, kind), group in groups.items():
+        numbers = [re.findall(r"\d+", layer.path.rpartition(".")[2]) for layer in group]
+        if kind != "conv" or len(group) < 3 or {len(found) for found in numbers} != {1}:
+            continue
+        row = sorted(zip((int(found[0]) for found in numbers), group, strict=True), key=lambda entry: entry[0])
+        first, second, last = (widths(layer, shapes) for _, layer in (row[0], row[1], row[-1]))
+        if first.first == second.first != first.last == last.last and row[0][0] < row[1][0]:
+            norms = groups.get((path, "norm"), ())
+            own = [n for n in norms if re.findall(r"\d+", n.path.rpartition(".")[2]) == [str(row[0][0])]]
+            told |= {layer.path: "shortcut" for layer in (row[0][1], *own)}
     return told
 
 
