@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from tli_cli.architecture import Architecture
+from tli_cli.checkpoints.located import is_there
 from tli_cli.errors import TliError, join_problems
 from tli_cli.matching import MATCHERS
 from tli_cli.matching.values import Matching
@@ -105,6 +105,6 @@ def _layers(matching: Matching) -> tuple[int, int, int]:
 
 def check_for_values(sources: Sequence[str]) -> None:
     """Raise `TliError` if one of `sources` is no file or directory: a name has an architecture and no values."""
-    names = [source for source in sources if not Path(source).exists()]
+    names = [source for source in sources if not is_there(source)]
     if names:
         raise TliError(join_problems("no file or directory, so there are no values to inject:", names))

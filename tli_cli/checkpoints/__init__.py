@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Collection
+from os import fspath
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from tli_cli.checkpoints.checkpoint import Checkpoint
 from tli_cli.checkpoints.directory import find_checkpoint
 from tli_cli.checkpoints.files import FileRange, read_small, sniff
 from tli_cli.checkpoints.kernels import upright
+from tli_cli.checkpoints.located import ModuleReader, located
 from tli_cli.checkpoints.naming import require_named
 from tli_cli.checkpoints.reader import Reader
 from tli_cli.checkpoints.safetensors_file import SafetensorsFile
@@ -26,7 +29,8 @@ _CONFIGS = ("config.json", "open_clip_config.json", "params.json")
 
 
 def open_checkpoint(path: Path | str, *, ema: str | None = None, expected: Collection[str] = ()) -> Checkpoint:
-    """Open the checkpoint at `path`: a file, a shard index, or a directory that holds one.
+    """Open the checkpoint at `path`: a file, a shard index, a directory that holds one, or one module in it
+    (`file.pt#encoder`).
 
     Only names, shapes and dtypes are read; safetensors need no torch for that. With `ema`, the averaged weights under
     that key of a torch file are taken (`any`: whichever there are). Prefixes are read so that most names are among
@@ -35,16 +39,33 @@ def open_checkpoint(path: Path | str, *, ema: str | None = None, expected: Colle
     Raises:
         CheckpointError: where there is none, it is damaged, or it is not safe to read.
     """
-    given = Path(path)
+    given, module = located(fspath(path))
     require_named(given)
     passed_over: tuple[str, ...] = ()
     found = given
     if given.is_dir():
         found, passed_over = find_checkpoint(given)
-    reader = _reader(found, ema)
-    checkpoint = Checkpoint(given, reader, _config(found.parent), expected)
+    checkpoint = _opened(given, found, ema, () if module else expected)
+    if module:
+        checkpoint = _module(checkpoint, module, found, ema, expected)
     checkpoint.ignored += passed_over
+    return checkpoint
+
+
+def _opened(given: Path, found: Path, ema: str | None, expected: Collection[str]) -> Checkpoint:
+    checkpoint = Checkpoint(given, _reader(found, ema), _config(found.parent), expected)
     return upright(checkpoint, expected) or checkpoint
+
+
+def _module(checkpoint: Checkpoint, module: str, found: Path, ema: str | None, expected: Collection[str]) -> Checkpoint:
+    """Return one module of `checkpoint`; a state dict of its own in a torch file is one as well."""
+    try:
+        return Checkpoint(checkpoint.path, ModuleReader(checkpoint, module), checkpoint.config, expected)
+    except CheckpointError:
+        if ema is None and found.suffix != ".json" and sniff(found) != "safetensors":
+            with contextlib.suppress(CheckpointError):
+                return _opened(checkpoint.path, found, module, expected)
+        raise
 
 
 def _reader(path: Path, ema: str | None) -> Reader:

@@ -60,7 +60,7 @@ class Checkpoint:
         self.order_from = reader.order_from
         self.metadata = {key: value for key, value in reader.metadata.items() if not has_controls(key + value)}
         self.ignored = tuple(reader.ignored)
-        self.readings: tuple[str, ...] = ()
+        self.readings: tuple[str, ...] = getattr(reader, "readings", ())
         self.config = config
         self.layouts: Layouts = getattr(reader, "layouts", {})
         self._reader: Reader | None = reader

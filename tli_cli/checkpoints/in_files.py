@@ -19,6 +19,11 @@ class Part:
     offset: int
     stride: tuple[int, ...]
 
+    @classmethod
+    def whole(cls, name: str, shape: tuple[int, ...]) -> Part:
+        """Return all of a model's tensor of `shape`, under another name."""
+        return cls(name, shape, 0, tuple(prod(shape[dim + 1 :]) for dim in range(len(shape))))
+
     @property
     def in_one_piece(self) -> bool:
         """Whether its elements are neighbours in the model's tensor, in the same order."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
+from tli_cli.checkpoints.located import is_there
 from tli_cli.errors import TliError
 from tli_cli.references.configured import configured_reference
 from tli_cli.references.reference import LIBRARIES, LIVE, Reference
@@ -47,7 +47,7 @@ def _recipe(reference: Reference, named: str | None) -> Recipe:
     from tli_cli import catalogue
 
     text = named or reference.text
-    if not Path(text).exists():
+    if not is_there(text):
         live = ":" in text and (LIVE.match(text) or text.partition(":")[0] in LIBRARIES)
         return Recipe(text if live else f"{catalogue.resolve_name(text).entry.library}:{text}", {})
     checkpoint = reference.checkpoint

@@ -11,13 +11,16 @@ from typing import Any
 import torch
 from torch import nn
 
+from tli_cli.architecture import TensorSpec
 from tli_cli.axis_maps.shared_tokens import SharedTokens, shared_tokens
 from tli_cli.checkpoints import open_checkpoint
 from tli_cli.checkpoints.in_files import names_in_files
 from tli_cli.checkpoints.joined import joined
+from tli_cli.checkpoints.located import is_there
 from tli_cli.errors import TliError
 from tli_cli.options import InputShape, Options
 from tli_cli.references.configured import configured_reference
+from tli_cli.references.prefixes import prefixed
 from tli_cli.report import Report
 
 NAMES_TOKENS = re.compile(r"(^|_)input_ids$|^tokens$")
@@ -111,6 +114,9 @@ def _loaded(
     own = model.state_dict()
     with open_checkpoint(checkpoint, ema=ema, expected={*own, *in_files}) as opened:
         whole = joined(opened, layouts) or opened
+        if not {spec.name for spec in whole.tensors} <= {*own, *in_files}:
+            found = prefixed(whole, [TensorSpec(name, tuple(value.shape)) for name, value in own.items()])
+            whole = found.checkpoint if found is not None else whole
         names = {
             spec.name: spec.name if spec.name in own else in_files.get(spec.name, spec.name) for spec in whole.tensors
         }
@@ -149,7 +155,7 @@ def _output(model: nn.Module, names: Iterable[str], values: Sequence[torch.Tenso
 def _live_name(reference: str) -> str:
     """Return `reference` in a form that can be built: a bare name of the catalogue gets its library, and a checkpoint
     is what the configuration beside it says."""
-    if Path(reference).exists():
+    if is_there(reference):
         with open_checkpoint(reference) as checkpoint:
             if configured := configured_reference(checkpoint):
                 return configured

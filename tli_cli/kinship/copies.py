@@ -28,7 +28,8 @@ class Copies:
 
     def __str__(self) -> str:
         first, *others = self.modules
-        return f"the same network is in it as {first} and as {' and '.join(others)}: {first} is taken"
+        said = f"the same network is in it as {first} and as {' and '.join(others)}: {first} is taken"
+        return f"{said}; #{others[0]} behind the file's name takes the other"
 
 
 def copies(tensors: Sequence[TensorSpec]) -> Copies | None:

@@ -34,7 +34,7 @@ def templates(tensors: Sequence[TensorSpec], known: Architecture) -> dict[str, L
     is like `layers.3.norm.weight` where the network has no sixth layer.
     """
     wanted = known.by_name
-    change = _prefix([t.name for t in tensors], list(wanted))
+    change = prefix_change([t.name for t in tensors], list(wanted))
     renamed = {t.name: _changed(t.name, change) for t in tensors}
     found = {
         t.name: Likeness(renamed[t.name], renamed[t.name]) for t in tensors if _fits(t, wanted.get(renamed[t.name]))
@@ -47,7 +47,7 @@ def _fits(tensor: TensorSpec, other: TensorSpec | None) -> bool:
     return other is not None and len(other.shape) == len(tensor.shape)
 
 
-def _prefix(names: Sequence[str], wanted: Sequence[str]) -> tuple[str, str]:
+def prefix_change(names: Sequence[str], wanted: Sequence[str]) -> tuple[str, str]:
     """Return what to take from the start of the names and what to put there, so that most of them are `wanted`."""
     ends: dict[str, list[str]] = defaultdict(list)
     for name in wanted:

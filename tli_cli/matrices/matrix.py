@@ -12,6 +12,7 @@ from pathlib import Path
 from signal import SIG_IGN, SIGINT, signal
 from typing import Any
 
+from tli_cli.checkpoints.located import is_there
 from tli_cli.errors import TliError, join_problems
 from tli_cli.matrices.rows import RowScores, Sides
 from tli_cli.references import Reading, Reference, resolve, with_configurations
@@ -96,7 +97,7 @@ def _stored_as(name: str) -> Hashable:
     """Return what names of one stored architecture have in common; None if it is not in the catalogue."""
     from tli_cli import catalogue
 
-    if Path(name).exists():
+    if is_there(name):
         return None
     try:
         resolved = catalogue.resolve_name(name)

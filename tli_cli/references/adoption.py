@@ -3,27 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from tli_cli.architecture import Architecture, TensorSpec
 from tli_cli.checkpoints import Checkpoint
 from tli_cli.errors import TliError, join_problems
+from tli_cli.references.prefixes import prefixed
 
 
-def adopt(architectures: Sequence[Architecture], checkpoint: Checkpoint, text: str) -> Architecture:
-    """Return the one of `architectures`, which differ in names at most, that `checkpoint` is named like, with its
-    dtypes and only what it holds.
+@dataclass(frozen=True)
+class Adopted:
+    """A checkpoint under the names of the architecture that was named for it, how it was read, and the tensors that are
+    no part of it."""
+
+    architecture: Architecture
+    checkpoint: Checkpoint
+    said: tuple[str, ...] = ()
+    aside: tuple[str, ...] = ()
+
+
+def adopt(architectures: Sequence[Architecture], checkpoint: Checkpoint, text: str) -> Adopted:
+    """Return `checkpoint` in the one of `architectures`, which differ in names at most, that it is named like, whatever
+    stands before all of its names, with its dtypes and only what it holds.
 
     Raises:
         TliError: names or shapes differ.
     """
     architecture = min(architectures, key=lambda one: len(_strange(one, checkpoint)))
-    if strange := _strange(architecture, checkpoint):
-        raise TliError(
-            join_problems(
-                f"{text} is no checkpoint of {architecture.origin}: expected its names and shapes, found", strange
-            )
+    strange = _strange(architecture, checkpoint)
+    if not strange:
+        return Adopted(_held(architecture, checkpoint), checkpoint)
+    for known in architectures:
+        found = prefixed(checkpoint, known.tensors)
+        if found is not None:
+            return Adopted(_held(known, found.checkpoint), found.checkpoint, found.said, found.aside)
+    raise TliError(
+        join_problems(
+            f"{text} is no checkpoint of {architecture.origin}: expected its names and shapes, found", strange
         )
+    )
+
+
+def _held(architecture: Architecture, checkpoint: Checkpoint) -> Architecture:
+    """Return `architecture` with the dtypes of `checkpoint` and only what that holds."""
     held = {spec.name: spec for spec in checkpoint.tensors}
     specs = [replace(s, dtype=held[s.name].dtype) for s in architecture.tensors if s.name in held]
     layers = tuple(

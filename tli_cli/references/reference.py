@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from tli_cli.architecture import Architecture, TensorSpec
 from tli_cli.checkpoints.in_files import Layouts, names_in_files
 from tli_cli.checkpoints.joined import joined
+from tli_cli.checkpoints.located import is_there
 from tli_cli.describe.heads import configured_head_width, configured_heads
 from tli_cli.describe.renaming import renamed
 from tli_cli.errors import TliError, UnknownReferenceError, join_problems
@@ -72,7 +73,7 @@ class Reading:
 
 def is_traced(text: str) -> bool:
     """Tell whether `text` names code that is run on an input whose shape the user may give."""
-    if Path(text).exists() or text.startswith("hf:"):
+    if is_there(text) or text.startswith("hf:"):
         return False
     library = text.partition(":")[0] in LIBRARIES
     return _beyond_the_catalogue(text) if library else LIVE.match(text) is not None
@@ -95,7 +96,7 @@ def resolve(text: str, reading: Reading = Reading()) -> Reference:
         TliError: it is known and cannot be read.
     """
     path = Path(text)
-    if path.exists():
+    if is_there(text):
         return _from_checkpoint(text, reading)
     if LIVE.match(text) and text.partition(":")[0] not in LIBRARIES:
         return _from_code(text, reading)
@@ -153,9 +154,11 @@ def read_checkpoint(text: str, reading: Reading, opened: Callable[[Collection[st
     notes += [f"{text}: {line}" for line in checkpoint.readings]
     if given is not None:
         checkpoint = joined(checkpoint, given.in_files) or checkpoint
-        architecture = adopt(named, checkpoint, text)
-        architecture = replace(architecture, origin=f"checkpoint {Path(text).name} ({given.architecture.origin})")
-        return Reference(text, architecture, checkpoint, (*notes, *given.notes), known_as=given.known_as)
+        found = adopt(named, checkpoint, text)
+        origin = f"checkpoint {Path(text).name} ({given.architecture.origin})"
+        architecture = replace(found.architecture, origin=origin)
+        told = (*notes, *given.notes, *(f"{text}: {said}" for said in found.said))
+        return Reference(text, architecture, found.checkpoint, told, aside=found.aside, known_as=given.known_as)
     architecture, doubts = _describe(checkpoint, checkpoint.tensors, text)
     return Reference(text, architecture, checkpoint, tuple(notes), tuple(doubts))
 
@@ -238,8 +241,8 @@ def _once(source: Reference, target: Reference) -> Reference:
     if found is None or copies(target.architecture.tensors) is not None:
         return source
     architecture, doubts = _describe(checkpoint, found.kept, source.text)
-    told = (f"{source.text}: {found}", *doubts)
-    return replace(source, architecture=architecture, doubts=told, aside=found.dropped)
+    told = (*source.notes, f"{source.text}: {found}")
+    return replace(source, architecture=architecture, notes=told, doubts=tuple(doubts), aside=found.dropped)
 
 
 def _cut_alike(reference: Reference, others: Sequence[Reference]) -> Reference:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from tli_cli.checkpoints.located import is_there
 from tli_cli.errors import CheckpointError, TliError, UnknownReferenceError
 
 COMMENT = re.compile(r"(^|\s)#.*")
@@ -28,7 +29,7 @@ def expand(texts: Sequence[str]) -> list[str]:
 def is_glob(text: str) -> bool:
     """Return whether `text` is a glob, and not a file that is called so or a name with options after `?`."""
     stem = text.partition("?")[0] if "=" in text.partition("?")[2] else text
-    return any(c in stem for c in "*?[") and not Path(text).exists()
+    return any(c in stem for c in "*?[") and not is_there(text)
 
 
 def _matches(pattern: str) -> list[str]:

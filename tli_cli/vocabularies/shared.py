@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tli_cli.architecture import Architecture
+from tli_cli.checkpoints.located import located
 from tli_cli.errors import TliError
 from tli_cli.options import Options
 from tli_cli.vocabularies.pairing import TokenRows, Tokens
@@ -59,7 +60,7 @@ def _file(reference: Reference, named: str | None) -> Path | None:
         if found is None or not found.is_file():
             raise TliError(f"{named}: expected a tokeniser's file or directory, found none")
         return found
-    path = Path(reference.text.removeprefix("hf:").partition("?")[0])
+    path, _ = located(reference.text.removeprefix("hf:").partition("?")[0])
     if not path.exists():
         return None
     return find_tokenizer(path if path.is_dir() else path.parent)
