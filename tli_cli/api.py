@@ -6,7 +6,7 @@ What one of them alone needs is imported there, so that each starts quickly.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from os import PathLike, fspath
@@ -113,11 +113,13 @@ def matrix(
     options: Options = Options(),
     jobs: int | None = None,
     resume: Path | str | None = None,
+    places: Mapping[str, str] | None = None,
     progress: Progress | None = None,
 ) -> Matrix:
     """Return the TLI scores between all of `references`, which may be globs over the catalogue. Reads no values.
 
-    With `resume`, what is known is kept in that file, and a later call goes on from there.
+    With `resume`, what is known is kept in that file, and a later call goes on from there. `places` says, for messages,
+    where references stand that were read from a file.
 
     Raises:
         TliError: a reference cannot be read, the matcher is unknown, or `resume` is another matrix's file.
@@ -132,6 +134,7 @@ def matrix(
         reading=reading,
         jobs=jobs,
         resume=path,
+        places=places or {},
         progress=progress,
     )
 

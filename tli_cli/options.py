@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+
+from tli_cli.errors import TliError, join_problems
 
 InputShape = tuple[int, ...] | tuple[tuple[int, ...], ...]
 """The shape of one sample, or one shape for each input of a model."""
@@ -11,6 +14,9 @@ InputShape = tuple[int, ...] | tuple[tuple[int, ...], ...]
 HEAD_CHOICES = ("fresh", "keep", "map")
 """What happens to the rows of a classifier of another size, or by labels to any; `map:FILE` names a file that says
 which source row feeds which target row."""
+
+DTYPES = ("float64", "float32", "float16", "bfloat16", "float8_e5m2", "float8_e4m3fn")
+"""What floating tensors may be cast to."""
 
 Labels = Mapping[str, int]
 """The rows of a classifier by what its classes are called."""
@@ -71,3 +77,38 @@ class Options:
     ema: str | None = None
     source_tokenizer: str | None = None
     target_tokenizer: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raise `TliError` for numbers that nothing could be asked with: the command line checks its own."""
+        found = {
+            "min_score": ("a number from 0 to 1", _is_share(self.min_score)),
+            "min_coverage": ("a number from 0 to 1", _is_share(self.min_coverage)),
+            "seed": ("a whole number from 0 on", _is_count(self.seed, 0)),
+            "top_k": ("a whole number from 1 on", _is_count(self.top_k, 1)),
+            "max_shard_size": (
+                "a whole number of bytes",
+                self.max_shard_size is None or _is_count(self.max_shard_size, 1),
+            ),
+            "num_classes": ("a whole number from 0 on", self.num_classes is None or _is_count(self.num_classes, 0)),
+            "in_chans": ("a whole number from 1 on", self.in_chans is None or _is_count(self.in_chans, 1)),
+            "dtype": (f"one of {', '.join(DTYPES)}", self.dtype is None or self.dtype in DTYPES),
+            "on_nonfinite": ("error or keep", self.on_nonfinite in ("error", "keep")),
+        }
+        problems = [
+            f"{name}: expected {wanted}, found {getattr(self, name)!r}"
+            for name, (wanted, fits) in found.items()
+            if not fits
+        ]
+        if problems:
+            raise TliError(join_problems("options that cannot be followed:", problems))
+
+
+def _is_share(value: Any) -> bool:
+    try:
+        return value is None or bool(0 <= value <= 1)
+    except TypeError:
+        return False
+
+
+def _is_count(value: object, least: int) -> bool:
+    return isinstance(value, int) and value >= least

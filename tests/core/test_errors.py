@@ -9,7 +9,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from tli_cli import Options
 from tli_cli.cli import run
+from tli_cli.errors import TliError
 
 NETS = """
 from torch import nn
@@ -164,6 +166,33 @@ def test_a_gate_writes_nothing_and_has_its_own_exit_code(capsys, gate):
 def test_wrong_usage_has_its_own_exit_code(names):
     assert run((*INJECT, *names) if names else ("inject", "small.pt")) == 2
     assert not Path("out.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"min_score": float("nan")},
+        {"min_coverage": "x"},
+        {"min_score": 1.5},
+        {"seed": -1},
+        {"seed": 0.5},
+        {"top_k": 0},
+        {"max_shard_size": 0},
+        {"num_classes": -1, "in_chans": 0},
+        {"dtype": "int8"},
+        {"on_nonfinite": "Keep"},
+    ],
+    ids=str,
+)
+def test_options_that_nothing_could_be_asked_with_are_told_in_python(wrong):
+    with pytest.raises(TliError) as told:
+        Options(**wrong)
+    assert all(f"{name}: expected" in str(told.value) for name in wrong)
+
+
+def test_a_device_that_is_not_there_is_told_even_where_all_is_copied(capsys):
+    given = ("inject", "odd.safetensors", "-t", "odd.safetensors", "-o", "out.safetensors")
+    assert "--device nowhere" in fails(capsys, *given, "--device", "nowhere")
 
 
 def test_a_source_that_has_nothing_in_common_is_no_error(capsys):

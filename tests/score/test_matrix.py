@@ -112,8 +112,20 @@ def test_names_come_from_a_file(tli: Tli, tmp_path, monkeypatch):
     assert "no/such.txt" in tli("score", "--from-file", "no/such.txt", code=1)[1]
     listed.write_bytes(b"\xd3\x00resnet18")
     assert "in UTF-8" in tli("score", "--from-file", listed, code=1)[1]
+    listed.write_text("resnet18\nresnet\x00\n")
+    assert "names.txt, line 2: expected a reference" in tli("score", "--from-file", listed, code=1)[1]
+    listed.write_text("resnet18\n")
+    assert "names.txt: expected two references" in tli("score", "--from-file", listed, code=1)[1]
     monkeypatch.setattr("sys.stdin", io.StringIO("resnet18\nresnet34\n"))
     assert matrix_of(tli("score", "--from-file", "-", "--json")[0])[0] == ["resnet18", "resnet34"]
+
+
+@pytest.mark.parametrize(("name", "found"), [("resnot", "unknown architecture"), ("timm:nothing*", "matches no name")])
+def test_a_name_in_a_file_that_is_not_known_is_told_with_its_line(tli: Tli, tmp_path, name, found):
+    listed = tmp_path / "names.txt"
+    listed.write_text(f"# small ones\nresnet18\n\n{name}  # no such\n")
+    out, err = tli("score", "--from-file", listed, code=1)
+    assert not out and err.startswith(f"error: {listed}, line 4: ") and found in err and err.count("\n") == 1
 
 
 def test_all_names_that_are_not_known_are_said_at_once(tli: Tli):
@@ -131,18 +143,18 @@ def test_what_says_something_of_one_pair_is_refused_for_many(option, tli: Tli):
 
 STOPPED = """
 import os, signal, sys, time
-from tli_cli.matrices import matrix as matrices
+from tli_cli.matrices.kept_rows import KeptRows
 from tli_cli.cli import run
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
 kept = []
-add = matrices._Store.add
+add = KeptRows.add
 def add_and_stop(store, *row):
     add(store, *row)
     kept.append(row)
     if len(kept) == 3:
         {stop}
-matrices._Store.add = add_and_stop
+KeptRows.add = add_and_stop
 sys.exit(run(sys.argv[1:]))
 """
 """A run of `tli` that does something else once three rows are kept; it can be interrupted even if the tests cannot, as
@@ -166,6 +178,25 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path):
     assert score_all(names, resume=resume) == found
     lines = [json.loads(line) for line in resume.read_text().splitlines() if line.endswith("}")]
     assert sorted(line["target"] for line in lines[1:]) == list(range(len(names)))
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"a diary\n", b'{"version": 1, "key": "0123456789abcdef"}\n'])
+def test_a_file_of_something_else_is_not_gone_on_with(tli: Tli, tmp_path, content):
+    other = tmp_path / "other.jsonl"
+    other.write_bytes(content)
+    assert "other.jsonl: not begun" in tli("score", *FEW, "--resume", other, code=1)[1]
+    assert other.read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    "row", ['"scores": 5', '"scores": "ab"', '"scores": [NaN, 1]', '"scores": [2, 1]', '"scores": [[], 1]', '"x": 0']
+)
+def test_rows_that_are_none_are_worked_out_again(tli: Tli, tmp_path, row):
+    pair, kept = FEW[:2], tmp_path / "rows.jsonl"
+    right = tli("score", *pair, "--resume", kept, "--json")[0]
+    header = kept.read_text().splitlines()[0]
+    kept.write_text(f'{header}\n{{"target": 0, {row}}}\n{{"target": [], "scores": [0, 0]}}\n[]\n')
+    assert tli("score", *pair, "--resume", kept, "--json")[0] == right
 
 
 def wait_for_lines(path: Path, count: int) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from tli_cli.checkpoints.files import Stamp, stamp_of
 from tli_cli.checkpoints.notes import MAX_NOTES, NOTES, read_notes
 from tli_cli.checkpoints.pickles import MAX_PICKLE, globals_in
 from tli_cli.errors import CheckpointError
@@ -20,16 +21,18 @@ _SCRIPT = "save `model.state_dict()` with torch.save, or better as safetensors"
 
 @dataclass(frozen=True)
 class Archive:
-    """A checked archive: where each record's bytes begin and how many there are, the pickle's globals, and the notes of
-    our writer."""
+    """A checked archive: where each record's bytes begin and how many there are, the pickle's globals, the notes of our
+    writer, and what the file was then."""
 
     records: dict[int, int]
     globals: frozenset[str]
     notes: dict[str, str]
+    stamp: Stamp
 
 
 def check_archive(path: Path) -> Archive:
     """Return what the archive at `path` holds; raise `CheckpointError` unless it is a sound one of torch.save's."""
+    stamp = stamp_of(path)
     try:
         with zipfile.ZipFile(path) as archive, path.open("rb") as file:
             members = archive.infolist()
@@ -43,10 +46,9 @@ def check_archive(path: Path) -> Archive:
         raise CheckpointError(
             f"{path}: the archive is damaged or incomplete ({str(error)[:120]}); make or download it again"
         ) from error
-    size = path.stat().st_size
-    if any(offset + length > size for offset, length in records.items()):
+    if any(offset + length > stamp.size for offset, length in records.items()):
         raise CheckpointError(f"{path}: its records reach beyond the end; it is incomplete: download it again")
-    return Archive(records, globals_in(io.BytesIO(data), str(path)), notes)
+    return Archive(records, globals_in(io.BytesIO(data), str(path)), notes, stamp)
 
 
 def _pickle_member(members: list[zipfile.ZipInfo], path: Path) -> zipfile.ZipInfo:

@@ -72,7 +72,7 @@ class Copied:
 
     def fill(self, start: int, out: memoryview) -> None:
         """Put the bytes from `start` on into `out`."""
-        with opened(self.piece.path) as descriptor:
+        with opened(self.piece) as descriptor:
             for at in range(0, len(out), _STEP):
                 part = out[at : at + _STEP]
                 read_at(descriptor, self.piece.path, self.piece.offset + start + at, part)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tli_cli.architecture import TensorSpec
 from tli_cli.checkpoints.dcp_metadata import Chunk, StoredTensor, read_metadata
 from tli_cli.checkpoints.dtypes import byte_count, is_buffer
-from tli_cli.checkpoints.files import FileRange, read_range, read_small, require_file
+from tli_cli.checkpoints.files import FileRange, Stamp, read_range, read_small, stamp_of
 from tli_cli.checkpoints.nested import Entry, find_state_dict
 from tli_cli.checkpoints.notes import MAX_NOTES, NOTES, read_notes
 from tli_cli.checkpoints.sharded import beside
@@ -43,8 +43,8 @@ class DistributedCheckpoint:
         found = find_state_dict(_nested(tensors, paths), str(path), ema)
         self.ignored = found.ignored
         chosen = {name: tensors[entry.name] for name, entry in found.tensors.items()}
-        sizes: dict[str, int] = {}
-        self._parts = {name: _parts(path, name, tensor, sizes) for name, tensor in chosen.items()}
+        stamps: dict[str, Stamp] = {}
+        self._parts = {name: _parts(path, name, tensor, stamps) for name, tensor in chosen.items()}
         self.tensors = tuple(_spec(name, tensor) for name, tensor in chosen.items())
         self._specs = {spec.name: spec for spec in self.tensors}
 
@@ -92,7 +92,7 @@ def _nested(tensors: Mapping[str, StoredTensor], paths: Mapping[str, tuple[Any, 
     return root
 
 
-def _parts(directory: Path, name: str, tensor: StoredTensor, sizes: dict[str, int]) -> tuple[_Part, ...]:
+def _parts(directory: Path, name: str, tensor: StoredTensor, stamps: dict[str, Stamp]) -> tuple[_Part, ...]:
     where = directory / ".metadata"
     parts = []
     for chunk in tensor.chunks:
@@ -104,15 +104,16 @@ def _parts(directory: Path, name: str, tensor: StoredTensor, sizes: dict[str, in
                 f"{where}: {name}: a chunk {chunk.sizes} at {chunk.offsets} lies outside {tensor.size}"
             )
         path = beside(directory, chunk.file, where)
-        if chunk.file not in sizes:
-            sizes[chunk.file] = require_file(path)
+        if chunk.file not in stamps:
+            stamps[chunk.file] = stamp_of(path)
+        size = stamps[chunk.file].size
         needed = byte_count(chunk.sizes, tensor.dtype)
-        if chunk.start < 0 or chunk.start + chunk.length > sizes[chunk.file] or chunk.length < needed:
+        if chunk.start < 0 or chunk.start + chunk.length > size or chunk.length < needed:
             raise CheckpointError(
-                f"{where}: {name}: expected at least {needed:,} bytes in {chunk.file} (of {sizes[chunk.file]:,}), "
+                f"{where}: {name}: expected at least {needed:,} bytes in {chunk.file} (of {size:,}), "
                 f"found {chunk.length:,} at {chunk.start:,}; the checkpoint is incomplete: copy it again"
             )
-        parts.append(_Part(FileRange(path, chunk.start, chunk.length), chunk))
+        parts.append(_Part(FileRange(path, chunk.start, chunk.length, stamps[chunk.file]), chunk))
     held = sum(prod(chunk.sizes) for chunk in tensor.chunks)
     if held != prod(tensor.size):
         raise CheckpointError(

@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from tli_cli.errors import CheckpointError
 
 _MAX_READ = 1 << 30
+_AGAIN = "run again when nothing writes to it"
 _ZIP = b"PK\x03\x04"
 _KNOWN = (
     (b"version https://git-lfs", "a Git LFS pointer", "fetch the real file with `git lfs pull`"),
@@ -24,32 +26,44 @@ _KNOWN = (
 )
 
 
+class Stamp(NamedTuple):
+    """What a file was when it was first looked at: another one, or one that was written to, differs."""
+
+    inode: int
+    size: int
+    changed: int
+
+
 @dataclass(frozen=True, slots=True)
 class FileRange:
-    """`length` bytes of the file at `path`, from `offset` on."""
+    """`length` bytes of the file at `path`, from `offset` on, as long as that is what `stamp` says."""
 
     path: Path
     offset: int
     length: int
+    stamp: Stamp | None = None
 
 
 def read_range(piece: FileRange, buffer: memoryview) -> None:
     """Fill `buffer`, as long as the range, from the file; raise `CheckpointError` if the file has become shorter."""
-    with opened(piece.path) as descriptor:
+    with opened(piece) as descriptor:
         read_at(descriptor, piece.path, piece.offset, buffer)
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[int]:
-    """Open the file at `path` for reading; raise `CheckpointError` where it cannot be read."""
+def opened(piece: FileRange) -> Iterator[int]:
+    """Open the file of `piece` for reading; raise `CheckpointError` where it cannot be read, or is not what it was."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+        descriptor = os.open(piece.path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
         try:
+            found = _stamp(os.fstat(descriptor))
+            if piece.stamp not in (None, found):
+                raise CheckpointError(f"{piece.path}: changed while it was read; {_AGAIN}")
             yield descriptor
         finally:
             os.close(descriptor)
     except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
+        raise CheckpointError(f"{piece.path}: cannot be read: {error.strerror}; {_AGAIN}") from error
 
 
 def read_at(descriptor: int, path: Path, offset: int, buffer: memoryview) -> None:
@@ -63,8 +77,7 @@ def read_at(descriptor: int, path: Path, offset: int, buffer: memoryview) -> Non
         count = os.preadv(descriptor, [buffer[done : done + _MAX_READ]], offset + done)
         if count == 0:
             raise CheckpointError(
-                f"{path}: changed while it was read: expected {len(buffer)} bytes at {offset}, found {done}; run again "
-                "when nothing writes to it"
+                f"{path}: changed while it was read: expected {len(buffer)} bytes at {offset}, found {done}; {_AGAIN}"
             )
         done += count
 
@@ -82,6 +95,11 @@ def read_small(path: Path, limit: int, what: str) -> bytes:
 
 def require_file(path: Path) -> int:
     """Return the size of the regular file at `path`; raise `CheckpointError` for anything else."""
+    return stamp_of(path).size
+
+
+def stamp_of(path: Path) -> Stamp:
+    """Return what the regular file at `path` is now; raise `CheckpointError` for anything else."""
     try:
         info = path.stat()
     except (OSError, ValueError) as error:
@@ -89,7 +107,11 @@ def require_file(path: Path) -> int:
         raise CheckpointError(f"{path}: cannot be opened: {reason}; check the path") from error
     if not stat.S_ISREG(info.st_mode):
         raise CheckpointError(f"{path}: expected a file, found something else (a device, pipe or directory)")
-    return info.st_size
+    return _stamp(info)
+
+
+def _stamp(info: os.stat_result) -> Stamp:
+    return Stamp(info.st_ino, info.st_size, info.st_mtime_ns)
 
 
 def sniff(path: Path) -> str:

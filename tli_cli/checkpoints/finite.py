@@ -29,7 +29,7 @@ def is_finite(piece: FileRange, dtype: str) -> bool:
     if not is_float(dtype):
         return True
     buffer = memoryview(bytearray(min(piece.length, _BLOCK)))
-    with opened(piece.path) as descriptor:
+    with opened(piece) as descriptor:
         for start in range(0, piece.length, _BLOCK):
             part = buffer[: min(_BLOCK, piece.length - start)]
             read_at(descriptor, piece.path, piece.offset + start, part)

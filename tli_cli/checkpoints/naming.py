@@ -66,7 +66,7 @@ def naming(output: Path, given: Sequence[Path], replaced: Sequence[Path]) -> Ite
     Where the block ends before that, everything is as it was.
     """
     token = os.urandom(4).hex()
-    aside = {path.name: f".{path.name}.{token}.old" for path in replaced}
+    aside = {path.name: aside_name(path.name, token) for path in replaced}
     change = _Change(output.parent, tuple(path.name for path in given), aside)
     note = note_path(output)
     descriptor = os.open(note, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
@@ -88,6 +88,11 @@ def naming(output: Path, given: Sequence[Path], replaced: Sequence[Path]) -> Ite
         change.finish(final)
         note.unlink(missing_ok=True)
         os.close(descriptor)
+
+
+def aside_name(name: str, token: str = "0" * 8) -> str:
+    """Return what a file is called that had `name`, until another one has it."""
+    return f".{name}.{token}.old"
 
 
 def note_path(output: Path) -> Path:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tli_cli.architecture import TensorSpec
 from tli_cli.checkpoints.dtypes import DTYPE_OF_CODE, PACKED, is_buffer
-from tli_cli.checkpoints.files import FileRange, read_range, require_file
+from tli_cli.checkpoints.files import FileRange, Stamp, read_range, stamp_of
 from tli_cli.checkpoints.reader import with_ties
 from tli_cli.errors import CheckpointError
 
@@ -28,14 +28,15 @@ class SafetensorsFile:
     format = "safetensors"
 
     def __init__(self, path: Path) -> None:
-        header, start = _read_header(path)
+        header, start, stamp = _read_header(path)
         self.path = path
         self.metadata: dict[str, str] = header.pop("__metadata__", None) or {}
         self.order_from = "file" if self.metadata.get(ORDER_KEY) == order_digest(header) else "inferred"
         self.tensors = with_ties([_spec(name, entry) for name, entry in header.items()], tied_names(self.metadata))
         self._ranges = {
-            name: FileRange(path, start + entry["data_offsets"][0], entry["data_offsets"][1] - entry["data_offsets"][0])
+            name: FileRange(path, start + first, last - first, stamp)
             for name, entry in header.items()
+            for first, last in [entry["data_offsets"]]
         }
         self._specs = {spec.name: spec for spec in self.tensors}
         self.ignored = tuple(
@@ -87,21 +88,21 @@ def _spec(name: str, entry: dict[str, Any]) -> TensorSpec:
     return TensorSpec(name, tuple(entry["shape"]), dtype, None, is_buffer(name, dtype))
 
 
-def _read_header(path: Path) -> tuple[dict[str, Any], int]:
-    """Return the header as the library accepts it, and where the values begin."""
+def _read_header(path: Path) -> tuple[dict[str, Any], int, Stamp]:
+    """Return the header as the library accepts it, where the values begin, and what the file is now."""
     from safetensors import SafetensorError, safe_open
 
-    size = require_file(path)
+    stamp = stamp_of(path)
     try:
         with safe_open(path, framework="numpy"):
             pass
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
-            header = json.loads(file.read(min(length, size)), object_pairs_hook=without_duplicates)
-        return header, 8 + length
+            header = json.loads(file.read(min(length, stamp.size)), object_pairs_hook=without_duplicates)
+        return header, 8 + length, stamp
     except (SafetensorError, OSError, ValueError, struct.error) as error:
         raise CheckpointError(
-            f"{path}: not a valid safetensors file: {_reason(error)} (the file has {size:,} bytes); "
+            f"{path}: not a valid safetensors file: {_reason(error)} (the file has {stamp.size:,} bytes); "
             "it is damaged, incomplete or something else: make or download it again"
         ) from error
 

@@ -102,7 +102,11 @@ def slot_of(tensor: torch.Tensor, archive: Archive | None, path: Path, name: str
     extent = _extent(shape, stride) * size
     if min(stride, default=0) < 0 or prod(shape) * size > held or first + extent > held:
         raise CheckpointError(_claims(path, name, shape, int(max(prod(shape) * size, first + extent)), held))
-    span = FileRange(path, offset + first, extent) if tensor.is_meta and offset is not None else None
+    span = (
+        FileRange(path, offset + first, extent, archive.stamp)
+        if archive and tensor.is_meta and offset is not None
+        else None
+    )
     place = offset if tensor.is_meta else storage.data_ptr()
     return Slot(tensor, shape, str(tensor.dtype)[6:], (place, first, shape, stride, str(tensor.dtype)), span)
 

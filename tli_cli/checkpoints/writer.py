@@ -13,7 +13,7 @@ from tli_cli.checkpoints.blocks import BlockWriter
 from tli_cli.checkpoints.contents import Content, Held, Produced, Repeated, content_of
 from tli_cli.checkpoints.dtypes import byte_count
 from tli_cli.checkpoints.layout import FileLayout, lay_out, repeated, require_writable
-from tli_cli.checkpoints.naming import recover
+from tli_cli.checkpoints.naming import aside_name, recover
 from tli_cli.checkpoints.output import PendingFile, pending_files, publish
 from tli_cli.checkpoints.ranks import ALONE, Ranks
 from tli_cli.checkpoints.shards import index_bytes, index_path, replaced_with, shard_path, split
@@ -54,10 +54,10 @@ def write_checkpoint(
     Raises:
         CheckpointError: where `out` exists and not `force`, cannot be written, or a tensor is not as announced.
     """
-    notes = dict(metadata or {})
+    notes, form = dict(metadata or {}), Path(out).suffix
     target = _target(Path(out))
     require_writable(tensors)
-    if target.suffix == DCP:
+    if form == DCP:
         from tli_cli.checkpoints.dcp_writer import write_distributed
 
         _require_space(target, sum(byte_count(spec.shape, spec.dtype) for spec in tensors))
@@ -69,12 +69,12 @@ def write_checkpoint(
     with ranks.step():
         if ranks.is_first:
             recover(target)
-    new = [path for path in results if path.is_symlink() or path.exists()]
+    new = [path for path in results if _is_there(path, several=not whole)]
     existing = list(dict.fromkeys([*replaced_with(target), *new]))
     with ranks.step():
         if existing and not force:
             raise CheckpointError(f"{existing[0]}: exists already; use --force to replace it, or choose another name")
-        layouts = [_laid_out(shard, notes, path) for shard, path in zip(shards, paths, strict=True)]
+        layouts = [_laid_out(shard, notes, path, form) for shard, path in zip(shards, paths, strict=True)]
         _require_space(target, sum(layout.total for layout in layouts))
     try:
         with pending_files() as files:
@@ -113,11 +113,26 @@ def _target(out: Path) -> Path:
         target = out.resolve()
         if not target.parent.is_dir():
             raise CheckpointError(f"{out}: the directory {target.parent} does not exist; make it first")
-        if out.suffix != DCP and target.exists() and not target.is_file():
-            raise CheckpointError(f"{out}: is no regular file and is not replaced; choose another name")
+        kind = "directory" if out.suffix == DCP else "regular file"
+        if target.exists() and not (target.is_dir() if out.suffix == DCP else target.is_file()):
+            raise CheckpointError(f"{out}: is no {kind} and is not replaced; choose another name")
     except (OSError, RuntimeError, ValueError) as error:
         raise CheckpointError(f"{out}: cannot be written: {error}") from error
     return target
+
+
+def _is_there(path: Path, *, several: bool) -> bool:
+    """Return whether something has the name `path`; raise `CheckpointError` where nothing can.
+
+    One of `several` files needs room for the longer name that it is moved aside with.
+    """
+    try:
+        (path.with_name(aside_name(path.name)) if several else path).lstat()
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be written: {error.strerror}; choose another name") from error
+    return path.is_symlink() or path.exists()
 
 
 def _require_space(target: Path, needed: int) -> None:
@@ -129,8 +144,8 @@ def _require_space(target: Path, needed: int) -> None:
         )
 
 
-def _laid_out(specs: Sequence[TensorSpec], notes: Mapping[str, str], path: Path) -> FileLayout:
-    if path.suffix not in TORCH:
+def _laid_out(specs: Sequence[TensorSpec], notes: Mapping[str, str], path: Path, form: str) -> FileLayout:
+    if form not in TORCH:
         return lay_out(specs, notes)
     from tli_cli.checkpoints.torch_layout import lay_out_torch
 

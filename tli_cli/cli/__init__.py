@@ -31,12 +31,14 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run `tli` and return its exit code: 0 done, 1 the input is at fault, 2 wrong usage, 3 a gate was not met."""
+    _open_streams()
     try:
         from tli_cli.cli.app import app
-        from tli_cli.cli.render import fail
+        from tli_cli.cli.render import fail, standard_output
 
         code = _exit_code(lambda: app(args=arguments, prog_name="tli"))
-        sys.stdout.flush()
+        with standard_output():
+            sys.stdout.flush()
     except GateError as error:
         fail(str(error))
         return GATE
@@ -55,6 +57,13 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     return code
+
+
+def _open_streams() -> None:
+    """Have something to read and write where the caller closed a standard stream."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
 
 
 def _exit_code(call: Callable[[], object]) -> int:

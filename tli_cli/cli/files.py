@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from tli_cli.errors import PlanError, TliError
 from tli_cli.plan import MAX_LENGTH, Plan
+from tli_cli.texts import read_text
 
 
 def write_new(path: Path, text: str, *, force: bool) -> None:
@@ -16,38 +16,41 @@ def write_new(path: Path, text: str, *, force: bool) -> None:
 
 def write_new_bytes(path: Path, data: bytes, *, force: bool) -> None:
     """Write `data` to `path` in one move; raise `TliError` if something is there and `force` is not given."""
-    check_new(path, force=force)
-    draft = path.with_name(f".{path.name}.tmp")
+    from tli_cli.checkpoints.output import PendingFile, pending_files
+
+    target = check_new(path, force=force)
     try:
-        draft.write_bytes(data)
-        draft.replace(path)
+        with pending_files() as files:
+            files.append(PendingFile(target, len(data)))
+            files[0].write_at(memoryview(data), 0)
+            files[0].flush()
+            files[0].publish()
     except OSError as error:
         raise TliError(f"{path}: cannot be written: {error.strerror or error}; choose another place") from error
-    finally:
-        draft.unlink(missing_ok=True)
 
 
-def check_new(path: Path, *, force: bool) -> None:
-    """Raise `TliError` unless a file can be put at `path`: before long work, not after it."""
-    if path.is_dir() or not path.parent.is_dir():
-        raise TliError(f"{path}: expected a file in a directory that is there")
-    if path.exists() and not force:
+def check_new(path: Path, *, force: bool) -> Path:
+    """Return where a file is to be put that is called `path`; raise `TliError` unless it can be: before long work."""
+    try:
+        target = path.resolve()
+        is_there, is_file, has_home = target.exists(), target.is_file(), target.parent.is_dir()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise TliError(f"{path}: cannot be written: {error}; choose another name") from error
+    if not has_home:
+        raise TliError(f"{path}: expected a file in a directory that is there; make {target.parent} first")
+    if is_there and not is_file:
+        raise TliError(
+            f"{path}: expected a file in a directory that is there, found something else, which is not replaced"
+        )
+    if is_there and not force:
         raise TliError(f"{path}: already there; use --force to replace it, or another name")
+    return target
 
 
 def read_plan(name: str) -> Plan:
     """Return the plan in the file called `name`, or from standard input if that is `-`."""
+    text = read_text(name, "a plan as `tli match -o plan.json` writes it", MAX_LENGTH)
     try:
-        return Plan.from_json(_read_text(name))
-    except UnicodeDecodeError as error:
-        raise PlanError(f"{name}: not a plan: expected UTF-8 text; make one with `tli match -o plan.json`") from error
+        return Plan.from_json(text)
     except PlanError as error:
         raise PlanError(f"{'standard input' if name == '-' else name}: {error}") from error
-
-
-def _read_text(name: str) -> str:
-    """Return the text of a plan, and no more of it than shows that it is too long."""
-    if name == "-":
-        return sys.stdin.read(MAX_LENGTH + 1)
-    with Path(name).open(encoding="utf-8") as file:
-        return file.read(MAX_LENGTH + 1)

@@ -6,11 +6,13 @@ import csv
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from tli_cli.decoding import has_controls
+from tli_cli.errors import TliError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -36,6 +38,18 @@ def style(*, as_json: bool = False, as_csv: bool = False) -> Style:
     return Style.TABLE if sys.stdout.isatty() or os.environ.get("FORCE_COLOR") else Style.PLAIN
 
 
+@contextmanager
+def standard_output() -> Iterator[None]:
+    """Raise `TliError` where what is printed in the block cannot be; a reader that has gone is no fault."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise TliError(f"standard output cannot be written: {error.strerror}; send it elsewhere") from error
+
+
+@standard_output()
 def show(*parts: RenderableType) -> None:
     """Print tables and texts for a person."""
     from rich.console import Console
@@ -45,12 +59,14 @@ def show(*parts: RenderableType) -> None:
         console.print(part)
 
 
+@standard_output()
 def plain(rows: Iterable[Sequence[object]]) -> None:
     """Print rows as tab-separated lines."""
     for row in rows:
         print("\t".join(str(cell) for cell in row))
 
 
+@standard_output()
 def as_csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print rows as CSV under their header."""
     writer = csv.writer(sys.stdout, lineterminator="\n")
@@ -58,11 +74,13 @@ def as_csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     writer.writerows(rows)
 
 
+@standard_output()
 def as_json(value: dict[str, Any]) -> None:
     """Print a value as JSON, with the version of its schema first."""
     print(json.dumps({"version": JSON_VERSION, **value}, indent=1))
 
 
+@standard_output()
 def raw(text: str) -> None:
     """Print text as it is."""
     sys.stdout.write(text)

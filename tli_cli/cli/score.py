@@ -15,6 +15,7 @@ from tli_cli.cli.parsers import complete_reference, parse_shape
 from tli_cli.cli.render_matrix import render_matrix
 from tli_cli.cli.render_progress import progress
 from tli_cli.cli.render_score import render_score
+from tli_cli.errors import TliError
 from tli_cli.gates import check_minimum
 from tli_cli.options import Options
 
@@ -87,8 +88,11 @@ def score(
         ema=ema,
     )
     given_style = render.style(as_json=as_json, as_csv=as_csv)
-    names = [*(models or ()), *(read_names(from_file) if from_file else ())]
+    places = read_names(from_file) if from_file else {}
+    names = [*(models or ()), *places]
     if len(names) < 2 and not any(map(_is_glob, names)):
+        if places:
+            raise TliError(f"{from_file}: expected two references or more, one a line, found {names[0]!r} alone")
         raise typer.BadParameter("name two models or more", param_hint="'SOURCE TARGET...'")
     if len(names) == 2 and not any(map(_is_glob, names)) and not (from_file or plot or resume):
         result = api.score(*names, options=options)
@@ -99,7 +103,9 @@ def score(
     if plot is not None:
         _check_plot(plot, force=force)
     with progress() as tell:
-        found = api.matrix(expand(names), options=options, jobs=jobs, resume=resume, progress=tell)
+        found = api.matrix(
+            expand(names, places), options=options, jobs=jobs, resume=resume, places=places, progress=tell
+        )
     if plot is not None:
         from tli_cli.matrices.plotting import drawing
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from math import prod
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -135,7 +134,7 @@ def _cut(source: Stored, piece: Piece) -> Stored | None:
     if axis or piece.source_view or not spec.shape or not 0 <= start <= stop <= spec.shape[0]:
         return None
     row = held.length // max(1, spec.shape[0])
-    part = FileRange(held.path, held.offset + start * row, (stop - start) * row)
+    part = replace(held, offset=held.offset + start * row, length=(stop - start) * row)
     return replace(spec, shape=(stop - start, *spec.shape[1:])), part
 
 
@@ -162,7 +161,7 @@ def _mapped(
         return None
     rows, columns = sides
     if layout is None:
-        read = _reader(held.path, held.offset, columns.columns * bits(spec.dtype) // 8)
+        read = _reader(held, columns.columns * bits(spec.dtype) // 8)
     elif (rows.columns * columns.columns, prod(layout.split)) != (spec.size, spec.size):
         return None
     else:
@@ -170,12 +169,12 @@ def _mapped(
     return Mapped(read, rows, columns, spec.dtype, dtype, gain)
 
 
-def _reader(path: Path, offset: int, width: int) -> Read:
-    """Return what reads rows of `width` bytes that stand at `offset` of the file at `path`."""
+def _reader(piece: FileRange, width: int) -> Read:
+    """Return what reads rows of `width` bytes that stand in `piece`."""
 
     def read(parts: Sequence[tuple[int, Any]]) -> None:
-        with opened(path) as descriptor:
+        with opened(piece) as descriptor:
             for first, out in parts:
-                read_at(descriptor, path, offset + first * width, out.reshape(-1).view(np.uint8).data)
+                read_at(descriptor, piece.path, piece.offset + first * width, out.reshape(-1).view(np.uint8).data)
 
     return read

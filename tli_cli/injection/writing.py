@@ -44,6 +44,10 @@ def write_result(
     Raises:
         TliError: a source has no values, holds NaN or infinite values and may not, or the output cannot be written.
     """
+    if options.device != "cpu":
+        from tli_cli.injection.making import usable_device
+
+        usable_device(options.device)
     return_large_blocks()
     ranks = current_ranks()
     notes = provenance(plan)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,12 +13,12 @@ from typing import Any
 
 from tli_cli.checkpoints.located import is_there
 from tli_cli.errors import TliError, join_problems
+from tli_cli.matrices.kept_rows import KeptRows
 from tli_cli.matrices.rows import RowScores, Sides
 from tli_cli.references import Reading, Reference, resolve, with_configurations
-from tli_cli.references.sources import expand
+from tli_cli.references.sources import NO_PLACES, Places, expand, placed
 
 Progress = Callable[[int, int, str], None]
-FORMAT = 1
 ALONE = 400
 """Up to so many pairs are not worth a second process."""
 
@@ -40,19 +39,20 @@ def score_all(
     reading: Reading = Reading(),
     jobs: int | None = None,
     resume: Path | None = None,
+    places: Places = NO_PLACES,
     progress: Progress | None = None,
 ) -> Matrix:
     """Return the scores between all of `references`; globs stand for the names in the catalogue that they match.
 
     References that name one architecture are scored once. With `resume`, every row is kept in that file once it is
-    known, and a later call goes on from there.
+    known, and a later call goes on from there. `places` says where references stand that were read from a file.
 
     Raises:
         TliError: a reference cannot be read, or `resume` is another matrix's file.
     """
-    names = expand(references)
-    place, sides = _sides(names, reading, progress)
-    store = _Store(resume, _key(sides, matcher), len(sides.alone))
+    names = expand(references, places)
+    place, sides = _sides(names, reading, places, progress)
+    store = KeptRows(resume, _key(sides, matcher), len(sides.alone))
     rows = store.rows
     waiting = [i for i in range(len(sides.alone)) if i not in rows]
     for i, row in _computed(sides, waiting, matcher, jobs):
@@ -64,27 +64,29 @@ def score_all(
     return Matrix(tuple(names), values, matcher)
 
 
-def _sides(names: Sequence[str], reading: Reading, progress: Progress | None) -> tuple[dict[str, int], Sides]:
+def _sides(
+    names: Sequence[str], reading: Reading, places: Places, progress: Progress | None
+) -> tuple[dict[str, int], Sides]:
     """Return the place of each name in the list of different architectures, and the sides of these."""
     stored = {name: _stored_as(name) for name in names}
     first: dict[Hashable, str] = {}
     held = {name: first.setdefault(stored[name] or name, name) for name in names}
     different = sorted(first.values(), key=lambda name: stored[name] is not None)
     own = sum(stored[name] is None for name in different)
-    read = _read(different, reading, progress)
+    read = _read(different, reading, places, progress)
     sides = Sides.of(with_configurations(list(islice(read, own)), known=own < len(different)), read)
     place = {name: i for i, name in enumerate(different)}
     return {name: place[held[name]] for name in names}, sides
 
 
-def _read(names: Sequence[str], reading: Reading, progress: Progress | None) -> Iterator[Reference]:
+def _read(names: Sequence[str], reading: Reading, places: Places, progress: Progress | None) -> Iterator[Reference]:
     """Yield the reference of each name; every name that cannot be read is told of."""
     problems: list[TliError] = []
     for done, name in enumerate(names, 1):
         try:
             yield resolve(name, reading)
         except TliError as error:
-            problems.append(error)
+            problems.append(placed(error, name, places))
         if progress is not None:
             progress(done, len(names), f"reading {name}")
     if len(problems) > 1:
@@ -113,47 +115,6 @@ def _key(sides: Sides, matcher: str) -> str:
     architectures = [side.architecture for side in sides.alone]
     parts = [f"{a.fingerprint} {' '.join(node.op for node in a.graph)} {a.order_from}" for a in architectures]
     return hashlib.sha256("\n".join([version("tli"), matcher, *parts]).encode()).hexdigest()[:16]
-
-
-class _Store:
-    """The rows that are known, kept in a file of JSON lines if there is one; a line that was cut off does not count."""
-
-    def __init__(self, path: Path | None, key: str, count: int) -> None:
-        self._path = path
-        self.rows: dict[int, Sequence[float]] = {}
-        if path is None:
-            return
-        text = path.read_text(encoding="utf-8") if path.exists() else ""
-        header = json.dumps({"version": FORMAT, "key": key}) + "\n"
-        if header.startswith(text):
-            path.write_text(header, encoding="utf-8")
-            return
-        if not text.startswith(header):
-            raise TliError(f"{path}: not begun with these models, this matcher and this tli; remove it or name another")
-        for line in text.splitlines()[1:]:
-            row = _read_line(line)
-            if row.get("target") in range(count) and len(row.get("scores", ())) == count:
-                self.rows[row["target"]] = row["scores"]
-        if not text.endswith("\n"):
-            self._append("\n")
-
-    def add(self, target: int, scores: Sequence[float]) -> None:
-        """Append a row to the file."""
-        self._append(json.dumps({"target": target, "scores": list(scores)}) + "\n")
-
-    def _append(self, text: str) -> None:
-        if self._path is not None:
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(text)
-
-
-def _read_line(line: str) -> dict[str, Any]:
-    """Return the object in a line; nothing of a line that was cut off."""
-    try:
-        value = json.loads(line)
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 _rows: RowScores | None = None

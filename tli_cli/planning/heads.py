@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from types import MappingProxyType
 
 from tli_cli.errors import TliError
 from tli_cli.options import Labels
 from tli_cli.registry import did_you_mean
+from tli_cli.texts import read_text
 
 NO_LABELS: Labels = MappingProxyType({})
 
@@ -31,12 +31,8 @@ def parse_head(head: str, mine: Labels = NO_LABELS, theirs: Labels = NO_LABELS) 
         return _alike(mine, theirs)
     if choice != "map" or not name:
         raise TliError(f"--head {head}: expected fresh, keep, map, or map:FILE")
-    try:
-        lines = Path(name).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise TliError(f"--head {head}: {name} cannot be read: {error}") from error
     rows: dict[int, int] = {}
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(read_text(name, "`target-row source-row` a line").split("\n"), 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         where = f"{name}, line {number}, {line.strip()[:80]!r}"

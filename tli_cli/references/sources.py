@@ -4,26 +4,41 @@ from __future__ import annotations
 
 import os
 import re
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from tli_cli.checkpoints.located import is_there
+from tli_cli.decoding import has_controls
 from tli_cli.errors import CheckpointError, TliError, UnknownReferenceError
+from tli_cli.texts import read_text
+
+Places = Mapping[str, str]
+"""Where references stand that were read from a file."""
+
+NO_PLACES: Places = MappingProxyType({})
 
 COMMENT = re.compile(r"(^|\s)#.*")
 
 
-def expand(texts: Sequence[str]) -> list[str]:
+def expand(texts: Sequence[str], places: Places = NO_PLACES) -> list[str]:
     """Return `texts` with each glob over the catalogue in the place of what it matches, and nothing twice.
 
     Raises:
-        UnknownReferenceError: a glob matches nothing.
+        TliError: a glob matches nothing.
     """
     found: dict[str, None] = {}
     for text in texts:
-        found.update(dict.fromkeys(_matches(text) if is_glob(text) else [text]))
+        try:
+            found.update(dict.fromkeys(_matches(text) if is_glob(text) else [text]))
+        except TliError as error:
+            raise placed(error, text, places) from error
     return list(found)
+
+
+def placed(error: TliError, reference: str, places: Places) -> TliError:
+    """Return `error`, with the place at which `reference` stands if it was read from a file."""
+    return TliError(f"{places[reference]}: {error}") if reference in places else error
 
 
 def is_glob(text: str) -> bool:
@@ -41,19 +56,22 @@ def _matches(pattern: str) -> list[str]:
     return found
 
 
-def read_names(file: str) -> list[str]:
-    """Return the references in a file, one a line; empty lines and comments do not count.
+def read_names(file: str) -> dict[str, str]:
+    """Return the references in a file, one a line, and where each stands; empty lines and comments do not count.
 
     A comment begins with a `#` at the beginning of a line or behind a space; `-` is standard input.
 
     Raises:
         TliError: there is none in it, or it is no text.
     """
-    try:
-        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise TliError(f"{file}: expected one reference a line in UTF-8, found other bytes") from error
-    found = [name for line in text.splitlines() if (name := COMMENT.sub("", line).strip())]
+    found: dict[str, str] = {}
+    for number, line in enumerate(read_text(file, "one reference a line").split("\n"), 1):
+        place = f"{file}, line {number}"
+        name = COMMENT.sub("", line).strip()
+        if has_controls(name):
+            raise TliError(f"{place}: expected a reference, found control characters; name a list of references")
+        if name:
+            found.setdefault(name, place)
     if not found:
         raise TliError(f"{file}: expected one reference a line, found none")
     return found

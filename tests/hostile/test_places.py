@@ -1,0 +1,99 @@
+"""Places that nothing can be written to: one message, and what is there stays."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from tli_cli.cli import run
+
+PLACES = {
+    "a pipe": "pipe",
+    "a directory": "directory",
+    "a link to a pipe": "link",
+    "a link to a pipe of another name": "other",
+    "a link to itself": "loop",
+    "a link to a directory that is not there": "dangling",
+    "a name too long": "x" * 300,
+    "below a file": "file/x",
+    "below nothing": "nowhere/x",
+    "a directory of the kernel": "/proc/x",
+    "a name with a zero": "a\0b",
+}
+WRITERS = {
+    ".safetensors": ("inject", "fine", "-t", "fine", "--force", "-o"),
+    ".pt": ("inject", "fine", "-t", "fine", "--force", "-o"),
+    ".dcp": ("inject", "fine", "-t", "fine", "--force", "-o"),
+    ".json": ("match", "fine", "fine", "--force", "-o"),
+    ".svg": ("score", "fine", "fine", "--force", "--plot"),
+    ".jsonl": ("score", "fine", "fine", "--resume"),
+}
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    save_file({"fc.weight": torch.ones(3, 3)}, "fine")
+    Path("file").touch()
+    os.mkfifo("pipe")
+    for suffix in WRITERS:
+        os.mkfifo(f"pipe{suffix}")
+        Path(f"directory{suffix}").mkdir()
+        Path(f"directory{suffix}", "thesis.txt").touch()
+        Path(f"link{suffix}").symlink_to(f"pipe{suffix}")
+        Path(f"other{suffix}").symlink_to("pipe")
+        Path(f"loop{suffix}").symlink_to(f"loop{suffix}")
+        Path(f"dangling{suffix}").symlink_to(f"nowhere/a{suffix}")
+    return tmp_path
+
+
+def everything(home: Path) -> dict[str, int]:
+    return {str(path): stat.S_IFMT(path.lstat().st_mode) for path in home.rglob("*")}
+
+
+@pytest.mark.parametrize("suffix", WRITERS)
+def test_what_is_no_place_for_a_file_is_one_message(
+    home: Path, suffix: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = everything(home)
+    for kind, place in PLACES.items():
+        code = run([*WRITERS[suffix], f"{place}{suffix}"])
+        said = capsys.readouterr()
+        assert code == 1 and said.err.count("error: ") == 1 and not said.out, (kind, said)
+        assert "Traceback" not in said.err and Path(place).name[:3].replace("\0", "\\x00") in said.err, (kind, said)
+        assert everything(home) == before, kind
+
+
+@pytest.mark.parametrize("shards", [("--max-shard-size", "1"), ()])
+def test_a_name_too_long_for_its_shards_is_told_before_anything_is_made(
+    home: Path, shards: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_file({f"fc{i}.weight": torch.ones(3, 3) for i in range(3)}, "several")
+    out = "x" * 230 + ".safetensors"
+    code = run(["inject", "several", "-t", "several", "-o", out, *shards])
+    assert code == bool(shards) and ("File name too long" in capsys.readouterr().err) == bool(shards)
+    assert [name for name in os.listdir() if name.startswith(("x", ".x"))] == [] if shards else [out]
+
+
+CLOSED = {
+    "a full device": "exec >/dev/full",
+    "no standard output": "exec >&-",
+    "no standard error": "exec 2>&-",
+    "no stream at all": "exec <&- >&- 2>&-",
+}
+
+
+@pytest.mark.parametrize("kind", CLOSED)
+def test_streams_that_take_nothing_leave_no_traceback(home: Path, kind: str) -> None:
+    command = f'{CLOSED[kind]}; exec "{sys.executable}" -m tli_cli inject fine -t fine -o out.safetensors'
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60)
+    assert done.returncode == ("full" in kind) and "Traceback" not in done.stderr
+    assert ("error: standard output cannot be written" in done.stderr) == ("full" in kind)
+    assert Path("out.safetensors").exists()
