@@ -100,7 +100,8 @@ def test_match_score_and_inject_take_it(tli: Tli, tmp_path):
     assert plan["matcher"] == "path" and plan["score"] == pytest.approx(score, abs=1e-6)
     assert score != json.loads(tli("score", *pair, "--json")[0])["forward"]
     out = tmp_path / "out.safetensors"
-    report = json.loads(tli("inject", source, "-t", pair[1], "--matcher", "path", "-o", out, "--json")[0])
+    how = ("--matcher", "path", "--method", "maps", "-o", out, "--json")
+    report = json.loads(tli("inject", source, "-t", pair[1], *how)[0])
     assert report["matcher"] == "path"
     with safe_open(out, "np") as file:
         assert set(file.keys()) == {spec.name for spec in catalogue.load(pair[1]).tensors}

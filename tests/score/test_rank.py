@@ -83,7 +83,8 @@ def test_lines_and_csv_say_why(tli: Tli):
 def test_inject_best_takes_the_winner_and_says_which(given, tli: Tli, zoo, tmp_path):
     sources = [zoo] if given == "folder" else [zoo / "c.safetensors", zoo / "below" / "b.safetensors"]
     out = tmp_path / "out.safetensors"
-    printed, err = tli("inject", *sources, "--target", "timm:resnet26t", "--best", "-o", out, "--json")
+    how = ("--target", "timm:resnet26t", "--best", "--method", "maps", "-o", out, "--json")
+    printed, err = tli("inject", *sources, *how)
     best = candidates(tli("rank", "timm:resnet26t", *sources, "--json")[0])[0]
     count, winner = ("3 sources", zoo / "below") if given == "folder" else ("2 sources", sources[1])
     assert best["source"] == str(winner)
