@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import typer
 
-from tli_cli.cli.parsers import parse_head, parse_shape, parse_size
+from tli_cli.cli.parsers import complete_reference, parse_head, parse_shape, parse_size
 
 
 @pytest.mark.parametrize(
@@ -32,3 +32,10 @@ def test_heads():
     assert [parse_head(text) for text in ("fresh", "keep", "map:rows.txt")] == ["fresh", "keep", "map:rows.txt"]
     with pytest.raises(typer.BadParameter, match="map:FILE"):
         parse_head("old")
+
+
+def test_names_are_completed_with_their_library_and_without(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "resnet18.pt").touch()
+    assert set(complete_reference("resnet18")) == {"resnet18.pt", "resnet18", "resnet18d"}
+    assert set(complete_reference("torchvision:resnet18")) == {"torchvision:resnet18"}

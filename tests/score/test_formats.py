@@ -11,8 +11,10 @@ import pytest
 
 from tests.score.conftest import Tli
 from tli_cli.cli.render_matrix import MOST_COLUMNS, matrix_parts
+from tli_cli.cli.render_rank import NARROW, ranking_parts, why
 from tli_cli.cli.render_score import score_parts
 from tli_cli.matrices.matrix import Matrix
+from tli_cli.ranking import Candidate, Ranking
 from tli_cli.scoring.bands import outlook
 from tli_cli.scoring.score import Score
 
@@ -56,6 +58,15 @@ def test_the_worst_blocks_are_shown_with_a_pair():
     text = text_of(score_parts(score))
     assert "what holds it down\n  0.25  layer4.2\n  0.50  layer3.5\n" in text
     assert re.search(r"a +b +0\.6100 +90\.0 % +helps", text) and re.search(r"b +a +0\.0400 +10\.0 % +may hurt", text)
+
+
+@pytest.mark.parametrize("width", [60, NARROW])
+def test_a_ranking_is_shown_whole_in_a_narrow_terminal(width):
+    held = (("layer4.0", 0.57), ("layer3.0", 0.57))
+    source = Candidate("resnet18", 0.6102, 0.888, 11_689_512, 107, 87, 26, held)
+    text = text_of(ranking_parts(Ranking("resnet50", (source,)), [source], parameters=width >= NARROW), width)
+    assert set(why(source).split()) <= set(text.split()) and all(len(line) <= width for line in text.splitlines())
+    assert ("11,689,512" in text) == (width >= NARROW)
 
 
 def test_bands_meet_without_a_gap():

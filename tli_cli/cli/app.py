@@ -19,7 +19,9 @@ COMMANDS = (match, inject, score, rank, inspect, archs, verify, version)
 app = typer.Typer(
     name="tli",
     cls=PlainGroup,
-    help="Initialise any network from any checkpoint: match layers, reshape tensors, write an initial checkpoint.",
+    help="Initialise any network from any checkpoint: match layers, reshape tensors, write an initial checkpoint.\n\n"
+    "A model is named by a checkpoint (a file, a directory or an index), by a name such as resnet50, timm:resnet50 or "
+    "hf:DIR, or by your own class, path/to/net.py:Net. To begin with: tli score resnet18 resnet34",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

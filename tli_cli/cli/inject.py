@@ -29,7 +29,7 @@ Best = Annotated[
 
 
 def inject(
-    sources: given.Sources,
+    sources: given.Checkpoints,
     target: given.TargetOption,
     best: Best = False,
     plan: PlanFile = None,

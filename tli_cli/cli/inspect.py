@@ -14,9 +14,7 @@ from tli_cli.options import Options
 
 Reference = Annotated[
     str,
-    typer.Argument(
-        metavar="REFERENCE", help="A checkpoint, a name or your own class.", autocompletion=complete_reference
-    ),
+    typer.Argument(metavar="REFERENCE", help=f"The model. {given.NAMED_BY}", autocompletion=complete_reference),
 ]
 
 

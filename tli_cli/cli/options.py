@@ -15,25 +15,46 @@ MATCHING = "Matching and injection"
 OUTPUT = "Output"
 GATES = "Gates (exit code 3 where one is not met)"
 
-Source = Annotated[
-    str, typer.Argument(metavar="SOURCE", help="The model that gives weights.", autocompletion=complete_reference)
-]
+NAMED_BY = "A file, a directory, a name such as resnet50, or your own class, path/to/net.py:Net."
+
 Sources = Annotated[
     list[str],
-    typer.Argument(metavar="SOURCE", help="The models that give weights.", autocompletion=complete_reference),
+    typer.Argument(
+        metavar="SOURCE", help=f"The models that give weights. {NAMED_BY}", autocompletion=complete_reference
+    ),
+]
+Checkpoints = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="SOURCE",
+        help="The checkpoints that give weights: files, directories or index files.",
+        autocompletion=complete_reference,
+    ),
 ]
 Target = Annotated[
     str,
-    typer.Argument(metavar="TARGET", help="The model that receives weights.", autocompletion=complete_reference),
+    typer.Argument(
+        metavar="TARGET", help="The model that receives weights, named likewise.", autocompletion=complete_reference
+    ),
 ]
 TargetOption = Annotated[
     str,
-    typer.Option("--target", "-t", metavar="REFERENCE", help="The model to write.", autocompletion=complete_reference),
+    typer.Option(
+        "--target",
+        "-t",
+        metavar="REFERENCE",
+        help=f"The model that receives weights. {NAMED_BY}",
+        autocompletion=complete_reference,
+    ),
 ]
 
 SourceArch = Annotated[
     str | None,
-    typer.Option(metavar="REFERENCE", help="The architecture of a bare source checkpoint.", rich_help_panel=REFERENCES),
+    typer.Option(
+        metavar="REFERENCE",
+        help="The architecture of a source checkpoint that does not tell it.",
+        rich_help_panel=REFERENCES,
+    ),
 ]
 InputShape = Annotated[
     str | None,
@@ -74,9 +95,18 @@ TargetTokenizer = Annotated[
     ),
 ]
 
-MatcherOption = Annotated[Matcher, typer.Option("--matcher", help="How layers are paired.", rich_help_panel=MATCHING)]
+MatcherOption = Annotated[
+    Matcher,
+    typer.Option("--matcher", help="How layers are paired; path is the first paper's way.", rich_help_panel=MATCHING),
+]
 MethodOption = Annotated[
-    Method, typer.Option("--method", help="How tensors of another shape are made.", rich_help_panel=MATCHING)
+    Method,
+    typer.Option(
+        "--method",
+        help="How tensors of another shape are made: auto takes maps (seconds), or fit (minutes) where that starts "
+        "better; the others are published ways to compare with.",
+        rich_help_panel=MATCHING,
+    ),
 ]
 Head = Annotated[
     str,
@@ -88,7 +118,7 @@ Head = Annotated[
         rich_help_panel=MATCHING,
     ),
 ]
-Seed = Annotated[int, typer.Option(min=0, help="The seed of all that is drawn.", rich_help_panel=MATCHING)]
+Seed = Annotated[int, typer.Option(min=0, help="The seed of all that is drawn at random.", rich_help_panel=MATCHING)]
 TopK = Annotated[
     int, typer.Option(min=1, help="Mix up to this many about equally good sources.", rich_help_panel=MATCHING)
 ]
@@ -100,7 +130,9 @@ Device = Annotated[
 ]
 OnNonfiniteOption = Annotated[
     OnNonfinite,
-    typer.Option("--on-nonfinite", help="What NaN and infinite source values do.", rich_help_panel=MATCHING),
+    typer.Option(
+        "--on-nonfinite", help="NaN and infinite source values: stop at one, or keep them.", rich_help_panel=MATCHING
+    ),
 ]
 
 Output = Annotated[

@@ -52,9 +52,10 @@ def parse_head(text: str) -> str:
 
 
 def complete_reference(incomplete: str) -> Iterator[str]:
-    """Yield the files and the catalogue names that begin with `incomplete`."""
+    """Yield the files and the catalogue names, with their library and without, that begin with `incomplete`."""
     for path in sorted(glob(escape(incomplete) + "*")):
         yield path + sep if isdir(path) else path
     from tli_cli.catalogue import names
 
-    yield from (str(name) for name in names() if str(name).startswith(incomplete))
+    known = dict.fromkeys(text for name in names() for text in (name.name, str(name)))
+    yield from (text for text in known if text.startswith(incomplete))

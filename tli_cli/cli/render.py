@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any
 
 from tli_cli.decoding import has_controls
@@ -36,6 +37,11 @@ def style(*, as_json: bool = False, as_csv: bool = False) -> Style:
     if as_csv:
         return Style.CSV
     return Style.TABLE if sys.stdout.isatty() or os.environ.get("FORCE_COLOR") else Style.PLAIN
+
+
+def columns() -> int:
+    """Return how many columns the terminal has."""
+    return get_terminal_size().columns
 
 
 @contextmanager

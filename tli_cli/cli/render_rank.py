@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from tli_cli.ranking import Candidate, Ranking
 
 HEADER = ("source", "score", "coverage", "parameters", "why")
+NARROW = 80
+"""A terminal of fewer columns has no room for the numbers of parameters: the reasons would be cut off."""
 
 
 def render_ranking(ranking: Ranking, style: Style, top: int | None = None) -> None:
@@ -29,13 +31,13 @@ def render_ranking(ranking: Ranking, style: Style, top: int | None = None) -> No
     elif style is Style.PLAIN:
         render.plain(map(_cells, shown))
     else:
-        render.show(*ranking_parts(ranking, shown))
+        render.show(*ranking_parts(ranking, shown, parameters=render.columns() >= NARROW))
     for line in ranking.skipped:
         render.warn(f"passed over: {line}")
 
 
-def ranking_parts(ranking: Ranking, shown: Sequence[Candidate]) -> Iterator[RenderableType]:
-    """Yield the table of candidates."""
+def ranking_parts(ranking: Ranking, shown: Sequence[Candidate], *, parameters: bool = True) -> Iterator[RenderableType]:
+    """Yield the table of candidates, with a column of their numbers of `parameters` or without."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
@@ -44,11 +46,13 @@ def ranking_parts(ranking: Ranking, shown: Sequence[Candidate]) -> Iterator[Rend
     table.add_column("source", overflow="fold", min_width=16)
     table.add_column("TLI score", justify="right")
     table.add_column("coverage", justify="right")
-    table.add_column("parameters", justify="right")
+    if parameters:
+        table.add_column("parameters", justify="right")
     table.add_column("why", overflow="fold", style="dim")
     for i, candidate in enumerate(shown):
-        name, score, *rest = _cells(candidate)
-        table.add_row(name, Text(score, style="bold green" if i == 0 else "bold"), *rest)
+        name, score, coverage, size, reason = _cells(candidate)
+        best = Text(score, style="bold green" if i == 0 else "bold")
+        table.add_row(name, best, coverage, *([size] if parameters else []), reason)
     yield table
     left_out = len(ranking.candidates) - len(shown)
     if left_out:

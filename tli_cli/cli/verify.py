@@ -14,7 +14,7 @@ from tli_cli.cli.render_verification import render_verification
 from tli_cli.errors import TliError, join_problems
 from tli_cli.options import Options
 
-Result = Annotated[str, typer.Argument(metavar="FILE", help="The checkpoint to read back.")]
+Result = Annotated[str, typer.Argument(metavar="FILE", help="The checkpoint to read back, as tli inject wrote it.")]
 
 
 def verify(
