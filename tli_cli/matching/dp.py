@@ -15,6 +15,7 @@ from tli_cli.matching.blocks import pair_blocks, pair_stages
 from tli_cli.matching.sides import Side
 from tli_cli.matching.similarity import unit_similarity
 from tli_cli.matching.tied import heads_apart, tied_heads
+from tli_cli.matching.towers import of_common_inputs
 from tli_cli.matching.twins import twins, without_extras
 from tli_cli.matching.unit_pairs import ENOUGH, pair_units
 from tli_cli.matching.units import Unit
@@ -29,7 +30,7 @@ def match_dp(source: Architecture, target: Architecture) -> Matching:
 def match_sides(source: Side, target: Side) -> Matching:
     """Return the matching of two sides, which may be used again for other pairs."""
     targets, sources = target.units, source.units
-    source, target = without_extras(source, target)
+    source, target = without_extras(*of_common_inputs(source, target))
     by_key = {unit.key: unit for unit in source.units}
     found: dict[tuple[int, int], Pair] = {}
     strengths: dict[tuple[int, int], Strength] = {}

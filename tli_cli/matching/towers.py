@@ -1,0 +1,102 @@
+"""Towers of a network that takes several kinds of input: one side's tower for text is no partner for an image network.
+
+A layer belongs to the input that its queries and its trunk come from, whatever it attends to.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import replace
+
+from tli_cli.architecture import Architecture, Node
+from tli_cli.matching.sides import Side
+from tli_cli.matching.units import Unit
+
+GRID, TOKENS = "grid", "tokens"
+STEMS = {"conv": GRID, "dense": GRID, "embedding": TOKENS}
+"""What the first layer behind an input says of that input."""
+
+FREE = "input"
+"""What nothing has been applied to yet that tells its kind."""
+
+Reach = frozenset[str]
+
+
+def of_common_inputs(source: Side, target: Side) -> tuple[Side, Side]:
+    """Return both sides without the towers whose kind of input the other one does not take; as they are where they have
+    none in common."""
+    mine, theirs = _kinds(target), _kinds(source)
+    held = set(mine.values()) - {""}, set(theirs.values()) - {""}
+    if not held[0] & held[1] or held[0] == held[1]:
+        return source, target
+    return _without(source, theirs, held[1] - held[0]), _without(target, mine, held[0] - held[1])
+
+
+def _without(side: Side, kinds: dict[str, str], unwanted: set[str]) -> Side:
+    kept = [unit for unit in side.units if kinds.get(_home(unit)) not in unwanted]
+    if len(kept) == len(side.units):
+        return side
+    places = {unit.place for unit in kept}
+    gone = {unit.place for unit in side.units} - places
+    return Side(replace(side.architecture, graph=_cut(side.architecture, gone))).of(kept)
+
+
+def _cut(architecture: Architecture, gone: set[int]) -> tuple[Node, ...]:
+    """Return the graph without the layers `gone` and all that is made of nothing else."""
+    became: dict[int, int] = {}
+    kept: list[Node] = []
+    lost: set[int] = set()
+    for index, node in enumerate(architecture.graph):
+        if node.layer in gone or (node.inputs and all(i in lost for i in node.inputs)):
+            lost.add(index)
+            continue
+        became[index] = len(kept)
+        kept.append(replace(node, inputs=tuple(became[i] for i in node.inputs if i in became)))
+    return tuple(kept)
+
+
+def _home(unit: Unit) -> str:
+    return unit.block or unit.path
+
+
+def _kinds(side: Side) -> dict[str, str]:
+    """Return the kind of input that each block's values come from, "" where it takes several or none is known."""
+    told = _by_graph(side) if side.architecture.graph else _by_name(side)
+    votes: dict[str, Counter[str]] = defaultdict(Counter)
+    for unit in side.units:
+        votes[_home(unit)][told.get(unit.place, "")] += 1
+    return {home: max(counts, key=lambda kind: (counts[kind], kind)) for home, counts in votes.items()}
+
+
+def _by_graph(side: Side) -> dict[int, str]:
+    architecture = side.architecture
+    kinds = {unit.place: STEMS.get(unit.kind, "") for unit in side.units}
+    reached: list[Reach] = []
+    found: dict[int, Reach] = {}
+    for node in architecture.graph:
+        before = [reached[i] for i in node.inputs]
+        taken = frozenset().union(*before) if node.op != "matmul" else next(filter(None, before), frozenset())
+        if node.op == "input":
+            taken = frozenset({FREE})
+        elif node.layer >= 0 and FREE in taken and kinds.get(node.layer):
+            taken = taken - {FREE} | {kinds[node.layer]}
+        reached.append(taken)
+        if node.layer >= 0:
+            found[node.layer] = found.get(node.layer, frozenset()) | taken
+    return {place: next(iter(reach)) for place, reach in found.items() if len(reach) == 1 and FREE not in reach}
+
+
+def _by_name(side: Side) -> dict[int, str]:
+    """Return what kind of stem alone stands in the outermost module that parts the layers, where that is so."""
+    parts = [unit.path.split(".") for unit in side.units]
+    depth = next((d for d in range(max(map(len, parts), default=0)) if len({tuple(p[: d + 1]) for p in parts}) > 1), 0)
+    modules = [tuple(part[: depth + 1]) for part in parts]
+    stems: dict[tuple[str, ...], set[str]] = defaultdict(set)
+    for unit, module in zip(side.units, modules, strict=True):
+        if unit.kind in ("conv", "embedding"):
+            stems[module].add(STEMS[unit.kind])
+    return {
+        unit.place: next(iter(stems[module]))
+        for unit, module in zip(side.units, modules, strict=True)
+        if len(stems[module]) == 1
+    }
