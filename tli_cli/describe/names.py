@@ -31,12 +31,12 @@ TABLE_NAMES: tuple[tuple[str, str], ...] = (
               r"|embedding)s?|latent|probe"),
     ("position", r"\w*pos(ition)?(al)?_?(embed\w*|emb|embd|enc\w*|bias\w*)\w*|embed_pos\w*|pos|wpe|\w*_pos"
                  r"|relative_(position|attention)_bias\w*"
-                 r"|rel_pos\w*|attention_biases|rel_height|rel_width|(height|width)_rel"),
+                 r"|rel_pos\w*|rel_embedding|attention_biases|rel_height|rel_width|(height|width)_rel"),
     ("scale", r"(\w*_)?(gamma\w*|lambda\w*|layer_?scale\w*|logit_scale|scale|ls\d?|temperature|gain"
               r"|skipinit_gain|tau|alpha)"),
 )  # fmt: skip
 EMBEDDING_NAME = re.compile(
-    r"(wte|wpe|shared|\w*embed(ding|dings|_tokens|_in|_positions)?s?|\w*emb|\w*embed_\w+|relative_attention_bias)$",
+    r"(wte|wpe|shared|(tok|word)\w*embedder|\w*embed(ding|dings|_tokens|_in|_positions)?s?|\w*emb|\w*embed_\w+|relative_attention_bias)$",
     re.I,
 )
 _TABLES = tuple((kind, re.compile(names, re.I)) for kind, names in TABLE_NAMES)

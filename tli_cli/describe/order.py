@@ -178,11 +178,11 @@ class _Sorter:
 
     def _named_alike(self, norms: Sequence[Part], weighted: Sequence[Part]) -> dict[str, Part]:
         """Return for each convolution's name the norm that is named like it; nothing if the names tell too little."""
-        stems = [_stem(norm[0].name) for norm in norms]
+        stems = [stem_of(norm[0].name) for norm in norms]
         found = {
             conv[0].name: norms[stems.index(stem)]
             for conv in weighted
-            if (stem := _stem(conv[0].name)) and stems.count(stem) == 1
+            if (stem := stem_of(conv[0].name)) and stems.count(stem) == 1
         }
         left = [norm for norm in norms if norm not in found.values()]
         free = [
@@ -285,7 +285,7 @@ def _is_norm(part: Part) -> bool:
     return part[0].layer is not None and part[0].layer.kind == "norm"
 
 
-def _stem(name: str) -> str:
+def stem_of(name: str) -> str:
     """Return what a name says beside that it is a convolution's or a norm's: `dw` of `conv_dw` and of `bn_dw`."""
     return re.sub(r"batch_?norm|norm|bn|conv(olution)?|_", "", name.lower())
 

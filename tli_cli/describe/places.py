@@ -155,7 +155,7 @@ def _layer_key(layer: Layer, name: str, siblings: Mapping[str, Module], habits: 
 
 
 def _token_key(token: str, layer: Layer, habits: Habits) -> Key | None:
-    bare = token.removeprefix("cross_")
+    bare = token if token in TOKEN_PLACES else token.removeprefix("cross_")
     place: Key | None = TOKEN_PLACES.get(bare)
     if token == "dw" and "mlp" in contexts(layer.path)[:2]:
         return (2.0, OWN + 2)

@@ -18,25 +18,38 @@ NUMBERED_START = re.compile(r"(?P<block>(?P<word>[a-z]+)_?\d+[a-z]?(_block\d+)?)
 
 
 def spoken(names: Sequence[str]) -> dict[str, str]:
-    """Return each name without what stands for nothing in it: the underscores before its parts, and what all names in
-    one module begin with up to a number or an underscore. Flat names of blocks get the dot that they lack, and
-    names with capitals within their underscores.
+    """Return each name without what stands for nothing in it: the modules that hold everything, the underscores before
+    its parts, and what all names in one module begin with up to a number or an underscore. Flat names of blocks get the
+    dot that they lack, and names with capitals within their underscores.
 
     A name that would be another's stays as it is.
 
     >>> spoken(["_blocks.0._bn1.weight", "enc.e1_conv", "enc.e1_norm", "enc.e1_out"])["enc.e1_norm"]
     'enc.norm'
     """
+    inner = _inner(list(names))
     held: dict[str, set[str]] = {}
-    for name in names:
+    for name in inner:
         path = ""
         for part in name.split("."):
             held.setdefault(path, set()).add(part)
             path = f"{path}.{part}"
     starts = {path: _shared_start(parts, path.rpartition(".")[2]) for path, parts in held.items()}
     flat = {f"{path}.{part}": cut for path, parts in held.items() for part, cut in _numbered_starts(parts).items()}
-    plain = [_said(name, starts, flat) for name in names]
+    plain = [_said(name, starts, flat) for name in inner]
     return dict(zip(names, plain if len(set(plain)) == len(plain) else names, strict=True))
+
+
+def _inner(names: list[str]) -> list[str]:
+    """Return the names without the modules that hold all of them and are no list."""
+    while names:
+        cut = [name.partition(".") for name in names]
+        inside = [rest for _, _, rest in cut]
+        within = all("." in rest and not rest[0].isdecimal() for rest in inside)
+        if len({module for module, _, _ in cut}) > 1 or not within:
+            break
+        names = inside
+    return names
 
 
 def _said(name: str, starts: Mapping[str, int], flat: Mapping[str, int]) -> str:

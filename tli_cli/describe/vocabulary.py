@@ -34,12 +34,13 @@ ROLES: tuple[tuple[str, str, str], ...] = (
     ("token_type", "", r"token_type_embed(ding)?s?|seg(ment)?s?(_?emb(ed(ding)?)?s?)?"),
     ("embed", "", r"wte|embed_tokens|tok(en)?_embed(ding)?s?|word_embed(ding)?s?|embed_in|shared"
                   r"|token_embedding|embed|embedding"
-                  r"|tok_emb|word_emb|tok(en)?s?|words?|vocab(ulary)?|lookup|emb|embedder|lut"),
+                  r"|tok_emb|token_embedder|word_emb|tok(en)?s?|words?|vocab(ulary)?|lookup|emb|embedder|lut"),
     ("cls", "", r"cls|cls_token|class_token|class_embedding|cls_embed"),
     ("dist", "", r"dist(illation)?_token"),
     ("mask", "", r"mask_token"),
     ("register", "", r"reg(ister)?_tokens?|storage_tokens"),
     ("bias_table", "", r"relative_position_bias_table|relative_attention_bias|rel_pos_h|rel_pos_w|rel_pos"
+                       r"|rel(ative)?_?pos(ition)?_?bias\.rel_embedding"
                        r"|attention_biases"),
     ("se_reduce", "se", r"fc1|conv_reduce|reduce|0|down|conv1|fc_reduce|squeeze"),
     ("se_expand", "se", r"fc2|conv_expand|expand|2|up|conv2|fc_expand|excit\w*"),
@@ -78,9 +79,9 @@ ROLES: tuple[tuple[str, str, str], ...] = (
     ("o", "", r"wo"),
     ("mlp_norm", "mlp", r"norm|layernorm|layer_norm|ffn_ln"),
     ("pre_norm", "", r"pre_norm"),
-    ("cross_norm", "", r"(encoder|enc|cross)_att(entio)?n_(layer_?)?(norm|ln)|(norm|ln)_cross(_attn)?"),
+    ("cross_norm", "", r"(pre_)?(encoder|enc|cross)_att(entio)?n_(layer_?)?(norm|ln)|(norm|ln)_cross(_attn)?"),
     ("norm1", "", r"norm_?1|before_norm|ln_?1|layer_?norm_?1|layernorm_before|input_layernorm|self_attn_layer_norm"
-                  r"|ln_before|attention_norm"
+                  r"|ln_before|attention_norm|pre_(self_)?att(entio)?n_(layer_?)?(norm|ln)"
                   r"|sa_layer_norm|attn_norm|bn_?1|(gn|in)1|norm_attn|pre_attention_norm|attn_ln|norm_before"
                   r"|conv1\.(bn|norm\w*)"
                   r"|layer\.0\.normalization|ln_attn"),
@@ -89,7 +90,7 @@ ROLES: tuple[tuple[str, str, str], ...] = (
                   r"|output\.layernorm|mlp_norm|mlp_ln"
                   r"|bn_?2|gn2|norm_mlp|final_layer_norm|pre_feedforward_layernorm|output_layer_norm|norm_after"
                   r"|conv2\.(bn|norm\w*)"
-                  r"|layer\.1\.normalization|ln_mlp"),
+                  r"|layer\.1\.normalization|ln_mlp|pre_(mlp|ffn?|feed_?forward)_(layer_?)?(norm|ln)"),
     ("norm3", "", r"norm_?3|ln_?3|layer_?norm_?3|bn_?3|gn3|conv3\.(bn|norm\w*)|layer\.[23]\.normalization"),
     ("post_attn_norm", "", r"post_attn_norm|norm1_post"),
     ("post_mlp_norm", "", r"post_feedforward_layernorm|norm2_post"),
@@ -127,9 +128,9 @@ TOP: tuple[tuple[str, str], ...] = (
     ("head_dist", r"head_dist(\.\w+)*|distillation_classifier"),
     ("head", r"(lm_head|embed_out|heads?(\.(head|fc|linear|l|out_proj))?|fc|classifier|last_linear|output_layer"
              r"|cls_classifier"
-             r"|(visual|text)_projection|logits|score|cls\.predictions\.decoder|out|output|linear|outc(\.conv)?"
+             r"|(visual|text)_projection|logits(_dense)?|score|cls\.predictions\.decoder|out|output|linear|outc(\.conv)?"
              r"|qa_outputs|proj|predict\w*|readout|to_logits|unembed\w*|generator|decoder|classify)"),
-    ("stem", r"stem(\.\w+)*|conv_stem(\.\w+)*|conv1(\.\w+)*|conv0|features\.conv0|\w*embedder(\.\w+)*"
+    ("stem", r"stem(\.\w+)*|conv_stem(\.\w+)*|conv1(\.\w+)*|conv0|features\.conv0|(?!tok|word)\w*embedder(\.\w+)*"
              r"|conv2d_1a_3x3(\.\w+)*"),
 )  # fmt: skip
 """(token, whole path below the model's own prefix): names that mean something only outside of blocks."""
@@ -139,7 +140,7 @@ _PREFIX = re.compile(r"^((model|module|backbone|encoder|decoder|transformer|feat
                      r"convnext|resnet|regnet|gpt_neox|language_model|vision_model|text_model|visual|trunk"
                      r"|dinov2)\.)+")  # fmt: skip
 _INDEXED = re.compile(r"\d\.")
-_OUTSIDE = re.compile(r"stem|head|classifier|conv1\.|\w*embedder\.")
+_OUTSIDE = re.compile(r"stem|head|classifier|conv1\.|(?!tok|word)\w*embedder\.")
 _CROSS = re.compile(
     r"(^|\.)(encdec_?attention|encoder_attn|cross_?attention\w*|cross(_\w*)?|multihead_attn|src_attn|enc_dec_attn"
     r"|encoder_decoder_attention|memory_attn|attn2)\."
@@ -222,7 +223,13 @@ CONTEXT_PLACES: dict[str, tuple[float, float]] = {
 
 MODULE_PLACES: tuple[tuple[re.Pattern[str], tuple[float, float]], ...] = (
     (re.compile(r"mlp_tokens?|token_mix\w*|linear_tokens|mlp_t"), (1, 20)),
-    (re.compile(r"\w*cross\w*attn\w*|crossattention|encdecattention|encoder_attn|multihead_attn"), (1.5, 20)),
+    (
+        re.compile(
+            r"\w*cross\w*att(entio)?n\w*|enc(oder)?_?dec(oder)?_?att(entio)?n|encoder_attn|src_attn|memory_attn"
+            r"|multihead_attn"
+        ),
+        (1.5, 20),
+    ),
     (re.compile(r"encoder_attn_layer_norm"), (1.5, 5)),
     (re.compile(r"squeeze|dw_start"), (0.5, 0)),
     (re.compile(r"dw_mid"), (1, 20)),

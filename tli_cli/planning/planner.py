@@ -27,6 +27,7 @@ from tli_cli.planning.quantised import whole_or_kept
 from tli_cli.planning.refusals import Refusals
 from tli_cli.planning.relation import OTHER, relation_of
 from tli_cli.planning.request import Request
+from tli_cli.planning.rivals import untold
 from tli_cli.planning.roles import Share, answering, as_head, is_cut_by_guess, shares
 from tli_cli.planning.scales import Scales
 from tli_cli.planning.shortcuts import NO_SHORTCUT, surplus_shortcuts
@@ -91,11 +92,13 @@ class Planner:
             unlike=unlike,
             passing=passing,
         )
+        lost = untold(matching, self.target, self.sources[model])
         for pair, weight in mine:
             added = pair.target.key in matching.reused
             self._draft_pair(pair, model, weight, pair.target.place in ends, chains)
             lone = LONE if pair.target.place in self._folding.doubtful else ""
-            self._note_doubt(pair.target.place, doubts.of(pair, added, self._bypassed, chains) or lone, proved)
+            doubt = doubts.of(pair, added, self._bypassed, chains) or lone or lost.get(pair.target.place, "")
+            self._note_doubt(pair.target.place, doubt, proved)
         places = {pair.target.place: pair for pair, _ in mine}
         for unit in matching.targets:
             before = self._folding.silent.get(unit.place, -1)

@@ -1,0 +1,99 @@
+"""Layers of bare checkpoints that names do not tell apart, or tell otherwise than they were paired."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Mapping, Sequence
+
+from tli_cli.architecture import Architecture
+from tli_cli.describe.order import stem_of
+from tli_cli.matching.segments import WEIGHTED
+from tli_cli.matching.units import Unit
+from tli_cli.matching.values import Matching, Pair
+
+Key = tuple[int, int]
+
+
+def untold(matching: Matching, target: Architecture, source: Architecture) -> dict[int, str]:
+    """Return for each of the target's layers, by place, why nothing shows that its partner is the one that belongs
+    there, where nothing does.
+
+    The order of a checkpoint's layers may be lost, and then layers of one shape in one block have nothing but their
+    names to be told by.
+    """
+    if target.graph and source.graph:
+        return {}
+    mine, theirs = _rivals(target, matching.targets), _rivals(source, matching.sources)
+    named = _named(matching.targets), _named(matching.sources)
+    found: dict[int, str] = {}
+    for pair in matching.pairs:
+        rival = theirs.get(pair.source.key) or mine.get(pair.target.key)
+        if _named_alike(pair) or pair.anchored:
+            continue
+        if rival:
+            found[pair.target.place] = f"its names do not tell it from {rival}"
+        elif other := _named_otherwise(pair, *named):
+            found[pair.target.place] = f"{other} is named for it"
+        elif all(roles := (pair.target.role, pair.source.role)) and len({"cross_" in role for role in roles}) > 1:
+            found[pair.target.place] = "one of the two is named as attending to another sequence"
+    return found
+
+
+def _rivals(architecture: Architecture, units: Sequence[Unit]) -> dict[Key, str]:
+    """Return the path of one rival for each unit that has some: units whose names differ in numbers alone are in the
+    order of these, and roles tell all but one apart."""
+    if architecture.graph or architecture.order_from != "inferred":
+        return {}
+    normed = Counter((unit.block, stem_of(_last(unit))) for unit in units if unit.kind in WEIGHTED)
+    groups: dict[Hashable, dict[str, list[Unit]]] = defaultdict(dict)
+    for unit in units:
+        groups[unit.block, unit.kind, unit.shape].setdefault(_unnumbered(unit), []).append(unit)
+    found: dict[Key, str] = {}
+    for named in groups.values():
+        told = [_told(row[0], normed) for row in named.values()]
+        if len(set(told)) == len(told):
+            continue
+        first, second = (row[0].path for row in list(named.values())[:2])
+        found |= {u.key: second if u.path == first else first for row in named.values() for u in row}
+    return found
+
+
+def _told(unit: Unit, weighted: Mapping[tuple[str, str], int]) -> Hashable:
+    """Return what the name of a unit says that it is: for a norm also of which layer, if it is named like one."""
+    own = stem_of(_last(unit)) if unit.kind == "norm" else ""
+    return unit.role, own if weighted.get((unit.block, own)) == 1 else ""
+
+
+def _last(unit: Unit) -> str:
+    return unit.path.rpartition(".")[2]
+
+
+def _unnumbered(unit: Unit) -> str:
+    return f"{re.sub(r'[0-9]+', '#', unit.path)} {unit.part}"
+
+
+def _named_alike(pair: Pair) -> bool:
+    """Tell whether both have one name below their blocks."""
+    names = {unit.path.removeprefix(unit.block) for unit in (pair.target, pair.source)}
+    return len(names) == 1
+
+
+def _named(units: Sequence[Unit]) -> dict[Hashable, str]:
+    """Return the path of the one unit of each shape and role in a block."""
+    counts = Counter((unit.block, unit.shape, unit.role) for unit in units if unit.role)
+    found: dict[Hashable, str] = {}
+    for unit in units:
+        own = unit.block, unit.shape, unit.role
+        if counts[own] == 1:
+            found[own] = unit.path
+    return found
+
+
+def _named_otherwise(pair: Pair, mine: Mapping[Hashable, str], theirs: Mapping[Hashable, str]) -> str:
+    """Return the path of another unit beside the source's that has the role of the target's, and the other way round
+    a unit beside the target's has the role of the source's; empty if there is none."""
+    t, s = pair.target, pair.source
+    if not t.role or not s.role or t.role == s.role or (t.block, t.shape, s.role) not in mine:
+        return ""
+    return theirs.get((s.block, s.shape, t.role), "")
