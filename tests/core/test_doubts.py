@@ -136,3 +136,25 @@ def test_what_changes_the_function_is_not_called_exact(case):
 def test_a_step_says_which_activation_differs():
     _, plan = grown(Perceptron, {}, {"act": "tanh"}, VECTORS)
     assert "behind tanh, in the source behind relu" in plan.by_target["last.weight"].reason
+
+
+class Waves(nn.Module):
+    """Two layers of one block, and what they make multiplied by numbers that the constructor works out."""
+
+    def __init__(self, turned: bool) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(6, 8), nn.Linear(8, 4)
+        if turned:
+            self.waves = nn.Module()
+            self.waves.register_buffer("inv_freq", 10.0 ** -torch.arange(8))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.first(x)
+        return self.last(x * self.waves.inv_freq if hasattr(self, "waves") else x)
+
+
+def test_what_a_constructor_works_out_is_no_scale_to_start_at_one() -> None:
+    model, expected = Waves(turned=True), Waves(turned=True).waves.inv_freq
+    plan = apply_tli(model, Waves(turned=False), example=torch.randn(2, 6))
+    assert torch.equal(model.waves.inv_freq, expected)
+    assert not next(step for step in plan.steps if step.target == "waves.inv_freq").exact

@@ -14,7 +14,7 @@ from tli_cli.matching.anchors import Strength, anchors
 from tli_cli.matching.blocks import pair_blocks, pair_stages
 from tli_cli.matching.sides import Side
 from tli_cli.matching.similarity import unit_similarity
-from tli_cli.matching.tied import heads_apart, tied_heads
+from tli_cli.matching.tied import biases_of_tables, heads_apart, tied_heads
 from tli_cli.matching.towers import of_common_inputs
 from tli_cli.matching.twins import twins, without_extras
 from tli_cli.matching.unit_pairs import ENOUGH, pair_units
@@ -41,6 +41,8 @@ def match_sides(source: Side, target: Side) -> Matching:
         found[t.key] = Pair(t, s, max(unit_similarity(t, s), ENOUGH))
     for t, s in tied_heads(source, target):
         found.setdefault(t.key, Pair(t, s, unit_similarity(t, replace(s, kind=t.kind)), anchored=True))
+    for t, s in biases_of_tables(source, target):
+        found.setdefault(t.key, Pair(t, s, ENOUGH, anchored=True))
     partners = {key: pair.source.key for key, pair in found.items()}
     stages = pair_stages(target, source, partners)
     paired = pair_blocks(target, source, stages, partners)

@@ -32,6 +32,25 @@ def heads_apart(source: Side, target: Side) -> Iterator[tuple[Unit, Unit]]:
     graphs show them."""
     if source.architecture.graph and target.architecture.graph:
         yield from ((table, head) for head, table in tied_heads(target, source))
+    else:
+        yield from ((table, bias) for bias, table in biases_of_tables(target, source))
+
+
+def biases_of_tables(source: Side, target: Side) -> Iterator[tuple[Unit, Unit]]:
+    """Yield (target unit, source unit) for a bias of the target's logits that stands alone in its graph and the table
+    of tokens that the source's names give its bias to."""
+    if source.architecture.graph:
+        return
+    tables = [unit for unit in source.units if unit.kind == "embedding" and _bias_of(source, unit)]
+    for bias in (unit for unit in target.units if unit.kind == "bias"):
+        alike = [table for table in tables if _bias_of(source, table) == bias.shape]
+        if len(alike) == 1:
+            yield bias, alike[0]
+
+
+def _bias_of(side: Side, unit: Unit) -> tuple[int, ...]:
+    name = side.architecture.layers[unit.place].tensor("bias")
+    return side.architecture.by_name[name].shape if name else ()
 
 
 def table_heads(side: Side) -> list[Unit]:

@@ -87,9 +87,9 @@ def is_post_norm(architecture: Architecture, units: Iterable[Unit]) -> bool:
     return False
 
 
-def surplus_scales(matching: Matching, blocks: Mapping[tuple[int, int], str]) -> list[int]:
+def surplus_scales(matching: Matching, blocks: Mapping[tuple[int, int], str], target: Architecture) -> list[int]:
     """Return the channel scales of blocks whose weighted layers all have a partner of their own form, and which have
-    none, by their places."""
+    none, by their places; what a constructor works out, such as frequencies, is no scale."""
     pairs = {pair.target.key: pair for pair in matching.pairs}
     unlike = {
         blocks[unit.key]
@@ -97,7 +97,9 @@ def surplus_scales(matching: Matching, blocks: Mapping[tuple[int, int], str]) ->
         if unit.kind in WEIGHTED
         and (unit.key not in pairs or pairs[unit.key].source.form_label != unit.form_label or pairs[unit.key].repeat)
     }
-    scales = (unit for unit in matching.targets if unit.kind == "scale" and len(unit.shape) == 1)
+    fixed = {spec.name for spec in target.tensors if spec.buffer}
+    learned = (u for u in matching.targets if fixed.isdisjoint(name for _, name in target.layers[u.place].tensors))
+    scales = (unit for unit in learned if unit.kind == "scale" and len(unit.shape) == 1)
     return [unit.place for unit in scales if unit.key not in pairs and blocks[unit.key] not in unlike]
 
 

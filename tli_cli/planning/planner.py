@@ -70,7 +70,7 @@ class Planner:
         proved = bool(self.target.graph and self.sources[model].graph)
         coherent = self.request.resizer == "maps" and self.request.norms
         self._folding = folding(self.target, self.sources[model], matching) if coherent else NO_FOLDING
-        surplus = surplus_scales(matching, blocks)
+        surplus = surplus_scales(matching, blocks, self.target)
         for place in surplus:
             for _, name in self.target.layers[place].tensors:
                 draft = self.drafts[name]
