@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
@@ -44,13 +45,13 @@ class BlockWriter:
 
     Contents are asked for their bytes by the threads that write, so that reading, checking, computing and writing of
     several blocks overlap; the bytes of a file are the same for any number of threads. What is in memory is copied at
-    once and may be forgotten.
+    once and may be forgotten. `see`, if given, is shown every block and where it stands, by the thread that writes it.
     """
 
-    def __init__(self, file: PendingFile) -> None:
+    def __init__(self, file: PendingFile, see: Callable[[int, memoryview], None] | None = None) -> None:
         from concurrent.futures import ThreadPoolExecutor  # slow to import, and not needed to read
 
-        self._file = file
+        self._file, self._see = file, see
         self._threads = min(MAX_THREADS, cores() + 1)
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="write")
         self._pending: deque[Future[None]] = deque()
@@ -111,6 +112,8 @@ class BlockWriter:
             view = memoryview(buffer)[: block.used]
             for content, start, place, count in block.parts:
                 content.fill(start, view[place : place + count])
+            if self._see is not None:
+                self._see(block.position, view)
             self._file.write_at(view, block.position)
         finally:
             buffers.put(buffer)

@@ -31,6 +31,7 @@ class FileLayout:
         offsets: where each begins; tied tensors may begin at one place.
         frames: what else stands in it: where, and the bytes.
         total: how many bytes there are in all.
+        see: what has to be shown every part that is written, and where it stands.
         seal: what is left to do when all of it is written.
     """
 
@@ -38,6 +39,7 @@ class FileLayout:
     offsets: dict[str, int]
     frames: tuple[tuple[int, bytes], ...]
     total: int
+    see: Callable[[int, memoryview], None] | None = None
     seal: Callable[[PendingFile], None] | None = None
 
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
+import mmap
 import struct
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from tli_cli.architecture import TensorSpec
 from tli_cli.checkpoints.archive import data_offset
-from tli_cli.checkpoints.blocks import MAX_THREADS, cores
-from tli_cli.checkpoints.contents import Repeated
+from tli_cli.checkpoints.checksums import Checksums
 from tli_cli.checkpoints.dtypes import PACKED, byte_count
 from tli_cli.checkpoints.layout import FileLayout, repeated
 from tli_cli.checkpoints.notes import NOTES
@@ -30,7 +30,6 @@ _ENTRY = struct.Struct("<4s12xI8xHHH12x")
 """A record in a zip file's list: its mark, its checksum, and the lengths of its name, its extras and its comment."""
 
 _CHECKSUM_IN_LIST, _CHECKSUM_BEFORE_RECORD = 16, 14
-_STEP = 1 << 20
 
 
 def lay_out_torch(specs: Sequence[TensorSpec], metadata: Mapping[str, str], path: Path) -> FileLayout:
@@ -64,27 +63,36 @@ def lay_out_torch(specs: Sequence[TensorSpec], metadata: Mapping[str, str], path
 
 
 def _save_without_values(specs: Sequence[TensorSpec], path: Path) -> None:
+    """Have torch save tensors of `specs` that lie in memory that is set aside, and never touched or written."""
     import torch
-    from torch._subclasses.fake_tensor import FakeTensorMode
 
-    ties = repeated(specs)
-    fakes: dict[str, torch.Tensor] = {}
-    with FakeTensorMode():
-        for spec in specs:
-            first = fakes.get(ties.get(spec.name, ""))
-            fakes[spec.name] = torch.empty(spec.shape, dtype=getattr(torch, spec.dtype)) if first is None else first
-    with torch.serialization.skip_data(materialize_fake_tensors=True):
-        torch.save(fakes, path)
+    ties, rooms = repeated(specs), _rooms(specs)
+    held: dict[str, torch.Tensor] = {}
+    for spec in specs:
+        dtype = getattr(torch, spec.dtype)
+        first = held.get(ties.get(spec.name, ""))
+        if first is None and spec.size:
+            first = torch.frombuffer(rooms[spec.dtype], dtype=dtype, count=spec.size).reshape(spec.shape)
+        held[spec.name] = torch.empty(spec.shape, dtype=dtype) if first is None else first
+    with torch.serialization.skip_data():
+        torch.save(held, path)
+
+
+def _rooms(specs: Sequence[TensorSpec]) -> dict[str, mmap.mmap]:
+    """Return room for the largest tensor of each type; torch asks that types do not share it."""
+    sizes: dict[str, int] = {}
+    for spec in specs:
+        sizes[spec.dtype] = max(sizes.get(spec.dtype, 1), byte_count(spec.shape, spec.dtype))
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0)
+    return {dtype: mmap.mmap(-1, size, flags=flags) for dtype, size in sizes.items()}
 
 
 def _measured(specs: Sequence[TensorSpec], path: Path) -> FileLayout:
     """Return where values go in the archive at `path`, and what stands between them."""
     with zipfile.ZipFile(path) as archive, path.open("rb") as file:
-        places = {
-            member.filename.rpartition("/data/")[2]: data_offset(file, member)
-            for member in archive.infolist()
-            if "/data/" in member.filename
-        }
+        starts = {member.filename: data_offset(file, member) for member in archive.infolist()}
+        lengths = {starts[member.filename]: member.file_size for member in archive.infolist()}
+        places = {name.rpartition("/data/")[2]: start for name, start in starts.items() if "/data/" in name}
         ties = repeated(specs)
         written = [spec for spec in specs if spec.name not in ties]
         offsets = {spec.name: places[str(number)] for number, spec in enumerate(written)}
@@ -95,7 +103,8 @@ def _measured(specs: Sequence[TensorSpec], path: Path) -> FileLayout:
             frames.append((position, _between(file, position, offsets[spec.name])))
             position = offsets[spec.name] + byte_count(spec.shape, spec.dtype)
         frames.append((position, _between(file, position, total)))
-    return FileLayout(tuple(specs), offsets, tuple(frames), total, seal=write_checksums)
+    checksums = Checksums(lengths)
+    return FileLayout(tuple(specs), offsets, tuple(frames), total, checksums.see, partial(_write_checksums, checksums))
 
 
 def _between(file: Any, start: int, end: int) -> bytes:
@@ -104,16 +113,11 @@ def _between(file: Any, start: int, end: int) -> bytes:
     return data
 
 
-def write_checksums(file: PendingFile) -> None:
+def _write_checksums(checksums: Checksums, file: PendingFile) -> None:
     """Put the checksums of all records into the archive, once its values are there; torch left them out."""
-    from concurrent.futures import ThreadPoolExecutor
-
     with open(file.descriptor, "rb", closefd=False) as content:
-        found = [(place, member, data_offset(content, member)) for place, member in _members(content)]
-    with ThreadPoolExecutor(min(MAX_THREADS, cores()), thread_name_prefix="check") as pool:
-        checksums = pool.map(lambda one: _checksum(file.descriptor, one[2], one[1].file_size), found)
-        for (place, member, _), checksum in zip(found, checksums, strict=True):
-            data = memoryview(struct.pack("<I", checksum))
+        for place, member in _members(content):
+            data = memoryview(struct.pack("<I", checksums.of(data_offset(content, member))))
             file.write_at(data, place + _CHECKSUM_IN_LIST)
             file.write_at(data, member.header_offset + _CHECKSUM_BEFORE_RECORD)
 
@@ -127,14 +131,3 @@ def _members(content: Any) -> Iterator[tuple[int, zipfile.ZipInfo]]:
             _, _, *lengths = _ENTRY.unpack(content.read(_ENTRY.size))
             yield position, member
             position += _ENTRY.size + sum(lengths)
-
-
-def _checksum(descriptor: int, start: int, length: int) -> int:
-    """Return the checksum of `length` bytes from `start` on of what is open as `descriptor`."""
-    checksum, buffer = 0, memoryview(bytearray(min(length, _STEP)))
-    for at in range(0, length, _STEP):
-        part = buffer[: min(_STEP, length - at)]
-        content = Repeated(descriptor, start + at, len(part))
-        content.fill(0, part)
-        checksum = zlib.crc32(part, checksum)
-    return checksum

@@ -154,7 +154,7 @@ def _laid_out(specs: Sequence[TensorSpec], notes: Mapping[str, str], path: Path,
 
 def _write_file(file: PendingFile, layout: FileLayout, produce: Produce, progress: Progress | None) -> None:
     copies, frames = repeated(layout.specs), dict(layout.frames)
-    with contextlib.closing(BlockWriter(file)) as writer:
+    with contextlib.closing(BlockWriter(file, layout.see)) as writer:
         for spec in layout.specs:
             first = layout.offsets.get(copies.get(spec.name, ""))
             if first != layout.offsets[spec.name]:

@@ -18,6 +18,9 @@ Places = Mapping[str, str]
 
 NO_PLACES: Places = MappingProxyType({})
 
+_LONGEST = 4096
+"""The characters of the longest path that systems take."""
+
 COMMENT = re.compile(r"(^|\s)#.*")
 
 
@@ -68,8 +71,9 @@ def read_names(file: str) -> dict[str, str]:
     for number, line in enumerate(read_text(file, "one reference a line").split("\n"), 1):
         place = f"{file}, line {number}"
         name = COMMENT.sub("", line).strip()
-        if has_controls(name):
-            raise TliError(f"{place}: expected a reference, found control characters; name a list of references")
+        if has_controls(name) or len(name) > _LONGEST:
+            found_there = "control characters" if has_controls(name) else f"{len(name):,} characters"
+            raise TliError(f"{place}: expected a reference, found {found_there}; name a list of references")
         if name:
             found.setdefault(name, place)
     if not found:
