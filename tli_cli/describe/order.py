@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from tli_cli.architecture import Layer
@@ -113,12 +114,11 @@ class _Sorter:
     def _rechained(self, parts: list[Part], keys: Mapping[str, Key]) -> list[Part]:
         """Put siblings of one place in the order in which their widths chain best, each family of names together."""
         result: list[Part] = []
-        start = 0
+        start = before = 0
         while start < len(parts):
             end = start + 1
             while end < len(parts) and keys[parts[end][0].name] == keys[parts[start][0].name]:
                 end += 1
-            before = self._ends([layer for _, part in result for layer in part]).last
             run = self._by_number(parts[start:end], before)
             families: dict[str, list[Part]] = {}
             for part in run:
@@ -130,7 +130,7 @@ class _Sorter:
                 if chain_cost([ends[i] for i in order], before) < chain_cost(ends, before):
                     run = [part for i in order for part in runs[i]]
             result.extend(run)
-            start = end
+            start, before = end, self._ends([layer for _, part in run for layer in part]).last or before
         return result
 
     def _by_number(self, run: list[Part], before: int) -> list[Part]:
@@ -220,24 +220,30 @@ class _Sorter:
 
     def _with_end(self, parts: list[Part]) -> list[Part]:
         """Put the one layer that takes what the last module gives, and not what stands before it, behind that."""
+        ends = [self._ends(layers) for _, layers in parts]
+        takers = Counter(end.first for end in ends)
+        given, before = [0], 0
+        for end in reversed(ends):
+            given.append(given[-1] or end.last)
         for at, (_, layers) in enumerate(parts[:-1]):
-            ends, before = self._ends(layers), self._ends([layer for _, part in parts[:at] for layer in part]).last
-            rest = [*parts[:at], *parts[at + 1 :]]
-            if len(layers) == 1 and layers[0].kind in ("conv", "linear") and before not in (0, ends.first):
-                given = self._ends([layer for _, part in rest for layer in part]).last
-                taken = any(self._ends(part).first == ends.last for _, part in rest)
-                if given == ends.first and not taken:
-                    return [*rest, parts[at]]
+            first, last = ends[at]
+            alone = len(layers) == 1 and layers[0].kind in ("conv", "linear")
+            given_last = given[-at - 2] or before
+            if alone and before not in (0, first) and given_last == first and takers[last] == (first == last):
+                return [*parts[:at], *parts[at + 1 :], parts[at]]
+            before = last or before
         return parts
 
     def _entry_keys(self, parts: Sequence[Part]) -> dict[str, Key]:
         """Return the place of what halves the resolution before the rest of its block or stage, and not beside it: it
         makes as many channels as something there takes, of others, which nothing takes but a row of layers."""
         for module, layers in parts:
+            if surroundings(module.name) != "down":
+                continue
             ends = self._ends(layers)
             taken = {self._ends(other).first for o, other in parts if o is not module}
             beside = ends.first in taken and sum(layer.kind == "conv" for layer in layers) < 2
-            if surroundings(module.name) == "down" and ends.last in taken - {ends.first} and not beside:
+            if ends.last in taken - {ends.first} and not beside:
                 return {module.name: (-2.0,)}
         return {}
 

@@ -17,24 +17,23 @@ def with_parallel_lists(groups: Groups) -> dict[str, list[Unit]]:
     Lists stand side by side if one module holds them, their indices are the same, two at least, and what has one index
     is run before all that has the next.
     """
+    parted = [(name, item, unit) for name, units in groups.items() for item, unit in _items(name, units)]
     items: dict[str, list[Unit]] = {}
-    for name, units in groups.items():
-        for unit in units:
-            items.setdefault(_item(name, units, unit), []).append(unit)
+    for _, item, unit in parted:
+        items.setdefault(item, []).append(unit)
     home = _homes(items)
     merged: dict[str, list[Unit]] = {}
-    for name, units in groups.items():
-        for unit in units:
-            merged.setdefault(home.get(_item(name, units, unit), name), []).append(unit)
+    for name, item, unit in parted:
+        merged.setdefault(home.get(item, name), []).append(unit)
     return {name: sorted(units, key=lambda unit: unit.key) for name, units in merged.items()} if home else merged
 
 
-def _item(name: str, units: Sequence[Unit], unit: Unit) -> str:
-    """Return the name of a group, with the index of `unit` where the group is a whole list."""
-    indices = [other.path.removeprefix(f"{name}.").partition(".")[0] for other in units]
+def _items(name: str, units: Sequence[Unit]) -> list[tuple[str, Unit]]:
+    """Return each of `units` with the name of their group, and its index there where the group is a whole list."""
+    indices = [unit.path.removeprefix(f"{name}.").partition(".")[0] for unit in units]
     if name.rpartition(".")[2].isdecimal() or not all(index.isdecimal() for index in indices):
-        return name
-    return f"{name}.{unit.path.removeprefix(f'{name}.').partition('.')[0]}"
+        return [(name, unit) for unit in units]
+    return [(f"{name}.{index}", unit) for index, unit in zip(indices, units, strict=True)]
 
 
 def _homes(items: Groups) -> dict[str, str]:
