@@ -69,6 +69,20 @@ def test_a_plan_with_fits_survives_json(result):
     assert Plan.from_json(plan.to_json()) == plan
 
 
+def places(points, model) -> list[int]:
+    """Return where the layers of `points` stand among the modules of `model`, which are defined as they are run."""
+    names = [name for name, _ in model.named_modules()]
+    return [names.index(point.layer) for point in points]
+
+
+def test_what_comes_later_is_fitted_to_what_comes_later(pair, result):
+    source, target = pair
+    fits = result[1].fits
+    mine = places([fit.target for fit in fits], target)
+    theirs = places([fit.source for fit in fits], source)
+    assert mine == sorted(set(mine)) and theirs == sorted(theirs)
+
+
 def difference(model, source, plan, images) -> float:
     """Return the mean difference over the source's deviation at the last fit whose channels are repeated ones."""
     known = [f for f in plan.fits if isinstance(f.channels, int) and plan.maps[f.channels].rule != "strongest"]

@@ -118,10 +118,12 @@ def _fit_live(
 
     free = {step.target for step in plan.steps if step.resizer == "fit"}
     fed = {step.target for step in plan.steps if step.resizer == "fit" and step.pieces}
-    fitter = Fitter(target, plan.fits, observed, channels, free, fed, generator_for(plan.seed, "fitted rows"))
-    fitter.run(mine)
-    reached = observe(target, mine, [fit.target for fit in plan.fits])
+    few = tuple(value[: work.solved] for value in mine)
+    begun = {fit: seen.first(work.solved) for fit, seen in observed.items()}
+    fitter = Fitter(target, plan.fits, begun, channels, free, fed, generator_for(plan.seed, "fitted rows"))
+    fitter.run(few)
+    reached = observe(target, few, [fit.target for fit in plan.fits])
     own = {fit: reached[fit.target] for fit in plan.fits if fit.target in reached}
-    found = goals(target, mine, plan.fits, own, observed, channels)
+    found = goals(target, few, plan.fits, own, observed, channels)
     polish(target, mine, found, free, work, generator_for(plan.seed, "gradient steps"), progress)
     return len(fitter.done)

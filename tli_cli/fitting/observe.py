@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -24,6 +24,10 @@ class Observed:
     values: torch.Tensor
     dim: int
     activation: str
+
+    def first(self, count: int) -> Observed:
+        """Return what was observed on the first `count` samples."""
+        return replace(self, values=self.values[:count])
 
     def activated(self) -> torch.Tensor:
         """Return the values behind the activation."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import accumulate
 from math import log2
 
 from tli_cli.architecture import Architecture
+from tli_cli.describe.spaces import leaves
 from tli_cli.fitting.trunk import Place, trunk_points
 from tli_cli.fitting.work import SAME, octaves_apart
 from tli_cli.plan import Fit, Plan, Point, Step
@@ -77,49 +78,58 @@ def _named(point: Point) -> str:
 
 
 def plan_fits(target: Architecture, source: Architecture, book: MapBook, model: int) -> list[Fit]:
-    """Return a fit for every trunk point of `target`, to the point of `source` at the same resolution and depth.
+    """Return a fit for every trunk point of `target`, in execution order, to the point of `source` at the nearest
+    resolution and the same depth.
 
-    A source of one resolution alone, as a ViT has, is spread over all of the target that is not far from it.
+    A source of one resolution alone, as a ViT has, is spread over all of the target that is not far from it, and one of
+    several over such a target.
     """
     mine, theirs = _levels(target, 0.0), _levels(source, octaves_apart(target, source))
+    pairs = [pair for group in _together(mine, theirs) for pair in _in_order(*group, target)]
     fits = []
-    for places, partners in _even(mine, theirs) or _nearest(mine, theirs):
-        for place, partner in _in_order(places, partners, target):
-            channels = book.expression(place.tree, source, partner.tree, model, kind="channels")
-            fits.append(Fit(place.point, partner.point, channels, model))
+    for place, partner in sorted(pairs, key=lambda pair: pair[0].index):
+        channels = book.expression(place.tree, source, partner.tree, model, kind="channels")
+        fits.append(Fit(place.point, partner.point, channels, model))
     return fits
 
 
 def spreads(target: Architecture, source: Architecture) -> bool:
     """Tell whether the points of a source of one resolution are spread over those of a target that has several."""
-    return bool(_even(_levels(target, 0.0), _levels(source, octaves_apart(target, source))))
+    grids = [[level for level in _levels(side, 0.0) if level] for side in (target, source)]
+    several, one = (bool(grid) and max(grid) - min(grid) >= SAME for grid in grids)
+    return several and bool(grids[1]) and not one
 
 
-def _nearest(mine: Levels, theirs: Levels) -> Iterator[tuple[list[Place], list[Place]]]:
-    """Yield the points of each resolution with those of the nearest one."""
-    for level, places in mine.items():
-        near = min(theirs, key=lambda other: (abs(other - level), -other), default=None)
-        if near is not None and abs(near - level) <= FAR and (level == 0) == (near == 0):
-            yield places, theirs[near]
+def _together(mine: Levels, theirs: Levels) -> list[tuple[list[Place], list[Place]]]:
+    """Return the points of the resolutions that belong together: each one of either side to the nearest one of the
+    other."""
+    links = {(level, _near(level, theirs)) for level in mine} | {(_near(level, mine), level) for level in theirs}
+    groups: list[tuple[set[float], set[float]]] = []
+    for here, there in links:
+        if here is None or there is None:
+            continue
+        joined = [group for group in groups if here in group[0] or there in group[1]]
+        groups = [group for group in groups if group not in joined]
+        groups.append(({here}.union(*(g[0] for g in joined)), {there}.union(*(g[1] for g in joined))))
+    return [(_points_at(mine, group[0]), _points_at(theirs, group[1])) for group in groups]
 
 
-def _even(mine: Levels, theirs: Levels) -> list[tuple[list[Place], list[Place]]]:
-    """Return all points that are not far from each other together, where the source alone has one resolution."""
-    grids = [[level for level in levels if level] for levels in (mine, theirs)]
-    flat = [bool(grid) and max(grid) - min(grid) < SAME for grid in grids]
-    if flat[0] or not flat[1]:
-        return []
-    near = [place for level in grids[0] if abs(level - grids[1][-1]) <= FAR for place in mine[level]]
-    return [(near, [place for level in grids[1] for place in theirs[level]])] if near else []
+def _near(level: float, levels: Iterable[float]) -> float | None:
+    """Return which of `levels` is nearest to `level`, the finer one of two; None where all are far."""
+    near = [other for other in levels if abs(other - level) <= FAR and (level == 0) == (other == 0)]
+    return min(near, key=lambda other: (abs(other - level), -other), default=None)
+
+
+def _points_at(levels: Levels, chosen: set[float]) -> list[Place]:
+    return sorted((place for level in chosen for place in levels[level]), key=lambda place: place.index)
 
 
 def _on_channels(architecture: Architecture) -> list[Place]:
     """Return the trunk's points; a map over places stands where the next map over channels does."""
     places = list(trunk_points(architecture))
     for i in reversed(range(len(places) - 1)):
-        tree = places[i].tree
-        if isinstance(tree, int) and architecture.spaces[tree].kind == "grid":
-            places[i] = replace(places[i], tree=places[i + 1].tree)
+        if all(architecture.spaces[leaf].kind == "grid" for leaf in leaves(places[i].tree)):
+            places[i] = replace(places[i], tree=places[i + 1].tree, count=places[i + 1].count)
     return places
 
 
@@ -127,9 +137,8 @@ def _levels(architecture: Architecture, octaves: float) -> dict[float, list[Plac
     """Return the points by the number of their places in octaves, `octaves` added where there is more than one."""
     found: dict[float, list[Place]] = {}
     for place in _on_channels(architecture):
-        count = architecture.layers[place.index].attribute("positions", 0)
-        if count:
-            found.setdefault(log2(count) + octaves if count > 1 else 0.0, []).append(place)
+        if place.count:
+            found.setdefault(log2(place.count) + octaves if place.count > 1 else 0.0, []).append(place)
     return found
 
 

@@ -25,7 +25,7 @@ RATE = 5e-3
 @dataclass(frozen=True)
 class Goal:
     """What a module of the target ought to give: images `(samples, channels, height, width)`, behind `activation`
-    if named."""
+    if named, and averaged where it gives more places than these."""
 
     module: str
     dim: int
@@ -37,6 +37,7 @@ class Goal:
         image = as_image(activation(self.activation)(output), self.dim)
         assert image is not None
         wanted = self.wanted[chosen]
+        image = resized(image, wanted.shape[2:])
         spread = (wanted - wanted.mean((0, 2, 3), keepdim=True)).pow(2).mean()
         return (image - wanted).pow(2).mean() / spread.clamp_min(1e-8)
 
@@ -49,8 +50,8 @@ def goals(
     observed: Mapping[Fit, Observed],
     channels: Channels,
 ) -> list[Goal]:
-    """Return what the modules of `model` ought to give on `arguments`; `reached` is what its own points give on
-    them."""
+    """Return what the modules of `model` ought to give; `reached` is what its own points give on `arguments`,
+    `observed` what the source's give on these and on more."""
     paths = {f.target.block or f.target.norm or f.target.layer for f in fits}
     outputs: dict[str, torch.Tensor] = {}
     with _kept(model, paths, outputs), torch.no_grad():
@@ -65,8 +66,9 @@ def goals(
         image, source = as_image(mine.values, mine.dim), as_image(theirs.activated(), theirs.dim)
         if behind is None or image is None or source is None:
             continue
-        wanted = resized(channels(fit, source), image.shape[2:])
-        if wanted.shape == image.shape:
+        coarser = torch.Size(min(sides) for sides in zip(image.shape[2:], source.shape[2:], strict=True))
+        wanted = resized(channels(fit, source), coarser)
+        if wanted.shape[1] == image.shape[1]:
             found[path] = Goal(path, mine.dim, "" if behind else mine.activation, wanted)
     return list(found.values())
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tli_cli.architecture import Architecture, AxisTree
+from tli_cli.architecture import Architecture, AxisTree, Layer
 from tli_cli.plan import Point
 
 LINEAR = ("conv", "linear")
@@ -14,11 +14,12 @@ ACTIVATIONS = ("relu", "hardtanh", "silu", "gelu", "hardswish", "leaky_relu", "e
 
 @dataclass(frozen=True)
 class Place:
-    """A point, and the channels that run there."""
+    """A point, the channels that run there, the layer that makes them and at how many places."""
 
     point: Point
     tree: AxisTree
     index: int
+    count: int
 
 
 def trunk_points(architecture: Architecture) -> tuple[Place, ...]:
@@ -83,7 +84,7 @@ def _joined(architecture: Architecture, index: int, readers: list[list[int]]) ->
         tree = _output_tree(architecture, node.layer)
         if block and tree is not None:
             point = Point(layer.path, norm, scale, block, _activation(architecture, index, readers))
-            yield Place(point, tree, node.layer)
+            yield Place(point, tree, node.layer, _count(layer))
             return
 
 
@@ -106,7 +107,12 @@ def _chained(architecture: Architecture, index: int, readers: list[list[int]]) -
         following = architecture.layers[graph[after[0]].layer]
         if following.attribute("norm") == "batch" or not _residual(architecture, after[0], readers):
             norm, end = following.path, after[0]
-    return Place(Point(layer.path, norm, "", "", _activation(architecture, end, readers)), tree, graph[index].layer)
+    point = Point(layer.path, norm, "", "", _activation(architecture, end, readers))
+    return Place(point, tree, graph[index].layer, _count(layer))
+
+
+def _count(layer: Layer) -> int:
+    return int(layer.attribute("positions", 0) or 0)
 
 
 def _residual(architecture: Architecture, index: int, readers: list[list[int]]) -> bool:

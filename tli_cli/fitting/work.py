@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log2, prod
 
 from tli_cli.architecture import Architecture, Layer
@@ -17,7 +17,10 @@ WORK = 1e12
 CLOSED_WORK = 1.5e12
 """About how many multiplications the closed form takes, but for the largest networks."""
 IMAGES, LEAST_IMAGES = 512, 8
-"""The most made-up samples, and the least of large ones."""
+"""The most made-up samples that the closed form looks at, and the least of large ones."""
+SEEN, AGAIN = 8192, 8
+"""The most made-up samples that the gradient steps look at, and how often they look at each where fewer would do: a
+target fitted to few learns them by heart."""
 FEWEST = 16
 """The least samples of networks that take long for each."""
 BUDGET = 64 * 3 * 224 * 224
@@ -86,12 +89,13 @@ def octaves_apart(target: Architecture, source: Architecture) -> float:
 
 @dataclass(frozen=True)
 class Work:
-    """The parts of a fit on `samples` made-up samples, `batch` of them to a gradient step; `source` and `target` are
-    the multiplications that one sample takes."""
+    """The parts of a fit on `samples` made-up samples, `batch` of them to a gradient step; the closed form looks at the
+    first `solved` of them. `source` and `target` are the multiplications that one sample takes."""
 
     source: int
     target: int
     samples: int
+    solved: int
     batch: int
 
     @property
@@ -109,7 +113,7 @@ class Work:
     @property
     def minutes(self) -> float:
         """About how long the fit takes one core."""
-        passes = self.samples * passes_of(self.target, self.source)
+        passes = self.solved * passes_of(self.target, self.source) + (self.samples - self.solved) * 2 * self.source
         return (passes + 3 * self.target * self.batch * self.steps) / SPEED / 60
 
 
@@ -125,7 +129,9 @@ def work_of(target: Architecture, source: Architecture, numbers: int) -> Work:
     mine, theirs = (int(enlarged * forward_work(side)) for side in (target, source))
     usual = max(LEAST_IMAGES, min(IMAGES, BUDGET // max(numbers, 1)))
     kept = enlarged * (2 * kept_numbers(target) + kept_numbers(source))
-    most = min(CLOSED_WORK // max(passes_of(mine, theirs), 1), KEPT // max(kept, 1.0))
-    samples = max(min(FEWEST, usual), min(usual, int(most)))
+    room = int(KEPT // max(kept, 1.0))
+    solved = max(min(FEWEST, usual), min(usual, int(CLOSED_WORK // max(passes_of(mine, theirs), 1)), room))
     batch = max(LEAST_BATCH, min(BATCH, BATCH_NUMBERS // max(numbers, 1)))
-    return Work(theirs, mine, samples, min(samples, batch))
+    work = Work(theirs, mine, solved, solved, min(solved, batch))
+    room = min(room, int(CLOSED_WORK // max(2 * theirs, 1)), BUDGET // max(numbers, 1))
+    return replace(work, samples=max(solved, min(SEEN, work.steps * work.batch // AGAIN, room)))
