@@ -37,6 +37,7 @@ def test_a_page_holds_every_score_and_every_name():
     names = json.loads(re.search(r"names = (\[.*?\]),", page)[1])  # type: ignore[index]
     cells = base64.b64decode(re.search(r'atob\("(.*?)"\)', page)[1])  # type: ignore[index]
     assert sorted(names) == sorted(found.names) and "http" not in page
+    assert re.findall(r"<(title|h1)>(.*)</", page) == [(tag, "TLI score, dp: 7 models") for tag in ("title", "h1")]
     shown = np.frombuffer(cells, np.uint8).reshape(7, 7)
     place = [found.names.index(name) for name in names]
     assert (shown == (np.array(found.values)[np.ix_(place, place)] * 100).astype(np.uint8)).all()

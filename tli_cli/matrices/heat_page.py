@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import json
+import re
 from collections.abc import Sequence
 from math import floor
 
@@ -16,10 +17,7 @@ def heat_page(names: Sequence[str], values: Sequence[Sequence[float]], title: st
         "@names": json.dumps(list(names)).replace("</", "<\\/"),
         "@cells": base64.b64encode(bytes(floor(value * 100 + 1e-9) for row in values for value in row)).decode(),
     }
-    page = _PAGE
-    for place, text in parts.items():
-        page = page.replace(place, text, 1)
-    return page
+    return re.sub("|".join(parts), lambda place: parts[place[0]], _PAGE)
 
 
 _PAGE = """<!doctype html>
