@@ -25,6 +25,12 @@ OFFSET = "offset"
 EPSILON = "epsilon"
 """In place of an operation: what a norm adds to the variance."""
 
+LINEAR = ("conv", "linear")
+"""The kinds of layers whose weight multiplies what goes in."""
+
+STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+"""The roles of what a batch norm counts while it trains."""
+
 ORDERS = ("trace", "catalogue", "recognised", "definition", "file", "inferred")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from tli_cli.architecture import Architecture, AxisTree, Layer
+from tli_cli.architecture import STATISTICS, Architecture, AxisTree, Layer
 from tli_cli.cli import render
 from tli_cli.cli.render import Style
 from tli_cli.cli.text import count_text, shape_text, size_text
@@ -23,7 +23,6 @@ ORDERS = {
     "file": "the order in the file",
     "inferred": "inferred from names and shapes",
 }
-STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 HEADER = ("layer", "kind", "role", "tensor", "shape", "dtype", "block", "spaces")
 
 

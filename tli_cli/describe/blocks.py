@@ -7,9 +7,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
-from tli_cli.architecture import Layer
+from tli_cli.architecture import LINEAR, Layer
 
-WEIGHTED = ("conv", "linear", "embedding", "other")
+WEIGHTED = (*LINEAR, "embedding", "other")
 
 
 def _prefixes(path: str) -> list[str]:

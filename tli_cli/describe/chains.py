@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from tli_cli.architecture import Layer
+from tli_cli.architecture import LINEAR, Layer
 
 EXACT_UP_TO = 9
 
@@ -21,7 +21,7 @@ def widths(layer: Layer, shapes: Mapping[str, tuple[int, ...]]) -> Widths:
     """Return the input and output width of a layer."""
     name = layer.tensor("weight") or layer.tensor("bias")
     shape = shapes[name] if name else ()
-    if layer.kind in ("conv", "linear") and len(shape) >= 2:
+    if layer.kind in LINEAR and len(shape) >= 2:
         first, last = shape[1] * layer.attribute("groups", 1), shape[0]
         return Widths(last, first) if layer.attribute("transposed") else Widths(first, last)
     if layer.kind == "embedding" and len(shape) == 2:

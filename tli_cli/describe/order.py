@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from tli_cli.architecture import Layer
+from tli_cli.architecture import LINEAR, Layer
 from tli_cli.describe.blocks import block_paths
 from tli_cli.describe.chains import Widths, best_chain, chain_cost, widths
 from tli_cli.describe.places import Habits, Key, Module, habits_of, inner_key, numbered_key, outer_key
@@ -154,7 +154,7 @@ class _Sorter:
         if len(parts) != 2 or not all(len(layers) == 1 for _, layers in parts):
             return parts
         norm = next((p for p in parts if p[1][0].kind == "norm"), None)
-        other = next((p for p in parts if p[1][0].kind in ("conv", "linear")), None)
+        other = next((p for p in parts if p[1][0].kind in LINEAR), None)
         if norm is None or other is None:
             return parts
         width, size = self.size[norm[1][0].path].first, self.size[other[1][0].path]
@@ -227,7 +227,7 @@ class _Sorter:
             given.append(given[-1] or end.last)
         for at, (_, layers) in enumerate(parts[:-1]):
             first, last = ends[at]
-            alone = len(layers) == 1 and layers[0].kind in ("conv", "linear")
+            alone = len(layers) == 1 and layers[0].kind in LINEAR
             given_last = given[-at - 2] or before
             if alone and before not in (0, first) and given_last == first and takers[last] == (first == last):
                 return [*parts[:at], *parts[at + 1 :], parts[at]]

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from tli_cli.architecture import Layer
+from tli_cli.architecture import LINEAR, Layer
 from tli_cli.describe.chains import Widths
 from tli_cli.describe.vocabulary import (
     CONTEXT_PLACES,
@@ -91,7 +91,7 @@ def outer_key(child: Module, siblings: Mapping[str, Module], habits: Habits) -> 
     numbered = numbered_key(child.name, habits.convolution_norm_first) or (0.0, 0.0)
     if "conv_head" in siblings and re.fullmatch(r"(bn|norm)2", child.name):
         return (AFTER_HEAD_CONVOLUTION, 0.0, 0.0)
-    crowded = sum(layer.kind in ("conv", "linear") for layer in child.layers()) > MANY
+    crowded = sum(layer.kind in LINEAR for layer in child.layers()) > MANY
     if own in TOP_PLACES and not crowded:
         return (TOP_PLACES[own], *numbered)
     for pattern, place in MODULE_PLACES:

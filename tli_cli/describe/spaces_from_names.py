@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
-from tli_cli.architecture import Axis, AxisTree, Layer, Space
+from tli_cli.architecture import LINEAR, Axis, AxisTree, Layer, Space
 from tli_cli.describe.blocks import with_blocks
 from tli_cli.describe.chains import widths
 from tli_cli.describe.flow import Flow
@@ -67,7 +67,7 @@ def _run_block(flow: Flow, block: str, layers: Sequence[Layer]) -> None:
     flow.gate = flow.attention_input = flow.mlp_input = None
     flow.made, flow.unused = [], []
     _prepare_attention(flow, layers)
-    weighted = [layer for layer in layers if layer.kind in ("conv", "linear")]
+    weighted = [layer for layer in layers if layer.kind in LINEAR]
     shortcut: AxisTree | None = None
     fork: AxisTree | None = None
     branch = ""
@@ -127,7 +127,7 @@ def _prepare_attention(flow: Flow, layers: Sequence[Layer]) -> None:
 
 def _mark_classes(flow: Flow, layers: Sequence[Layer]) -> None:
     """Mark the rows of the heads as classes: those that are named so, else the last layer's if nothing takes them."""
-    weighted = [layer for layer in layers if layer.kind in ("conv", "linear")]
+    weighted = [layer for layer in layers if layer.kind in LINEAR]
     norms = [name for layer in layers if layer.kind == "norm" for _, name in layer.tensors if flow.axes.get(name)]
     named = [layer for layer in weighted if role_of(layer) in HEADS]
     for layer in named or weighted[-1:]:

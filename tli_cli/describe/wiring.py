@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tli_cli.architecture import AxisTree, Layer
+from tli_cli.architecture import LINEAR, AxisTree, Layer
 from tli_cli.describe.chains import widths
 from tli_cli.describe.flow import Flow
 from tli_cli.describe.heads import Attention
@@ -20,7 +20,7 @@ def wire(flow: Flow, layer: Layer, gate: bool) -> None:
     found = flow.attentions.get(attention_path(layer.path))
     if found and token in BESIDE:
         BESIDE[token](flow, layer, found)
-    elif layer.kind in ("conv", "linear"):
+    elif layer.kind in LINEAR:
         _weighted(flow, layer, token, gate, found)
     elif layer.kind in ("norm", "scale"):
         _elementwise(flow, layer)

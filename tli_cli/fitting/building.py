@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
+from tli_cli.catalogue.naming import LIBRARIES
 from tli_cli.checkpoints.located import is_there
 from tli_cli.errors import TliError
 from tli_cli.references.configured import configured_reference
-from tli_cli.references.reference import LIBRARIES, LIVE, Reference
+from tli_cli.references.reference import LIVE, Reference
 
 PACKAGES = {"timm": "timm", "torchvision": "torchvision", "hf": "transformers"}
 """The package that builds what each scheme names."""

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tli_cli.architecture import Architecture, AxisTree, Layer
+from tli_cli.architecture import LINEAR, Architecture, AxisTree, Layer
 from tli_cli.plan import Point
 
-LINEAR = ("conv", "linear")
 ACTIVATIONS = ("relu", "hardtanh", "silu", "gelu", "hardswish", "leaky_relu", "elu", "mish", "sigmoid", "tanh")
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from math import log2, prod
 
-from tli_cli.architecture import Architecture, Layer
-from tli_cli.fitting.trunk import LINEAR, trunk_points
+from tli_cli.architecture import LINEAR, Architecture, Layer
+from tli_cli.fitting.trunk import trunk_points
 
 SAME = 0.5
 """Under how many octaves apart two numbers of places count as one: a class token is no place more."""

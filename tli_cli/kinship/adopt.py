@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from tli_cli.architecture import Architecture, Axis, AxisTree, Layer, Node, Space
+from tli_cli.architecture import LINEAR, Architecture, Axis, AxisTree, Layer, Node, Space
 from tli_cli.describe.blocks import with_blocks
 from tli_cli.describe.order import natural
 from tli_cli.describe.spaces import leaves
@@ -82,7 +82,7 @@ def _is_coherent(members: Sequence[_Member], known: Architecture, axes: Mapping[
     """Tell whether the sizes fit together as in the known network: in all convolutions and linear layers, and nearly
     everywhere else."""
     missing = [
-        known.layers[member.like].kind in ("conv", "linear")
+        known.layers[member.like].kind in LINEAR
         for member in members
         for template, name in member.tensors.items()
         if template in known.axes and name not in axes

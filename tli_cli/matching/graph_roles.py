@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from tli_cli.architecture import Architecture, Node
+from tli_cli.architecture import LINEAR, Architecture, Node
 from tli_cli.matching.units import Unit
 
 Key = tuple[int, int]
-WEIGHTED = ("conv", "linear")
 
 
 def graph_roles(architecture: Architecture, units: Mapping[Key, Unit]) -> dict[Key, str]:
@@ -99,7 +98,7 @@ class _Roles:
     def _direct(self, index: int) -> Key | None:
         """Return the weighted unit that makes node `index` itself."""
         layer = self._graph[index].layer
-        return (layer, -1) if layer >= 0 and self._layers[layer].kind in WEIGHTED else None
+        return (layer, -1) if layer >= 0 and self._layers[layer].kind in LINEAR else None
 
     def _ends(self) -> Iterator[tuple[Key, str]]:
         """Yield the tables that turn tokens into vectors, and the last layer if it stands alone at the end."""
@@ -108,7 +107,7 @@ class _Roles:
                 yield key, "embed"
         last = [i for i, node in enumerate(self._graph) if node.layer >= 0 and not self._uses[i]]
         for index in last:
-            if len(last) == 1 and self._layers[self._graph[index].layer].kind in WEIGHTED:
+            if len(last) == 1 and self._layers[self._graph[index].layer].kind in LINEAR:
                 yield (self._graph[index].layer, -1), "head"
 
     def _back(self, start: int, op: str) -> int | None:
@@ -128,7 +127,7 @@ class _Roles:
             node = self._graph[start]
             if node.op == "part" and (node.inputs and (self._graph[node.inputs[0]].layer, node.index) in self._units):
                 return self._graph[node.inputs[0]].layer, node.index
-            if node.layer >= 0 and self._layers[node.layer].kind in WEIGHTED:
+            if node.layer >= 0 and self._layers[node.layer].kind in LINEAR:
                 return (node.layer, -1) if (node.layer, -1) in self._units else None
             if not node.inputs:
                 return None
@@ -142,6 +141,6 @@ class _Roles:
                 return None
             start = self._uses[start][0]
             layer = self._graph[start].layer
-            if layer >= 0 and self._layers[layer].kind in WEIGHTED:
+            if layer >= 0 and self._layers[layer].kind in LINEAR:
                 return layer, -1
         return None

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
 
-from tli_cli.architecture import Architecture, AxisTree, Layer
+from tli_cli.architecture import LINEAR, Architecture, AxisTree, Layer
 from tli_cli.describe.spaces import leaves
 from tli_cli.describe.turned import turned_layers
 from tli_cli.describe.vocabulary import canonical_role
@@ -93,7 +93,7 @@ def _canonical_shape(architecture: Architecture, layer: Layer, name: str) -> tup
     shape = architecture.by_name[name].shape
     axes = architecture.axes.get(name)
     is_vector = len(shape) > 2 and sum(size > 1 for size in shape) <= 1
-    if layer.kind in ("conv", "linear") and not is_vector:
+    if layer.kind in LINEAR and not is_vector:
         summed = [axis.contracted for axis in axes] if axes else [False] + [True] * (len(shape) - 1)
         out = [size for size, s in zip(shape, summed, strict=True) if not s]
         inner = [size for size, s in zip(shape, summed, strict=True) if s]
@@ -141,7 +141,7 @@ def _kernel(architecture: Architecture, layer: Layer, name: str) -> tuple[int, .
 
 
 def _kind(layer: Layer, kernel: tuple[int, ...]) -> str:
-    if layer.kind in ("conv", "linear"):
+    if layer.kind in LINEAR:
         return "dense" if layer.attribute("positions") == 1 or all(size == 1 for size in kernel) else "conv"
     return layer.kind
 
@@ -218,7 +218,7 @@ def _laid_out(
 def _fused(architecture: Architecture, layer: Layer, name: str, role: str, count: int) -> tuple[int, list[Part]]:
     """Return the weight's axis that is fused and its parts, `count` of them by the graph; none if the layer is not."""
     axes = architecture.axes.get(name)
-    if not axes or layer.kind not in ("conv", "linear"):
+    if not axes or layer.kind not in LINEAR:
         return 0, []
     made = [d for d, axis in enumerate(axes) if not axis.contracted]
     dim = made[-1] if made and _experts(architecture, layer, name) > 1 else next(iter(made), 0)

@@ -7,12 +7,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from tli_cli.architecture import Architecture, Layer
+from tli_cli.matching.hashes import JOINS
 from tli_cli.matching.segments import WEIGHTED
 from tli_cli.matching.settings import ACTIVATIONS, IDEMPOTENT
 from tli_cli.matching.units import Unit
 
 POOLS = ("max_pool", "avg_pool", "mean", "adaptive_max_pool2d")
-JOINS = ("add", "mul", "cat", "matmul")
 
 
 def chain_layers(architecture: Architecture, units: Iterable[Unit]) -> set[int]:

@@ -6,12 +6,10 @@ from collections import defaultdict
 from dataclasses import replace
 from itertools import pairwise
 
-from tli_cli.architecture import Architecture, Layer
+from tli_cli.architecture import LINEAR, Architecture, Layer
 from tli_cli.matching.similarity import unit_similarity
 from tli_cli.matching.units import Unit, main_tensor
 from tli_cli.matching.values import Matching, Pair
-
-LINEAR = ("conv", "linear")
 
 
 def norms_follow(target: Architecture, source: Architecture, matching: Matching) -> Matching:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from math import isclose
 
-from tli_cli.architecture import Architecture, Layer
+from tli_cli.architecture import LINEAR, Architecture, Layer
 from tli_cli.plan import AxisExpression, Layout, Piece
 from tli_cli.planning.dims import Alignment, Dim, align_dims
 from tli_cli.planning.maps import MapBook
@@ -105,7 +105,7 @@ def _is_same_layout(wanted: Share, offered: Share, layer: Layer) -> bool:
     )
     if shape != other:
         return False
-    return summed == offers or layer.kind not in ("conv", "linear") or shape[:1] != shape[1:2]
+    return summed == offers or layer.kind not in LINEAR or shape[:1] != shape[1:2]
 
 
 def _is_turned(wanted: Share, offered: Share) -> bool:

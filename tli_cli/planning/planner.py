@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from tli_cli.architecture import Architecture, Layer, TensorSpec
+from tli_cli.architecture import LINEAR, Architecture, Layer, TensorSpec
 from tli_cli.matching.segments import blocks_of
 from tli_cli.matching.units import Unit
 from tli_cli.matching.values import Matching, Pair
@@ -145,7 +145,7 @@ class Planner:
             self.target.axes.get(target.tensor("weight") or ""),
             self.sources[model].axes.get(source.tensor("weight") or ""),
         )
-        if mine and theirs and target.kind in ("conv", "linear", "embedding"):
+        if mine and theirs and target.kind in (*LINEAR, "embedding"):
             axis, other = (next((a.tree for a in axes if not a.contracted), None) for axes in (mine, theirs))
             if axis is not None:
                 self.book.introduce(axis, model, None if pair.repeat else other)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 
-from tli_cli.architecture import Architecture, Layer, Node
+from tli_cli.architecture import LINEAR, Architecture, Layer, Node
 from tli_cli.matching.settings import IDEMPOTENT
 from tli_cli.planning.identity import NOT_ZERO
 
@@ -135,4 +135,4 @@ class _Values:
 def _keeps_zero(layer: Layer) -> bool:
     """Tell whether a layer makes zero of zero."""
     roles = {role.partition(".")[0] for role, _ in layer.tensors}
-    return layer.kind in ("conv", "linear", "norm", "scale") and roles == {"weight"}
+    return layer.kind in (*LINEAR, "norm", "scale") and roles == {"weight"}

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
-from tli_cli.architecture import Architecture, AxisTree
+from tli_cli.architecture import LINEAR, Architecture, AxisTree
 from tli_cli.matching.settings import ACTIVATIONS
 from tli_cli.matching.units import Unit
-from tli_cli.planning.norms import LINEAR
 from tli_cli.planning.roles import shares
 
 PASSING = ("part", "add", "cat", "mul")

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 
-from tli_cli.architecture import Architecture, Axis, InitialValue, Layer, TensorSpec
+from tli_cli.architecture import STATISTICS, Architecture, Axis, InitialValue, Layer, TensorSpec
 from tli_cli.checkpoints.dtypes import is_float
 from tli_cli.describe.spaces import leaves
 from tli_cli.planning.request import Request
 from tli_cli.planning.roles import Share
-
-STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
 class Refusals:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from tli_cli.architecture import Architecture, AxisTree, Layer, Node
-
-WEIGHTED = ("conv", "linear")
+from tli_cli.architecture import LINEAR, Architecture, AxisTree, Layer, Node
 
 
 def used_as_they_are(architecture: Architecture) -> set[AxisTree]:
@@ -18,7 +16,7 @@ def used_as_they_are(architecture: Architecture) -> set[AxisTree]:
             before = _made_by(architecture, index)
             normed = before is not None and before.kind == "norm"
             layer = architecture.layers[node.layer] if node.layer >= 0 else None
-            if layer is not None and layer.kind in WEIGHTED and not normed:
+            if layer is not None and layer.kind in LINEAR and not normed:
                 found |= _trees(architecture, layer, contracted=True)
             elif node.op == "add" and normed and before is not None:
                 found |= _trees(architecture, before, contracted=False)

@@ -13,8 +13,6 @@ from tli_cli.checkpoints.in_files import Layouts
 from tli_cli.options import InputShape
 from tli_cli.providers.arguments import split_reference
 
-LIBRARIES = ("timm", "torchvision")
-
 
 @dataclass(frozen=True)
 class Provided:

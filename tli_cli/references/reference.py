@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tli_cli.architecture import Architecture, TensorSpec
+from tli_cli.catalogue.naming import LIBRARIES
 from tli_cli.checkpoints.in_files import Layouts, names_in_files
 from tli_cli.checkpoints.joined import joined
 from tli_cli.checkpoints.located import is_there
@@ -25,7 +26,6 @@ SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".json", ".tar", ".d
 LIVE = re.compile(r"^(hf:.+|.+\.py:\w[\w.]*(\?.*)?|[A-Za-z_][\w.]*\.\w+:\w[\w.]*(\?.*)?|[A-Za-z_]\w*:\w[\w.]*(\?.*)?)$")
 BARE = ("file", "inferred", "definition", "recognised")
 """Where the order of layers comes from where nothing but the file was named."""
-LIBRARIES = ("timm", "torchvision")
 NEAR = 0.6
 """The share of names and shapes that an entry of the catalogue must have in common with a file to be named for it."""
 
