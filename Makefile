@@ -2,7 +2,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PIP := $(BIN)/python -m pip install --no-compile --quiet --disable-pip-version-check --constraint constraints.txt
+PARALLEL := --numprocesses auto --maxprocesses 4 --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help env demo test lint check docs catalogue bench equivalence fuzz clean
@@ -25,7 +26,7 @@ demo: env  ## Train a small source, inject it into another network, and race tha
 	$(BIN)/python examples/quickstart.py
 
 test: env lint  ## Lint, check types and run the tests.
-	$(BIN)/python -m pytest -q
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q $(PARALLEL)
 
 lint: env
 	$(BIN)/ruff check .
@@ -47,7 +48,7 @@ bench: env  ## Run the benchmarks (hours).
 	$(BIN)/python -m benchmarks.matrix.speed --whole
 
 equivalence: env  ## Run the whole of the suites that `make test` runs a part of (long).
-	$(BIN)/python -m pytest -q -m whole tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q $(PARALLEL) -m whole tests
 
 fuzz: env  ## Fuzz the readers of checkpoints and plans, guided by coverage (minutes).
 	$(PIP) 'atheris>=2.3'

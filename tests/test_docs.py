@@ -111,7 +111,9 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page", [pytest.param(p, marks=[pytest.mark.slow] * (p.name == "session.md"), id=p.name) for p in PAGES]
+)
 def test_commands_print_what_the_docs_show(page: Path, prepared: Path, tmp_path: Path):
     folder = shutil.copytree(prepared, tmp_path / "work")
     text = page.read_text(encoding="utf-8")
