@@ -193,19 +193,22 @@ def inject(
         TliError: something cannot be read or written, or the plan does not fit; nothing is left half written.
         GateError: a gate of `options` is not met; nothing is written.
     """
+    from tli_cli.checkpoints.ranks import ALONE, current_ranks
     from tli_cli.gates import check_gates
     from tli_cli.injection.plan_checks import check_fits
     from tli_cli.report import Report
 
-    read, wanted = _resolve_sides(sources, target, options)
     with ExitStack() as stack:
-        for reference in (*read, wanted):
-            if reference.checkpoint is not None:
-                stack.enter_context(reference.checkpoint)
-        made = plan if plan is not None else plan_for(read, wanted, options)
-        if plan is not None:
-            check_fits(plan, read, wanted)
-        check_gates(made, strict=options.strict, min_score=options.min_score, min_coverage=options.min_coverage)
+        ranks = ALONE if options.dry_run or out is None else current_ranks()
+        with ranks.step():
+            read, wanted = _resolve_sides(sources, target, options)
+            for reference in (*read, wanted):
+                if reference.checkpoint is not None:
+                    stack.enter_context(reference.checkpoint)
+            made = plan if plan is not None else plan_for(read, wanted, options)
+            if plan is not None:
+                check_fits(plan, read, wanted)
+            check_gates(made, strict=options.strict, min_score=options.min_score, min_coverage=options.min_coverage)
         if options.dry_run or out is None:
             return Report(made)
         from tli_cli.injection.writing import write_result

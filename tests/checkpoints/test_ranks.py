@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import torch.distributed.checkpoint as dcp
 from safetensors.torch import load_file, save_file
 
 from tli_cli import Options, inject
-from tli_cli.checkpoints import open_checkpoint, write_checkpoint
+from tli_cli.checkpoints import open_checkpoint
 from tli_cli.cli import run
 from tli_cli.errors import CheckpointError
 
@@ -34,8 +35,9 @@ def files(tmp_path: Path) -> tuple[str, str]:
     return str(tmp_path / "source.safetensors"), str(tmp_path / "target.safetensors")
 
 
-def launch(code: str, *arguments: str, count: int = 2) -> list[tuple[int, str]]:
-    """Run `code` in `count` processes that know of each other as those of `torchrun` do; return how each ended."""
+def launch(code: str, *arguments: str, count: int = 2, started: int = 2) -> list[tuple[int, str]]:
+    """Run `code` in `count` processes that know of each other as those of `torchrun` do, of which only so many are
+    `started`; return how each of these ended."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -49,7 +51,7 @@ def launch(code: str, *arguments: str, count: int = 2) -> list[tuple[int, str]]:
             stderr=subprocess.STDOUT,
             text=True,
         )
-        for rank in range(count)
+        for rank in range(started)
     ]
     said = [process.communicate(timeout=240)[0] for process in processes]
     return [(process.returncode, text) for process, text in zip(processes, said, strict=True)]
@@ -102,47 +104,68 @@ def test_two_processes_write_what_one_does(files: tuple[str, str], tmp_path: Pat
 
 FAILING = """
 import os, signal, sys
-import torch
-from tli_cli.architecture import TensorSpec
-from tli_cli.checkpoints import write_checkpoint
-from tli_cli.checkpoints.ranks import current_ranks
-from tli_cli.errors import TliError
-out, how, limit = sys.argv[1:]
-ranks = current_ranks()
-def produce(spec):
-    if ranks.rank == 1 and spec.name == "t5":
-        if how == "kill":
-            os.kill(os.getpid(), signal.SIGKILL)
-        raise TliError("t5 cannot be made")
-    return torch.ones(1000)
-specs = [TensorSpec(f"t{i}", (1000,), "float32") for i in range(8)]
-try:
-    write_checkpoint(out, specs, produce, max_shard_size=int(limit), force=True, ranks=ranks)
-except TliError as error:
-    sys.exit(f"told: {error}")
+from unittest.mock import patch
+from tli_cli.cli import run
+source, target, home, limit = sys.argv[1:]
+
+def full(*_):
+    raise OSError(28, "No space left on device")
+
+def killed(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def failing(name, where, what=full):
+    if os.environ["RANK"] != "1":
+        what = getattr(*where)
+    given = ("inject", source, "-t", target, "-o", f"{home}/{name}", "--max-shard-size", limit, "--force")
+    with patch.object(*where, what):
+        code = run(given)
+    print(f"{where[1]} {name}: {code}", file=sys.stderr)
+    return code
+
+from tli_cli import api
+from tli_cli.checkpoints import blocks, dcp_writer, output
+for where in ((api, "_resolve_sides"), (api, "plan_for"), (blocks.BlockWriter, "_write"), (output, "_name")):
+    assert failing("a.safetensors", where) == 1
+assert failing("a.pt", (blocks.BlockWriter, "_write")) == 1
+assert failing("a.dcp", (dcp_writer, "_tensor")) == 1
+assert failing("a.safetensors", (blocks.BlockWriter, "_write"), killed) == 1
+os._exit(1)
 """
 
 
-@pytest.mark.whole
-@pytest.mark.parametrize("how", ["kill", "error"])
-@pytest.mark.parametrize("name", ["a.safetensors", "a.dcp"])
-def test_a_rank_that_fails_leaves_what_was_there(tmp_path: Path, how: str, name: str) -> None:
-    specs = open_written(tmp_path / name)
-    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    ended = launch(FAILING, str(tmp_path / name), how, "4000")
-    assert all(code != 0 for code, _ in ended), ended
-    assert "told:" in ended[0][1] and "Traceback" not in ended[0][1]
-    assert "t5 cannot be made" in ended[0][1] or how == "kill"
-    after = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file() and ".tmp" not in str(path)}
-    assert after == before and specs
+@pytest.mark.filterwarnings("ignore")
+def test_a_rank_that_fails_or_is_killed_ends_all_and_leaves_what_was_there(
+    files: tuple[str, str], tmp_path: Path
+) -> None:
+    home = tmp_path / "out"
+    home.mkdir()
+    for suffix in ("safetensors", "pt", "dcp"):
+        inject(*files, home / f"a.{suffix}", options=Options(max_shard_size=LIMIT if suffix == "pt" else None))
+    before = {path: path.read_bytes() for path in home.rglob("*") if path.is_file()}
+    (first, said), (second, others) = launch(FAILING, *files, str(home), str(LIMIT))
+    assert (first, second) == (1, -signal.SIGKILL), (said, others)
+    assert said.count("error: ") == 7 and "Traceback" not in said + others, (said, others)
+    assert said.count("error: rank 1: ") == 6 and said.count("No space left on device") == 6
+    assert said.count("error: rank 0: another rank has gone") == 1
+    assert others.count("error: ") == 6 and others.count("No space left on device") == 6
+    assert {path: path.read_bytes() for path in home.rglob("*") if path.is_file()} == before
 
 
-def open_written(out: Path) -> int:
-    """Write a small checkpoint to `out`, and return how many tensors it has."""
-    from tli_cli.architecture import TensorSpec
+NOBODY_COMES = """
+import sys
+from datetime import timedelta
+from tli_cli.checkpoints import ranks
+from tli_cli.cli import run
+ranks.JOIN = timedelta(seconds=1)
+sys.exit(run(("inject", *sys.argv[1:3], "-t", sys.argv[2], "-o", sys.argv[3])))
+"""
 
-    specs = [TensorSpec("old", (3,), "float32")]
-    return len(open_checkpoint(write_checkpoint(out, specs, lambda _: torch.zeros(3))[0].parent).tensors)
+
+def test_a_rank_that_never_begins_is_not_waited_for_without_end(files: tuple[str, str], tmp_path: Path) -> None:
+    ((code, said),) = launch(NOBODY_COMES, *files, str(tmp_path / "a.safetensors"), count=2, started=1)
+    assert code == 1 and "error: torchrun: the other ranks cannot be reached" in said and "Traceback" not in said
+    assert not (tmp_path / "a.safetensors").exists()
 
 
 @pytest.mark.whole

@@ -5,12 +5,19 @@ from __future__ import annotations
 import atexit
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cache
 from typing import Any
 
 from tli_cli.errors import TliError
+
+JOIN = timedelta(minutes=5)
+"""How long a process waits for the others to begin; one that has gone since is noticed at once."""
+
+WAIT = timedelta(days=2)
+"""How long one waits for the others to do their share: each may be hours of work."""
 
 _NEEDED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
@@ -35,10 +42,11 @@ class Ranks:
 
         found: list[Any] = [None] * self.count
         try:
-            distributed.all_gather_object(found, value)
+            distributed.all_gather_object(found, value, group=_join())
         except RuntimeError as error:
             raise TliError(
-                f"rank {self.rank}: another rank has gone ({str(error)[:120]}); nothing was written"
+                f"rank {self.rank}: another rank has gone ({str(error)[:120]}); see what it said and run the command "
+                "again, which first puts back what was there"
             ) from error
         return found
 
@@ -50,14 +58,13 @@ class Ranks:
     @contextmanager
     def step(self) -> Iterator[None]:
         """Do the block in every process, and go on only where all have done it; else raise in every one."""
-        failed: BaseException | None = None
         try:
             yield
         except BaseException as error:
-            failed = error
-        told = self.gathered(None if failed is None else str(failed) or type(failed).__name__)
-        if failed is not None:
-            raise failed
+            with suppress(TliError):  # the others have gone as well: this is what there is to say
+                self.gathered(str(error) or type(error).__name__)
+            raise
+        told = self.gathered(None)
         others = [f"rank {rank}: {said}" for rank, said in enumerate(told) if said is not None]
         if others:
             raise TliError(f"{others[0]}; nothing was written")
@@ -82,14 +89,19 @@ def current_ranks() -> Ranks:
     return ranks
 
 
-def _join() -> None:
+@cache
+def _join() -> Any:
+    """Return the group of all processes; the first call waits for them to begin."""
     import torch.distributed as distributed
 
     if not distributed.is_available():
         raise TliError("torchrun: this torch is built without torch.distributed; run one process")
-    if not distributed.is_initialized():
-        try:
-            distributed.init_process_group("gloo")
-        except (RuntimeError, ValueError) as error:
-            raise TliError(f"torchrun: the other ranks cannot be reached: {str(error)[:200]}") from error
-        atexit.register(distributed.destroy_process_group)  # else its threads may abort the process when it ends
+    try:
+        if not distributed.is_initialized():
+            distributed.init_process_group("gloo", timeout=JOIN)
+            atexit.register(distributed.destroy_process_group)  # else its threads may abort the process when it ends
+        return distributed.new_group(backend="gloo", timeout=WAIT)
+    except (RuntimeError, ValueError) as error:
+        raise TliError(
+            f"torchrun: the other ranks cannot be reached: {str(error)[:200]}; nothing was written: see what they say"
+        ) from error

@@ -64,7 +64,7 @@ def inject(
     if output is None and not dry_run:
         raise typer.BadParameter("say where to write, or use --dry-run", param_hint="'--output' / '-o'")
     from tli_cli import api
-    from tli_cli.checkpoints.ranks import current_ranks
+    from tli_cli.checkpoints.ranks import ALONE, current_ranks
 
     options = Options(
         matcher=matcher.value,
@@ -91,12 +91,13 @@ def inject(
         source_tokenizer=source_tokenizer,
         target_tokenizer=target_tokenizer,
     )
-    fixed = None if plan is None else read_plan(plan)
-    if best:
-        sources = [_best(sources, target, options)]
+    ranks = ALONE if dry_run else current_ranks()
+    with ranks.step():
+        fixed = None if plan is None else read_plan(plan)
+        sources = [_best(sources, target, options)] if best else sources
     with progress() as tell:
         report = api.inject(sources, target, output, plan=fixed, options=options, progress=tell)
-    if current_ranks().is_first:
+    if ranks.is_first:
         render_report(report, render.style(as_json=as_json), every=every)
 
 
