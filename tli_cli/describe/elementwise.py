@@ -10,9 +10,8 @@ import torch
 
 from tli_cli.architecture import AxisTree
 from tli_cli.describe.numbers import FACTORIES, note_constants
-from tli_cli.describe.recording import Recording, Value
+from tli_cli.describe.recording import Recording, Value, are_addends
 from tli_cli.describe.spaces import leaves
-from tli_cli.describe.views import are_addends
 
 SILENT = {
     "clone", "alias", "detach", "_to_copy", "contiguous", "lift_fresh", "copy_", "neg", "roll", "flip",

@@ -54,6 +54,11 @@ class RecordedLayer:
     attributes: dict[str, Any] = field(default_factory=dict)
 
 
+def are_addends(values: Sequence[Value]) -> bool:
+    """Tell whether several parameters are put together of which each is used as it is."""
+    return len(values) > 1 and all(len(v.names) == 1 or v.addends for v in values)
+
+
 class Recording:
     """The growing description: values by tensor, spaces, graph nodes and layers."""
 
