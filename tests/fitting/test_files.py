@@ -63,6 +63,14 @@ def test_a_fit_that_fails_leaves_the_maps_unless_it_was_asked_for(source, tmp_pa
     assert not (tmp_path / "none.safetensors").exists()
 
 
+def test_a_fit_that_is_no_nearer_on_other_inputs_is_not_kept(source, tmp_path, monkeypatch):
+    monkeypatch.setattr("tli_cli.fitting.files.fit_live", lambda *_args, **_kwargs: 1.2)
+    report = api.inject(source, "tests.models_tokens:ViT?classes=7", str(tmp_path / "out.safetensors"), options=OPTIONS)
+    assert any("no nearer to its source" in warning and "nothing is moved" in warning for warning in report.warnings)
+    asked = replace(OPTIONS, method="fit", force=True)
+    assert not api.inject(source, NARROWER, str(tmp_path / "out.safetensors"), options=asked).warnings
+
+
 @pytest.mark.parametrize(("target", "moved"), [(NARROWER, True), ("tests.models_tokens:ViT?classes=7", False)])
 def test_no_fit_is_made_to_a_source_that_was_never_trained(tmp_path, target, moved):
     path, out = tmp_path / "untrained.pt", tmp_path / "out.safetensors"

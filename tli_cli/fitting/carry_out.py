@@ -14,7 +14,7 @@ from tli_cli.axis_maps.take import MapValues
 from tli_cli.errors import TliError
 from tli_cli.fitting.fit import Fitter
 from tli_cli.fitting.observe import observe
-from tli_cli.fitting.polish import goals, polish
+from tli_cli.fitting.polish import difference, goals, polish
 from tli_cli.fitting.samples import synthetic_images, synthetic_tokens, synthetic_values
 from tli_cli.fitting.work import Work
 from tli_cli.plan import Fit, Plan
@@ -83,8 +83,9 @@ def fit_live(
     values: Sequence[MapValues],
     work: Work,
     progress: Progress | None = None,
-) -> int:
-    """Carry out the fits of `plan` on `target`, in place; return how many were reached.
+) -> float | None:
+    """Carry out the fits of `plan` on `target`, in place; return how far the last of them is from its source's values
+    on samples that it was not fitted on, over their variance, or None if there were none such.
 
     `arguments` are made-up inputs as the target sees them, then as the source does.
     `target` holds what the plan's steps gave it, `values` the values of the plan's maps; both models are left in
@@ -106,7 +107,7 @@ def _fit_live(
     values: Sequence[MapValues],
     work: Work,
     progress: Progress | None,
-) -> int:
+) -> float | None:
     mine, theirs = arguments
     points = list(dict.fromkeys(fit.source for fit in plan.fits))
     seen = observe(source, theirs, points)
@@ -126,4 +127,6 @@ def _fit_live(
     own = {fit: reached[fit.target] for fit in plan.fits if fit.target in reached}
     found = goals(target, few, plan.fits, own, observed, channels)
     polish(target, mine, found, free, work, generator_for(plan.seed, "gradient steps"), progress)
-    return len(fitter.done)
+    if not found or not work.unseen:
+        return None
+    return difference(target, mine, found[-1], torch.arange(work.samples - work.unseen, work.samples))

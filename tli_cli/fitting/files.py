@@ -21,6 +21,9 @@ from tli_cli.plan import Plan, Step
 from tli_cli.references import Reference
 from tli_cli.report import Progress
 
+NOTHING = 1.0
+"""The difference over the variance, on inputs not seen before, from which on a fit has learned nothing that helps."""
+
 
 def before_fits(plan: Plan) -> Plan:
     """Return `plan` as it is carried out before its fits: what they change is first made from the pieces, or kept."""
@@ -57,7 +60,7 @@ def fitted_values(
     work = work_of(target.architecture, source.architecture, numbers)
     made = samples_for(mine.sample, theirs.model, work.samples, plan.seed)
     arguments = (made, seen_by(theirs.sample, made))
-    return _fitted(plan, mine.model, theirs.model, arguments, injector.maps, work, progress)
+    return _fitted(plan, mine.model, theirs.model, arguments, injector.maps, work, options, progress)
 
 
 def fitted_state(
@@ -81,7 +84,7 @@ def fitted_state(
     _load(copy, made, type(target).__name__)
     teacher = deepcopy(source).cpu().float()
     inputs = samples_for(sample, teacher, work.samples, plan.seed)
-    return _fitted(plan, copy, teacher, (inputs, inputs), values, work)
+    return _fitted(plan, copy, teacher, (inputs, inputs), values, work, options)
 
 
 def _check_trained(source: nn.Module, name: str, options: Options) -> None:
@@ -98,15 +101,20 @@ def _fitted(
     arguments: Sequence[Sequence[torch.Tensor]],
     values: Sequence[MapValues],
     work: Work,
+    options: Options,
     progress: Progress | None = None,
 ) -> Mapping[str, torch.Tensor]:
     try:
         given = known_to_both(plan, target, source, arguments)
-        fit_live(plan, target, source, given, values, work, progress)
+        apart = fit_live(plan, target, source, given, values, work, progress)
     # Both models are the user's own code, which may fail in any way.
     except Exception as error:
         said = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise TliError(f"{type(target).__name__} could not be fitted: {said}") from error
+    if apart is not None and apart >= NOTHING and options.method != "fit":
+        raise TliError(
+            f"on made-up inputs that it was not fitted on, {type(target).__name__} is no nearer to its source"
+        )
     state = target.state_dict()
     return {step.target: state[step.target] for step in plan.steps if step.resizer == "fit"}
 

@@ -100,6 +100,14 @@ def _kept(model: nn.Module, paths: Collection[str], outputs: dict[str, torch.Ten
         yield
 
 
+def difference(model: nn.Module, arguments: Sequence[torch.Tensor], goal: Goal, chosen: torch.Tensor) -> float:
+    """Return how far `model` is from `goal` on the samples `chosen`: 1 where it does no better than a constant."""
+    outputs: dict[str, torch.Tensor] = {}
+    with _kept(model, {goal.module}, outputs), torch.no_grad():
+        model.eval()(*(a[chosen] for a in arguments))
+    return float(goal.loss(outputs[goal.module], chosen))
+
+
 def polish(
     model: nn.Module,
     arguments: Sequence[torch.Tensor],
@@ -109,8 +117,8 @@ def polish(
     generator: torch.Generator,
     progress: Progress | None = None,
 ) -> None:
-    """Take the gradient steps of `work` (Adam) on what is named in `free`; the batch norms among it are in training
-    mode, all else is not."""
+    """Take the gradient steps of `work` (Adam) on what is named in `free`, on all samples but the last ones, which stay
+    unseen; the batch norms among it are in training mode, all else is not."""
     parameters = [p.requires_grad_(True) for name, p in model.named_parameters() if name in free]
     if not parameters or not wanted:
         return
@@ -125,7 +133,7 @@ def polish(
         for step in range(steps):
             for group in optimizer.param_groups:
                 group["lr"] = RATE * 0.5 * (1 + cos(pi * step / steps)) * min(1.0, (step + 1) / 5)
-            chosen = torch.randint(len(arguments[0]), (work.batch,), generator=generator)
+            chosen = torch.randint(work.samples - work.unseen, (work.batch,), generator=generator)
             optimizer.zero_grad()
             model(*(a[chosen] for a in arguments))
             losses = torch.stack([goal.loss(outputs[goal.module], chosen) for goal in wanted])

@@ -106,6 +106,11 @@ class Work:
         return int(min(STEPS, max(LEAST_STEPS, WORK // step))) if LEAST_STEPS * step <= 2 * WORK else 0
 
     @property
+    def unseen(self) -> int:
+        """How many samples are kept from the gradient steps, to see what these are worth; none where all are few."""
+        return min((self.samples - self.solved) // 8, IMAGES)
+
+    @property
     def looks(self) -> int:
         """At how many samples the gradient steps may look, all together."""
         return int(WORK // max(3 * self.target, 1))
