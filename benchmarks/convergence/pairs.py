@@ -1,4 +1,4 @@
-"""The pairs of source and target, in a tuned half and a half kept for the report."""
+"""The pairs of source and target: a tuned half, fresh ones to check choices on, and a half kept for the report."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from benchmarks.convergence.networks import Net
 
 CHANGED = ("head", "wider", "deeper", "kernel", "activation")
 SMALLER = ("narrower", "shallower")
-HALVES = ("tuned", "reported")
+HALVES = ("tuned", "fresh", "reported")
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def _net(file: str) -> object:
     return build
 
 
-_conv, _token, _held = _net("nets"), _net("nets_tokens"), _net("held_out")
+_conv, _token, _held, _new = _net("nets"), _net("nets_tokens"), _net("held_out"), _net("fresh")
 
 
 def _tuned() -> list[Pair]:
@@ -67,6 +67,22 @@ def _tuned() -> list[Pair]:
         ("resnet-to-convnext", "family", resnet, _token("convnext", width=14, depth=2), "small"),
         ("resnet-to-vit", "family", resnet, _token("vit", width=48, depth=3, heads=3), "digits"),
         ("vit-to-resnet", "family", vit, _conv("resnet", width=14, depth=2), "small"),
+    ]
+    return [Pair(name, relation, source, target, "capitals", data) for name, relation, source, target, data in rows]
+
+
+def _fresh() -> list[Pair]:
+    preact = _new("preact", width=12, depth=2)
+    vit = _new("vit_scaled", width=48, depth=4, heads=4)
+    gmlp = _new("gmlp", width=48, depth=4)
+    smaller = _new("vit_scaled", width=40, depth=3, heads=4)
+    rows = [
+        ("preact-to-vit", "family", preact, smaller, "digits"),
+        ("vit-to-preact", "family", vit, _new("preact", width=14, depth=1), "digits"),
+        ("vit-to-gmlp", "family", vit, _new("gmlp", width=40, depth=3), "small"),
+        ("gmlp-to-vit", "family", gmlp, smaller, "small"),
+        ("preact-to-poolformer", "family", preact, _new("poolformer", width=14, depth=1), "small"),
+        ("preact-narrower", "narrower", preact, _new("preact", width=9, depth=2), "small"),
     ]
     return [Pair(name, relation, source, target, "capitals", data) for name, relation, source, target, data in rows]
 
@@ -110,4 +126,4 @@ def _reported() -> list[Pair]:
     return [Pair(name, relation, source, target, "greek", data) for name, relation, source, target, data in rows]
 
 
-PAIRS = {"tuned": _tuned(), "reported": _reported()}
+PAIRS = {"tuned": _tuned(), "fresh": _fresh(), "reported": _reported()}

@@ -26,6 +26,11 @@ def test_points_are_paired_in_order_and_the_last_with_the_last(source, target):
     assert places[-1] == (len(mine) - 1, len(theirs) - 1)
 
 
+@pytest.mark.parametrize(("source", "target"), permutations(("timm:test_vit", "timm:test_efficientnet")))
+def test_one_resolution_and_several_are_fitted_to_each_other_unasked(source, target):
+    assert api.match(source, target).fits
+
+
 def test_more_samples_are_made_up_the_more_often_the_gradient_steps_look():
     small, large = api.inspect("timm:test_vit"), api.inspect("resnet18")
     quick, slow = work_of(small, small, 3 * 16 * 16), work_of(large, small, 3 * 224 * 224)

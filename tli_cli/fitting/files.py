@@ -21,7 +21,7 @@ from tli_cli.plan import Plan, Step
 from tli_cli.references import Reference
 from tli_cli.report import Progress
 
-NOTHING = 1.0
+NOTHING = 0.95
 """The difference over the variance, on inputs not seen before, from which on a fit has learned nothing that helps."""
 
 
