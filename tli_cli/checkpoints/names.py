@@ -21,11 +21,12 @@ WRAPPERS = frozenset(
         "_fsdp_wrapped_module",
         "_checkpoint_wrapped_module",
         "params",
+        "base_model",
     }
 )
 """Names that wrappers give to the model that they hold."""
 
-_ANYWHERE = frozenset({"_orig_mod", "_checkpoint_wrapped_module", "_fsdp_wrapped_module"})
+_ANYWHERE = frozenset({"_orig_mod", "_checkpoint_wrapped_module", "_fsdp_wrapped_module", "base_layer"})
 _MAX_NESTING = 16
 _COUNTERS = frozenset({"n_averaged", "num_updates", "decay"})
 

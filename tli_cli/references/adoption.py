@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from tli_cli.architecture import Architecture, TensorSpec
 from tli_cli.checkpoints import Checkpoint
 from tli_cli.errors import TliError, join_problems
+from tli_cli.kinship.adapters import adapters, said_of
 from tli_cli.references.prefixes import prefixed
 
 
@@ -30,9 +31,11 @@ def adopt(architectures: Sequence[Architecture], checkpoint: Checkpoint, text: s
         TliError: names or shapes differ.
     """
     architecture = min(architectures, key=lambda one: len(_strange(one, checkpoint)))
-    strange = _strange(architecture, checkpoint)
+    aside = adapters(checkpoint.tensors, architecture.tensors, text)
+    strange = _strange(architecture, checkpoint, aside)
     if not strange:
-        return Adopted(_held(architecture, checkpoint), checkpoint)
+        said = (said_of(aside),) if aside else ()
+        return Adopted(_held(architecture, checkpoint), checkpoint, said, aside)
     for known in architectures:
         found = prefixed(checkpoint, known.tensors)
         if found is not None:
@@ -55,10 +58,12 @@ def _held(architecture: Architecture, checkpoint: Checkpoint) -> Architecture:
     return replace(architecture, tensors=tuple(specs), layers=layers)
 
 
-def _strange(architecture: Architecture, checkpoint: Checkpoint) -> list[str]:
-    """Return a line on each tensor of `checkpoint` that `architecture` has not, or in another shape."""
-    wanted = architecture.by_name
-    return [_difference(s, wanted.get(s.name)) for s in checkpoint.tensors if not _fits(s, wanted)]
+def _strange(architecture: Architecture, checkpoint: Checkpoint, aside: Sequence[str] = ()) -> list[str]:
+    """Return a line on each tensor of `checkpoint` that `architecture` has not, or in another shape; none on those
+    `aside`."""
+    wanted, known = architecture.by_name, set(aside)
+    strange = [spec for spec in checkpoint.tensors if spec.name not in known and not _fits(spec, wanted)]
+    return [_difference(spec, wanted.get(spec.name)) for spec in strange]
 
 
 def _fits(spec: TensorSpec, wanted: Mapping[str, TensorSpec]) -> bool:

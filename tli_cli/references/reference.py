@@ -199,7 +199,7 @@ def _describe(checkpoint: Checkpoint, tensors: Sequence[TensorSpec], text: str) 
 def related(references: Sequence[Reference]) -> tuple[Reference, ...]:
     """Return `references`, of which the last is the target, the bare checkpoints among them described as the
     configurations beside them say, else as another one that they are kin of."""
-    references = with_configurations([*(_once(source, references[-1]) for source in references[:-1]), references[-1]])
+    references = with_configurations([*(_alone(source, references[-1]) for source in references[:-1]), references[-1]])
     if all(reference.architecture.graph for reference in references):
         return tuple(references)
     from tli_cli.kinship import related as related_architectures
@@ -230,19 +230,30 @@ def with_configurations(references: Sequence[Reference], *, known: bool = False)
     return tuple(references)
 
 
-def _once(source: Reference, target: Reference) -> Reference:
-    """Return a bare checkpoint that holds one network twice, as the target does not, without the second one."""
+def _alone(source: Reference, target: Reference) -> Reference:
+    """Return a bare checkpoint without the adapters in it, and without the second one of a network that it holds twice,
+    where the target holds no such.
+
+    Raises:
+        TliError: it holds nothing but adapters.
+    """
+    from tli_cli.kinship.adapters import adapters, said_of
     from tli_cli.kinship.copies import copies
 
-    checkpoint = source.checkpoint
+    checkpoint, wanted = source.checkpoint, target.architecture.tensors
     if checkpoint is None or source.architecture.order_from not in BARE:
         return source
-    found = copies(source.architecture.tensors)
-    if found is None or copies(target.architecture.tensors) is not None:
+    aside = adapters(source.architecture.tensors, wanted, source.text)
+    told = [said_of(aside)] if aside else []
+    kept = tuple(spec for spec in source.architecture.tensors if spec.name not in set(aside))
+    found = copies(kept) if copies(wanted) is None else None
+    if found is not None:
+        kept, aside, told = found.kept, (*aside, *found.dropped), [*told, str(found)]
+    if not aside:
         return source
-    architecture, doubts = _describe(checkpoint, found.kept, source.text)
-    told = (*source.notes, f"{source.text}: {found}")
-    return replace(source, architecture=architecture, notes=told, doubts=tuple(doubts), aside=found.dropped)
+    architecture, doubts = _describe(checkpoint, kept, source.text)
+    notes = (*source.notes, *(f"{source.text}: {line}" for line in told))
+    return replace(source, architecture=architecture, notes=notes, doubts=tuple(doubts), aside=aside)
 
 
 def _cut_alike(reference: Reference, others: Sequence[Reference]) -> Reference:

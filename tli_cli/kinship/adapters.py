@@ -1,0 +1,35 @@
+"""Low-rank adapters in a checkpoint: what changes a base model's weights and is no layer of it (arXiv 2106.09685)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from tli_cli.architecture import TensorSpec
+from tli_cli.errors import TliError
+
+ADAPTER = re.compile(r"(^|\.)(lora|loha|lokr|hada|ia3|oft|vera|boft)_\w+(\.|$)")
+"""How peft and those that write files like it call adapters' tensors: `lora_A`, `lora_down`, `ia3_l`."""
+MOST = 0.9
+"""The share of a file's tensors from which on it holds adapters alone."""
+MERGE = "merge them into their base model first (peft: model.merge_and_unload()) and name what that gives"
+
+
+def adapters(tensors: Sequence[TensorSpec], others: Sequence[TensorSpec], text: str) -> tuple[str, ...]:
+    """Return the names of the adapters among `tensors` of a source, where `others`, the target's, hold none.
+
+    Raises:
+        TliError: there is nothing else.
+    """
+    found = tuple(spec.name for spec in tensors if ADAPTER.search(spec.name))
+    if not found or any(ADAPTER.search(spec.name) for spec in others):
+        return ()
+    if len(found) >= MOST * len(tensors):
+        raise TliError(f"{text} holds adapters alone ({len(found)} tensors, such as {found[0]}) and no model; {MERGE}")
+    return found
+
+
+def said_of(found: Sequence[str]) -> str:
+    """Return what the user should know of adapters that are left out."""
+    count = f"{len(found)} tensors, such as {found[0]}"
+    return f"its adapters ({count}) are left out, so that the base model is taken; {MERGE}"
