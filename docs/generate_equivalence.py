@@ -14,8 +14,10 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from tests.equivalence import conftest as libraries
 from tests.equivalence.conventions import CONVENTIONS, Convention
+from tests.equivalence.frameworks import FRAMEWORKS
 from tests.equivalence.harness import EXACT, compare, transfer
 from tests.equivalence.pairs import CASES, UNLIKE, Case
+from tests.equivalence.projects import PROJECTS
 from tli_cli.errors import TliError
 
 PAGE = Path(__file__).with_name("equivalence.md")
@@ -129,7 +131,7 @@ def page() -> str:
     head = f"| one side | the other | {' | '.join(WAYS)} |\n|---|---|{'---:|' * len(WAYS)}"
     rows = [row(case) for case in (*CASES, *UNLIKE)]
     told = f"\nWith {versions}, transformers {transformers.__version__}, on the CPU.\n"
-    files = [FILES, *map(convention_row, CONVENTIONS)]
+    files = [FILES, *map(convention_row, (*CONVENTIONS, *FRAMEWORKS, *PROJECTS))]
     return "\n".join([INTRODUCTION, head, *rows, *files, told]) + LIMITS
 
 

@@ -193,3 +193,50 @@ def test_flattened_maps_and_fused_gates() -> None:
     gated = describe({"layers.0.mlp.gate_up_proj.weight": (24, 8), "layers.0.mlp.down_proj.weight": (8, 12)})
     inner = gated.axes["layers.0.mlp.down_proj.weight"][1].tree
     assert gated.axes["layers.0.mlp.gate_up_proj.weight"][0].tree == ("+", inner, inner)
+
+
+def test_the_shortcut_stands_first_in_a_row_of_numbers_that_does_not_chain() -> None:
+    shapes: dict[str, tuple[int, ...]] = {"b1_0_conv.weight": (32, 8, 1, 1), "b1_1_conv.weight": (8, 8, 1, 1)}
+    shapes |= {"b1_2_conv.weight": (8, 8, 3, 3), "b1_3_conv.weight": (32, 8, 1, 1)}
+    shapes |= {f"b1_{n}_bn.{role}": (width,) for n, width in enumerate((32, 8, 8, 32)) for role in ("weight", "bias")}
+    shapes |= {name.replace("b1_", "b2_"): shape for name, shape in shapes.items()}
+    roles = {layer.path: layer.attribute("role_name") for layer in describe(shapes).layers}
+    assert {path for path, role in roles.items() if role == "shortcut"} == {
+        f"b{block}_0_{kind}" for block in (1, 2) for kind in ("conv", "bn")
+    }
+
+
+def test_norms_that_are_numbered_as_they_are_made_follow_their_convolutions() -> None:
+    made = {"conv2d": (16, 4, 1, 1), "depthwise_conv2d": (16, 1, 3, 3), "conv2d_1": (4, 16, 1, 1)}
+    norms = {"bn": 16, "bn_1": 16, "bn_2": 4}
+    shapes: dict[str, tuple[int, ...]] = {}
+    for block in range(2):
+        shapes |= {f"blocks.{block}.{name}.weight": shape for name, shape in made.items()}
+        shapes |= {f"blocks.{block}.{n}.{role}": (w,) for n, w in norms.items() for role in ("weight", "running_mean")}
+    paths = [layer.path for layer in describe(dict(sorted(shapes.items()))).layers]
+    order = ["conv2d", "bn", "depthwise_conv2d", "bn_1", "conv2d_1", "bn_2"]
+    assert paths == [f"blocks.{block}.{name}" for block in range(2) for name in order]
+
+
+def test_statistics_make_a_norm_of_a_module_without_a_name() -> None:
+    roles = ("weight", "bias", "_mean", "_variance")
+    found = describe(
+        {f"layer.0.shortcut.1.{role}": (8,) for role in roles} | {"layer.0.shortcut.0.weight": (8, 4, 1, 1)}
+    )
+    norm = next(layer for layer in found.layers if layer.path == "layer.0.shortcut.1")
+    assert (norm.kind, [role for role, _ in norm.tensors]) == (
+        "norm",
+        ["weight", "bias", "running_mean", "running_var"],
+    )
+
+
+def test_a_mask_that_is_called_bias_is_no_layer() -> None:
+    found = describe({"h.0.attn.bias": (1, 1, 6, 6), "h.0.attn.c_attn.weight": (24, 8), "h.0.attn.c_attn.bias": (24,)})
+    assert {layer.path: layer.kind for layer in found.layers} == {"h.0.attn": "other", "h.0.attn.c_attn": "linear"}
+
+
+def test_modules_that_hold_everything_say_nothing() -> None:
+    plain = {"encoder.layers.0.fc1.weight": (16, 8), "encoder.layers.0.fc2.weight": (8, 16), "head.weight": (3, 8)}
+    roles = [[layer.attribute("role_name") for layer in describe(shapes).layers]
+             for shapes in (plain, {f"target.net.{name}": shape for name, shape in plain.items()})]  # fmt: skip
+    assert roles[0] == roles[1] == ["fc1", "fc2", "head"]

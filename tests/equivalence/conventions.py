@@ -34,6 +34,7 @@ class Convention:
         recast: what becomes of the values.
         shape: one sample of the model's input, None for tokens.
         certain: whether two files alone tell everything.
+        quick: whether it is one of the part that always runs.
     """
 
     title: str
@@ -45,6 +46,7 @@ class Convention:
     recast: Callable[[Tensors], Tensors] = dict
     shape: tuple[int, ...] | None = (3, 32, 32)
     certain: bool = True
+    quick: bool = True
 
     def written(self) -> tuple[Tensors, Tensors]:
         """Return the model's own tensors, and those of the file."""
@@ -78,7 +80,7 @@ class Convention:
         return Injected(giver, taker, tensors, report)
 
 
-def _mlp(path: str, *sizes: int, norms: bool = True) -> dict[str, tuple[int, ...]]:
+def mlp(path: str, *sizes: int, norms: bool = True) -> dict[str, tuple[int, ...]]:
     """Return the shapes of a projector: linear layers with batch norms and activations between them."""
     found: dict[str, tuple[int, ...]] = {}
     for i, (before, after) in enumerate(pairwise(sizes)):
@@ -103,7 +105,7 @@ def _decoder(width: int) -> dict[str, tuple[int, ...]]:
     return found
 
 
-def _text_tower(width: int) -> dict[str, tuple[int, ...]]:
+def text_tower(width: int) -> dict[str, tuple[int, ...]]:
     """Return the shapes of CLIP's text tower (openai/CLIP, `clip/model.py`)."""
     found: dict[str, tuple[int, ...]] = {"positional_embedding": (20, width), "text_projection": (width, 16)}
     found |= {"token_embedding.weight": (61, width), "ln_final.weight": (width,), "ln_final.bias": (width,)}
@@ -116,7 +118,7 @@ def _text_tower(width: int) -> dict[str, tuple[int, ...]]:
     return found
 
 
-def _efficientnet(
+def efficientnet(
     tensors: Tensors, outer: Mapping[str, str], inner: Mapping[str, str], label: Callable[[str, int], str]
 ) -> Tensors:
     """Return timm's EfficientNet with other names outside and inside of its blocks, which `label` names by path and
@@ -140,7 +142,7 @@ def _efficientnet_of_lukemelas(tensors: Tensors) -> Tensors:
     inner = {"conv_pw": "_expand_conv", "bn1": "_bn0", "conv_dw": "_depthwise_conv", "bn2": "_bn1",
              "se.conv_reduce": "_se_reduce", "se.conv_expand": "_se_expand", "conv_pwl": "_project_conv",
              "bn3": "_bn2"}  # fmt: skip
-    return _efficientnet(tensors, outer, inner, lambda _, number: f"_blocks.{number}.")
+    return efficientnet(tensors, outer, inner, lambda _, number: f"_blocks.{number}.")
 
 
 def _efficientnet_of_keras(tensors: Tensors) -> Tensors:
@@ -155,10 +157,10 @@ def _efficientnet_of_keras(tensors: Tensors) -> Tensors:
         _, stage, block, _ = path.split(".")
         return f"block{int(stage) + 1}{'abcdefgh'[int(block)]}_"
 
-    return _efficientnet(tensors, outer, inner, label)
+    return efficientnet(tensors, outer, inner, label)
 
 
-def _untied(tensors: Tensors) -> Tensors:
+def untied(tensors: Tensors) -> Tensors:
     """Return `tensors`, each of those that are one under its first name alone."""
     held: dict[int, str] = {}
     return {n: t for n, t in tensors.items() if held.setdefault(t.data_ptr() or id(t), n) == n}
@@ -167,7 +169,7 @@ def _untied(tensors: Tensors) -> Tensors:
 def _upright(tensors: Tensors) -> Tensors:
     """Return GPT-2's tensors with its linear layers as `(out, in)`."""
     linear = re.compile(r"\.(c_attn|c_proj|c_fc)\.weight")
-    return {n: t.t().contiguous() if linear.search(n) else t for n, t in _untied(tensors).items()}
+    return {n: t.t().contiguous() if linear.search(n) else t for n, t in untied(tensors).items()}
 
 
 def _grouped(tensors: Tensors) -> Tensors:
@@ -224,24 +226,25 @@ FAIRSEQ = (
 
 CONVENTIONS = (
     Convention("DINO: student and teacher, with heads", VIT, (("^", "backbone."),),
-               _mlp("head.mlp", 48, 64, 64, 32, norms=False) | {"head.last_layer.weight_v": (99, 32)},
+               mlp("head.mlp", 48, 64, 64, 32, norms=False) | {"head.last_layer.weight_v": (99, 32)},
                ("teacher.", "student.")),
     Convention("MAE: encoder and decoder", VIT, beside=_decoder(24)),
     Convention("MAE: encoder and a decoder as wide", VIT, beside=_decoder(48)),
     Convention("MoCo: queries and keys, a projector for a head, the queue", RESNET, (),
-               _mlp("fc", 512, 512, 128, norms=False), ("module.encoder_q.", "module.encoder_k.")),
-    Convention("BYOL: online and target network", RESNET, (("^", "encoder."),), _mlp("projector", 512, 64, 32),
-               ("online_network.", "target_network.")),
+               mlp("fc", 512, 512, 128, norms=False), ("module.encoder_q.", "module.encoder_k.")),
+    Convention("BYOL: online and target network", RESNET, (("^", "encoder."),), mlp("projector", 512, 64, 32),
+               ("online_network.", "target_network."), quick=False),
     Convention("SimCLR in lightly: children by number", RESNET, (*LIGHTLY, ("^", "backbone.")),
-               _mlp("projection_head.layers", 512, 512, 128)),
-    Convention("CLIP: a visual and a text tower as wide", "own_images:timm_clip", CLIP, _text_tower(48)),
+               mlp("projection_head.layers", 512, 512, 128)),
+    Convention("CLIP: a visual and a text tower as wide", "own_images:timm_clip", CLIP, text_tower(48)),
     Convention("EfficientNet of lukemelas", "images:timm_efficientnet", recast=_efficientnet_of_lukemelas, without=""),
-    Convention("EfficientNet of Keras", "images:timm_efficientnet", recast=_efficientnet_of_keras, without=""),
-    Convention("RegNet of pycls", "images:timm_regnet", PYCLS, without=""),
+    Convention("EfficientNet of Keras", "images:timm_efficientnet", recast=_efficientnet_of_keras, without="",
+               quick=False),
+    Convention("RegNet of pycls", "images:timm_regnet", PYCLS, without="", quick=False),
     Convention("DenseNet of torchvision before 0.3", "images:tv_densenet",
                ((r"(denselayer\d+\.\w+?)(\d)\.", r"\1.\2."),), without=""),
     Convention("GPT-2 in camel case, not transposed", "hf:gpt2", CAMEL, without="", recast=_upright, shape=None),
     Convention("LLaMA as Megatron Core fuses it", "hf:llama", MEGATRON, without="", recast=_grouped, shape=None,
                certain=False),
-    Convention("RoBERTa of fairseq", "hf_more:roberta", FAIRSEQ, without="", recast=_untied, shape=None),
+    Convention("RoBERTa of fairseq", "hf_more:roberta", FAIRSEQ, without="", recast=untied, shape=None),
 )  # fmt: skip

@@ -7,9 +7,14 @@ from pathlib import Path
 import pytest
 
 from tests.equivalence.conventions import CONVENTIONS, Convention
+from tests.equivalence.frameworks import FRAMEWORKS
 from tests.equivalence.harness import EXACT, compare
+from tests.equivalence.projects import PROJECTS
 
-EACH = pytest.mark.parametrize("convention", CONVENTIONS, ids=lambda c: c.title)
+ALL = (*CONVENTIONS, *FRAMEWORKS, *PROJECTS)
+EACH = pytest.mark.parametrize(
+    "convention", [pytest.param(c, id=c.title, marks=[] if c.quick else [pytest.mark.whole]) for c in ALL]
+)
 
 
 @EACH

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from itertools import groupby
 from math import prod
 
 from tli_cli.checkpoints.checkpoint import Checkpoint
@@ -52,12 +51,14 @@ def upright(checkpoint: Checkpoint, expected: Collection[str] = ()) -> Checkpoin
 
 
 def _paths(names: Sequence[str]) -> list[str]:
-    """Return the names with dots between their parts, without `:0`, without Flax's collections, and without parts that
-    repeat the one before them."""
+    """Return the names with dots between their parts, without `:0`, without Flax's collections, and without the first
+    part where the second repeats it in all of them."""
     parts = [[part.partition(":")[0] for part in SEPARATOR.split(name)] for name in names]
     if {own[0] for own in parts} <= COLLECTIONS:
         parts = [own[1:] for own in parts]
-    return [".".join(part for part, _ in groupby(own)) for own in parts]
+    if all(own[:1] == own[1:2] for own in parts):
+        parts = [own[1:] for own in parts]
+    return [".".join(own) for own in parts]
 
 
 def _holds_kernels(shapes: Shapes) -> bool:

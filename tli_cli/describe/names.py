@@ -20,6 +20,8 @@ ROLES = {"weight": "weight", "bias": "bias", "running_mean": "running_mean", "ru
          "num_batches_tracked": "num_batches_tracked"}  # fmt: skip
 NORM_SYNONYMS = {"gamma": "weight", "beta": "bias", "scale": "weight", "alpha": "weight", "moving_mean": "running_mean",
                  "moving_variance": "running_var", "g": "weight", "b": "bias"}  # fmt: skip
+STATISTICS = {"mean": "running_mean", "variance": "running_var", "var": "running_var"}
+"""What a module holds that has both of them beside its weight, whatever it is called: Paddle, Flax."""
 RECURRENT = re.compile(r"(ih|hh)(_l\d+)?(_reverse)?")
 PROJECTION = re.compile(r"(\w*_)?proj(ection)?(_matrix)?")
 FUSED_BIASES = {"q_bias", "v_bias", "k_bias"}
@@ -147,6 +149,12 @@ def _place(tensor: TensorSpec, names: set[str]) -> tuple[str, str]:
         return module, NORM_SYNONYMS[last]
     if module and last in ("g", "b") and f"{module}.g" in names and sum(size > 1 for size in tensor.shape) == 1:
         return module, "weight" if last == "g" else "bias"
+    if (
+        last in STATISTICS
+        and f"{module}.mean" in names
+        and not names.isdisjoint({f"{module}.var", f"{module}.variance"})
+    ):
+        return module, STATISTICS[last]
     if last in FUSED_BIASES and f"{module}.qkv.weight" in names:
         return f"{module}.qkv", f"bias.{last}"
     if last == "gain" and f"{module}.weight" in names:
@@ -195,6 +203,8 @@ def _kind(path: str, roles: Mapping[str, str], shape: tuple[int, ...]) -> str:
         if len(shape) == 2 and PROJECTION.fullmatch(last):
             return "linear"
         return "scale" if len(shape) <= 1 or sum(d > 1 for d in shape) <= 1 else "other"
+    if list(roles) == ["bias"] and len(shape) > 1:
+        return "other"  # a mask, as GPT-2's attention keeps it
     if NORM_NAME.search(path) and "weight" in roles and sum(d > 1 for d in shape) <= 1:
         return "norm"
     if len(shape) >= 3 and not roles.get("weight", "").endswith(".g"):

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from tli_cli.architecture import LINEAR, Layer
 from tli_cli.describe.blocks import block_paths
 from tli_cli.describe.chains import Widths, best_chain, chain_cost, widths
-from tli_cli.describe.places import Habits, Key, Module, habits_of, inner_key, numbered_key, outer_key
+from tli_cli.describe.places import DIMENSIONS, Habits, Key, Module, habits_of, inner_key, numbered_key, outer_key
 from tli_cli.describe.vocabulary import TOP_PLACES, surroundings
 
 BESIDE = ("se", "down", "shortcut")
@@ -123,22 +123,26 @@ class _Sorter:
             families: dict[str, list[Part]] = {}
             for part in run:
                 families.setdefault(_family(part[0].name), []).append(part)
-            runs = list(families.values())
-            if len(runs) > 1 and run == parts[start:end]:
-                ends = [self._ends([layer for _, part in run for layer in part]) for run in runs]
-                order = best_chain(ends, before)
-                if chain_cost([ends[i] for i in order], before) < chain_cost(ends, before):
-                    run = [part for i in order for part in runs[i]]
+            if len(families) > 1 and run == parts[start:end]:
+                run = self._chained(list(families.values()), before)
+                run = self._chained([[part] for part in run], before)
             result.extend(run)
             start, before = end, self._ends([layer for _, part in run for layer in part]).last or before
         return result
+
+    def _chained(self, runs: Sequence[list[Part]], before: int) -> list[Part]:
+        """Return the runs in the order in which their widths chain best, or as they are if none is better."""
+        ends = [self._ends([layer for _, layers in run for layer in layers]) for run in runs]
+        order = best_chain(ends, before)
+        better = chain_cost([ends[i] for i in order], before) < chain_cost(ends, before)
+        return [part for i in (order if better else range(len(runs))) for part in runs[i]]
 
     def _by_number(self, run: list[Part], before: int) -> list[Part]:
         """Return the run sorted by the first number in the names (conv1, bn1, conv2), or from the last number on (up2,
         decoder2, up1), if its widths chain better so."""
 
         def key(part: Part, sign: int = 1) -> tuple[float, ...]:
-            match = re.search(r"\d+", part[0].name)
+            match = re.search(r"\d+", DIMENSIONS.sub("", part[0].name))
             numbered = numbered_key(part[0].name, self.habits.convolution_norm_first)
             upsampling = any(layer.attribute("transposed") for layer in part[1][:1])
             number, place = numbered or (float(match[0]) if match else -1.0, float(not upsampling))
@@ -171,8 +175,10 @@ class _Sorter:
         ]
         if named := self._named_alike(norms, weighted):
             return self._beside(parts, named)
-        norms = [p for p in norms if re.fullmatch(r"\D+_?\d", p[0].name)]
-        if not norms or len(norms) != len(weighted) or any(re.search(r"\d$", p[0].name) for p in weighted):
+        by_creation = _as_created(norms)
+        norms = by_creation or [p for p in norms if re.fullmatch(r"\D+_?\d", p[0].name)]
+        plain = by_creation or not any(re.search(r"\d$", p[0].name) for p in weighted)
+        if not norms or len(norms) != len(weighted) or not plain:
             return parts
         return self._beside(parts, dict(zip([p[0].name for p in weighted], norms, strict=True)))
 
@@ -281,6 +287,15 @@ class _Sorter:
         """Tell whether a convolution takes fewer channels than `before`, a part of them for each group."""
         known = [layer for layer in layers if layer.kind == "conv" and max(layer.attribute("kernel", (1,))) > 1]
         return any(layer.attribute("groups", 1) > 1 or self.size[layer.path].first < before for layer in known)
+
+
+def _as_created(norms: Sequence[Part]) -> list[Part]:
+    """Return norms that a library named in the order in which they were made, `norm`, `norm_1`, `norm_2`, in that
+    order; none if they are named otherwise."""
+    names = {part[0].name: part for part in norms}
+    first = min(names, key=len, default="")
+    made = [first, *(f"{first}_{i}" for i in range(1, len(norms)))]
+    return [names[name] for name in made] if len(norms) > 1 and names.keys() == set(made) else []
 
 
 def _is_list(module: Module) -> bool:

@@ -23,6 +23,8 @@ Key = tuple[float, ...]
 NUMBERED = re.compile(
     r"(conv|cv|fc|linear|lin|pwconv|dwconv|dense|l|bn|norm|gn|ln|in|layer_?norm|se|act|ls|gamma|relu|mlp|attn)_?(\d+)[a-z]?(_\w+)?"
 )
+DIMENSIONS = re.compile(r"(?<=conv)[123]d_?")
+"""What the number in `conv2d` is, which is not its place."""
 DENSE = re.compile(r"(fc|linear|lin|dense)_?\d")
 NORMS = {"bn", "norm", "gn", "ln", "in", "layernorm", "layer_norm"}
 LATE = {"ls", "gamma", "se", "act", "relu"}
@@ -180,7 +182,7 @@ def _token_key(token: str, layer: Layer, habits: Habits) -> Key | None:
 
 def numbered_key(name: str, norm_first: bool) -> Key | None:
     """Return the number in a name such as `conv2` or `bn2` and the place of its kind beside others of that number."""
-    match = NUMBERED.fullmatch(name.lower())
+    match = NUMBERED.fullmatch(DIMENSIONS.sub("", name.lower()))
     if not match:
         return None
     norm = {match[1], (match[3] or "").lstrip("_")} & NORMS

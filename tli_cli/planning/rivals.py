@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 
 from tli_cli.architecture import Architecture
-from tli_cli.describe.order import stem_of
+from tli_cli.describe.order import natural, stem_of
 from tli_cli.matching.segments import WEIGHTED
 from tli_cli.matching.units import Unit
 from tli_cli.matching.values import Matching, Pair
@@ -52,11 +52,16 @@ def _rivals(architecture: Architecture, units: Sequence[Unit]) -> dict[Key, str]
     found: dict[Key, str] = {}
     for named in groups.values():
         told = [_told(row[0], normed) for row in named.values()]
-        if len(set(told)) == len(told):
-            continue
-        first, second = (row[0].path for row in list(named.values())[:2])
-        found |= {u.key: second if u.path == first else first for row in named.values() for u in row}
+        rows = list(named.values())
+        confused = [row for row in rows if not _in_order(row)] if len(set(told)) == len(told) else rows
+        members = [unit for row in confused for unit in row]
+        found |= {u.key: next(other.path for other in members if other is not u) for u in members}
     return found
+
+
+def _in_order(units: Sequence[Unit]) -> bool:
+    """Tell whether units whose names differ in numbers alone are in the order of these."""
+    return list(units) == sorted(units, key=lambda unit: natural(unit.path))
 
 
 def _told(unit: Unit, weighted: Mapping[tuple[str, str], int]) -> Hashable:
@@ -70,7 +75,7 @@ def _last(unit: Unit) -> str:
 
 
 def _unnumbered(unit: Unit) -> str:
-    return f"{re.sub(r'[0-9]+', '#', unit.path)} {unit.part}"
+    return f"{re.sub(r'_?[0-9]+$', '', re.sub(r'[0-9]+(?=[^0-9])', '#', unit.path))} {unit.part}"
 
 
 def _named_alike(pair: Pair) -> bool:
