@@ -45,7 +45,8 @@ FILES = """
 
 A small model under the names that a project gives it, with what its files hold besides: projectors, decoders, another
 tower, a second copy. What is besides must feed nothing. A file of two copies gives one, and the summary says which: the
-teacher, or the copy whose name does not say that it is the other's average.
+teacher, or the copy whose name does not say that it is the other's average; `FILE#student` names the other. Files of
+TensorFlow, Keras and Flax are as these lay tensors out.
 
 | file | into a class | two files, `.pt` | two files, safetensors |
 |---|---:|---:|---:|"""
@@ -57,6 +58,10 @@ LIMITS = """
   is of that size, and `--source-arch`. Without these no step of it is called exact.
 - Files alone in safetensors' order do not tell two layers apart that have one shape, one kind of name and no place in
   common: norms called `ln_a` and `ln_b` of which the first comes last, tables of tokens and heads called `te` and `hd`.
+- Where safetensors' order is all that tells layers of one shape in one block apart, none of them is called exact, and
+  the plan says so. So it is where a name says something else than the place: `q` of one attention for that of another.
+- Adapters beside a model (LoRA) are left out, for their scale is not in the file, and adapters alone are refused. T5X's
+  tables of relative positions are `(heads, buckets)` and start fresh in T5's.
 - LLaMA's original checkpoints turn channels in pairs, those of transformers in halves: the rows are another
   permutation of the same, which no shape tells. The tensors are placed, the outputs differ.
 - A head of its own does not fit a target whose head is the table of tokens: that starts as the source's table, the
