@@ -11,7 +11,7 @@ from tli_cli import apply_tli
 from tli_cli.fitting import work
 from tli_cli.fitting.carry_out import samples_for
 from tli_cli.fitting.layouts import as_image, resized
-from tli_cli.fitting.observe import observe
+from tli_cli.fitting.observe import observe, observe_in_parts
 from tli_cli.options import Options
 from tli_cli.plan import Plan
 
@@ -81,6 +81,16 @@ def test_what_comes_later_is_fitted_to_what_comes_later(pair, result):
     mine = places([fit.target for fit in fits], target)
     theirs = places([fit.source for fit in fits], source)
     assert mine == sorted(set(mine)) and theirs == sorted(theirs)
+
+
+def test_a_source_is_seen_in_parts_as_it_is_at_once(pair, result):
+    source, images = deepcopy(pair[0]), torch.randn(5, *SHAPE[1:], generator=torch.Generator().manual_seed(0))
+    points = list(dict.fromkeys(fit.source for fit in result[1].fits))
+    whole, parts = observe(source, (images,), points), observe_in_parts(source, (images,), points, 2)
+    assert whole.keys() == parts.keys() and len(whole) == len(points)
+    for point, seen in whole.items():
+        assert seen.dim == parts[point].dim
+        assert torch.allclose(seen.values, parts[point].values, rtol=1e-3, atol=1e-4)
 
 
 def difference(model, source, plan, images) -> float:

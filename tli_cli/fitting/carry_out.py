@@ -13,7 +13,7 @@ from tli_cli.axis_maps.shared_tokens import shared_tokens
 from tli_cli.axis_maps.take import MapValues
 from tli_cli.errors import TliError
 from tli_cli.fitting.fit import Fitter
-from tli_cli.fitting.observe import observe
+from tli_cli.fitting.observe import observe, observe_in_parts
 from tli_cli.fitting.polish import difference, goals, polish
 from tli_cli.fitting.samples import synthetic_images, synthetic_tokens, synthetic_values
 from tli_cli.fitting.work import Work
@@ -110,7 +110,7 @@ def _fit_live(
 ) -> float | None:
     mine, theirs = arguments
     points = list(dict.fromkeys(fit.source for fit in plan.fits))
-    seen = observe(source, theirs, points)
+    seen = observe_in_parts(source, theirs, points, work.solved)
     observed = {fit: seen[fit.source] for fit in plan.fits if fit.source in seen}
 
     def channels(fit: Fit, value: torch.Tensor) -> torch.Tensor:

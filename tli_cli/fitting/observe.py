@@ -76,6 +76,19 @@ def observe(model: nn.Module, arguments: Sequence[torch.Tensor], points: Sequenc
     return found
 
 
+def observe_in_parts(
+    model: nn.Module, arguments: Sequence[torch.Tensor], points: Sequence[Point], size: int
+) -> dict[Point, Observed]:
+    """Return what `observe` does, having run at most `size` samples at once: what lies between the points takes memory
+    too."""
+    cuts = [torch.split(part, size) for part in arguments]
+    parts = [observe(model, some, points) for some in zip(*cuts, strict=True)]
+    return {
+        point: replace(first, values=torch.cat([part[point].values for part in parts]))
+        for point, first in parts[0].items()
+    }
+
+
 def _rounds(points: Sequence[Point]) -> list[list[Point]]:
     """Return the points in groups of at most one for each block."""
     rounds: list[list[Point]] = []
