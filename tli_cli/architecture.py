@@ -31,6 +31,9 @@ LINEAR = ("conv", "linear")
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 """The roles of what a batch norm counts while it trains."""
 
+GROUPS = "groups"
+"""In place of an operation: in how many groups a norm averages over its channels."""
+
 ORDERS = ("trace", "catalogue", "recognised", "definition", "file", "inferred")
 
 
@@ -106,6 +109,11 @@ class Layer:
         """What a norm adds to the variance; None where that is not known."""
         return next((float(number[1]) for number in self.numbers if number[0] == EPSILON), None)
 
+    @property
+    def averages(self) -> int | None:
+        """In how many groups a norm averages over its channels; None where that is not known."""
+        return next((int(number[1]) for number in self.numbers if number[0] == GROUPS), None)
+
 
 @dataclass(frozen=True, slots=True)
 class Node:
@@ -113,7 +121,8 @@ class Node:
 
     `op` is `input`, `constant`, `layer`, a join (`add`, `mul`, `cat`, `matmul`), `part` (`index` says which), or
     the name of an activation or pooling (`relu`, `softmax`, `max_pool2d` ...). `layer` indexes
-    `Architecture.layers`, -1 if none.
+    `Architecture.layers`, -1 if none. A softmax has index 0 where a constant acts on what it weighs that is made in
+    code, such as the mask of a causal attention.
     """
 
     op: str
@@ -135,6 +144,7 @@ class Architecture:
         guessed: the spaces whose sizes were guessed from products that are known, such as the number of heads.
         coded: the spaces over which numbers run that are made in code, such as slopes by head.
         dotted: the spaces over which products of two values are summed, such as the width of a head.
+        averaged: the spaces over which norms average that have no tensors.
         initial: tensor name -> the operations that its constructor runs on it; absent where unknown.
         order_from: where the order of the layers comes from, one of `ORDERS`.
         origin: what this is, for people: `timm resnet50`, `checkpoint src.pt`.
@@ -151,6 +161,7 @@ class Architecture:
     guessed: frozenset[int] = frozenset()
     coded: frozenset[int] = frozenset()
     dotted: frozenset[int] = frozenset()
+    averaged: frozenset[int] = frozenset()
 
     @cached_property
     def by_name(self) -> dict[str, TensorSpec]:

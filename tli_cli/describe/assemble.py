@@ -34,6 +34,7 @@ def assemble(
         origin=origin,
         coded=_numbered(recording, recording.coded, number),
         dotted=_numbered(recording, recording.dotted, number),
+        averaged=_numbered(recording, recording.averaged, number),
     )
 
 
@@ -47,8 +48,7 @@ def _mark_classes(recording: Recording, outputs: Sequence[Value]) -> None:
     """Mark the outputs' channels as classes where nothing but the layers that make them carries them."""
     table = recording.table
     for value in outputs:
-        channel = value.dims[1] if len(value.dims) > 3 else value.dims[-1]
-        final = set(leaves(table.resolve(channel)))
+        final = set(leaves(table.resolve(_channels(recording, value))))
         contracted = {
             leaf
             for name, index in recording.layer_of.items()
@@ -57,6 +57,13 @@ def _mark_classes(recording: Recording, outputs: Sequence[Value]) -> None:
         }
         for leaf in final - contracted:
             table.mark(leaf, "classes")
+
+
+def _channels(recording: Recording, value: Value) -> AxisTree:
+    """Return the dimension of an output that holds its channels: the second of maps and of signals, else the last."""
+    table, dims = recording.table, value.dims
+    kinds = {table.kind(leaf) for leaf in leaves(table.resolve(dims[-1]))}
+    return dims[1] if len(dims) > 3 or (len(dims) == 3 and kinds <= POSITIONS) else dims[-1]
 
 
 def _summed_leaves(recording: Recording, name: str, index: int) -> list[int]:

@@ -31,8 +31,8 @@ def block_paths(paths: Sequence[str], kinds: Sequence[str]) -> list[tuple[str, s
     """Return (block, stage) for each layer path.
 
     A block is the outermost module that ends in an index and is no container of blocks; a container is a module
-    with at least two indexed children that each hold two weighted layers or more. The stage is the container in
-    which the block stands.
+    with at least two indexed children that each hold two weighted layers or more, or with one such child alone. The
+    stage is the container in which the block stands.
     """
     weighted: dict[str, int] = defaultdict(int)
     children: dict[str, set[str]] = defaultdict(set)
@@ -47,11 +47,11 @@ def block_paths(paths: Sequence[str], kinds: Sequence[str]) -> list[tuple[str, s
 
 def _containers(children: dict[str, set[str]], weighted: dict[str, int]) -> set[str]:
     """Return the modules that directly or through others hold at least two indexed modules of two weighted layers
-    each."""
+    each, or nothing but one of them."""
     found = {
         parent
         for parent, names in children.items()
-        if sum(_is_indexed(name) and weighted[name] >= 2 for name in names) >= 2
+        if sum(_is_indexed(name) and weighted[name] >= 2 for name in names) >= min(2, len(names))
     }
     for parent in list(found):
         found.update(_prefixes(parent) if parent else [])

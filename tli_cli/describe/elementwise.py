@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from tli_cli.architecture import AxisTree
-from tli_cli.describe.numbers import FACTORIES, note_constants
+from tli_cli.describe.numbers import FACTORIES, constants_among, note_constants
 from tli_cli.describe.recording import Recording, Value, are_addends
 from tli_cli.describe.spaces import leaves
 
@@ -55,18 +55,18 @@ def elementwise(rec: Recording, name: str, tensors: Sequence[torch.Tensor], out:
         for d in range(out.ndim)
     )
     live = [v for v in known if v.node >= 0]
+    masked = any(v.masked for v in known) or bool(constants_among(rec, tensors))
     if not live:
         names = tuple(dict.fromkeys(n for v in known for n in v.names))
         standardised = any(v.standardised for v in known)
         addends = (name in ADDITIONS and are_addends(known)) or (len(known) == 1 and known[0].addends)
         expanded = any(v.expanded for v in known)
-        rec.put(
-            out, Value(tuple(dims), -1, names, origins, standardised=standardised, expanded=expanded, addends=addends)
-        )
+        made = Value(tuple(dims), -1, names, origins, standardised=standardised, expanded=expanded, addends=addends)
+        rec.put(out, replace(made, masked=masked))
         return
     node = _combine(rec, name, known, live, out)
     note_constants(rec, tensors, out)
-    rec.put(out, replace(_normalising(rec, name, tensors, known), dims=tuple(dims), node=node))
+    rec.put(out, replace(_normalising(rec, name, tensors, known), dims=tuple(dims), node=node, masked=masked))
 
 
 def _normalising(rec: Recording, name: str, tensors: Sequence[torch.Tensor], known: Sequence[Value]) -> Value:
@@ -167,7 +167,8 @@ def shape_preserving(rec: Recording, value: Value | None, out: Any, name: str = 
             for d, size in enumerate(tensor.shape)
         )
         origins = value.origins if same else ()
-        rec.put(tensor, Value(dims, node, value.names, origins, standardised=value.standardised))
+        made = Value(dims, node, value.names, origins, standardised=value.standardised, masked=value.masked)
+        rec.put(tensor, made)
 
 
 def anything(rec: Recording, name: str, args: Sequence[Any], out: Any) -> None:

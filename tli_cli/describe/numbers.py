@@ -3,6 +3,7 @@ equal tensors compute other things where these differ."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -25,6 +26,9 @@ UNCOUNTED = FACTORIES | {
 
 UNIFORM = {"zeros", "ones", "full", "zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full"}
 """Operations that make the same number everywhere."""
+
+UNEVEN = {"tril", "triu", "cumsum", "constant_pad_nd", "cat", "stack", "index_put", "scatter", "eye"}
+"""Operations that make other numbers from place to place of what holds one number everywhere."""
 
 NEGLIGIBLE = 1e-3
 """What is added to keep a division or a root from zero is no number that counts."""
@@ -50,9 +54,14 @@ def note_convolution(rec: Recording, args: Sequence[Any]) -> None:
         rec.numbers.append((rec.last, ("convolution", *(tuple(a) for a in args[3:6]))))
 
 
+def constants_among(rec: Recording, tensors: Sequence[Any]) -> list[torch.Tensor]:
+    """Return those of `tensors` that are made in code and differ from place to place."""
+    return [t for t in tensors if rec.get(t) is None and t.numel() > 1 and not rec.is_uniform(t)]
+
+
 def note_constants(rec: Recording, tensors: Sequence[Any], out: torch.Tensor) -> None:
     """Note along which axes of the known tensors among `tensors` others, which are made in code, differ."""
-    constants = [t for t in tensors if rec.get(t) is None and t.numel() > 1 and not rec.is_uniform(t)]
+    constants = constants_among(rec, tensors)
     for d, size in enumerate(out.shape):
         behind = out.ndim - d
         varied = [t for t in constants if t.ndim >= behind and t.shape[-behind] == size > 1 and t.stride(-behind)]
@@ -64,20 +73,30 @@ def note_constants(rec: Recording, tensors: Sequence[Any], out: torch.Tensor) ->
 def note_uniform(rec: Recording, name: str, args: Sequence[Any], out: Any) -> None:
     """Note that `out` holds the same number everywhere, if it does."""
     tensors = [a for a in args if isinstance(a, torch.Tensor)]
-    if name in UNIFORM or (tensors and all(rec.is_uniform(t) for t in tensors)):
+    even = bool(tensors) and all(rec.is_uniform(t) for t in tensors) and name.rstrip("_") not in UNEVEN
+    if name in UNIFORM or even:
         for made in out if isinstance(out, (list, tuple)) else [out]:
             if isinstance(made, torch.Tensor) and rec.get(made) is None:
                 rec.put_uniform(made)
 
 
 def numbers_after(rec: Recording) -> list[tuple[Number, ...]]:
-    """Return for each layer the numbers noted after it; those before the first stand with it."""
+    """Return for each layer the numbers noted after it, once if they are the same each time that it is run; those
+    before the first stand with it."""
     found: list[list[Number]] = [[] for _ in rec.layers]
     for place, number in rec.numbers:
         if found:
             found[max(place, 0)].append(number)
+    runs = Counter(node.layer for node in rec.nodes)
+    found = [_of_one_run(numbers, runs[place]) for place, numbers in enumerate(found)]
     offsets = [[(OFFSET, rec.offsets[n]) for n in layer.roles if n in rec.offsets] for layer in rec.layers]
     return [(*numbers, *own) for numbers, own in zip(found, offsets, strict=True)]
+
+
+def _of_one_run(numbers: list[Number], runs: int) -> list[Number]:
+    """Return the first of `runs` equal parts of `numbers`, or all if there are no such parts."""
+    once, over = divmod(len(numbers), max(runs, 1))
+    return numbers[:once] if not over and numbers == numbers[:once] * runs else numbers
 
 
 def _parameters(rec: Recording, tensors: Sequence[torch.Tensor]) -> tuple[str, ...]:

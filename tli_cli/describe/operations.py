@@ -9,10 +9,11 @@ from typing import Any
 
 import torch
 
-from tli_cli.architecture import EPSILON, AxisTree
+from tli_cli.architecture import EPSILON, GROUPS, AxisTree
 from tli_cli.describe.elementwise import first_of, shape_preserving
 from tli_cli.describe.numbers import note_constants
 from tli_cli.describe.recording import Recording, Value
+from tli_cli.describe.spaces import leaves
 from tli_cli.describe.views import slice_
 
 
@@ -70,7 +71,19 @@ def convolution(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
         rec.put(out, Value(tuple(rec.fresh(s) for s in out.shape), names=value.names + kernel.names))
         return
     node = _conv_node(rec, value, kernel, bias, weight, attributes)
-    rec.put(out, Value((value.dims[0], result, *(rec.fresh(s) for s in out.shape[2:])), node))
+    rec.put(out, Value((value.dims[0], result, *_slid_over(rec, value, out)), node))
+
+
+def _slid_over(rec: Recording, value: Value, out: torch.Tensor) -> list[AxisTree]:
+    """Return the dimensions that a kernel has slid over: fresh places, but channels stay what they are, whose order
+    counts from here on (ECA, arXiv 1910.03151)."""
+    table, dims = rec.table, list[AxisTree]()
+    for d, size in enumerate(out.shape[2:], 2):
+        kinds = {table.kind(leaf) for leaf in leaves(table.resolve(value.dims[d]))}
+        channels = size > 1 and kinds == {"channels"} and table.size(value.dims[d]) == size
+        rec.coded += [value.dims[d]] if channels else []
+        dims.append(value.dims[d] if channels else rec.fresh(size))
+    return dims
 
 
 def _standardised(weight: Value) -> dict[str, Any]:
@@ -188,8 +201,11 @@ def _normalise(rec: Recording, x: Any, out: Any, kind: str, channel: int, epsilo
         names = value.names + tuple(n for group in roles.values() for n in group)
         rec.same_shape(value, result, names=names, standardised=True)
         return
-    attributes = {"norm": kind, "positions": positions(rec, result, channel % result.ndim)}
+    places = positions(rec, result, channel % result.ndim)
+    attributes = {"norm": kind, "positions": places}
     node = rec.apply_layer("norm", roles, (value.node,), **attributes) if roles else rec.node("norm", (value.node,))
+    if not roles and (kind in ("layer", "rms") or (kind == "group" and places > 1)):
+        rec.averaged += value.dims[channel:] if kind != "group" else value.dims[1:2]
     if roles and isinstance(epsilon, float):
         rec.numbers.append((rec.last, (EPSILON, epsilon)))
     rec.put(result, replace(value, node=node))
@@ -214,6 +230,8 @@ def group_norm(rec: Recording, args: Sequence[Any], out: Any) -> None:
     if value is not None and 1 < groups < channels:
         rec.table.split_product(value.dims[1], [groups, channels // groups])
     _normalise(rec, args[0], out, "group", 1, args[-1], weight=args[1], bias=args[2])
+    if value is not None and _roles(rec, weight=args[1], bias=args[2]):
+        rec.numbers.append((rec.last, (GROUPS, groups)))
 
 
 def embedding(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
@@ -332,7 +350,11 @@ def softmax(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
     """Weigh the indices of one dimension against each other: channels among them are choices, which do not repeat."""
     if (value := rec.get(args[0])) is not None:
         rec.table.mark_channels(value.dims[args[1]], "choices")
-        shape_preserving(rec, value, out, "softmax")
+        if value.node >= 0:
+            value = replace(
+                value, node=rec.node("softmax", (value.node,), index=0 if value.masked else -1), masked=False
+            )
+        shape_preserving(rec, value, out)
 
 
 CONVOLUTIONS = ("convolution", "_convolution")

@@ -25,7 +25,8 @@ class Value:
     `standardised` says that sums over a parameter's own entries went into it, `expanded` that it is a parameter that
     was given to every sample of the batch, `addends` that it is a sum or a row of several parameters. Of a
     normalisation that is written out, `centred` has its mean taken off, `root` is a deviation or a length, and
-    `rsqrt` is the inverse of one or what was divided by one. `picks` is the dimension whose largest values it numbers.
+    `rsqrt` is the inverse of one or what was divided by one. `picks` is the dimension whose largest values it numbers;
+    `masked` says that a constant made in code acts on it, index by index.
     """
 
     dims: tuple[AxisTree, ...]
@@ -39,6 +40,7 @@ class Value:
     expanded: bool = False
     addends: bool = False
     picks: AxisTree | None = None
+    masked: bool = False
 
     def origin(self, dim: int) -> Origin:
         """Return the parameter axes under dimension `dim`."""
@@ -78,6 +80,7 @@ class Recording:
         self.numbers: list[tuple[int, Number]] = []
         self.coded: list[AxisTree] = []
         self.dotted: list[AxisTree] = []
+        self.averaged: list[AxisTree] = []
         self.offsets: dict[str, float] = {}
         self.last = -1
         self._uniform: set[int] = set()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
 from tli_cli.architecture import LINEAR, Architecture, Axis, AxisTree, Layer, Node, Space
 from tli_cli.describe.blocks import with_blocks
 from tli_cli.describe.order import natural
 from tli_cli.describe.spaces import leaves
-from tli_cli.kinship.naming import LIKE, Likeness, templates
+from tli_cli.kinship.naming import LIKE, Likeness, in_its_order, templates
 from tli_cli.kinship.regions import Flow, Region, rebuilt
 from tli_cli.kinship.sizes import size_of, solve
 
@@ -31,12 +32,15 @@ class _Member:
 def as_kin(bare: Architecture, known: Architecture, head_width: int = 0) -> Architecture | None:
     """Return `bare`, described by names alone, as `known` is described; None if it is no checkpoint of that class.
 
-    It is one if its tensors have the names of `known`, whatever their sizes, and however often blocks are repeated.
+    It is one if its tensors have the names of `known`, whatever their sizes, and however often blocks are repeated; or
+    other names, in the order in which `known` is defined, and its sizes.
     `head_width` is the width of an attention head where that is known: shapes do not tell it.
     """
     if bare.graph or not known.graph or bare.order_from not in UNKNOWN:
         return None
     named = templates(bare.tensors, known)
+    if not named and not _is_sorted(bare):
+        named = in_its_order(bare.tensors, known)
     apart = {
         name: known.by_name[found.template].tied_to
         for name, found in named.items()
@@ -46,7 +50,11 @@ def as_kin(bare: Architecture, known: Architecture, head_width: int = 0) -> Arch
     if not like:
         return None
     members = _members(known, like)
-    spaces, axes, guessed = _spaces(bare, known, members, head_width)
+    spaces, axes, guessed, like_spaces = _spaces(bare, known, members, head_width)
+
+    def own(spaces: AbstractSet[int]) -> frozenset[int]:
+        return frozenset(i for i, space in enumerate(like_spaces) if space in spaces)
+
     if not _is_coherent(members, known, axes):
         return None
     layers = [_layer(member, known, bare, axes, spaces) for member in members]
@@ -58,9 +66,18 @@ def as_kin(bare: Architecture, known: Architecture, head_width: int = 0) -> Arch
         spaces=tuple(spaces),
         axes=axes,
         guessed=frozenset(guessed),
+        coded=own(known.coded),
+        dotted=own(known.dotted),
+        averaged=own(known.averaged),
         order_from="recognised",
         origin=f"{bare.origin} (like {known.origin})",
     )
+
+
+def _is_sorted(bare: Architecture) -> bool:
+    """Tell whether the tensors are in the order of their names, and nothing says that they are defined so."""
+    names = [tensor.name for tensor in bare.tensors]
+    return bare.order_from == "inferred" and names == sorted(names)
 
 
 def _with_own_heads(
@@ -151,9 +168,9 @@ def _graph(known: Architecture, members: Sequence[_Member]) -> tuple[Node, ...]:
 
 def _spaces(
     bare: Architecture, known: Architecture, members: Sequence[_Member], head_width: int
-) -> tuple[list[Space], dict[str, tuple[Axis, ...]], set[int]]:
-    """Return the known spaces in the checkpoint's sizes, the inner ones of a repeated block anew, its axes, and which
-    sizes are guessed."""
+) -> tuple[list[Space], dict[str, tuple[Axis, ...]], set[int], list[int]]:
+    """Return the known spaces in the checkpoint's sizes, the inner ones of a repeated block anew, its axes, which sizes
+    are guessed, and which known space each one is."""
     shared = _shared(known)
     number: dict[tuple[int, str], int] = {}
     templates_of: list[int] = []
@@ -190,7 +207,8 @@ def _spaces(
         for name, found in axes.items()
         if all(_has_size(axis.tree, size, sizes) for axis, size in zip(found, shapes[name], strict=True))
     }
-    return [replace(space, size=sizes.get(i, space.size)) for i, space in enumerate(spaces)], fitting, guessed
+    own_sizes = [replace(space, size=sizes.get(i, space.size)) for i, space in enumerate(spaces)]
+    return own_sizes, fitting, guessed, templates_of
 
 
 def _without_nothing(tree: AxisTree, sizes: Mapping[int, int]) -> AxisTree:

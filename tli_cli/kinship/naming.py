@@ -7,9 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from tli_cli.architecture import Architecture, TensorSpec
+from tli_cli.describe.vocabulary import canonical_role
 
 LIKE = 0.9
 """The share of the checkpoint's tensors that must be named like one of the network's."""
+
+
+STANDARD = frozenset({"weight", "bias", "running_mean", "running_var", "num_batches_tracked"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,25 @@ def templates(tensors: Sequence[TensorSpec], known: Architecture) -> dict[str, L
     }
     found |= _like_blocks([t for t in tensors if t.name not in found], renamed, wanted)
     return found if len(found) >= LIKE * len(tensors) else {}
+
+
+def in_its_order(tensors: Sequence[TensorSpec], known: Architecture) -> dict[str, Likeness]:
+    """Return the likenesses of tensors that stand in the order in which `known` is defined, each with the size of its
+    own, whatever they are called; nothing if a size, or what a name says a layer is for, is another one.
+    """
+    if [t.shape for t in tensors] != [t.shape for t in known.tensors]:
+        return {}
+    pairs = [(mine.name, theirs.name) for mine, theirs in zip(tensors, known.tensors, strict=True)]
+    if any(_said_otherwise(*(name.rpartition(".") for name in names)) for names in pairs):
+        return {}
+    return {mine: Likeness(theirs, theirs) for mine, theirs in pairs}
+
+
+def _said_otherwise(mine: tuple[str, str, str], theirs: tuple[str, str, str]) -> bool:
+    """Tell whether two names, as module, dot and last word, say that they stand for different things."""
+    roles = canonical_role(mine[0]), canonical_role(theirs[0])
+    words = mine[2], theirs[2]
+    return (all(roles) and roles[0] != roles[1]) or (words[0] != words[1] and STANDARD.issuperset(words))
 
 
 def _fits(tensor: TensorSpec, other: TensorSpec | None) -> bool:

@@ -38,12 +38,25 @@ def solve(
         left = [constraint for constraint in left if not _settled(constraint, sizes)]
         if len(left) < before:
             continue
+        if not head_width and (alike := _as_known(left, sizes, known)):
+            guessed |= alike
+            continue
         guess = next(filter(None, (_guess(tree, size, sizes, known, outer, head_width) for tree, size in left)), None)
         if guess is None:
             break
         leaf, sizes[leaf], doubtful = guess
         guessed |= doubtful
     return sizes, guessed
+
+
+def _as_known(left: Sequence[Constraint], sizes: dict[int, int], known: Mapping[int, int]) -> set[int]:
+    """Fill in the leaves of the first constraint that holds with the known network's sizes; return what is guessed so,
+    the leaves of its products."""
+    for tree, size in left:
+        if size_of(tree, {**known, **sizes}) == size:
+            sizes.update({leaf: known[leaf] for leaf in leaves(tree) if leaf not in sizes})
+            return set(leaves(tree))
+    return set()
 
 
 def _settled(constraint: Constraint, sizes: dict[int, int]) -> bool:

@@ -14,8 +14,8 @@ Groups = Mapping[str, Sequence[Unit]]
 def with_parallel_lists(groups: Groups) -> dict[str, list[Unit]]:
     """Return `groups` of units by name, in order, those of one index in lists side by side in one.
 
-    Lists stand side by side if one module holds them, their indices are the same, two at least, and what has one index
-    is run before all that has the next.
+    Lists stand side by side if one module holds them, their indices are the same, and what has one index is run before
+    all that has the next; of lists of one item there are three at least, and one holds a norm alone.
     """
     parted = [(name, item, unit) for name, units in groups.items() for item, unit in _items(name, units)]
     items: dict[str, list[Unit]] = {}
@@ -52,6 +52,7 @@ def _homes(items: Groups) -> dict[str, str]:
     for (_, shared), holders in beside.items():
         rows = [sorted((f"{holder}.{i}" for holder in holders), key=order.__getitem__) for i in shared]
         follow = all(max(ends[n] for n in row) < order[later[0]] for row, later in pairwise(rows))
-        if len(holders) > 1 and len(rows) > 1 and follow:
+        norms = any(unit.kind == "norm" for name in rows[0] for unit in items[name][:1])
+        if follow and len(holders) > 1 and (len(rows) > 1 or (len(holders) > 2 and norms)):
             home |= {name: row[0] for row in rows for name in row}
     return home

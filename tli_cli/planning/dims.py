@@ -48,9 +48,13 @@ def tensor_dims(architecture: Architecture, axes: Sequence[Axis]) -> list[Dim]:
 
 
 def _kind(architecture: Architecture, tree: AxisTree) -> str:
-    """Return the kind of a factor: that of all its spaces, or `grid` where tokens stand beside a map of patches."""
+    """Return the kind of a factor: that of all its spaces, or `grid` where tokens stand beside a map of patches; maps
+    of several channels that lie end to end are channels."""
+    parts = tree[1:] if isinstance(tree, tuple) and tree[0] == "+" else (tree,)
     kinds = {architecture.spaces[leaf].kind for leaf in leaves(tree)}
-    return kinds.pop() if len(kinds) == 1 else "grid" if "grid" in kinds else "channels"
+    placed = any({architecture.spaces[leaf].kind for leaf in leaves(part)} == {"grid"} for part in parts)
+    mixed = "grid" if placed or ("grid" in kinds and len(parts) == 1) else "channels"
+    return kinds.pop() if len(kinds) == 1 else mixed
 
 
 def align_dims(

@@ -5,11 +5,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection
 
-from tli_cli.architecture import Architecture
+from tli_cli.architecture import Architecture, Layer
 from tli_cli.matching.values import Pair
 from tli_cli.planning.activations import activations_before, changed_activations, differ, readers_behind
 from tli_cli.planning.maps import MapBook
-from tli_cli.planning.numbers import difference_of, epsilons_differ, numbers_behind, steps_differ, were_run
+from tli_cli.planning.numbers import (
+    difference_of,
+    epsilons_differ,
+    norms_differ,
+    numbers_behind,
+    steps_differ,
+    were_run,
+)
+
+OTHER_INPUT = "it takes something else than in the source"
 
 
 class Doubts:
@@ -34,6 +43,7 @@ class Doubts:
         self._numbers_behind, self._their_numbers = numbers_behind(target, passing), numbers_behind(source)
         self._runs, self._their_runs = (Counter(node.layer for node in side.graph) for side in (target, source))
         self._alike = not changed_activations(source, target)
+        self._is_deeper = bool(silent)
         self._idle: dict[int, bool] = {}
         self._mine, self._theirs = activations_before(target, silent), activations_before(source)
 
@@ -48,7 +58,7 @@ class Doubts:
 
     def _surroundings(self, pair: Pair) -> str:
         if pair.target.place in self._unlike:
-            return "added layers change what goes into it"
+            return "added layers change what goes into it" if self._is_deeper else OTHER_INPUT
         mine, theirs = self._runs[pair.target.place], self._their_runs[pair.source.place]
         whole = pair.target.part < 0 and pair.source.part < 0
         tables = [unit.kind == "embedding" for unit in (pair.target, pair.source)]
@@ -63,8 +73,16 @@ class Doubts:
         return (
             steps_differ(mine, theirs, known)
             or epsilons_differ(mine, theirs)
+            or self._norms(pair, mine, theirs)
             or (difference_of(*behind, scaled=scaled, alike=self._alike) if known else "")
         )
+
+    def _norms(self, pair: Pair, mine: Layer, theirs: Layer) -> str:
+        """Return how a norm differs; of one that is wider, the maps say whether its groups are those of the source."""
+        traced = self._target.graph and self._source.graph
+        said = norms_differ(mine, theirs) if traced else ""
+        wider = mine.averages != theirs.averages and pair.target.shape != pair.source.shape
+        return "" if wider and 1 not in (mine.averages, theirs.averages) else said
 
     def _activations(self, pair: Pair) -> str:
         mine, theirs = self._mine.get(pair.target.place), self._theirs.get(pair.source.place)

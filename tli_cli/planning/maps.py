@@ -14,8 +14,10 @@ from tli_cli.plan import AxisExpression, AxisMap
 from tli_cli.planning.listed_rows import ListedRows
 from tli_cli.planning.traits import (
     CENTRED,
+    ZERO,
     averaged_spaces,
     bent_spaces,
+    lifted_spaces,
     normalised_spaces,
     norms_before_tied_heads,
     repeats_of,
@@ -94,7 +96,8 @@ class MapBook:
         self.rows = rows or ListedRows(target, {})
         self._widen, self._narrow = widen, narrow
         self._normalised = normalised_spaces(target)
-        self._bent, self._averaged = bent_spaces(target), averaged_spaces(target)
+        self._lifted = lifted_spaces(target)
+        self._bent, self._averaged = bent_spaces(target), averaged_spaces(target) | target.averaged
         self._turned = turned_channels(target)
         self._repeats = repeats_of(target)
         self._their_repeats: dict[int, dict[AxisTree, AxisTree]] = {}
@@ -126,6 +129,7 @@ class MapBook:
             if len(t_tree) == len(s_tree):
                 children = zip(t_tree[1:], s_tree[1:], strict=True)
                 kinds = ["channels" if kind == "rotary" and t_tree.count(t) < 2 else kind for t in t_tree[1:]]
+                kinds = [self._own_kind(t, k) for t, k in zip(t_tree[1:], kinds, strict=True)]
                 return (
                     t_tree[0],
                     *(
@@ -143,6 +147,11 @@ class MapBook:
         if m != n and isinstance(t_tree, tuple) and products == [True, False]:
             return self._unfactored(t_tree, source, s_tree, model, kind, use)
         return self._leaf(t_tree, source, s_tree, model, m, n, kind, use)
+
+    def _own_kind(self, t: AxisTree, kind: str) -> str:
+        """Return the kind of a factor of channels at several places: that of the places, where it is one of these."""
+        placed = isinstance(t, int) and self._target.spaces[t].kind == "grid"
+        return "grid" if placed and kind == "channels" else kind
 
     def _is_regrouped(self, t: AxisTree, source: Architecture, s: AxisTree) -> bool:
         """Tell whether two products are of one size and of other factors: as many channels in more or fewer groups."""
@@ -299,7 +308,8 @@ class MapBook:
             return False
         if self._is_weighed(t):
             return m > n and m % n == 0 and not self._summed.intersection(leaves(t))
-        unlike = (CENTRED in rule and t in self._bent) or (m % n > 0 and t in self._averaged)
+        unlike = (CENTRED in rule and t in self._bent) or (ZERO in rule and t in self._lifted)
+        unlike |= m % n > 0 and t in self._averaged
         grown = word in ("widen", "net2net") and not unlike
         return m > n and (grown or word == "kernel")
 

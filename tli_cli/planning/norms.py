@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import replace
 from itertools import pairwise
+from math import prod
 
 from tli_cli.architecture import LINEAR, Architecture, Layer
 from tli_cli.matching.similarity import unit_similarity
 from tli_cli.matching.units import Unit, main_tensor
 from tli_cli.matching.values import Matching, Pair
+from tli_cli.plan import AxisExpression, Piece
+from tli_cli.planning.maps import MapBook
 
 
 def norms_follow(target: Architecture, source: Architecture, matching: Matching) -> Matching:
@@ -38,6 +41,28 @@ def norms_follow(target: Architecture, source: Architecture, matching: Matching)
 
 def _following(norm: Unit, partner: Unit, fed: Pair) -> Pair:
     return Pair(norm, partner, unit_similarity(norm, partner), repeat=fed.repeat)
+
+
+def averages_unevenly(layer: Layer, piece: Piece, book: MapBook) -> bool:
+    """Tell whether a norm averages over parts end to end that do not all grow by one whole factor; where it does so
+    group by group, whether they grow at all."""
+    flavour = layer.attribute("norm")
+    over = flavour in ("layer", "rms") or (flavour == "group" and layer.attribute("positions", 1) > 1)
+    summed = [e for e in piece.axes if isinstance(e, tuple) and e[0] == "+"]
+    if layer.kind != "norm" or not over or not summed:
+        return False
+    factors = {_factor(part, book) for part in summed[-1][1:]}
+    allowed = {1.0} if (layer.averages or 1) > 1 else {float(round(max(factors)))}
+    return factors != allowed
+
+
+def _factor(expression: AxisExpression, book: MapBook) -> float:
+    """Return how many times as many indices an expression makes as it takes; 0 where it takes none."""
+    if isinstance(expression, int):
+        made = book.maps[expression]
+        return made.rows / made.columns if made.columns else 0.0
+    factors = [_factor(child, book) for child in expression[1:]]
+    return prod(factors) if expression[0] == "*" else factors[0] if len(set(factors)) == 1 else 0.0
 
 
 def normalised_layers(architecture: Architecture) -> dict[int, int]:

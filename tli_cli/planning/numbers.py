@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from math import isclose, prod
 
-from tli_cli.architecture import EPSILON, OFFSET, Architecture, Layer, Number
+from tli_cli.architecture import EPSILON, GROUPS, OFFSET, Architecture, Layer, Number
 from tli_cli.matching.settings import ACTIVATIONS
 
 SCALES = ("mul", "div", "baddbmm")
@@ -27,7 +27,7 @@ def numbers_behind(architecture: Architecture, passing: Collection[int] = ()) ->
     found: list[list[Number]] = []
     last: list[Number] = []
     for place, layer in enumerate(architecture.layers):
-        own = [number for number in layer.numbers if number[0] not in (CONVOLUTION, EPSILON, OFFSET)]
+        own = [number for number in layer.numbers if number[0] not in (CONVOLUTION, EPSILON, GROUPS, OFFSET)]
         if place in passing:
             last += own
             own = []
@@ -77,6 +77,20 @@ def steps_differ(target: Layer, source: Layer, known: bool) -> str:
         if [m - n for m, n in zip(mine[2], theirs[2], strict=True)] != grown and not _is_patch(stride[0], kernel[0]):
             return f"{_pair(mine[2])} around the input, in the source {_pair(theirs[2])}"
     return ""
+
+
+def norms_differ(target: Layer, source: Layer) -> str:
+    """Return how a norm averages over other values than its partner, empty if it does not, as far as is known."""
+    kinds = [layer.attribute("norm") for layer in (target, source)]
+    over_places = max(int(layer.attribute("positions", 1)) for layer in (target, source)) > 1
+    if "rms" in kinds and kinds.count("rms") == 1:
+        return f"{kinds[0]} norm, in the source {kinds[1]} norm" if None not in kinds else ""
+    if sorted(map(str, kinds)) == ["group", "layer"] and over_places:
+        return f"{kinds[0]} norm, in the source {kinds[1]} norm"
+    mine, theirs = target.averages, source.averages
+    if mine is None or theirs is None or mine == theirs:
+        return ""
+    return f"{mine} groups, in the source {theirs}"
 
 
 def epsilons_differ(target: Layer, source: Layer) -> str:

@@ -18,7 +18,7 @@ from tli_cli.planning.folding import LONE, NO_FOLDING, STARTS, folding
 from tli_cli.planning.identity import ADDED, branch_ends, is_post_norm, surplus_scales
 from tli_cli.planning.listed_rows import ListedRows
 from tli_cli.planning.maps import MapBook
-from tli_cli.planning.norms import norms_follow
+from tli_cli.planning.norms import averages_unevenly, norms_follow
 from tli_cli.planning.numbers import were_run
 from tli_cli.planning.pieces import is_copy, is_exact, is_scaled, make_piece, map_indices
 from tli_cli.planning.plain import chains_fill_branches, gains_branches
@@ -117,9 +117,7 @@ class Planner:
         return found
 
     def _unlike(self, matching: Matching, model: int, ends: Collection[int], passing: Collection[int]) -> set[int]:
-        """Return the layers that take something else than their partners, where blocks are added that leave a trace."""
-        if not matching.added_blocks and not matching.reused:
-            return set()
+        """Return the layers that take something else than their partners, or whose outputs end up in something else."""
         first = (pair for pair in matching.pairs if pair.target.key not in matching.reused)
         partners = {pair.target.place: pair.source.place for pair in first}
         unread = {pair.target.place for pair in matching.pairs if self._is_passed_by(pair.target.place)}
@@ -256,6 +254,8 @@ class Planner:
             added = source_layer.offset if known else layer.offset, layer.offset
             if wanted.role == "weight" and (added[0] != added[1] or is_scaled(piece, self.book)):
                 piece = replace(piece, added=added)
+            if averages_unevenly(layer, piece, self.book):
+                draft.doubt = draft.doubt or "it averages over parts that grow unevenly"
             draft.pieces.append((piece, pair, wanted))
             draft.exact |= pair.target.place in self._bypassed
 

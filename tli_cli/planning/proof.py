@@ -1,5 +1,5 @@
-"""Whether added blocks leave what they stand in as it was: what goes into each layer, the silent layers left out, is
-held against what goes into its partner."""
+"""Whether equal layers make equal networks, and added blocks leave what they stand in as it was: what goes into each
+layer, the silent layers left out, is held against what goes into its partner, and so is what comes out at the end."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from tli_cli.architecture import LINEAR, Architecture, Layer, Node
 from tli_cli.matching.settings import IDEMPOTENT
 from tli_cli.planning.identity import NOT_ZERO
+from tli_cli.planning.numbers import were_run
 
 OWN = "own"
 Made = Callable[[int], int | None]
@@ -25,13 +26,14 @@ def unlike_inputs(
     added: Collection[int],
     folded: Collection[int],
 ) -> set[int]:
-    """Return the layers of the target that take something else than their partners in the source, by their places.
+    """Return the layers of the target that take something else than their partners in the source, by their places, and
+    those behind which something else comes out at the end.
 
     `partners` gives the source's layer for each of the target's, `silent` layers give zero, `passing` ones what they
     take, what the layers `unread` make is read with zero weight, and those `added` are copies of others. Layers
     `folded` of the source are taken into the ones before them.
     """
-    values = _Values()
+    values = _Values(masks=were_run(target, source))
 
     def made(place: int) -> int | None:
         if place in silent:
@@ -44,23 +46,27 @@ def unlike_inputs(
             return values.layer(partners[place])
         return values.number(("copy" if place in added else OWN, place))
 
-    mine = values.taken(target, made)
-    theirs = values.taken(source, lambda place: None if place in folded else values.layer(place))
+    mine, ends = values.taken(target, made)
+    theirs, their_ends = values.taken(source, lambda place: None if place in folded else values.layer(place))
     compared = {place: theirs.get(partner) for place, partner in partners.items() if place in mine}
-    return {
+    unlike = {
         place
         for place, taken in compared.items()
         if taken is not None and not taken & mine[place] and not any(map(values.is_own, mine[place]))
     }
+    strange = [node for node, value in ends.items() if value not in their_ends.values() and not values.is_own(value)]
+    return unlike | {place for node in strange for place in _layers_behind(target, node)}
 
 
 class _Values:
     """Values of both graphs as numbers, equal ones as the same: however often one is used, it is held once.
 
-    `zero` is zero everywhere, and `nothing` channels that are read with zero weight.
+    `zero` is zero everywhere, and `nothing` channels that are read with zero weight. Masks before a softmax are told
+    apart where `masks` is set.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, masks: bool) -> None:
+        self._masks = masks
         self._numbers: dict[tuple[Hashable, Sequence[int]], int] = {}
         self._made: list[tuple[Hashable, Sequence[int]]] = []
         self._own: set[int] = set()
@@ -84,8 +90,9 @@ class _Values:
         """Tell whether a layer without a partner has a share in `value`."""
         return value in self._own
 
-    def taken(self, architecture: Architecture, made: Made) -> dict[int, set[int]]:
-        """Return for each layer what it takes, each time that it is run."""
+    def taken(self, architecture: Architecture, made: Made) -> tuple[dict[int, set[int]], dict[int, int]]:
+        """Return for each layer what it takes, each time that it is run, and the value of each node that nothing
+        reads."""
         values: list[int] = []
         found: dict[int, set[int]] = {}
         for node in architecture.graph:
@@ -98,7 +105,8 @@ class _Values:
             zero = taken == self.zero and _keeps_zero(architecture.layers[node.layer])
             own = self.zero if zero else made(node.layer)
             values.append(taken if own is None else own)
-        return found
+        ends = {i: value for i, value in enumerate(values) if not architecture.readers[i]}
+        return found, ends
 
     def _of(self, node: Node, before: Sequence[int]) -> int:
         if node.op == "cat":
@@ -115,7 +123,7 @@ class _Values:
             return self.zero
         if node.op in IDEMPOTENT and self._operation(before[0])[0] == node.op:
             return before[0]
-        return self.number((node.op, node.index), before)
+        return self.number((node.op, node.index if node.op == "part" or self._masks else -1), before)
 
     def _join(self, operation: str, values: Sequence[int]) -> int:
         """Return a sum or product of `values` in one order, those of its own kind taken apart and zeros left out."""
@@ -130,6 +138,19 @@ class _Values:
     def _operation(self, value: int) -> tuple[Hashable, ...]:
         made = self._made[value][0]
         return made if isinstance(made, tuple) else (made,)
+
+
+def _layers_behind(architecture: Architecture, node: int) -> set[int]:
+    """Return the last layers that a node's value is made by."""
+    found: set[int] = set()
+    pending, met = [node], {node}
+    while pending:
+        made = architecture.graph[pending.pop()]
+        found |= {made.layer} if made.layer >= 0 else set()
+        before = [i for i in made.inputs if made.layer < 0 and i not in met]
+        pending += before
+        met.update(before)
+    return found
 
 
 def _keeps_zero(layer: Layer) -> bool:

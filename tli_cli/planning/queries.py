@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
-from tli_cli.architecture import LINEAR, Architecture, AxisTree
+from tli_cli.architecture import LINEAR, Architecture, AxisTree, Node
 from tli_cli.matching.settings import ACTIVATIONS
 from tli_cli.matching.units import Unit
 from tli_cli.planning.roles import shares
@@ -73,12 +73,24 @@ def _products(architecture: Architecture, start: int) -> list[int]:
         index = pending.pop()
         node = architecture.graph[index]
         if node.op == "matmul" and len(node.inputs) == 2:
-            found.append(index)
+            found += [] if _weighs(architecture, node) else [index]
             continue
         through = node.inputs if node.op == "add" else node.inputs[:1] if node.op in BEFORE_SOFTMAX else ()
         pending += [i for i in through if i not in met]
         met.update(through)
     return sorted(found)
+
+
+def _weighs(architecture: Architecture, product: Node) -> bool:
+    """Tell whether a product weighs values by what a softmax made: no query meets its key there."""
+    graph = architecture.graph
+    for start in product.inputs:
+        node = graph[start]
+        while len(node.inputs) == 1 and node.op != "softmax":
+            node = graph[node.inputs[0]]
+        if node.op == "softmax":
+            return True
+    return False
 
 
 def _maker(architecture: Architecture, start: int, keys: Collection[Key]) -> Key | None:

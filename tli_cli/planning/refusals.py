@@ -11,6 +11,9 @@ from tli_cli.describe.spaces import leaves
 from tli_cli.planning.request import Request
 from tli_cli.planning.roles import Share
 
+ITERATED = ("_u", "_v", "weight_u", "weight_v")
+"""The vectors of a spectral norm (arXiv 1802.05957), as torch calls them: they are improved at each step."""
+
 
 class Refusals:
     """The reasons for which tensors of a target are not made of those of its sources."""
@@ -61,9 +64,11 @@ def _is_patch_of_unknown_order(wanted: Share, offered: Share | None) -> bool:
 
 
 def _is_computed(wanted: Share, offered: Share | None, layer: Layer) -> bool:
-    """Tell whether a buffer holds what its constructor works out: no norm's values, and nothing the source learns."""
+    """Tell whether a buffer holds what its constructor works out: no norm's values, and nothing the source learns or
+    has found."""
     learned = offered is not None and not offered.spec.buffer and offered.spec.shape == wanted.spec.shape
-    return wanted.spec.buffer and wanted.role not in STATISTICS and layer.kind != "norm" and not learned
+    found = wanted.role in STATISTICS or wanted.spec.name.rpartition(".")[2] in ITERATED
+    return wanted.spec.buffer and not found and layer.kind != "norm" and not learned
 
 
 def _is_constant(start: InitialValue | None) -> bool:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from tli_cli.architecture import LINEAR, Architecture, AxisTree, Layer, Node
 
+PASSING = ("scale", "bias")
+"""Kinds of layers that act on each channel alone."""
+
 
 def used_as_they_are(architecture: Architecture) -> set[AxisTree]:
-    """Return the spaces that a layer sums over with no norm before it, and those whose norm's output is added to.
+    """Return the spaces that a layer sums over with no norm before it, and those of a norm whose output is added to or
+    goes into another norm.
 
     What stands at the mean of the other channels is zero behind their norm, but nowhere else.
     """
@@ -18,15 +22,15 @@ def used_as_they_are(architecture: Architecture) -> set[AxisTree]:
             layer = architecture.layers[node.layer] if node.layer >= 0 else None
             if layer is not None and layer.kind in LINEAR and not normed:
                 found |= _trees(architecture, layer, contracted=True)
-            elif node.op == "add" and normed and before is not None:
+            elif before is not None and normed and (node.op == "add" or (layer is not None and layer.kind == "norm")):
                 found |= _trees(architecture, before, contracted=False)
     return found
 
 
 def _made_by(architecture: Architecture, index: int) -> Layer | None:
-    """Return the layer whose output reaches node `index` through activations alone; None behind a join."""
+    """Return the layer whose output reaches node `index` through activations and scales alone; None behind a join."""
     node: Node = architecture.graph[index]
-    while node.layer < 0 and len(node.inputs) == 1:
+    while len(node.inputs) == 1 and (node.layer < 0 or architecture.layers[node.layer].kind in PASSING):
         node = architecture.graph[node.inputs[0]]
     return architecture.layers[node.layer] if node.layer >= 0 else None
 

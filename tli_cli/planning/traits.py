@@ -19,17 +19,30 @@ def bent_spaces(architecture: Architecture) -> set[AxisTree]:
     A channel that starts at the mean of the others does not stay there behind them.
     """
     found: set[AxisTree] = set()
-    mixes_positions = False
     for layer in architecture.layers:
         name = layer.tensor("weight")
         axes = architecture.axes.get(name or "", ())
         depthwise = layer.kind == "conv" and int(layer.attribute("groups", 1)) > 1
         if axes and (layer.kind == "scale" or depthwise):
             found.add(axes[-1 if layer.kind == "scale" else 0].tree)
-        kinds = {architecture.spaces[leaf].kind for axis in axes if axis.contracted for leaf in leaves(axis.tree)}
-        mixes_positions |= layer.kind == "linear" and "grid" in kinds and len(kinds) == 1
     found |= used_as_they_are(architecture)
-    return found | (set(normalised_spaces(architecture)) if mixes_positions else set())
+    return found | (set(normalised_spaces(architecture)) if any(_token_mixers(architecture)) else set())
+
+
+def lifted_spaces(architecture: Architecture) -> set[AxisTree]:
+    """Return the spaces of which a channel that starts at zero does not stay there: maps over tokens add biases, the
+    same to all channels."""
+    biased = any(layer.tensor("bias") for layer in _token_mixers(architecture))
+    return set(normalised_spaces(architecture)) if biased else set()
+
+
+def _token_mixers(architecture: Architecture) -> Iterator[Layer]:
+    """Yield the layers that sum over places alone."""
+    for layer in architecture.layers:
+        axes = architecture.axes.get(layer.tensor("weight") or "", ())
+        kinds = {architecture.spaces[leaf].kind for axis in axes if axis.contracted for leaf in leaves(axis.tree)}
+        if layer.kind == "linear" and kinds == {"grid"}:
+            yield layer
 
 
 def norms_before_tied_heads(architecture: Architecture) -> set[str]:
@@ -47,7 +60,7 @@ def norms_before_tied_heads(architecture: Architecture) -> set[str]:
 
 def normalised_spaces(architecture: Architecture) -> dict[AxisTree, str]:
     """Return how the spaces that a layer norm or RMS norm runs over must be widened: `centred` or `zero`."""
-    averaged = averaged_spaces(architecture)
+    averaged = averaged_spaces(architecture) | architecture.averaged
     return {
         tree: ZERO if layer.attribute("norm") == "rms" else CENTRED
         for tree, layer in _normalised(architecture)

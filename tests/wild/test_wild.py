@@ -1,0 +1,41 @@
+"""Drawn networks, as people write them, against the laws: what is called exact is, the same network arrives intact."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from tests.wild.designs import draw, growths, swaps
+from tests.wild.laws import broken_by_change, broken_by_disguise
+
+FEW = range(300, 308)
+MANY = range(1000, 1200)
+
+
+def is_broken(said: str) -> bool:
+    """Tell whether what a law says is a fault; growth that is not kept, and a file that is not understood, are none."""
+    return not said.startswith(("MISSED", "DIFFERENT file"))
+
+
+@pytest.mark.parametrize("seed", FEW)
+def test_a_network_arrives_intact_under_other_names_and_in_another_order(seed):
+    assert not list(filter(is_broken, broken_by_disguise(*draw(seed), seed)))
+
+
+@pytest.mark.parametrize("seed", FEW)
+def test_what_is_called_exact_of_a_changed_network_is_exact(seed):
+    name, design = draw(seed)
+    rng = Random(seed)
+    changes = [rng.choice([*growths(name, design)]), *swaps(name, design, rng)]
+    for change in changes[:2]:
+        assert not list(filter(is_broken, broken_by_change(name, design, change))), change.name
+
+
+@pytest.mark.whole
+@pytest.mark.parametrize("seed", MANY)
+def test_many_networks_and_all_their_changes(seed):
+    name, design = draw(seed)
+    assert not list(filter(is_broken, broken_by_disguise(name, design, seed)))
+    for change in (*growths(name, design), *swaps(name, design, Random(seed))):
+        assert not list(filter(is_broken, broken_by_change(name, design, change))), change.name
