@@ -70,6 +70,11 @@ def test_no_colour_where_none_is_wanted(monkeypatch, capsys):
     assert "\x1b" not in capsys.readouterr().out
 
 
+def test_the_version_may_be_asked_for_by_an_option(capsys):
+    said = [(run([how]), capsys.readouterr().out) for how in ("version", "--version")]
+    assert said[0] == said[1] and said[0][1].startswith("python\t")
+
+
 def test_a_closed_pipe_is_quiet():
     with subprocess.Popen([*TLI, "version"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout and process.stderr

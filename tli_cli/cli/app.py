@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from tli_cli.cli.archs import archs
@@ -28,3 +30,19 @@ app = typer.Typer(
 )
 for command in COMMANDS:
     app.command(cls=PlainCommand)(command)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        version()
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    versions: Annotated[
+        bool,
+        typer.Option("--version", help="Show versions, as `tli version` does.", is_eager=True, callback=_show_version),
+    ] = False,
+) -> None:
+    """Take what stands before a command."""
