@@ -144,7 +144,7 @@ class Architecture:
         guessed: the spaces whose sizes were guessed from products that are known, such as the number of heads.
         coded: the spaces over which numbers run that are made in code, such as slopes by head.
         dotted: the spaces over which products of two values are summed, such as the width of a head.
-        averaged: the spaces over which norms average that have no tensors.
+        averaged: the spaces over which norms average that have no tensors, or means are taken that no norm takes off.
         initial: tensor name -> the operations that its constructor runs on it; absent where unknown.
         order_from: where the order of the layers comes from, one of `ORDERS`.
         origin: what this is, for people: `timm resnet50`, `checkpoint src.pt`.

@@ -34,7 +34,7 @@ def assemble(
         origin=origin,
         coded=_numbered(recording, recording.coded, number),
         dotted=_numbered(recording, recording.dotted, number),
-        averaged=_numbered(recording, recording.averaged, number),
+        averaged=_numbered(recording, [*recording.averaged, *recording.means], number),
     )
 
 

@@ -77,6 +77,8 @@ def _normalising(rec: Recording, name: str, tensors: Sequence[torch.Tensor], kno
     product = name in ("mul", "div") and len(live) == len(known)
     scaled = product and (any(v.rsqrt for v in live) or _is_divided(name, live))
     centred = name in ("sub", "sub_") and len(live) == 2 and live[0].node == live[1].node
+    if centred:
+        rec.take_off(tensors[1])
     return Value(
         (),
         rsqrt=name == "rsqrt" or (alone and live[0].rsqrt) or scaled,
@@ -185,6 +187,8 @@ def anything(rec: Recording, name: str, args: Sequence[Any], out: Any) -> None:
         return
     if name == "pow" and not isinstance(args[1], torch.Tensor):
         name = POWERS.get(args[1], name)
+    if (name == "pow" and args[1] == 2) or (name == "mul" and len(tensors) == 2 and tensors[0] is tensors[1]):
+        rec.note_square(result)
     single = not isinstance(out, (list, tuple))
     if single and _broadcasts(tensors, result):
         elementwise(rec, name, tensors, result)

@@ -124,7 +124,8 @@ def _multiply(rec: Recording, left: Any, right: Any, bias: Any, out: torch.Tenso
         a = replace(a, node=rec.learned(a))  # a learned query, which is projected
     if a.node < 0 and b.node < 0:
         origins = (a.origin(-2), b.origin(-1)) if out.ndim == 2 and min(left.ndim, right.ndim) > 1 else ()
-        rec.put(out, Value(dims, -1, a.names + b.names, origins))
+        summed = out.ndim < 2 or a.standardised or b.standardised
+        rec.put(out, Value(dims, -1, a.names + b.names, origins, standardised=summed))
         return
     if a.node >= 0 and b.node >= 0:
         rec.dotted.append(a.dims[-1])
@@ -321,6 +322,14 @@ def reduce_(rec: Recording, args: Sequence[Any], out: Any) -> None:
     rec.put(result, replace(value, dims=dims, origins=(), node=value.node, standardised=summed))
 
 
+def mean_(rec: Recording, args: Sequence[Any], out: Any) -> None:
+    """Average over some dimensions; over channels, their copies have to be as many of each."""
+    reduce_(rec, args, out)
+    value = rec.get(args[0])
+    if value is not None and value.node >= 0 and len(args) > 1 and isinstance(args[1], (list, tuple)):
+        rec.note_mean(args[0], first_of(out), [value.dims[d] for d in args[1]])
+
+
 def sum_(rec: Recording, args: Sequence[Any], out: Any) -> None:
     """Add up some dimensions."""
     value = rec.get(args[0])
@@ -367,7 +376,7 @@ COMPUTE: dict[str, Callable[[Recording, Sequence[Any], Any], None]] = {
     "_native_batch_norm_legit_no_training": batch_norm, "cudnn_batch_norm": batch_norm,
     "native_layer_norm": layer_norm, "_fused_rms_norm": layer_norm, "rms_norm": layer_norm,
     "native_group_norm": group_norm, "embedding": embedding, "index": index_,
-    "mean": reduce_, "sum": sum_, "amax": reduce_, "amin": reduce_, "var": reduce_, "std": deviation,
+    "mean": mean_, "sum": sum_, "amax": reduce_, "amin": reduce_, "var": reduce_, "std": deviation,
     "linalg_vector_norm": deviation, "max": reduce_, "var_mean": reduce_, "logsumexp": reduce_,
     "_softmax": softmax, "_safe_softmax": softmax,
 }  # fmt: skip

@@ -84,6 +84,8 @@ class Recording:
         self.offsets: dict[str, float] = {}
         self.last = -1
         self._uniform: set[int] = set()
+        self._squares: set[int] = set()
+        self._means: dict[int, tuple[AxisTree, ...]] = {}
         self._values: dict[int, Value] = {}
         self._alive: list[torch.Tensor] = []
 
@@ -99,6 +101,25 @@ class Recording:
         """Remember `value` for `tensor`, which is kept alive so that its identity stays its own."""
         self._values[id(tensor)] = value
         self._alive.append(tensor)
+
+    def note_square(self, tensor: torch.Tensor) -> None:
+        """Remember that `tensor` holds squares, whose mean is a norm's."""
+        self._squares.add(id(tensor))
+        self._alive.append(tensor)
+
+    def note_mean(self, tensor: torch.Tensor, mean: torch.Tensor, trees: Sequence[AxisTree]) -> None:
+        """Remember over what `mean` is taken of `tensor`, unless it is a norm's."""
+        if id(tensor) not in self._squares:
+            self._means[id(mean)] = tuple(trees)
+
+    def take_off(self, mean: torch.Tensor) -> None:
+        """Remember that `mean` is taken off what it is the mean of, as a norm does that is written out."""
+        self._means.pop(id(mean), None)
+
+    @property
+    def means(self) -> list[AxisTree]:
+        """What means are taken over that are used as they are."""
+        return [tree for trees in self._means.values() for tree in trees]
 
     def put_uniform(self, tensor: torch.Tensor) -> None:
         """Remember that `tensor` holds one number everywhere."""

@@ -66,9 +66,10 @@ def _is_patch_of_unknown_order(wanted: Share, offered: Share | None) -> bool:
 def _is_computed(wanted: Share, offered: Share | None, layer: Layer) -> bool:
     """Tell whether a buffer holds what its constructor works out: no norm's values, and nothing the source learns or
     has found."""
-    learned = offered is not None and not offered.spec.buffer and offered.spec.shape == wanted.spec.shape
-    found = wanted.role in STATISTICS or wanted.spec.name.rpartition(".")[2] in ITERATED
-    return wanted.spec.buffer and not found and layer.kind != "norm" and not learned
+    iterated = wanted.spec.name.rpartition(".")[2] in ITERATED
+    same = offered is not None and offered.spec.shape == wanted.spec.shape
+    learned = offered is not None and same and (iterated or not offered.spec.buffer)
+    return wanted.spec.buffer and wanted.role not in STATISTICS and layer.kind != "norm" and not learned
 
 
 def _is_constant(start: InitialValue | None) -> bool:
