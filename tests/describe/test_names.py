@@ -237,6 +237,17 @@ def test_a_mask_that_is_called_bias_is_no_layer() -> None:
 
 def test_modules_that_hold_everything_say_nothing() -> None:
     plain = {"encoder.layers.0.fc1.weight": (16, 8), "encoder.layers.0.fc2.weight": (8, 16), "head.weight": (3, 8)}
-    roles = [[layer.attribute("role_name") for layer in describe(shapes).layers]
-             for shapes in (plain, {f"target.net.{name}": shape for name, shape in plain.items()})]  # fmt: skip
+    held = {f"text_embedder.net.{name}": shape for name, shape in plain.items()}
+    roles = [[layer.attribute("role_name") for layer in describe(shapes).layers] for shapes in (plain, held)]
     assert roles[0] == roles[1] == ["fc1", "fc2", "head"]
+
+
+def test_a_module_that_holds_nearly_everything_says_nothing() -> None:
+    names = ("attention.output.dense", "intermediate.dense", "output.dense")
+    shapes: dict[str, tuple[int, ...]] = {f"layer.{i}.{name}.weight": (8, 8) for i in range(5) for name in names}
+    held = {f"text_embedder.{name}": shape for name, shape in shapes.items()}
+    found = describe(held | {"classification.weight": (3, 8)})
+    roles = {layer.path: layer.attribute("role_name") for layer in found.layers}
+    plain = {layer.path: layer.attribute("role_name") for layer in describe(shapes).layers}
+    assert {path: roles[f"text_embedder.{path}"] for path in plain} == plain
+    assert set(plain.values()) == {"o", "fc1", "fc2"}

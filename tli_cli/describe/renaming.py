@@ -13,14 +13,16 @@ from tli_cli.describe.blocks import with_blocks
 
 MANY = 3
 """How many names must begin with the same for that to stand for nothing in them."""
+NEARLY_ALL = 0.9
+"""The share of the names that a module must hold for its own name to stand for nothing in them."""
 NUMBERED_START = re.compile(r"(?P<block>(?P<word>[a-z]+)_?\d+[a-z]?(_block\d+)?)_(?=[a-z0-9])", re.I)
 """How flat names of a block's layers begin, as in Keras: `block2a_`, `conv3_block1_`."""
 
 
 def spoken(names: Sequence[str]) -> dict[str, str]:
-    """Return each name without what stands for nothing in it: the modules that hold everything, the underscores before
-    its parts, and what all names in one module begin with up to a number or an underscore. Flat names of blocks get the
-    dot that they lack, and names with capitals within their underscores.
+    """Return each name without what stands for nothing in it: modules that hold nearly everything, the underscores
+    before its parts, and what all names in one module begin with up to a number or an underscore. Flat names of blocks
+    get the dot that they lack, and names with capitals within their underscores.
 
     A name that would be another's stays as it is.
 
@@ -41,14 +43,17 @@ def spoken(names: Sequence[str]) -> dict[str, str]:
 
 
 def _inner(names: list[str]) -> list[str]:
-    """Return the names without the modules that hold all of them and are no list."""
-    while names:
-        cut = [name.partition(".") for name in names]
-        inside = [rest for _, _, rest in cut]
-        within = all("." in rest and not rest[0].isdecimal() for rest in inside)
-        if len({module for module, _, _ in cut}) > 1 or not within:
+    """Return the names without the modules that hold nearly all of them and are no list."""
+    held = dict(enumerate(names))
+    while held:
+        modules = Counter(name.partition(".")[0] for name in held.values())
+        module = max(modules, key=modules.__getitem__)
+        inside = {i: name.removeprefix(f"{module}.") for i, name in held.items() if name.startswith(f"{module}.")}
+        is_module = all("." in rest and not rest[0].isdecimal() for rest in inside.values())
+        if len(inside) < max(modules[module], NEARLY_ALL * len(names)) or not is_module:
             break
-        names = inside
+        held = inside
+        names = [inside.get(i, name) for i, name in enumerate(names)]
     return names
 
 

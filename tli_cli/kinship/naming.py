@@ -35,7 +35,8 @@ def templates(tensors: Sequence[TensorSpec], known: Architecture) -> dict[str, L
     """Return what each tensor of a checkpoint is like in the network `known`, by name; nothing if too few are.
 
     Names are alike that are equal, one prefix of all of them apart, or that differ in an index: `layers.5.norm.weight`
-    is like `layers.3.norm.weight` where the network has no sixth layer.
+    is like `layers.3.norm.weight` where the network has no sixth layer. What is left over then is like what is left
+    over of the same module, if only one fits.
     """
     wanted = known.by_name
     change = prefix_change([t.name for t in tensors], list(wanted))
@@ -44,7 +45,46 @@ def templates(tensors: Sequence[TensorSpec], known: Architecture) -> dict[str, L
         t.name: Likeness(renamed[t.name], renamed[t.name]) for t in tensors if _fits(t, wanted.get(renamed[t.name]))
     }
     found |= _like_blocks([t for t in tensors if t.name not in found], renamed, wanted)
-    return found if len(found) >= LIKE * len(tensors) else {}
+    if len(found) < LIKE * len(tensors):
+        return {}
+    return found | dict(_left_over([t for t in tensors if t.name not in found], renamed, wanted, found))
+
+
+def _left_over(
+    tensors: Sequence[TensorSpec],
+    renamed: Mapping[str, str],
+    wanted: Mapping[str, TensorSpec],
+    found: Mapping[str, Likeness],
+) -> Iterator[tuple[str, Likeness]]:
+    """Yield the likenesses of the tensors of layers that alone have another name: of one holder, and of the same
+    shapes, as no other layer there."""
+    used = {likeness.template for likeness in found.values()}
+    mine = _layers({renamed[t.name]: t.shape for t in tensors})
+    theirs = _layers({name: spec.shape for name, spec in wanted.items() if name not in used})
+    own = {renamed[t.name]: t.name for t in tensors}
+    for place, paths in mine.items():
+        others = theirs.get(place, [])
+        alike = len(paths) == len(others) == 1 and (
+            place[0] or canonical_role(paths[0]) == canonical_role(others[0]) != ""
+        )
+        for last, _ in place[1] if alike else ():
+            template = f"{others[0]}.{last}"
+            yield own[f"{paths[0]}.{last}"], Likeness(template, template)
+
+
+def _layers(
+    shapes: Mapping[str, tuple[int, ...]],
+) -> dict[tuple[str, frozenset[tuple[str, tuple[int, ...]]]], list[str]]:
+    """Return the paths of layers by their holders and what they hold."""
+    held: dict[str, dict[str, tuple[int, ...]]] = defaultdict(dict)
+    for name, shape in shapes.items():
+        path, _, last = name.rpartition(".")
+        if path:
+            held[path][last] = shape
+    found: dict[tuple[str, frozenset[tuple[str, tuple[int, ...]]]], list[str]] = defaultdict(list)
+    for path, tensors in held.items():
+        found[path.rpartition(".")[0], frozenset(tensors.items())].append(path)
+    return found
 
 
 def in_its_order(tensors: Sequence[TensorSpec], known: Architecture) -> dict[str, Likeness]:

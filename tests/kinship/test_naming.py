@@ -1,0 +1,45 @@
+"""Which tensors of a checkpoint are like which of a network of its class."""
+
+from __future__ import annotations
+
+import pytest
+
+from tli_cli.architecture import Architecture, TensorSpec
+from tli_cli.kinship.naming import templates
+
+BLOCKS = {f"layers.{i}.fc{n}.weight": (8, 8) for i in range(6) for n in (1, 2)}
+
+
+def like(checkpoint: dict[str, tuple[int, ...]], network: dict[str, tuple[int, ...]]) -> dict[str, str]:
+    known = Architecture(tuple(TensorSpec(*item) for item in network.items()), ())
+    found = templates([TensorSpec(*item) for item in checkpoint.items()], known)
+    return {name: likeness.template for name, likeness in found.items() if likeness.template != name}
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs"),
+    [("stem.conv", "stem.0"), ("classifier", "fc"), ("embed.tokens.table", "embed.tokens.words")],
+)
+def test_the_one_layer_of_a_module_that_is_left_over_on_both_sides(mine: str, theirs: str) -> None:
+    found = like(BLOCKS | {f"{mine}.weight": (8, 3)}, BLOCKS | {f"{theirs}.weight": (8, 3)})
+    assert found == {f"{mine}.weight": f"{theirs}.weight"}
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs"),
+    [
+        ({"cls.dense.weight": (8, 8)}, {"pooler.dense.weight": (8, 8)}),
+        ({"text_projection.weight": (8, 8)}, {"middle.weight": (8, 8)}),
+        ({"stem.conv.weight": (8, 3)}, {"stem.0.weight": (8, 4)}),
+        ({"stem.conv.weight": (8, 3)}, {"stem.0.weight": (8, 3), "stem.1.weight": (8, 3)}),
+    ],
+    ids=["another module", "no head", "another shape", "two that fit"],
+)
+def test_what_is_left_over_elsewhere_is_like_nothing(
+    mine: dict[str, tuple[int, ...]], theirs: dict[str, tuple[int, ...]]
+) -> None:
+    assert not like(BLOCKS | mine, BLOCKS | theirs)
+
+
+def test_a_checkpoint_of_other_names_is_no_kin_however_much_is_left_over() -> None:
+    assert not like({f"a.{name}.b": shape for name, shape in BLOCKS.items()}, BLOCKS)
