@@ -92,3 +92,36 @@ def test_a_target_in_that_layout_is_written_in_it(tmp_path: Path) -> None:
     assert found.keys() == target.keys()
     assert torch.equal(found["fc1/kernel"], source["fc1.weight"].t())
     assert torch.equal(found["fc2/kernel"], source["fc2.weight"].t())
+
+
+NET = """
+from torch import nn
+
+def net():
+    convolutions = [nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 6, 3, padding=1, stride=2), nn.ReLU()]
+    return nn.Sequential(*convolutions, nn.Flatten(), nn.Linear(6 * 16, 12), nn.ReLU(), nn.Linear(12, 5))
+"""
+
+
+@pytest.mark.parametrize("bare", [False, True])
+@pytest.mark.parametrize("names", [{}, {"0": "conv1", "2": "conv2", "5": "dense1", "7": "dense2"}])
+def test_flattened_maps_have_their_channels_last(names: dict[str, str], bare: bool, tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(NET)
+    scope: dict[str, type[nn.Module]] = {}
+    exec(NET, scope)
+    own = {name: tensor.clone() for name, tensor in scope["net"]().state_dict().items()}
+    tensors = {}
+    for name, tensor in own.items():
+        path, _, role = name.partition(".")
+        if name == "5.weight":
+            tensor = tensor.reshape(12, 6, 4, 4).permute(0, 2, 3, 1).reshape(12, -1)
+        kernel = tensor.permute(*range(2, tensor.ndim), 1, 0) if tensor.ndim > 1 else tensor
+        tensors[f"{names.get(path, path)}.{'kernel' if role == 'weight' else role}"] = kernel
+    target = str(tmp_path / "target.safetensors") if bare else f"{tmp_path / 'net.py'}:net"
+    save_file({name: torch.zeros_like(tensor) for name, tensor in own.items()}, tmp_path / "target.safetensors")
+    options = Options(input_shape=None if bare else (3, 8, 8), head="keep")
+    report = inject(kept(tmp_path, tensors), target, tmp_path / "out.safetensors", options=options)
+    found = load_file(tmp_path / "out.safetensors")
+    claimed = {step.target for step in report.plan.steps if step.exact}
+    assert all(torch.equal(found[name], tensor) for name, tensor in own.items() if bare is False or name in claimed)
+    assert claimed >= own.keys() - {"5.weight"}

@@ -34,6 +34,7 @@ class Checkpoint:
         metadata: the file's own notes.
         ignored: what was left aside, a line each.
         readings: what the user should know of how it is read.
+        channels_last: whether flattened maps have their channels last in it.
         config: Hugging Face's `config.json` beside it, if there is one.
         layouts: what stands in the file for tensors that are put together or renamed; by stored name.
     """
@@ -61,6 +62,7 @@ class Checkpoint:
         self.metadata = {key: value for key, value in reader.metadata.items() if not has_controls(key + value)}
         self.ignored = tuple(reader.ignored)
         self.readings: tuple[str, ...] = getattr(reader, "readings", ())
+        self.channels_last: bool = getattr(reader, "channels_last", False)
         self.config = config
         self.layouts: Layouts = getattr(reader, "layouts", {})
         self._reader: Reader | None = reader

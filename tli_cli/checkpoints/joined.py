@@ -31,6 +31,7 @@ class JoinedReader:
     def __init__(self, checkpoint: Checkpoint, layouts: Layouts) -> None:
         self.format, self.order_from = checkpoint.format, checkpoint.order_from
         self.metadata, self.ignored, self.readings = checkpoint.metadata, checkpoint.ignored, checkpoint.readings
+        self.channels_last = checkpoint.channels_last
         self.layouts = layouts
         self._checkpoint = checkpoint
         self._clean = {stored: clean for clean, stored in checkpoint.stored_names.items()}

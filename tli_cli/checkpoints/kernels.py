@@ -46,7 +46,7 @@ def upright(checkpoint: Checkpoint, expected: Collection[str] = ()) -> Checkpoin
         for name, stored, path in zip(names, own, shapes, strict=True)
     }
     read = Checkpoint(checkpoint.path, JoinedReader(checkpoint, layouts), checkpoint.config, layouts)
-    read.readings = (*checkpoint.readings, READ)
+    read.readings, read.channels_last = (*checkpoint.readings, READ), True
     return read
 
 

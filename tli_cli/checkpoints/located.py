@@ -36,6 +36,7 @@ class ModuleReader:
     def __init__(self, checkpoint: Checkpoint, module: str) -> None:
         self.format, self.order_from = checkpoint.format, checkpoint.order_from
         self.metadata, self.ignored, self.readings = checkpoint.metadata, checkpoint.ignored, checkpoint.readings
+        self.channels_last = checkpoint.channels_last
         self._checkpoint, prefix = checkpoint, f"{module.rstrip('.')}."
         stored = checkpoint.stored_names
         clean = {s.name: s.name.removeprefix(prefix) for s in checkpoint.tensors if s.name.startswith(prefix)}

@@ -7,6 +7,7 @@ from dataclasses import replace
 from math import isclose
 
 from tli_cli.architecture import LINEAR, Architecture, Layer
+from tli_cli.describe.channels_last import is_place
 from tli_cli.plan import AxisExpression, Layout, Piece
 from tli_cli.planning.dims import Alignment, Dim, align_dims
 from tli_cli.planning.maps import MapBook
@@ -44,7 +45,7 @@ def make_piece(
         same = wanted.shape == offered.shape
         return piece if same else None
     guessed = not (target.graph and source.graph) and not _are_relisted(target, wanted, source, offered, model, book)
-    if guessed and _is_same_layout(wanted, offered, target_layer):
+    if guessed and _is_same_layout(wanted, offered, target_layer) and _lie_alike(target, wanted, source, offered):
         return piece
     if guessed and _is_turned(wanted, offered):
         turned = Layout(offered.shape, (1, 0), wanted.shape)
@@ -106,6 +107,20 @@ def _is_same_layout(wanted: Share, offered: Share, layer: Layer) -> bool:
     if shape != other:
         return False
     return summed == offers or layer.kind not in LINEAR or shape[:1] != shape[1:2]
+
+
+def _lie_alike(target: Architecture, wanted: Share, source: Architecture, offered: Share) -> bool:
+    """Tell whether places and channels of flattened maps stand in one order on both sides, as far as both know them."""
+    mine, theirs = (
+        [
+            [is_place(side, child) for child in axis.tree[1:]]
+            for axis in share.axes
+            if axis.contracted and isinstance(axis.tree, tuple)
+        ]
+        for side, share in ((target, wanted), (source, offered))
+    )
+    flattened = [[order[0] for order in side if len(set(order)) > 1] for side in (mine, theirs)]
+    return not all(flattened) or flattened[0] == flattened[1]
 
 
 def _is_turned(wanted: Share, offered: Share) -> bool:

@@ -13,6 +13,7 @@ from tli_cli.catalogue.naming import LIBRARIES
 from tli_cli.checkpoints.in_files import Layouts, names_in_files
 from tli_cli.checkpoints.joined import joined
 from tli_cli.checkpoints.located import is_there
+from tli_cli.describe.channels_last import with_channels_last
 from tli_cli.describe.heads import configured_head_width, configured_heads
 from tli_cli.describe.renaming import renamed
 from tli_cli.errors import TliError, UnknownReferenceError, join_problems
@@ -199,6 +200,17 @@ def _describe(checkpoint: Checkpoint, tensors: Sequence[TensorSpec], text: str) 
 def related(references: Sequence[Reference]) -> tuple[Reference, ...]:
     """Return `references`, of which the last is the target, the bare checkpoints among them described as the
     configurations beside them say, else as another one that they are kin of."""
+    return tuple(map(_as_laid_out, _related(references)))
+
+
+def _as_laid_out(reference: Reference) -> Reference:
+    """Return `reference` with flattened maps as they stand in its file."""
+    if reference.checkpoint is None or not reference.checkpoint.channels_last:
+        return reference
+    return replace(reference, architecture=with_channels_last(reference.architecture))
+
+
+def _related(references: Sequence[Reference]) -> tuple[Reference, ...]:
     references = with_configurations([*(_alone(source, references[-1]) for source in references[:-1]), references[-1]])
     if all(reference.architecture.graph for reference in references):
         return tuple(references)
