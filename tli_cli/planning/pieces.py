@@ -45,7 +45,9 @@ def make_piece(
         same = wanted.shape == offered.shape
         return piece if same else None
     guessed = not (target.graph and source.graph) and not _are_relisted(target, wanted, source, offered, model, book)
-    if guessed and _is_same_layout(wanted, offered, target_layer) and _lie_alike(target, wanted, source, offered):
+    known = bool(target.graph or source.graph)
+    in_place = not known or lie_alike(target, wanted, source, offered)
+    if guessed and _is_same_layout(wanted, offered, target_layer) and in_place:
         return piece
     if guessed and _is_turned(wanted, offered):
         turned = Layout(offered.shape, (1, 0), wanted.shape)
@@ -109,7 +111,7 @@ def _is_same_layout(wanted: Share, offered: Share, layer: Layer) -> bool:
     return summed == offers or layer.kind not in LINEAR or shape[:1] != shape[1:2]
 
 
-def _lie_alike(target: Architecture, wanted: Share, source: Architecture, offered: Share) -> bool:
+def lie_alike(target: Architecture, wanted: Share, source: Architecture, offered: Share) -> bool:
     """Tell whether places and channels of flattened maps stand in one order on both sides, as far as both know them."""
     mine, theirs = (
         [

@@ -20,7 +20,7 @@ from tli_cli.planning.listed_rows import ListedRows
 from tli_cli.planning.maps import MapBook
 from tli_cli.planning.norms import averages_unevenly, norms_follow
 from tli_cli.planning.numbers import were_run
-from tli_cli.planning.pieces import is_copy, is_exact, is_scaled, make_piece, map_indices
+from tli_cli.planning.pieces import is_copy, is_exact, is_scaled, lie_alike, make_piece, map_indices
 from tli_cli.planning.plain import chains_fill_branches, gains_branches
 from tli_cli.planning.proof import unlike_inputs
 from tli_cli.planning.quantised import whole_or_kept
@@ -248,6 +248,10 @@ class Planner:
             fold = self._folding.folds.get(pair.target.place)
             if is_cut_by_guess(self.target, wanted, self.sources[model], offered):
                 draft.doubt = "how its heads are cut is not known"
+            elif not (self.target.graph or self.sources[model].graph) and not lie_alike(
+                self.target, wanted, self.sources[model], offered
+            ):
+                draft.doubt = "whether it takes a flattened map is not known"
             gain = self._gains.get(pair.target.place, 1.0) if self.request.resizer == "maps" else 1.0
             piece = replace(piece, weight=weight, fold=fold, gain=piece.gain * gain)
             known = were_run(self.target, self.sources[model])
