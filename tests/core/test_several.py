@@ -64,7 +64,7 @@ def test_sources_that_were_trained_apart_are_not_mixed():
 
 
 def test_nothing_can_be_mixed_of_no_sources():
-    with pytest.raises(TliError, match="top_k: expected at least 1, found 0"):
+    with pytest.raises(TliError, match="top_k: expected a whole number from 1 on, found 0"):
         plan_between("resnet", {}, {}, top_k=0)
 
 
