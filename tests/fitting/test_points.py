@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import permutations
 
 import pytest
 import torch
@@ -28,11 +27,6 @@ def test_points_are_paired_in_order_and_the_last_with_the_last(source, target):
     places = [(mine.index(fit.target), theirs.index(fit.source)) for fit in fits if fit.target in mine]
     assert places == sorted(places) and len({place for place, _ in places}) == len(places)
     assert places[-1] == (len(mine) - 1, len(theirs) - 1)
-
-
-@pytest.mark.parametrize(("source", "target"), permutations(("timm:test_vit", "timm:test_efficientnet")))
-def test_one_resolution_and_several_are_fitted_to_each_other_unasked(source, target):
-    assert api.match(source, target).fits
 
 
 def test_more_samples_are_made_up_the_more_often_the_gradient_steps_look():
