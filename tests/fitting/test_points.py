@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import permutations
 
 import pytest
 import torch
