@@ -46,8 +46,8 @@ def copies(source: Path, out: Path) -> dict[str, Sequence[str]]:
     return {"cp": ["sh", "-c", f"cp {what} {out}"], "cp, sync": ["sh", "-c", f"cp {what} {out} && sync {out}/*"]}
 
 
-def inject(source: Path, target: Path, out: Path, *options: str) -> Sequence[str]:
-    return [*TLI, "inject", str(source), "--target", str(target), "-o", str(out / "out.safetensors"), *options]
+def inject(source: Path, target: Path, out: Path, *options: str, suffix: str = ".safetensors") -> Sequence[str]:
+    return [*TLI, "inject", str(source), "--target", str(target), "-o", str(out / f"out{suffix}"), *options]
 
 
 def made(kind: str, size: int, out: Path, *options: str) -> None:
@@ -78,12 +78,13 @@ def cases(kind: str, size: int, work: Path, mergekit: str | None, every: bool) -
 
 
 def copied_otherwise(kind: str, size: int, work: Path, known: tuple[str, int, int]) -> Iterator[Case]:
-    """Yield what takes equal shapes to another type, and to other shards."""
+    """Yield what takes equal shapes to another type, to another format, and to other shards."""
     out, source, target = work / "out", work / "source.safetensors", work / "target.safetensors"
     cast = "float16" if kind == "llm" else "bfloat16"
     yield Case(
         f"cast to {cast}", *known, {**copies(source, out), "tli inject": inject(source, target, out, "--dtype", cast)}
     )
+    yield Case("to .pt", *known, {**copies(source, out), "tli inject": inject(source, target, out, suffix=".pt")})
     pieces = work / "pieces"
     pieces.mkdir()
     made(kind, size, pieces / "model.safetensors", "--max-shard-size", str(size // 8))

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tli_cli import inject, match
+from tli_cli import Options, inject, match
 from tli_cli.planning.quantised import REASON
 
 Tensors = dict[str, torch.Tensor]
@@ -140,6 +140,24 @@ def test_codes_are_not_numbers_nor_numbers_codes(tmp_path: Path, layout: Callabl
     for source, target in ((packed, numbers), (numbers, packed)):
         fed = [step.target for step in match(source, target).steps if step.action == "transfer"]
         assert not any("_proj." in name for name in fed)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_cast_leaves_codes_and_scales_as_they_are(tmp_path: Path, layout: Callable[[int, int], Tensors]) -> None:
+    given = model(layout, 32, 64)
+    source = write(given, tmp_path / "a.safetensors")
+    report = inject(source, source, tmp_path / "out.safetensors", options=Options(dtype="float32"))
+    for name, value in load_file(tmp_path / "out.safetensors").items():
+        cast = "_proj." not in name and given[name].is_floating_point()
+        assert value.dtype == (torch.float32 if cast else given[name].dtype), name
+        assert torch.equal(value, given[name].float()) if cast else raw(value) == raw(given[name]), name
+    assert sum("--dtype float32" in said and "stay as they are" in said for said in report.warnings) == 1
+
+
+def test_small_floats_without_scales_are_cast(tmp_path: Path) -> None:
+    source = write({"fc.weight": torch.randn(4, 4).to(torch.float8_e4m3fn)}, tmp_path / "a.safetensors")
+    report = inject(source, source, tmp_path / "out.safetensors", options=Options(dtype="float32"))
+    assert load_file(tmp_path / "out.safetensors")["fc.weight"].dtype == torch.float32 and not report.warnings
 
 
 def test_masks_and_positions_beside_weights_make_no_quantised_layer(tmp_path: Path) -> None:

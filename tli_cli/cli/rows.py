@@ -97,10 +97,13 @@ def placed_exactly(step: Step) -> bool:
 
 
 def how(plan: Plan, step: Step) -> str:
-    """Return the few words that say how a target tensor gets its values."""
+    """Return the few words that say how a target tensor gets its values; what is copied to where it does not compute
+    what it did is not called exact."""
     if step.action != "transfer":
         return f"kept: {step.initial}"
-    return "exact" if placed_exactly(step) else ", ".join(_changes(plan, step)) or step.resizer
+    if placed_exactly(step):
+        return "exact" if step.exact else "copied"
+    return ", ".join(_changes(plan, step)) or step.resizer
 
 
 def _changes(plan: Plan, step: Step) -> list[str]:

@@ -19,10 +19,12 @@ from tli_cli.axis_maps.values import PlanMaps
 from tli_cli.checkpoints import write_checkpoint
 from tli_cli.checkpoints.contents import Content
 from tli_cli.checkpoints.ranks import current_ranks
+from tli_cli.floats import STORED
 from tli_cli.injection.parted import Parted
 from tli_cli.injection.stored_values import StoredValues
 from tli_cli.injection.streams import Streams
 from tli_cli.plan import Plan
+from tli_cli.planning.quantised import quantised_layers
 from tli_cli.report import Progress, Report
 
 if TYPE_CHECKING:
@@ -58,7 +60,11 @@ def write_result(
     maker: Maker | None = None
     steps = plan.by_target
     stored = target.checkpoint.stored_names if target.checkpoint is not None else {}
-    specs = [_output_spec(spec, stored, options.dtype) for spec in target.architecture.tensors]
+    quantised = quantised_layers(target.architecture.tensors) if options.dtype else {}
+    specs = [
+        _output_spec(spec, stored, None if spec.name in quantised else options.dtype)
+        for spec in target.architecture.tensors
+    ]
     original = {out_spec.name: spec for out_spec, spec in zip(specs, target.architecture.tensors, strict=True)}
     done = 0
 
@@ -94,11 +100,20 @@ def write_result(
         progress=tell,
         ranks=ranks,
     )
-    return Report(plan, files, stored_values.warnings)
+    return Report(plan, files, (*stored_values.warnings, *_not_cast(quantised, options.dtype)))
+
+
+def _not_cast(quantised: Mapping[str, str], dtype: str | None) -> tuple[str, ...]:
+    layers = sorted(set(quantised.values()))
+    if not layers:
+        return ()
+    return (
+        f"--dtype {dtype}: {len(layers)} quantised layers, such as {layers[0]}, stay as they are with their scales",
+    )
 
 
 def _output_spec(spec: TensorSpec, stored: Mapping[str, str], dtype: str | None) -> TensorSpec:
-    floating = spec.dtype.startswith(("float", "bfloat"))
+    floating = spec.dtype in STORED and not spec.dtype.startswith("complex")
     tied = stored.get(spec.tied_to, spec.tied_to) if spec.tied_to else None
     return replace(
         spec, name=stored.get(spec.name, spec.name), dtype=dtype if dtype and floating else spec.dtype, tied_to=tied
