@@ -104,6 +104,16 @@ class Checkpoint:
         return self._reader
 
 
+class ReaderOf:
+    """What a reader of a checkpoint's tensors under other names says as the checkpoint itself does."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self.format, self.order_from = checkpoint.format, checkpoint.order_from
+        self.metadata, self.ignored, self.readings = checkpoint.metadata, checkpoint.ignored, checkpoint.readings
+        self.channels_last = checkpoint.channels_last
+        self._checkpoint = checkpoint
+
+
 def _renamed(spec: TensorSpec, clean: dict[str, str]) -> TensorSpec:
     tied = None if spec.tied_to is None else clean.get(spec.tied_to)
     return replace(spec, name=clean[spec.name], tied_to=tied)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tli_cli.architecture import TensorSpec
-from tli_cli.checkpoints.checkpoint import Checkpoint
+from tli_cli.checkpoints.checkpoint import Checkpoint, ReaderOf
 from tli_cli.checkpoints.files import FileRange
 from tli_cli.checkpoints.in_files import Layouts
 
@@ -25,15 +25,12 @@ def joined(checkpoint: Checkpoint, layouts: Layouts) -> Checkpoint | None:
     return Checkpoint(checkpoint.path, JoinedReader(checkpoint, there), checkpoint.config, {*there, *held})
 
 
-class JoinedReader:
+class JoinedReader(ReaderOf):
     """The tensors of `checkpoint`, those that stand in it in parts put together under their model's names."""
 
     def __init__(self, checkpoint: Checkpoint, layouts: Layouts) -> None:
-        self.format, self.order_from = checkpoint.format, checkpoint.order_from
-        self.metadata, self.ignored, self.readings = checkpoint.metadata, checkpoint.ignored, checkpoint.readings
-        self.channels_last = checkpoint.channels_last
+        super().__init__(checkpoint)
         self.layouts = layouts
-        self._checkpoint = checkpoint
         self._clean = {stored: clean for clean, stored in checkpoint.stored_names.items()}
         self._model_names = {part.name: name for name, found in layouts.items() for part in found.parts}
         self.tensors = self._specs()

@@ -34,6 +34,8 @@ def upright(checkpoint: Checkpoint, expected: Collection[str] = ()) -> Checkpoin
     """Return `checkpoint` with weights instead of kernels; None where it holds no kernels, where they are `expected`,
     or where the shapes contradict that layout."""
     own = [spec.name for spec in checkpoint.tensors]
+    if not any(KERNEL in name for name in own):
+        return None
     shapes = dict(zip(_paths(own), (spec.shape for spec in checkpoint.tensors), strict=True))
     if len(shapes) < len(own) or not set(own).isdisjoint(expected) or not _holds_kernels(shapes):
         return None
@@ -65,11 +67,11 @@ def _holds_kernels(shapes: Shapes) -> bool:
     """Tell whether matrices are called kernels, each as long at its end as the bias beside it."""
     kernels = {path: shape for path, shape in shapes.items() if path.endswith((f".{KERNEL}", f".{DEPTHWISE}"))}
     biases = {path: shapes.get(f"{path.removesuffix(KERNEL)}bias", ()) for path in kernels}
-    upright = any(len(shape) > 1 for path, shape in shapes.items() if path.endswith(".weight"))
+    weights = any(len(shape) > 1 for path, shape in shapes.items() if path.endswith(".weight"))
     fits = all(
         len(shape) > 1 and shape[-len(biases[path]) or len(shape) :] == biases[path] for path, shape in kernels.items()
     )
-    return bool(kernels) and fits and not upright
+    return bool(kernels) and fits and not weights
 
 
 def _name(path: str, shapes: Shapes) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tli_cli.architecture import TensorSpec
-from tli_cli.checkpoints.checkpoint import Checkpoint
+from tli_cli.checkpoints.checkpoint import Checkpoint, ReaderOf
 from tli_cli.checkpoints.files import FileRange
 from tli_cli.errors import CheckpointError
 from tli_cli.registry import did_you_mean
@@ -30,15 +30,12 @@ def is_there(text: str) -> bool:
     return located(text)[0].exists()
 
 
-class ModuleReader:
+class ModuleReader(ReaderOf):
     """The tensors of `checkpoint` that stand in its module called `module`, under their names there."""
 
     def __init__(self, checkpoint: Checkpoint, module: str) -> None:
-        self.format, self.order_from = checkpoint.format, checkpoint.order_from
-        self.metadata, self.ignored, self.readings = checkpoint.metadata, checkpoint.ignored, checkpoint.readings
-        self.channels_last = checkpoint.channels_last
-        self._checkpoint, prefix = checkpoint, f"{module.rstrip('.')}."
-        stored = checkpoint.stored_names
+        super().__init__(checkpoint)
+        prefix, stored = f"{module.rstrip('.')}.", checkpoint.stored_names
         clean = {s.name: s.name.removeprefix(prefix) for s in checkpoint.tensors if s.name.startswith(prefix)}
         self._inside = clean or {n: stored[n].removeprefix(prefix) for n in stored if stored[n].startswith(prefix)}
         if not self._inside:

@@ -132,7 +132,7 @@ def _is_there(path: Path, *, several: bool) -> bool:
         pass
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be written: {error.strerror}; choose another name") from error
-    return path.is_symlink() or path.exists()
+    return os.path.lexists(path)
 
 
 def _require_space(target: Path, needed: int) -> None:

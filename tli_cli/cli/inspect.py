@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
 from tli_cli.cli import options as given
 from tli_cli.cli import render
-from tli_cli.cli.parsers import complete_reference, parse_shape
+from tli_cli.cli.parsers import parse_shape
 from tli_cli.cli.render_architecture import render_architecture
 from tli_cli.options import Options
 
-Reference = Annotated[
-    str,
-    typer.Argument(metavar="REFERENCE", help=f"The model. {given.NAMED_BY}", autocompletion=complete_reference),
-]
+Reference = Annotated[str, given.references("REFERENCE", f"The model. {given.NAMED_BY}")]
 
 
 def inspect(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,26 +17,17 @@ GATES = "Gates (exit code 3 where one is not met)"
 
 NAMED_BY = "A file, a directory, a name such as resnet50, or your own class, path/to/net.py:Net."
 
-Sources = Annotated[
-    list[str],
-    typer.Argument(
-        metavar="SOURCE", help=f"The models that give weights. {NAMED_BY}", autocompletion=complete_reference
-    ),
-]
+
+def references(metavar: str, said: str) -> Any:
+    """Return an argument that takes references, which are completed, with `said` as its help."""
+    return typer.Argument(metavar=metavar, help=said, autocompletion=complete_reference)
+
+
+Sources = Annotated[list[str], references("SOURCE", f"The models that give weights. {NAMED_BY}")]
 Checkpoints = Annotated[
-    list[str],
-    typer.Argument(
-        metavar="SOURCE",
-        help="The checkpoints that give weights: files, directories or index files.",
-        autocompletion=complete_reference,
-    ),
+    list[str], references("SOURCE", "The checkpoints that give weights: files, directories or index files.")
 ]
-Target = Annotated[
-    str,
-    typer.Argument(
-        metavar="TARGET", help="The model that receives weights, named likewise.", autocompletion=complete_reference
-    ),
-]
+Target = Annotated[str, references("TARGET", "The model that receives weights, named likewise.")]
 TargetOption = Annotated[
     str,
     typer.Option(

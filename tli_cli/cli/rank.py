@@ -9,7 +9,7 @@ import typer
 from tli_cli.cli import options as given
 from tli_cli.cli import render
 from tli_cli.cli.choices import Matcher
-from tli_cli.cli.parsers import complete_reference, parse_shape
+from tli_cli.cli.parsers import parse_shape
 from tli_cli.cli.render_progress import progress
 from tli_cli.cli.render_rank import render_ranking
 from tli_cli.gates import check_minimum
@@ -17,10 +17,8 @@ from tli_cli.options import Options
 
 Sources = Annotated[
     list[str],
-    typer.Argument(
-        metavar="SOURCE...",
-        help="Checkpoints, directories that are searched, names, or globs such as 'timm:resnet*'.",
-        autocompletion=complete_reference,
+    given.references(
+        "SOURCE...", "Checkpoints, directories that are searched, names, or globs such as 'timm:resnet*'."
     ),
 ]
 Top = Annotated[int | None, typer.Option(min=1, help="Show this many.", rich_help_panel=given.OUTPUT)]

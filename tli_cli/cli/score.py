@@ -11,7 +11,7 @@ from tli_cli.cli import options as given
 from tli_cli.cli import render
 from tli_cli.cli.choices import Matcher
 from tli_cli.cli.files import check_new, write_new_bytes
-from tli_cli.cli.parsers import complete_reference, parse_shape
+from tli_cli.cli.parsers import parse_shape
 from tli_cli.cli.render_matrix import render_matrix
 from tli_cli.cli.render_progress import progress
 from tli_cli.cli.render_score import render_score
@@ -23,10 +23,9 @@ MATRIX = "Many models"
 
 Models = Annotated[
     list[str] | None,
-    typer.Argument(
-        metavar="SOURCE TARGET...",
-        help="Two models, or more for a matrix; globs such as 'timm:resnet*' stand for names in the catalogue.",
-        autocompletion=complete_reference,
+    given.references(
+        "SOURCE TARGET...",
+        "Two models, or more for a matrix; globs such as 'timm:resnet*' stand for names in the catalogue.",
     ),
 ]
 FromFile = Annotated[
@@ -77,7 +76,7 @@ def score(
     From 0 to 1; 1 means that every layer has an identical partner in its place. Reads no values.
     """
     from tli_cli import api
-    from tli_cli.references.sources import expand, read_names
+    from tli_cli.references.sources import read_names
 
     options = Options(
         matcher=matcher.value,
@@ -103,9 +102,7 @@ def score(
     if plot is not None:
         _check_plot(plot, force=force)
     with progress() as tell:
-        found = api.matrix(
-            expand(names, places), options=options, jobs=jobs, resume=resume, places=places, progress=tell
-        )
+        found = api.matrix(names, options=options, jobs=jobs, resume=resume, places=places, progress=tell)
     if plot is not None:
         from tli_cli.matrices.plotting import drawing
 

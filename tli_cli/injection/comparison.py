@@ -112,9 +112,10 @@ def _loaded(
     layouts = subject.in_files()
     in_files = {stored: name for name, stored in names_in_files(layouts).items()}
     own = model.state_dict()
-    with open_checkpoint(checkpoint, ema=ema, expected={*own, *in_files}) as opened:
+    known = {*own, *in_files}
+    with open_checkpoint(checkpoint, ema=ema, expected=known) as opened:
         whole = joined(opened, layouts) or opened
-        if not {spec.name for spec in whole.tensors} <= {*own, *in_files}:
+        if not known.issuperset(spec.name for spec in whole.tensors):
             found = prefixed(whole, [TensorSpec(name, tuple(value.shape)) for name, value in own.items()])
             whole = found.checkpoint if found is not None else whole
         names = {

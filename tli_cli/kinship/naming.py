@@ -6,14 +6,14 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from tli_cli.architecture import Architecture, TensorSpec
+from tli_cli.architecture import STATISTICS, Architecture, TensorSpec
 from tli_cli.describe.vocabulary import canonical_role
 
 LIKE = 0.9
 """The share of the checkpoint's tensors that must be named like one of the network's."""
 
-
-STANDARD = frozenset({"weight", "bias", "running_mean", "running_var", "num_batches_tracked"})
+STANDARD = frozenset({"weight", "bias", *STATISTICS})
+"""The last words of names that say what a tensor is."""
 
 
 @dataclass(frozen=True, slots=True)
