@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
 
 from tli_cli.architecture import Architecture, Layer
 from tli_cli.matching.values import Pair
@@ -25,7 +26,7 @@ class Doubts:
     """What is known of the surroundings of a target's layers and of their partners' in one source.
 
     The layers `silent` give zero, other scales behind the layers `scaled` are made up for, those `unlike` take
-    something else, and those `passing` pass on what they take.
+    something else, those `strange` stand behind others than their partners, and those `passing` pass on what they take.
     """
 
     def __init__(
@@ -37,11 +38,13 @@ class Doubts:
         *,
         scaled: Collection[int] = (),
         unlike: Collection[int] = (),
+        strange: Mapping[int, str] = MappingProxyType({}),
         passing: Collection[int] = (),
     ) -> None:
         self._target, self._source, self._book, self._scaled, self._unlike = target, source, book, scaled, unlike
+        self._strange = strange
         self._numbers_behind, self._their_numbers = numbers_behind(target, passing), numbers_behind(source)
-        self._runs, self._their_runs = (Counter(node.layer for node in side.graph) for side in (target, source))
+        self._runs, self._their_runs = _runs(target), _runs(source)
         self._alike = not changed_activations(source, target)
         self._is_deeper = bool(silent)
         self._idle: dict[int, bool] = {}
@@ -59,6 +62,8 @@ class Doubts:
     def _surroundings(self, pair: Pair) -> str:
         if pair.target.place in self._unlike:
             return "added layers change what goes into it" if self._is_deeper else OTHER_INPUT
+        if pair.target.place in self._strange:
+            return self._strange[pair.target.place]
         mine, theirs = self._runs[pair.target.place], self._their_runs[pair.source.place]
         whole = pair.target.part < 0 and pair.source.part < 0
         tables = [unit.kind == "embedding" for unit in (pair.target, pair.source)]
@@ -104,3 +109,14 @@ class Doubts:
                 bool(places) and all(p in bypassed or (p >= 0 and self._is_idle(p, bypassed)) for p in places)
             )
         return self._idle[place]
+
+
+def _runs(architecture: Architecture) -> Counter[int]:
+    """Return how often each layer is run; a norm that code writes out as a scale and a shift is run once."""
+    graph, layers = architecture.graph, architecture.layers
+    return Counter(
+        node.layer
+        for node in graph
+        if node.layer >= 0
+        and (layers[node.layer].kind != "norm" or all(graph[i].layer != node.layer for i in node.inputs))
+    )

@@ -14,7 +14,9 @@ from tli_cli.planning.chains import added_start, chain_layers, passes_unchanged
 from tli_cli.planning.choice import Akin, Choice, choose_models, main_model
 from tli_cli.planning.doubts import Doubts
 from tli_cli.planning.embedded import embedding_gains
+from tli_cli.planning.feeders import strange_feeders
 from tli_cli.planning.folding import LONE, NO_FOLDING, STARTS, folding
+from tli_cli.planning.foreign import without_foreign
 from tli_cli.planning.identity import ADDED, branch_ends, is_post_norm, surplus_scales
 from tli_cli.planning.listed_rows import ListedRows
 from tli_cli.planning.maps import MapBook
@@ -83,6 +85,7 @@ class Planner:
         self.book.made_up |= self._scales.made_up
         passing = chains.union(surplus, self._folding.silent)
         unlike = self._unlike(matching, model, silent, passing) if proved else set()
+        strange = self._strange(matching, model, silent, passing) if proved else {}
         doubts = Doubts(
             self.target,
             self.sources[model],
@@ -90,6 +93,7 @@ class Planner:
             silent,
             scaled={*self._scales.places, *self._gains},
             unlike=unlike,
+            strange=strange,
             passing=passing,
         )
         lost = untold(matching, self.target, self.sources[model])
@@ -120,7 +124,7 @@ class Planner:
         """Return the layers that take something else than their partners, or whose outputs end up in something else."""
         first = (pair for pair in matching.pairs if pair.target.key not in matching.reused)
         partners = {pair.target.place: pair.source.place for pair in first}
-        unread = {pair.target.place for pair in matching.pairs if self._is_passed_by(pair.target.place)}
+        unread = self._unread(matching)
         added = {place for place, _ in matching.reused}
         return unlike_inputs(
             self.target,
@@ -132,6 +136,24 @@ class Planner:
             added=added,
             folded=self._folding.taken,
         )
+
+    def _strange(
+        self, matching: Matching, model: int, silent: Collection[int], passing: Collection[int]
+    ) -> dict[int, str]:
+        """Return why layers, by place, do not stand right behind the partners of what stands before theirs."""
+        return strange_feeders(
+            self.target,
+            self.sources[model],
+            {pair.target: pair.source for pair in matching.pairs},
+            (matching.targets, matching.sources),
+            silent={*silent, *self._unread(matching)},
+            passing=passing,
+            folded=self._folding.taken,
+        )
+
+    def _unread(self, matching: Matching) -> set[int]:
+        """Return the layers of which all that is made is read with zero weight."""
+        return {pair.target.place for pair in matching.pairs if self._is_passed_by(pair.target.place)}
 
     def _is_passed_by(self, place: int) -> bool:
         weight = self.target.axes.get(self.target.layers[place].tensor("weight") or "", ())
@@ -198,6 +220,8 @@ class Planner:
         """Draft a batch norm that the source lacks as one that changes nothing; it adds the bias that the layer before
         it, fed by `pair`, cannot."""
         layer, source = self.target.layers[pair.target.place], self.sources[model]
+        if not any(self.drafts[name].pieces for _, name in layer.tensors):
+            return
         doubt = next((self.drafts[name].doubt for _, name in layer.tensors), "")
         for wanted in shares(self.target, norm):
             draft = self.drafts[wanted.spec.name]
@@ -330,6 +354,7 @@ def make_plan(
     """Return the plan for `target` from `sources`, one matching for each; every target tensor stands in exactly one
     step. `akin` tells which sources may be mixed."""
     if request.matcher == "dp":
+        matchings = [without_foreign(target, s, m) for s, m in zip(sources, matchings, strict=True)]
         matchings = [chains_fill_branches(target, s, m) for s, m in zip(sources, matchings, strict=True)]
         matchings = [norms_follow(target, s, m) for s, m in zip(sources, matchings, strict=True)]
     planner = Planner(target, sources, request)

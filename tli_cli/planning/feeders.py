@@ -1,0 +1,97 @@
+"""What stands right before each layer of two networks: a layer behind others than its partner takes something else."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Hashable, Iterable, Mapping
+
+from tli_cli.architecture import Architecture
+from tli_cli.matching.units import Unit
+
+Key = tuple[int, int]
+Term = frozenset[Hashable]
+"""The units, or the input, of which one term of a sum is made."""
+
+Terms = tuple[Term, ...]
+"""A sum in the order of its terms; of anything else, one term."""
+
+LACKED = "a layer that the source lacks stands before it"
+OTHER = "other layers stand before it in the source"
+INPUT: Term = frozenset({"input"})
+ADDED = ("position", "bias_table")
+"""Kinds of layers that are added to what goes into them."""
+
+
+def strange_feeders(
+    target: Architecture,
+    source: Architecture,
+    partners: Mapping[Unit, Unit],
+    units: tuple[Collection[Unit], Collection[Unit]],
+    *,
+    silent: Collection[int],
+    passing: Collection[int],
+    folded: Collection[int],
+) -> dict[int, str]:
+    """Return for layers of the target, by place, why what stands right before them is not what stands before their
+    partner.
+
+    Of a sum the last term counts, which is to be among the terms of the other sum. `units` are those of the target and
+    of the source. Layers `silent` of the target give zero, `passing` ones what they take, and `folded` ones of the
+    source are taken into those before them.
+    """
+    known = {mine.key: theirs.key for mine, theirs in partners.items()}
+    mine = _taken(target, units[0], silent, passing)
+    theirs = _taken(source, units[1], (), folded)
+    found: dict[int, str] = {}
+    for t, s in partners.items():
+        here = [tuple(_renamed(term, known) for term in terms) for terms in mine.get(t.place, ())]
+        there = theirs.get(s.place, set())
+        if here and there and not any(_agree(terms, others) for terms in here for others in there):
+            lacks = all(any(_is_own(key) for key in terms[-1]) for terms in here if terms)
+            found[t.place] = LACKED if lacks else OTHER
+    return found
+
+
+def _agree(mine: Terms, theirs: Terms) -> bool:
+    return not mine or not theirs or (mine[-1] in theirs and theirs[-1] in mine)
+
+
+def _renamed(term: Term, known: Mapping[Key, Key]) -> Term:
+    return frozenset(key if key in INPUT else known.get(key, ("own", key)) for key in term)  # type: ignore[call-overload]
+
+
+def _is_own(key: Hashable) -> bool:
+    return isinstance(key, tuple) and key[0] == "own"
+
+
+def _taken(
+    architecture: Architecture, units: Iterable[Unit], silent: Collection[int], passing: Collection[int]
+) -> dict[int, set[Terms]]:
+    """Return for each layer what it takes, each time that it is run."""
+    keys: dict[int, set[Key]] = defaultdict(set)
+    for unit in units:
+        keys[unit.place].add(unit.key)
+    values: list[Terms] = []
+    found: dict[int, set[Terms]] = {}
+    for node in architecture.graph:
+        before = [values[i] for i in node.inputs]
+        if node.op == "input":
+            values.append((INPUT,))
+        elif node.layer >= 0:
+            summed = tuple(term for terms in before for term in terms)
+            found.setdefault(node.layer, set()).add(summed)
+            own = (frozenset(keys[node.layer]),) if keys[node.layer] else ()
+            added = architecture.layers[node.layer].kind in ADDED
+            values.append(() if node.layer in silent else summed if node.layer in passing else
+                          (*summed, *own) if added else own)  # fmt: skip
+        elif node.op == "part":
+            part = (architecture.graph[node.inputs[0]].layer, node.index)
+            values.append((frozenset({part}),) if part in keys[part[0]] else before[0])
+        elif len(set(before)) == 1:
+            values.append(before[0])
+        elif node.op == "add" or not before:
+            values.append(tuple(term for terms in before for term in terms))
+        else:
+            joined = frozenset().union(*(term for terms in before for term in terms))
+            values.append((joined,) if joined else ())
+    return found
