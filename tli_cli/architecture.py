@@ -34,6 +34,9 @@ STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 GROUPS = "groups"
 """In place of an operation: in how many groups a norm averages over its channels."""
 
+POOLED = "pooled"
+"""In place of an operation: that a norm is applied to a mean over places."""
+
 ORDERS = ("trace", "catalogue", "recognised", "definition", "file", "inferred")
 
 

@@ -118,3 +118,38 @@ def test_a_pyramid_around_a_network_is_not_fed_from_it() -> None:
         assert (
             (step.action == "transfer" and step.exact) if inside else (step.action, step.initial) == ("keep", "target")
         )
+
+
+class Pooled(nn.Module):
+    """A head behind a norm of each place, or behind a norm of the mean; `both` reads the first place beside it."""
+
+    def __init__(self, first: bool = False, both: bool = False, bias: bool = True) -> None:
+        super().__init__()
+        self.first, self.both = first, both
+        self.stem = nn.Conv2d(3, 8, 4, 4, bias=bias)
+        self.norm, self.head = nn.LayerNorm(8), nn.Linear(16 if both else 8, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.stem(x).flatten(2).transpose(1, 2)
+        if self.both:
+            x = self.norm(x)
+            return self.head(torch.cat([x[:, 0], x.mean(1)], 1))
+        return self.head(self.norm(x.mean(1)) if self.first else self.norm(x).mean(1))
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_norm_of_the_mean_is_no_norm_of_each_place(first: bool) -> None:
+    steps = planned(Pooled(first), Pooled(not first)).by_target
+    assert not steps["norm.weight"].exact and "mean over places" in steps["norm.weight"].reason
+    assert all(step.exact for step in planned(Pooled(first), Pooled(first)).steps)
+
+
+def test_one_head_says_nothing_of_a_token_and_a_mean_side_by_side() -> None:
+    steps = planned(Pooled(), Pooled(both=True)).by_target
+    assert steps["norm.weight"].exact and not steps["head.weight"].exact
+
+
+def test_a_bias_without_a_place_is_told() -> None:
+    steps = planned(Pooled(), Pooled(bias=False)).by_target
+    assert not steps["stem.weight"].exact and "bias" in steps["stem.weight"].reason
+    assert all(step.exact for step in planned(Pooled(bias=False), Pooled()).steps)

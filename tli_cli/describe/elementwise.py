@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from tli_cli.architecture import AxisTree
+from tli_cli.architecture import POOLED, AxisTree
 from tli_cli.describe.numbers import FACTORIES, constants_among, note_constants
 from tli_cli.describe.recording import Recording, Value, are_addends
 from tli_cli.describe.spaces import leaves
@@ -84,6 +84,7 @@ def _normalising(rec: Recording, name: str, tensors: Sequence[torch.Tensor], kno
         rsqrt=name == "rsqrt" or (alone and live[0].rsqrt) or scaled,
         root=name == "sqrt" or (alone and live[0].root),
         centred=((kept or scaled) and live[0].centred) or (centred and tensors[0].numel() > tensors[1].numel()),
+        averaged=bool(live) and all(v.averaged for v in live),
     )
 
 
@@ -130,7 +131,9 @@ def _combine(rec: Recording, name: str, known: Sequence[Value], live: Sequence[V
             return rec.apply_layer("norm", {role: (name,) for name, role in statistics.items()}, nodes, norm="batch")
         if live[0].rsqrt and family == "mul" and any(rec.table.size(t) > 1 for v in fixed for t in v.dims):
             kind = "layer" if live[0].centred else "rms"
-            return rec.apply_layer("norm", {"weight": names}, nodes, norm=kind)
+            node = rec.apply_layer("norm", {"weight": names}, nodes, norm=kind)
+            rec.numbers += [(rec.last, (POOLED,))] if live[0].averaged else []
+            return node
         kind = "scale" if family in ("mul", "div") else "position" if _is_placed(rec, fixed) else "bias"
         attributes = {"relative": True} if rec.relative.issuperset(names) else {}
         apart = name in ADDITIONS and all(len(v.names) == 1 or v.addends for v in fixed)
@@ -170,7 +173,7 @@ def shape_preserving(rec: Recording, value: Value | None, out: Any, name: str = 
         )
         origins = value.origins if same else ()
         made = Value(dims, node, value.names, origins, standardised=value.standardised, masked=value.masked)
-        rec.put(tensor, made)
+        rec.put(tensor, replace(made, averaged=value.averaged))
 
 
 def anything(rec: Recording, name: str, args: Sequence[Any], out: Any) -> None:

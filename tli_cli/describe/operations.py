@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from tli_cli.architecture import EPSILON, GROUPS, AxisTree
+from tli_cli.architecture import EPSILON, GROUPS, POOLED, AxisTree
 from tli_cli.describe.elementwise import first_of, shape_preserving
 from tli_cli.describe.numbers import note_constants
 from tli_cli.describe.recording import Recording, Value
@@ -209,7 +209,9 @@ def _normalise(rec: Recording, x: Any, out: Any, kind: str, channel: int, epsilo
         rec.averaged += value.dims[channel:] if kind != "group" else value.dims[1:2]
     if roles and isinstance(epsilon, float):
         rec.numbers.append((rec.last, (EPSILON, epsilon)))
-    rec.put(result, replace(value, node=node))
+    if roles and value.averaged:
+        rec.numbers.append((rec.last, (POOLED,)))
+    rec.put(result, replace(value, node=node, averaged=False))
 
 
 def batch_norm(rec: Recording, args: Sequence[Any], out: Any) -> None:
@@ -325,9 +327,19 @@ def reduce_(rec: Recording, args: Sequence[Any], out: Any) -> None:
 def mean_(rec: Recording, args: Sequence[Any], out: Any) -> None:
     """Average over some dimensions; over channels, their copies have to be as many of each."""
     reduce_(rec, args, out)
-    value = rec.get(args[0])
-    if value is not None and value.node >= 0 and len(args) > 1 and isinstance(args[1], (list, tuple)):
+    value, result = rec.get(args[0]), rec.get(out)
+    if value is None or result is None:
+        return
+    if value.node >= 0 and len(args) > 1 and isinstance(args[1], (list, tuple)):
         rec.note_mean(args[0], first_of(out), [value.dims[d] for d in args[1]])
+    if _shrinks_places(rec, value, result):
+        rec.put(first_of(out), replace(result, averaged=True))
+
+
+def _shrinks_places(rec: Recording, before: Value, after: Value) -> bool:
+    """Tell whether a value of several places became one of fewer."""
+    mine, theirs = ({leaf for t in v.dims for leaf in leaves(rec.table.resolve(t))} for v in (before, after))
+    return any(rec.table.kind(leaf) == "grid" and rec.table.size(leaf) > 1 for leaf in mine - theirs)
 
 
 def sum_(rec: Recording, args: Sequence[Any], out: Any) -> None:

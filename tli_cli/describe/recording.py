@@ -26,7 +26,8 @@ class Value:
     was given to every sample of the batch, `addends` that it is a sum or a row of several parameters. Of a
     normalisation that is written out, `centred` has its mean taken off, `root` is a deviation or a length, and
     `rsqrt` is the inverse of one or what was divided by one. `picks` is the dimension whose largest values it numbers;
-    `masked` says that a constant made in code acts on it, index by index.
+    `masked` says that a constant made in code acts on it, index by index, `averaged` that it is a mean over
+    places.
     """
 
     dims: tuple[AxisTree, ...]
@@ -41,6 +42,7 @@ class Value:
     addends: bool = False
     picks: AxisTree | None = None
     masked: bool = False
+    averaged: bool = False
 
     def origin(self, dim: int) -> Origin:
         """Return the parameter axes under dimension `dim`."""

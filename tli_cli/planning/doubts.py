@@ -15,6 +15,7 @@ from tli_cli.planning.numbers import (
     epsilons_differ,
     norms_differ,
     numbers_behind,
+    places_differ,
     steps_differ,
     were_run,
 )
@@ -60,10 +61,10 @@ class Doubts:
         return self._activations(pair) or self._numbers(pair) or self._surroundings(pair)
 
     def _surroundings(self, pair: Pair) -> str:
-        if pair.target.place in self._unlike:
-            return "added layers change what goes into it" if self._is_deeper else OTHER_INPUT
         if pair.target.place in self._strange:
             return self._strange[pair.target.place]
+        if pair.target.place in self._unlike:
+            return "added layers change what goes into it" if self._is_deeper else OTHER_INPUT
         mine, theirs = self._runs[pair.target.place], self._their_runs[pair.source.place]
         whole = pair.target.part < 0 and pair.source.part < 0
         tables = [unit.kind == "embedding" for unit in (pair.target, pair.source)]
@@ -79,6 +80,7 @@ class Doubts:
             steps_differ(mine, theirs, known)
             or epsilons_differ(mine, theirs)
             or self._norms(pair, mine, theirs)
+            or (places_differ(mine, theirs) if known else "")
             or (difference_of(*behind, scaled=scaled, alike=self._alike) if known else "")
         )
 

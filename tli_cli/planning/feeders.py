@@ -13,7 +13,7 @@ Term = frozenset[Hashable]
 """The units, or the input, of which one term of a sum is made."""
 
 Terms = tuple[Term, ...]
-"""A sum in the order of its terms; of anything else, one term."""
+"""A sum in the order in which its terms are made; of anything else, one term."""
 
 LACKED = "a layer that the source lacks stands before it"
 OTHER = "other layers stand before it in the source"
@@ -35,9 +35,9 @@ def strange_feeders(
     """Return for layers of the target, by place, why what stands right before them is not what stands before their
     partner.
 
-    Of a sum the last term counts, which is to be among the terms of the other sum. `units` are those of the target and
-    of the source. Layers `silent` of the target give zero, `passing` ones what they take, and `folded` ones of the
-    source are taken into those before them.
+    Of a sum the term that was made last counts, which is to be among the terms of the other sum. `units` are those of
+    the target and of the source. Layers `silent` of the target give zero, `passing` ones what they take, and `folded`
+    ones of the source are taken into those before them.
     """
     known = {mine.key: theirs.key for mine, theirs in partners.items()}
     mine = _taken(target, units[0], silent, passing)
@@ -74,7 +74,7 @@ def _taken(
     values: list[Terms] = []
     found: dict[int, set[Terms]] = {}
     for node in architecture.graph:
-        before = [values[i] for i in node.inputs]
+        before = [values[i] for i in sorted(node.inputs)]
         if node.op == "input":
             values.append((INPUT,))
         elif node.layer >= 0:

@@ -306,6 +306,8 @@ class MapBook:
             return True
         if (self._target.coded | self._target.dotted - self.made_up).intersection(leaves(t)):
             return False
+        if isinstance(t, tuple) and t[0] == "+" and len(set(t)) < len(t):
+            return False  # the same channels side by side in several ways, such as a token and the mean of all
         if self._is_weighed(t):
             return m > n and m % n == 0 and not self._summed.intersection(leaves(t))
         unlike = (CENTRED in rule and t in self._bent) or (ZERO in rule and t in self._lifted)

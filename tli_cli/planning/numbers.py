@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from math import isclose, prod
 
-from tli_cli.architecture import EPSILON, GROUPS, OFFSET, Architecture, Layer, Number
+from tli_cli.architecture import EPSILON, GROUPS, OFFSET, POOLED, Architecture, Layer, Number
 from tli_cli.matching.settings import ACTIVATIONS
 
 SCALES = ("mul", "div", "baddbmm")
 PLACED = ("roll", "avg_pool2d", "avg_pool3d", "max_pool2d_with_indices", "max_pool3d_with_indices")
 """Operations that no network has without another that computes the same having them too."""
 CONVOLUTION = "convolution"
+OF_THE_LAYER = (CONVOLUTION, EPSILON, GROUPS, OFFSET, POOLED)
+"""Numbers of the layer itself, not of what is behind it."""
 TOLERANCE = 1e-6
 COUNTS = 1e-4
 """By how much what two norms add to the variance may differ before the function is called another one."""
@@ -27,7 +29,7 @@ def numbers_behind(architecture: Architecture, passing: Collection[int] = ()) ->
     found: list[list[Number]] = []
     last: list[Number] = []
     for place, layer in enumerate(architecture.layers):
-        own = [number for number in layer.numbers if number[0] not in (CONVOLUTION, EPSILON, GROUPS, OFFSET)]
+        own = [number for number in layer.numbers if number[0] not in OF_THE_LAYER]
         if place in passing:
             last += own
             own = []
@@ -99,6 +101,14 @@ def epsilons_differ(target: Layer, source: Layer) -> str:
     if mine is None or theirs is None or abs(mine - theirs) < COUNTS:
         return ""
     return f"{mine:.0e} is added to the variance, in the source {theirs:.0e}"
+
+
+def places_differ(target: Layer, source: Layer) -> str:
+    """Return which of two norms alone is applied to a mean over places, empty if neither or both are."""
+    pooled = [any(number[0] == POOLED for number in layer.numbers) for layer in (target, source)]
+    if pooled[0] == pooled[1]:
+        return ""
+    return f"{'it' if pooled[0] else 'the source'} alone normalises the mean over places"
 
 
 def scale_of(architecture: Architecture, places: Iterable[int]) -> float:

@@ -34,6 +34,7 @@ from tli_cli.planning.roles import Share, answering, as_head, is_cut_by_guess, s
 from tli_cli.planning.scales import Scales
 from tli_cli.planning.shortcuts import NO_SHORTCUT, surplus_shortcuts
 
+LOST_BIAS = "it has no place for its partner's bias"
 UNPROVED = "no graph shows what belongs together"
 
 
@@ -103,6 +104,7 @@ class Planner:
             lone = LONE if pair.target.place in self._folding.doubtful else ""
             doubt = doubts.of(pair, added, self._bypassed, chains) or lone or lost.get(pair.target.place, "")
             self._note_doubt(pair.target.place, doubt, proved)
+        self._note_lost_biases([pair for pair, _ in mine if pair.target.key not in matching.reused], model)
         places = {pair.target.place: pair for pair, _ in mine}
         for unit in matching.targets:
             before = self._folding.silent.get(unit.place, -1)
@@ -197,6 +199,16 @@ class Planner:
             draft = self.drafts[name]
             copied = draft.reason != ADDED and all(is_copy(piece, self.book) for piece, _, _ in draft.pieces)
             draft.doubt = draft.doubt or doubt or ("" if proved or copied else UNPROVED)
+
+    def _note_lost_biases(self, pairs: Sequence[Pair], model: int) -> None:
+        """Note for layers whose partner adds a bias that it is added nowhere; one of keys changes no softmax."""
+        used = {name for draft in self.drafts.values() for piece, _, _ in draft.pieces for name in piece.names}
+        for pair in pairs:
+            source = self.sources[model].layers[pair.source.place]
+            biases = [name for role, name in source.tensors if role.partition(".")[0] == "bias"]
+            if pair.target.role.removeprefix("cross_") != "k" and not used.issuperset(biases):
+                for _, name in self.target.layers[pair.target.place].tensors:
+                    self.drafts[name].doubt = self.drafts[name].doubt or LOST_BIAS
 
     def _draft_pair(self, pair: Pair, model: int, weight: float, ends_added_branch: bool, chains: set[int]) -> None:
         source = self.sources[model]
