@@ -113,6 +113,7 @@ def test_a_norm_that_is_written_out_is_run_once(frozen: bool) -> None:
 
 def test_a_pyramid_around_a_network_is_not_fed_from_it() -> None:
     plan = planned(ResNet(groups=1, per_group=4), Pyramid())
+    assert "other" not in plan.relation
     for step in plan.steps:
         inside = step.target.startswith("body.")
         assert (
