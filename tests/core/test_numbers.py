@@ -183,3 +183,32 @@ def test_branches_beside_each_other_start_at_zero_whatever_is_added_to_their_nor
 def test_a_block_that_is_run_more_often_is_not_called_exact():
     difference, promised = stacked(runs=2)
     assert difference > 1e-6 and not promised
+
+
+class Scaled(nn.Module):
+    """An attention that scales its products or its queries, keys first or last, and a head behind `act`."""
+
+    def __init__(self, products: bool = True, act: str = "relu") -> None:
+        super().__init__()
+        self.products, self.act = products, act
+        self.first, self.head = nn.Linear(6, 8), nn.Linear(8, 4)
+        self.q, self.k, self.v, self.out = (nn.Linear(8, 8) for _ in range(4))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.first(x)
+        if self.products:
+            q, k, v = self.q(x), self.k(x), self.v(x)
+            scores = (q @ k.mT) * 0.25
+        else:
+            v, k, q = self.v(x), self.k(x), self.q(x) * 0.25
+            scores = q @ k.mT
+        return self.head(getattr(torch.nn.functional, self.act)(x + self.out(scores.softmax(-1) @ v)))
+
+
+@pytest.mark.parametrize("products", [True, False])
+def test_products_may_be_scaled_in_either_place(products: bool) -> None:
+    source, target = randomised(Scaled(products), 1), randomised(Scaled(not products, "silu"), 2)
+    example = (torch.randn(2, 5, 6, dtype=torch.float64),)
+    steps = apply_tli(target, source, example=example, options=Options(method="maps")).by_target
+    assert all(steps[f"{layer}.weight"].exact for layer in "qkv")
+    assert not steps["head.weight"].exact

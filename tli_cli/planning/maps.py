@@ -126,7 +126,7 @@ class MapBook:
         if kind == "regrouped" or (m == n and self._is_regrouped(t_tree, source, s_tree)):
             return self._add(("regrouped", m, kind), AxisMap("same", m, m, exact=kind == "regrouped"))
         if isinstance(t_tree, tuple) and isinstance(s_tree, tuple) and t_tree[0] == s_tree[0]:
-            if len(t_tree) == len(s_tree):
+            if len(t_tree) == len(s_tree) and not (t_tree[0] == "+" and m != n and kind in ("grid", "offsets")):
                 children = zip(t_tree[1:], s_tree[1:], strict=True)
                 kinds = ["channels" if kind == "rotary" and t_tree.count(t) < 2 else kind for t in t_tree[1:]]
                 kinds = [self._own_kind(t, k) for t, k in zip(t_tree[1:], kinds, strict=True)]

@@ -50,7 +50,8 @@ def difference_of(mine: Sequence[Number], theirs: Sequence[Number], *, scaled: b
             if not _alike(wanted, given) and not (scaled and wanted[0] in SCALES):
                 return f"behind it {_said(wanted)}, in the source {_said(given)}"
         return ""
-    counted = [[n for n in numbers if n[0] not in ACTIVATIONS] for numbers in (mine, theirs)]
+    made_up = SCALES if scaled else ()
+    counted = [[n for n in numbers if n[0] not in (*ACTIVATIONS, *made_up)] for numbers in (mine, theirs)]
     placed = [[n for n in numbers if n[0] in PLACED or not alike] for numbers in counted]
     if len(placed[0]) == len(placed[1]) and all(map(_alike, *placed)):
         return ""

@@ -104,12 +104,12 @@ class Planner:
             lone = LONE if pair.target.place in self._folding.doubtful else ""
             doubt = doubts.of(pair, added, self._bypassed, chains) or lone or lost.get(pair.target.place, "")
             self._note_doubt(pair.target.place, doubt, proved)
-        self._note_lost_biases([pair for pair, _ in mine if pair.target.key not in matching.reused], model)
         places = {pair.target.place: pair for pair, _ in mine}
         for unit in matching.targets:
             before = self._folding.silent.get(unit.place, -1)
             if before in places and before not in ends:
                 self._silence(unit, places[before], model)
+        self._note_lost_biases([pair for pair, _ in mine if pair.target.key not in matching.reused], model)
 
     def _bare(self, matching: Matching, model: int) -> set[int]:
         """Start the projections of shortcuts that the source lacks at zero, and return what gives zero then."""
