@@ -184,3 +184,11 @@ def test_copies_may_part_in_training(name, width, tensor):
     apply_tli(wanted, given, example=example_for(name))
     first, second = wanted.state_dict()[tensor].chunk(2, 1)
     assert float((first - second).abs().max()) > 1e-3
+
+
+@pytest.mark.parametrize(("groups", "per_group"), [(4, 3), (3, 4), (3, 5)])
+def test_channels_that_come_to_stand_in_groups_are_all_kept(groups, per_group):
+    given, wanted = build("resnet", 1), build("resnet", 2, groups=groups, per_group=per_group)
+    apply_tli(wanted, given, example=example_for("resnet"), options=Options(method="maps"))
+    for name, value in given.layer1[0].bn1.state_dict().items():
+        assert set(wanted.layer1[0].bn1.state_dict()[name].flatten().tolist()) == set(value.flatten().tolist())

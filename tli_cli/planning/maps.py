@@ -169,7 +169,7 @@ class MapBook:
         if len(usual) > 1:
             mine, is_last = _last_factors(self._target), bool(_last_factors(source).intersection(leaves(s)))
             usual = [i for i in usual if is_last == bool(mine.intersection(leaves(inner[i])))]
-            usual = [i for i in usual if self._is_without(inner[i], inner)] if len(usual) > 1 else usual
+            usual = [i for i in usual if self._is_without(inner[i], inner)]
         known = [i for i, child in enumerate(inner) if self._first.get((child, model)) == s or _are_sums(child, s)]
         at = known[0] if known else usual[0] if len(usual) == 1 else -1
         if at < 0:
@@ -182,10 +182,12 @@ class MapBook:
         ))  # fmt: skip
 
     def _is_without(self, factor: AxisTree, factors: Sequence[AxisTree]) -> bool:
-        """Tell whether `factor` stands somewhere without the other ones of `factors`, as keys that queries share."""
+        """Tell whether `factor` stands somewhere as an axis with all `factors` would without the other ones, as keys do
+        that queries share; the groups of two convolutions stand beside other channels in each."""
         own, others = set(leaves(factor)), {leaf for tree in factors if tree != factor for leaf in leaves(tree)}
-        trees = (set(leaves(axis.tree)) for axes in self._target.axes.values() for axis in axes)
-        return any(own <= found and not others & found for found in trees)
+        axes = [set(leaves(axis.tree)) for axes in self._target.axes.values() for axis in axes]
+        whole = [found for found in axes if own | others <= found]
+        return any(own <= found and not others & found and any(found < every for every in whole) for found in axes)
 
     def _is_channels(self, tree: AxisTree) -> bool:
         return all(self._target.spaces[leaf].kind not in ("grid", "kernel", "choices") for leaf in leaves(tree))
