@@ -22,8 +22,8 @@ from tli_cli.kinship.ancestry import Values, ancestry
 from tli_cli.options import Labels, Options
 from tli_cli.plan import Plan, Step
 from tli_cli.planning.injection import plan_injection
-from tli_cli.providers.inputs import guess_input
-from tli_cli.providers.module import describe_live, meta_arguments
+from tli_cli.providers.inputs import Inputs
+from tli_cli.providers.module import described_live
 from tli_cli.references import Reference
 from tli_cli.references.labels import labels_in, labels_of, shared_labels
 from tli_cli.scoring.bands import MAY_HURT
@@ -46,15 +46,17 @@ def apply_tli(
 
     `model` is the target and `teacher` the source (the paper's words): a module, a state dict, the path of a
     checkpoint, or several of them. What nothing is injected into keeps its value. All may live on any device; the
-    arithmetic is done where the teacher's tensors are. `example` is a batch of input for the model (or its shape),
-    `teacher_example` one for a teacher that is a module and takes another.
+    arithmetic is done where the teacher's tensors are. `example` is a batch of input for the model, a tuple or a
+    dictionary of what it takes, or shapes in their places; `teacher_example` is one for a teacher that is a module and
+    takes another.
 
     Raises:
         TliError: a model cannot be run on the given example, a checkpoint cannot be read, or an option is unknown.
         GateError: a gate of `options` is not met.
     """
     own_example = teacher_example if teacher_example is not None else example
-    student = Reference(type(model).__name__, describe_live(model, example))
+    described, inputs = described_live(model, example)
+    student = Reference(type(model).__name__, described)
     teachers, target = understood(teacher, student, own_example, options)
     references = [t.reference for t in teachers]
     akin = ancestry([Values(t.reference.architecture.tensors, t.read) for t in teachers])
@@ -70,7 +72,7 @@ def apply_tli(
         return planned(replace(options, method="fit"))
 
     unlike = planned(options)
-    plan, sample = _add_fits(unlike, model, target.architecture, teachers, example, options, replan)
+    plan, sample = _add_fits(unlike, model, target.architecture, teachers, inputs, options, replan)
     plan = replace(plan, notes=(*(note for r in references for note in r.remarks), *plan.notes))
     check_gates(plan, strict=options.strict, min_score=options.min_score, min_coverage=options.min_coverage)
     if options.dry_run:
@@ -111,7 +113,7 @@ def _add_fits(
     model: nn.Module,
     target: Architecture,
     teachers: Sequence[Taught],
-    example: Any,
+    inputs: Inputs,
     options: Options,
     replan: Replan,
 ) -> tuple[Plan, tuple[torch.Tensor, ...]]:
@@ -119,13 +121,12 @@ def _add_fits(
     asked = options.method == "fit"
     only = feeding(plan)
     teacher, source = teachers[only or 0].module, teachers[only or 0].reference.architecture
-    possible = only is not None and teacher is not None and target.graph and source.graph
+    possible = only is not None and teacher is not None and target.graph and source.graph and inputs.tensors
     if teacher is None or not possible or not (asked or (options.method == "auto" and gains(plan))):
         if asked:
             raise TliError("method 'fit': expected one module as a teacher, and both models to run on the example")
         return plan, ()
-    arguments = meta_arguments(example) if example is not None else guess_input(lambda: deepcopy(model), None, "")
-    sample = tuple(torch.zeros(t.shape, dtype=t.dtype) for t in arguments)
+    sample = tuple(torch.zeros(t.shape, dtype=t.dtype) for t in inputs.tensors)
     try:
         for module in (model, teacher):
             runs(Running(deepcopy(module).float().cpu().eval(), sample))

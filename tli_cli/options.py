@@ -8,8 +8,8 @@ from typing import Any
 
 from tli_cli.errors import TliError, join_problems
 
-InputShape = tuple[int, ...] | tuple[tuple[int, ...], ...]
-"""The shape of one sample, or one shape for each input of a model."""
+InputShape = tuple[int, ...] | tuple[tuple[int, ...], ...] | Mapping[str, tuple[int, ...]]
+"""The shape of one sample, or one shape for each input of a model, in order or by name."""
 
 HEAD_CHOICES = ("fresh", "keep", "map")
 """What happens to the rows of a classifier of another size, or by labels to any; `map:FILE` names a file that says
@@ -46,7 +46,8 @@ class Options:
         on_nonfinite: `error` or `keep`, for NaN and infinite values in a source.
         source_arch: a reference that gives a bare checkpoint its architecture.
         input_shape: the `(channels, height, width)` with which a user's own class is traced, or such a shape for each
-            of the inputs that it takes.
+            of the inputs that it takes, in order or by name; names that are no arguments of its `forward` are those of
+            the one dictionary that it takes.
         num_classes: the number of classes of the target, where its architecture has one.
         in_chans: the number of input channels of the target, where its architecture has one.
         ema: which averaged weights to take from a training checkpoint; None takes the plain ones.

@@ -34,7 +34,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     _open_streams()
     try:
         from tli_cli.cli.app import app
-        from tli_cli.cli.render import fail, standard_output
+        from tli_cli.cli.render import fail
+        from tli_cli.cli.streams import standard_output
 
         code = _exit_code(lambda: app(args=arguments, prog_name="tli"))
         with standard_output():

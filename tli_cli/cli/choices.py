@@ -30,15 +30,6 @@ class Method(str, Enum):
     dpiat = "dpiat"
 
 
-class Dtype(str, Enum):
-    """The dtypes that floating tensors can be cast to."""
-
-    float32 = "float32"
-    float16 = "float16"
-    bfloat16 = "bfloat16"
-    float64 = "float64"
-
-
 class OnNonfinite(str, Enum):
     """What to do with NaN and infinite values in a source."""
 

@@ -73,7 +73,7 @@ def inject(
         seed=seed,
         top_k=top_k,
         batchnorm=not no_batchnorm,
-        dtype=dtype.value if dtype else None,
+        dtype=dtype,
         device=device,
         max_shard_size=max_shard_size,
         force=force,

@@ -7,8 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from tli_cli.cli.choices import Dtype, Matcher, Method, OnNonfinite
-from tli_cli.cli.parsers import complete_reference, parse_head, parse_size
+from tli_cli.cli.choices import Matcher, Method, OnNonfinite
+from tli_cli.cli.parsers import complete_dtype, complete_reference, parse_dtype, parse_head, parse_size
+from tli_cli.options import DTYPES
 
 REFERENCES = "References"
 MATCHING = "Matching and injection"
@@ -51,7 +52,8 @@ InputShape = Annotated[
     str | None,
     typer.Option(
         metavar="C,H,W",
-        help="The input that your own class is traced with, such as 3,32,32; of several inputs as '3,32,32;10'.",
+        help="The input that your own class is traced with, such as 3,32,32; of several inputs as '3,32,32;10' or "
+        "'x=3,32,32;ids=10'.",
         rich_help_panel=REFERENCES,
     ),
 ]
@@ -141,7 +143,15 @@ PlanOutput = Annotated[
     typer.Option("--output", "-o", metavar="PLAN.json", help="Write the plan to this file.", rich_help_panel=OUTPUT),
 ]
 DtypeOption = Annotated[
-    Dtype | None, typer.Option("--dtype", help="Cast floating tensors to this.", rich_help_panel=OUTPUT)
+    str | None,
+    typer.Option(
+        "--dtype",
+        parser=parse_dtype,
+        metavar="|".join(DTYPES),
+        help="Cast floating tensors to this.",
+        rich_help_panel=OUTPUT,
+        autocompletion=complete_dtype,
+    ),
 ]
 MaxShardSize = Annotated[
     int | None,

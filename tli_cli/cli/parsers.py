@@ -11,7 +11,8 @@ from os.path import isdir
 import typer
 
 from tli_cli.errors import CheckpointError
-from tli_cli.options import HEAD_CHOICES, InputShape
+from tli_cli.options import DTYPES, HEAD_CHOICES, InputShape
+from tli_cli.registry import did_you_mean
 
 
 def parse_size(text: str) -> int:
@@ -25,23 +26,34 @@ def parse_size(text: str) -> int:
 
 
 def parse_shape(text: str | None) -> InputShape | None:
-    """Return a shape from `3,16,16` or `3x16x16`, several from `3,16,16;10`, None from None.
+    """Return a shape from `3,16,16` or `3x16x16`, several from `3,16,16;10`, by name from `image=3,16,16;tokens=10`.
 
     An empty one of several, as in `3,16,16;`, is a number alone.
     """
     if text is None:
         return None
-    shapes = [
-        [part.strip() for part in re.split(r"[,x]", shape.strip().strip("()").lower())] for shape in text.split(";")
-    ]
+    names, shapes = zip(*(_named_shape(part) for part in text.split(";")), strict=True)
     parts = [part for shape in shapes for part in shape if shape != [""] or len(shapes) == 1]
-    if not all(part.isdigit() and int(part) > 0 for part in parts):
+    are_named = sum(bool(name) for name in names)
+    if not all(part.isdigit() and int(part) > 0 for part in parts) or are_named not in (0, len(set(names))):
         raise typer.BadParameter(
-            f"{text!r} is not a shape: expected positive numbers such as 3,224,224, or several shapes as 3,224,224;10",
+            f"{text!r} is not a shape: expected positive numbers such as 3,224,224, or several shapes as 3,224,224;10 "
+            "or, all by name, as 'image=3,224,224;tokens=10'",
             param_hint="'--input-shape'",
         )
     found = tuple(tuple(int(part) for part in shape if part) for shape in shapes)
+    if are_named:
+        return dict(zip(names, found, strict=True))
     return found[0] if len(found) == 1 else found
+
+
+def _named_shape(text: str) -> tuple[str, list[str]]:
+    """Return the name before `=`, if there is one, and the numbers as they are written."""
+    name, equals, shape = text.rpartition("=")
+    numbers = [part.strip() for part in re.split(r"[,x]", shape.strip().strip("()").lower())]
+    return (
+        (name.strip(), numbers) if equals and name.strip().isidentifier() else ("", numbers if not equals else [text])
+    )
 
 
 def parse_head(text: str) -> str:
@@ -49,6 +61,20 @@ def parse_head(text: str) -> str:
     if text in HEAD_CHOICES or (text.startswith("map:") and len(text) > len("map:")):
         return text
     raise typer.BadParameter(f"{text!r} is not a head rule: expected fresh, keep, map or map:FILE")
+
+
+def parse_dtype(text: str) -> str:
+    """Return `text` if floating tensors can be cast to it."""
+    if text in DTYPES:
+        return text
+    raise typer.BadParameter(
+        f"{text!r} is none of {', '.join(DTYPES)}; {did_you_mean(text, DTYPES)}".removesuffix("; ")
+    )
+
+
+def complete_dtype(incomplete: str) -> list[str]:
+    """Return the dtypes that begin with `incomplete`."""
+    return [name for name in DTYPES if name.startswith(incomplete)]
 
 
 def complete_reference(incomplete: str) -> Iterator[str]:

@@ -10,6 +10,8 @@ from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
 
+from tli_cli.cli.streams import others_aside
+
 
 class _Plain:
     """A command whose texts, paths, choices and defaults are taken as they are, and everything else as typer does."""
@@ -26,6 +28,11 @@ class _Plain:
 
 class PlainCommand(_Plain, TyperCommand):
     """One of the commands."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; what code of others prints meanwhile goes to standard error, beside the data."""
+        with others_aside():
+            return super().invoke(ctx)
 
 
 class PlainGroup(_Plain, TyperGroup):

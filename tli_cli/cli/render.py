@@ -6,14 +6,13 @@ import csv
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from enum import Enum
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any
 
+from tli_cli.cli.streams import data_stream, standard_output
 from tli_cli.decoding import has_controls
-from tli_cli.errors import TliError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -36,23 +35,12 @@ def style(*, as_json: bool = False, as_csv: bool = False) -> Style:
         return Style.JSON
     if as_csv:
         return Style.CSV
-    return Style.TABLE if sys.stdout.isatty() or os.environ.get("FORCE_COLOR") else Style.PLAIN
+    return Style.TABLE if data_stream().isatty() or os.environ.get("FORCE_COLOR") else Style.PLAIN
 
 
 def columns() -> int:
     """Return how many columns the terminal has."""
     return get_terminal_size().columns
-
-
-@contextmanager
-def standard_output() -> Iterator[None]:
-    """Raise `TliError` where what is printed in the block cannot be; a reader that has gone is no fault."""
-    try:
-        yield
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise TliError(f"standard output cannot be written: {error.strerror}; send it elsewhere") from error
 
 
 @standard_output()

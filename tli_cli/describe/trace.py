@@ -13,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from tli_cli.architecture import Architecture, TensorSpec
 from tli_cli.describe.assemble import assemble
 from tli_cli.describe.elementwise import anything
+from tli_cli.describe.failures import told
 from tli_cli.describe.filling import FILLS
 from tli_cli.describe.meta import without_values
 from tli_cli.describe.numbers import note_convolution, note_numbers, note_uniform
@@ -109,7 +110,7 @@ def trace(
         with torch.no_grad(), without_values(), _Recorder(recording), _KnownIndices():
             out = model(*args, **(kwargs or {}))
     except Exception as error:
-        said = str(error) or type(error).__name__
+        said = told(error)
         raise TraceError(f"{origin or type(model).__name__}: cannot be run on the meta device: {said}") from error
     finally:
         model.train(training)

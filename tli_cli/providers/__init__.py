@@ -68,6 +68,7 @@ def provided(
     said = (
         ""
         if head.startswith("hf:")
-        else ". --input-shape gives the shape of one sample, or of several inputs as 3,224,224;10"
+        else ". --input-shape gives the shape of one sample, or of several inputs as '3,224,224;10' or "
+        "'image=3,224,224;tokens=10'"
     )
     return Provided(architecture, (note + said,), in_files)

@@ -5,15 +5,24 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import reduce
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from torch import nn
+
 from tli_cli.catalogue.libraries import import_timm
+from tli_cli.describe.failures import told
 from tli_cli.errors import TliError, UnknownReferenceError
 from tli_cli.registry import did_you_mean
+
+_DEEPEST = 4
+"""How many directories above a file are tried as the package that its relative imports go up to."""
+_ROOT = "_tli_root"
+"""What a module imported from beside a file is marked with: the directory that it was found in."""
 
 
 def load_factory(reference: str) -> Callable[..., Any]:
@@ -31,6 +40,11 @@ def load_factory(reference: str) -> Callable[..., Any]:
         public = [n for n in vars(module) if not n.startswith("_")]
         hint = did_you_mean(name, public) or f"it has {', '.join(public[:8])}"
         raise UnknownReferenceError(f"{reference}: {where} has no {name!r}; {hint}") from error
+    if isinstance(found, nn.Module):
+        raise TliError(
+            f"{reference}: expected a class, or a function that makes a model; found a {type(found).__name__} that is "
+            f"made already: name its class, or a function that returns it"
+        )
     if not callable(found):
         raise TliError(f"{reference}: expected a class or function, found {type(found).__name__}")
     return found
@@ -39,31 +53,111 @@ def load_factory(reference: str) -> Callable[..., Any]:
 def _module_from_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise UnknownReferenceError(f"{path}: no such file")
+    depth = 0
+    while True:
+        try:
+            with _as_a_script(path), _told(str(path)), _among_its_own(path.resolve().parents[depth]):
+                return _module_in_package(path, depth) if depth else _module_alone(path)
+        except TliError as error:
+            if "relative import" not in str(error) or depth == _DEEPEST:
+                raise
+            depth = max(depth + 1, _depth(path))
+
+
+def _depth(path: Path) -> int:
+    """Return how many of the directories above a file are packages, its own first."""
+    parents = path.resolve().parents
+    return next((i for i, parent in enumerate(parents) if not (parent / "__init__.py").is_file()), 0)
+
+
+def _module_alone(path: Path) -> ModuleType:
     name = f"_tli_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise TliError(f"{path}: cannot be imported")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    sys.path.insert(0, str(path.parent.resolve()))
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
-        raise TliError(f"{path}: importing it failed: {type(error).__name__}: {error}") from error
-    finally:
-        sys.path.pop(0)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _module_in_package(path: Path, depth: int) -> ModuleType:
+    """Import a file as a part of the package that is `depth` directories above it."""
+    file = path.resolve()
+    root = file.parents[depth]
+    name = ".".join(file.relative_to(root).with_suffix("").parts)
+    if name.endswith(".__init__"):
+        name = name.removesuffix(".__init__")
+    with _on_path(root):
+        module = importlib.import_module(name)
+    if module.__file__ is None or Path(module.__file__).resolve() != file:
+        raise TliError(f"{path}: another package is called {name.partition('.')[0]} ({module.__file__}); rename one")
     return module
 
 
 def _module_by_name(name: str) -> ModuleType:
-    sys.path.insert(0, "")
-    try:
+    with _as_a_script(Path(name)), _told(name):
         if name.partition(".")[0] in ("timm", "torchvision"):
             import_timm()
         return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        raise UnknownReferenceError(f"{name}: no such package or module ({error})") from error
-    except Exception as error:
-        raise TliError(f"{name}: importing it failed: {type(error).__name__}: {error}") from error
+
+
+@contextmanager
+def _as_a_script(path: Path) -> Iterator[None]:
+    """Have imports found beside a file and in the working directory, and no arguments of ours."""
+    arguments = sys.argv
+    sys.argv = [str(path)]
+    try:
+        with _on_path(Path.cwd()), _on_path(path.parent.resolve()):
+            yield
     finally:
-        sys.path.pop(0)
+        sys.argv = arguments
+
+
+@contextmanager
+def _among_its_own(root: Path) -> Iterator[None]:
+    """Forget what was imported from beside another file, which may have the same names, and mark what is now."""
+    for name, module in list(sys.modules.items()):
+        if getattr(module, "__dict__", {}).get(_ROOT, root) != root:
+            del sys.modules[name]
+    before = set(sys.modules)
+    yield
+    for name in sys.modules.keys() - before:
+        module = sys.modules[name]
+        if Path(getattr(module, "__dict__", {}).get("__file__") or "/").is_relative_to(root):
+            setattr(module, _ROOT, root)
+
+
+@contextmanager
+def _on_path(directory: Path) -> Iterator[None]:
+    entry = str(directory)
+    sys.path.insert(0, entry)
+    try:
+        yield
+    finally:
+        if entry in sys.path:
+            sys.path.remove(entry)
+
+
+@contextmanager
+def _told(where: str) -> Iterator[None]:
+    """Turn all that importing a user's code may raise into one message."""
+    try:
+        yield
+    except TliError:
+        raise
+    except SystemExit as error:
+        raise TliError(
+            f"{where}: importing it ended the program, as a script does that reads its arguments; put what is not "
+            'definitions under `if __name__ == "__main__":`'
+        ) from error
+    except ModuleNotFoundError as error:
+        if error.name and (where == error.name or where.startswith(f"{error.name}.")):
+            raise UnknownReferenceError(f"{where}: no such package or module ({error})") from error
+        raise TliError(f"{where}: importing it failed: {error}; install what it imports") from error
+    except Exception as error:
+        raise TliError(f"{where}: importing it failed: {told(error)}") from error

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import inspect
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import product
-from pathlib import Path
-from traceback import extract_tb
+from typing import Any
 
 import torch
 from torch import nn
 
+from tli_cli.describe.failures import told
 from tli_cli.errors import TliError, TraceError
 from tli_cli.options import InputShape
 
@@ -17,15 +20,29 @@ IMAGE_SIZES = (224, 32, 64, 28, 299, 256, 384, 128, 96, 48, 192, 160, 16, 8, 512
 LENGTHS = (16, 64, 128, 1024)
 
 
+@dataclass(frozen=True)
+class Inputs:
+    """What a model is run on: tensors on the `meta` device, or lists and dictionaries of such, in order and by name."""
+
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def tensors(self) -> tuple[torch.Tensor, ...]:
+        """What is given in order, if it is all tensors and nothing is given by name; else nothing."""
+        plain = not self.kwargs and all(isinstance(value, torch.Tensor) for value in self.args)
+        return self.args if plain else ()
+
+
 def shapes_of(input_shape: InputShape) -> tuple[tuple[int, ...], ...]:
     """Return one shape for each input of a model: that of one, or those of several."""
+    if isinstance(input_shape, Mapping):
+        return tuple(input_shape.values())
     several = [shape for shape in input_shape if isinstance(shape, tuple)]
     return tuple(several) if several else (tuple(size for size in input_shape if isinstance(size, int)),)
 
 
-def guess_input(
-    create: Callable[..., nn.Module], input_shape: InputShape | None, reference: str
-) -> tuple[torch.Tensor, ...]:
+def guess_input(create: Callable[..., nn.Module], input_shape: InputShape | None, reference: str) -> Inputs:
     """Return a batch of two samples on the `meta` device on which the model runs: of `input_shape` if given.
 
     Raises:
@@ -34,15 +51,38 @@ def guess_input(
     """
     model = _made(create, reference).eval()
     if input_shape is not None:
-        samples = list(_of_shapes(shapes_of(input_shape)))
-        return next((sample for sample in samples if _runs(model, sample)), samples[0])
+        return first_that_runs(model, [(2, *shape) for shape in shapes_of(input_shape)], names_of(input_shape))
     for candidate in _candidates(model):
-        if _runs(model, (candidate,)):
-            return (candidate,)
+        if _runs(model, inputs := Inputs((candidate,))):
+            return inputs
     raise TraceError(
         f"{reference}: no usual input fits this model; give one sample's shape with --input-shape 3,224,224, "
-        "or the shapes of several inputs as 3,224,224;10"
+        "or the shapes of several inputs as 3,224,224;10 or by name as 'image=3,224,224;tokens=10'"
     )
+
+
+def first_that_runs(model: nn.Module, shapes: Sequence[tuple[int, ...]], names: Sequence[str] = ()) -> Inputs:
+    """Return tensors of `shapes` on which the model runs, of values or of tokens; where none do, those of values."""
+    samples = [_given(sample, names) for sample in _of_shapes(shapes)]
+    return next((inputs for inputs in samples if _runs(model, inputs)), samples[0])
+
+
+def names_of(input_shape: InputShape | None) -> tuple[str, ...]:
+    """Return the names of a model's inputs where they are given by name."""
+    return tuple(input_shape) if isinstance(input_shape, Mapping) else ()
+
+
+def takes_by_name(model: nn.Module, names: Sequence[str]) -> bool:
+    """Tell whether the arguments of the model's `forward` are called so."""
+    try:
+        inspect.signature(model.forward).bind(**dict.fromkeys(names))
+    except TypeError:
+        return False
+    return True
+
+
+def _given(sample: tuple[torch.Tensor, ...], names: Sequence[str]) -> Inputs:
+    return Inputs(kwargs=dict(zip(names, sample, strict=True))) if names else Inputs(sample)
 
 
 def _made(create: Callable[..., nn.Module], reference: str) -> nn.Module:
@@ -59,25 +99,20 @@ def _made(create: Callable[..., nn.Module], reference: str) -> nn.Module:
             raise TliError(f"{reference}: cannot be made: {told(error)}") from error
 
 
-def told(error: Exception) -> str:
-    """Return what went wrong in a user's code, and where."""
-    last = extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__}: {str(error) or 'no message'} ({Path(last.filename).name}, line {last.lineno})"
-
-
-def _runs(model: nn.Module, sample: tuple[torch.Tensor, ...]) -> bool:
+def _runs(model: nn.Module, inputs: Inputs) -> bool:
     try:
-        with torch.no_grad():
-            model(*sample)
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of code that is given something else than it takes
+            model(*inputs.args, **inputs.kwargs)
     except Exception:  # any failure of the user's model means: not this input
         return False
     return True
 
 
 def _of_shapes(shapes: Sequence[tuple[int, ...]]) -> Iterator[tuple[torch.Tensor, ...]]:
-    """Yield a batch of two for each shape: of values, then of tokens, in every combination."""
+    """Yield tensors of each shape: of values, then of tokens, in every combination."""
     for dtypes in product((torch.float32, torch.int64), repeat=len(shapes)):
-        yield tuple(torch.empty(2, *s, dtype=dtype, device="meta") for s, dtype in zip(shapes, dtypes, strict=True))
+        yield tuple(torch.empty(s, dtype=dtype, device="meta") for s, dtype in zip(shapes, dtypes, strict=True))
 
 
 def _candidates(model: nn.Module) -> Iterator[torch.Tensor]:

@@ -14,8 +14,9 @@ from tli_cli.catalogue.libraries import import_timm, import_torchvision
 from tli_cli.catalogue.subjects import Subject, timm_subject, torchvision_subject
 from tli_cli.errors import TliError, TraceError, UnknownReferenceError
 from tli_cli.options import InputShape
+from tli_cli.providers.arguments import split_reference
 from tli_cli.providers.code import load_factory
-from tli_cli.providers.inputs import guess_input, shapes_of
+from tli_cli.providers.inputs import Inputs, guess_input, names_of, shapes_of, takes_by_name
 from tli_cli.registry import did_you_mean
 
 _WEIGHTS = frozenset({"pretrained", "pretrained_cfg", "checkpoint_path", "weights", "weights_backbone", "cache_dir"})
@@ -75,22 +76,50 @@ def _own_subject(
     input_shape: InputShape | None,
     reference: str,
 ) -> Subject:
+    head, _ = split_reference(reference)
+    placed = [value for name, value in arguments.items() if name.isdigit()]
+    named = {name: value for name, value in arguments.items() if not name.isdigit()}
+    names = names_of(input_shape)
+
     def create(**options: int) -> nn.Module:
         try:
-            model = factory(**{**arguments, **options})
-        except TypeError as error:
-            wanted = inspect.signature(factory) if callable(factory) else ""
+            model = factory(*placed, **{**named, **options})
+        except SystemExit as error:
             raise TliError(
-                f"{reference}: cannot be called: {error}; give its arguments as "
-                f"{reference.partition('?')[0]}?name=value (it takes {wanted})"
+                f"{reference}: calling it ended the program; name a class or function that returns"
+            ) from error
+        except TypeError as error:
+            if error.__traceback__ is None or error.__traceback__.tb_next is not None:
+                raise  # of its own code, not of how it is called
+            raise TliError(
+                f"{reference}: cannot be called: {error}; give its arguments as {head}?name=value "
+                f"(it takes {_signature(factory)})"
             ) from error
         if not isinstance(model, nn.Module):
             raise TliError(f"{reference}: expected it to make a torch.nn.Module, found {type(model).__name__}")
-        return model
+        return model if not names or takes_by_name(model, names) else _taking_names(model)
 
     try:
-        sample = guess_input(create, input_shape, reference)
+        inputs = guess_input(create, input_shape, reference)
     except TraceError:
-        sample = ()
-    size = tuple(sample[0].shape[1:]) if sample else ()
-    return OwnSubject("", reference.partition("?")[0], create, size, {}, sample=sample)
+        inputs = Inputs()
+    size = tuple(inputs.args[0].shape[1:]) if inputs.args else ()
+    return OwnSubject("", head, create, size, {}, sample=inputs.args, keywords=inputs.kwargs)
+
+
+def _signature(factory: Callable[..., Any]) -> str:
+    try:
+        return str(inspect.signature(factory))
+    except ValueError:
+        return "unknown arguments"
+
+
+def _taking_names(model: nn.Module) -> nn.Module:
+    """Return `model`, whose `forward` takes one dictionary, so that it takes what is in there by name."""
+    plain = type(model)
+
+    def forward(self: nn.Module, **named: Any) -> Any:
+        return plain.forward(self, named)
+
+    model.__class__ = type(plain.__name__, (plain,), {"forward": forward})
+    return model

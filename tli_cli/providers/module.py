@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import nn
+from torch.utils._pytree import tree_map
 
 from tli_cli.architecture import Architecture, InitialValue
 from tli_cli.describe.meta import on_meta
 from tli_cli.describe.names import describe_names
 from tli_cli.describe.trace import state_specs, trace
-from tli_cli.errors import TraceError
-from tli_cli.providers.inputs import guess_input
+from tli_cli.errors import TliError, TraceError
+from tli_cli.providers.inputs import Inputs, first_that_runs, guess_input, takes_by_name
 
 TRACEABLE_EXPERTS = "batched_mm"
 """How transformers calls the way to run experts that can be traced on the `meta` device."""
@@ -24,8 +26,13 @@ def describe_live(model: nn.Module, example: Any = None) -> Architecture:
 
     `example` is one batch of input, or its shape with the batch first; without it usual inputs are tried.
     """
-    described = _described(model, example)
-    return replace(described, initial={**_constant_buffers(model), **described.initial})
+    return described_live(model, example)[0]
+
+
+def described_live(model: nn.Module, example: Any = None) -> tuple[Architecture, Inputs]:
+    """Return what `describe_live` returns, and what the module was run on: nothing where it cannot be run."""
+    described, inputs = _described(model, example)
+    return replace(described, initial={**_constant_buffers(model), **described.initial}), inputs
 
 
 def _constant_buffers(model: nn.Module) -> dict[str, InitialValue]:
@@ -36,16 +43,16 @@ def _constant_buffers(model: nn.Module) -> dict[str, InitialValue]:
     return {n: (("fill_", float(t.flatten()[0])),) for n, t in found.items() if bool((t == t.flatten()[0]).all())}
 
 
-def _described(model: nn.Module, example: Any) -> Architecture:
+def _described(model: nn.Module, example: Any) -> tuple[Architecture, Inputs]:
     origin = type(model).__name__
     twin = _with_plain_experts(on_meta(model).float())
     try:
-        arguments = meta_arguments(example) if example is not None else guess_input(lambda: twin, None, origin)
-        return trace(twin, arguments, origin=origin)
+        inputs = meta_inputs(twin, example) if example is not None else guess_input(lambda: twin, None, origin)
+        return trace(twin, inputs.args, kwargs=inputs.kwargs, origin=origin), inputs
     except TraceError:
         if example is not None:
             raise
-        return describe_names(state_specs(model), order_from="definition", origin=origin)
+        return describe_names(state_specs(model), order_from="definition", origin=origin), Inputs()
 
 
 def _with_plain_experts(twin: nn.Module) -> nn.Module:
@@ -58,14 +65,40 @@ def _with_plain_experts(twin: nn.Module) -> nn.Module:
     return twin
 
 
-def meta_arguments(example: Any) -> tuple[torch.Tensor, ...]:
-    """Return `example`, a batch, several, or a shape, as arguments on the `meta` device."""
+def meta_inputs(model: nn.Module, example: Any) -> Inputs:
+    """Return `example`, a batch, several, a dictionary of them, or shapes of them, on the `meta` device.
+
+    Raises:
+        TliError: it is none of these.
+    """
+    if isinstance(example, Mapping):
+        named = {str(name): value for name, value in example.items()}
+        if _are_shapes(named.values()):
+            return first_that_runs(model, [tuple(shape) for shape in named.values()], tuple(named))
+        given = tree_map(_on_meta, named)
+        return Inputs(kwargs=given) if takes_by_name(model, tuple(named)) else Inputs((given,))
     if isinstance(example, torch.Tensor):
-        return (_as_float(example),)
-    if isinstance(example, (tuple, list)) and all(isinstance(size, int) for size in example):
-        return (torch.empty(*example, device="meta"),)
-    return tuple(_as_float(item) for item in example)
+        return Inputs((_on_meta(example),))
+    if not isinstance(example, (tuple, list)):
+        raise TliError(
+            f"example: expected a batch (a tensor, several in a tuple, or a dictionary of them) or its shape such as "
+            f"(1, 3, 224, 224), found {type(example).__name__}"
+        )
+    if _are_shapes([example]):
+        return first_that_runs(model, [tuple(example)])
+    if _are_shapes(example):
+        return first_that_runs(model, [tuple(shape) for shape in example])
+    return Inputs(tuple(tree_map(_on_meta, list(example))))
 
 
-def _as_float(example: torch.Tensor) -> torch.Tensor:
-    return example.to("meta", torch.float32) if example.is_floating_point() else example.to("meta")
+def _are_shapes(values: Iterable[Any]) -> bool:
+    found = list(values)
+    return bool(found) and all(
+        isinstance(value, (tuple, list)) and all(type(size) is int for size in value) for value in found
+    )
+
+
+def _on_meta(value: Any) -> Any:
+    if not isinstance(value, torch.Tensor):
+        return value
+    return value.to("meta", torch.float32) if value.is_floating_point() else value.to("meta")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tli_cli.checkpoints import Checkpoint
 
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".json", ".tar", ".dcp")
-LIVE = re.compile(r"^(hf:.+|.+\.py:\w[\w.]*(\?.*)?|[A-Za-z_][\w.]*\.\w+:\w[\w.]*(\?.*)?|[A-Za-z_]\w*:\w[\w.]*(\?.*)?)$")
+LIVE = re.compile(r"^(hf:.+|(.+\.py|[A-Za-z_]\w*(\.\w+)*):\w[\w.]*(\?.*|\(.*\))?)$")
 BARE = ("file", "inferred", "definition", "recognised")
 """Where the order of layers comes from where nothing but the file was named."""
 NEAR = 0.6
@@ -97,6 +97,8 @@ def resolve(text: str, reading: Reading = Reading()) -> Reference:
         TliError: it is known and cannot be read.
     """
     path = Path(text)
+    if path.suffix == ".py" and path.is_file():
+        raise UnknownReferenceError(_classes_wanted(path))
     if is_there(text):
         return _from_checkpoint(text, reading)
     if LIVE.match(text) and text.partition(":")[0] not in LIBRARIES:
@@ -107,6 +109,14 @@ def resolve(text: str, reading: Reading = Reading()) -> Reference:
         require_named(path)
         raise UnknownReferenceError(f"{text}: no such file or directory")
     return _from_name(text, reading)
+
+
+def _classes_wanted(path: Path) -> str:
+    from tli_cli.providers.defined import defined_in
+
+    names = defined_in(path)
+    told = f"it defines {', '.join(names[:8])}" if names else "such as Net"
+    return f"{path}: name a class or function in it, {path}:{names[0] if names else 'Net'}; {told}"
 
 
 def _from_code(text: str, reading: Reading) -> Reference:

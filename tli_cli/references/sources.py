@@ -22,6 +22,8 @@ _LONGEST = 4096
 """The characters of the longest path that systems take."""
 
 COMMENT = re.compile(r"(^|\s)#.*")
+CALLED = re.compile(r":\w[\w.]*\(.*\)$")
+"""A class with arguments in brackets, in which any character may stand."""
 
 
 def expand(texts: Sequence[str], places: Places = NO_PLACES) -> list[str]:
@@ -46,7 +48,7 @@ def placed(error: TliError, reference: str, places: Places) -> TliError:
 
 def is_glob(text: str) -> bool:
     """Return whether `text` is a glob, and not a file that is called so or a name with options after `?`."""
-    stem = text.partition("?")[0] if "=" in text.partition("?")[2] else text
+    stem = text.partition("?")[0] if "=" in text.partition("?")[2] else CALLED.sub("", text)
     return any(c in stem for c in "*?[") and not is_there(text)
 
 
