@@ -97,6 +97,27 @@ def test_big_endian_archives_are_refused(tmp_path: Path, refuses: Refuses) -> No
     refuses(path, "big-endian")
 
 
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("name", ["archive/data.pkl", "archive/data/0", "ARCHIVE/Data.PKL"])
+@pytest.mark.parametrize("first", [True, False])
+def test_a_record_that_is_there_twice_is_refused(tmp_path: Path, refuses: Refuses, name: str, first: bool) -> None:
+    path = tmp_path / "archive.pt"
+    torch.save(STATE, path)
+    whole, other = path.read_bytes(), b"\x80\x02}."
+    with zipfile.ZipFile(io.BytesIO(whole)) as old, zipfile.ZipFile(path, "w") as new:
+        held = [(member, old.read(member)) for member in old.namelist()]
+        for member, content in [(name, other), *held] if first else [*held, (name, other)]:
+            new.writestr(member, content)
+    refuses(path, "twice")
+
+
+@pytest.mark.parametrize("said", [b"0", b"-64", b"", b"x", b"9" * 5000])
+def test_an_alignment_that_is_none_is_refused(tmp_path: Path, refuses: Refuses, said: bytes) -> None:
+    path = tmp_path / "a.pt"  # torch divides by it
+    path.write_bytes(repacked(saved(STATE), lambda name, content: said if name.endswith("alignment") else content))
+    refuses(path, ".storage_alignment")
+
+
 @pytest.mark.parametrize(
     "names",
     [[], ["a.txt"], ["x/y.npy"], ["archive/data.pkl/x"], ["archive/constants.pkl"], ["a/code/b.py", "a/data.pkl"]],

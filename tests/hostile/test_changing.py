@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+import tli_cli.cli.match  # noqa: F401 (takes the gate by name once it is imported, and is not to take a changed one)
 from tests.hostile.support import contents
 from tli_cli import gates
 from tli_cli.architecture import TensorSpec

@@ -6,6 +6,7 @@ import pickle
 import struct
 import warnings
 import zipfile
+from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 
+from tli_cli.checkpoints import open_checkpoint, pickles
 from tli_cli.checkpoints.pickles import load_allowed
 from tli_cli.errors import CheckpointError
 
@@ -137,6 +139,30 @@ def test_bombs_take_neither_time_nor_memory(tmp_path: Path, refuses: Refuses, bo
         path.mkdir()
         (path / ".metadata").write_bytes(BOMBS[bomb])
     refuses(path)
+
+
+@pytest.mark.parametrize("wrapping", ["zip", "bare", "distributed"])
+def test_a_pickle_of_too_many_values_is_refused_before_it_is_loaded(
+    tmp_path: Path, refuses: Refuses, wrapping: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pickles, "_MAX_OPERATIONS", 1000)
+    test_bombs_take_neither_time_nor_memory(
+        tmp_path, lambda path: refuses(path, "1,000 values"), "deep lists", wrapping
+    )
+
+
+class Shadowed(dict[str, Any]):
+    """Pickles as an ordered dict with attributes in the place of its methods."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return OrderedDict, (), dict.fromkeys(("items", "values", "keys", "get"), 1), None, iter(self.items())
+
+
+def test_a_dict_is_read_whatever_a_pickle_calls_its_methods(tmp_path: Path) -> None:
+    state = Shadowed(a=torch.ones(2))
+    for number, value in enumerate((state, Shadowed(model=state, epoch=1))):
+        torch.save(value, tmp_path / f"{number}.pt")
+        assert open_checkpoint(tmp_path / f"{number}.pt").read("a").tolist() == [1, 1]
 
 
 def test_the_allow_list_blocks_and_names_everything_else(canary: Path) -> None:

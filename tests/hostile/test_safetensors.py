@@ -72,6 +72,9 @@ BROKEN = {
     "notes that are a list": raw({"__metadata__": ["x"], "a": entry()}, 8),
     "half a character": raw(b'{"\\ud800":' + ONE + b"}", 8),
     "a terminal's commands": raw({"a\x1b[2J": entry()}, 8),
+    "a name without a character": raw({"": entry()}, 8),
+    "65 axes": raw({"a": entry(shape=[1] * 64 + [2])}, 8),
+    "100,000 axes": raw({"a": entry(shape=[1] * 100_000 + [2])}, 8),
     "no tensors": raw({}),
     "only notes": raw({"__metadata__": {"x": "y"}}),
 }

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,7 @@ LIES: dict[str, Callable[[], Any]] = {
     "no values": lambda: torch.empty(1 << 40, device="meta"),
     "sparse": lambda: torch.sparse_coo_tensor(torch.tensor([[0]]), torch.tensor([1.0]), (1 << 40,)),
     "sparse rows": lambda: torch.ones(3, 3).to_sparse_csr(),
+    "65 axes": lambda: torch.ones(4)[(..., *[None] * 64)],
     "nested": lambda: torch.nested.nested_tensor([torch.ones(2), torch.ones(3)]),
 }
 
@@ -68,6 +70,15 @@ def test_a_tensor_that_claims_more_than_the_file_holds_is_refused(
 def test_the_tensor_is_named(tmp_path: Path, refuses: Refuses, kind: str) -> None:
     torch.save({"fine": torch.ones(2), "layer.weight": LIES[kind]()}, tmp_path / "a.pt")
     refuses(tmp_path / "a.pt", "layer.weight", "save it with" if kind != "no values" else "no values")
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_tensor_is_read_whatever_a_pickle_calls_its_methods(tmp_path: Path, zipped: bool) -> None:
+    given = dict.fromkeys(("stride", "detach", "numel", "untyped_storage", "element_size", "is_contiguous"), 1)
+    odd = Rebuilt(torch._utils._rebuild_parameter_with_state, torch.ones(2), True, OrderedDict(), given)
+    torch.save({"a": odd}, tmp_path / "a.pt", _use_new_zipfile_serialization=zipped)
+    checkpoint = open_checkpoint(tmp_path / "a.pt")
+    assert checkpoint.read("a").tolist() == [1, 1] and len(checkpoint.read_raw("a")) == 8
 
 
 def test_views_of_one_storage_are_fine(tmp_path: Path) -> None:

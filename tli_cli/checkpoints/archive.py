@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 import zipfile
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from tli_cli.errors import CheckpointError
 
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 _EXPORTED = ("archive_format", "serialized_exported_program.json")
+_ALIGNMENT = re.compile(rb"[1-9][0-9]{0,8}")
 _SCRIPT = "save `model.state_dict()` with torch.save, or better as safetensors"
 
 
@@ -40,7 +42,7 @@ def check_archive(path: Path) -> Archive:
             _check_members(members, path)
             records = {data_offset(file, member): member.file_size for member in members}
             data = _content(file, pickled)
-            _check_byte_order(file, members, path)
+            _check_settings(file, members, path)
             notes = _notes(file, members)
     except (zipfile.BadZipFile, OSError, struct.error, ValueError, RuntimeError, EOFError) as error:
         raise CheckpointError(
@@ -65,7 +67,12 @@ def _pickle_member(members: list[zipfile.ZipInfo], path: Path) -> zipfile.ZipInf
 
 
 def _check_members(members: list[zipfile.ZipInfo], path: Path) -> None:
+    seen: set[str] = set()
     for member in members:
+        name = member.filename.lower()  # torch looks for records without regard to case
+        if name in seen:
+            raise CheckpointError(f"{path}: holds {member.filename[:80]!r} twice; save the file again")
+        seen.add(name)
         if member.compress_type != zipfile.ZIP_STORED or member.compress_size != member.file_size:
             raise CheckpointError(
                 f"{path}: {member.filename!r} is compressed; torch.save stores records as they are: save the file again"
@@ -74,10 +81,17 @@ def _check_members(members: list[zipfile.ZipInfo], path: Path) -> None:
             raise CheckpointError(f"{path}: data.pkl has {member.file_size:,} bytes; expected at most {MAX_PICKLE:,}")
 
 
-def _check_byte_order(file: BinaryIO, members: list[zipfile.ZipInfo], path: Path) -> None:
+def _check_settings(file: BinaryIO, members: list[zipfile.ZipInfo], path: Path) -> None:
+    """Refuse what torch takes at its word: another order of bytes, and an alignment that it would divide by zero."""
     for member in members:
-        if member.filename.endswith("/byteorder") and member.file_size < 16 and _content(file, member) != b"little":
+        name = member.filename.partition("/")[2]
+        if name not in ("byteorder", ".storage_alignment"):
+            continue
+        held = _content(file, member) if member.file_size < 16 else b"?"
+        if held == b"big":
             raise CheckpointError(f"{path}: written on a big-endian machine; save it again on a little-endian one")
+        if held != b"little" and not (name == ".storage_alignment" and _ALIGNMENT.fullmatch(held)):
+            raise CheckpointError(f"{path}: the archive is damaged: its record {name} says {held!r}; save it again")
 
 
 def _notes(file: BinaryIO, members: list[zipfile.ZipInfo]) -> dict[str, str]:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import torch
 
 _LONGEST, _DEEPEST = 2_000, 100
+_MOST_AXES = 64
+"""What numpy has room for."""
 
 
 class Checkpoint:
@@ -44,15 +46,8 @@ class Checkpoint:
     ) -> None:
         if not reader.tensors:
             raise CheckpointError(f"{path}: expected a checkpoint, found no tensors in it")
-        if strange := [spec.name for spec in reader.tensors if has_controls(spec.name)]:
-            raise CheckpointError(f"{path}: the name {strange[0][:60]!a} holds control characters; rename it")
-        if long := [
-            spec.name for spec in reader.tensors if len(spec.name) > _LONGEST or spec.name.count(".") > _DEEPEST
-        ]:
-            raise CheckpointError(
-                f"{path}: expected names of at most {_LONGEST:,} characters and {_DEEPEST} dots, "
-                f"found {long[0][:60]!a}; rename it"
-            )
+        for spec in reader.tensors:
+            _require_sound(spec, path)
         self.path = path
         self.format = reader.format
         self.stored_names = clean_names([spec.name for spec in reader.tensors], expected)
@@ -112,6 +107,21 @@ class ReaderOf:
         self.metadata, self.ignored, self.readings = checkpoint.metadata, checkpoint.ignored, checkpoint.readings
         self.channels_last = checkpoint.channels_last
         self._checkpoint = checkpoint
+
+
+def _require_sound(spec: TensorSpec, path: Path) -> None:
+    """Raise `CheckpointError` where no module has such a name, or no library such a shape."""
+    if has_controls(spec.name):
+        raise CheckpointError(f"{path}: the name {spec.name[:60]!a} holds control characters; rename it")
+    if not 0 < len(spec.name) <= _LONGEST or spec.name.count(".") > _DEEPEST:
+        raise CheckpointError(
+            f"{path}: expected names of 1 to {_LONGEST:,} characters and at most {_DEEPEST} dots, "
+            f"found {spec.name[:60]!a}; rename it"
+        )
+    if len(spec.shape) > _MOST_AXES:
+        raise CheckpointError(
+            f"{path}: {spec.name}: expected at most {_MOST_AXES} axes, found {len(spec.shape):,}; leave it out"
+        )
 
 
 def _renamed(spec: TensorSpec, clean: dict[str, str]) -> TensorSpec:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from tli_cli.checkpoints.names import is_counter
@@ -66,16 +67,16 @@ def find_state_dict(loaded: object, where: str, ema: str | None = None) -> Found
         key, ema = _choose(node, where, path, ema), None
         if key is None:
             break
-        ignored += [_line(_join(path, other), value) for other, value in node.items() if other != key]
+        ignored += [_line(_join(path, other), value) for other, value in _items(node) if other != key]
         node, path = node[key], _join(path, key)
-    tensors = {name: value for name, value in node.items() if _is_tensor(value) and not is_counter(str(name))}
-    ignored += [_line(str(name), value) for name, value in node.items() if name not in tensors]
+    tensors = {name: value for name, value in _items(node) if _is_tensor(value) and not is_counter(str(name))}
+    ignored += [_line(str(name), value) for name, value in _items(node) if name not in tensors]
     _require_names(tensors, where)
     return Found(tensors, tuple(ignored))
 
 
 def _choose(node: Mapping[Any, Any], where: str, path: str, ema: str | None) -> str | None:
-    candidates = [key for key, value in node.items() if isinstance(key, str) and _holds_state_dict(value)]
+    candidates = [key for key, value in _items(node) if isinstance(key, str) and _holds_state_dict(value)]
     averaged = [key for key in candidates if _EMA.search(key)]
     if ema is not None:
         if ema in candidates:
@@ -101,6 +102,11 @@ def _choose(node: Mapping[Any, Any], where: str, path: str, ema: str | None) -> 
     )
 
 
+def _items(node: Mapping[Any, Any]) -> Iterator[tuple[Any, Any]]:
+    """Yield keys and values; not `items()`, which a pickle can give an ordered dict of its own."""
+    return ((key, node[key]) for key in node)
+
+
 def _is_tensor(value: object) -> bool:
     if isinstance(value, Entry):
         return True
@@ -110,17 +116,17 @@ def _is_tensor(value: object) -> bool:
 
 def _is_state_dict(value: object) -> bool:
     """Return whether tensors stand directly in `value`, and no dict that would be the real one."""
-    if not isinstance(value, Mapping) or not any(_is_tensor(item) for item in value.values()):
+    if not isinstance(value, Mapping) or not any(_is_tensor(item) for _, item in _items(value)):
         return False
-    return not any(key in PLAIN_KEYS and _holds_state_dict(item) for key, item in value.items())
+    return not any(key in PLAIN_KEYS and _holds_state_dict(item) for key, item in _items(value))
 
 
 def _holds_state_dict(value: object, depth: int = 0) -> bool:
     if not isinstance(value, Mapping) or depth == _MAX_DEPTH:
         return False
-    if any(_is_tensor(item) for item in value.values()):
+    if any(_is_tensor(item) for _, item in _items(value)):
         return True
-    return any(_holds_state_dict(value.get(key), depth + 1) for key in PLAIN_KEYS)
+    return any(key in value and _holds_state_dict(value[key], depth + 1) for key in PLAIN_KEYS)
 
 
 def _is_training_state(key: str) -> bool:
@@ -162,7 +168,7 @@ def _kind(value: object) -> str:
 
 
 def _summary(node: Mapping[Any, Any]) -> str:
-    shown = [f"{str(key)[:40]} ({_kind(value)})" for key, value in list(node.items())[:8]]
+    shown = [f"{str(key)[:40]} ({_kind(value)})" for key, value in islice(_items(node), 8)]
     return ", ".join(shown) or "an empty dict"
 
 

@@ -15,10 +15,29 @@ MAX_PICKLE = 256 << 20
 
 _MAX_TUPLES = 32
 _MAX_BYTES = 1 << 28
+_MAX_OPERATIONS = 5_000_000
+"""Enough for 200,000 tensors, and looked at in seconds."""
+
+_Value = tuple[int, str]
+"""How deeply tuples are nested in a value on the stack, and the text that it is."""
+
 _MARK = -1
-_MARK_OBJECT = pickletools.markobject
 _TUPLES = frozenset({"TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "FROZENSET"})
 _CALLS = frozenset({"REDUCE", "NEWOBJ", "NEWOBJ_EX", "OBJ", "INST", "DUP", "BUILD"})
+_NAMES = frozenset({"GLOBAL", "INST", "STACK_GLOBAL"})
+_PUTS = frozenset({"MEMOIZE", "BINPUT", "LONG_BINPUT", "PUT"})
+_GETS = frozenset({"BINGET", "LONG_BINGET", "GET"})
+_MARKED = pickletools.markobject
+_EFFECTS = {
+    known.name: (
+        _MARKED in known.stack_before,
+        [*known.stack_before, _MARKED].index(_MARKED),
+        len(known.stack_after),
+    )
+    for known in pickletools.opcodes
+}
+"""Of each operation: whether it takes what stands above a mark, how many values it takes beneath, and how many it
+gives."""
 
 
 def globals_in(file: BinaryIO, where: str) -> frozenset[str]:
@@ -39,41 +58,38 @@ def globals_in(file: BinaryIO, where: str) -> frozenset[str]:
 
 def _walk(file: BinaryIO) -> set[str]:
     """Return the globals, following on a stack how deeply tuples are nested and which texts name a global."""
-    stack: list[tuple[int, str]] = []
-    memo: dict[int, tuple[int, str]] = {}
+    stack: list[_Value] = []
+    memo: dict[int, _Value] = {}
     largest = 0
     named: set[str] = set()
-    for operation, argument, _ in pickletools.genops(file):
+    for number, (operation, argument, _) in enumerate(pickletools.genops(file)):
+        if number == _MAX_OPERATIONS:
+            raise ValueError(f"it holds more than {_MAX_OPERATIONS:,} values beside tensors")
         name = operation.name
-        popped = _pop(stack, operation)
-        if name == "GLOBAL" or name == "INST":
-            named.add(str(argument).replace(" ", ".", 1))
-        elif name == "STACK_GLOBAL":
-            named.add(".".join(text for _, text in popped))
-        elif isinstance(argument, int) and not name.endswith(("GET", "PUT")):
-            largest = max(largest, argument)
-        if name == "MEMOIZE":
-            memo[len(memo)] = stack[-1]
-        elif name in ("BINPUT", "LONG_BINPUT", "PUT"):
-            memo[int(str(argument))] = stack[-1]
-        elif name in ("BINGET", "LONG_BINGET", "GET"):
+        if name in _PUTS:
+            memo[len(memo) if argument is None else int(str(argument))] = stack[-1]
+            continue
+        if name in _GETS:
             stack.append(memo[int(str(argument))])
-        elif operation.stack_after:
-            top = (_depth(name, popped), argument if isinstance(argument, str) else "")
-            stack.extend([top] * len(operation.stack_after))
+            continue
+        marked, count, given = _EFFECTS[name]
+        popped = _pop(stack, marked, count)
+        if name in _NAMES:
+            named.add(str(argument).replace(" ", ".", 1) if argument else ".".join(text for _, text in popped))
+        elif isinstance(argument, int):
+            largest = max(largest, argument)
+        if given:
+            depth = _depth(name, popped) if popped else _MARK if name == "MARK" else 0
+            stack.extend([(depth, argument if isinstance(argument, str) else "")] * given)
     if largest > _MAX_BYTES and any(name.endswith(".bytearray") for name in named):
         raise ValueError(f"it may ask for {largest:,} empty bytes")
     return named
 
 
-def _pop(stack: list[tuple[int, str]], operation: pickletools.OpcodeInfo) -> list[tuple[int, str]]:
-    before = operation.stack_before
-    count = len(before)
-    popped: list[tuple[int, str]] = []
-    if operation.name in ("MEMOIZE", "BINPUT", "LONG_BINPUT", "PUT"):
-        return popped
-    if _MARK_OBJECT in before:
-        count = before.index(_MARK_OBJECT)
+def _pop(stack: list[_Value], marked: bool, count: int) -> list[_Value]:
+    """Take what stands above the last mark, if `marked`, and `count` values more."""
+    popped: list[_Value] = []
+    if marked:
         while (item := stack.pop())[0] != _MARK:
             popped.append(item)
     for _ in range(count):
@@ -81,10 +97,8 @@ def _pop(stack: list[tuple[int, str]], operation: pickletools.OpcodeInfo) -> lis
     return popped[::-1]
 
 
-def _depth(name: str, popped: list[tuple[int, str]]) -> int:
-    if name == "MARK":
-        return _MARK
-    inner = max((depth for depth, _ in popped), default=0)
+def _depth(name: str, popped: list[_Value]) -> int:
+    inner = max(depth for depth, _ in popped)
     if name in _TUPLES:
         if inner >= _MAX_TUPLES:
             raise ValueError(f"more than {_MAX_TUPLES} tuples in each other")

@@ -6,6 +6,7 @@ import argparse
 import pickle
 import re
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,11 +96,19 @@ def _legacy_globals(path: Path) -> frozenset[str]:
 
 def _find(path: Path, archive: Archive | None, ema: str | None) -> Found:
     if archive is not None and _can_be_lazy(archive):
-        found = find_state_dict(load_weights(path, archive, lazy=True), str(path), ema)
+        found = _found(path, archive, ema, lazy=True)
         if all(_is_in_record(tensor, archive) for tensor in found.tensors.values()):
             return found
     # torch computes where records are from how it packs them, so an archive that was packed again is not read lazily
-    return find_state_dict(load_weights(path, archive, lazy=False), str(path), ema)
+    return _found(path, archive, ema, lazy=False)
+
+
+def _found(path: Path, archive: Archive | None, ema: str | None, lazy: bool) -> Found:
+    import torch
+
+    found = find_state_dict(load_weights(path, archive, lazy), str(path), ema)
+    # without the attributes of its own, which may stand in the way of its methods, that a pickle can give a tensor
+    return replace(found, tensors={name: torch.Tensor.detach(value) for name, value in found.tensors.items()})
 
 
 def _is_in_record(tensor: torch.Tensor, archive: Archive) -> bool:
