@@ -15,6 +15,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from tests.equivalence import conftest as libraries
 from tests.equivalence.conventions import CONVENTIONS, Convention
 from tests.equivalence.frameworks import FRAMEWORKS
+from tests.equivalence.further_images import IMAGES
+from tests.equivalence.further_texts import TEXTS
 from tests.equivalence.harness import EXACT, compare, transfer
 from tests.equivalence.pairs import CASES, UNLIKE, Case
 from tests.equivalence.projects import PROJECTS
@@ -136,7 +138,7 @@ def page() -> str:
     head = f"| one side | the other | {' | '.join(WAYS)} |\n|---|---|{'---:|' * len(WAYS)}"
     rows = [row(case) for case in (*CASES, *UNLIKE)]
     told = f"\nWith {versions}, transformers {transformers.__version__}, on the CPU.\n"
-    files = [FILES, *map(convention_row, (*CONVENTIONS, *FRAMEWORKS, *PROJECTS))]
+    files = [FILES, *map(convention_row, (*CONVENTIONS, *FRAMEWORKS, *PROJECTS, *IMAGES, *TEXTS))]
     return "\n".join([INTRODUCTION, head, *rows, *files, told]) + LIMITS
 
 

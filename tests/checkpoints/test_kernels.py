@@ -125,3 +125,45 @@ def test_flattened_maps_have_their_channels_last(names: dict[str, str], bare: bo
     claimed = {step.target for step in report.plan.steps if step.exact}
     assert all(torch.equal(found[name], tensor) for name, tensor in own.items() if bare is False or name in claimed)
     assert claimed >= own.keys() - {"5.weight"}
+
+
+@pytest.mark.parametrize(
+    ("kernel", "bias", "norm"),
+    [
+        ("weights", "biases", {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean"}),
+        ("w", "b", {"scale": "weight", "offset": "bias", "~/mean_ema/average": "running_mean"}),
+        ("W", "b", {"gamma": "weight", "beta": "bias", "mean/EMA": "running_mean"}),
+        ("w", "b", {"g": "weight", "b": "bias"}),
+    ],
+    ids=["TF-slim", "Haiku", "tensorpack", "GPT-2"],
+)
+def test_each_library_says_kernels_in_its_words(kernel: str, bias: str, norm: dict[str, str], tmp_path: Path) -> None:
+    layer = nn.Conv2d(3, 5, 2)
+    tensors = {f"a/{kernel}": layer.weight.detach().permute(2, 3, 1, 0), f"a/{bias}": layer.bias.detach()}
+    tensors |= {f"a/norm/{said}": torch.randn((5,) if "g" in norm else (1, 1, 1, 5)) for said in norm}
+    found = read(tmp_path, tensors)
+    assert torch.equal(found["a.weight"], layer.weight) and torch.equal(found["a.bias"], layer.bias)
+    for said, role in norm.items():
+        assert torch.equal(found[f"a.norm.{role}"], tensors[f"a/norm/{said}"].flatten())
+
+
+@pytest.mark.parametrize("shape", [(5, 3), (4, 4)])
+def test_matrices_of_own_code_are_no_kernels_unless_a_bias_shows_it(shape: tuple[int, int], tmp_path: Path) -> None:
+    tensors = {"a.w": torch.randn(shape), "a.b": torch.randn(shape[0])}
+    assert read(tmp_path, tensors).keys() == tensors.keys()
+
+
+def test_einsums_take_the_stream_or_give_it(tmp_path: Path) -> None:
+    heads, stream, width = 2, 5, 3
+    tensors = {"layer_0/attn/q_einsum/w": torch.randn(heads, stream, width),
+               "layer_0/attn/kv_einsum/w": torch.randn(2, 1, stream, width),
+               "layer_0/attn/attn_vec_einsum/w": torch.randn(heads, width, stream)}  # fmt: skip
+    found = read(tmp_path, tensors)
+    x = torch.randn(stream)
+    for name, made in (("q", "nsh,s->nh"), ("kv", "cksh,s->ckh")):
+        got = found[f"layer_0.attn.{name}_einsum.weight"] @ x
+        torch.testing.assert_close(got, torch.einsum(made, tensors[f"layer_0/attn/{name}_einsum/w"], x).flatten())
+    y, out = torch.randn(heads, width), found["layer_0.attn.attn_vec_einsum.weight"]
+    torch.testing.assert_close(
+        out @ y.flatten(), torch.einsum("nhs,nh->s", tensors["layer_0/attn/attn_vec_einsum/w"], y)
+    )

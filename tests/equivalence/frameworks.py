@@ -52,7 +52,7 @@ def as_keras(path_of: Callable[[str], str]) -> Callable[[Tensors], Tensors]:
     return recast
 
 
-def _flax_vit(tensors: Tensors) -> Tensors:
+def flax_vit(tensors: Tensors) -> Tensors:
     """Return timm's ViT as google-research/vision_transformer, `vit_jax/models_vit.py`, has it: heads have an axis."""
     heads, found = 4, {}
     for name, tensor in tensors.items():
@@ -136,7 +136,7 @@ def _paddle(tensors: Tensors) -> Tensors:
 
 
 FRAMEWORKS = (
-    Convention("ViT of Flax, heads with an axis of their own", "images:timm_vit", recast=_flax_vit, without=""),
+    Convention("ViT of Flax, heads with an axis of their own", "images:timm_vit", recast=flax_vit, without=""),
     Convention("ViT of transformers' Flax classes", "hf:vit", recast=as_flax, without="", quick=False),
     Convention("BERT of transformers' Flax classes", "hf:bert", recast=chained(untied, as_flax), without="",
                shape=None, quick=False),

@@ -8,10 +8,12 @@ import pytest
 
 from tests.equivalence.conventions import CONVENTIONS, Convention
 from tests.equivalence.frameworks import FRAMEWORKS
+from tests.equivalence.further_images import IMAGES
+from tests.equivalence.further_texts import TEXTS
 from tests.equivalence.harness import EXACT, compare
 from tests.equivalence.projects import PROJECTS
 
-ALL = (*CONVENTIONS, *FRAMEWORKS, *PROJECTS)
+ALL = (*CONVENTIONS, *FRAMEWORKS, *PROJECTS, *IMAGES, *TEXTS)
 EACH = pytest.mark.parametrize(
     "convention", [pytest.param(c, id=c.title, marks=[] if c.quick else [pytest.mark.whole]) for c in ALL]
 )

@@ -7,37 +7,47 @@ The layouts are those of `keras/src/layers` and `flax/linen` (`linear.py`, `norm
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator
 from math import prod
 
 from tli_cli.checkpoints.checkpoint import Checkpoint
+from tli_cli.checkpoints.dialects import (
+    DEPTHWISE,
+    KERNEL,
+    POINTWISE,
+    Shapes,
+    einsum_axes,
+    matrices_said,
+    may_hold_kernels,
+    paths_of,
+    shows_layout,
+    speaks_otherwise,
+)
 from tli_cli.checkpoints.in_files import InFiles, Part
 from tli_cli.checkpoints.joined import JoinedReader
 from tli_cli.checkpoints.names import clean_names
 
-SEPARATOR = re.compile(r"[./]")
-COLLECTIONS = {"params", "batch_stats"}
-"""What Flax calls the two halves of a model's variables."""
-KERNEL, DEPTHWISE, POINTWISE = "kernel", "depthwise_kernel", "pointwise_kernel"
 NORMS = {"gamma": "weight", "scale": "weight", "beta": "bias", "moving_mean": "running_mean",
          "moving_variance": "running_var", "mean": "running_mean", "var": "running_var"}  # fmt: skip
 NORMED = {"beta", "bias", "moving_mean", "mean"}
 """One of these stands beside the scale of a norm, and not beside other vectors called so."""
 TABLES = {"embedding", "embeddings"}
+TURNED = {"relative_attention_bias", "rel_embedding"}
+"""Tables of T5 that are `(heads, buckets)` where they stand by themselves (mesh-tensorflow, T5X)."""
 HEADED = re.compile(r"(q|k|v|query|key|value)(_proj)?")
 READ = "its kernels are (in, out), as TensorFlow, Keras and Flax have them, and are read as weights (out, in)"
-
-Shapes = Mapping[str, tuple[int, ...]]
 
 
 def upright(checkpoint: Checkpoint, expected: Collection[str] = ()) -> Checkpoint | None:
     """Return `checkpoint` with weights instead of kernels; None where it holds no kernels, where they are `expected`,
     or where the shapes contradict that layout."""
     own = [spec.name for spec in checkpoint.tensors]
-    if not any(KERNEL in name for name in own):
+    if not may_hold_kernels(own):
         return None
-    shapes = dict(zip(_paths(own), (spec.shape for spec in checkpoint.tensors), strict=True))
+    shapes = matrices_said(dict(zip(paths_of(own), (spec.shape for spec in checkpoint.tensors), strict=True)))
     if len(shapes) < len(own) or not set(own).isdisjoint(expected) or not _holds_kernels(shapes):
+        return None
+    if speaks_otherwise(own) and not shows_layout(shapes):
         return None
     names = [_name(path, shapes) for path in shapes]
     if len(set(names)) < len(names):
@@ -50,17 +60,6 @@ def upright(checkpoint: Checkpoint, expected: Collection[str] = ()) -> Checkpoin
     read = Checkpoint(checkpoint.path, JoinedReader(checkpoint, layouts), checkpoint.config, layouts)
     read.readings, read.channels_last = (*checkpoint.readings, READ), True
     return read
-
-
-def _paths(names: Sequence[str]) -> list[str]:
-    """Return the names with dots between their parts, without `:0`, without Flax's collections, and without the first
-    part where the second repeats it in all of them."""
-    parts = [[part.partition(":")[0] for part in SEPARATOR.split(name)] for name in names]
-    if {own[0] for own in parts} <= COLLECTIONS:
-        parts = [own[1:] for own in parts]
-    if all(own[:1] == own[1:2] for own in parts):
-        parts = [own[1:] for own in parts]
-    return [".".join(own) for own in parts]
 
 
 def _holds_kernels(shapes: Shapes) -> bool:
@@ -90,19 +89,28 @@ def _name(path: str, shapes: Shapes) -> str:
 
 def _in_files(stored: str, path: str, shapes: Shapes) -> InFiles:
     """Return what stands in the file for the weight that the kernel called `path` is."""
-    shape, last = shapes[path], path.rpartition(".")[2]
-    axes: list[tuple[int, ...]] = [(d,) for d in range(len(shape))]
-    if last in (KERNEL, POINTWISE) and len(shape) > 1:
-        inner, outer = _dense(path, shapes) or ((len(shape) - 2,), (len(shape) - 1,))
-        axes = [outer, inner, *((d,) for d in range(len(shape)) if d not in (*inner, *outer))]
-    elif last == DEPTHWISE:
-        axes = [(len(shape) - 2, len(shape) - 1), (), *((d,) for d in range(len(shape) - 2))]
-    elif last == "bias" and len(shape) > 1 and f"{path.rpartition('.')[0]}.{KERNEL}" in shapes:
-        axes = [tuple(range(len(shape)))]
+    shape, axes = shapes[path], _axes(path, shapes)
     order = [d for axis in axes for d in axis]
     strides = {d: prod(shape[later] for later in order[place + 1 :]) for place, d in enumerate(order)}
     whole = tuple(prod(shape[d] for d in axis) for axis in axes)
     return InFiles(whole, (Part(stored, shape, 0, tuple(strides[d] for d in range(len(shape)))),))
+
+
+def _axes(path: str, shapes: Shapes) -> list[tuple[int, ...]]:
+    """Return which axes of a tensor of the file make each axis of the weight."""
+    shape, (module, _, last) = shapes[path], path.rpartition(".")
+    every = tuple(range(len(shape)))
+    if last in (KERNEL, POINTWISE) and len(shape) > 1:
+        inner, outer = einsum_axes(path, shape) or _dense(path, shapes) or (every[-2:-1], every[-1:])
+        return [outer, inner, *((d,) for d in every if d not in (*inner, *outer))]
+    if last == DEPTHWISE:
+        return [every[-2:], (), *((d,) for d in every[:-2])]
+    if last in TURNED and len(shape) == 2:
+        return [(1,), (0,)]
+    is_vector = last in NORMS and sum(size > 1 for size in shape) == 1
+    if is_vector or (last == "bias" and len(shape) > 1 and f"{module}.{KERNEL}" in shapes):
+        return [every]
+    return [(d,) for d in every]
 
 
 def _dense(path: str, shapes: Shapes) -> tuple[tuple[int, ...], tuple[int, ...]] | None:

@@ -18,8 +18,9 @@ from tli_cli.describe.vocabulary import NORMED, NORMED_WITH, canonical_role
 
 ROLES = {"weight": "weight", "bias": "bias", "running_mean": "running_mean", "running_var": "running_var",
          "num_batches_tracked": "num_batches_tracked"}  # fmt: skip
-NORM_SYNONYMS = {"gamma": "weight", "beta": "bias", "scale": "weight", "alpha": "weight", "moving_mean": "running_mean",
-                 "moving_variance": "running_var", "g": "weight", "b": "bias"}  # fmt: skip
+NORM_SYNONYMS = {"gamma": "weight", "beta": "bias", "scale": "weight", "alpha": "weight", "g": "weight",
+                 "b": "bias", "a_2": "weight", "b_2": "bias", "moving_mean": "running_mean",
+                 "moving_variance": "running_var"}  # fmt: skip
 STATISTICS = {"mean": "running_mean", "variance": "running_var", "var": "running_var"}
 """What a module holds that has both of them beside its weight, whatever it is called: Paddle, Flax."""
 RECURRENT = re.compile(r"(ih|hh)(_l\d+)?(_reverse)?")

@@ -10,6 +10,7 @@ from itertools import takewhile
 
 from tli_cli.architecture import Architecture, Layer
 from tli_cli.describe.blocks import with_blocks
+from tli_cli.describe.vocabulary import canonical_role
 
 MANY = 3
 """How many names must begin with the same for that to stand for nothing in them."""
@@ -18,18 +19,22 @@ NEARLY_ALL = 0.9
 NUMBERED_START = re.compile(r"(?P<block>(?P<word>[a-z]+)_?\d+[a-z]?(_block\d+)?)_(?=[a-z0-9])", re.I)
 """How flat names of a block's layers begin, as in Keras: `block2a_`, `conv3_block1_`."""
 
+NUMBERED_LAYER = re.compile(r"(?P<path>(.*\.)?)(?P<word>[a-z]\w*?)(?P<number>\d+)\.(?P<last>\w+)", re.I)
+"""The name of a tensor of a layer that is one of several: `LayerNorm_0.scale`."""
+
 
 def spoken(names: Sequence[str]) -> dict[str, str]:
     """Return each name without what stands for nothing in it: modules that hold nearly everything, the underscores
     before its parts, and what all names in one module begin with up to a number or an underscore. Flat names of blocks
-    get the dot that they lack, and names with capitals within their underscores.
+    get the dot that they lack, and names with capitals within their underscores. Layers that are counted from zero in
+    all modules alike are counted from one, as roles are.
 
     A name that would be another's stays as it is.
 
     >>> spoken(["_blocks.0._bn1.weight", "enc.e1_conv", "enc.e1_norm", "enc.e1_out"])["enc.e1_norm"]
     'enc.norm'
     """
-    inner = _inner(list(names))
+    inner = _with_norms_whole(_inner(list(names)))
     held: dict[str, set[str]] = {}
     for name in inner:
         path = ""
@@ -38,7 +43,7 @@ def spoken(names: Sequence[str]) -> dict[str, str]:
             path = f"{path}.{part}"
     starts = {path: _shared_start(parts, path.rpartition(".")[2]) for path, parts in held.items()}
     flat = {f"{path}.{part}": cut for path, parts in held.items() for part, cut in _numbered_starts(parts).items()}
-    plain = [_said(name, starts, flat) for name in inner]
+    plain = _counted([_said(name, starts, flat) for name in inner])
     return dict(zip(names, plain if len(set(plain)) == len(plain) else names, strict=True))
 
 
@@ -57,6 +62,26 @@ def _inner(names: list[str]) -> list[str]:
     return names
 
 
+def _with_norms_whole(names: list[str]) -> list[str]:
+    """Return the names with norms in one of which the statistics are a layer and the scale another, as Caffe has them,
+    within the layer that they are named for: `bn2a_x` and `scale2a_x` within `res2a_x`."""
+    modules = {name.rpartition(".")[0] for name in names}
+    rests = {module[2:] for module in modules if module.startswith("bn") and f"scale{module[2:]}" in modules}
+    homes = {
+        rest: module
+        for rest in rests
+        for module in modules
+        if module.endswith(rest.lstrip("_")) and not module.startswith(("bn", "scale"))
+    }
+
+    def whole(name: str) -> str:
+        module, _, last = name.rpartition(".")
+        rest = re.sub("^(bn|scale)", "", module)
+        return f"{homes[rest]}.norm.{last}" if rest != module and rest in homes else name
+
+    return [whole(name) for name in names]
+
+
 def _said(name: str, starts: Mapping[str, int], flat: Mapping[str, int]) -> str:
     path, kept = "", []
     for part in name.split("."):
@@ -64,6 +89,30 @@ def _said(name: str, starts: Mapping[str, int], flat: Mapping[str, int]) -> str:
         kept += [part[:at], part[at + 1 :]] if at else [_snaked(part[starts[path] :].lstrip("_") or part)]
         path = f"{path}.{part}"
     return ".".join(kept)
+
+
+def _counted(names: Sequence[str]) -> list[str]:
+    """Return the names with layers that are counted from zero counted from one, as roles are: `norm_0` and `norm_1` of
+    one module, where no module that is named alike counts them otherwise, and each is known so."""
+    numbers: dict[tuple[str, str], dict[str, set[int]]] = {}
+    for name in names:
+        if match := NUMBERED_LAYER.fullmatch(name):
+            family = re.sub(r"\d+", "#", match["path"]), match["word"]
+            numbers.setdefault(family, {}).setdefault(match["path"], set()).add(int(match["number"]))
+    from_zero = {
+        family
+        for family, found in numbers.items()
+        if all(len(own) > 1 and own == set(range(len(own))) for own in found.values())
+        and all(canonical_role(f"0.{family[1]}{number + 1}") for number in set().union(*found.values()))
+    }
+
+    def counted(name: str) -> str:
+        match = NUMBERED_LAYER.fullmatch(name)
+        if match is None or (re.sub(r"\d+", "#", match["path"]), match["word"]) not in from_zero:
+            return name
+        return f"{match['path']}{match['word']}{int(match['number']) + 1}.{match['last']}"
+
+    return [counted(name) for name in names]
 
 
 def _snaked(part: str) -> str:

@@ -16,7 +16,7 @@ CONTEXTS: dict[str, str] = {
     "down": r"downsampl\w*|down_?sample\w*|patch_merging|merging|transition\d*|downsampling_layer",
     "shortcut": r"shortcut|skip\w*|identity|residual_proj|id_conv|skip_conn\w*",
     "attn": r"\w*attn(?!_(block|grid|downsample|layer))\w*|\w*attention(?!_(block|grid|layer|output))|sa|mha"
-            r"|xca|\w*attn_in|attn_layer",
+            r"|xca|\w*attn_in|attn_layer|att",
     "mlp": r"mlp\w*|\w*ffn\d*|ff\d*|feed_?forward\w*|intermediate|densereludense|\w*_mlp|channel_mixer|moe\w*"
            r"|experts?",
     "embed": r"embeddings?|patch_embed\w*|\w*embedder|patch_embeddings?|tokens_to_token",
@@ -45,9 +45,9 @@ ROLES: tuple[tuple[str, str, str], ...] = (
     ("se_reduce", "se", r"fc1|conv_reduce|reduce|0|down|conv1|fc_reduce|squeeze"),
     ("se_expand", "se", r"fc2|conv_expand|expand|2|up|conv2|fc_expand|excit\w*"),
     ("qkv", "", r"qkv(_proj|_conv)?|query_key_value|c_attn|in_proj|wqkv|to_qkv|w_?pack|qkv_bias|attn\.attn"),
-    ("kv", "", r"kv(_proj)?|to_kv|key_value|c_kv"),
+    ("kv", "", r"kv(_proj|_einsum)?|to_kv|key_value|c_kv"),
     ("qk", "", r"qk(_proj)?|to_qk"),
-    ("q", "", r"q(_proj|_lin|_linear)?|query(_proj|_layer)?|to_q|wq|linear_q|queries"),
+    ("q", "", r"q(_proj|_lin|_linear|_einsum)?|query(_proj|_layer)?|to_q|wq|linear_q|queries"),
     ("k", "", r"k(_proj|_lin|_linear)?|key(_proj|_layer)?|to_k|wk|linear_k|keys"),
     ("v", "", r"v(_proj|_lin|_linear)?|value(_proj|_layer)?|to_v|wv|linear_v|values"),
     ("se_reduce", "", r"block\.\d\.fc1|attention\.0|se_reduce"),
@@ -63,35 +63,38 @@ ROLES: tuple[tuple[str, str, str], ...] = (
     ("o", "attn", r"(\w*\.)?(o|o_proj|out_proj|c_proj|proj|out|output|out_lin|linear_out|linear_o|to_out|merge"
                   r"|wo|dense|output_proj)"
                   r"|output\.dense|(to_out|proj|resid)\.(0|ln)|wo"),
-    ("o", "", r"attn_out|attention_output|o_proj"),
+    ("o", "", r"attn_out|attention_output|o_proj|attn_vec_einsum"),
     ("norm1", "attn", r"output\.layernorm|layernorm"),
-    ("gate_up", "", r"gate_up_proj|gate_up|w12|w13|wi_fused|fc1_fused|weights_in"),
+    ("gate_up", "", r"gate_up_proj|gate_up|gating_einsum|w12|w13|wi_fused|fc1_fused|weights_in"),
     ("fc2", "", r"weights_out"),
     ("gate", "", r"gate_proj|gate|w_gate|wi_0|fc1_g|linear_gate"),
     ("up", "", r"up_proj|up|wi_1|fc1_x|w_up"),
     ("gate", "mlp", r"w1"),
     ("up", "mlp", r"w3"),
     ("fc1", "mlp", r"ln1(\.\w+)?"),
-    ("fc2", "mlp", r"ln2(\.\w+)?|w2|down_proj|c_proj|wo|output|out|fc_out|3|4|proj|conv2|dense2|lin2|linear_out"),
+    ("fc2", "mlp", r"ln2(\.\w+)?|w2|down_proj|c_proj|wo|output|out|fc_out|3|4|proj|conv2|dense2|lin2|linear(_out)?"),
     ("fc1", "mlp", r"wi|0|c_fc|dense|fc_in|in|conv1|dense1|lin1|linear_in|fc"),
     ("fc1", "", r"fc1|ffn|fc_1|linear1|lin1|c_fc|dense_h_to_4h|intermediate\.dense|pwconv1|fc_in"),
     ("fc2", "", r"fc2|ffn_output|fc_2|linear2|lin2|dense_4h_to_h|down_proj|output\.dense|pwconv2|fc_out|w_down"),
     ("o", "", r"wo"),
     ("mlp_norm", "mlp", r"norm|layernorm|layer_norm|ffn_ln"),
-    ("pre_norm", "", r"pre_norm"),
+    ("pre_norm", "", r"pre_(norm|ln|layer_?norm)|(norm|ln)_?0"),
     ("cross_norm", "", r"(pre_)?(encoder|enc|cross)_att(entio)?n_(layer_?)?(norm|ln)|(norm|ln)_cross(_attn)?"),
     ("norm1", "", r"norm_?1|before_norm|ln_?1|layer_?norm_?1|layernorm_before|input_layernorm|self_attn_layer_norm"
                   r"|ln_before|attention_norm|pre_(self_)?att(entio)?n_(layer_?)?(norm|ln)"
-                  r"|sa_layer_norm|attn_norm|bn_?1|(gn|in)1|norm_attn|pre_attention_norm|attn_ln|norm_before"
+                  r"|sa_layer_norm|attn_norm|(bn|batch_?norm)_?1|(gn|in)1|norm_attn|pre_attention_norm|attn_ln"
+                  r"|norm_before"
                   r"|conv1\.(bn|norm\w*)"
                   r"|layer\.0\.normalization|ln_attn"),
     ("norm2", "", r"norm_?2|after_norm|full_layer_layer_norm|ln_?2|layer_?norm_?2|layernorm_after"
                   r"|post_attention_layernorm|ffn_norm"
                   r"|output\.layernorm|mlp_norm|mlp_ln"
-                  r"|bn_?2|gn2|norm_mlp|final_layer_norm|pre_feedforward_layernorm|output_layer_norm|norm_after"
+                  r"|(bn|batch_?norm)_?2|gn2|norm_mlp|final_layer_norm|pre_feedforward_layernorm|pre_ffw_norm"
+                  r"|output_layer_norm|norm_after"
                   r"|conv2\.(bn|norm\w*)"
                   r"|layer\.1\.normalization|ln_mlp|pre_(mlp|ffn?|feed_?forward)_(layer_?)?(norm|ln)"),
-    ("norm3", "", r"norm_?3|ln_?3|layer_?norm_?3|bn_?3|gn3|conv3\.(bn|norm\w*)|layer\.[23]\.normalization"),
+    ("norm3", "", r"norm_?3|ln_?3|layer_?norm_?3|(bn|batch_?norm)_?3|gn3|conv3\.(bn|norm\w*)"
+                  r"|layer\.[23]\.normalization"),
     ("post_attn_norm", "", r"post_attn_norm|norm1_post"),
     ("post_mlp_norm", "", r"post_feedforward_layernorm|norm2_post"),
     ("embed_norm", "embed", r"norm|layernorm|layer_norm|ln"),
@@ -119,7 +122,8 @@ ROLES: tuple[tuple[str, str, str], ...] = (
 
 TOP: tuple[tuple[str, str], ...] = (
     ("patch_embed", r"conv_proj|visual\.conv1"),
-    ("stem_norm", r"stem\.(\w+\.)*(bn\d*|norm\d*|normalization)|(bn|norm)[01]|features\.norm0|conv1\.bn"),
+    ("stem_norm", r"stem\.(\w+\.)*(bn\d*|norm\d*|normalization)|(bn|norm)[01]|features\.norm0|conv1\.bn"
+                  r"|(initial|first|root|input)_(bn|(batch_?)?norm)"),
     ("embed_proj", r"embeddings_project|embedding_hidden_mapping_in|project_in"),
     ("final_norm", r"(norm|final_layernorm|layernorm|ln_f|final_layer_norm|final_norm|fc_norm|ln_post"
                    r"|post_layernorm|ln_final"
@@ -131,7 +135,7 @@ TOP: tuple[tuple[str, str], ...] = (
              r"|(visual|text)_projection|logits(_dense)?|score|cls\.predictions\.decoder|out|output|linear|outc(\.conv)?"
              r"|qa_outputs|proj|predict\w*|readout|to_logits|unembed\w*|generator|decoder|classify)"),
     ("stem", r"stem(\.\w+)*|conv_stem(\.\w+)*|conv1(\.\w+)*|conv0|features\.conv0|(?!tok|word)\w*embedder(\.\w+)*"
-             r"|conv2d_1a_3x3(\.\w+)*"),
+             r"|conv2d_1a_3x3(\.\w+)*|(initial|first|root|input)_conv(\.\w+)*"),
 )  # fmt: skip
 """(token, whole path below the model's own prefix): names that mean something only outside of blocks."""
 

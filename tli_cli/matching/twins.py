@@ -7,6 +7,7 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 
 from tli_cli.checkpoints.dtypes import is_float
 from tli_cli.describe.vocabulary import tower
+from tli_cli.matching.called import names_in_common
 from tli_cli.matching.extras import extra_units
 from tli_cli.matching.graph_roles import graph_roles
 from tli_cli.matching.segments import WEIGHTED
@@ -20,6 +21,8 @@ Shape = tuple[tuple[int, ...], frozenset[str]]
 """The shape of a unit, and for vectors what tensors stand with it."""
 
 BESIDE = {"weight", "bias", "running_mean"}
+ALONE = {"weight"}
+"""What a vector counts as that stands alone: only a graph tells whether it is added."""
 SPARE = {"head", "head_dist", "pooler", "mask"}
 """Roles of layers that one network may have more of than another that is the same otherwise."""
 SYNONYMS = {"downsample": "shortcut"}
@@ -47,15 +50,18 @@ def twins(source: Side, target: Side) -> Iterator[tuple[Unit, Unit]]:
     towers = _towers(target), _towers(source)
     roles = _roles(target), _roles(source)
     plain: Teller = (_plain(roles[0]), _plain(roles[1]))
+    called = names_in_common(target.units, source.units)
     makers = _makers(target), _makers(source)
     matrices = [shape for shape in common if len(shape[0]) > 1]
-    certain = [pair for shape in matrices for pair in _pair(theirs[shape], mine[shape], [towers, roles, plain, makers])]
+    company, beside = (_company(target), _company(source)), (_beside(target), _beside(source))
+    told = [towers, roles, plain, called, beside, makers]
+    certain = [pair for shape in matrices for pair in _pair(theirs[shape], mine[shape], told)]
     yield from certain
     homes = _homes(target, source, certain)
-    company, beside = (_company(target), _company(source)), (_beside(target), _beside(source))
+    told = [towers, homes, roles, plain, called, company, beside, makers]
     for shape in common:
         if len(shape[0]) <= 1:
-            yield from _pair(theirs[shape], mine[shape], [towers, homes, roles, plain, company, beside, makers])
+            yield from _pair(theirs[shape], mine[shape], told)
 
 
 def both_known(source: Side, target: Side) -> bool:
@@ -88,8 +94,8 @@ def _by_shape(side: Side) -> dict[Shape, list[Unit]]:
         if unit.kind == "other" and _is_worked_out(side, unit):
             continue
         layer = side.architecture.layers[unit.place]
-        beside = {role.partition(".")[0] for role, _ in layer.tensors} & BESIDE if len(unit.shape) < 2 else frozenset()
-        grouped[unit.shape, frozenset(beside)].append(unit)
+        beside = {role.partition(".")[0] for role, _ in layer.tensors} & BESIDE if len(unit.shape) < 2 else set()
+        grouped[unit.shape, frozenset(ALONE if beside == {"bias"} else beside)].append(unit)
     return grouped
 
 

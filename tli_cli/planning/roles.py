@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from tli_cli.architecture import Architecture, Axis, TensorSpec
+from tli_cli.architecture import STATISTICS, Architecture, Axis, TensorSpec
 from tli_cli.describe.spaces import leaves
 from tli_cli.matching.units import Unit, main_tensor, parts_of
 
@@ -87,8 +87,17 @@ def answering(target: Share, offered: list[Share]) -> Share | None:
     same = [share for share in offered if share.role == target.role]
     if same:
         return same[0]
+    if len(offered) == 1 and _is_unsaid(target.spec, offered[0].spec):
+        return offered[0]
     alike = [share for share in offered if share.role.partition(".")[0] == target.role.partition(".")[0]]
     return alike[0] if len(alike) == 1 and "." in (target.role + alike[0].role) else None
+
+
+def _is_unsaid(target: TensorSpec, source: TensorSpec) -> bool:
+    """Tell whether two tensors of one shape have names that say no role: `time_decay`, which only a graph shows to be
+    added."""
+    said = {spec.name.rpartition(".")[2] for spec in (target, source)} & {"weight", "bias", *STATISTICS}
+    return not said and target.shape == source.shape
 
 
 def as_head(table: Share) -> Share:
