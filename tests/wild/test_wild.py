@@ -32,6 +32,16 @@ def test_what_is_called_exact_of_a_changed_network_is_exact(seed):
         assert not list(filter(is_broken, broken_by_change(name, design, change))), change.name
 
 
+@pytest.mark.parametrize(
+    ("seed", "change"),
+    [(1023, "head width"), (1032, "1.5 times as wide"), (1079, "1.5 times as wide"), (1141, "heads twice")],
+)
+def test_what_was_once_called_exact_falsely_is_not(seed, change):
+    name, design = draw(seed)
+    grown = next(c for c in growths(name, design) if c.name == change)
+    assert not list(filter(is_broken, broken_by_change(name, design, grown)))
+
+
 @pytest.mark.whole
 @pytest.mark.parametrize("seed", MANY)
 def test_many_networks_and_all_their_changes(seed):

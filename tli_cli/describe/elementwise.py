@@ -48,7 +48,7 @@ def elementwise(rec: Recording, name: str, tensors: Sequence[torch.Tensor], out:
     """Combine tensors index by index: equal dimensions are coupled; a parameter among them makes a layer."""
     known = [v for v in map(rec.get, tensors) if v is not None]
     dims: list[AxisTree] = [rec.fresh(s) for s in out.shape] if len(known) != 1 else list(known[0].dims)
-    if len(dims) != out.ndim or len(known) > 1:
+    if len(known) > 1 or [rec.table.size(tree) for tree in dims] != list(out.shape):
         dims = _broadcast(rec, tensors, out)
     origins = tuple(
         frozenset().union(*(v.origin(d - lead) for v, lead in _aligned(known, out.ndim) if d >= lead))
@@ -76,12 +76,13 @@ def _normalising(rec: Recording, name: str, tensors: Sequence[torch.Tensor], kno
     kept = alone or (len(live) == 1 and name in ROOTS)
     product = name in ("mul", "div") and len(live) == len(known)
     scaled = product and (any(v.rsqrt for v in live) or _is_divided(name, live))
+    weighed = any(v.node < 0 and v.names for v in known)  # by the norm's own weight, which comes last
     centred = name in ("sub", "sub_") and len(live) == 2 and live[0].node == live[1].node
     if centred:
         rec.take_off(tensors[1])
     return Value(
         (),
-        rsqrt=name == "rsqrt" or (alone and live[0].rsqrt) or scaled,
+        rsqrt=name == "rsqrt" or (alone and live[0].rsqrt and not weighed) or scaled,
         root=name == "sqrt" or (alone and live[0].root),
         centred=((kept or scaled) and live[0].centred) or (centred and tensors[0].numel() > tensors[1].numel()),
         averaged=bool(live) and all(v.averaged for v in live),

@@ -40,12 +40,13 @@ def _layer_behind(graph: tuple[Node, ...], start: int) -> int:
 
 
 def turned_channels(architecture: Architecture) -> set[AxisTree]:
-    """Return the channels of which a sum holds two parts that are turned, by the axes of the layers that make them."""
+    """Return the channels of which a sum holds two parts that are turned, or a product two of each, by the axes of the
+    layers that make them."""
     found: set[AxisTree] = set()
     for place, _ in turned_layers(architecture.graph):
         for _, name in architecture.layers[place].tensors:
             for axis in architecture.axes.get(name, ()):
-                found |= set() if axis.contracted else set(_twice(axis.tree))
+                found |= set() if axis.contracted else set(_twice(architecture, axis.tree))
     return found
 
 
@@ -55,10 +56,12 @@ def repeated(tree: AxisTree) -> Iterator[AxisTree]:
         yield from (first for first, second in pairwise(tree[1:]) if first == second and tree.count(first) == 2)
 
 
-def _twice(tree: AxisTree) -> Iterator[AxisTree]:
-    """Yield the channels of which a sum within `tree` holds two parts side by side."""
+def _twice(architecture: Architecture, tree: AxisTree) -> Iterator[AxisTree]:
+    """Yield the channels of which a sum within `tree` holds two parts side by side, or a product two of each."""
     if isinstance(tree, tuple):
         if tree[0] == "+":
             yield from (first for first, second in pairwise(tree[1:]) if first == second)
+        elif isinstance(tree[-1], int) and architecture.size_of(tree[-1]) == 2:
+            yield tree[-2]
         for child in tree[1:]:
-            yield from _twice(child)
+            yield from _twice(architecture, child)

@@ -196,11 +196,39 @@ def slice_(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
         return
     whole = value.dims[dim]
     if step != 1:
-        piece = rec.fresh(out.shape[dim])
+        piece = _every(rec, value, dim, start, step, out.shape[dim])
     else:
         sizes = [start, out.shape[dim], size - start - out.shape[dim]]
         piece = _pieces(rec, value, dim, sizes)[1]
     _put_part(rec, out, _with_dim(value, dim, piece), whole, start, out.shape[dim])
+
+
+def _every(rec: Recording, value: Value, dim: int, start: int, step: int, count: int) -> AxisTree:
+    """Return what every `step`-th index of a dimension runs over: the outer factor of it, such as pairs of channels
+    that a rotary embedding turns."""
+    whole = count * step == rec.table.size(value.dims[dim]) and start < step
+    pieces = rec.table.split_product(value.dims[dim], [count, step]) if whole else None
+    return pieces[0] if pieces else rec.fresh(count)
+
+
+def as_complex(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
+    """Read pairs of numbers as complex ones, which multiply as pairs that are turned: parts of both are added."""
+    value = rec.get(args[0])
+    if value is None:
+        return
+    made = _with_dim(value, len(value.dims) - 1, None)
+    if value.node >= 0:
+        pairs = rec.table.multiplied([rec.table.resolve(tree) for tree in value.dims[-2:]])
+        parts = [rec.part(value, pairs, i, 1) for i in (0, 1)]
+        made = replace(made, node=rec.node("add", parts))
+    rec.put(out, made)
+
+
+def as_real(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
+    """Read complex numbers as pairs of numbers."""
+    if (value := rec.get(args[0])) is not None:
+        pair = rec.table.summed([rec.fresh(1), rec.fresh(1)])
+        rec.put(out, replace(value, dims=(*value.dims, pair), origins=()))
 
 
 def pad(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
@@ -253,4 +281,5 @@ VIEWS: dict[str, Callable[[Recording, Sequence[Any], Any], None]] = {
     "split": split, "unsafe_split": split, "split_with_sizes": split, "unsafe_split_with_sizes": split,
     "unbind": unbind, "select": select, "slice": slice_, "cat": concatenate, "stack": stack,
     "constant_pad_nd": pad, "glu": glu, "pixel_shuffle": pixel_shuffle,
+    "view_as_complex": as_complex, "view_as_real": as_real,
 }  # fmt: skip

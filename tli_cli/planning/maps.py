@@ -194,7 +194,8 @@ class MapBook:
 
     def _copies(self, t: AxisTree) -> int:
         size = self._target.size_of(t)
-        return self._add(("copies", t), AxisMap("widen", size, 1, exact=self._is_channels(t)))
+        exact = self._is_channels(t) and self._target.coded.isdisjoint(leaves(t))
+        return self._add(("copies", t), AxisMap("widen", size, 1, exact=exact))
 
     def _uneven_sum(
         self, t_tree: AxisTree, source: Architecture, s_tree: AxisTree, model: int, kind: str, use: str
@@ -254,7 +255,11 @@ class MapBook:
         """Tell whether a rotary embedding turns two parts of `tree`; without a graph, of any factor made but the
         first."""
         parts = set(repeated(tree))
-        return bool(parts & self._turned) if self._target.graph else place > 0 and not contracted and bool(parts)
+        return (
+            bool(({tree} | parts) & self._turned)
+            if self._target.graph
+            else place > 0 and not contracted and bool(parts)
+        )
 
     def same(self, size: int) -> int:
         """Return the map that leaves every index of an axis where it is."""

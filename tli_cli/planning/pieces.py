@@ -57,7 +57,9 @@ def make_piece(
     if alignment is None:
         return None
     use = _use(target_layer, wanted.role, query, target_layer.path in book.before_tied_head)
-    innermost = max((i for i, (t, _) in enumerate(alignment.pairs) if not t.contracted), default=-1)
+    made = [i for i, (t, _) in enumerate(alignment.pairs) if not t.contracted]
+    rotary = [i for i in made if book.is_turned(alignment.pairs[i][0].tree, i)]
+    innermost = max(rotary or made, default=-1)
     of_image = any(t.contracted and t.kind == "input" for t, _ in alignment.pairs)
     expressions = tuple(
         book.expression(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from tli_cli.architecture import LINEAR, Architecture, AxisTree, Node
+from tli_cli.describe.turned import turned_channels
 from tli_cli.matching.settings import ACTIVATIONS
 from tli_cli.matching.units import Unit
 from tli_cli.planning.roles import shares
@@ -36,7 +37,7 @@ def _found(architecture: Architecture, keys: Collection[Key]) -> Iterator[tuple[
         if node.op != "softmax" or not node.inputs:
             continue
         for made in _one_of_each(
-            [_maker(architecture, i, keys) for i in graph[product].inputs]
+            [_maker(architecture, i, keys) for i in graph[product].inputs if _meets_alone(architecture, i)]
             for product in _products(architecture, node.inputs[0])
         ):
             first = max(i for i in range(index) if graph[i].layer == made[0])
@@ -61,7 +62,9 @@ def innermost(architecture: Architecture, unit: Unit) -> AxisTree | None:
         made = [axis.tree for axis in share.axes if not axis.contracted]
         if share.role == "weight" and made:
             tree = made[-1]
-            return tree[-1] if isinstance(tree, tuple) and tree[0] == "*" else tree
+            turned = turned_channels(architecture)
+            factors: Sequence[AxisTree] = tree[1:] if isinstance(tree, tuple) and tree[0] == "*" else (tree,)
+            return next((factor for factor in reversed(factors) if factor in turned), factors[-1])
     return None
 
 
@@ -91,6 +94,25 @@ def _weighs(architecture: Architecture, product: Node) -> bool:
         if node.op == "softmax":
             return True
     return False
+
+
+def _meets_alone(architecture: Architecture, start: int) -> bool:
+    """Tell whether what the layer before node `start` makes goes into products alone, so that its scale is free: what
+    is added to what comes of them too, is not."""
+    graph = architecture.graph
+    while graph[start].layer < 0 and graph[start].op in ("add", "mul", "cat") and graph[start].inputs:
+        start = graph[start].inputs[0]
+    pending, met = list(architecture.readers[start]), set(architecture.readers[start])
+    while pending:
+        index = pending.pop()
+        node = graph[index]
+        if node.op == "matmul":
+            continue
+        if (node.layer >= 0 and architecture.layers[node.layer].kind in LINEAR) or not architecture.readers[index]:
+            return False
+        pending += [i for i in architecture.readers[index] if i not in met]
+        met.update(architecture.readers[index])
+    return True
 
 
 def _maker(architecture: Architecture, start: int, keys: Collection[Key]) -> Key | None:

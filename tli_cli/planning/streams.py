@@ -1,8 +1,11 @@
-"""Where a residual stream is used as it is, not through its norm."""
+"""Where a residual stream is used as it is, not through its norm, or not written as layers make it."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from tli_cli.architecture import LINEAR, Architecture, AxisTree, Layer, Node
+from tli_cli.matching.settings import ACTIVATIONS
 
 PASSING = ("scale", "bias")
 """Kinds of layers that act on each channel alone."""
@@ -24,6 +27,31 @@ def used_as_they_are(architecture: Architecture) -> set[AxisTree]:
                 found |= _trees(architecture, layer, contracted=True)
             elif before is not None and normed and (node.op == "add" or (layer is not None and layer.kind == "norm")):
                 found |= _trees(architecture, before, contracted=False)
+    return found
+
+
+UNLIKE = frozenset({*ACTIVATIONS, "mul", "glu", "max_pool", "amax", "max", "exp", "cos", "sin"})
+"""Operations behind which the mean of the channels is no longer that of their values."""
+
+
+def bent_streams(architecture: Architecture, operations: Collection[str] = UNLIKE) -> set[AxisTree]:
+    """Return the spaces of layer and RMS norms that take values which one of `operations` has made, and no layer
+    since."""
+    found: set[AxisTree] = set()
+    graph = architecture.graph
+    for node in graph:
+        layer = architecture.layers[node.layer] if node.layer >= 0 else None
+        if layer is None or layer.attribute("norm") not in ("layer", "rms"):
+            continue
+        pending, met = list(node.inputs), set(node.inputs)
+        while pending:
+            before = graph[pending.pop()]
+            if before.layer >= 0 and architecture.layers[before.layer].kind not in PASSING:
+                continue
+            if before.op in operations:
+                found |= _trees(architecture, layer, contracted=False)
+            pending += [i for i in before.inputs if i not in met]
+            met.update(before.inputs)
     return found
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from tli_cli.architecture import Architecture, AxisTree, Layer
 from tli_cli.describe.spaces import leaves
-from tli_cli.planning.streams import used_as_they_are
+from tli_cli.planning.identity import NOT_ZERO
+from tli_cli.planning.streams import bent_streams, used_as_they_are
 
 CENTRED, ZERO = "centred", "zero"
 
@@ -25,15 +26,15 @@ def bent_spaces(architecture: Architecture) -> set[AxisTree]:
         depthwise = layer.kind == "conv" and int(layer.attribute("groups", 1)) > 1
         if axes and (layer.kind == "scale" or depthwise):
             found.add(axes[-1 if layer.kind == "scale" else 0].tree)
-    found |= used_as_they_are(architecture)
+    found |= used_as_they_are(architecture) | bent_streams(architecture)
     return found | (set(normalised_spaces(architecture)) if any(_token_mixers(architecture)) else set())
 
 
 def lifted_spaces(architecture: Architecture) -> set[AxisTree]:
     """Return the spaces of which a channel that starts at zero does not stay there: maps over tokens add biases, the
-    same to all channels."""
+    same to all channels, and what is nowhere zero gives something for nothing."""
     biased = any(layer.tensor("bias") for layer in _token_mixers(architecture))
-    return set(normalised_spaces(architecture)) if biased else set()
+    return bent_streams(architecture, NOT_ZERO) | (set(normalised_spaces(architecture)) if biased else set())
 
 
 def _token_mixers(architecture: Architecture) -> Iterator[Layer]:
