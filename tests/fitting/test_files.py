@@ -13,6 +13,7 @@ from tests.models import ResNet, randomised
 from tli_cli import api
 from tli_cli.errors import TliError
 from tli_cli.fitting import work
+from tli_cli.fitting.worth import Worth
 from tli_cli.options import Options
 
 OPTIONS = Options(source_arch="tests.models:ResNet?width=8", input_shape=(3, 16, 16))
@@ -63,10 +64,14 @@ def test_a_fit_that_fails_leaves_the_maps_unless_it_was_asked_for(source, tmp_pa
     assert not (tmp_path / "none.safetensors").exists()
 
 
-def test_a_fit_that_is_no_nearer_on_other_inputs_is_not_kept(source, tmp_path, monkeypatch):
-    monkeypatch.setattr("tli_cli.fitting.files.fit_live", lambda *_args, **_kwargs: 1.2)
+@pytest.mark.parametrize("worth", [Worth(1.2, 0.5, 0.1), Worth(0.2, 0.1, 0.3)], ids=["no nearer", "tells less"])
+def test_a_fit_that_gains_nothing_on_other_inputs_is_not_kept(source, tmp_path, monkeypatch, worth):
+    monkeypatch.setattr("tli_cli.fitting.files.fit_live", lambda *_args, **_kwargs: worth)
     report = api.inject(source, "tests.models_tokens:ViT?classes=7", str(tmp_path / "out.safetensors"), options=OPTIONS)
-    assert any("no nearer to its source" in warning and "nothing is moved" in warning for warning in report.warnings)
+    assert any(
+        "no more of what its source computes" in warning and "nothing is moved" in warning
+        for warning in report.warnings
+    )
     asked = replace(OPTIONS, method="fit", force=True)
     assert not api.inject(source, NARROWER, str(tmp_path / "out.safetensors"), options=asked).warnings
 

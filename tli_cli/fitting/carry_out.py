@@ -17,6 +17,7 @@ from tli_cli.fitting.observe import observe, observe_in_parts
 from tli_cli.fitting.polish import difference, goals, polish
 from tli_cli.fitting.samples import synthetic_images, synthetic_tokens, synthetic_values
 from tli_cli.fitting.work import Work
+from tli_cli.fitting.worth import Reader, Worth
 from tli_cli.plan import Fit, Plan
 from tli_cli.report import Progress
 from tli_cli.seeding import generator_for
@@ -83,18 +84,20 @@ def fit_live(
     values: Sequence[MapValues],
     work: Work,
     progress: Progress | None = None,
-) -> float | None:
-    """Carry out the fits of `plan` on `target`, in place; return how far the last of them is from its source's values
-    on samples that it was not fitted on, over their variance, or None if there were none such.
+    plain: nn.Module | None = None,
+) -> Worth | None:
+    """Carry out the fits of `plan` on `target`, in place; return what they are worth on samples that they were not made
+    on, or None if there were none such.
 
     `arguments` are made-up inputs as the target sees them, then as the source does.
-    `target` holds what the plan's steps gave it, `values` the values of the plan's maps; both models are left in
-    evaluation mode. One thread does the arithmetic, so that its result does not depend on how many there are.
+    `target` holds what the plan's steps gave it, `plain` what it would start from without a source, `values` are the
+    values of the plan's maps; the models are left in evaluation mode. One thread does the arithmetic, so that its
+    result does not depend on how many there are.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return _fit_live(plan, target, source, arguments, values, work, progress)
+        return _fit_live(plan, target, source, arguments, values, work, progress, plain)
     finally:
         torch.set_num_threads(threads)
 
@@ -107,7 +110,8 @@ def _fit_live(
     values: Sequence[MapValues],
     work: Work,
     progress: Progress | None,
-) -> float | None:
+    plain: nn.Module | None,
+) -> Worth | None:
     mine, theirs = arguments
     points = list(dict.fromkeys(fit.source for fit in plan.fits))
     seen = observe_in_parts(source, theirs, points, work.solved)
@@ -117,6 +121,8 @@ def _fit_live(
         """Return `value` `(samples, source channels, ...)` with the target's channels."""
         return apply_expression(value, 1, fit.channels, plan.maps, values, contracted=False)
 
+    reader = Reader(plan.fits, mine, observed, work)
+    before = max(reader.read(model) for model in (target, plain) if model is not None)
     free = {step.target for step in plan.steps if step.resizer == "fit"}
     fed = {step.target for step in plan.steps if step.resizer == "fit" and step.pieces}
     few = tuple(value[: work.solved] for value in mine)
@@ -129,4 +135,5 @@ def _fit_live(
     polish(target, mine, found, free, work, generator_for(plan.seed, "gradient steps"), progress)
     if not found or not work.unseen:
         return None
-    return difference(target, mine, found[-1], torch.arange(work.samples - work.unseen, work.samples))
+    apart = difference(target, mine, found[-1], torch.arange(work.samples - work.unseen, work.samples))
+    return Worth(apart, reader.read(target), before)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from tli_cli.architecture import Architecture
 from tli_cli.errors import TliError
 from tli_cli.fitting.building import recipe_for
-from tli_cli.fitting.points import spreads, with_fits
+from tli_cli.fitting.points import with_fits
 from tli_cli.fitting.work import input_numbers, work_of
 from tli_cli.options import Options
 from tli_cli.plan import Plan
@@ -109,10 +109,8 @@ def fitted_plan(
     itself where they share no points.
 
     Raises:
-        TliError: what a few minutes allow is too little, or may hurt, and was not asked for.
+        TliError: what a few minutes allow is too little, and was not asked for.
     """
-    if plan.relation == UNLIKE and options.method != "fit" and spreads(target, source):
-        raise TliError("a source of one resolution, as a ViT has, may hurt a target of several; --method fit tries it")
     work = work_of(target, source, numbers)
     minutes = work.minutes
     if options.method != "fit" and (minutes > MINUTES or (work.looks < LOOKS and not _closed_form_gains(plan, target))):

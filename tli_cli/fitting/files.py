@@ -21,9 +21,6 @@ from tli_cli.plan import Plan, Step
 from tli_cli.references import Reference
 from tli_cli.report import Progress
 
-NOTHING = 0.95
-"""The difference over the variance, on inputs not seen before, from which on a fit has learned nothing that helps."""
-
 
 def before_fits(plan: Plan) -> Plan:
     """Return `plan` as it is carried out before its fits: what they change is first made from the pieces, or kept."""
@@ -54,13 +51,14 @@ def fitted_values(
     theirs, mine = run_source(source, options), run_target(target, options)
     _load(theirs.model, {t.name: source.checkpoint.read(t.name) for t in source.checkpoint.tensors}, source.text)
     _check_trained(theirs.model, source.text, options)
-    _load(mine.model, {step.target: injector.make(step) for step in injector.plan.steps}, target.text)
     shared_inputs(mine.sample, theirs.sample)
     numbers = sum(tensor[0].numel() for tensor in mine.sample)
     work = work_of(target.architecture, source.architecture, numbers)
     made = samples_for(mine.sample, theirs.model, work.samples, plan.seed)
     arguments = (made, seen_by(theirs.sample, made))
-    return _fitted(plan, mine.model, theirs.model, arguments, injector.maps, work, options, progress)
+    plain = deepcopy(mine.model) if work.unseen else None
+    _load(mine.model, {step.target: injector.make(step) for step in injector.plan.steps}, target.text)
+    return _fitted(plan, mine.model, theirs.model, plain, arguments, injector.maps, work, options, progress)
 
 
 def fitted_state(
@@ -81,10 +79,11 @@ def fitted_state(
     """
     _check_trained(source, type(source).__name__, options)
     copy = deepcopy(target).cpu().float()
+    plain = deepcopy(copy) if work.unseen else None
     _load(copy, made, type(target).__name__)
     teacher = deepcopy(source).cpu().float()
     inputs = samples_for(sample, teacher, work.samples, plan.seed)
-    return _fitted(plan, copy, teacher, (inputs, inputs), values, work, options)
+    return _fitted(plan, copy, teacher, plain, (inputs, inputs), values, work, options)
 
 
 def _check_trained(source: nn.Module, name: str, options: Options) -> None:
@@ -98,6 +97,7 @@ def _fitted(
     plan: Plan,
     target: nn.Module,
     source: nn.Module,
+    plain: nn.Module | None,
     arguments: Sequence[Sequence[torch.Tensor]],
     values: Sequence[MapValues],
     work: Work,
@@ -106,14 +106,15 @@ def _fitted(
 ) -> Mapping[str, torch.Tensor]:
     try:
         given = known_to_both(plan, target, source, arguments)
-        apart = fit_live(plan, target, source, given, values, work, progress)
+        worth = fit_live(plan, target, source, given, values, work, progress, plain)
     # Both models are the user's own code, which may fail in any way.
     except Exception as error:
         said = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise TliError(f"{type(target).__name__} could not be fitted: {said}") from error
-    if apart is not None and apart >= NOTHING and options.method != "fit":
+    if worth is not None and worth.is_nothing and options.method != "fit":
         raise TliError(
-            f"on made-up inputs that it was not fitted on, {type(target).__name__} is no nearer to its source"
+            f"on made-up inputs that it was not fitted on, {type(target).__name__} tells no more of what its source"
+            " computes than before"
         )
     state = target.state_dict()
     return {step.target: state[step.target] for step in plan.steps if step.resizer == "fit"}

@@ -10,7 +10,7 @@ from math import log2
 from tli_cli.architecture import Architecture
 from tli_cli.describe.spaces import leaves
 from tli_cli.fitting.trunk import Place, trunk_points
-from tli_cli.fitting.work import SAME, octaves_apart
+from tli_cli.fitting.work import octaves_apart
 from tli_cli.plan import Fit, Plan, Point, Step
 from tli_cli.planning.maps import MapBook
 
@@ -91,13 +91,6 @@ def plan_fits(target: Architecture, source: Architecture, book: MapBook, model: 
         channels = book.expression(place.tree, source, partner.tree, model, kind="channels")
         fits.append(Fit(place.point, partner.point, channels, model))
     return fits
-
-
-def spreads(target: Architecture, source: Architecture) -> bool:
-    """Tell whether the points of a source of one resolution are spread over those of a target that has several."""
-    grids = [[level for level in _levels(side, 0.0) if level] for side in (target, source)]
-    several, one = (bool(grid) and max(grid) - min(grid) >= SAME for grid in grids)
-    return several and bool(grids[1]) and not one
 
 
 def _together(mine: Levels, theirs: Levels) -> list[tuple[list[Place], list[Place]]]:
