@@ -88,3 +88,19 @@ def test_one_of_several_can_be_named(tmp_path: Path) -> None:
 def test_the_order_is_the_definitions(tmp_path: Path) -> None:
     checkpoint = opened(tmp_path, OrderedDict((name, torch.ones(1)) for name in "zyxabc"))
     assert [spec.name for spec in checkpoint.tensors] == list("zyxabc")
+
+
+@pytest.mark.parametrize("how", ["behind the name", "as an option"])
+@pytest.mark.parametrize("path", ["generator", "nets.deep.g", "nets.deep.d"])
+def test_one_of_several_is_taken_by_its_path_of_keys(tmp_path: Path, path: str, how: str) -> None:
+    given = {"generator": WEIGHTS, "critic": AVERAGED, "nets": {"deep": {"g": WEIGHTS, "d": AVERAGED}}}
+    with pytest.raises(CheckpointError, match="generator, critic; name the wanted one, as #generator"):
+        opened(tmp_path, given)
+    with pytest.raises(CheckpointError, match=r"at deep\.g, deep\.d alone; .* #deep\.g"):
+        opened(tmp_path, given["nets"])
+    torch.save(given, tmp_path / "b.pt")
+    as_option = how == "as an option"
+    found = open_checkpoint(f"{tmp_path}/b.pt" + ("" if as_option else f"#{path}"), ema=path if as_option else None)
+    assert [spec.name for spec in found.tensors] == list(WEIGHTS)
+    assert float(found.read("fc.weight")[0, 0]) == (2 if path.endswith("d") else 1)
+    assert any(line.startswith("critic") for line in found.ignored)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from os import environ
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from tli_cli.cli import app as application
 from tli_cli.cli import run
@@ -46,6 +50,9 @@ def test_errors_become_one_message_and_a_code(monkeypatch, capfd, error, code, s
         (("score", "a"), "TARGET"),
         (("inject", "a", "--target", "b"), "--output"),
         (("inject", "a", "-t", "b", "-o", "c", "--method", "magic"), "magic"),
+        (("inject", "a", "-t", "b", "-o", "c", "--method", "fitt"), "'fit'?"),
+        (("inject", "a", "-t", "b", "-o", "c", "--dtype", "float23"), "'float32'"),
+        (("rank", "resnet18"), "name one source or more"),
         (("inject", "a", "-t", "b", "-o", "c", "--head", "map:"), "map:FILE"),
         (("inject", "a", "-t", "b", "-o", "c", "--max-shard-size", "five"), "5GB"),
         (("score", "a", "b", "--input-shape", "3,0,3"), "3,224,224"),
@@ -80,3 +87,18 @@ def test_a_closed_pipe_is_quiet():
         assert process.stdout and process.stderr
         process.stdout.close()
         assert process.stderr.read() == ""
+
+
+def test_sources_to_rank_may_stand_in_a_file(tmp_path):
+    names = tmp_path / "nämen.txt"
+    names.write_text("resnet18")
+    given = (*TLI, "rank", "resnet34", "--from-file", names, "--json")
+    found = subprocess.run(given, capture_output=True, check=True)
+    assert [one["source"] for one in json.loads(found.stdout)["candidates"]] == ["resnet18"]
+
+
+def test_a_table_for_a_terminal_without_the_characters_of_a_name(tmp_path):
+    save_file({"fc.weight": torch.ones(2, 3)}, tmp_path / "nämen.safetensors")
+    given = (*TLI, "inspect", tmp_path / "nämen.safetensors")
+    plain = {**environ, "PYTHONIOENCODING": "ascii", "FORCE_COLOR": "1"}
+    assert b"n\\xe4men" in subprocess.run(given, capture_output=True, env=plain, check=True).stdout

@@ -53,5 +53,5 @@ def import_timm() -> ModuleType:
 def _missing(library: str) -> TliError:
     return TliError(
         f"{library} is not installed: it is needed to build this model now; install it with "
-        f"`pip install 'tli[{library}]'`, or use a name that the catalogue holds (`tli archs`)"
+        f"`pip install {library}`, or use a name that the catalogue holds (`tli archs`)"
     )

@@ -167,5 +167,9 @@ def _number(text: str, key: str, value: str) -> int:
 def unknown_name(text: str, library: str | None, name: str) -> UnknownReferenceError:
     """Return the error for a name that nothing is called, with what comes close."""
     known = [one for each in ([library] if library else LIBRARIES) for one in index()["models"][each]]
-    hint = did_you_mean(name, known) or "`tli archs` lists them"
+    plain, bracket, inside = name.partition("(")
+    if bracket and plain in known:
+        hint = f"arguments stand behind a question mark: '{plain}?{inside.rstrip(')').replace(', ', '&')}'"
+    else:
+        hint = did_you_mean(name, known) or "`tli archs` lists them"
     return UnknownReferenceError(f"unknown architecture {text!r}: the catalogue has no such name; {hint}")

@@ -45,9 +45,7 @@ def open_checkpoint(path: Path | str, *, ema: str | None = None, expected: Colle
     found = given
     if given.is_dir():
         found, passed_over = find_checkpoint(given)
-    checkpoint = _opened(given, found, ema, () if module else expected)
-    if module:
-        checkpoint = _module(checkpoint, module, found, ema, expected)
+    checkpoint = _module(given, module, found, ema, expected) if module else _opened(given, found, ema, expected)
     checkpoint.ignored += passed_over
     return checkpoint
 
@@ -57,14 +55,15 @@ def _opened(given: Path, found: Path, ema: str | None, expected: Collection[str]
     return upright(checkpoint, expected) or checkpoint
 
 
-def _module(checkpoint: Checkpoint, module: str, found: Path, ema: str | None, expected: Collection[str]) -> Checkpoint:
-    """Return one module of `checkpoint`; a state dict of its own in a torch file is one as well."""
+def _module(given: Path, module: str, found: Path, ema: str | None, expected: Collection[str]) -> Checkpoint:
+    """Return one module of a checkpoint; a state dict of its own in a torch file is one as well."""
     try:
-        return Checkpoint(checkpoint.path, ModuleReader(checkpoint, module), checkpoint.config, expected)
+        whole = _opened(given, found, ema, ())
+        return Checkpoint(whole.path, ModuleReader(whole, module), whole.config, expected)
     except CheckpointError:
         if ema is None and found.suffix != ".json" and sniff(found) != "safetensors":
             with contextlib.suppress(CheckpointError):
-                return _opened(checkpoint.path, found, module, expected)
+                return _opened(given, found, module, expected)
         raise
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -48,7 +48,8 @@ class Found:
 
 
 def find_state_dict(loaded: object, where: str, ema: str | None = None) -> Found:
-    """Return the state dict in `loaded`; with `ema`, the averaged weights called so (`any`: whichever there are).
+    """Return the state dict in `loaded`; with `ema`, the one called so (`any`: whichever averaged one there is), or the
+    one at that path of keys, `generator.ema`.
 
     Raises:
         CheckpointError: where there is none, or several without a known name.
@@ -56,6 +57,9 @@ def find_state_dict(loaded: object, where: str, ema: str | None = None) -> Found
     ignored: list[str] = []
     node: Any = loaded
     path = ""
+    for step in _keys_to(loaded, ema or ""):
+        ignored += [_line(_join(path, other), value) for other, value in _items(node) if other != step]
+        node, path, ema = node[step], _join(path, step), None
     for _ in range(_MAX_DEPTH):
         if not isinstance(node, Mapping):
             raise CheckpointError(
@@ -75,12 +79,33 @@ def find_state_dict(loaded: object, where: str, ema: str | None = None) -> Found
     return Found(tensors, tuple(ignored))
 
 
+def _keys_to(node: object, path: str) -> list[str]:
+    """Return the keys, one or several, that lead to a state dict in `node` and joined by dots are `path`."""
+    if not isinstance(node, Mapping):
+        return []
+    for key, value in _items(node):
+        if key == path and _holds_state_dict(value):
+            return [key]
+        if isinstance(key, str) and path.startswith(f"{key}.") and (rest := _keys_to(value, path[len(key) + 1 :])):
+            return [key, *rest]
+    return []
+
+
+def _paths(node: object, seen: set[int], depth: int = 0) -> list[str]:
+    """Return where dictionaries with tensors stand in `node`, each once, training state apart."""
+    if not isinstance(node, Mapping) or depth > _MAX_DEPTH or id(node) in seen:
+        return []
+    seen.add(id(node))
+    named = [(key, value) for key, value in _items(node) if isinstance(key, str) and not _is_training_state(key)]
+    if depth and any(_is_tensor(value) for _, value in named):
+        return [""]
+    return [_join(key, rest).rstrip(".") for key, value in named for rest in _paths(value, seen, depth + 1)]
+
+
 def _choose(node: Mapping[Any, Any], where: str, path: str, ema: str | None) -> str | None:
     candidates = [key for key, value in _items(node) if isinstance(key, str) and _holds_state_dict(value)]
     averaged = [key for key in candidates if _EMA.search(key)]
     if ema is not None:
-        if ema in candidates:
-            return ema
         if ema == ANY_EMA and averaged:
             return averaged[0]
         hint = did_you_mean(ema, candidates) or f"use one of: {', '.join(candidates) or 'none is there'}"
@@ -91,15 +116,23 @@ def _choose(node: Mapping[Any, Any], where: str, path: str, ema: str | None) -> 
         return (plain or others)[0]
     if not others and averaged:
         return averaged[0]
+    if not others and (deeper := _paths(node, set())):
+        raise CheckpointError(
+            f"{where}: found tensors{_at(path)} at {', '.join(deeper[:12])} alone; {_how(path, deeper)}"
+        )
     if not others:
         raise CheckpointError(
             f"{where}: expected tensors{_at(path)}, found {_summary(node)}; save a state dict, or one under "
             f"{', '.join(PLAIN_KEYS[:4])}"
         )
     raise CheckpointError(
-        f"{where}: found several state dicts{_at(path)}: {', '.join(others[:12])}; name the wanted one with --ema "
-        f"{others[0]}, or save it alone"
+        f"{where}: found several state dicts{_at(path)}: {', '.join(others[:12])}; {_how(path, others)}"
     )
+
+
+def _how(path: str, keys: Sequence[str]) -> str:
+    name = _join(path, keys[0])
+    return f"name the wanted one, as #{name} behind the file's name or --ema {name}, or save it alone"
 
 
 def _items(node: Mapping[Any, Any]) -> Iterator[tuple[Any, Any]]:

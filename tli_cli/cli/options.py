@@ -40,12 +40,17 @@ TargetOption = Annotated[
     ),
 ]
 
+FromFile = Annotated[
+    str | None,
+    typer.Option(metavar="NAMES.txt", help="Take the models in this file too, one a line; - is stdin."),
+]
 SourceArch = Annotated[
     str | None,
     typer.Option(
         metavar="REFERENCE",
         help="The architecture of a source checkpoint that does not tell it.",
         rich_help_panel=REFERENCES,
+        autocompletion=complete_reference,
     ),
 ]
 InputShape = Annotated[

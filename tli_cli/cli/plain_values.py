@@ -8,9 +8,11 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+import typer
 from typer.core import TyperCommand, TyperGroup
 
 from tli_cli.cli.streams import others_aside
+from tli_cli.registry import did_you_mean
 
 
 class _Plain:
@@ -68,7 +70,15 @@ class _Values:
         if not isinstance(self._type, type):
             return None
         if isinstance(value, str) and issubclass(self._type, Enum):
-            return next((choice for choice in self._type if choice.value == value), None)
+            return _choice(self._type, value)
         if isinstance(value, str) and issubclass(self._type, Path):
             return self._type(value)
         return value if isinstance(value, self._type) else None
+
+
+def _choice(choices: type[Enum], value: str) -> Enum:
+    known = [choice.value for choice in choices]
+    if value in known:
+        return choices(value)
+    hint = did_you_mean(value, known)
+    raise typer.BadParameter(f"{value!r} is none of {', '.join(known)}" + (f"; {hint}" if hint else ""))

@@ -16,7 +16,7 @@ from tli_cli.gates import check_minimum
 from tli_cli.options import Options
 
 Sources = Annotated[
-    list[str],
+    list[str] | None,
     given.references(
         "SOURCE...", "Checkpoints, directories that are searched, names, or globs such as 'timm:resnet*'."
     ),
@@ -30,7 +30,8 @@ Minimum = Annotated[
 
 def rank(
     target: given.Target,
-    sources: Sources,
+    sources: Sources = None,
+    from_file: given.FromFile = None,
     top: Top = None,
     source_arch: given.SourceArch = None,
     input_shape: given.InputShape = None,
@@ -44,7 +45,11 @@ def rank(
 ) -> None:
     """Say which sources start the target best, the best first. Reads no values."""
     from tli_cli import api
+    from tli_cli.references.sources import read_names
 
+    listed = [*(sources or ()), *(read_names(from_file) if from_file else ())]
+    if not listed:
+        raise typer.BadParameter("name one source or more, or a file of them", param_hint="'SOURCE...'")
     options = Options(
         matcher=matcher.value,
         source_arch=source_arch,
@@ -54,6 +59,6 @@ def rank(
         ema=ema,
     )
     with progress() as tell:
-        found = api.rank(target, sources, options=options, progress=tell)
+        found = api.rank(target, listed, options=options, progress=tell)
     render_ranking(found, render.style(as_json=as_json, as_csv=as_csv), top)
     check_minimum(found.candidates[0].score, minimum)

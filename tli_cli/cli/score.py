@@ -28,14 +28,6 @@ Models = Annotated[
         "Two models, or more for a matrix; globs such as 'timm:resnet*' stand for names in the catalogue.",
     ),
 ]
-FromFile = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAMES.txt",
-        help="Score all pairs of the models in this file; - is stdin.",
-        rich_help_panel=MATRIX,
-    ),
-]
 Plot = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Draw a clustered heat map to this .png, .svg or .html.", rich_help_panel=MATRIX),
@@ -56,7 +48,7 @@ Minimum = Annotated[
 
 def score(
     models: Models = None,
-    from_file: FromFile = None,
+    from_file: given.FromFile = None,
     plot: Plot = None,
     resume: Resume = None,
     jobs: Jobs = None,

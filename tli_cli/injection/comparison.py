@@ -7,12 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import torch
 from torch import nn
 
 from tli_cli.architecture import TensorSpec
 from tli_cli.axis_maps.shared_tokens import SharedTokens, shared_tokens
+from tli_cli.catalogue import recognise, resolve_name
 from tli_cli.checkpoints import open_checkpoint
 from tli_cli.checkpoints.in_files import names_in_files
 from tli_cli.checkpoints.joined import joined
@@ -101,7 +103,7 @@ def _loaded(
     from tli_cli.providers.arguments import split_reference
     from tli_cli.providers.live import subject_for
 
-    text = _live_name(reference)
+    text = _live_name(reference, ema)
     head, arguments = split_reference(text)
     arguments |= {key: value for key, value in sizes.items() if value is not None}
     subject = subject_for(head, arguments, input_shape=input_shape, reference=text)
@@ -153,18 +155,19 @@ def _output(model: nn.Module, names: Iterable[str], values: Sequence[torch.Tenso
     return output_of(given)
 
 
-def _live_name(reference: str) -> str:
+def _live_name(reference: str, ema: str | None) -> str:
     """Return `reference` in a form that can be built: a bare name of the catalogue gets its library, and a checkpoint
-    is what the configuration beside it says."""
+    is what the configuration beside it says, or what it is recognised as."""
     if is_there(reference):
-        with open_checkpoint(reference) as checkpoint:
+        with open_checkpoint(reference, ema=ema) as checkpoint:
             if configured := configured_reference(checkpoint):
                 return configured
+            found = recognise(checkpoint.tensors)
+        if found is not None:
+            return f"{found.entry.library}:{found.entry.name}?{urlencode(found.options)}"
         raise TliError(f"--verify: {reference} holds no code to run; name its architecture with --source-arch")
     if ":" in reference:
         return reference
-    from tli_cli.catalogue import resolve_name
-
     return f"{resolve_name(reference).entry.library}:{reference}"
 
 

@@ -39,7 +39,7 @@ def _figure(names: list[str], values: list[list[float]], matcher: str, kind: str
         from matplotlib.figure import Figure
     except ModuleNotFoundError as error:
         raise TliError(
-            "matplotlib is not installed: install it with `pip install 'tli[plot]'`, or name a file .html"
+            "matplotlib is not installed: install it with `pip install matplotlib scipy`, or name a file .html"
         ) from error
     from io import BytesIO
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import nn
 
-from tli_cli.catalogue.libraries import import_timm
+from tli_cli.catalogue.libraries import import_torchvision
 from tli_cli.describe.failures import told
 from tli_cli.errors import TliError, UnknownReferenceError
 from tli_cli.registry import did_you_mean
@@ -33,7 +33,7 @@ def load_factory(reference: str) -> Callable[..., Any]:
         TliError: importing it fails.
     """
     where, _, name = reference.rpartition(":")
-    module = _module_from_file(Path(where)) if where.endswith(".py") else _module_by_name(where)
+    module = _module(where)
     try:
         found = reduce(getattr, name.split("."), module)
     except AttributeError as error:
@@ -48,6 +48,17 @@ def load_factory(reference: str) -> Callable[..., Any]:
     if not callable(found):
         raise TliError(f"{reference}: expected a class or function, found {type(found).__name__}")
     return found
+
+
+def _module(where: str) -> ModuleType:
+    load = _module_by_name if not where.endswith(".py") else lambda name: _module_from_file(Path(name))
+    try:
+        return load(where)
+    except TliError as error:
+        if "operator torchvision::" not in str(error) or "torchvision" in sys.modules:
+            raise
+        import_torchvision()
+        return load(where)
 
 
 def _module_from_file(path: Path) -> ModuleType:
@@ -101,8 +112,6 @@ def _module_in_package(path: Path, depth: int) -> ModuleType:
 
 def _module_by_name(name: str) -> ModuleType:
     with _as_a_script(Path(name)), _told(name):
-        if name.partition(".")[0] in ("timm", "torchvision"):
-            import_timm()
         return importlib.import_module(name)
 
 

@@ -71,9 +71,7 @@ def transformers_subject(path: str, arguments: Mapping[str, Any], reference: str
             import_torchvision()
         import transformers
     except ImportError as error:
-        raise TliError(
-            f"{reference}: needs transformers, which is not installed: pip install 'tli[transformers]'"
-        ) from error
+        raise TliError(f"{reference}: needs transformers, which is not installed: pip install transformers") from error
     renamed = {"num_classes": "num_labels", "in_chans": "num_channels"}
     given = {renamed.get(name, name): value for name, value in arguments.items()}
     with _quiet(transformers):
