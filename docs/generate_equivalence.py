@@ -18,6 +18,8 @@ from tests.equivalence.frameworks import FRAMEWORKS
 from tests.equivalence.further_images import IMAGES
 from tests.equivalence.further_texts import TEXTS
 from tests.equivalence.harness import EXACT, compare, transfer
+from tests.equivalence.held_images import HELD_IMAGES
+from tests.equivalence.held_texts import HELD_TEXTS
 from tests.equivalence.pairs import CASES, UNLIKE, Case
 from tests.equivalence.projects import PROJECTS
 from tli_cli.errors import TliError
@@ -138,7 +140,10 @@ def page() -> str:
     head = f"| one side | the other | {' | '.join(WAYS)} |\n|---|---|{'---:|' * len(WAYS)}"
     rows = [row(case) for case in (*CASES, *UNLIKE)]
     told = f"\nWith {versions}, transformers {transformers.__version__}, on the CPU.\n"
-    files = [FILES, *map(convention_row, (*CONVENTIONS, *FRAMEWORKS, *PROJECTS, *IMAGES, *TEXTS))]
+    files = [
+        FILES,
+        *map(convention_row, (*CONVENTIONS, *FRAMEWORKS, *PROJECTS, *IMAGES, *TEXTS, *HELD_IMAGES, *HELD_TEXTS)),
+    ]
     return "\n".join([INTRODUCTION, head, *rows, *files, told]) + LIMITS
 
 

@@ -57,3 +57,19 @@ def test_the_order_of_a_file_is_believed(tmp_path: Path) -> None:
 
 def test_one_layer_that_no_name_tells_is_what_is_left(tmp_path: Path) -> None:
     assert not doubted(plan_of(tmp_path, block(("norm1", "alpha"))))
+
+
+@pytest.mark.parametrize(("rows", "told"), [(("trunk", "pool"), False), (("encoder", "decoder"), True)])
+def test_rows_of_blocks_that_no_name_tells_are_not_exact(rows: tuple[str, str], told: bool, tmp_path: Path) -> None:
+    def network(*names: str) -> dict[str, torch.Tensor]:
+        held = {k.removeprefix("layers."): t for k, t in block(("norm1", "norm2")).items() if k.startswith("layers.")}
+        return {f"{name}.{key}": torch.randn_like(tensor) for name in names for key, tensor in held.items()}
+
+    paths = [tmp_path / f"{name}.safetensors" for name in ("source", "target")]
+    for path, names in zip(paths, (rows, ("enc", "dec") if told else ("alpha", "beta")), strict=True):
+        save_file(network(*names), path)
+    found = doubted(match(*map(str, paths)))
+    if told:
+        assert not found
+    else:
+        assert all("nothing tells its block" in found[f"{name}.0.mlp.fc1.weight"] for name in ("alpha", "beta"))

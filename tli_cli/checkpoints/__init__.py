@@ -15,6 +15,7 @@ from tli_cli.checkpoints.files import FileRange, read_small, sniff
 from tli_cli.checkpoints.kernels import upright
 from tli_cli.checkpoints.located import ModuleReader, located
 from tli_cli.checkpoints.naming import require_named
+from tli_cli.checkpoints.places_first import channels_first
 from tli_cli.checkpoints.reader import Reader
 from tli_cli.checkpoints.safetensors_file import SafetensorsFile
 from tli_cli.checkpoints.sharded import ShardedCheckpoint
@@ -52,7 +53,7 @@ def open_checkpoint(path: Path | str, *, ema: str | None = None, expected: Colle
 
 def _opened(given: Path, found: Path, ema: str | None, expected: Collection[str]) -> Checkpoint:
     checkpoint = Checkpoint(given, _reader(found, ema), _config(found.parent), expected)
-    return upright(checkpoint, expected) or checkpoint
+    return upright(checkpoint, expected) or channels_first(checkpoint) or checkpoint
 
 
 def _module(given: Path, module: str, found: Path, ema: str | None, expected: Collection[str]) -> Checkpoint:

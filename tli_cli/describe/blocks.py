@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -31,7 +31,8 @@ def block_paths(paths: Sequence[str], kinds: Sequence[str]) -> list[tuple[str, s
     """Return (block, stage) for each layer path.
 
     A block is the outermost module that ends in an index and is no container of blocks; a container is a module
-    with at least two indexed children that each hold two weighted layers or more, or with one such child alone. The
+    with at least two indexed children of one name that each hold two weighted layers or more, or with one such child
+    alone. The
     stage is the container in which the block stands.
     """
     weighted: dict[str, int] = defaultdict(int)
@@ -46,13 +47,13 @@ def block_paths(paths: Sequence[str], kinds: Sequence[str]) -> list[tuple[str, s
 
 
 def _containers(children: dict[str, set[str]], weighted: dict[str, int]) -> set[str]:
-    """Return the modules that directly or through others hold at least two indexed modules of two weighted layers
-    each, or nothing but one of them."""
-    found = {
-        parent
-        for parent, names in children.items()
-        if sum(_is_indexed(name) and weighted[name] >= 2 for name in names) >= min(2, len(names))
-    }
+    """Return the modules that directly or through others hold at least two indexed modules of one name and of two
+    weighted layers each, or nothing but one of them."""
+    found = set()
+    for parent, names in children.items():
+        rows = Counter(re.sub(r"\d+$", "", name) for name in names if _is_indexed(name) and weighted[name] >= 2)
+        if max(rows.values(), default=0) >= min(2, len(names)):
+            found.add(parent)
     for parent in list(found):
         found.update(_prefixes(parent) if parent else [])
     return found

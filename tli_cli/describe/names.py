@@ -20,7 +20,7 @@ ROLES = {"weight": "weight", "bias": "bias", "running_mean": "running_mean", "ru
          "num_batches_tracked": "num_batches_tracked"}  # fmt: skip
 NORM_SYNONYMS = {"gamma": "weight", "beta": "bias", "scale": "weight", "alpha": "weight", "g": "weight",
                  "b": "bias", "a_2": "weight", "b_2": "bias", "moving_mean": "running_mean",
-                 "moving_variance": "running_var"}  # fmt: skip
+                 "moving_variance": "running_var", "moving_var": "running_var"}  # fmt: skip
 STATISTICS = {"mean": "running_mean", "variance": "running_var", "var": "running_var"}
 """What a module holds that has both of them beside its weight, whatever it is called: Paddle, Flax."""
 RECURRENT = re.compile(r"(ih|hh)(_l\d+)?(_reverse)?")
@@ -31,7 +31,7 @@ TABLE_NAMES: tuple[tuple[str, str], ...] = (
     ("other", r"relative_position_index|\w*_idxs?|position_ids|relative_coords_table|\w*mask(?!_token)|inv_freq"
           r"|\w*anchors?"),
     ("token", r"(\w*_)?(cls|class|dist|distillation|mask|reg|register|storage|probe|latent|query)_?(tokens?"
-              r"|embedding)s?|latent|probe"),
+              r"|embed(ding)?)s?|latent|probe"),
     ("position", r"\w*pos(ition)?(al)?_?(embed\w*|emb|embd|enc\w*|bias\w*)\w*|embed_pos\w*|pos|wpe|\w*_pos"
                  r"|relative_(position|attention)_bias\w*"
                  r"|rel_pos\w*|rel_embedding|attention_biases|rel_height|rel_width|(height|width)_rel"),

@@ -16,8 +16,11 @@ MANY = 3
 """How many names must begin with the same for that to stand for nothing in them."""
 NEARLY_ALL = 0.9
 """The share of the names that a module must hold for its own name to stand for nothing in them."""
-NUMBERED_START = re.compile(r"(?P<block>(?P<word>[a-z]+)_?\d+[a-z]?(_block\d+)?)_(?=[a-z0-9])", re.I)
-"""How flat names of a block's layers begin, as in Keras: `block2a_`, `conv3_block1_`."""
+NUMBERED_START = re.compile(r"(?P<block>(?P<word>[a-z]+)_?\d+[a-z]?(_(block|unit)_?\d+)?)_(?=[a-z0-9])", re.I)
+"""How flat names of a block's layers begin, as in Keras: `block2a_`, `conv3_block1_`; in MXNet
+`stage1_unit2_`."""
+FLAT = re.compile(r"(arg:|aux:)?(?P<layer>\w+)_(?P<role>weight|bias|gamma|beta|(moving|running)_(mean|var(iance)?))")
+"""A name without a dot that ends in what a tensor is, as in MXNet."""
 
 NUMBERED_LAYER = re.compile(r"(?P<path>(.*\.)?)(?P<word>[a-z]\w*?)(?P<number>\d+)\.(?P<last>\w+)", re.I)
 """The name of a tensor of a layer that is one of several: `LayerNorm_0.scale`."""
@@ -34,7 +37,7 @@ def spoken(names: Sequence[str]) -> dict[str, str]:
     >>> spoken(["_blocks.0._bn1.weight", "enc.e1_conv", "enc.e1_norm", "enc.e1_out"])["enc.e1_norm"]
     'enc.norm'
     """
-    inner = _with_norms_whole(_inner(list(names)))
+    inner = _with_norms_whole(_inner(_with_dots(list(names))))
     held: dict[str, set[str]] = {}
     for name in inner:
         path = ""
@@ -60,6 +63,12 @@ def _inner(names: list[str]) -> list[str]:
         held = inside
         names = [inside.get(i, name) for i, name in enumerate(names)]
     return names
+
+
+def _with_dots(names: list[str]) -> list[str]:
+    """Return names that all are flat with a dot before what a tensor is, and without MXNet's kinds of tensors."""
+    found = [FLAT.fullmatch(name) for name in names]
+    return [f"{match['layer']}.{match['role']}" for match in found if match] if all(found) else names
 
 
 def _with_norms_whole(names: list[str]) -> list[str]:

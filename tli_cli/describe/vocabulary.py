@@ -128,7 +128,7 @@ TOP: tuple[tuple[str, str], ...] = (
     ("final_norm", r"(norm|final_layernorm|layernorm|ln_f|final_layer_norm|final_norm|fc_norm|ln_post"
                    r"|post_layernorm|ln_final"
                    r"|layer_norm|norm_f|ln|last|last_norm|norm_last"
-                   r"|out_norm|norm_head|norm5|pooler\.layernorm|head\.norm)"),
+                   r"|(encoder|decoder)_norm|out_norm|norm_head|norm5|pooler\.layernorm|head\.norm)"),
     ("head_dist", r"head_dist(\.\w+)*|distillation_classifier"),
     ("head", r"(lm_head|embed_out|heads?(\.(head|fc|linear|l|out_proj))?|fc|classifier|last_linear|output_layer"
              r"|cls_classifier"
@@ -244,10 +244,17 @@ MODULE_PLACES: tuple[tuple[re.Pattern[str], tuple[float, float]], ...] = (
     (re.compile(r"enc(oders?)?|vision_model|downs?(_?(blocks?|path|convs?))?|contract\w*"), (48, 0)),
     (re.compile(r"mid(dle)?(_\w+)?|bottleneck|bridge|cent(er|re)"), (54, 0)),
     (re.compile(r"dec(oders?)?|ups?(_?(blocks?|path|convs?))?|expan(d|s)\w*"), (60, 0)),
-    (re.compile(r"attn_?pool\w*|attention_?pool\w*|pooling"), (86, 0)),
+    (re.compile(r"attn_?pool\w*|attention_?pool\w*|pooling|map_?head(_?\d+)?"), (86, 0)),
     (re.compile(r"conv_head|final_conv|last_conv|features_mix"), (80, 0)),
 )
 """(names, place) of further modules: within a block, or, from 48 on, among the stages."""
+
+
+def module_place(path: str) -> tuple[float, str]:
+    """Return where among the stages the modules of a path stand that are named so, 0 for all others, and the tower."""
+    parts = path.lower().split(".")
+    found = (place[0] for part in parts for names, place in MODULE_PLACES if place[0] >= 48 and names.fullmatch(part))
+    return next(found, 0.0), tower(f"{path}.")
 
 
 _TOWERS = re.compile(r"(^|[._])(visual|vision|image)(_\w+)?\.")

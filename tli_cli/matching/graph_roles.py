@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from tli_cli.architecture import LINEAR, Architecture, Node
+from tli_cli.describe.vocabulary import crossing
 from tli_cli.matching.units import Unit
 
 Key = tuple[int, int]
@@ -72,11 +73,19 @@ class _Roles:
     def _stream_norms(self, roles: Mapping[Key, str]) -> Iterator[tuple[Key, str]]:
         for node, used in self._used_norms():
             if all(use.layer >= 0 for use in used):
-                first = self._taken_by(used[0].layer, roles)
-                yield (node.layer, -1), "norm1" if first in ("q", "k", "v") else "norm2" if first != "head" else ""
+                taker = used[0].layer
+                first = self._taken_by(taker, roles)
+                attends, cross = first in ("q", "k", "v"), self._crosses(taker)
+                yield (node.layer, -1), (cross or "norm1") if attends else "norm2" if first != "head" else ""
             elif any(use.op == "add" for use in used) and node.inputs and self._graph[node.inputs[0]].op == "add":
-                made = {roles.get(maker) for i in self._graph[node.inputs[0]].inputs if (maker := self._direct(i))}
-                yield (node.layer, -1), "norm1" if "o" in made else "norm2" if made else ""
+                makers = [maker for i in self._graph[node.inputs[0]].inputs if (maker := self._direct(i))]
+                ends = [maker for maker in makers if roles.get(maker) == "o"]
+                cross = self._crosses(ends[0][0]) if ends else ""
+                yield (node.layer, -1), (cross or "norm1") if ends else "norm2" if makers else ""
+
+    def _crosses(self, layer: int) -> str:
+        """Return what the norm of an attention to another sequence is called, if a layer is named as one of its."""
+        return "cross_norm" if crossing(self._layers[layer].path) else ""
 
     def _branch_norms(self, roles: Mapping[Key, str]) -> Iterator[tuple[Key, str]]:
         for node, used in self._used_norms():

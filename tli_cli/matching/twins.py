@@ -54,7 +54,7 @@ def twins(source: Side, target: Side) -> Iterator[tuple[Unit, Unit]]:
     makers = _makers(target), _makers(source)
     matrices = [shape for shape in common if len(shape[0]) > 1]
     company, beside = (_company(target), _company(source)), (_beside(target), _beside(source))
-    told = [towers, roles, plain, called, beside, makers]
+    told = [towers, roles, plain, (_biased(target), _biased(source)), called, beside, makers]
     certain = [pair for shape in matrices for pair in _pair(theirs[shape], mine[shape], told)]
     yield from certain
     homes = _homes(target, source, certain)
@@ -148,6 +148,12 @@ def _company(side: Side) -> dict[tuple[int, int], Hashable]:
     """Return whether the module that holds a unit makes an attention's queries: its norms are not the stream's."""
     attending = {unit.path.rpartition(".")[0] for unit in side.units if unit.role.removeprefix("cross_") in QUERIES}
     return {unit.key: unit.path.rpartition(".")[0] in attending and ATTENTION for unit in side.units}
+
+
+def _biased(side: Side) -> dict[tuple[int, int], Hashable]:
+    """Return whether something is added to what each unit makes."""
+    layers = side.architecture.layers
+    return {u.key: str(any(role.startswith("bias") for role, _ in layers[u.place].tensors)) for u in side.units}
 
 
 def _beside(side: Side) -> dict[tuple[int, int], Hashable]:

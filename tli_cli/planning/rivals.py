@@ -8,6 +8,7 @@ from collections.abc import Hashable, Mapping, Sequence
 
 from tli_cli.architecture import Architecture
 from tli_cli.describe.order import natural, stem_of
+from tli_cli.describe.vocabulary import module_place
 from tli_cli.matching.segments import WEIGHTED
 from tli_cli.matching.units import Unit
 from tli_cli.matching.values import Matching, Pair
@@ -25,11 +26,17 @@ def untold(matching: Matching, target: Architecture, source: Architecture) -> di
     if target.graph and source.graph:
         return {}
     mine, theirs = _rivals(target, matching.targets), _rivals(source, matching.sources)
+    away = _rivals_elsewhere(target, matching.targets), _rivals_elsewhere(source, matching.sources)
     named = _named(matching.targets), _named(matching.sources)
     found: dict[int, str] = {}
     for pair in matching.pairs:
         rival = theirs.get(pair.source.key) or mine.get(pair.target.key)
-        if _named_alike(pair) or pair.anchored:
+        if pair.anchored:
+            continue
+        elsewhere = away[1].get(pair.source.key) or away[0].get(pair.target.key)
+        if elsewhere and not _at_home(pair):
+            found[pair.target.place] = f"nothing tells its block from that of {elsewhere}"
+        if _named_alike(pair):
             continue
         if rival:
             found[pair.target.place] = f"its names do not tell it from {rival}"
@@ -57,6 +64,29 @@ def _rivals(architecture: Architecture, units: Sequence[Unit]) -> dict[Key, str]
         members = [unit for row in confused for unit in row]
         found |= {u.key: next(other.path for other in members if other is not u) for u in members}
     return found
+
+
+def _rivals_elsewhere(architecture: Architecture, units: Sequence[Unit]) -> dict[Key, str]:
+    """Return the path of a unit of one kind and shape in a block of another row for each unit that has some, where no
+    name says which row comes first."""
+    if architecture.graph or architecture.order_from != "inferred":
+        return {}
+    rows: dict[Hashable, dict[str, list[Unit]]] = defaultdict(lambda: defaultdict(list))
+    for unit in units:
+        row = _row(unit.block)
+        if unit.block != unit.path and unit.kind in WEIGHTED:
+            rows[unit.kind, unit.shape, unit.role, module_place(row)][row].append(unit)
+    several = [list(found.values()) for found in rows.values() if len(found) > 1]
+    return {u.key: found[i - 1][0].path for found in several for i, row in enumerate(found) for u in row}
+
+
+def _row(block: str) -> str:
+    """Return what the blocks of one row have in common: their name without numbers."""
+    return re.sub(r"[0-9]+[a-z]?(?![a-z])", "#", block)
+
+
+def _at_home(pair: Pair) -> bool:
+    return _row(pair.target.block) == _row(pair.source.block)
 
 
 def _in_order(units: Sequence[Unit]) -> bool:
