@@ -6,12 +6,12 @@ What one of them alone needs is imported there, so that each starts quickly.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING, Union
+from typing import TYPE_CHECKING, Union, cast
 
 from tli_cli.architecture import Architecture
 from tli_cli.errors import TliError
@@ -45,14 +45,28 @@ def _readings(options: Options) -> tuple[Reading, Reading]:
     return source, target
 
 
+def _listed(sources: Named | Sequence[Named]) -> list[str]:
+    one = isinstance(sources, (str, PathLike)) or not isinstance(sources, Iterable)
+    return [_name(source) for source in cast("Sequence[Named]", [sources] if one else sources)]
+
+
+def _name(reference: Named) -> str:
+    if isinstance(reference, (str, PathLike)):
+        return fspath(reference)
+    raise TliError(
+        f"expected the name or path of a model, found {type(reference).__name__}; for live modules there is "
+        "tli_cli.apply_tli, whose plan holds the score: with Options(dry_run=True) nothing is changed"
+    )
+
+
 def _resolve_sides(
     sources: Named | Sequence[Named], target: Named, options: Options
 ) -> tuple[tuple[Reference, ...], Reference]:
-    listed = [fspath(one) for one in ([sources] if isinstance(sources, (str, PathLike)) else sources)]
+    listed = _listed(sources)
     if not listed:
         raise TliError("no source given: name at least one checkpoint or architecture")
     source_reading, target_reading = _readings(options)
-    *read, wanted = related([*resolve_all(listed, source_reading), resolve(fspath(target), target_reading)])
+    *read, wanted = related([*resolve_all(listed, source_reading), resolve(_name(target), target_reading)])
     return tuple(read), wanted
 
 
@@ -104,7 +118,7 @@ def score(source: Named, target: Named, *, options: Options = Options()) -> Scor
 
     read, wanted = _resolve_sides(source, target, options)
     found = score_architectures(read[0].architecture, wanted.architecture, MATCHERS.get(options.matcher))
-    return replace(found, source=fspath(source), target=fspath(target))
+    return replace(found, source=_name(source), target=_name(target))
 
 
 def matrix(
@@ -129,7 +143,7 @@ def matrix(
     reading = Reading(input_shape=options.input_shape, ema=options.ema)
     path = None if resume is None else Path(resume)
     return score_all(
-        [fspath(one) for one in references],
+        [_name(one) for one in references],
         matcher=options.matcher,
         reading=reading,
         jobs=jobs,
@@ -152,9 +166,9 @@ def rank(
     from tli_cli.ranking import rank_sources
 
     given, wanted = _readings(options)
-    listed = [fspath(one) for one in sources]
+    listed = [_name(one) for one in sources]
     return rank_sources(
-        fspath(target), listed, matcher=options.matcher, source_reading=given, target_reading=wanted, progress=progress
+        _name(target), listed, matcher=options.matcher, source_reading=given, target_reading=wanted, progress=progress
     )
 
 
@@ -174,8 +188,8 @@ def read(reference: Named, *, options: Options = Options()) -> Reference:
         TliError: the reference cannot be read.
     """
     reading = _readings(options)[1]
-    check_input_shape(fspath(reference), reading)
-    return as_its_configuration(resolve(fspath(reference), reading))
+    check_input_shape(_name(reference), reading)
+    return as_its_configuration(resolve(_name(reference), reading))
 
 
 def inject(

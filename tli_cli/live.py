@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from typing import Any
@@ -22,6 +22,7 @@ from tli_cli.kinship.ancestry import Values, ancestry
 from tli_cli.options import Labels, Options
 from tli_cli.plan import Plan, Step
 from tli_cli.planning.injection import plan_injection
+from tli_cli.providers.effective import effective_state, not_held, set_effective, unwrapped, worked_out
 from tli_cli.providers.inputs import Inputs
 from tli_cli.providers.module import described_live
 from tli_cli.references import Reference
@@ -55,6 +56,11 @@ def apply_tli(
         GateError: a gate of `options` is not met.
     """
     own_example = teacher_example if teacher_example is not None else example
+    if not isinstance(options, Options):
+        raise TliError(f"options: expected tli_cli.Options, found {type(options).__name__}")
+    model = unwrapped(model, "the model")
+    own = effective_state(model)
+    _require_values(own, "the model", "`model.to_empty(device=...)`, and its own start, come first")
     described, inputs = described_live(model, example)
     student = Reference(type(model).__name__, described)
     teachers, target = understood(teacher, student, own_example, options)
@@ -77,7 +83,6 @@ def apply_tli(
     check_gates(plan, strict=options.strict, min_score=options.min_score, min_coverage=options.min_coverage)
     if options.dry_run:
         return plan
-    own = model.state_dict()
 
     def initial(step: Step) -> torch.Tensor:
         value = own[step.target]
@@ -97,10 +102,28 @@ def apply_tli(
             said = (*plan.notes, f"not fitted: {error}")
             plan = replace(before_fits(plan if plan.score >= MAY_HURT else unlike), fits=(), notes=said)
             made = {} if plan.score < MAY_HURT else made
-    with torch.no_grad():
-        for name, value in made.items():
-            own[name].copy_(value)
+    plan = _without_claims(plan, not_held(model, made))
+    set_effective(model, made)
     return plan
+
+
+def _require_values(state: Mapping[str, torch.Tensor], what: str, first: str) -> None:
+    """Raise `TliError` where tensors are on the `meta` device."""
+    without = [name for name, value in state.items() if value.is_meta]
+    if without:
+        raise TliError(f"{what} has no values: {', '.join(without[:4])} are on the meta device; {first}")
+
+
+def _without_claims(plan: Plan, names: Collection[str]) -> Plan:
+    """Return `plan`, in which no step is exact of the tensors that cannot be what was made for them."""
+    if not names:
+        return plan
+    said = "the way it is worked out (a parametrisation, or pruning) does not let it be what was made for it"
+    steps = tuple(
+        replace(s, exact=False, reason="; ".join(filter(None, (s.reason, said)))) if s.target in names else s
+        for s in plan.steps
+    )
+    return replace(plan, steps=steps, notes=(*plan.notes, f"{', '.join(sorted(names))}: {said}"))
 
 
 def _labels(module: nn.Module) -> Labels:
@@ -121,7 +144,8 @@ def _add_fits(
     asked = options.method == "fit"
     only = feeding(plan)
     teacher, source = teachers[only or 0].module, teachers[only or 0].reference.architecture
-    possible = only is not None and teacher is not None and target.graph and source.graph and inputs.tensors
+    graphs = bool(target.graph and source.graph and inputs.tensors)
+    possible = only is not None and teacher is not None and graphs and not any(worked_out(model))
     if teacher is None or not possible or not (asked or (options.method == "auto" and gains(plan))):
         if asked:
             raise TliError("method 'fit': expected one module as a teacher, and both models to run on the example")

@@ -16,6 +16,7 @@ from tli_cli.checkpoints.state_dict import StateDict
 from tli_cli.errors import TliError
 from tli_cli.injection.stored_values import StoredValues
 from tli_cli.options import Options
+from tli_cli.providers.effective import effective_state, unwrapped
 from tli_cli.providers.module import describe_live
 from tli_cli.references.reference import Reading, Reference, read_checkpoint, related, resolve
 
@@ -42,6 +43,11 @@ def understood(
         TliError: one of them cannot be run on `example`, cannot be read, or has no values.
     """
     one = isinstance(teachers, nn.Module | Mapping | str | os.PathLike)
+    if not one and not isinstance(teachers, Sequence):
+        raise TliError(
+            "expected a module, a state dict or a checkpoint file as a teacher, or a list of such, found "
+            f"{type(teachers).__name__}"
+        )
     listed: Sequence[Teacher] = [cast(Teacher, teachers)] if one else cast("Sequence[Teacher]", teachers)
     taught = [_taught(teacher, target, example, options) for teacher in listed]
     *references, wanted = related([*(t.reference for t in taught), target])
@@ -50,7 +56,10 @@ def understood(
 
 def _taught(teacher: Teacher, target: Reference, example: Any, options: Options) -> Taught:
     if isinstance(teacher, nn.Module):
-        state = teacher.state_dict()
+        teacher = unwrapped(teacher, "a teacher")
+        state = effective_state(teacher)
+        if without := [name for name, value in state.items() if value.is_meta]:
+            raise TliError(f"a teacher has no values: {', '.join(without[:4])} are on the meta device; load it first")
         reference = Reference(type(teacher).__name__, describe_live(teacher, example))
         return Taught(reference, lambda name: state[name].detach(), teacher)
     reading = Reading(arch=options.source_arch, input_shape=options.input_shape, ema=options.ema)

@@ -15,6 +15,7 @@ from tli_cli.describe.meta import on_meta
 from tli_cli.describe.names import describe_names
 from tli_cli.describe.trace import state_specs, trace
 from tli_cli.errors import TliError, TraceError
+from tli_cli.providers.effective import made_plain
 from tli_cli.providers.inputs import Inputs, first_that_runs, guess_input, takes_by_name
 
 TRACEABLE_EXPERTS = "batched_mm"
@@ -32,7 +33,8 @@ def describe_live(model: nn.Module, example: Any = None) -> Architecture:
 def described_live(model: nn.Module, example: Any = None) -> tuple[Architecture, Inputs]:
     """Return what `describe_live` returns, and what the module was run on: nothing where it cannot be run."""
     described, inputs = _described(model, example)
-    return replace(described, initial={**_constant_buffers(model), **described.initial}), inputs
+    constant = {name: value for name, value in _constant_buffers(model).items() if name in described.by_name}
+    return replace(described, initial={**constant, **described.initial}), inputs
 
 
 def _constant_buffers(model: nn.Module) -> dict[str, InitialValue]:
@@ -45,14 +47,14 @@ def _constant_buffers(model: nn.Module) -> dict[str, InitialValue]:
 
 def _described(model: nn.Module, example: Any) -> tuple[Architecture, Inputs]:
     origin = type(model).__name__
-    twin = _with_plain_experts(on_meta(model).float())
+    twin = _with_plain_experts(made_plain(on_meta(model), model).float())
     try:
         inputs = meta_inputs(twin, example) if example is not None else guess_input(lambda: twin, None, origin)
         return trace(twin, inputs.args, kwargs=inputs.kwargs, origin=origin), inputs
     except TraceError:
         if example is not None:
             raise
-        return describe_names(state_specs(model), order_from="definition", origin=origin), Inputs()
+        return describe_names(state_specs(twin), order_from="definition", origin=origin), Inputs()
 
 
 def _with_plain_experts(twin: nn.Module) -> nn.Module:

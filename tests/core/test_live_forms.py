@@ -1,0 +1,114 @@
+"""Live modules as training scripts have them: wrapped, parametrised, pruned, without values or shapes."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.utils import parametrizations, prune
+from torch.optim.swa_utils import AveragedModel
+
+from tli_cli import Options, apply_tli, match, score
+from tli_cli.errors import TliError
+
+
+class Net(nn.Module):
+    """A residual network with a batch norm and a buffer that is not stored."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.stem, self.norm = nn.Conv2d(3, width, 3, padding=1), nn.BatchNorm2d(width)
+        self.block, self.head = nn.Conv2d(width, width, 3, padding=1), nn.Linear(width, 4)
+        self.register_buffer("scale", torch.tensor(2.0), persistent=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.norm(self.stem(x)).relu()
+        return self.head((x + self.block(x).relu()).mean((2, 3))) * self.scale
+
+
+IMAGES = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+WRAPPERS = {
+    "compiled": lambda m: torch.compile(m, backend="eager"),
+    "parallel": nn.DataParallel,
+    "averaged": AveragedModel,
+    "both": lambda m: torch.compile(nn.DataParallel(m), backend="eager"),
+}
+PARTS = {
+    "weight_norm": ("stem", parametrizations.weight_norm),
+    "orthogonal": ("head", parametrizations.orthogonal),
+    "spectral_norm": ("block", parametrizations.spectral_norm),
+    "pruned": ("block", lambda m: prune.l1_unstructured(m, "weight", 0.3)),
+}
+
+
+def made(width: int, part: str = "") -> Net:
+    torch.manual_seed(width)
+    net = Net(width)
+    if part:
+        name, change = PARTS[part]
+        change(getattr(net, name))
+    return net.eval()
+
+
+def difference(one: nn.Module, other: nn.Module) -> float:
+    with torch.no_grad():
+        return float((one.eval()(IMAGES) - other.eval()(IMAGES)).abs().max())
+
+
+@pytest.mark.parametrize("side", ["source", "target"])
+@pytest.mark.parametrize("kind", WRAPPERS)
+def test_wrappers_change_nothing(kind, side):
+    source, target = made(6), made(12)
+    wrapped = [WRAPPERS[kind](m) if name == side else m for name, m in (("source", source), ("target", target))]
+    plan = apply_tli(wrapped[1], wrapped[0])
+    assert plan.score == apply_tli(made(12), source).score and not plan.unused
+    assert difference(*wrapped) < 1e-6
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_source_gives_what_its_layers_use(part):
+    source, target = made(6, part).train(), made(12)
+    before = deepcopy({name: value.clone() for name, value in source.state_dict().items()})
+    assert all(step.exact for step in apply_tli(target, source).steps)
+    assert all(torch.equal(value, before[name]) for name, value in source.state_dict().items())
+    assert difference(source, target) < 1e-6
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_target_holds_what_is_made_for_it_or_the_plan_says_so(part):
+    source, target = made(6), made(12, part)
+    names, ids = list(target.state_dict()), list(map(id, target.parameters()))
+    plan = apply_tli(target, source)
+    assert (list(target.state_dict()), list(map(id, target.parameters()))) == (names, ids)
+    kept = all(step.exact for step in plan.steps)
+    assert kept == (difference(source, target) < 1e-6) == (part == "weight_norm")
+    assert bool(plan.notes) != kept
+
+
+@pytest.mark.parametrize("side", ["source", "target"])
+def test_what_has_no_values_or_no_shapes_is_told(side):
+    with torch.device("meta"):
+        hollow = Net(6)
+    lazy = nn.Sequential(nn.LazyConv2d(4, 3), nn.Flatten())
+    for net, said in ((hollow, "meta device"), (lazy, "run the model once")):
+        with pytest.raises(TliError, match=said):
+            apply_tli(*((net, made(6)) if side == "target" else (made(6), net)))
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: apply_tli(Net, made(6)), "found the class Net"),
+        (lambda: apply_tli("resnet18", made(6)), "found str"),
+        (lambda: apply_tli(made(6), None), "found NoneType"),
+        (lambda: apply_tli(made(6), made(6), options={"method": "maps"}), "found dict"),
+        (lambda: match(made(6), "resnet18"), "tli_cli.apply_tli"),
+        (lambda: score("resnet18", made(6)), "tli_cli.apply_tli"),
+        (lambda: apply_tli(made(6), made(6), options=Options(method="fitt")), "did you mean 'fit'"),
+    ],
+)
+def test_other_things_than_are_asked_for_are_told(call, said):
+    with pytest.raises(TliError, match=said):
+        call()

@@ -1,0 +1,140 @@
+"""Live modules as what they compute: without wrappers around them, and with each weight that is worked out from others
+(parametrised, pruned) as the one tensor that the layer uses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from copy import deepcopy
+
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.nn.utils import parametrize, prune
+from torch.optim.swa_utils import AveragedModel
+
+from tli_cli.errors import TliError
+
+_WRAPPERS = (nn.DataParallel, DistributedDataParallel, AveragedModel)
+
+
+def unwrapped(model: object, what: str) -> nn.Module:
+    """Return the module in a compiled, averaged or parallel one, which is the same object within.
+
+    Raises:
+        TliError: it is no module, or has parameters without a shape yet.
+    """
+    while isinstance(model, _WRAPPERS) or hasattr(model, "_orig_mod"):
+        model = getattr(model, "_orig_mod", None) or model.module  # type: ignore[attr-defined]
+    if not isinstance(model, nn.Module):
+        found = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
+        raise TliError(f"expected a torch.nn.Module as {what}, found {found}")
+    lazy = [name for name, value in model.named_parameters() if nn.parameter.is_lazy(value)]
+    if lazy:
+        raise TliError(
+            f"{what} {type(model).__name__}: {', '.join(lazy[:4])} have no shape yet; run the model once on a batch, "
+            "so that its lazy layers are made"
+        )
+    return model
+
+
+def worked_out(model: nn.Module) -> Iterator[tuple[str, nn.Module, str]]:
+    """Yield the name, the module and the attribute of each tensor that is worked out from others of its module."""
+    for path, module in model.named_modules():
+        made = list(module.parametrizations) if parametrize.is_parametrized(module) else []
+        made += [
+            name.removesuffix("_mask") for name, _ in module.named_buffers(recurse=False) if _is_mask(module, name)
+        ]
+        for name in made:
+            yield f"{path}.{name}" if path else name, module, str(name)
+
+
+def made_plain(twin: nn.Module, model: nn.Module) -> nn.Module:
+    """Return `twin`, a copy of `model`, changed in place so that what was worked out is a parameter again."""
+    theirs = list(worked_out(twin))
+    for (_, module, attribute), (_, real, _) in zip(theirs, list(worked_out(model)), strict=True):
+        value = nn.Parameter(torch.empty_like(_used(real, attribute), device="meta"))
+        if parametrize.is_parametrized(module):  # its class, and what that works out, is shared with the model's
+            module.__class__ = type(module).__bases__[0]
+            del module.parametrizations
+        module.__dict__.pop(attribute, None)
+        module._parameters = {attribute: value, **module._parameters}
+        module._parameters.pop(f"{attribute}_orig", None)
+        module._buffers.pop(f"{attribute}_mask", None)
+        for key, hook in list(module._forward_pre_hooks.items()):
+            if isinstance(hook, prune.BasePruningMethod) and hook._tensor_name == attribute:
+                del module._forward_pre_hooks[key]
+    return twin
+
+
+def effective_state(model: nn.Module) -> dict[str, torch.Tensor]:
+    """Return the state dict of `model` as `made_plain` would have it; what was worked out shares no memory with it."""
+    state = {name: value for name, value in model.state_dict().items() if isinstance(value, torch.Tensor)}
+    for name, module, attribute in worked_out(model):
+        state = {at: value for at, value in state.items() if not _is_part(at, name)}
+        state[name] = _used(module, attribute)
+    return state
+
+
+def set_effective(model: nn.Module, values: dict[str, torch.Tensor]) -> None:
+    """Put `values` into `model`, in place; what is worked out gets what makes it, as near as that can be."""
+    made = {name: (module, attribute) for name, module, attribute in worked_out(model)}
+    own = model.state_dict()
+    with torch.no_grad():
+        for name, value in values.items():
+            if name in made:
+                _put(*made[name], value)
+            else:
+                own[name].copy_(value)
+
+
+def not_held(model: nn.Module, values: dict[str, torch.Tensor]) -> list[str]:
+    """Return which of `values` the tensors of `model` that are worked out cannot be, such as a norm of their own."""
+    found = []
+    for name, module, attribute in worked_out(model):
+        if name in values:
+            copy = _copied(module)
+            with torch.no_grad():
+                _put(copy, attribute, values[name])
+            if not torch.allclose(_used(copy, attribute), values[name], rtol=1e-3, atol=1e-5):
+                found.append(name)
+    return found
+
+
+def _put(module: nn.Module, attribute: str, value: torch.Tensor) -> None:
+    if parametrize.is_parametrized(module, attribute):
+        try:
+            setattr(module, attribute, value)
+        except (NotImplementedError, RuntimeError, ValueError):  # there are no such values for it
+            return
+    else:
+        getattr(module, f"{attribute}_orig").copy_(value)
+
+
+def _used(module: nn.Module, attribute: str) -> torch.Tensor:
+    """Return what a module uses in evaluation, which may differ in training; the module is left as it is."""
+    copy = _copied(module)
+    with torch.no_grad():
+        if parametrize.is_parametrized(copy, attribute):
+            used: torch.Tensor = getattr(copy, attribute)
+        else:
+            used = getattr(copy, f"{attribute}_orig") * getattr(copy, f"{attribute}_mask")
+        return used.detach().clone()
+
+
+def _copied(module: nn.Module) -> nn.Module:
+    memo: dict[int, object] = {
+        id(value): value.detach().clone()
+        for value in vars(module).values()
+        if isinstance(value, torch.Tensor) and not value.is_leaf
+    }
+    return deepcopy(module, memo).eval()
+
+
+def _is_mask(module: nn.Module, name: str) -> bool:
+    return name.endswith("_mask") and hasattr(module, f"{name.removesuffix('_mask')}_orig")
+
+
+def _is_part(name: str, of: str) -> bool:
+    path, _, attribute = of.rpartition(".")
+    inside = f"{path}.parametrizations.{attribute}." if path else f"parametrizations.{attribute}."
+    return name.startswith(inside) or name in (f"{of}_orig", f"{of}_mask")
