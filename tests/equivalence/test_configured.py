@@ -25,10 +25,11 @@ from tli_cli import apply_tli
 from tli_cli.api import inject, match
 from tli_cli.checkpoints import open_checkpoint
 from tli_cli.describe.heads import configured_head_width, configured_heads
+from tli_cli.errors import TliError
 from tli_cli.options import Options
 from tli_cli.plan import Plan
 from tli_cli.providers.module import TRACEABLE_EXPERTS
-from tli_cli.references.configured import is_plausible
+from tli_cli.providers.plausible import is_plausible
 
 
 def write(name: str, seed: int, folder: Path, shard: str = "50MB") -> tuple[torch.nn.Module, str]:
@@ -184,6 +185,12 @@ def test_numbers_in_the_code_of_a_configuration_are_known(tmp_path):
 )  # fmt: skip
 def test_what_counts_layers_must_not_exceed_the_tensors(config, plausible):
     assert is_plausible(config, 40) is plausible
+
+
+def test_a_configuration_of_a_billion_layers_is_refused_before_it_is_built(tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "llama", "num_hidden_layers": 1000000000}')
+    with pytest.raises(TliError, match="more than 1,000 layers"):
+        match(f"hf:{tmp_path}", "resnet18")
 
 
 def test_without_the_library_names_and_shapes_decide(tmp_path, monkeypatch):

@@ -85,12 +85,14 @@ def read_at(descriptor: int, path: Path, offset: int, buffer: memoryview) -> Non
 def read_small(path: Path, limit: int, what: str) -> bytes:
     """Return the whole file, refusing one of more than `limit` bytes as `what`."""
     size = require_file(path)
-    if size > limit:
-        raise CheckpointError(f"{path}: expected {what} of at most {limit:,} bytes, found {size:,}")
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(limit + 1) if size <= limit else b""
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
+    if max(size, len(data)) > limit:
+        raise CheckpointError(f"{path}: expected {what} of at most {limit:,} bytes, found {max(size, len(data)):,}")
+    return data
 
 
 def require_file(path: Path) -> int:

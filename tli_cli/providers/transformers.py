@@ -15,10 +15,14 @@ from torch.overrides import TorchFunctionMode
 
 from tli_cli.catalogue.libraries import import_torchvision
 from tli_cli.catalogue.subjects import Subject
+from tli_cli.checkpoints.files import read_small
 from tli_cli.checkpoints.in_files import InFiles, Layouts, Part
 from tli_cli.errors import TliError, UnknownReferenceError
 from tli_cli.providers.module import TRACEABLE_EXPERTS
+from tli_cli.providers.plausible import MOST_LAYERS, is_plausible
 from tli_cli.providers.samples import fitting_inputs
+
+_MAX = 16 << 20
 
 
 class TransformersSubject(Subject):
@@ -109,8 +113,11 @@ def _quiet(transformers: Any) -> Iterator[None]:
 
 def _config(transformers: Any, file: Path, arguments: Mapping[str, Any], reference: str) -> Any:
     try:
-        raw = json.loads(file.read_text(), object_hook=_float_or_object)
-        config = transformers.AutoConfig.for_model(raw.pop("model_type"), **{**raw, **arguments})
+        raw = json.loads(read_small(file, _MAX, "a configuration"), object_hook=_float_or_object)
+        settings = {**raw, **arguments}
+        if not is_plausible(settings):
+            raise ValueError(f"it asks for more than {MOST_LAYERS:,} layers")
+        config = transformers.AutoConfig.for_model(settings.pop("model_type"), **settings)
     except Exception as error:  # as many kinds as there are ways to be no configuration
         said = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
         raise TliError(f"{reference}: {file} is no configuration that transformers knows: {said}") from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -18,6 +17,7 @@ from tli_cli.checkpoints.joined import joined
 from tli_cli.describe.renaming import renamed
 from tli_cli.errors import TliError
 from tli_cli.kinship.naming import templates
+from tli_cli.providers.plausible import is_plausible
 
 if TYPE_CHECKING:
     from tli_cli.providers import Provided
@@ -26,9 +26,6 @@ NAMES_AND_TYPES = frozenset(
     {"_name_or_path", "transformers_version", "dtype", "torch_dtype", "id2label", "label2id", "use_cache"}
 )
 """Settings that change nothing of what a model computes."""
-
-COUNTS = re.compile(r"^(n|num)_(.*_)?(layer|block)|(layer|block|depth)s?$")
-"""Settings that count layers."""
 
 
 class NotBuiltError(TliError):
@@ -119,12 +116,3 @@ def _built(reference: str, config: str) -> Provided:
         raise NotBuiltError(f"{reference}: needs torch, which is not installed") from error
     except TliError as error:
         raise NotBuiltError(str(error)) from error
-
-
-def is_plausible(config: Mapping[str, Any], tensors: int) -> bool:
-    """Tell whether no part of `config` asks for more layers than there are tensors."""
-    inner = [value for value in config.values() if isinstance(value, Mapping)]
-    named = [value for key, value in config.items() if COUNTS.search(key) and "size" not in key]
-    counts = [count for value in named for count in (value if isinstance(value, list) else [value])]
-    fits = all(count <= tensors for count in counts if isinstance(count, int))
-    return fits and all(is_plausible(part, tensors) for part in inner)

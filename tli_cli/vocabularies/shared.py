@@ -69,7 +69,10 @@ def _file(reference: Reference, named: str | None) -> Path | None:
 def _are_equal(first: Path, second: Path) -> bool:
     """Tell whether two tokenisers, with what is said beside them, are byte for byte the same."""
     pairs = [(first, second), *((first.parent / name, second.parent / name) for name in SETTINGS)]
-    return first.name == second.name and all(
-        one.is_file() == other.is_file() and (not one.is_file() or filecmp.cmp(one, other, shallow=False))
-        for one, other in pairs
-    )
+    try:
+        return first.name == second.name and all(
+            one.is_file() == other.is_file() and (not one.is_file() or filecmp.cmp(one, other, shallow=False))
+            for one, other in pairs
+        )
+    except OSError:  # told where it is read
+        return False
