@@ -13,7 +13,7 @@ from tests.models import ResNet, randomised
 from tli_cli import api
 from tli_cli.errors import TliError
 from tli_cli.fitting import work
-from tli_cli.fitting.worth import Worth
+from tli_cli.fitting.worth import Features, Worth
 from tli_cli.options import Options
 
 OPTIONS = Options(source_arch="tests.models:ResNet?width=8", input_shape=(3, 16, 16))
@@ -64,14 +64,20 @@ def test_a_fit_that_fails_leaves_the_maps_unless_it_was_asked_for(source, tmp_pa
     assert not (tmp_path / "none.safetensors").exists()
 
 
-@pytest.mark.parametrize("worth", [Worth(1.2, 0.5, 0.1), Worth(0.2, 0.1, 0.3)], ids=["no nearer", "tells less"])
-def test_a_fit_that_gains_nothing_on_other_inputs_is_not_kept(source, tmp_path, monkeypatch, worth):
-    monkeypatch.setattr("tli_cli.fitting.files.fit_live", lambda *_args, **_kwargs: worth)
+BEFORE = [Features(0.3, 8), Features(0.1, 16)]
+WORTHLESS = {
+    "no nearer": Worth(1.2, Features(1.0, 12), Features(0.5, 12), BEFORE),
+    "tells less": Worth(0.2, Features(1.0, 12), Features(0.2, 12), BEFORE),
+    "collapsed": Worth(0.2, Features(1.0, 12), Features(0.5, 4), BEFORE),
+}
+
+
+def test_only_a_fit_that_gains_on_other_inputs_is_kept(source, tmp_path, monkeypatch):
+    assert all(worth.is_nothing for worth in WORTHLESS.values())
+    assert not Worth(0.2, Features(1.0, 12), Features(0.5, 7), BEFORE).is_nothing
+    monkeypatch.setattr("tli_cli.fitting.files.fit_live", lambda *_args, **_kwargs: WORTHLESS["tells less"])
     report = api.inject(source, "tests.models_tokens:ViT?classes=7", str(tmp_path / "out.safetensors"), options=OPTIONS)
-    assert any(
-        "no more of what its source computes" in warning and "nothing is moved" in warning
-        for warning in report.warnings
-    )
+    assert any("tells no more of" in warning and "nothing is moved" in warning for warning in report.warnings)
     asked = replace(OPTIONS, method="fit", force=True)
     assert not api.inject(source, NARROWER, str(tmp_path / "out.safetensors"), options=asked).warnings
 

@@ -122,7 +122,7 @@ def _fit_live(
         return apply_expression(value, 1, fit.channels, plan.maps, values, contracted=False)
 
     reader = Reader(plan.fits, mine, observed, work)
-    before = max(reader.read(model) for model in (target, plain) if model is not None)
+    before = [reader.features(model) for model in (target, plain) if model is not None and work.unseen]
     free = {step.target for step in plan.steps if step.resizer == "fit"}
     fed = {step.target for step in plan.steps if step.resizer == "fit" and step.pieces}
     few = tuple(value[: work.solved] for value in mine)
@@ -136,4 +136,4 @@ def _fit_live(
     if not found or not work.unseen:
         return None
     apart = difference(target, mine, found[-1], torch.arange(work.samples - work.unseen, work.samples))
-    return Worth(apart, reader.read(target), before)
+    return Worth(apart, reader.source, reader.features(target), before)
