@@ -89,11 +89,21 @@ class Recording:
         self._squares: set[int] = set()
         self._means: dict[int, tuple[AxisTree, ...]] = {}
         self._values: dict[int, Value] = {}
+        self._written: set[int] = set()
         self._alive: list[torch.Tensor] = []
 
     def get(self, tensor: Any) -> Value | None:
         """Return what is known of `tensor`; None for constants and non-tensors."""
         return self._values.get(id(tensor)) if isinstance(tensor, torch.Tensor) else None
+
+    def ends(self) -> list[Value]:
+        """Return what the layers make that no other layer stands behind."""
+        followed: set[int] = set()
+        for i in range(len(self.nodes) - 1, -1, -1):
+            if i in followed or self.nodes[i].layer >= 0:
+                followed.update(self.nodes[i].inputs)
+        made = {i for i, node in enumerate(self.nodes) if node.layer >= 0} - followed
+        return [value for value in self._values.values() if value.node in made]
 
     def is_buffer(self, value: Value) -> bool:
         """Tell whether `value` comes of buffers alone, which no training changes."""
@@ -128,9 +138,16 @@ class Recording:
         self._uniform.add(id(tensor))
         self._alive.append(tensor)
 
+    def note_write(self, tensor: torch.Tensor) -> None:
+        """Remember that what `tensor` is a part of holds other numbers in this part."""
+        storage = tensor.untyped_storage()
+        if tensor.numel() * tensor.element_size() < storage.nbytes():
+            self._written.add(storage._cdata)
+            self._alive.append(tensor)
+
     def is_uniform(self, tensor: torch.Tensor) -> bool:
         """Tell whether `tensor` is known to hold one number everywhere."""
-        return id(tensor) in self._uniform
+        return id(tensor) in self._uniform and tensor.untyped_storage()._cdata not in self._written
 
     def fresh(self, size: int, kind: str = "grid") -> AxisTree:
         """Return a new space for a dimension that corresponds to nothing known."""

@@ -18,6 +18,7 @@ from tli_cli.describe.filling import FILLS
 from tli_cli.describe.meta import without_values
 from tli_cli.describe.numbers import note_convolution, note_numbers, note_uniform
 from tli_cli.describe.operations import COMPUTE, CONVOLUTIONS, PRODUCTS
+from tli_cli.describe.reach import reach_of
 from tli_cli.describe.recording import Recording, Value
 from tli_cli.describe.views import VIEWS
 from tli_cli.errors import TraceError
@@ -92,6 +93,8 @@ def trace(
 ) -> Architecture:
     """Return the architecture of `model`, run once in evaluation mode on `args` and `kwargs` (tensors on `meta`).
 
+    What fails behind the last layer, as what sorts out boxes by their values, does not matter.
+
     Raises:
         TraceError: the model cannot be run on the `meta` device with this input.
     """
@@ -107,15 +110,17 @@ def trace(
     training = model.training
     model.eval()
     try:
-        with torch.no_grad(), without_values(), _Recorder(recording), _KnownIndices():
-            out = model(*args, **(kwargs or {}))
+        with reach_of(model) as reach, torch.no_grad(), without_values(), _Recorder(recording), _KnownIndices():
+            made = _leaf_outputs(model(*args, **(kwargs or {})))
+            outputs = [value for value in map(recording.get, made) if value is not None]
     except Exception as error:
-        said = told(error)
-        raise TraceError(f"{origin or type(model).__name__}: cannot be run on the meta device: {said}") from error
+        if not reach.is_whole:
+            said = told(error)
+            raise TraceError(f"{origin or type(model).__name__}: cannot be run on the meta device: {said}") from error
+        outputs = recording.ends()
     finally:
         model.train(training)
-    outputs = [v for v in map(recording.get, _leaf_outputs(out)) if v is not None and v.node >= 0 and v.dims]
-    return assemble(recording, state_specs(model), outputs, origin)
+    return assemble(recording, state_specs(model), [v for v in outputs if v.node >= 0 and v.dims], origin)
 
 
 def _own_axes(name: str, tensor: torch.Tensor) -> tuple[frozenset[tuple[str, int]], ...]:

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from tli_cli.describe.failures import told
+from tli_cli.describe.reach import reach_of
 from tli_cli.errors import TliError, TraceError
 from tli_cli.options import InputShape
 
@@ -100,12 +101,13 @@ def _made(create: Callable[..., nn.Module], reference: str) -> nn.Module:
 
 
 def _runs(model: nn.Module, inputs: Inputs) -> bool:
-    try:
-        with torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of code that is given something else than it takes
-            model(*inputs.args, **inputs.kwargs)
-    except Exception:  # any failure of the user's model means: not this input
-        return False
+    with reach_of(model) as reach:
+        try:
+            with torch.no_grad(), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of code that is given something else than it takes
+                model(*inputs.args, **inputs.kwargs)
+        except Exception:  # any failure of the user's model before its last layer means: not this input
+            return reach.is_whole
     return True
 
 
