@@ -35,6 +35,8 @@ from tli_cli.planning.scales import Scales
 from tli_cli.planning.shortcuts import NO_SHORTCUT, surplus_shortcuts
 
 LOST_BIAS = "it has no place for its partner's bias"
+STANDARDISED = "its weight is not standardised alike in both networks"
+TORN = "its channels come from layers that do not belong together"
 UNPROVED = "no graph shows what belongs together"
 
 
@@ -125,7 +127,7 @@ class Planner:
     def _unlike(self, matching: Matching, model: int, ends: Collection[int], passing: Collection[int]) -> set[int]:
         """Return the layers that take something else than their partners, or whose outputs end up in something else."""
         first = (pair for pair in matching.pairs if pair.target.key not in matching.reused)
-        partners = {pair.target.place: pair.source.place for pair in first}
+        partners = {pair.target.key: pair.source.key for pair in first}
         unread = self._unread(matching)
         added = {place for place, _ in matching.reused}
         return unlike_inputs(
@@ -325,7 +327,8 @@ class Planner:
         copied = all(is_copy(piece, self.book) for piece in pieces)
         resizer = "copy" if copied else self.request.resizer
         exact = draft.exact or all(is_exact(piece, self.book) for piece in pieces)
-        exact = exact and not draft.doubt and (draft.exact or self._scales_alike(layer, draft, copied))
+        torn = TORN if self._is_torn(spec) else ""
+        doubt = draft.doubt or torn or ("" if draft.exact or self._scales_alike(layer, draft, copied) else STANDARDISED)
         similarity = sum(pair.similarity for _, pair, _ in draft.pieces) / len(draft.pieces)
         return replace(
             step,
@@ -333,8 +336,8 @@ class Planner:
             pieces=pieces if resizer in ("copy", "maps") else tuple(replace(p, axes=(), contracted=()) for p in pieces),
             resizer=resizer,
             similarity=round(similarity, 6),
-            exact=exact and resizer in ("copy", "maps") and not self._is_torn(spec),
-            reason="; ".join(said for said in ("" if copied else self._adaptation(pieces), draft.doubt) if said),
+            exact=exact and not doubt and resizer in ("copy", "maps"),
+            reason="; ".join(said for said in ("" if copied else self._adaptation(pieces), doubt) if said),
         )
 
     def _scales_alike(self, layer: Layer | None, draft: _Draft, copied: bool) -> bool:

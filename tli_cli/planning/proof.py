@@ -3,6 +3,7 @@ layer, the silent layers left out, is held against what goes into its partner, a
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 
 from tli_cli.architecture import LINEAR, Architecture, Layer, Node
@@ -11,14 +12,23 @@ from tli_cli.planning.identity import NOT_ZERO
 from tli_cli.planning.numbers import were_run
 
 OWN = "own"
+WHOLE = -1
+"""In place of the number of a part: the whole layer."""
+
+Key = tuple[int, int]
+"""A layer's place and the number of a part of it, or that it is whole."""
+
 Made = Callable[[int], int | None]
 """Give the number of what a layer, by its place, makes; None if it passes on what it takes."""
+
+Cut = Callable[[int, int], int | None]
+"""Give the number of a part of what a layer, by its place, makes; None if it has no partner of its own."""
 
 
 def unlike_inputs(
     target: Architecture,
     source: Architecture,
-    partners: Mapping[int, int],
+    partners: Mapping[Key, Key],
     *,
     silent: Collection[int],
     passing: Collection[int],
@@ -27,13 +37,17 @@ def unlike_inputs(
     folded: Collection[int],
 ) -> set[int]:
     """Return the layers of the target that take something else than their partners in the source, by their places, and
-    those behind which something else comes out at the end.
+    those behind which something else comes out at the end, unless the target ends where layers follow that it lacks.
 
-    `partners` gives the source's layer for each of the target's, `silent` layers give zero, `passing` ones what they
-    take, what the layers `unread` make is read with zero weight, and those `added` are copies of others. Layers
-    `folded` of the source are taken into the ones before them.
+    `partners` gives the key of the source's unit for each of the target's, `silent` layers give zero, `passing` ones
+    what they take, what the layers `unread` make is read with zero weight, and those `added` are copies of others.
+    Layers `folded` of the source are taken into the ones before them.
     """
     values = _Values(masks=were_run(target, source))
+
+    parts: dict[int, dict[int, Key]] = defaultdict(dict)
+    for (place, part), partner in partners.items():
+        parts[place][part] = partner
 
     def made(place: int) -> int | None:
         if place in silent:
@@ -42,19 +56,26 @@ def unlike_inputs(
             return values.nothing
         if place in passing:
             return None
-        if place in partners:
-            return values.layer(partners[place])
+        if place in parts:
+            return values.fused(place, parts[place])
         return values.number(("copy" if place in added else OWN, place))
 
-    mine, ends = values.taken(target, made)
-    theirs, their_ends = values.taken(source, lambda place: None if place in folded else values.layer(place))
-    compared = {place: theirs.get(partner) for place, partner in partners.items() if place in mine}
+    def cut(place: int, part: int) -> int | None:
+        partner = parts[place].get(part) if place in parts else None
+        return None if partner is None or place in silent or place in unread else values.unit(partner)
+
+    mine, made_here = values.taken(target, made, cut)
+    theirs, made_there = values.taken(source, lambda place: None if place in folded else values.layer(place))
+    features = _before_lost(source, {*range(len(source.layers))}.difference((p for p, _ in partners.values()), folded))
     unlike = {
         place
-        for place, taken in compared.items()
-        if taken is not None and not taken & mine[place] and not any(map(values.is_own, mine[place]))
+        for place, found in parts.items()
+        if place in mine and not any(map(values.is_own, mine[place]))
+        if (taken := [theirs[p] for p, _ in found.values() if p in theirs]) and not any(t & mine[place] for t in taken)
     }
-    strange = [node for node, value in ends.items() if value not in their_ends.values() and not values.is_own(value)]
+    known = {value for node, value in enumerate(made_there) if node in features or not source.readers[node]}
+    ends = ((node, value) for node, value in enumerate(made_here) if not target.readers[node])
+    strange = [node for node, value in ends if value not in known and not values.is_own(value)]
     return unlike | {place for node in strange for place in _layers_behind(target, node)}
 
 
@@ -86,27 +107,41 @@ class _Values:
         """Return the number of what the source's layer at `place` makes."""
         return self.number(("layer", place))
 
+    def unit(self, key: Key) -> int:
+        """Return the number of what the source's layer or part of a layer `key` makes."""
+        place, part = key
+        return self.layer(place) if part < 0 else self.number(("part", part), (self.layer(place),))
+
+    def fused(self, place: int, parts: Mapping[int, Key]) -> int:
+        """Return the number of what a layer makes whose parts, or the whole, have the partners `parts`."""
+        if WHOLE in parts:
+            return self.unit(parts[WHOLE])
+        alike = {partner[0] for part, partner in parts.items() if partner[1] == part}
+        same = len(alike) == 1 and all(partner[1] == part for part, partner in parts.items())
+        return self.layer(min(alike)) if same else self.number(("fused", place))
+
     def is_own(self, value: int) -> bool:
         """Tell whether a layer without a partner has a share in `value`."""
         return value in self._own
 
-    def taken(self, architecture: Architecture, made: Made) -> tuple[dict[int, set[int]], dict[int, int]]:
-        """Return for each layer what it takes, each time that it is run, and the value of each node that nothing
-        reads."""
+    def taken(
+        self, architecture: Architecture, made: Made, cut: Cut = lambda *_: None
+    ) -> tuple[dict[int, set[int]], list[int]]:
+        """Return for each layer what it takes, each time that it is run, and the value of each node."""
         values: list[int] = []
         found: dict[int, set[int]] = {}
         for node in architecture.graph:
             before = [values[i] for i in node.inputs]
             if node.layer < 0:
-                values.append(self._of(node, before))
+                part = cut(architecture.graph[node.inputs[0]].layer, node.index) if node.op == "part" else None
+                values.append(self._of(node, before) if part is None else part)
                 continue
             taken = self._join("add", before) if before else self.number("input")
             found.setdefault(node.layer, set()).add(taken)
             zero = taken == self.zero and _keeps_zero(architecture.layers[node.layer])
             own = self.zero if zero else made(node.layer)
             values.append(taken if own is None else own)
-        ends = {i: value for i, value in enumerate(values) if not architecture.readers[i]}
-        return found, ends
+        return found, values
 
     def _of(self, node: Node, before: Sequence[int]) -> int:
         if node.op == "cat":
@@ -138,6 +173,17 @@ class _Values:
     def _operation(self, value: int) -> tuple[Hashable, ...]:
         made = self._made[value][0]
         return made if isinstance(made, tuple) else (made,)
+
+
+def _before_lost(architecture: Architecture, lost: Collection[int]) -> set[int]:
+    """Return the nodes from which every way to the end leads through one of the layers `lost`: features of a network
+    without its head."""
+    found: set[int] = set()
+    for i in range(len(architecture.graph) - 1, -1, -1):
+        readers = architecture.readers[i]
+        if readers and all(r in found or architecture.graph[r].layer in lost for r in readers):
+            found.add(i)
+    return found
 
 
 def _layers_behind(architecture: Architecture, node: int) -> set[int]:
