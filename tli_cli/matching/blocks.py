@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from math import exp
 
 from tli_cli.matching.alignment import align
@@ -137,14 +138,20 @@ def owners(used: Collection[int], count: int) -> list[int]:
 def falls(stages: Sequence[Stage], reference: float | None) -> list[tuple[float, float]]:
     """Return how far each stage is from the first layer and from the last stage, or in steps if that is unknown.
 
-    In whole octaves of the number of places: the size of the image and how edges are padded do not matter.
+    In whole octaves of the number of places: the size of the image and how edges are padded do not matter. A stage of
+    no known number, such as a head in the midst of others, counts as the one before it.
     """
-    levels = [stage.level for stage in stages]
-    if reference is None or None in levels:
+    held = [stage.level for stage in stages if stage.level is not None]
+    if reference is None or 2 * len(held) <= len(stages):
         last = max(len(stages) - 1, 1)
         return [(4 * i / last, 4 * (last - i) / last) for i in range(len(stages))]
-    known = [level for level in levels if level is not None]
+    levels = list(accumulate((stage.level for stage in stages), _or_before))
+    known = [held[0] if level is None else level for level in levels]
     return [(float(round(reference - level)), float(round(level - known[-1]))) for level in known]
+
+
+def _or_before(before: float | None, level: float | None) -> float | None:
+    return before if level is None else level
 
 
 def _level_likeness(first: tuple[float, float], second: tuple[float, float]) -> float:

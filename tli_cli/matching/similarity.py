@@ -17,6 +17,9 @@ KIND_LIKENESS = {
     frozenset({"token", "position"}): 0.0,
     frozenset({"scale", "norm"}): 0.2,
 }
+MATRICES = frozenset({"conv", "dense"})
+"""Kinds of which neither has anything of a grouped one of the other: a depthwise kernel mixes no channels."""
+
 NORM_LIKENESS = {
     frozenset({"layer", "rms"}): 0.7,
     frozenset({"layer", "group"}): 0.5,
@@ -43,9 +46,11 @@ def root(value: float, degree: int) -> float:
 
 def kind_likeness(first: Unit, second: Unit) -> float:
     """Return how alike the operations are, sizes apart."""
+    alike = first.flavour == second.flavour
     if first.kind != second.kind:
-        return KIND_LIKENESS.get(frozenset({first.kind, second.kind}), 0.0)
-    if first.flavour == second.flavour:
+        kinds = frozenset({first.kind, second.kind})
+        return KIND_LIKENESS.get(kinds, 0.0) if alike or kinds != MATRICES else 0.0
+    if alike:
         return 1.0
     if first.kind == "norm":
         return NORM_LIKENESS.get(frozenset({first.flavour, second.flavour}), 0.25)

@@ -8,26 +8,35 @@ from dataclasses import replace
 from tli_cli.architecture import Architecture
 from tli_cli.describe.spaces import leaves
 from tli_cli.matching.bags import overlap
-from tli_cli.matching.segments import Block, blocks_of
+from tli_cli.matching.segments import WEIGHTED, Block, blocks_of
 from tli_cli.matching.units import main_tensor
 from tli_cli.matching.values import Matching
+from tli_cli.planning.chains import chain_layers
 
 OF_ONE_KIND = 0.75
 """The share of their layers that two blocks have in common, sizes apart, of which one may be a copy of the other."""
+
+HELD = 0.9
+"""The share of a source's weighted layers that a target of its family holds, if it is mostly something else."""
 
 
 def without_foreign(target: Architecture, source: Architecture, matching: Matching) -> Matching:
     """Return `matching` without the pairs by which a source block feeds a block that it is not like, where it has a
     twin in the target: a pyramid, a decoder or a head beside the same backbone.
 
-    Rows of classes feed no channels, nor channels rows of classes.
+    Where the target holds the whole source, no layer of it feeds one of another width beside its twin. Rows of classes
+    feed no channels, nor channels rows of classes.
     """
-    foreign = _unlike_twins(matching) | {
-        pair.target.key
-        for pair in matching.pairs
-        if pair.target.shape != pair.source.shape
-        and class_rows(target, pair.target.place) != class_rows(source, pair.source.place)
-    }
+    foreign = (
+        _unlike_twins(matching)
+        | _wider_or_narrower_than_twins(matching, target)
+        | {
+            pair.target.key
+            for pair in matching.pairs
+            if pair.target.shape != pair.source.shape
+            and class_rows(target, pair.target.place) != class_rows(source, pair.source.place)
+        }
+    )
     kept = tuple(pair for pair in matching.pairs if pair.target.key not in foreign or pair.anchored)
     if len(kept) == len(matching.pairs):
         return matching
@@ -36,6 +45,30 @@ def without_foreign(target: Architecture, source: Architecture, matching: Matchi
     keys = {block.name: {unit.key for unit in block.units} for block in blocks_of(matching.targets)}
     alone = {name for name, members in keys.items() if members & lost and not members & left}
     return replace(matching, pairs=kept, added_blocks=matching.added_blocks - alone)
+
+
+def holds(matching: Matching) -> bool:
+    """Tell whether the target holds nearly all of the source, layer by layer and in its size, whatever it adds."""
+    weighted = [unit for unit in matching.sources if unit.kind in WEIGHTED]
+    held = _held(matching)
+    return sum(unit.key in held for unit in weighted) >= HELD * len(weighted)
+
+
+def _held(matching: Matching) -> set[tuple[int, int]]:
+    """Return the layers of the source that feed one of their own size, once."""
+    return {p.source.key for p in matching.pairs if p.source.exact_label == p.target.exact_label and not p.repeat}
+
+
+def _wider_or_narrower_than_twins(matching: Matching, target: Architecture) -> set[tuple[int, int]]:
+    """Return the layers that are fed from one of another width that has a twin; none where not the whole source is
+    held. Of added layers that can start as the identity no value counts."""
+    if not holds(matching):
+        return set()
+    held = _held(matching)
+    added = [block.units for block in blocks_of(matching.targets) if block.name in matching.added_blocks]
+    plain = {place for units in added for place in chain_layers(target, units)}
+    found = (p for p in matching.pairs if p.source.key in held and p.target.place not in plain)
+    return {pair.target.key for pair in found if pair.source.shape[:1] != pair.target.shape[:1]}
 
 
 def class_rows(architecture: Architecture, place: int) -> bool:

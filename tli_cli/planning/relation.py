@@ -10,11 +10,9 @@ from tli_cli.matching.segments import WEIGHTED
 from tli_cli.matching.units import Unit, main_tensor
 from tli_cli.matching.values import Matching
 from tli_cli.plan import Step
+from tli_cli.planning.foreign import holds
 
 FAMILY = 0.8
-HELD = 0.9
-"""The share of a source's weighted layers that a target of its family holds, if it is mostly something else."""
-
 OTHER = "other"
 """The relation of two models of different families."""
 
@@ -31,7 +29,7 @@ def relation_of(steps: Sequence[Step], matching: Matching, target: Architecture,
     weighted = [unit for unit in matching.targets if unit.kind in WEIGHTED]
     pairs = {pair.target.key: pair for pair in matching.pairs}
     alike = [u for u in weighted if u.key in pairs and pairs[u.key].source.form_label == u.form_label]
-    if len(alike) < FAMILY * len(weighted) and not _holds(matching):
+    if len(alike) < FAMILY * len(weighted) and not holds(matching):
         return OTHER
     used = {pair.source.key for pair in matching.pairs} | {head.key for _, head in matching.heads}
     inner = [pairs[unit.key] for unit in weighted[:-1] if unit.key in pairs and not pairs[unit.key].repeat]
@@ -45,13 +43,6 @@ def relation_of(steps: Sequence[Step], matching: Matching, target: Architecture,
     found = " and ".join(word for word, holds in words.items() if holds)
     same = all(step.resizer == "copy" for step in steps) and not matching.heads
     return found or ("same" if same else "adapted")
-
-
-def _holds(matching: Matching) -> bool:
-    """Tell whether the target holds nearly all of the source, layer by layer and in its size, whatever it adds."""
-    weighted = [unit for unit in matching.sources if unit.kind in WEIGHTED]
-    held = {p.source.key for p in matching.pairs if p.source.exact_label == p.target.exact_label and not p.repeat}
-    return sum(unit.key in held for unit in weighted) >= HELD * len(weighted)
 
 
 def _makes_channels(architecture: Architecture, unit: Unit) -> bool:
