@@ -52,6 +52,8 @@ def test_errors_become_one_message_and_a_code(monkeypatch, capfd, error, code, s
         (("inject", "a", "-t", "b", "-o", "c", "--method", "magic"), "magic"),
         (("inject", "a", "-t", "b", "-o", "c", "--method", "fitt"), "'fit'?"),
         (("inject", "a", "-t", "b", "-o", "c", "--dtype", "float23"), "'float32'"),
+        (("inject", "a", "-t", "b", "-o", "c", "--plan", "p.json", "--head", "keep"), "--head"),
+        (("inject", "a", "-t", "b", "-o", "c", "--plan", "p.json", "--no-batchnorm"), "--no-batchnorm"),
         (("rank", "resnet18"), "name one source or more"),
         (("inject", "a", "-t", "b", "-o", "c", "--head", "map:"), "map:FILE"),
         (("inject", "a", "-t", "b", "-o", "c", "--max-shard-size", "five"), "5GB"),

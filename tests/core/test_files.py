@@ -165,11 +165,14 @@ def test_the_dtype_of_floating_tensors_can_be_chosen(folder, dtype):
 
 
 def test_a_plan_is_replayed_from_a_value_a_file_and_a_pipe(folder, capsys, monkeypatch):
-    plan = match("small.pt", "tiny_nets.py:wide", options=SHAPE)
-    inject("small.pt", "tiny_nets.py:wide", "a.safetensors", options=SHAPE)
-    inject("small.pt", "tiny_nets.py:wide", "b.safetensors", plan=plan, options=SHAPE)
+    target = "tiny_nets.py:Net?width=10&classes=7"  # so that a head is drawn, by the plan's seed
+    asked = Options(input_shape=(3, 8, 8), seed=5)
+    plan = match("small.pt", target, options=asked)
+    assert any(step.initial == "constructor" for step in plan.steps)
+    inject("small.pt", target, "a.safetensors", options=asked)
+    inject("small.pt", target, "b.safetensors", plan=plan, options=SHAPE)
     Path("plan.json").write_text(plan.to_json())
-    given = ("inject", "small.pt", "-t", "tiny_nets.py:wide", "--input-shape", "3,8,8")
+    given = ("inject", "small.pt", "-t", target, "--input-shape", "3,8,8")
     assert run((*given, "--plan", "plan.json", "-o", "c.safetensors")) == 0
     monkeypatch.setattr("sys.stdin", io.StringIO(plan.to_json()))
     assert run((*given, "--plan", "-", "-o", "d.safetensors")) == 0

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
 
@@ -63,16 +64,21 @@ def inject(
     """Write an initial checkpoint for the target from one or more sources."""
     if output is None and not dry_run:
         raise typer.BadParameter("say where to write, or use --dry-run", param_hint="'--output' / '-o'")
+    decided: dict[str, Any] = {
+        "matcher": matcher.value,
+        "method": method.value,
+        "head": head,
+        "seed": seed,
+        "top_k": top_k,
+        "batchnorm": not no_batchnorm,
+    }
+    if plan is not None:
+        _check_undecided(decided)
     from tli_cli import api
     from tli_cli.checkpoints.ranks import ALONE, current_ranks
 
     options = Options(
-        matcher=matcher.value,
-        method=method.value,
-        head=head,
-        seed=seed,
-        top_k=top_k,
-        batchnorm=not no_batchnorm,
+        **decided,
         dtype=dtype,
         device=device,
         max_shard_size=max_shard_size,
@@ -99,6 +105,15 @@ def inject(
         report = api.inject(sources, target, output, plan=fixed, options=options, progress=tell)
     if ranks.is_first:
         render_report(report, render.style(as_json=as_json), every=every)
+
+
+def _check_undecided(options: Mapping[str, object]) -> None:
+    """Raise a usage error for options that a plan has decided already."""
+    usual = Options()
+    for name, value in options.items():
+        if value != getattr(usual, name):
+            option = "--no-batchnorm" if name == "batchnorm" else f"--{name.replace('_', '-')}"
+            raise typer.BadParameter("the plan has decided it: make the plan with it instead", param_hint=f"'{option}'")
 
 
 def _best(sources: list[str], target: str, options: Options) -> str:

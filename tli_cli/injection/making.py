@@ -38,7 +38,7 @@ class Maker:
         options: Options,
         progress: Progress | None = None,
     ) -> None:
-        self._values, self._target, self._seed = values, target, options.seed
+        self._values, self._target, self._seed = values, target, plan.seed
         self._device = usable_device(options.device)
         self._last: tuple[tuple[int, str], torch.Tensor] | None = None
         self._injector = Injector(before_fits(plan), self._read, self._initial, maps)
