@@ -18,7 +18,8 @@ from tli_cli.injection.stored_values import StoredValues
 from tli_cli.options import Options
 from tli_cli.providers.effective import effective_state, unwrapped
 from tli_cli.providers.module import describe_live
-from tli_cli.references.reference import Reading, Reference, read_checkpoint, related, resolve
+from tli_cli.references.reference import Reading, Reference, read_checkpoint, resolve
+from tli_cli.references.relating import related
 
 Teacher = Union[nn.Module, Mapping[str, Any], str, "os.PathLike[str]"]
 

@@ -54,8 +54,9 @@ def _alternatives(candidates: list[str], chosen: str) -> list[str]:
 
 def _which(directory: Path, likely: list[str]) -> str:
     if not likely:
+        hint = f"; its config.json alone is named hf:{directory}" if (directory / "config.json").is_file() else ""
         return (
             f"{directory}: expected a checkpoint in the directory (model.safetensors, pytorch_model.bin, an index with "
-            "its shards, a distributed checkpoint), found none"
+            f"its shards, a distributed checkpoint), found none{hint}"
         )
     return f"{directory}: found several checkpoints: {', '.join(likely[:8])}; name the file that you mean"

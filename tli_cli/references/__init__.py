@@ -2,16 +2,8 @@
 
 from __future__ import annotations
 
-from tli_cli.references.reference import (
-    Reading,
-    Reference,
-    as_its_configuration,
-    check_input_shape,
-    related,
-    resolve,
-    resolve_all,
-    with_configurations,
-)
+from tli_cli.references.reference import Reading, Reference, check_input_shape, resolve, resolve_all
+from tli_cli.references.relating import as_its_configuration, related, with_configurations
 
 __all__ = [
     "Reading",

@@ -13,8 +13,6 @@ from tli_cli.catalogue.naming import LIBRARIES
 from tli_cli.checkpoints.in_files import Layouts, names_in_files
 from tli_cli.checkpoints.joined import joined
 from tli_cli.checkpoints.located import is_there
-from tli_cli.describe.channels_last import with_channels_last
-from tli_cli.describe.heads import configured_head_width, configured_heads
 from tli_cli.describe.renaming import renamed
 from tli_cli.errors import TliError, UnknownReferenceError, join_problems
 from tli_cli.options import InputShape
@@ -170,7 +168,7 @@ def read_checkpoint(text: str, reading: Reading, opened: Callable[[Collection[st
         architecture = replace(found.architecture, origin=origin)
         told = (*notes, *given.notes, *(f"{text}: {said}" for said in found.said))
         return Reference(text, architecture, found.checkpoint, told, aside=found.aside, known_as=given.known_as)
-    architecture, doubts = _describe(checkpoint, checkpoint.tensors, text)
+    architecture, doubts = describe_bare(checkpoint, checkpoint.tensors, text)
     return Reference(text, architecture, checkpoint, tuple(notes), tuple(doubts))
 
 
@@ -184,7 +182,7 @@ def _refuse_other_sizes(text: str, reading: Reading) -> None:
         )
 
 
-def _describe(checkpoint: Checkpoint, tensors: Sequence[TensorSpec], text: str) -> tuple[Architecture, list[str]]:
+def describe_bare(checkpoint: Checkpoint, tensors: Sequence[TensorSpec], text: str) -> tuple[Architecture, list[str]]:
     """Return the architecture of `tensors` of a bare checkpoint, and what is not certain of it."""
     from tli_cli import catalogue
     from tli_cli.describe.names import describe_names
@@ -204,114 +202,11 @@ def _describe(checkpoint: Checkpoint, tensors: Sequence[TensorSpec], text: str) 
         doubts.append(f"{text}: not in the catalogue; {near}")
     if described.order_from == "inferred":
         doubts.append(f"{text}: the order of its layers is not in the file and was inferred; --source-arch can name it")
-    return described, [*doubts, *_guesses(text, described)]
+    return described, [*doubts, *guesses_of(text, described)]
 
 
-def related(references: Sequence[Reference]) -> tuple[Reference, ...]:
-    """Return `references`, of which the last is the target, the bare checkpoints among them described as the
-    configurations beside them say, else as another one that they are kin of."""
-    return tuple(map(_as_laid_out, _related(references)))
-
-
-def _as_laid_out(reference: Reference) -> Reference:
-    """Return `reference` with flattened maps as they stand in its file."""
-    if reference.checkpoint is None or not reference.checkpoint.channels_last:
-        return reference
-    return replace(reference, architecture=with_channels_last(reference.architecture))
-
-
-def _related(references: Sequence[Reference]) -> tuple[Reference, ...]:
-    references = with_configurations([*(_alone(source, references[-1]) for source in references[:-1]), references[-1]])
-    if all(reference.architecture.graph for reference in references):
-        return tuple(references)
-    from tli_cli.kinship import related as related_architectures
-
-    configs = [(r.checkpoint.config if r.checkpoint else None) or {} for r in references]
-    found = related_architectures([r.architecture for r in references], [configured_head_width(c) for c in configs])
-    described = [
-        reference
-        if architecture is reference.architecture
-        else replace(reference, architecture=architecture, doubts=_guesses(reference.text, architecture))
-        for reference, architecture in zip(references, found, strict=True)
-    ]
-    return tuple(_cut_alike(reference, described) for reference in described)
-
-
-def with_configurations(references: Sequence[Reference], *, known: bool = False) -> tuple[Reference, ...]:
-    """Return `references`, the bare checkpoints among them as the configurations beside them say.
-
-    Where all have the same names, shapes and settings, which is enough, they are as they were; `known` says that there
-    are others that have a graph.
-    """
-    from tli_cli.references.configured import settings_of
-
-    known |= any(reference.architecture.graph for reference in references)
-    settings = {settings_of(r.checkpoint.config) for r in references if r.checkpoint and r.checkpoint.config}
-    if known or len(settings) > 1 or len({reference.architecture.fingerprint for reference in references}) > 1:
-        return tuple(as_its_configuration(reference) for reference in references)
-    return tuple(references)
-
-
-def _alone(source: Reference, target: Reference) -> Reference:
-    """Return a bare checkpoint without the adapters in it, and without the second one of a network that it holds twice,
-    where the target holds no such.
-
-    Raises:
-        TliError: it holds nothing but adapters.
-    """
-    from tli_cli.kinship.adapters import adapters, said_of
-    from tli_cli.kinship.copies import copies
-
-    checkpoint, wanted = source.checkpoint, target.architecture.tensors
-    if checkpoint is None or source.architecture.order_from not in BARE:
-        return source
-    aside = adapters(source.architecture.tensors, wanted, source.text)
-    told = [said_of(aside)] if aside else []
-    kept = tuple(spec for spec in source.architecture.tensors if spec.name not in set(aside))
-    found = copies(kept) if copies(wanted) is None else None
-    if found is not None:
-        kept, aside, told = found.kept, (*aside, *found.dropped), [*told, str(found)]
-    if not aside:
-        return source
-    architecture, doubts = _describe(checkpoint, kept, source.text)
-    notes = (*source.notes, *(f"{source.text}: {line}" for line in told))
-    return replace(source, architecture=architecture, notes=notes, doubts=tuple(doubts), aside=aside)
-
-
-def _cut_alike(reference: Reference, others: Sequence[Reference]) -> Reference:
-    """Return a bare checkpoint with its heads cut as those of the first other one of its size, if that is known."""
-    from tli_cli.describe.names import describe_names
-    from tli_cli.kinship.heads import heads_like
-
-    checkpoint, bare = reference.checkpoint, reference.architecture
-    if bare.graph or checkpoint is None or (checkpoint.config and configured_heads(checkpoint.config, 0)[0]):
-        return reference
-    heads = next(filter(None, (heads_like(bare, other.architecture) for other in others)), None)
-    if heads is None:
-        return reference
-    described = describe_names(bare.tensors, order_from=bare.order_from, origin=bare.origin, config=heads)
-    told = f"{reference.text}: how its heads are cut is taken from the other model of its size; --source-arch can tell"
-    certain = tuple(doubt for doubt in reference.doubts if doubt not in _guesses(reference.text, bare))
-    return replace(reference, architecture=described, doubts=(*certain, told))
-
-
-def as_its_configuration(reference: Reference) -> Reference:
-    """Return a bare checkpoint as the configuration beside it says, where it says what it is."""
-    if reference.architecture.graph or reference.checkpoint is None or not reference.checkpoint.config:
-        return reference
-    from tli_cli.references.configured import NotBuiltError, as_configured
-
-    try:
-        found = as_configured(reference.architecture, reference.checkpoint)
-    except NotBuiltError as error:
-        return replace(reference, doubts=(*reference.doubts, f"{reference.text}: its config.json is not used: {error}"))
-    if found is None:
-        return reference
-    architecture, checkpoint = found
-    return replace(reference, architecture=architecture, checkpoint=checkpoint, doubts=())
-
-
-def _guesses(text: str, architecture: Architecture) -> tuple[str, ...]:
+def guesses_of(text: str, architecture: Architecture) -> tuple[str, ...]:
+    """Return a line on what had to be guessed of a bare checkpoint, if anything had."""
     if not architecture.guessed:
         return ()
     return (f"{text}: how its heads or groups are cut is not in the file and was guessed; --source-arch can tell",)
