@@ -55,7 +55,7 @@ def as_kin(bare: Architecture, known: Architecture, head_width: int = 0) -> Arch
     def own(spaces: AbstractSet[int]) -> frozenset[int]:
         return frozenset(i for i, space in enumerate(like_spaces) if space in spaces)
 
-    if not _is_coherent(members, known, axes):
+    if not _is_coherent(members, known, axes) or _repeats_what_it_lacks(members, known):
         return None
     layers = [_layer(member, known, bare, axes, spaces) for member in members]
     layers += [layer for layer in bare.layers if all(name not in like for _, name in layer.tensors)]
@@ -105,6 +105,14 @@ def _is_coherent(members: Sequence[_Member], known: Architecture, axes: Mapping[
         if template in known.axes and name not in axes
     ]
     return not any(missing) and len(missing) <= (1 - LIKE) * len(axes)
+
+
+def _repeats_what_it_lacks(members: Sequence[_Member], known: Architecture) -> bool:
+    """Tell whether a block is there more often than in the known network, and always without some of its weights."""
+    copies = _copies(known, members)
+    needed = {(layer.block, place) for place, layer in enumerate(known.layers) if layer.kind in LINEAR}
+    present = {(known.layers[member.like].block, member.like) for member in members}
+    return any(len(copies[block]) > 1 for block, _ in needed - present if block in copies)
 
 
 def _members(known: Architecture, like: Mapping[str, Likeness]) -> list[_Member]:

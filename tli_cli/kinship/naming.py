@@ -25,10 +25,9 @@ class Likeness:
 
     def path(self, known: str) -> str:
         """Return what the network's path `known`, of the template or a module around it, would be for the tensor."""
-        theirs, mine = self.template.split("."), self.name.split(".")
-        return ".".join(
-            own if part == other else part for part, other, own in zip(known.split("."), theirs, mine, strict=False)
-        )
+        parts, theirs, mine = known.split("."), self.template.split("."), self.name.split(".")
+        changed = [own if part == other else part for part, other, own in zip(parts, theirs, mine, strict=False)]
+        return ".".join([*changed, *parts[len(changed) :]])
 
 
 def templates(tensors: Sequence[TensorSpec], known: Architecture) -> dict[str, Likeness]:

@@ -16,7 +16,8 @@ from tli_cli.matching.sides import Side
 from tli_cli.matching.similarity import unit_similarity
 from tli_cli.matching.tied import biases_of_tables, heads_apart, tied_heads
 from tli_cli.matching.towers import of_common_inputs
-from tli_cli.matching.twins import twins, without_extras
+from tli_cli.matching.twins import both_known, twins, without_extras
+from tli_cli.matching.uncut import with_whole_layers
 from tli_cli.matching.unit_pairs import ENOUGH, pair_units
 from tli_cli.matching.units import Unit
 from tli_cli.matching.values import Matching, Pair
@@ -29,8 +30,11 @@ def match_dp(source: Architecture, target: Architecture) -> Matching:
 
 def match_sides(source: Side, target: Side) -> Matching:
     """Return the matching of two sides, which may be used again for other pairs."""
+    known = both_known(source, target)
+    source, target = (source, target) if known else with_whole_layers(source, target)
     targets, sources = target.units, source.units
-    source, target = without_extras(*of_common_inputs(source, target))
+    source, target = of_common_inputs(source, target)
+    source, target = (source, target) if known else without_extras(source, target)
     by_key = {unit.key: unit for unit in source.units}
     found: dict[tuple[int, int], Pair] = {}
     strengths: dict[tuple[int, int], Strength] = {}

@@ -71,8 +71,6 @@ def both_known(source: Side, target: Side) -> bool:
 
 def without_extras(source: Side, target: Side) -> tuple[Side, Side]:
     """Return both sides without the modules that only one of them has, where names and shapes are all that is known."""
-    if both_known(source, target):
-        return source, target
     offered = _without(source, target)
     return offered, _without(target, offered)
 
