@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from torch import nn
 
 from tli_cli.api import inject
 from tli_cli.checkpoints import open_checkpoint
+from tli_cli.errors import TliError
 from tli_cli.options import Options
 
 Tensors = dict[str, torch.Tensor]
@@ -103,10 +105,9 @@ def net():
 """
 
 
-@pytest.mark.parametrize("bare", [False, True])
-@pytest.mark.parametrize("names", [{}, {"0": "conv1", "2": "conv2", "5": "dense1", "7": "dense2"}])
-def test_flattened_maps_have_their_channels_last(names: dict[str, str], bare: bool, tmp_path: Path) -> None:
-    (tmp_path / "net.py").write_text(NET)
+def with_channels_last(folder: Path, names: dict[str, str]) -> tuple[Tensors, str, str]:
+    """Return the tensors of a network, a file of its kernels, and the reference of its class."""
+    (folder / "net.py").write_text(NET)
     scope: dict[str, type[nn.Module]] = {}
     exec(NET, scope)
     own = {name: tensor.clone() for name, tensor in scope["net"]().state_dict().items()}
@@ -117,14 +118,30 @@ def test_flattened_maps_have_their_channels_last(names: dict[str, str], bare: bo
             tensor = tensor.reshape(12, 6, 4, 4).permute(0, 2, 3, 1).reshape(12, -1)
         kernel = tensor.permute(*range(2, tensor.ndim), 1, 0) if tensor.ndim > 1 else tensor
         tensors[f"{names.get(path, path)}.{'kernel' if role == 'weight' else role}"] = kernel
-    target = str(tmp_path / "target.safetensors") if bare else f"{tmp_path / 'net.py'}:net"
+    return own, kept(folder, tensors), f"{folder / 'net.py'}:net"
+
+
+@pytest.mark.parametrize("bare", [False, True])
+@pytest.mark.parametrize("names", [{}, {"0": "conv1", "2": "conv2", "5": "dense1", "7": "dense2"}])
+def test_flattened_maps_have_their_channels_last(names: dict[str, str], bare: bool, tmp_path: Path) -> None:
+    own, source, code = with_channels_last(tmp_path, names)
+    target = str(tmp_path / "target.safetensors") if bare else code
     save_file({name: torch.zeros_like(tensor) for name, tensor in own.items()}, tmp_path / "target.safetensors")
     options = Options(input_shape=None if bare else (3, 8, 8), head="keep")
-    report = inject(kept(tmp_path, tensors), target, tmp_path / "out.safetensors", options=options)
+    report = inject(source, target, tmp_path / "out.safetensors", options=options)
     found = load_file(tmp_path / "out.safetensors")
     claimed = {step.target for step in report.plan.steps if step.exact}
     assert all(torch.equal(found[name], tensor) for name, tensor in own.items() if bare is False or name in claimed)
     assert claimed >= own.keys() - {"5.weight"}
+
+
+def test_what_is_run_takes_flattened_maps_as_its_class_does(tmp_path: Path) -> None:
+    _, source, code = with_channels_last(tmp_path, {})
+    given = Options(input_shape=(3, 8, 8), source_arch=code, verify=True, force=True)
+    report = inject(source, code, tmp_path / "out.safetensors", options=given)
+    assert report.verification is not None and report.verification < 1e-9
+    with pytest.raises(TliError, match="channels are last"):
+        inject(source, code, tmp_path / "out.safetensors", options=replace(given, method="fit"))
 
 
 @pytest.mark.parametrize(

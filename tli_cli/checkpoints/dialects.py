@@ -51,10 +51,10 @@ def speaks_otherwise(names: Sequence[str]) -> bool:
     return not any(KERNEL in name for name in names)
 
 
-def may_hold_kernels(names: Sequence[str]) -> bool:
-    """Tell whether some of the names end as those of kernels do."""
-    last = (SEPARATOR.split(name)[-1].partition(":")[0] for name in names)
-    return any(LAST.get(word, word) in KERNELS for word in last)
+def kernels_among(names: Sequence[str]) -> set[str]:
+    """Return the names that end as those of kernels do."""
+    last = {name: SEPARATOR.split(name)[-1].partition(":")[0] for name in names}
+    return {name for name, word in last.items() if LAST.get(word, word) in KERNELS}
 
 
 def shows_layout(shapes: Shapes) -> bool:

@@ -17,8 +17,8 @@ from tli_cli.checkpoints.dialects import (
     POINTWISE,
     Shapes,
     einsum_axes,
+    kernels_among,
     matrices_said,
-    may_hold_kernels,
     paths_of,
     shows_layout,
     speaks_otherwise,
@@ -42,10 +42,11 @@ def upright(checkpoint: Checkpoint, expected: Collection[str] = ()) -> Checkpoin
     """Return `checkpoint` with weights instead of kernels; None where it holds no kernels, where they are `expected`,
     or where the shapes contradict that layout."""
     own = [spec.name for spec in checkpoint.tensors]
-    if not may_hold_kernels(own):
+    kernels = kernels_among(own)
+    if not kernels or not kernels.isdisjoint(expected):
         return None
     shapes = matrices_said(dict(zip(paths_of(own), (spec.shape for spec in checkpoint.tensors), strict=True)))
-    if len(shapes) < len(own) or not set(own).isdisjoint(expected) or not _holds_kernels(shapes):
+    if len(shapes) < len(own) or not _holds_kernels(shapes):
         return None
     if speaks_otherwise(own) and not shows_layout(shapes):
         return None

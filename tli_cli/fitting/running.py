@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from tli_cli.describe.channels_last import takes_flattened
 from tli_cli.errors import TliError
 from tli_cli.fitting.building import recipe_for
 from tli_cli.options import InputShape, Options
@@ -48,6 +49,7 @@ def _run(
     from tli_cli.providers.arguments import split_reference
     from tli_cli.providers.live import subject_for
 
+    _require_order(reference)
     recipe = recipe_for(reference, named)
     head, arguments = split_reference(recipe.text)
     arguments |= {name: value for name, value in {**recipe.sizes, **sizes}.items() if value is not None}
@@ -61,6 +63,16 @@ def _run(
     if len(subject.keywords) > 1 or not sample:
         raise TliError(f"--method fit: {recipe.text} takes several named inputs, which cannot be made up yet")
     return Running(model, tuple(torch.zeros(t.shape, dtype=t.dtype) for t in sample))
+
+
+def _require_order(reference: Reference) -> None:
+    """Raise `TliError` where values of the file do not stand in the order in which the model takes them."""
+    if reference.checkpoint is None or not reference.checkpoint.channels_last:
+        return
+    architecture = reference.architecture
+    found = next((t.name for t in architecture.tensors if takes_flattened(architecture, t.name)), None)
+    if found is not None:
+        raise TliError(f"{reference.text} cannot be run: {found} takes a flattened map, whose channels are last there")
 
 
 def runs(running: Running) -> None:

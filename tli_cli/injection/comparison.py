@@ -19,8 +19,10 @@ from tli_cli.checkpoints import open_checkpoint
 from tli_cli.checkpoints.in_files import names_in_files
 from tli_cli.checkpoints.joined import joined
 from tli_cli.checkpoints.located import is_there
+from tli_cli.describe.channels_last import as_defined
 from tli_cli.errors import TliError
 from tli_cli.options import InputShape, Options
+from tli_cli.references import Reading, resolve
 from tli_cli.references.configured import configured_reference
 from tli_cli.references.prefixes import prefixed
 from tli_cli.report import Report
@@ -124,6 +126,12 @@ def _loaded(
             spec.name: spec.name if spec.name in own else in_files.get(spec.name, spec.name) for spec in whole.tensors
         }
         state = {own_name: whole.read(name) for name, own_name in names.items()}
+        if whole.channels_last:
+            reading = Reading(
+                input_shape=input_shape, num_classes=sizes.get("num_classes"), in_chans=sizes.get("in_chans")
+            )
+            defined = resolve(reference, reading).architecture
+            state = {name: as_defined(defined, name, value) for name, value in state.items()}
     for tied in _tied(own):
         held = next((state[name] for name in tied if name in state), None)
         state |= {} if held is None else {name: state.get(name, held) for name in tied}
