@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tli_cli.architecture import Architecture, AxisTree
@@ -12,60 +10,9 @@ from tli_cli.describe.spaces import leaves
 from tli_cli.describe.turned import repeated, turned_channels
 from tli_cli.plan import AxisExpression, AxisMap
 from tli_cli.planning.listed_rows import ListedRows
-from tli_cli.planning.traits import (
-    CENTRED,
-    ZERO,
-    averaged_spaces,
-    bent_spaces,
-    lifted_spaces,
-    normalised_spaces,
-    norms_before_tied_heads,
-    repeats_of,
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a space lies in a tensor: `axis`, the range `start:stop` of it, and the sizes outside and inside of the
-    space."""
-
-    tensor: str
-    axis: int
-    start: int
-    stop: int
-    outer: int
-    inner: int
-
-
-def places_of(architecture: Architecture) -> Mapping[AxisTree, list[Place]]:
-    """Return where each space, and each product of spaces, lies in the tensors of `architecture`."""
-    found: dict[AxisTree, list[Place]] = defaultdict(list)
-    for spec in architecture.tensors:
-        if spec.buffer or spec.tied_to:
-            continue
-        for axis, description in enumerate(architecture.axes.get(spec.name, ())):
-            for tree, start, stop, outer, inner in _walk(architecture, description.tree, 0):
-                found[tree].append(Place(spec.name, axis, start, stop, outer, inner))
-    return found
-
-
-def _walk(architecture: Architecture, tree: AxisTree, start: int) -> Iterator[tuple[AxisTree, int, int, int, int]]:
-    size = architecture.size_of(tree)
-    yield tree, start, start + size, 1, 1
-    if isinstance(tree, int):
-        return
-    if tree[0] == "+":
-        for child in tree[1:]:
-            yield from _walk(architecture, child, start)
-            start += architecture.size_of(child)
-        return
-    sizes = [architecture.size_of(child) for child in tree[1:]]
-    outer = 1
-    for child, child_size in zip(tree[1:], sizes, strict=True):
-        inner = size // (outer * child_size)
-        if isinstance(child, int):
-            yield child, start, start + size, outer, inner
-        outer *= child_size
+from tli_cli.planning.map_rules import MapRules
+from tli_cli.planning.places import Place, places_of
+from tli_cli.planning.traits import norms_before_tied_heads
 
 
 def _last_factors(architecture: Architecture) -> set[int]:
@@ -94,15 +41,9 @@ class MapBook:
     ) -> None:
         self._target = target
         self.rows = rows or ListedRows(target, {})
-        self._widen, self._narrow = widen, narrow
-        self._normalised = normalised_spaces(target)
-        self._lifted = lifted_spaces(target)
-        self._bent, self._averaged = bent_spaces(target), averaged_spaces(target) | target.averaged
+        self._rules = MapRules(target, widen, narrow)
         self._turned = turned_channels(target)
-        self._repeats = repeats_of(target)
-        self._their_repeats: dict[int, dict[AxisTree, AxisTree]] = {}
         self._whole = {axis.tree for axes in target.axes.values() for axis in axes if axis.contracted}
-        self._summed = {leaf for tree in self._whole for leaf in leaves(tree)}
         self.before_tied_head = norms_before_tied_heads(target)
         self._partner: dict[AxisTree, tuple[int, AxisTree]] = {}
         self._members: dict[int, Mapping[AxisTree, list[Place]]] = {}
@@ -234,12 +175,8 @@ class MapBook:
         return parts
 
     def _none(self, t: AxisTree) -> int:
-        exact = not self._is_weighed(t)
+        exact = not self._rules.is_weighed(t)
         return self._add(("none", t), AxisMap("none", self._target.size_of(t), 0, exact=exact))
-
-    def _is_weighed(self, tree: AxisTree) -> bool:
-        """Tell whether the channels are choices, which a softmax weighs against each other."""
-        return any(self._target.spaces[leaf].kind == "choices" for leaf in leaves(tree))
 
     def _find_part(self, t: AxisTree, theirs: list[AxisTree], model: int, left: int) -> int | None:
         """Return which of the remaining source parts serves target part `t`, with `left` target parts to go."""
@@ -287,67 +224,25 @@ class MapBook:
         listed = self.rows.of(kind, m, source, n, model)
         if listed is not None:
             return self.same(m) if listed.rule == "same" else self._add(("listed", m, n, model, listed.rule), listed)
-        spread = self._is_shared_less(t, source, s, model)
+        spread = self._rules.is_shared_less(t, source, s, model)
         if not self.added and not spread and self._columns.setdefault((t, model), n) != n:
             self._torn.add(t)
         self._first.setdefault((t, model), s)
         if m == n:
             return self.same(m)
-        rule = "spread" if spread else self._rule(t, m, n, kind, use)
+        rule = "spread" if spread else self._rules.rule(t, m, n, kind, use)
         key = (rule, t, s, model, kind == "rotary")
         if key in self._index:
             return self._index[key]
         members: tuple[tuple[object, ...], ...] = ()
-        if rule == self._narrow and rule == "strongest":
+        if rule == self._rules.narrow and rule == "strongest":
             places = self._members.setdefault(model, places_of(source)).get(s, [])
             members = tuple((model, p.tensor, p.axis, p.start, p.stop, p.outer, p.inner) for p in places)
-        exact = self._keeps(rule, t, m, n) and source.guessed.isdisjoint(leaves(s))
+        exact = self._rules.keeps(rule, t, m, n, self.made_up) and source.guessed.isdisjoint(leaves(s))
         return self._add(key, AxisMap(rule, m, n, exact=exact, members=members, label=self._label(t)))
-
-    def _keeps(self, rule: str, t: AxisTree, m: int, n: int) -> bool:
-        """Tell whether a map by `rule` keeps the function."""
-        word = rule.partition(" ")[0]
-        if not n:
-            return False
-        if word in ("input", "spread") or (word == "rotary" and m % n == 0):
-            return True
-        if (self._target.coded | self._target.dotted - self.made_up).intersection(leaves(t)):
-            return False
-        if isinstance(t, tuple) and t[0] == "+" and len(set(t)) < len(t):
-            return False  # the same channels side by side in several ways, such as a token and the mean of all
-        if self._is_weighed(t):
-            return m > n and m % n == 0 and not self._summed.intersection(leaves(t))
-        unlike = (CENTRED in rule and t in self._bent) or (ZERO in rule and t in self._lifted)
-        unlike |= m % n > 0 and t in self._averaged
-        grown = word in ("widen", "net2net") and not unlike
-        return m > n and (grown or word == "kernel")
-
-    def _is_shared_less(self, t: AxisTree, source: Architecture, s: AxisTree, model: int) -> bool:
-        """Tell whether `t` are keys of which there are more than of the source's `s`, for as many queries."""
-        if model not in self._their_repeats:
-            self._their_repeats[model] = repeats_of(source)
-        mine, theirs = self._repeats.get(t), self._their_repeats[model].get(s)
-        m, n = self._target.size_of(t), source.size_of(s)
-        shared = 1 if mine is None else self._target.size_of(mine)
-        return theirs is not None and m > n and m % n == 0 and m * shared == n * source.size_of(theirs)
 
     def _label(self, tree: AxisTree) -> str:
         return str(tree) if isinstance(tree, int) else "x".join(map(str, tree[1:]))
-
-    def _rule(self, t: AxisTree, m: int, n: int, kind: str, use: str) -> str:
-        if kind in ("kernel", "patch", "grid", "offsets", "input"):
-            return kind
-        if kind in ("classes", "vocabulary", "places"):
-            return "rows"
-        if not n:
-            return "none"
-        how = self._normalised.get(t) if m > n and m % n else None
-        scale = f" {use}" if use and (how or "query" in use or "tied" in use) else ""
-        if kind == "rotary":
-            return f"rotary{scale}"
-        if m < n:
-            return self._narrow
-        return f"{self._widen}{f' {how}' if how else ''}{scale}"
 
     def _add(self, key: tuple[object, ...], value: AxisMap) -> int:
         if key not in self._index:
