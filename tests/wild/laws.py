@@ -11,6 +11,7 @@ from torch import nn
 from tests.models import randomised
 from tests.wild.designs import Change, Design, Inputs, build, example_for
 from tests.wild.disguise import disguised
+from tests.wild.mutants import calls_of, mutated
 from tli_cli import Options, apply_tli
 from tli_cli.plan import Plan
 
@@ -69,6 +70,17 @@ def broken_by_change(name: str, design: Design, change: Change) -> list[str]:
     if change.grows and not promises(plan):
         found.append(f"MISSED {apart:.1e}: " + reasons(plan))
     return found
+
+
+def broken_by_mutation(name: str, design: Design, seed: int) -> list[str]:
+    """Return what is wrong where both sides have the same tensors, and the code of the target differs in one call."""
+    example = example_for(name, design)
+    given = trained(name, design, 1)
+    at = Random(seed).randrange(calls_of(given, example))
+    wanted = mutated(trained(name, design, 2), at, seed)
+    plan = apply_tli(wanted, given, example=example, options=OPTIONS)
+    apart = difference(outputs(given, example), outputs(wanted, example))
+    return [f"FALSE: called exact, {apart:.1e} apart, call {at}"] if promises(plan) and not apart < SAME else []
 
 
 def build_differs(name: str, a: Design, b: Design) -> bool:

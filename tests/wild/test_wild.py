@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from tests.wild.designs import draw, growths, swaps
-from tests.wild.laws import broken_by_change, broken_by_disguise
+from tests.wild.laws import broken_by_change, broken_by_disguise, broken_by_mutation
 
 FEW = range(300, 308)
 MANY = range(1000, 1200)
@@ -32,6 +32,11 @@ def test_what_is_called_exact_of_a_changed_network_is_exact(seed):
         assert not list(filter(is_broken, broken_by_change(name, design, change))), change.name
 
 
+@pytest.mark.parametrize("seed", FEW)
+def test_other_code_with_the_same_tensors_is_not_called_exact(seed):
+    assert not broken_by_mutation(*draw(seed), seed)
+
+
 @pytest.mark.parametrize(
     ("seed", "change"),
     [(1023, "head width"), (1032, "1.5 times as wide"), (1079, "1.5 times as wide"), (1141, "heads twice")],
@@ -47,5 +52,7 @@ def test_what_was_once_called_exact_falsely_is_not(seed, change):
 def test_many_networks_and_all_their_changes(seed):
     name, design = draw(seed)
     assert not list(filter(is_broken, broken_by_disguise(name, design, seed)))
+    for other in range(3):
+        assert not broken_by_mutation(name, design, seed + other)
     for change in (*growths(name, design), *swaps(name, design, Random(seed))):
         assert not list(filter(is_broken, broken_by_change(name, design, change))), change.name

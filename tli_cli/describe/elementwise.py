@@ -120,6 +120,10 @@ def _combine(rec: Recording, name: str, known: Sequence[Value], live: Sequence[V
         if _is_divided(name, live) and live[0].centred:
             _scaled_before(rec, live[0].node)
             return live[0].node
+        if len(nodes) == 1:
+            rec.note_own(family)
+        elif family in ("sub", "rsub") and all(rec.nodes[node].op != "part" for node in nodes):
+            rec.numbers.append((rec.last, (family,)))
         plain = [v.node for v in live if not v.rsqrt]
         if name in SILENT and len(plain) < len(live) and join == "mul" and (plain or len(nodes) == 1):
             return nodes[0] if len(nodes) == 1 else plain[0]
@@ -132,6 +136,7 @@ def _combine(rec: Recording, name: str, known: Sequence[Value], live: Sequence[V
             return rec.apply_layer("norm", {role: (name,) for name, role in statistics.items()}, nodes, norm="batch")
         if live[0].rsqrt and family == "mul" and any(rec.table.size(t) > 1 for v in fixed for t in v.dims):
             kind = "layer" if live[0].centred else "rms"
+            rec.forget_own()
             node = rec.apply_layer("norm", {"weight": names}, nodes, norm=kind)
             rec.numbers += [(rec.last, (POOLED,))] if live[0].averaged else []
             return node

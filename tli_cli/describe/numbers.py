@@ -18,7 +18,7 @@ FACTORIES = {
 }  # fmt: skip
 UNCOUNTED = FACTORIES | {
     "clone", "_to_copy", "contiguous", "detach", "alias", "lift_fresh", "copy_", "to", "type_as", "native_dropout",
-    "fill_", "zero_", "masked_fill", "masked_fill_", "where", "eq", "ne", "lt", "le", "gt", "ge", "cumsum",
+    "fill_", "zero_", "masked_fill", "masked_fill_", "where", "eq", "ne", "lt", "le", "gt", "ge",
     "sort", "argmax", "isnan", "isinf", "bernoulli_", "as_strided", "as_strided_",
     "_softmax", "_safe_softmax", "_adaptive_avg_pool2d",
 }  # fmt: skip
@@ -29,6 +29,9 @@ UNIFORM = {"zeros", "ones", "full", "zeros_like", "ones_like", "full_like", "new
 
 UNEVEN = {"tril", "triu", "cumsum", "constant_pad_nd", "cat", "stack", "index_put", "scatter", "eye"}
 """Operations that make other numbers from place to place of what holds one number everywhere."""
+
+PLAIN = {"neg", "exp", "exp2", "expm1", "abs", "log", "log1p", "reciprocal", "sign", "floor", "round", "erf", "cumsum"}
+"""Operations that take no numbers and change values."""
 
 NEGLIGIBLE = 1e-3
 """What is added to keep a division or a root from zero is no number that counts."""
@@ -43,8 +46,12 @@ def note_numbers(rec: Recording, name: str, args: Sequence[Any], kwargs: Mapping
     numbers = tuple(n for n in found if n is not None and not _is_negligible(name, n))
     if name in ("add", "rsub", "sub") and numbers and (names := _parameters(rec, tensors)):
         rec.offsets |= dict.fromkeys(names, numbers[0])
+    elif name.startswith("upsample") and _parameters(rec, tensors):
+        return  # a table of positions, whose size says all
     elif numbers or name == "gelu":  # which has two forms, the usual one without a word
         rec.numbers.append((rec.last, (name.rstrip("_"), *numbers)))
+    elif name.rstrip("_") in PLAIN and all(map(rec.is_whole, tensors)):
+        rec.numbers.append((rec.last, (name.rstrip("_"),)))
 
 
 def note_convolution(rec: Recording, args: Sequence[Any]) -> None:

@@ -133,7 +133,7 @@ def _multiply(rec: Recording, left: Any, right: Any, bias: Any, out: torch.Tenso
         return
     weight, data = (right, a) if b.node < 0 else (left, b)
     value = b if b.node < 0 else a
-    rec.contract(value, -2 if value is b else -1)
+    rec.contract(value, max(-2, -len(value.dims)) if value is b else -1)
     channel = out.ndim - 1 if value is b else out.ndim - 2
     attributes = {"positions": positions(rec, out, channel)} | _standardised(value)
     inputs = [data.node] + ([shift.node] if shift and shift.node >= 0 else [])
@@ -141,7 +141,8 @@ def _multiply(rec: Recording, left: Any, right: Any, bias: Any, out: torch.Tenso
         rec.put(out, Value(dims, rec.apply_layer("position", {"weight": value.names}, (), relative=True)))
         return
     node = rec.apply_layer("linear", _roles(rec, weight=weight, bias=bias), inputs, **attributes)
-    rec.put(out, Value(dims, _part_of_weight(rec, value, -1 if value is b else -2, node)))
+    made = _part_of_weight(rec, value, -1 if value is b else -2, node) if len(value.dims) > 1 else node
+    rec.put(out, Value(dims, made))
 
 
 def _is_looked_up(rec: Recording, value: Value) -> bool:

@@ -12,6 +12,9 @@ from tli_cli.architecture import AxisTree, Node, Number
 from tli_cli.describe.spaces import SpaceTable
 from tli_cli.describe.vocabulary import part_role
 
+OWN = "own"
+"""The word for a value that meets what is made of it alone, such as its mean."""
+
 Origin = frozenset[tuple[str, int]]
 """The parameter axes, as (tensor name, dimension), that one dimension of a value runs over."""
 
@@ -222,6 +225,23 @@ class Recording:
         found = self._same_module(names, [before for node in sums for before in node.inputs])
         biased = {role.partition(".")[0] for index in found for role in self.layers[index].roles.values()}
         return found if len(names) == 1 and "bias" not in biased else []
+
+    def is_whole(self, tensor: Any) -> bool:
+        """Tell whether `tensor` depends on parameters or on an input, and is no part of what a layer makes, such as one
+        that a rotary embedding turns."""
+        value = self.get(tensor)
+        if value is None or value.node >= 0:
+            return value is not None and self.nodes[value.node].op != "part"
+        return bool(value.names) and not self.is_buffer(value)
+
+    def note_own(self, name: str) -> None:
+        """Note that a value meets what is made of it alone."""
+        self.numbers.append((self.last, (OWN, name)))
+
+    def forget_own(self) -> None:
+        """Forget the steps of a norm that is written out, now that it is known to be one."""
+        while self.numbers and self.numbers[-1][0] == self.last and self.numbers[-1][1][0] in (OWN, "pow"):
+            self.numbers.pop()
 
     def layer_behind(self, node: int) -> int:
         """Return the layer that made `node`, with a slice of its weight perhaps; -1 if none did."""

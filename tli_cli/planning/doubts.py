@@ -19,6 +19,7 @@ from tli_cli.planning.numbers import (
     steps_differ,
     were_run,
 )
+from tli_cli.planning.unshared import unshared
 
 OTHER_INPUT = "it takes something else than in the source"
 
@@ -28,6 +29,7 @@ class Doubts:
 
     The layers `silent` give zero, other scales behind the layers `scaled` are made up for, those `unlike` take
     something else, those `strange` stand behind others than their partners, and those `passing` pass on what they take.
+    `partners` gives the source's layer for each of the target's, `copies` for each that is added.
     """
 
     def __init__(
@@ -41,11 +43,16 @@ class Doubts:
         unlike: Collection[int] = (),
         strange: Mapping[int, str] = MappingProxyType({}),
         passing: Collection[int] = (),
+        partners: Mapping[int, int] = MappingProxyType({}),
+        copies: Mapping[int, int] = MappingProxyType({}),
     ) -> None:
         self._target, self._source, self._book, self._scaled, self._unlike = target, source, book, scaled, unlike
         self._strange = strange
         self._numbers_behind, self._their_numbers = numbers_behind(target, passing), numbers_behind(source)
         self._runs, self._their_runs = _runs(target), _runs(source)
+        known = were_run(target, source)
+        behind = self._numbers_behind, self._their_numbers
+        self._unshared = unshared(*behind, partners, copies, scaled) if known else {}
         self._alike = not changed_activations(source, target)
         self._is_deeper = bool(silent)
         self._idle: dict[int, bool] = {}
@@ -82,6 +89,7 @@ class Doubts:
             or self._norms(pair, mine, theirs)
             or (places_differ(mine, theirs) if known else "")
             or (difference_of(*behind, scaled=scaled, alike=self._alike) if known else "")
+            or self._unshared.get(pair.target.place, "")
         )
 
     def _norms(self, pair: Pair, mine: Layer, theirs: Layer) -> str:

@@ -17,7 +17,7 @@ from tli_cli.planning.drafts import Draft, StepWriter
 from tli_cli.planning.embedded import embedding_gains
 from tli_cli.planning.feeders import strange_feeders
 from tli_cli.planning.folding import LONE, NO_FOLDING, STARTS, folding
-from tli_cli.planning.identity import ADDED, branch_ends, is_post_norm, surplus_scales
+from tli_cli.planning.identity import ADDED, branch_ends, is_post_norm, is_silenced, surplus_scales
 from tli_cli.planning.listed_rows import ListedRows
 from tli_cli.planning.maps import MapBook
 from tli_cli.planning.norms import averages_unevenly
@@ -82,6 +82,8 @@ class Planner:
             unlike=unlike,
             strange=strange,
             passing=passing,
+            partners={p.target.place: p.source.place for p in matching.pairs if p.target.key not in matching.reused},
+            copies={p.target.place: p.source.place for p in matching.pairs if p.target.key in matching.reused},
         )
         lost = untold(matching, self.target, self.sources[model])
         for pair, weight in mine:
@@ -207,7 +209,7 @@ class Planner:
         for wanted in shares(self.target, pair.target):
             draft = self.drafts[wanted.spec.name]
             start = added_start(wanted.role, pair.target) if pair.target.place in chains else ""
-            if ends_added_branch and wanted.role.partition(".")[0] in ("weight", "bias"):
+            if ends_added_branch and is_silenced(layer, wanted.role):
                 start = "zeros"
             if start:
                 draft.initial, draft.exact, draft.reason = start, pair.target.place not in self._inexact, ADDED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 
-from tli_cli.architecture import Architecture
+from tli_cli.architecture import Architecture, Layer
 from tli_cli.matching.segments import WEIGHTED
 from tli_cli.matching.units import Unit
 from tli_cli.matching.values import Matching
@@ -14,6 +14,8 @@ NOT_ZERO = ("sigmoid", "softmax", "hardsigmoid", "softplus", "exp", "cos", "log_
 """Operations that do not give zero for zero."""
 ADDITIVE = ("bias", "position", "token", "embedding", "bias_table")
 """Kinds of layers that give something for nothing."""
+LENGTH = "weight.length"
+"""The role of the length that a weight is given whatever its direction's own."""
 ADDED = "added block starts as the identity"
 
 
@@ -40,6 +42,14 @@ def branch_ends(architecture: Architecture, units: Iterable[Unit], added: Collec
         if not _joins_after(architecture, skip, members):
             ends |= silencers(architecture, branch) & members
     return ends
+
+
+def is_silenced(layer: Layer, role: str) -> bool:
+    """Tell whether a tensor of a layer that is to give zero starts at zero: of a direction and a length the length
+    alone, for a direction is divided by its own (arXiv 1602.07868)."""
+    if layer.tensor(LENGTH) and role.partition(".")[0] == "weight":
+        return role == LENGTH
+    return role.partition(".")[0] in ("weight", "bias")
 
 
 def _starts(architecture: Architecture) -> list[int]:

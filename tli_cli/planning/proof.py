@@ -71,12 +71,19 @@ def unlike_inputs(
         place
         for place, found in parts.items()
         if place in mine and not any(map(values.is_own, mine[place]))
-        if (taken := [theirs[p] for p, _ in found.values() if p in theirs]) and not any(t & mine[place] for t in taken)
+        if (taken := [theirs[p] for p, _ in found.values() if p in theirs])
+        and not any(_are_alike(mine[place], other, target.layers[place]) for other in taken)
     }
     known = {value for node, value in enumerate(made_there) if node in features or not source.readers[node]}
     ends = ((node, value) for node, value in enumerate(made_here) if not target.readers[node])
     strange = [node for node, value in ends if value not in known and not values.is_own(value)]
     return unlike | {place for node in strange for place in _layers_behind(target, node)}
+
+
+def _are_alike(mine: Collection[int], theirs: Collection[int], layer: Layer) -> bool:
+    """Tell whether a layer takes what its partner takes, each time that it is run; a table may also serve as a head
+    that is apart in the source."""
+    return bool(set(mine) & set(theirs)) if layer.kind == "embedding" else set(mine) <= set(theirs)
 
 
 class _Values:
