@@ -172,6 +172,11 @@ class Architecture:
         return {t.name: t for t in self.tensors}
 
     @cached_property
+    def was_run(self) -> bool:
+        """Whether its code was run, so that the numbers in it are known."""
+        return self.order_from == "trace" or any(layer.numbers for layer in self.layers)
+
+    @cached_property
     def layer_of(self) -> dict[str, Layer]:
         """The layer in which each tensor stands, by tensor name."""
         return {name: layer for layer in self.layers for _, name in layer.tensors}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
@@ -230,7 +231,10 @@ class Plan:
 
     def to_json(self) -> str:
         """Return the plan as JSON, byte for byte the same for equal plans."""
-        return json.dumps(asdict(self), indent=1) + "\n"
+        encode = json.JSONEncoder(default=_shallow).encode
+        return (
+            "{\n" + ",\n".join(f'"{name}": {_lines(value, encode)}' for name, value in _shallow(self).items()) + "\n}\n"
+        )
 
     @classmethod
     def from_json(cls, text: str) -> Plan:
@@ -245,6 +249,17 @@ class Plan:
             raise PlanError(f"not a plan: expected a JSON object, found {type(raw).__name__}")
         _require_version(raw.get("version"))
         return decode(cls, raw, "plan")
+
+
+def _shallow(value: Any) -> dict[str, Any]:
+    return {one.name: getattr(value, one.name) for one in fields(value)}
+
+
+def _lines(value: Any, encode: Callable[[Any], str]) -> str:
+    """Return `value` in JSON, a list with an entry on each line."""
+    if not isinstance(value, tuple) or not value:
+        return encode(value)
+    return "[\n" + ",\n".join(f" {encode(entry)}" for entry in value) + "\n]"
 
 
 def _require_version(version: object) -> None:

@@ -2,7 +2,8 @@
 
 Each round runs every command once, in alternating order, after all earlier writes have reached the disk. `cp` does not
 wait for the disk and `tli` does, so `cp` followed by `sync` of its output is the fair comparison; both are reported.
-With `--mergekit` (the path of `mergekit-yaml` in an environment of its own) its passthrough copy is timed as well.
+With `--mergekit` (the path of `mergekit-yaml` in an environment of its own) its passthrough copy is timed as well. With
+`--minutes` no case is begun after so many.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from math import prod
@@ -26,6 +28,7 @@ from tli_cli.checkpoints import open_checkpoint, parse_size
 
 TLI = [sys.executable, "-m", "tli_cli"]
 WIDER = 1.25
+SAVE = "import sys, torch; from safetensors.torch import load_file; torch.save(load_file(sys.argv[1]), sys.argv[2])"
 ITEM = {"float32": 4, "bfloat16": 2, "int64": 8}
 
 
@@ -84,7 +87,9 @@ def copied_otherwise(kind: str, size: int, work: Path, known: tuple[str, int, in
     yield Case(
         f"cast to {cast}", *known, {**copies(source, out), "tli inject": inject(source, target, out, "--dtype", cast)}
     )
-    yield Case("to .pt", *known, {**copies(source, out), "tli inject": inject(source, target, out, suffix=".pt")})
+    saved = [sys.executable, "-c", SAVE, str(source), str(out / "out.pt")]
+    torch = {"tli inject": inject(source, target, out, suffix=".pt"), "load_file, torch.save": saved}
+    yield Case("to .pt", *known, {**copies(source, out), **torch})
     pieces = work / "pieces"
     pieces.mkdir()
     made(kind, size, pieces / "model.safetensors", "--max-shard-size", str(size // 8))
@@ -131,12 +136,13 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", default=["100MB", "1GB"], help="such as 100MB 1GB 10GB")
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="begin nothing after so many")
     parser.add_argument("--few-cases-above", type=parse_size, default=parse_size("2GB"), metavar="SIZE")
     parser.add_argument("--mergekit", help="the path of mergekit-yaml")
     parser.add_argument("--work", type=Path, required=True, help="a directory on the disk to measure; emptied")
     parser.add_argument("--json", type=Path, help="where the figures go")
     arguments = parser.parse_args()
-    work = arguments.work
+    work, end = arguments.work, time.monotonic() + 60 * arguments.minutes
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     results: list[dict[str, Any]] = [
@@ -149,6 +155,9 @@ def main() -> None:
     for size in map(parse_size, arguments.sizes):
         for kind in arguments.kinds:
             for case in cases(kind, size, work, arguments.mergekit, size <= arguments.few_cases_above):
+                if time.monotonic() > end:
+                    print(f"left out for want of time: {case.what}, {case.kind}, {case.size:,} bytes", flush=True)
+                    continue
                 timings = compare(case.commands, work / "out", arguments.rounds)
                 known = {key: value for key, value in vars(case).items() if key != "commands"}
                 results.append({**known, "timings": [asdict(timing) for timing in timings]})

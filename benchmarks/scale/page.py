@@ -13,6 +13,7 @@ from typing import Any
 
 START, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 BASE = 300 << 20
+OURS = ("cp", "cp, sync", "tli inject")
 LARGE = 900_000_000
 
 
@@ -51,13 +52,17 @@ def tables(results: list[dict[str, Any]]) -> Iterator[str]:
         )
     yield ""
     yield from summary(results[1:])
-    others = [(case, t) for case in results[1:] for t in case["timings"] if t["name"].startswith("mergekit")]
+    others = [(case, t) for case in results[1:] for t in case["timings"] if t["name"] not in OURS]
     if others:
         yield ""
-        yield "| the same bytes by `mergekit`'s passthrough | MB | seconds | peak MiB |"
-        yield "|---|---|---|---|"
-        for case, timing in others:
-            yield f"| {case['kind']} | {case['size'] / 1e6:,.0f} | {seconds(timing)} | {timing['peak'] >> 20} |"
+        yield "| the same by others | what | kind | MB | seconds | processor seconds | peak MiB |"
+        yield "|---|---|---|---|---|---|---|"
+        for case, t in others:
+            size, processor = f"{case['size'] / 1e6:,.0f}", f"{median(t['processor']):.1f}"
+            yield (
+                f"| `{t['name']}` | {case['what']} | {case['kind']} | {size} | {seconds(t)} | {processor} | "
+                f"{t['peak'] >> 20:,} |"
+            )
 
 
 def summary(cases: list[dict[str, Any]]) -> Iterator[str]:

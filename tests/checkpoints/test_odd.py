@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tli_cli import Options, inject, match, verify
-from tli_cli.checkpoints import open_checkpoint
+from tli_cli.checkpoints import blocks, open_checkpoint
 from tli_cli.cli import run
 from tli_cli.errors import TliError
 
@@ -147,22 +147,34 @@ def test_values_that_are_none_are_named(
     assert name in capsys.readouterr().err
 
 
-def test_the_number_of_threads_changes_no_byte(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("method", "out"),
+    [("auto", "a.safetensors"), ("auto", "a.pt"), ("auto", "a.dcp"), ("combo", "a.safetensors"), ("resize", "a.pt")],
+)
+def test_the_number_of_threads_changes_no_byte(
+    tmp_path: Path, method: str, out: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Threads of torch, and threads that fill and write blocks, of which there are many here."""
+
     def net(width: int) -> dict[str, torch.Tensor]:
         draw = torch.Generator().manual_seed(1)
         return {f"fc{i}.weight": torch.randn(width, width, generator=draw) for i in range(3)}
 
     source, target = write(net(300), tmp_path / "a.safetensors"), write(net(420), tmp_path / "b.safetensors")
     before, found = torch.get_num_threads(), []
-    for threads in (1, 3):
+    monkeypatch.setattr(blocks, "BLOCK", 1 << 14)
+    for threads in (1, 2, 4, 8):
+        monkeypatch.setattr(blocks, "cores", lambda threads=threads: threads - 1)
         torch.set_num_threads(threads)
+        (tmp_path / str(threads)).mkdir()
         try:
-            inject(source, target, tmp_path / f"{threads}.safetensors", options=Options(method="auto"))
+            inject(source, target, tmp_path / str(threads) / out, options=Options(method=method))
             assert torch.get_num_threads() == threads
         finally:
             torch.set_num_threads(before)
-        found.append((tmp_path / f"{threads}.safetensors").read_bytes())
-    assert found[0] == found[1]
+        written = [path for path in sorted((tmp_path / str(threads)).rglob("*")) if path.is_file()]
+        found.append([path.read_bytes() for path in written])
+    assert found[0] and all(other == found[0] for other in found)
 
 
 def test_the_output_may_be_an_input_only_when_forced(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 
 import tli_cli.cli.match  # noqa: F401 (takes the gate by name once it is imported, and is not to take a changed one)
 from tests.hostile.support import contents
+from tests.hostile.test_archives import repacked
 from tli_cli import gates
 from tli_cli.architecture import TensorSpec
 from tli_cli.checkpoints import write_checkpoint
@@ -54,6 +55,7 @@ def home(tmp_path: Path) -> Path:
     tensors = {f"layers.{i}.weight": torch.randn(6, 6) for i in range(3)}
     save_file(tensors, tmp_path / "source.safetensors")
     torch.save(tensors, tmp_path / "source.pt")
+    (tmp_path / "packed.pt").write_bytes(repacked((tmp_path / "source.pt").read_bytes(), lambda _, content: content))
     specs = [TensorSpec(name, (6, 6), "float32") for name in tensors]
     (tmp_path / "shards").mkdir()
     shards = tmp_path / "shards" / "model.safetensors"
@@ -68,6 +70,7 @@ def home(tmp_path: Path) -> Path:
 PLACES = {
     "source.safetensors": "source.safetensors",
     "source.pt": "source.pt",
+    "packed.pt": "packed.pt",
     "shards": "shards/model-00002-of-00003.safetensors",
     "source.dcp": "source.dcp/__0_0.distcp",
 }
@@ -77,6 +80,7 @@ CASES += [
     (name, WIDER, change) for name in ("source.pt", "shards", "source.dcp") for change in ("gone", "another file")
 ]
 CASES += [(SAME, SAME, change) for change in ("gone", "another file")]
+CASES += [("packed.pt", WIDER, change) for change in ("gone", "emptied", "shorter")]
 
 
 @pytest.mark.parametrize(("name", "target", "change"), CASES)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from tli_cli.architecture import TensorSpec
 from tli_cli.checkpoints.archive import Archive
 from tli_cli.checkpoints.dtypes import is_buffer
-from tli_cli.checkpoints.files import FileRange, read_range
+from tli_cli.checkpoints.files import FileRange, opened, read_range
 from tli_cli.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -20,18 +20,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Slot:
-    """A strided tensor: `held` has its values, or `span` says which bytes of the file do."""
+    """A strided tensor: it has its values itself, or `span` says which bytes of the file are those.
+
+    `mapped` is the file that its own values are mapped from, if they are.
+    """
 
     tensor: torch.Tensor
     shape: tuple[int, ...]
     dtype: str
     key: tuple[object, ...]
     span: FileRange | None
+    mapped: FileRange | None = None
 
     def read(self) -> torch.Tensor:
         """Return the tensor on the CPU, contiguous or not; it is not to be written to."""
         import torch
 
+        if self.mapped is not None:
+            with opened(self.mapped):  # a process that looks at what has been cut off is killed
+                return self.tensor.detach().clone().resolve_conj().resolve_neg()
         if self.span is None:
             return self.tensor.detach().resolve_conj().resolve_neg()
         buffer = torch.empty(self.span.length, dtype=torch.uint8)
@@ -108,7 +115,9 @@ def slot_of(tensor: torch.Tensor, archive: Archive | None, path: Path, name: str
         else None
     )
     place = offset if tensor.is_meta else storage.data_ptr()
-    return Slot(tensor, shape, str(tensor.dtype)[6:], (place, first, shape, stride, str(tensor.dtype)), span)
+    key = (place, first, shape, stride, str(tensor.dtype))
+    mapped = FileRange(path, 0, 0, archive.stamp) if archive and span is None else None
+    return Slot(tensor, shape, str(tensor.dtype)[6:], key, span, mapped)
 
 
 def _extent(shape: tuple[int, ...], stride: tuple[int, ...]) -> int:

@@ -33,6 +33,10 @@ class BlockPair:
     sure: bool = False
 
 
+_MOST_PAIRS = 1_000_000
+"""More are not held against each other: no network has a thousand blocks in a stage."""
+
+
 def pair_blocks(target: Side, source: Side, stages: Sequence[StagePair], partners: Partner) -> list[BlockPair]:
     """Return the pairs; `partners` maps anchored target units to their source units, which decide where they can."""
     fixed = _anchored(target.blocks, source.blocks, partners, fewer=target.weighted < source.weighted)
@@ -169,6 +173,8 @@ def thousandths(likeness: float) -> int:
 
 
 def _pair_in_stage(targets: Sequence[Block], sources: Sequence[Block], added: bool) -> list[BlockPair]:
+    if len(targets) * len(sources) > _MOST_PAIRS:
+        return [BlockPair(t, sources[i * len(sources) // len(targets)], repeat=added) for i, t in enumerate(targets)]
     s_last = max(len(sources) - 1, 1)
     # Of fewer blocks all stay where they are: the last ones are those that a new task misses least (arXiv 2004.03844).
     t_last = s_last if len(sources) > len(targets) else max(len(targets) - 1, 1)

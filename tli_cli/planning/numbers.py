@@ -21,7 +21,7 @@ COUNTS = 1e-4
 
 def were_run(*architectures: Architecture) -> bool:
     """Tell whether the code of all was run, so that its numbers are known."""
-    return all(a.order_from == "trace" or any(layer.numbers for layer in a.layers) for a in architectures)
+    return all(architecture.was_run for architecture in architectures)
 
 
 def numbers_behind(architecture: Architecture, passing: Collection[int] = ()) -> list[list[Number]]:
