@@ -10,21 +10,13 @@ from tli_cli.architecture import LINEAR, Layer
 from tli_cli.describe.blocks import block_paths
 from tli_cli.describe.chains import Widths, best_chain, chain_cost, widths
 from tli_cli.describe.places import DIMENSIONS, Habits, Key, Module, habits_of, inner_key, numbered_key, outer_key
+from tli_cli.describe.spelling import family, natural, stem_of
 from tli_cli.describe.vocabulary import TOP_PLACES, surroundings
 
 BESIDE = ("se", "down", "shortcut")
 """Surroundings of convolutions that are not in line with the others of a block."""
 
 Part = tuple[Module, list[Layer]]
-
-
-def natural(name: str) -> tuple[tuple[int, int, str], ...]:
-    """Return a sort key under which block 2 comes before block 10."""
-    return tuple(
-        (0, int(piece), "") if piece.isdecimal() else (1, 0, piece)
-        for piece in re.split(r"(\d+)", name.lower())
-        if piece
-    )
 
 
 def inferred_order(layers: Sequence[Layer], shapes: Mapping[str, tuple[int, ...]]) -> list[Layer]:
@@ -122,7 +114,7 @@ class _Sorter:
             run = self._by_number(parts[start:end], before)
             families: dict[str, list[Part]] = {}
             for part in run:
-                families.setdefault(_family(part[0].name), []).append(part)
+                families.setdefault(family(part[0].name), []).append(part)
             if len(families) > 1 and run == parts[start:end]:
                 run = self._chained(list(families.values()), before)
                 run = self._chained([[part] for part in run], before)
@@ -304,13 +296,3 @@ def _is_list(module: Module) -> bool:
 
 def _is_norm(part: Part) -> bool:
     return part[0].layer is not None and part[0].layer.kind == "norm"
-
-
-def stem_of(name: str) -> str:
-    """Return what a name says beside that it is a convolution's or a norm's: `dw` of `conv_dw` and of `bn_dw`."""
-    return re.sub(r"batch_?norm|norm|bn|conv(olution)?|_", "", name.lower())
-
-
-def _family(name: str) -> str:
-    match = re.match(r"[a-z]*", name.lower())
-    return match[0] if match and re.search(r"\d", name) else name

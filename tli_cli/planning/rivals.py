@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 
 from tli_cli.architecture import Architecture
-from tli_cli.describe.order import natural, stem_of
+from tli_cli.describe.spelling import natural, stem_of
 from tli_cli.describe.vocabulary import module_place
 from tli_cli.matching.segments import WEIGHTED
 from tli_cli.matching.units import Unit

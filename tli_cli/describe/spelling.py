@@ -1,0 +1,25 @@
+"""How names are spelled: their natural order, and what those of one kind share."""
+
+from __future__ import annotations
+
+import re
+
+
+def natural(name: str) -> tuple[tuple[int, int, str], ...]:
+    """Return a sort key under which block 2 comes before block 10."""
+    return tuple(
+        (0, int(piece), "") if piece.isdecimal() else (1, 0, piece)
+        for piece in re.split(r"(\d+)", name.lower())
+        if piece
+    )
+
+
+def stem_of(name: str) -> str:
+    """Return what a name says beside that it is a convolution's or a norm's: `dw` of `conv_dw` and of `bn_dw`."""
+    return re.sub(r"batch_?norm|norm|bn|conv(olution)?|_", "", name.lower())
+
+
+def family(name: str) -> str:
+    """Return the letters that a numbered name begins with, and the whole of any other."""
+    match = re.match(r"[a-z]*", name.lower())
+    return match[0] if match and re.search(r"\d", name) else name
