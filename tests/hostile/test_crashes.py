@@ -128,6 +128,23 @@ def test_writing_over_the_input_is_safe(tmp_path: Path, limit: int | None) -> No
     assert path.exists() == (limit is None)
 
 
+@pytest.mark.parametrize("force", [False, True])
+def test_what_another_process_wrote_meanwhile_is_replaced_only_by_force(tmp_path: Path, force: bool) -> None:
+    out = tmp_path / "a.safetensors"
+
+    def produce(spec: TensorSpec) -> torch.Tensor:
+        out.write_bytes(OLD)
+        return ones(spec)
+
+    if force:
+        write_checkpoint(out, SPECS, produce, force=True)
+        assert len(load_file(out)) == 10
+    else:
+        with pytest.raises(CheckpointError, match="something else wrote it meanwhile"):
+            write_checkpoint(out, SPECS, produce)
+        assert contents(tmp_path) == {out.name: OLD}
+
+
 def test_shards_are_replaced_by_shards(tmp_path: Path) -> None:
     out = tmp_path / "a.safetensors"
     write_checkpoint(out, SPECS, ones, max_shard_size=1000)

@@ -10,9 +10,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from tli_cli import match
 from tli_cli.checkpoints import open_checkpoint
 from tli_cli.cli import run
 from tli_cli.errors import CheckpointError
+from tli_cli.matching import blocks
 
 Refuses = Callable[..., str]
 
@@ -147,3 +149,10 @@ def test_a_message_holds_no_control_characters(tmp_path: Path, capsys: pytest.Ca
     assert run(["inspect", str(tmp_path / "a\x1b[31m\x9b.safetensors")]) == 1
     said = capsys.readouterr().err
     assert "a\\x1b[31m\\x9b" in said and "\x1b" not in said and "\x9b" not in said
+
+
+def test_more_blocks_than_any_network_has_are_paired_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_file({f"layers.{i}.fc.weight": torch.ones(4, 4) for i in range(6)}, tmp_path / "a.safetensors")
+    monkeypatch.setattr(blocks, "_MOST_PAIRS", 1)
+    plan = match(tmp_path / "a.safetensors", tmp_path / "a.safetensors")
+    assert plan.exact == 6 and all(step.pieces[0].source == step.target for step in plan.steps)

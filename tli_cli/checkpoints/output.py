@@ -61,13 +61,17 @@ class PendingFile:
         """Wait until the content is on the disk."""
         os.fsync(self.descriptor)
 
-    def publish(self) -> None:
-        """Give the file its name, replacing what had it."""
+    def publish(self, *, replace: bool = True) -> None:
+        """Give the file its name, replacing what had it; raise `CheckpointError` for that unless `replace`."""
         if self.temporary is None:
             try:
                 self._link(self.path)
                 return
-            except FileExistsError:
+            except FileExistsError as error:
+                if not replace:
+                    raise CheckpointError(
+                        f"{self.path}: something else wrote it meanwhile; it is as that left it: choose another name"
+                    ) from error
                 self.temporary = draft_path(self.path)
                 self._link(self.temporary)
         os.replace(self.temporary, self.path)
@@ -128,14 +132,20 @@ def sync_directory(directory: Path) -> None:
 
 
 def publish(
-    output: Path, files: Sequence[PendingFile], results: Sequence[Path], existing: Sequence[Path], ranks: Ranks
+    output: Path,
+    files: Sequence[PendingFile],
+    results: Sequence[Path],
+    existing: Sequence[Path],
+    ranks: Ranks,
+    *,
+    force: bool,
 ) -> None:
     """Give all files their names, those of every rank; `results` are all of them, an index first.
 
     With several, what was there is moved aside until all have their names, the index last.
     """
     if len(results) == 1 and set(existing) <= set(results):
-        files[0].publish()  # one move
+        files[0].publish(replace=force)  # one move
     else:
         with contextlib.ExitStack() as stack:
             with ranks.step():

@@ -87,7 +87,7 @@ def write_checkpoint(
                     files.append(PendingFile(results[0], len(index)))
                     files[-1].write_at(memoryview(index), 0)
                     files[-1].flush()
-            publish(target, files, results, existing, ranks)
+            publish(target, files, results, existing, ranks, force=force)
     except OSError as error:
         raise CheckpointError(
             f"{out}: could not be written: {error.strerror or error}; what was there before is unchanged"

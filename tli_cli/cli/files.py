@@ -24,7 +24,7 @@ def write_new_bytes(path: Path, data: bytes, *, force: bool) -> None:
             files.append(PendingFile(target, len(data)))
             files[0].write_at(memoryview(data), 0)
             files[0].flush()
-            files[0].publish()
+            files[0].publish(replace=force)
     except OSError as error:
         raise TliError(f"{path}: cannot be written: {error.strerror or error}; choose another place") from error
 
