@@ -73,3 +73,15 @@ def test_rows_of_blocks_that_no_name_tells_are_not_exact(rows: tuple[str, str], 
         assert not found
     else:
         assert all("nothing tells its block" in found[f"{name}.0.mlp.fc1.weight"] for name in ("alpha", "beta"))
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [(ATTENTION, True), (("wq", "wk", "wv", "wo"), False), (("attn_q", "attn_k", "attn_v", "attn_out"), False)],
+)
+def test_a_file_whose_neighbours_turn_is_not_exact_where_halves_do(
+    names: tuple[str, ...], told: bool, tmp_path: Path
+) -> None:
+    found = doubted(plan_of(tmp_path, block(("norm1", "norm2"), names)))
+    turned = {f"layers.{i}.attn.{name}.weight" for i in (0, 1) for name in ("q_proj", "k_proj")}
+    assert (found == {}) if told else (found.keys() == turned and all("in pairs" in why for why in found.values()))
