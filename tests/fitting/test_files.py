@@ -75,6 +75,7 @@ WORTHLESS = {
 def test_only_a_fit_that_gains_on_other_inputs_is_kept(source, tmp_path, monkeypatch):
     assert all(worth.is_nothing for worth in WORTHLESS.values())
     assert not Worth(0.2, Features(1.0, 12), Features(0.5, 7), BEFORE).is_nothing
+    assert not Worth(0.2, Features(0.0, 0), Features(0.0, 0), []).is_nothing
     monkeypatch.setattr("tli_cli.fitting.files.fit_live", lambda *_args, **_kwargs: WORTHLESS["tells less"])
     report = api.inject(source, "tests.models_tokens:ViT?classes=7", str(tmp_path / "out.safetensors"), options=OPTIONS)
     assert any("tells no more of" in warning and "nothing is moved" in warning for warning in report.warnings)

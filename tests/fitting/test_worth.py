@@ -23,8 +23,8 @@ def test_what_is_read_is_the_share_of_the_variance_that_a_linear_map_explains():
 
 @pytest.mark.parametrize("collapsed", [False, True])
 def test_a_fit_that_follows_one_channel_of_the_source_is_not_kept(tmp_path, monkeypatch, collapsed):
-    monkeypatch.setattr(work, "IMAGES", 32)
-    monkeypatch.setattr(work, "STEPS", 60)
+    monkeypatch.setattr(work, "IMAGES", 64)
+    monkeypatch.setattr(work, "STEPS", 75)
     if collapsed:
         one = lambda value, dim, *_args, **_kwargs: value[:, :1].expand(-1, 6 if value.shape[1] == 8 else 12, -1, -1)  # noqa: E731
         monkeypatch.setattr("tli_cli.fitting.carry_out.apply_expression", one)

@@ -122,7 +122,7 @@ def _fit_live(
         return apply_expression(value, 1, fit.channels, plan.maps, values, contracted=False)
 
     reader = Reader(plan.fits, mine, observed, work)
-    before = [reader.features(model) for model in (target, plain) if model is not None and work.unseen]
+    before = [reader.features(model) for model in (target, plain) if model is not None and reader.can_read]
     free = {step.target for step in plan.steps if step.resizer == "fit"}
     fed = {step.target for step in plan.steps if step.resizer == "fit" and step.pieces}
     few = tuple(value[: work.solved] for value in mine)

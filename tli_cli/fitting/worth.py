@@ -21,6 +21,8 @@ FLAT = 0.05
 """The share of the mean spread of all channels under which a channel counts as flat: it is read as if it had this."""
 INDEPENDENT = 1e-6
 """The share of the largest variance from which on a direction of the channels counts as one."""
+LEAST = 64
+"""The least unseen samples to read from: fewer tell nothing."""
 COLLAPSED = 0.5
 """The share of the directions that both its source and its plain start have under which a target has too few."""
 
@@ -37,7 +39,7 @@ class Features:
 @dataclass(frozen=True)
 class Worth:
     """How far the last fitted point is from its source's values, over their variance, and the features there: of the
-    source, of the fitted target, and of what it was and could have been without the fit."""
+    source, of the fitted target, and of what it was and could have been without the fit, none if samples are few."""
 
     apart: float
     source: Features
@@ -47,9 +49,11 @@ class Worth:
     @property
     def is_nothing(self) -> bool:
         """Whether the target was as well off before."""
-        fewest = min(features.directions for features in (self.source, *self.before[-1:]))
-        read_before = max((features.read for features in self.before), default=0.0)
-        return self.apart >= NOTHING or self.fitted.read <= read_before or self.fitted.directions < COLLAPSED * fewest
+        if self.apart >= NOTHING or not self.before:
+            return self.apart >= NOTHING
+        fewest = min(self.source.directions, self.before[-1].directions)
+        read_before = max(features.read for features in self.before)
+        return self.fitted.read <= read_before or self.fitted.directions < COLLAPSED * fewest
 
 
 class Reader:
@@ -66,7 +70,12 @@ class Reader:
         self._inputs = tuple(value[-self._count :] for value in arguments)
         fit = next((fit for fit in reversed(fits) if fit in observed), None)
         self._point = fit.target if fit else None
-        self._wanted = self._means(observed[fit]) if fit and work.unseen else None
+        self._wanted = self._means(observed[fit]) if fit and work.unseen >= LEAST else None
+
+    @property
+    def can_read(self) -> bool:
+        """Whether there are samples enough, and a point that the source reaches."""
+        return self._wanted is not None
 
     @property
     def source(self) -> Features:
