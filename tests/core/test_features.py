@@ -127,3 +127,21 @@ def test_a_depthwise_kernel_is_not_like_a_matrix() -> None:
     depthwise = Unit(0, "conv", "conv", (8, 1), (3, 3), "grouped")
     assert unit_similarity(depthwise, Unit(0, "fc", "dense", (8, 8))) == 0
     assert unit_similarity(Unit(0, "conv", "conv", (8, 8), (3, 3)), Unit(0, "fc", "dense", (8, 8))) > 0
+
+
+class Patches(nn.Module):
+    """Patches of an image with zeros around it or without, and a head."""
+
+    def __init__(self, padding: int = 0) -> None:
+        super().__init__()
+        self.patch, self.head = nn.Conv2d(3, 8, 4, 4, padding=padding), nn.Linear(8, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.patch(x).mean((2, 3)))
+
+
+@pytest.mark.parametrize("padding", [0, 2])
+def test_patches_cut_at_other_places_are_not_exact(padding: int) -> None:
+    step = planned(Patches(padding), Patches(2 - padding)).by_target["patch.weight"]
+    assert not step.exact and "around the input" in step.reason
+    assert all(step.exact for step in planned(Patches(padding), Patches(padding)).steps)

@@ -77,7 +77,8 @@ def steps_differ(target: Layer, source: Layer, known: bool) -> str:
         return f"taps {_pair(mine[3])} apart, in the source {_pair(theirs[3])}"
     if len(mine[2]) == len(theirs[2]) == len(kernel[0]) == len(kernel[1]):
         grown = [step * _before(m, n) for step, m, n in zip(mine[3], *kernel, strict=True)]
-        if [m - n for m, n in zip(mine[2], theirs[2], strict=True)] != grown and not _is_patch(stride[0], kernel[0]):
+        resized = kernel[0] != kernel[1] and _is_patch(stride[0], kernel[0])
+        if not resized and [m - n for m, n in zip(mine[2], theirs[2], strict=True)] != grown:
             return f"{_pair(mine[2])} around the input, in the source {_pair(theirs[2])}"
     return ""
 
