@@ -144,7 +144,8 @@ class _Values:
                 values.append(self._of(node, before) if part is None else part)
                 continue
             taken = self._join("add", before) if before else self.number("input")
-            found.setdefault(node.layer, set()).add(taken)
+            if all(architecture.graph[i].layer != node.layer for i in node.inputs):  # no step of a written-out norm
+                found.setdefault(node.layer, set()).add(taken)
             zero = taken == self.zero and _keeps_zero(architecture.layers[node.layer])
             own = self.zero if zero else made(node.layer)
             values.append(taken if own is None else own)
