@@ -53,8 +53,17 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first asked for, so that importing the package does no work."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("tli")
     if name not in __all__:
         raise AttributeError(f"module 'tli_cli' has no attribute {name!r}")
     from importlib import import_module
 
     return getattr(import_module(_HOMES.get(name, "tli_cli.api")), name)
+
+
+def __dir__() -> list[str]:
+    """Return the public names, imported or not yet, for those who look for them in a notebook."""
+    return sorted({*globals(), *__all__, "__version__"})
