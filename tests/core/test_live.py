@@ -154,6 +154,7 @@ def test_public_names_stay_what_they_are_after_use():
     source, target = build("resnet", 1), build("resnet", 2)
     tli_cli.apply_tli(target, source, example=example_for("resnet"))
     assert all(callable(getattr(tli_cli, name)) for name in tli_cli.__all__)
+    assert {*tli_cli.__all__, "__version__"} <= set(dir(tli_cli)) and tli_cli.__version__[0].isdigit()
 
 
 def test_a_teacher_may_be_a_state_dict_or_a_checkpoint_file(tmp_path):

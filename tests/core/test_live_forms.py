@@ -87,6 +87,23 @@ def test_a_target_holds_what_is_made_for_it_or_the_plan_says_so(part):
     assert bool(plan.notes) != kept
 
 
+def plain() -> Net:
+    return made(6)
+
+
+def pruned() -> Net:
+    return made(6, "pruned")
+
+
+def test_a_mask_is_fed_by_no_weight_and_leaves_nothing_exact_that_it_is_worked_into(tmp_path):
+    torch.save(plain().state_dict(), tmp_path / "plain.pt")
+    options = Options(input_shape=(3, 8, 8), source_arch=f"{__name__}:plain")
+    steps = match(tmp_path / "plain.pt", f"{__name__}:pruned", options=options).by_target
+    assert steps["block.weight_mask"].action == "keep" and steps["block.weight_orig"].action == "transfer"
+    inexact = {name for name, step in steps.items() if not step.exact}
+    assert inexact == {"block.bias", "block.weight_mask", "block.weight_orig"}
+
+
 @pytest.mark.parametrize("side", ["source", "target"])
 def test_what_has_no_values_or_no_shapes_is_told(side):
     with torch.device("meta"):

@@ -27,11 +27,12 @@ from tli_cli.planning.proof import unlike_inputs
 from tli_cli.planning.refusals import Refusals
 from tli_cli.planning.request import Request
 from tli_cli.planning.rivals import untold
-from tli_cli.planning.roles import Share, answering, as_head, is_cut_by_guess, shares
+from tli_cli.planning.roles import Share, answering, as_head, is_cut_by_guess, is_mask, shares
 from tli_cli.planning.scales import Scales
 from tli_cli.planning.shortcuts import NO_SHORTCUT, surplus_shortcuts
 
 LOST_BIAS = "it has no place for its partner's bias"
+MASKED = "a mask of the target's own is worked into it"
 UNPROVED = "no graph shows what belongs together"
 
 
@@ -215,6 +216,10 @@ class Planner:
                 draft.initial, draft.exact, draft.reason = start, pair.target.place not in self._inexact, ADDED
                 continue
             self._draft_share(draft, wanted, answering(wanted, offered), pair, layer, source_layer, model, weight)
+        parts = [(share, self.drafts[share.spec.name]) for share in shares(self.target, pair.target)]
+        if any(is_mask(share) and not draft.pieces for share, draft in parts):
+            for _, draft in parts:
+                draft.doubt = draft.doubt or MASKED
 
     def _silence(self, norm: Unit, pair: Pair, model: int) -> None:
         """Draft a batch norm that the source lacks as one that changes nothing; it adds the bias that the layer before

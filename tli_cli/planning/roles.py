@@ -90,7 +90,14 @@ def answering(target: Share, offered: list[Share]) -> Share | None:
     if len(offered) == 1 and _is_unsaid(target.spec, offered[0].spec):
         return offered[0]
     alike = [share for share in offered if share.role.partition(".")[0] == target.role.partition(".")[0]]
-    return alike[0] if len(alike) == 1 and "." in (target.role + alike[0].role) else None
+    if len(alike) != 1 or "." not in target.role + alike[0].role or target.spec.buffer > alike[0].spec.buffer:
+        return None  # a mask is no parameter
+    return alike[0]
+
+
+def is_mask(share: Share) -> bool:
+    """Tell whether a buffer is worked into a weight, as the mask of a pruned one is."""
+    return share.spec.buffer and share.role.startswith("weight.")
 
 
 def _is_unsaid(target: TensorSpec, source: TensorSpec) -> bool:
