@@ -76,10 +76,8 @@ def plan_for(sources: Sequence[Reference], target: Reference, options: Options) 
     from tli_cli.kinship.ancestry import Values, ancestry
     from tli_cli.planning.injection import plan_injection
     from tli_cli.references.labels import labels_of, shared_labels
-    from tli_cli.references.numbered import with_numbers
     from tli_cli.vocabularies.shared import shared_tokens
 
-    *sources, target = with_numbers([*sources, target])
     keep_values = "target" if target.checkpoint is not None else "constructor"
     checkpoints = [source.checkpoint for source in sources]
     held = [None if c is None else Values(c.tensors, c.read) for c in checkpoints]
@@ -114,7 +112,7 @@ def score(source: Named, target: Named, *, options: Options = Options()) -> Scor
         TliError: a reference cannot be read, or the matcher is unknown.
     """
     from tli_cli.matching import MATCHERS
-    from tli_cli.scoring.score import score_architectures
+    from tli_cli.scoring.verdict import score_architectures
 
     read, wanted = _resolve_sides(source, target, options)
     found = score_architectures(read[0].architecture, wanted.architecture, MATCHERS.get(options.matcher))

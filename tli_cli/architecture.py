@@ -174,7 +174,8 @@ class Architecture:
     @cached_property
     def was_run(self) -> bool:
         """Whether its code was run, so that the numbers in it are known."""
-        return self.order_from == "trace" or any(layer.numbers for layer in self.layers)
+        traced = bool(self.graph) and self.order_from in ("trace", "catalogue")
+        return traced or any(layer.numbers for layer in self.layers)
 
     @cached_property
     def layer_of(self) -> dict[str, Layer]:

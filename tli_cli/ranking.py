@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from tli_cli.architecture import Architecture
@@ -12,7 +12,9 @@ from tli_cli.matching import MATCHERS
 from tli_cli.matching.values import Matching
 from tli_cli.references import Reading, related, resolve
 from tli_cli.references.sources import search
+from tli_cli.scoring.keeping import keeping
 from tli_cli.scoring.score import coverage_of, score_matching, worst_blocks
+from tli_cli.scoring.verdict import doubted_layers
 
 Progress = Callable[[int, int, str], None]
 
@@ -87,19 +89,26 @@ def rank_sources(
 
 def _candidate(name: str, source: Architecture, target: Architecture, matcher: str) -> Candidate:
     matching = MATCHERS.get(matcher)(source, target)
+    doubted = doubted_layers(source, target, matching)
     return Candidate(
         name,
-        score_matching(matching),
+        score_matching(matching, doubted),
         coverage_of(matching, target),
         source.parameters,
-        *_layers(matching),
-        worst_blocks(matching, 3),
+        *_layers(matching, doubted),
+        worst_blocks(matching, 3, doubted),
     )
 
 
-def _layers(matching: Matching) -> tuple[int, int, int]:
+def _layers(matching: Matching, doubted: Collection[int]) -> tuple[int, int, int]:
     """Return how many units the target has, how many are fed, and how many by a unit like themselves."""
-    same = sum(pair.similarity == 1 and not pair.repeat for pair in matching.pairs)
+    same = sum(
+        pair.similarity == 1
+        and not pair.repeat
+        and pair.target.place not in doubted
+        and keeping(pair.target, pair.source) == 1
+        for pair in matching.pairs
+    )
     return len(matching.targets), len(matching.pairs), same
 
 

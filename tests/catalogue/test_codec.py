@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 
 from tli_cli.architecture import Architecture, Axis, Layer, Node, Space, TensorSpec
 from tli_cli.catalogue.decode import decode, names_of
-from tli_cli.catalogue.encode import encode, front_coded
+from tli_cli.catalogue.encode import USES, encode, front_coded
 from tli_cli.catalogue.sizes import Growth, fan_number
 
 PARTS = st.sampled_from(["blocks", "0", "1", "12", "attn", "qkv", "weight", "bias", "in_proj_weight", "a_b"])
 NAMES = st.lists(st.lists(PARTS, min_size=1, max_size=5).map(".".join), unique=True, min_size=1, max_size=12)
 KINDS = ("channels", "heads", "kernel", "grid", "classes")
+NUMBERS = st.sampled_from([("mul", 0.125), ("roll", (-3, -3), (1, 2)), ("gelu", "tanh"), ("clamp", float("inf"), True)])
 
 
 @st.composite
@@ -47,6 +48,7 @@ def architectures(draw):
             draw(st.sampled_from(["", "blocks.0", "other"])),
             draw(st.sampled_from(["", "blocks"])),
             draw(st.sampled_from([(), (("groups", 1), ("kernel", (3, 3)))])),
+            tuple(draw(st.lists(NUMBERS, max_size=3))),
         )
         for group in (order[:cut], order[cut:])
         if group
@@ -60,7 +62,10 @@ def architectures(draw):
         )
         for i in range(draw(st.integers(0, 6)))
     )
-    return Architecture(tuple(tensors), layers, graph, spaces, axes, initial, "catalogue", "x y")
+    used = [draw(st.frozensets(leaf)) for _ in USES]
+    return Architecture(
+        tuple(tensors), layers, graph, spaces, axes, initial, "catalogue", "x y", **dict(zip(USES, used, strict=True))
+    )
 
 
 @given(architectures())

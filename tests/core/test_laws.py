@@ -13,7 +13,7 @@ from tli_cli.plan import Plan
 from tli_cli.planning.injection import plan_injection
 from tli_cli.planning.methods import methods
 from tli_cli.planning.pieces import map_indices
-from tli_cli.scoring.score import score_architectures
+from tli_cli.scoring.verdict import score_architectures
 
 MAPS_OF_AUTO = {"fit", "maps"}
 METHODS = [name for name in methods() if name not in MAPS_OF_AUTO]

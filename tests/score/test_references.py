@@ -129,7 +129,10 @@ def test_files_of_a_sample_of_the_catalogue_score_as_its_names(tmp_path):
             assert scores(file, other, matcher) == scores(known, other, matcher), (name, reading, other.text)
 
 
-@pytest.mark.parametrize("name", ["timm:vit_tiny_patch16_224?img_size=64", "timm:mixer_s32_224?img_size=96"])
+SHIFTED = "timm:swin_tiny_patch4_window7_224?img_size=256&window_size=8"
+
+
+@pytest.mark.parametrize("name", ["timm:vit_tiny_patch16_224?img_size=64", "timm:mixer_s32_224?img_size=96", SHIFTED])
 def test_a_file_of_another_image_size_scores_as_its_name(name, tmp_path):
     live = resolve(name)
     file = resolve(str(write_header(live.architecture, tmp_path / "x.safetensors")))

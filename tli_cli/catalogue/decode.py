@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any
 
 from tli_cli.architecture import Architecture, Axis, AxisTree, InitialValue, Layer, Node, Space, TensorSpec
+from tli_cli.catalogue.encode import USES
 from tli_cli.catalogue.sizes import resolved
 
 
@@ -24,6 +25,7 @@ def decode(row: Mapping[str, Any], origin: str, options: Mapping[str, int]) -> A
         {spec.name: reader.initial[spec.name] for spec in tensors if spec.name in reader.initial},
         order_from="catalogue",
         origin=origin,
+        **reader.uses,
     )
 
 
@@ -52,7 +54,9 @@ class Reader:
         self.initial: dict[str, InitialValue] = {}
         base = base_options(row)
         given = {**base, **options}
-        self.spaces = _spaces(row, base, given)
+        kinds = _kinds(row["kinds"])
+        self.spaces = _spaces(row, base, given, kinds)
+        self.uses = {use: frozenset(i for i, kind in enumerate(kinds) if use in kind[1:]) for use in USES}
         self.recipes = (
             [_recipe(recipe, base, given) for recipe in row["recipes"]] if resolve else frozen(row["recipes"])
         )
@@ -66,13 +70,17 @@ class Reader:
 
     def layers(self) -> tuple[Layer, ...]:
         """Read every layer, and with it `specs`, `axes` and `initial`."""
+        self.numbers = [frozen(numbers) for numbers in self.row["numbers"]]
         templates = [frozen(template) for template in self.row["templates"]]
         return tuple(self._layer(*templates[number]) for number in self.row["layers"])
 
-    def _layer(self, kind: str, path: Any, block: Any, stage: Any, attributes: Any, tensors: Any) -> Layer:
+    def _layer(
+        self, kind: str, path: Any, block: Any, stage: Any, attributes: Any, numbers: int, tensors: Any
+    ) -> Layer:
         named = tuple(self._tensor(*tensor) for tensor in tensors)
         here = _joined(path, named[0][1])
-        return Layer(here, kind, named, _joined(block, here), _joined(stage, here), attributes)
+        noted = self.numbers[numbers]
+        return Layer(here, kind, named, _joined(block, here), _joined(stage, here), attributes, noted)
 
     def _tensor(self, role: Any, step: int, dtype: int, recipe: int, axes: Any) -> tuple[str, str]:
         self.last = index = self.last + step
@@ -107,14 +115,21 @@ class Reader:
         return sum(sizes) if tree[0] == "+" else prod(sizes)
 
 
-def _spaces(row: Mapping[str, Any], base: Mapping[str, int], given: Mapping[str, int]) -> tuple[Space, ...]:
+def _kinds(text: str) -> list[list[str]]:
+    """Return for each space its kind and how code uses it."""
+    listed, _, letters = text.partition(" ")
+    kinds = [kind.split(".") for kind in listed.split(",")]
+    return [kinds[ord(letter) - ord("A")] for letter in letters]
+
+
+def _spaces(
+    row: Mapping[str, Any], base: Mapping[str, int], given: Mapping[str, int], kinds: Sequence[Sequence[str]]
+) -> tuple[Space, ...]:
     sizes = list(row["sizes"])
     for option, (_, spaces, _) in row["growth"].items():
         for space, step in spaces:
             sizes[space] += step * (given[option] - base[option])
-    listed, _, letters = row["kinds"].partition(" ")
-    kinds = listed.split(",")
-    return tuple(Space(size, kinds[ord(letter) - ord("A")]) for size, letter in zip(sizes, letters, strict=True))
+    return tuple(Space(size, kind[0]) for size, kind in zip(sizes, kinds, strict=True))
 
 
 def _graph(row: Mapping[str, Any]) -> tuple[Node, ...]:

@@ -9,6 +9,9 @@ from typing import Any
 from tli_cli.architecture import Architecture, AxisTree, Layer, TensorSpec
 from tli_cli.catalogue.sizes import Growth
 
+USES = ("averaged", "coded", "dotted", "guessed")
+"""What an architecture says of some of its spaces."""
+
 
 class Table:
     """Distinct values, numbered in the order in which they first appear."""
@@ -31,6 +34,7 @@ class _Encoder:
     architecture: Architecture
     dtypes: Table = field(default_factory=Table)
     recipes: Table = field(default_factory=Table)
+    numbers: Table = field(default_factory=Table)
     templates: Table = field(default_factory=Table)
     shapes: dict[str, list[int]] = field(default_factory=dict)
     made_in: list[str] = field(default_factory=list)
@@ -44,7 +48,8 @@ class _Encoder:
         path = _split(layer.path, names[0])
         tensors = [self.tensor(role, name, layer.block) for role, name in layer.tensors]
         block, stage = _split(layer.block, layer.path), _split(layer.stage, layer.path)
-        return self.templates.number([layer.kind, path, block, stage, layer.attributes, tensors])
+        numbers = self.numbers.number(layer.numbers)
+        return self.templates.number([layer.kind, path, block, stage, layer.attributes, numbers, tensors])
 
     def tensor(self, role: str, name: str, block: str) -> list[Any]:
         spec, index = self.architecture.by_name[name], self.order[name]
@@ -87,10 +92,11 @@ def encode(architecture: Architecture, growth: Mapping[str, Growth]) -> dict[str
         "templates": encoder.templates.rows,
         "dtypes": encoder.dtypes.rows,
         "recipes": encoder.recipes.rows,
+        "numbers": encoder.numbers.rows,
         "graph": graph,
         "nodes": nodes.rows,
         "sizes": [space.size for space in architecture.spaces],
-        "kinds": _runs([space.kind for space in architecture.spaces]),
+        "kinds": _runs([_kind(architecture, i) for i in range(len(architecture.spaces))]),
         "ties": {str(order[t.name]): order[t.tied_to] for t in architecture.tensors if t.tied_to is not None},
         "shapes": encoder.shapes,
         "growth": {option: rule.to_json(order) for option, rule in growth.items()},
@@ -104,6 +110,12 @@ def _graph(architecture: Architecture) -> tuple[Table, list[int]]:
         last = last if node.layer < 0 else node.layer
         graph.append(nodes.number([node.op, step, node.index, *(i - j for j in node.inputs)]))
     return nodes, graph
+
+
+def _kind(architecture: Architecture, space: int) -> str:
+    """Return the kind of a space, and how code uses it: `head_width.dotted`."""
+    uses = [use for use in USES if space in getattr(architecture, use)]
+    return ".".join([architecture.spaces[space].kind, *uses])
 
 
 def _runs(kinds: list[str]) -> str:

@@ -75,7 +75,7 @@ def _bridged(graph: tuple[Node, ...], number: Mapping[int, int]) -> tuple[Node, 
     place: dict[int, int] = {}
     nodes: list[Node] = []
     for i, node in enumerate(graph):
-        inputs = tuple(dict.fromkeys(place[j] for j in node.inputs if j in place))
+        inputs = tuple(place[j] for j in node.inputs if j in place)
         if node.layer >= 0 and node.layer not in number:
             if inputs:
                 place[i] = inputs[0]

@@ -29,6 +29,8 @@ class Recognition:
         prefix: what stands before the entry's names in the checkpoint.
         extra: the checkpoint's tensors that the entry has not, such as a head under another name.
         missing: the entry's tensors that the checkpoint has not.
+        alike: the numbers of the other architectures that have its names and shapes.
+        resized: the checkpoint's tensors that have other sizes than the entry's, such as those of another image.
     """
 
     entry: Entry
@@ -38,9 +40,21 @@ class Recognition:
     prefix: str = ""
     extra: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    alike: tuple[int, ...] = ()
+    resized: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return self.entry.given(self.options)
+
+    def readings(self, tensors: Sequence[TensorSpec]) -> Iterator[Recognition]:
+        """Yield what `tensors`, which were recognised as this, may be as well: nothing in them tells which."""
+        shapes = _below(tensors, self.prefix)
+        for number in self.alike:
+            fit = _fit(number, shapes)
+            if fit.options == self.options and _fits_grids(fit.architecture, shapes):
+                found = _recognition(fit, (self.entry.structure, *self.alike), tensors, self.prefix)
+                if (found.extra, found.missing) == (self.extra, self.missing):
+                    yield found
 
 
 def recognise(tensors: Sequence[TensorSpec]) -> Recognition | None:
@@ -48,10 +62,15 @@ def recognise(tensors: Sequence[TensorSpec]) -> Recognition | None:
     shapes = {tensor.name: tensor.shape for tensor in tensors}
     masks, signatures = stored_signatures()
     for prefix in _prefixes(list(shapes)):
-        inner = {name[len(prefix) :]: shape for name, shape in shapes.items() if name.startswith(prefix)}
+        inner = _below(tensors, prefix)
         for found in _candidates(inner, masks, signatures):
             return _recognition(_best_fit(found, inner, masks), [n for n, _ in found], tensors, prefix)
     return None
+
+
+def _below(tensors: Sequence[TensorSpec], prefix: str) -> dict[str, Shape]:
+    """Return the shapes of the tensors whose names begin with `prefix`, by the rest of their names."""
+    return {t.name[len(prefix) :]: t.shape for t in tensors if t.name.startswith(prefix)}
 
 
 def _best_fit(found: Sequence[Sequence[int]], shapes: Mapping[str, Shape], masks: Masks) -> _Fit:
@@ -167,7 +186,7 @@ def _recognition(fit: _Fit, alike: Sequence[int], tensors: Sequence[TensorSpec],
     *_, name, library = named[0]
     entry = known_entry(library, name)
     whole = with_prefix(replace(fit.architecture, origin=str(entry)), prefix)
-    held, expected = {t.name for t in tensors}, {t.name for t in whole.tensors}
+    held, expected = {t.name: t.shape for t in tensors}, {t.name for t in whole.tensors}
     return Recognition(
         entry,
         fit.options,
@@ -176,4 +195,6 @@ def _recognition(fit: _Fit, alike: Sequence[int], tensors: Sequence[TensorSpec],
         prefix,
         tuple(t.name for t in tensors if t.name not in expected),
         tuple(t.name for t in whole.tensors if t.name not in held),
+        tuple(number for number in alike if number != fit.structure),
+        tuple(t.name for t in whole.tensors if held.get(t.name, t.shape) != t.shape),
     )

@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from tli_cli.errors import TliError
 
-FORMAT = 1
+FORMAT = 2
 DATA = Path(__file__).parent / "data"
 BLOCK = 96 * 1024
 """The size up to which architectures share a block: larger ones compress better, smaller ones are read faster."""

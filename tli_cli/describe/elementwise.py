@@ -17,7 +17,7 @@ SILENT = {
     "clone", "alias", "detach", "_to_copy", "contiguous", "lift_fresh", "copy_", "neg", "roll", "flip",
     "native_dropout", "add", "add_", "sub", "sub_", "rsub", "mul", "mul_", "div", "div_", "to", "type_as",
     "_conj", "real", "imag", "fill_", "clamp_min", "masked_fill", "masked_fill_", "pow", "exp", "log", "abs",
-    "zero_", "round", "floor",
+    "zero_", "round", "floor", "as_strided_",
 }  # fmt: skip
 ADDITIONS = {"add", "add_", "sub", "sub_"}
 ROOTS = {"rsqrt", "sqrt"}
@@ -26,7 +26,8 @@ STATISTICS = {"running_mean", "running_var"}
 FIXED_NAMES = {"relu_": "relu", "silu_": "silu", "hardswish_": "hardswish", "sigmoid_": "sigmoid", "tanh_": "tanh",
                "_softmax": "softmax", "_safe_softmax": "softmax", "hardtanh_": "hardtanh", "leaky_relu_": "leaky_relu",
                "max_pool2d_with_indices": "max_pool", "_adaptive_avg_pool2d": "avg_pool", "avg_pool2d": "avg_pool",
-               "elu_": "elu", "gelu_": "gelu", "max_pool3d_with_indices": "max_pool"}  # fmt: skip
+               "elu_": "elu", "gelu_": "gelu", "max_pool3d_with_indices": "max_pool",
+               "adaptive_max_pool2d": "max_pool", "adaptive_max_pool1d": "max_pool"}  # fmt: skip
 
 
 def _tensors(arguments: Sequence[Any]) -> list[torch.Tensor]:
@@ -193,6 +194,9 @@ def anything(rec: Recording, name: str, args: Sequence[Any], out: Any) -> None:
         return
     if name == "addcmul":
         _add_product(rec, args, result)
+        return
+    if name.startswith("_adaptive_avg_pool") and result.shape == known[0].shape and (same := rec.get(known[0])):
+        rec.put(result, same)  # to the size that it has
         return
     if name == "pow" and not isinstance(args[1], torch.Tensor):
         name = POWERS.get(args[1], name)

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 
 from tli_cli.architecture import EPSILON, GROUPS, POOLED, AxisTree
-from tli_cli.describe.elementwise import first_of, shape_preserving
+from tli_cli.describe.elementwise import anything, first_of, shape_preserving
 from tli_cli.describe.lookups import embedding, index_
 from tli_cli.describe.numbers import note_constants
 from tli_cli.describe.recording import Recording, Value
-from tli_cli.describe.reductions import deviation, mean_, reduce_, sum_
+from tli_cli.describe.reductions import deviation, maximum, mean_, reduce_, sum_
 from tli_cli.describe.spaces import leaves
 
 
@@ -100,6 +100,25 @@ def _conv_node(rec: Recording, value: Value, kernel: Value, bias: Any, weight: A
 def matmul(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
     """Multiply matrices `(..., n, k) x (..., k, m)`: a linear layer, or a join of two activations."""
     _multiply(rec, args[0], args[1], None, out)
+
+
+def matrix_vector(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
+    """Multiply a matrix by a vector: parameters by a buffer, as spectral norms do, are still parameters."""
+    matrix, vector = rec.get(args[0]), rec.get(args[1])
+    if matrix is None or vector is None or matrix.node >= 0 or not rec.is_buffer(vector) or rec.is_buffer(matrix):
+        matmul(rec, args, out)
+    else:
+        rec.put(out, Value(matrix.dims[:1], -1, matrix.names, standardised=True))
+
+
+def dot(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
+    """Multiply two vectors to one number."""
+    known = [value for value in map(rec.get, args[:2]) if value is not None]
+    made = [value for value in known if not rec.is_buffer(value)]
+    if len(known) == 2 and len(made) == 1 and made[0].node < 0:
+        rec.put(out, Value((), -1, made[0].names, standardised=True))
+    else:
+        anything(rec, "dot", args, out)
 
 
 def addmm(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
@@ -216,9 +235,14 @@ def _normalise(rec: Recording, x: Any, out: Any, kind: str, channel: int, epsilo
 
 
 def batch_norm(rec: Recording, args: Sequence[Any], out: Any) -> None:
-    """Normalise over the batch, channel by channel."""
+    """Normalise over the batch, channel by channel; without running statistics each channel is a group of its own."""
     statistics = {"running_mean": args[3], "running_var": args[4]} if len(args) > 4 else {}
-    _normalise(rec, args[0], out, "batch", 1, args[-1], weight=args[1], bias=args[2], **statistics)
+    own = _roles(rec, weight=args[1], bias=args[2])
+    instance = bool(own) and not any(isinstance(tensor, torch.Tensor) for tensor in statistics.values())
+    kind = "group" if instance else "batch"
+    _normalise(rec, args[0], out, kind, 1, args[-1], weight=args[1], bias=args[2], **statistics)
+    if instance and rec.get(args[0]) is not None:
+        rec.numbers.append((rec.last, (GROUPS, args[0].shape[1])))
 
 
 def layer_norm(rec: Recording, args: Sequence[Any], out: Any) -> None:
@@ -264,12 +288,12 @@ PRODUCTS = ("addmm", "baddbmm")
 
 COMPUTE: dict[str, Callable[[Recording, Sequence[Any], Any], None]] = {
     **dict.fromkeys(CONVOLUTIONS, convolution), "_weight_norm_interface": weight_norm,
-    "mm": matmul, "bmm": matmul, "mv": matmul, **dict.fromkeys(PRODUCTS, addmm),
+    "mm": matmul, "bmm": matmul, "mv": matrix_vector, "dot": dot, "vdot": dot, **dict.fromkeys(PRODUCTS, addmm),
     "native_batch_norm": batch_norm, "_native_batch_norm_legit": batch_norm,
     "_native_batch_norm_legit_no_training": batch_norm, "cudnn_batch_norm": batch_norm,
     "native_layer_norm": layer_norm, "_fused_rms_norm": layer_norm, "rms_norm": layer_norm,
     "native_group_norm": group_norm, "embedding": embedding, "index": index_,
-    "mean": mean_, "sum": sum_, "amax": reduce_, "amin": reduce_, "var": reduce_, "std": deviation,
-    "linalg_vector_norm": deviation, "max": reduce_, "var_mean": reduce_, "logsumexp": reduce_,
+    "mean": mean_, "sum": sum_, "amax": maximum, "amin": reduce_, "var": reduce_, "std": deviation,
+    "linalg_vector_norm": deviation, "max": maximum, "var_mean": reduce_, "logsumexp": reduce_,
     "_softmax": softmax, "_safe_softmax": softmax,
 }  # fmt: skip

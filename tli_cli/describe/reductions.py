@@ -27,6 +27,16 @@ def reduce_(rec: Recording, args: Sequence[Any], out: Any) -> None:
     rec.put(result, replace(value, dims=dims, origins=(), node=value.node, standardised=summed))
 
 
+def maximum(rec: Recording, args: Sequence[Any], out: Any) -> None:
+    """Take the largest over some dimensions; over places, which are left out then, that is a pool."""
+    reduce_(rec, args, out)
+    value, result = rec.get(args[0]), rec.get(first_of(out))
+    if value is None or result is None or value.node < 0 or len(result.dims) == len(value.dims):
+        return
+    if _shrinks_places(rec, value, result):
+        rec.put(first_of(out), replace(result, node=rec.node("max_pool", (value.node,))))
+
+
 def mean_(rec: Recording, args: Sequence[Any], out: Any) -> None:
     """Average over some dimensions; over channels, their copies have to be as many of each."""
     reduce_(rec, args, out)

@@ -54,7 +54,7 @@ def _recipe(reference: Reference, named: str | None) -> Recipe:
     checkpoint = reference.checkpoint
     if checkpoint is not None and (configured := configured_reference(checkpoint)):
         return Recipe(configured, {})
-    found = catalogue.recognise(checkpoint.tensors) if checkpoint is not None else None
+    found = reference.recognised
     if found is None or found.prefix:
         raise TliError(f"{text} cannot be run: it holds no code, and no architecture is known for it (--source-arch)")
     return Recipe(f"{found.entry.library}:{found.entry.name}", found.options)

@@ -39,7 +39,8 @@ def match_sides(source: Side, target: Side) -> Matching:
     found: dict[tuple[int, int], Pair] = {}
     strengths: dict[tuple[int, int], Strength] = {}
     for t, s, strength in anchors(source, target):
-        found[t.key] = Pair(t, s, unit_similarity(t, s), anchored=True)
+        named = s if strength is not Strength.PROVEN or s.role == t.role else replace(s, role=t.role)
+        found[t.key] = Pair(t, s, unit_similarity(t, named), anchored=True)
         strengths[t.key] = strength
     for t, s in twins(source, target):
         found[t.key] = Pair(t, s, max(unit_similarity(t, s), ENOUGH))
@@ -52,6 +53,8 @@ def match_sides(source: Side, target: Side) -> Matching:
     paired = pair_blocks(target, source, stages, partners)
     body = {block.name for block in target.ends[1]}
     proven = {key for key, strength in strengths.items() if strength is Strength.PROVEN}
+    if len(proven) == len(targets) == len(sources):
+        stages = tuple(replace(pair, room=1.0) for pair in stages)  # however names cut one network into blocks
     proven |= found.keys() if all(unit.key in found for unit in target.units) else set()
     repeated = {
         blocks.target.name

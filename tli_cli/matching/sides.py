@@ -23,10 +23,9 @@ class Side:
 
     @classmethod
     def kept(cls, architecture: Architecture) -> Side:
-        """Return the side of `architecture` without what matching does not look at once there are units: axes, spaces
-        and initial values."""
+        """Return the side of `architecture` with its units, and without initial values."""
         units = units_of(architecture)
-        side = cls(replace(architecture, axes={}, spaces=(), initial={}))
+        side = cls(replace(architecture, initial={}))
         side.__dict__["units"] = units
         return side
 

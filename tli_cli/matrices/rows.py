@@ -12,7 +12,9 @@ from tli_cli.matching.path import Placed, match_placed
 from tli_cli.matching.sides import Side
 from tli_cli.matching.values import Matching
 from tli_cli.references import Reference, related
+from tli_cli.references.likest import is_open
 from tli_cli.scoring.score import score_matching
+from tli_cli.scoring.verdict import doubted_layers
 
 
 @dataclass(frozen=True)
@@ -21,8 +23,8 @@ class Sides:
 
     Attributes:
         alone: each side as it is where nothing else tells of it.
-        together: by places of source and target, the sides of two of which one tells what the other, a bare checkpoint,
-            does not: a score is the same in every matrix.
+        together: by places of source and target, the sides of two of which one tells what the other, a checkpoint, does
+            not: a score is the same in every matrix.
     """
 
     alone: Sequence[Side]
@@ -41,9 +43,9 @@ class Sides:
                 together[i, j] = Side.kept(one), Side.kept(two)
 
         for (i, one), (j, other) in permutations(enumerate(own), 2):
-            if not (one.architecture.graph and other.architecture.graph):
+            if _is_told_more(one) or _is_told_more(other):
                 put_together(i, j, one, other)
-        bare = [(i, reference) for i, reference in enumerate(own) if not reference.architecture.graph]
+        bare = [(i, reference) for i, reference in enumerate(own) if _is_told_more(reference)]
         for reference in known:
             place = len(alone)
             alone.append(Side.kept(reference.architecture))
@@ -53,12 +55,17 @@ class Sides:
         return cls(alone, together)
 
 
+def _is_told_more(reference: Reference) -> bool:
+    """Tell whether another side may tell what a checkpoint does not."""
+    return not reference.architecture.graph or is_open(reference)
+
+
 class RowScores:
     """Sides made ready to be scored against each other by one matcher."""
 
     def __init__(self, sides: Sides, matcher: str) -> None:
         MATCHERS.get(matcher)
-        self._together = sides.together
+        self._sides = sides
         self._many = None
         if matcher == "dp":
             from tli_cli.many.scores import ManyScores
@@ -70,10 +77,15 @@ class RowScores:
     def row(self, target: int) -> Sequence[float]:
         """Return the scores of all sources into the one at `target`."""
         found = self._alone(target)
-        for source in range(len(found)):
-            if pair := self._together.get((source, target)):
-                found[source] = score_matching(self._matched(*pair))
+        for source, score in enumerate(found):
+            pair = self._sides.together.get((source, target))
+            if pair or (score == 1 and source != target):
+                found[source] = self._score(*(pair or (self._sides.alone[source], self._sides.alone[target])))
         return found
+
+    def _score(self, source: Side, target: Side) -> float:
+        matching = self._matched(source, target)
+        return score_matching(matching, doubted_layers(source.architecture, target.architecture, matching))
 
     def _matched(self, source: Side, target: Side) -> Matching:
         return match_placed(Placed.of(source), Placed.of(target)) if self._many is None else match_sides(source, target)

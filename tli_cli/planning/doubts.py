@@ -30,6 +30,7 @@ class Doubts:
     The layers `silent` give zero, other scales behind the layers `scaled` are made up for, those `unlike` take
     something else, those `strange` stand behind others than their partners, and those `passing` pass on what they take.
     `partners` gives the source's layer for each of the target's, `copies` for each that is added.
+    Layers `folded` of the source are taken into others.
     """
 
     def __init__(
@@ -45,10 +46,11 @@ class Doubts:
         passing: Collection[int] = (),
         partners: Mapping[int, int] = MappingProxyType({}),
         copies: Mapping[int, int] = MappingProxyType({}),
+        folded: Collection[int] = (),
     ) -> None:
         self._target, self._source, self._book, self._scaled, self._unlike = target, source, book, scaled, unlike
         self._strange = strange
-        self._numbers_behind, self._their_numbers = numbers_behind(target, passing), numbers_behind(source)
+        self._numbers_behind, self._their_numbers = numbers_behind(target, passing), numbers_behind(source, folded)
         self._runs, self._their_runs = _runs(target), _runs(source)
         known = were_run(target, source)
         behind = self._numbers_behind, self._their_numbers

@@ -85,6 +85,7 @@ class Planner:
             passing=passing,
             partners={p.target.place: p.source.place for p in matching.pairs if p.target.key not in matching.reused},
             copies={p.target.place: p.source.place for p in matching.pairs if p.target.key in matching.reused},
+            folded=self._folding.taken,
         )
         lost = untold(matching, self.target, self.sources[model])
         for pair, weight in mine:

@@ -20,6 +20,7 @@ from tli_cli.planning.relation import OTHER, UNLIKE
 from tli_cli.planning.request import Request
 from tli_cli.scoring.bands import MAY_HURT
 from tli_cli.scoring.score import score_matching
+from tli_cli.scoring.verdict import doubted_layers
 from tli_cli.vocabularies.pairing import Tokens
 
 
@@ -58,7 +59,10 @@ def plan_injection(
             tokens=tokens,
         )
     )
-    score = max(score_matching(matching) for matching in matchings)
+    score = max(
+        score_matching(matching, doubted_layers(source, target, matching))
+        for source, matching in zip(sources, matchings, strict=True)
+    )
     if options.method == "auto" and options.matcher == "dp" and score < MAY_HURT:
         return _untouched(target, sources, matchings, request, score)
     plan = make_plan(target, sources, matchings, request, akin)

@@ -19,6 +19,7 @@ from tli_cli.options import InputShape
 from tli_cli.references.adoption import adopt
 
 if TYPE_CHECKING:
+    from tli_cli.catalogue import Recognition
     from tli_cli.checkpoints import Checkpoint
 
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".json", ".tar", ".dcp")
@@ -41,7 +42,7 @@ class Reference:
         doubts: what had to be guessed of a bare checkpoint.
         in_files: what stands in files for tensors of `architecture` that have other names there, or other forms.
         aside: tensors of the checkpoint that are no part of `architecture`.
-        known_as: what the catalogue calls it, such as `timm:resnet50`, if it was named so; empty if not.
+        recognised: what nothing but its names and shapes said that it is.
     """
 
     text: str
@@ -51,7 +52,7 @@ class Reference:
     doubts: tuple[str, ...] = ()
     in_files: Layouts = field(default_factory=dict)
     aside: tuple[str, ...] = ()
-    known_as: str = ""
+    recognised: Recognition | None = None
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -132,7 +133,7 @@ def _from_name(text: str, reading: Reading) -> Reference:
     resolved = catalogue.resolve_name(text)
     architecture = catalogue.load(text, num_classes=reading.num_classes, in_chans=reading.in_chans)
     notes = (resolved.note,) if resolved.note else ()
-    return Reference(text, architecture, notes=notes, known_as=resolved.entry.reference)
+    return Reference(text, architecture, notes=notes)
 
 
 def _beyond_the_catalogue(text: str) -> bool:
@@ -167,9 +168,8 @@ def read_checkpoint(text: str, reading: Reading, opened: Callable[[Collection[st
         origin = f"checkpoint {Path(text).name} ({given.architecture.origin})"
         architecture = replace(found.architecture, origin=origin)
         told = (*notes, *given.notes, *(f"{text}: {said}" for said in found.said))
-        return Reference(text, architecture, found.checkpoint, told, aside=found.aside, known_as=given.known_as)
-    architecture, doubts = describe_bare(checkpoint, checkpoint.tensors, text)
-    return Reference(text, architecture, checkpoint, tuple(notes), tuple(doubts))
+        return Reference(text, architecture, found.checkpoint, told, aside=found.aside)
+    return describe_bare(Reference(text, Architecture((), ()), checkpoint, tuple(notes)), checkpoint.tensors)
 
 
 def _refuse_other_sizes(text: str, reading: Reading) -> None:
@@ -182,19 +182,22 @@ def _refuse_other_sizes(text: str, reading: Reading) -> None:
         )
 
 
-def describe_bare(checkpoint: Checkpoint, tensors: Sequence[TensorSpec], text: str) -> tuple[Architecture, list[str]]:
-    """Return the architecture of `tensors` of a bare checkpoint, and what is not certain of it."""
+def describe_bare(reference: Reference, tensors: Sequence[TensorSpec]) -> Reference:
+    """Return a bare checkpoint with the architecture of `tensors` of it, and what is not certain of that."""
     from tli_cli import catalogue
     from tli_cli.describe.names import describe_names
     from tli_cli.references.configured import as_catalogued
 
+    text, checkpoint = reference.text, reference.checkpoint
+    if checkpoint is None:
+        return reference
     origin = f"checkpoint {Path(text).name}"
     if (named := as_catalogued(checkpoint)) is not None:
-        return replace(named, origin=f"{origin} ({named.origin})"), []
+        return replace(reference, architecture=replace(named, origin=f"{origin} ({named.origin})"))
     found = catalogue.recognise(tensors)
     if found is not None:
-        known = found.architecture
-        return replace(known, order_from="recognised", origin=f"{origin} ({found})"), []
+        known = replace(found.architecture, order_from="recognised", origin=f"{origin} ({found})")
+        return replace(reference, architecture=known, recognised=found)
     described = describe_names(tensors, order_from=checkpoint.order_from, origin=origin, config=checkpoint.config)
     doubts = []
     near = catalogue.nearest(tensors)
@@ -202,7 +205,7 @@ def describe_bare(checkpoint: Checkpoint, tensors: Sequence[TensorSpec], text: s
         doubts.append(f"{text}: not in the catalogue; {near}")
     if described.order_from == "inferred":
         doubts.append(f"{text}: the order of its layers is not in the file and was inferred; --source-arch can name it")
-    return described, [*doubts, *guesses_of(text, described)]
+    return replace(reference, architecture=described, doubts=(*doubts, *guesses_of(text, described)))
 
 
 def guesses_of(text: str, architecture: Architecture) -> tuple[str, ...]:

@@ -7,12 +7,14 @@ from dataclasses import replace
 
 from tli_cli.describe.channels_last import with_channels_last
 from tli_cli.describe.heads import configured_head_width, configured_heads
+from tli_cli.references.likest import is_open, with_likest
 from tli_cli.references.reference import BARE, Reference, describe_bare, guesses_of
 
 
 def related(references: Sequence[Reference]) -> tuple[Reference, ...]:
     """Return `references`, of which the last is the target, the bare checkpoints among them described as the
-    configurations beside them say, else as another one that they are kin of."""
+    configurations beside them say, else as another one that they are kin of, or that tells which of several networks
+    they are."""
     return tuple(map(_as_laid_out, _related(references)))
 
 
@@ -25,6 +27,8 @@ def _as_laid_out(reference: Reference) -> Reference:
 
 def _related(references: Sequence[Reference]) -> tuple[Reference, ...]:
     references = with_configurations([*(_alone(source, references[-1]) for source in references[:-1]), references[-1]])
+    if any(map(is_open, references)):
+        references = with_likest(references)
     if all(reference.architecture.graph for reference in references):
         return tuple(references)
     from tli_cli.kinship import related as related_architectures
@@ -65,8 +69,8 @@ def _alone(source: Reference, target: Reference) -> Reference:
     from tli_cli.kinship.adapters import adapters, said_of
     from tli_cli.kinship.copies import copies
 
-    checkpoint, wanted = source.checkpoint, target.architecture.tensors
-    if checkpoint is None or source.architecture.order_from not in BARE:
+    wanted = target.architecture.tensors
+    if source.checkpoint is None or source.architecture.order_from not in BARE:
         return source
     aside = adapters(source.architecture.tensors, wanted, source.text)
     told = [said_of(aside)] if aside else []
@@ -76,9 +80,8 @@ def _alone(source: Reference, target: Reference) -> Reference:
         kept, aside, told = found.kept, (*aside, *found.dropped), [*told, str(found)]
     if not aside:
         return source
-    architecture, doubts = describe_bare(checkpoint, kept, source.text)
     notes = (*source.notes, *(f"{source.text}: {line}" for line in told))
-    return replace(source, architecture=architecture, notes=notes, doubts=tuple(doubts), aside=aside)
+    return describe_bare(replace(source, notes=notes, doubts=(), recognised=None, aside=aside), kept)
 
 
 def _cut_alike(reference: Reference, others: Sequence[Reference]) -> Reference:

@@ -14,14 +14,14 @@ gate, or has no norm, is fed with values made for other surroundings. `layers` a
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import log2, prod
 
 from tli_cli.architecture import Architecture
-from tli_cli.matching import Matcher
 from tli_cli.matching.segments import Block, blocks_of, overlap
+from tli_cli.matching.settings import OTHER_SETTING
 from tli_cli.matching.units import Unit
 from tli_cli.matching.values import Matching, Pair
 from tli_cli.scoring.keeping import keeping
@@ -99,10 +99,15 @@ class Standing:
         return cls({unit.key: i for i, unit in enumerate(units)}, home, weight)
 
 
-def fed_weights(matching: Matching, source: Standing | None = None, target: Standing | None = None) -> dict[Key, int]:
+def fed_weights(
+    matching: Matching,
+    source: Standing | None = None,
+    target: Standing | None = None,
+    doubted: Collection[int] = (),
+) -> dict[Key, int]:
     """Return by target unit what it is fed, in units of 1 / `PARTS` of its weight's; 0 where a unit is absent.
 
-    `source` and `target` save working them out again.
+    `source` and `target` save working them out again; layers `doubted`, by place, are set otherwise than they show.
     """
     theirs, mine = source or Standing.of(matching.sources), target or Standing.of(matching.targets)
     in_step = len(mine.rank) == len(theirs.rank)
@@ -112,7 +117,9 @@ def fed_weights(matching: Matching, source: Standing | None = None, target: Stan
         key, partner = pair.target.key, pair.source.key
         own[key] = fed_weight(
             mine.weight[key],
-            pair.similarity * keeping(pair.target, pair.source),
+            pair.similarity
+            * keeping(pair.target, pair.source)
+            * (OTHER_SETTING if pair.target.place in doubted else 1.0),
             use=(ADDED if key in grown else REPEATED) if pair.repeat else 1.0,
             in_place=pair.anchored or (in_step and mine.rank[key] == theirs.rank[partner]),
             context=_context(pair, mine.home[key], theirs.home[partner], windows=matching.windows),
@@ -132,9 +139,9 @@ def _context(pair: Pair, target: Block, source: Block, *, windows: bool) -> floa
     return 1.0 if pair.similarity == 1 else overlap(target.forms, source.forms)
 
 
-def score_matching(matching: Matching) -> float:
+def score_matching(matching: Matching, doubted: Collection[int] = ()) -> float:
     """Return the score of a matching, in [0, 1]: the weighted mean over target units of how well each is fed."""
-    return ratio(sum(fed_weights(matching).values()), sum(map(unit_weight, matching.targets)))
+    return ratio(sum(fed_weights(matching, doubted=doubted).values()), sum(map(unit_weight, matching.targets)))
 
 
 def coverage_of(matching: Matching, target: Architecture) -> float:
@@ -146,10 +153,10 @@ def coverage_of(matching: Matching, target: Architecture) -> float:
     return fed / total if total else 0.0
 
 
-def worst_blocks(matching: Matching, count: int = 5) -> tuple[tuple[str, float], ...]:
+def worst_blocks(matching: Matching, count: int = 5, doubted: Collection[int] = ()) -> tuple[tuple[str, float], ...]:
     """Return the blocks that cost the score most, the worst first, each with the mean worth of its units."""
     standing = Standing.of(matching.targets)
-    fed = fed_weights(matching, target=standing)
+    fed = fed_weights(matching, target=standing, doubted=doubted)
     lost: dict[str, int] = defaultdict(int)
     weight: dict[str, int] = defaultdict(int)
     for key, own in standing.weight.items():
@@ -158,17 +165,3 @@ def worst_blocks(matching: Matching, count: int = 5) -> tuple[tuple[str, float],
         weight[block] += PARTS * own
     ranked = sorted((block for block in lost if lost[block]), key=lambda block: (-lost[block], block))
     return tuple((block, round(1.0 - lost[block] / weight[block], 6)) for block in ranked[:count])
-
-
-def score_architectures(source: Architecture, target: Architecture, matcher: Matcher) -> Score:
-    """Return the score of both directions between `source` and `target`."""
-    there, back = matcher(source, target), matcher(target, source)
-    return Score(
-        source.origin,
-        target.origin,
-        score_matching(there),
-        score_matching(back),
-        coverage_of(there, target),
-        coverage_of(back, source),
-        worst_blocks(there),
-    )
