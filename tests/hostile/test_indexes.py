@@ -148,7 +148,13 @@ def chunk(**fields: Any) -> Callable[[Any], None]:
     return change
 
 
+def one_chunk_twice(metadata: Any) -> None:
+    tensor = metadata.state_dict_metadata["model.a"]
+    tensor.size, tensor.chunks = torch.Size([4, 3]), tensor.chunks * 2
+
+
 CHANGES: dict[str, Callable[[Any], None]] = {
+    "one chunk twice": one_chunk_twice,
     "a file elsewhere": set_storage(relative_path="../secret"),
     "an absolute file": set_storage(relative_path="/etc/passwd"),
     "a missing file": set_storage(relative_path="nothing.distcp"),

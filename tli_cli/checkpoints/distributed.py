@@ -114,6 +114,9 @@ def _parts(directory: Path, name: str, tensor: StoredTensor, stamps: dict[str, S
                 f"found {chunk.length:,} at {chunk.start:,}; the checkpoint is incomplete: copy it again"
             )
         parts.append(_Part(FileRange(path, chunk.start, chunk.length, stamps[chunk.file]), chunk))
+    filled = [chunk.offsets for chunk in tensor.chunks if prod(chunk.sizes)]
+    if len(set(filled)) < len(filled):
+        raise CheckpointError(f"{where}: {name}: two of its chunks lie in one place; save the checkpoint again")
     held = sum(prod(chunk.sizes) for chunk in tensor.chunks)
     if held != prod(tensor.size):
         raise CheckpointError(
