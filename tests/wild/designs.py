@@ -251,9 +251,10 @@ def draw(seed: int) -> tuple[str, Design]:
     names = list(FAMILIES)
     name = rng.choices(names, [WEIGHTS.get(n, 1) for n in names])[0]
     family = FAMILIES[name]
-    return name, family.mend(
+    design = family.mend(
         {key: rng.choice(values) for key, values in (*family.choices.items(), *family.sizes.items())}, rng
     )
+    return name, design if _runs(name, design) else {**design, "norm_groups": 1}
 
 
 @dataclass(frozen=True)
@@ -268,7 +269,9 @@ class Change:
 def growths(name: str, design: Design) -> Iterator[Change]:
     """Yield every way to grow `design`."""
     for label, change in FAMILIES[name].grow.items():
-        yield Change(label, {**design, **change(design)}, True)
+        grown = {**design, **change(design)}
+        if _runs(name, grown):
+            yield Change(label, grown, True)
 
 
 def swaps(name: str, design: Design, rng: Random) -> Iterator[Change]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from tli_cli.architecture import AxisTree, Node, Number
+from tli_cli.architecture import LINEAR, AxisTree, Node, Number
 from tli_cli.describe.spaces import SpaceTable
 from tli_cli.describe.vocabulary import part_role
 
@@ -183,7 +183,9 @@ class Recording:
     ) -> int:
         """Note that a layer with tensors by role acts on the nodes `inputs`; return its graph node."""
         names = [name for group in roles.values() for name in group]
-        known = [self.layer_of[name] for name in names if name in self.layer_of] or self._same_module(names, inputs)
+        known = [self.layer_of[name] for name in names if name in self.layer_of] or [
+            before for before in self._same_module(names, inputs) if not (kind == "scale" and self._weighs(before))
+        ]
         if kind == "bias" and not known and (late := self._before_sum(names, inputs)):
             self.layer_of[names[0]] = late[0]
             self.layers[late[0]].roles[names[0]] = "bias"
@@ -208,6 +210,10 @@ class Recording:
         groups = [(name,) for name in value.names] if value.addends else [value.names]
         nodes = [self.apply_layer("token", {"weight": names}, ()) for names in groups]
         return nodes[0] if len(nodes) == 1 else self.node("add", nodes)
+
+    def _weighs(self, index: int) -> bool:
+        """Tell whether a layer sums over what it takes by a weight of its own; what scales its output stands apart."""
+        return self.layers[index].kind in LINEAR and "weight" in self.layers[index].roles.values()
 
     def _same_module(self, names: Sequence[str], inputs: Sequence[int]) -> list[int]:
         """Return the layer just before, if it is the same module's: a weight and a bias applied one after the other."""
