@@ -82,8 +82,9 @@ def unlike_inputs(
 
 def _are_alike(mine: Collection[int], theirs: Collection[int], layer: Layer) -> bool:
     """Tell whether a layer takes what its partner takes, each time that it is run; a table may also serve as a head
-    that is apart in the source."""
-    return bool(set(mine) & set(theirs)) if layer.kind == "embedding" else set(mine) <= set(theirs)
+    that is apart in the source, and a norm that is written out takes what it has scaled."""
+    once = layer.kind in ("embedding", "norm")
+    return bool(set(mine) & set(theirs)) if once else set(mine) <= set(theirs)
 
 
 class _Values:
