@@ -21,21 +21,10 @@ def test_no_map_is_made_between_unlike_networks(source, target):
     assert all(step.action == "keep" and step.initial == "target" for step in plan.steps)
 
 
-@pytest.mark.parametrize("source", ["vit", "mixer"])
-def test_a_source_of_one_resolution_is_not_fitted_to_by_auto(source):
-    given, wanted = build(source, 1), build("resnet", 2)
-    before = {name: tensor.clone() for name, tensor in wanted.state_dict().items()}
-    plan = apply_tli(wanted, given, example=example_for("resnet"), teacher_example=example_for(source))
-    assert plan.method == "auto" and not plan.fits and "--method fit" in plan.notes[-1]
-    assert all(torch.equal(tensor, before[name]) for name, tensor in wanted.state_dict().items())
-
-
 @UNLIKE
 def test_what_can_be_run_on_the_same_inputs_is_fitted(source, target):
     given, wanted = build(source, 1), build(target, 2)
-    options = Options(method="auto" if source == "resnet" else "fit")
-    examples = {"example": example_for(target), "teacher_example": example_for(source)}
-    plan = apply_tli(wanted, given, **examples, options=options)
+    plan = apply_tli(wanted, given, example=example_for(target), teacher_example=example_for(source))
     assert plan.method == "fit" and plan.fits and plan.coverage > 0.5
     assert all(bool(value.isfinite().all()) for value in wanted.state_dict().values())
 
