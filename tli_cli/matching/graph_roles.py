@@ -63,8 +63,9 @@ class _Roles:
             yield from zip(makers, ["up" if plain else "gate" for plain in direct], strict=True)
 
     def _norms(self, roles: Mapping[Key, str]) -> Iterator[tuple[Key, str]]:
-        """Yield a transformer's norms: those that feed a layer alone by what it is, those of the stream by what made
-        it, and where there are such before attention, those behind it and behind the MLP."""
+        """Yield a transformer's norms: those that feed a layer alone by what it is, unless another layer alone feeds
+        them, those of the stream by what made it, and where there are such before attention, those behind it and
+        behind the MLP."""
         told = dict(self._stream_norms(roles))
         yield from told.items()
         if "norm1" in told.values():
@@ -76,7 +77,8 @@ class _Roles:
                 taker = used[0].layer
                 first = self._taken_by(taker, roles)
                 attends, cross = first in ("q", "k", "v"), self._crosses(taker)
-                yield (node.layer, -1), (cross or "norm1") if attends else "norm2" if first != "head" else ""
+                of_stream = first != "head" and not (node.inputs and self._direct(node.inputs[0]))
+                yield (node.layer, -1), (cross or "norm1") if attends else "norm2" if of_stream else ""
             elif any(use.op == "add" for use in used) and node.inputs and self._graph[node.inputs[0]].op == "add":
                 makers = [maker for i in self._graph[node.inputs[0]].inputs if (maker := self._direct(i))]
                 ends = [maker for maker in makers if roles.get(maker) == "o"]
