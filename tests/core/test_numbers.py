@@ -12,6 +12,7 @@ from torch import nn
 from tests.core.support import distance, promises
 from tests.models import randomised
 from tli_cli import Options, apply_tli
+from tli_cli.planning.unshared import unshared
 
 
 class Attending(nn.Module):
@@ -212,3 +213,10 @@ def test_products_may_be_scaled_in_either_place(products: bool) -> None:
     steps = apply_tli(target, source, example=example, options=Options(method="maps")).by_target
     assert all(steps[f"{layer}.weight"].exact for layer in "qkv")
     assert not steps["head.weight"].exact
+
+
+def test_an_added_block_may_multiply_with_zero_as_its_original_does():
+    silent, doubled = [("mul", 0.0)], [("mul", 2.0)]
+    assert not unshared([silent, silent], [silent], {0: 0}, {1: 0}, ())
+    assert unshared([doubled, silent], [doubled], {0: 0}, {1: 0}, ()) == {}
+    assert 0 in unshared([doubled, doubled], [silent], {0: 0}, {1: 0}, ())

@@ -58,8 +58,9 @@ def _scales(
     whole = prod(scale for place, scale in enumerate(products[1]) if place not in made_up)
     plain = [place for place in range(len(mine)) if place not in scaled]
     kept = prod(products[0][place] for place in plain if place not in copies)
-    grown = prod(products[0][place] / (products[1][copies[place]] if place in copies else 1) for place in plain)
-    if any(isclose(whole, product, rel_tol=TOLERANCE) for product in (kept, grown)):
+    grown = prod(products[0][place] for place in plain)
+    added = prod(products[1][copies[place]] for place in plain if place in copies)
+    if isclose(whole, kept, rel_tol=TOLERANCE) or isclose(whole * added, grown, rel_tol=TOLERANCE):
         return {}
     return {
         place: f"behind it a scale of {products[0][place]:.4g}, in the source of {products[1][partner]:.4g}"
