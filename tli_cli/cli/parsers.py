@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from glob import escape, glob
 from os import sep
 from os.path import isdir
@@ -63,13 +63,16 @@ def parse_head(text: str) -> str:
     raise typer.BadParameter(f"{text!r} is not a head rule: expected fresh, keep, map or map:FILE")
 
 
+def none_of(text: str, known: Collection[str]) -> typer.BadParameter:
+    """Return the error for a value that is not among those known, with what comes close."""
+    return typer.BadParameter(f"{text!r} is none of {', '.join(known)}; {did_you_mean(text, known)}".removesuffix("; "))
+
+
 def parse_dtype(text: str) -> str:
     """Return `text` if floating tensors can be cast to it."""
     if text in DTYPES:
         return text
-    raise typer.BadParameter(
-        f"{text!r} is none of {', '.join(DTYPES)}; {did_you_mean(text, DTYPES)}".removesuffix("; ")
-    )
+    raise none_of(text, DTYPES)
 
 
 def complete_dtype(incomplete: str) -> list[str]:

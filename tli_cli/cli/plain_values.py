@@ -8,11 +8,10 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-import typer
 from typer.core import TyperCommand, TyperGroup
 
+from tli_cli.cli.parsers import none_of
 from tli_cli.cli.streams import others_aside
-from tli_cli.registry import did_you_mean
 
 
 class _Plain:
@@ -80,5 +79,4 @@ def _choice(choices: type[Enum], value: str) -> Enum:
     known = [choice.value for choice in choices]
     if value in known:
         return choices(value)
-    hint = did_you_mean(value, known)
-    raise typer.BadParameter(f"{value!r} is none of {', '.join(known)}" + (f"; {hint}" if hint else ""))
+    raise none_of(value, known)

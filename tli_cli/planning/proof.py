@@ -10,6 +10,7 @@ from tli_cli.architecture import LINEAR, Architecture, Layer, Node
 from tli_cli.matching.settings import IDEMPOTENT
 from tli_cli.planning.identity import NOT_ZERO
 from tli_cli.planning.numbers import were_run
+from tli_cli.planning.walks import walked
 
 OWN = "own"
 WHOLE = -1
@@ -197,15 +198,9 @@ def _before_lost(architecture: Architecture, lost: Collection[int]) -> set[int]:
 
 def _layers_behind(architecture: Architecture, node: int) -> set[int]:
     """Return the last layers that a node's value is made by."""
-    found: set[int] = set()
-    pending, met = [node], {node}
-    while pending:
-        made = architecture.graph[pending.pop()]
-        found |= {made.layer} if made.layer >= 0 else set()
-        before = [i for i in made.inputs if made.layer < 0 and i not in met]
-        pending += before
-        met.update(before)
-    return found
+    graph = architecture.graph
+    behind = walked([node], lambda i: graph[i].inputs if graph[i].layer < 0 else ())
+    return {graph[i].layer for i in behind if graph[i].layer >= 0}
 
 
 def _keeps_zero(layer: Layer) -> bool:

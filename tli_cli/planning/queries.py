@@ -9,6 +9,7 @@ from tli_cli.describe.turned import turned_channels
 from tli_cli.matching.settings import ACTIVATIONS
 from tli_cli.matching.units import Unit
 from tli_cli.planning.roles import shares
+from tli_cli.planning.walks import walked
 
 PASSING = ("part", "add", "cat", "mul")
 """What may stand between a projection and the product: the turns of a rotary embedding."""
@@ -70,18 +71,14 @@ def innermost(architecture: Architecture, unit: Unit) -> AxisTree | None:
 
 def _products(architecture: Architecture, start: int) -> list[int]:
     """Return the products of queries and keys before a softmax, in order: through what adds, picks and caps them."""
-    pending, met = [start], {start}
-    found = []
-    while pending:
-        index = pending.pop()
-        node = architecture.graph[index]
-        if node.op == "matmul" and len(node.inputs) == 2:
-            found += [] if _weighs(architecture, node) else [index]
-            continue
-        through = node.inputs if node.op == "add" else node.inputs[:1] if node.op in BEFORE_SOFTMAX else ()
-        pending += [i for i in through if i not in met]
-        met.update(through)
-    return sorted(found)
+    graph = architecture.graph
+
+    def through(index: int) -> Sequence[int]:
+        node = graph[index]
+        return node.inputs if node.op == "add" else node.inputs[:1] if node.op in BEFORE_SOFTMAX else ()
+
+    met = (i for i in walked([start], through) if graph[i].op == "matmul" and len(graph[i].inputs) == 2)
+    return sorted(i for i in met if not _weighs(architecture, graph[i]))
 
 
 def _weighs(architecture: Architecture, product: Node) -> bool:
@@ -102,16 +99,12 @@ def _meets_alone(architecture: Architecture, start: int) -> bool:
     graph = architecture.graph
     while graph[start].layer < 0 and graph[start].op in ("add", "mul", "cat") and graph[start].inputs:
         start = graph[start].inputs[0]
-    pending, met = list(architecture.readers[start]), set(architecture.readers[start])
-    while pending:
-        index = pending.pop()
+    readers = architecture.readers
+    for index in walked(readers[start], lambda i: readers[i] if graph[i].op != "matmul" else ()):
         node = graph[index]
-        if node.op == "matmul":
-            continue
-        if (node.layer >= 0 and architecture.layers[node.layer].kind in LINEAR) or not architecture.readers[index]:
+        is_linear = node.layer >= 0 and architecture.layers[node.layer].kind in LINEAR
+        if node.op != "matmul" and (is_linear or not readers[index]):
             return False
-        pending += [i for i in architecture.readers[index] if i not in met]
-        met.update(architecture.readers[index])
     return True
 
 

@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 from tli_cli.architecture import LINEAR, Architecture, AxisTree, Layer, Node
 from tli_cli.matching.settings import ACTIVATIONS
+from tli_cli.planning.walks import walked
 
 PASSING = ("scale", "bias")
 """Kinds of layers that act on each channel alone."""
@@ -39,19 +40,18 @@ def bent_streams(architecture: Architecture, operations: Collection[str] = UNLIK
     since."""
     found: set[AxisTree] = set()
     graph = architecture.graph
+
+    def passes(index: int) -> bool:
+        place = graph[index].layer
+        return place < 0 or architecture.layers[place].kind in PASSING
+
     for node in graph:
         layer = architecture.layers[node.layer] if node.layer >= 0 else None
         if layer is None or layer.attribute("norm") not in ("layer", "rms"):
             continue
-        pending, met = list(node.inputs), set(node.inputs)
-        while pending:
-            before = graph[pending.pop()]
-            if before.layer >= 0 and architecture.layers[before.layer].kind not in PASSING:
-                continue
-            if before.op in operations:
-                found |= _trees(architecture, layer, contracted=False)
-            pending += [i for i in before.inputs if i not in met]
-            met.update(before.inputs)
+        behind = walked(node.inputs, lambda i: graph[i].inputs if passes(i) else ())
+        if any(graph[i].op in operations and passes(i) for i in behind):
+            found |= _trees(architecture, layer, contracted=False)
     return found
 
 

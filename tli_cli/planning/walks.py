@@ -1,0 +1,17 @@
+"""Walks over the nodes of a graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+
+def walked(starts: Iterable[int], onward: Callable[[int], Iterable[int]]) -> Iterator[int]:
+    """Yield once each node that is reached from `starts`, themselves included; `onward` gives where a node leads."""
+    pending = list(dict.fromkeys(starts))
+    met = set(pending)
+    while pending:
+        index = pending.pop()
+        yield index
+        further = [i for i in dict.fromkeys(onward(index)) if i not in met]
+        pending += further
+        met.update(further)
