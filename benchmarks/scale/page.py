@@ -26,8 +26,8 @@ def tables(results: list[dict[str, Any]]) -> Iterator[str]:
     """Yield the lines of the tables."""
     rounds = len(results[0]["timings"][0]["seconds"])
     packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "numpy", "safetensors"))
-    others = f"{results[0]['load']:.1f}"
-    yield f"Medians of {rounds} rounds in seconds, with the range; 2 cores, a load of {others} at the start."
+    load = f"{results[0]['load']:.1f}"
+    yield f"Medians of {rounds} rounds in seconds, with the range; 2 cores, a load of {load} at the start."
     yield f"Python {platform.python_version()}, {packages}."
     yield ""
     yield "| start-up | seconds | processor seconds |"
