@@ -91,27 +91,8 @@ def fit_live(
 
     `arguments` are made-up inputs as the target sees them, then as the source does.
     `target` holds what the plan's steps gave it, `plain` what it would start from without a source, `values` are the
-    values of the plan's maps; the models are left in evaluation mode. One thread does the arithmetic, so that its
-    result does not depend on how many there are.
+    values of the plan's maps; the models are left in evaluation mode.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        return _fit_live(plan, target, source, arguments, values, work, progress, plain)
-    finally:
-        torch.set_num_threads(threads)
-
-
-def _fit_live(
-    plan: Plan,
-    target: nn.Module,
-    source: nn.Module,
-    arguments: Sequence[Sequence[torch.Tensor]],
-    values: Sequence[MapValues],
-    work: Work,
-    progress: Progress | None,
-    plain: nn.Module | None,
-) -> Worth | None:
     mine, theirs = arguments
     points = list(dict.fromkeys(fit.source for fit in plan.fits))
     seen = observe_in_parts(source, theirs, points, work.solved)

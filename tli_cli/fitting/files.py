@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from tli_cli.axis_maps.take import MapValues
+from tli_cli.devices import double_device, reproducible, usable_device
 from tli_cli.errors import TliError
 from tli_cli.fitting.carry_out import fit_live, known_to_both, samples_for, seen_by
 from tli_cli.fitting.evidence import looks_untrained
@@ -58,7 +59,8 @@ def fitted_values(
     arguments = (made, seen_by(theirs.sample, made))
     plain = deepcopy(mine.model) if work.unseen else None
     _load(mine.model, {step.target: injector.make(step) for step in injector.plan.steps}, target.text)
-    return _fitted(plan, mine.model, theirs.model, plain, arguments, injector.maps, work, options, progress)
+    device = usable_device(options.device)
+    return _fitted(plan, mine.model, theirs.model, plain, arguments, injector.maps, work, options, device, progress)
 
 
 def fitted_state(
@@ -71,8 +73,8 @@ def fitted_state(
     work: Work,
     options: Options,
 ) -> Mapping[str, torch.Tensor]:
-    """Return the tensors of `plan` that are fitted, by target name; the models are copied, `made` is what comes
-    before.
+    """Return the tensors of `plan` that are fitted, by target name, on the source's device; the models are copied,
+    `made` is what comes before.
 
     Raises:
         TliError: one of the models fails, or the source was never trained and no fit is asked for.
@@ -83,7 +85,8 @@ def fitted_state(
     _load(copy, made, type(target).__name__)
     teacher = deepcopy(source).cpu().float()
     inputs = samples_for(sample, teacher, work.samples, plan.seed)
-    return _fitted(plan, copy, teacher, plain, (inputs, inputs), values, work, options)
+    device = next((parameter.device for parameter in source.parameters()), torch.device("cpu"))
+    return _fitted(plan, copy, teacher, plain, (inputs, inputs), values, work, options, device)
 
 
 def _check_trained(source: nn.Module, name: str, options: Options) -> None:
@@ -102,11 +105,15 @@ def _fitted(
     values: Sequence[MapValues],
     work: Work,
     options: Options,
+    device: torch.device,
     progress: Progress | None = None,
 ) -> Mapping[str, torch.Tensor]:
     try:
         given = known_to_both(plan, target, source, arguments)
-        worth = fit_live(plan, target, source, given, values, work, progress, plain)
+        there = _moved([target, source, *([plain] if plain is not None else [])], given, device)
+        given = tuple(tuple(value.to(there) for value in side) for side in given)
+        with reproducible(there):
+            worth = fit_live(plan, target, source, given, values, work, progress, plain)
     # Both models are the user's own code, which may fail in any way.
     except Exception as error:
         said = (str(error).splitlines() or [type(error).__name__])[0][:200]
@@ -118,6 +125,22 @@ def _fitted(
         )
     state = target.state_dict()
     return {step.target: state[step.target] for step in plan.steps if step.resizer == "fit"}
+
+
+def _moved(models: Sequence[nn.Module], given: Sequence[Sequence[torch.Tensor]], device: torch.device) -> torch.device:
+    """Move `models` to `device`, of which the first two are run on one sample of what is `given` them, and return it;
+    to the CPU where one cannot be run there, as it holds tensors that do not move with it."""
+    there = double_device(device)
+    for model in models:
+        model.to(there)
+    if there.type != "cpu":
+        try:
+            with torch.no_grad():
+                for model, side in zip(models, given, strict=False):
+                    model.eval()(*(value[:1].to(there) for value in side))
+        except Exception:  # a model's own code may raise anything
+            return _moved(models, given, torch.device("cpu"))
+    return there
 
 
 def _load(model: nn.Module, state: Mapping[str, torch.Tensor], name: str) -> None:

@@ -28,7 +28,7 @@ def as_image(value: torch.Tensor, dim: int) -> torch.Tensor | None:
 def like_value(image: torch.Tensor, shape: torch.Size, dim: int) -> torch.Tensor:
     """Return `image` in the layout of a value of `shape` with its channels on `dim`: NaN where no image stands
     behind it."""
-    result = torch.full(shape, torch.nan, dtype=image.dtype).movedim(dim, 1)
+    result = torch.full(shape, torch.nan, dtype=image.dtype, device=image.device).movedim(dim, 1)
     if result.ndim == 2:
         result.copy_(image[:, :, 0, 0])
     elif result.ndim == 4:

@@ -20,7 +20,7 @@ def solve(
     x, y = inputs - shift_in, wanted - shift_out
     gram = x.transpose(1, 2) @ x
     level = gram.diagonal(dim1=1, dim2=2).mean(1).clamp_min(1e-12)
-    penalty = ridge * level[:, None, None] * torch.eye(gram.shape[1], dtype=gram.dtype)
+    penalty = ridge * level[:, None, None] * torch.eye(gram.shape[1], dtype=gram.dtype, device=gram.device)
     weight = torch.linalg.solve(gram + penalty, x.transpose(1, 2) @ y).transpose(1, 2)
     bias = (shift_out - shift_in @ weight.transpose(1, 2))[:, 0]
     return weight, bias

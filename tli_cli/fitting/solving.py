@@ -81,7 +81,7 @@ def fit_layer(
     split = wanted.double().reshape(len(wanted), groups, -1).movedim(1, 0)
     bias: torch.Tensor | None = layer.bias  # type: ignore[assignment]
     held: torch.Tensor = layer.weight  # type: ignore[assignment]
-    start = torch.zeros(groups, split.shape[2], inputs.shape[2], dtype=torch.float64)
+    start = inputs.new_zeros(groups, split.shape[2], inputs.shape[2])
     if slope is not None:
         start = held.detach().double().reshape(start.shape) * slope.reshape(groups, -1, 1)
     rest = split - inputs @ start.transpose(1, 2)

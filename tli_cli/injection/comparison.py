@@ -20,6 +20,7 @@ from tli_cli.checkpoints.in_files import names_in_files
 from tli_cli.checkpoints.joined import joined
 from tli_cli.checkpoints.located import is_there
 from tli_cli.describe.channels_last import as_defined
+from tli_cli.devices import double_device, usable_device
 from tli_cli.errors import TliError
 from tli_cli.options import InputShape, Options
 from tli_cli.references import Reading, resolve
@@ -61,8 +62,9 @@ def largest_difference(
     theirs = mine = random_like(tuple(sample.values()), options.seed)
     if tokens is not None:
         theirs, mine = _named(sample, theirs, tokens.theirs), _named(sample, mine, tokens.mine)
+    device = double_device(usable_device(options.device))
     with torch.no_grad():
-        expected, found = _output(first, sample, theirs, live), _output(second, other, mine, target)
+        expected, found = _output(first, sample, theirs, live, device), _output(second, other, mine, target, device)
     if tokens is not None and (expected.shape[-1], found.shape[-1]) == (tokens.columns, tokens.rows):
         expected, found = expected[..., tokens.theirs], found[..., tokens.mine]
     elif _are_rows_alone(expected, found, sample):
@@ -150,17 +152,21 @@ def _tied(state: Mapping[str, torch.Tensor]) -> Iterable[list[str]]:
     return (several for place, several in names.items() if place and len(several) > 1)
 
 
-def _output(model: nn.Module, names: Iterable[str], values: Sequence[torch.Tensor], reference: str) -> torch.Tensor:
-    named = dict(zip(names, values, strict=True))
+def _output(
+    model: nn.Module, names: Iterable[str], values: Sequence[torch.Tensor], reference: str, device: torch.device
+) -> torch.Tensor:
+    named = {name: value.to(device) for name, value in zip(names, values, strict=True)}
     try:
-        given = model(
+        given = model.to(device)(
             *(value for name, value in named.items() if name.isdigit()),
             **{name: value for name, value in named.items() if not name.isdigit()},
         )
     except Exception as error:  # a model's own code may raise anything
+        if device.type != "cpu":  # it may hold tensors that do not move with it
+            return _output(model, names, values, reference, torch.device("cpu"))
         said = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise TliError(f"--verify: {reference} cannot be run on random input: {said[:200]}") from error
-    return output_of(given)
+    return output_of(given).cpu()
 
 
 def _live_name(reference: str, ema: str | None) -> str:

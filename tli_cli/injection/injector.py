@@ -53,7 +53,7 @@ class Injector:
             made = made * piece.weight if piece.weight != 1.0 else made
             region = None if piece.target_range is None else (piece.target_range, piece.target_view or step.shape)
             held = regions.get(region)
-            regions[region] = made if held is None else held + made
+            regions[region] = made if held is None else held + made.to(held.device)
         if None in regions:
             return regions[None]
         base = self.initial(step).clone()
@@ -83,9 +83,12 @@ class Injector:
         """Return a layer's weight, or its bias in place of the norm's mean, with the norm behind it taken into it."""
 
         def held(name: str, missing: float) -> torch.Tensor:
-            return computed(self.read(piece.model, name)) if name else torch.full_like(slope, missing)
+            return read(name) if name else torch.full_like(slope, missing)
 
-        slope = (computed(self.read(piece.model, fold.variance)) + fold.epsilon).rsqrt()
+        def read(name: str) -> torch.Tensor:
+            return computed(self.read(piece.model, name)).to(tensor.device)
+
+        slope = (read(fold.variance) + fold.epsilon).rsqrt()
         slope = slope * held(fold.scale, 1.0)
         if piece.source == fold.mean:
             made = held(fold.shift, 0.0) + (held(fold.bias, 0.0) - computed(tensor)) * slope

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
 
 from tli_cli.allocator import kept_blocks
 from tli_cli.axis_maps.values import PlanMaps
+from tli_cli.devices import reproducible, usable_device
 from tli_cli.errors import TliError
 from tli_cli.fitting.files import before_fits, fitted_values
 from tli_cli.initial import default_initial, replay
@@ -71,7 +71,7 @@ class Maker:
             TliError: memory does not suffice, or the arithmetic fails on these values.
         """
         try:
-            with torch.no_grad(), _one_thread():
+            with torch.no_grad(), reproducible(self._device):
                 made = self._fitted[step.target] if step.target in self._fitted else self._unfitted(step)
             if all(piece.source_range is None for piece in step.pieces):
                 self._last = None
@@ -104,28 +104,5 @@ class Maker:
         return replay(operations, spec.shape, spec.dtype, self._seed, step.target)
 
 
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Compute in this thread alone: another one writes meanwhile, and copying gains nothing from more of them, which
-    spend their time waiting for each other where other programs run too."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def _named(step: Step) -> str:
     return ", ".join(dict.fromkeys(piece.source for piece in step.pieces[:4])) or "its initial value"
-
-
-def usable_device(name: str) -> torch.device:
-    """Return the device called `name`; raise `TliError` if there is none here."""
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        said = str(error).splitlines()[0]
-        raise TliError(f"--device {name}: cannot be used here: {said}; leave it out to work on the CPU") from error
-    return device

@@ -47,7 +47,7 @@ def write_result(
         TliError: a source has no values, holds NaN or infinite values and may not, or the output cannot be written.
     """
     if options.device != "cpu":
-        from tli_cli.injection.making import usable_device
+        from tli_cli.devices import usable_device
 
         usable_device(options.device)
     return_large_blocks()

@@ -41,7 +41,7 @@ def resizer(core: Core) -> Resizer:
             return _of_parts(resized, tensor, shape, generator, initial)
         wide = shape or (1,)
         values = fit_rank(_precise(tensor), wide)
-        start = None if initial is None else _precise(initial).reshape(wide)
+        start = None if initial is None else _precise(initial).reshape(wide).to(values.device)
         result = values if tuple(values.shape) == wide else core(values, wide, generator, start)
         return result.reshape(shape).to(tensor.dtype).clone(memory_format=_contiguous())
 
@@ -60,7 +60,7 @@ def _of_parts(
 
     if tensor.ndim != len(shape):
         raise TliError(f"cannot resize complex numbers of shape {tuple(tensor.shape)} to {shape}: another rank")
-    start = None if initial is None else torch.view_as_real(initial.to(tensor.dtype))
+    start = None if initial is None else torch.view_as_real(initial.to(tensor))
     pairs = torch.view_as_real(tensor.detach().resolve_conj())
     return torch.view_as_complex(resized(pairs, (*shape, 2), generator=generator, initial=start))
 
