@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from enum import Enum
 
 from tli_cli.matching.sides import Side
-from tli_cli.matching.units import Unit
+from tli_cli.matching.units import Key, Unit
 
 A_HEAD = 2
 """The number of weighted layers by which two networks may differ that have as many blocks, however these are named."""
@@ -38,8 +38,8 @@ def anchors(source: Side, target: Side) -> Iterator[tuple[Unit, Unit, Strength]]
     """Yield (target unit, source unit, strength) for all that two graphs decide; nothing without them."""
     if not source.architecture.graph or not target.architecture.graph:
         return
-    taken: set[tuple[int, int]] = set()
-    given: set[tuple[int, int]] = set()
+    taken: set[Key] = set()
+    given: set[Key] = set()
     even = source.weighted == target.weighted
     near = abs(len(source.ends[1]) - len(target.ends[1])) <= 1 or abs(source.weighted - target.weighted) <= A_HEAD
     for names in EVIDENCE if near else CERTAIN:

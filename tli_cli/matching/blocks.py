@@ -13,10 +13,11 @@ from tli_cli.matching.mixing import mixing_likeness
 from tli_cli.matching.residuals import trunk_likeness
 from tli_cli.matching.segments import Block, Stage, overlap
 from tli_cli.matching.sides import Side
+from tli_cli.matching.units import Key
 from tli_cli.matching.values import StagePair
 from tli_cli.scoring.wholes import room_for
 
-Partner = Mapping[tuple[int, int], tuple[int, int]]
+Partner = Mapping[Key, Key]
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 
 from tli_cli.describe.vocabulary import WRAPPERS, surroundings
-from tli_cli.matching.units import Unit
+from tli_cli.matching.units import Key, Unit
 
 Words = tuple[str, ...]
-Keys = Mapping[tuple[int, int], Hashable]
+Keys = Mapping[Key, Hashable]
 
 
 def names_in_common(first: Sequence[Unit], second: Sequence[Unit]) -> tuple[Keys, Keys]:

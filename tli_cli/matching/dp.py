@@ -19,7 +19,7 @@ from tli_cli.matching.towers import of_common_inputs
 from tli_cli.matching.twins import both_known, twins, without_extras
 from tli_cli.matching.uncut import with_whole_layers
 from tli_cli.matching.unit_pairs import ENOUGH, pair_units
-from tli_cli.matching.units import Unit
+from tli_cli.matching.units import Key, Unit
 from tli_cli.matching.values import Matching, Pair
 
 
@@ -36,8 +36,8 @@ def match_sides(source: Side, target: Side) -> Matching:
     source, target = of_common_inputs(source, target)
     source, target = (source, target) if known else without_extras(source, target)
     by_key = {unit.key: unit for unit in source.units}
-    found: dict[tuple[int, int], Pair] = {}
-    strengths: dict[tuple[int, int], Strength] = {}
+    found: dict[Key, Pair] = {}
+    strengths: dict[Key, Strength] = {}
     for t, s, strength in anchors(source, target):
         named = s if strength is not Strength.PROVEN or s.role == t.role else replace(s, role=t.role)
         found[t.key] = Pair(t, s, unit_similarity(t, named), anchored=True)

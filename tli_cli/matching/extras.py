@@ -11,9 +11,8 @@ from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from tli_cli.matching.units import Unit
+from tli_cli.matching.units import Key, Unit
 
-Key = tuple[int, int]
 Shapes = Mapping[Key, Hashable]
 """What units are compared by."""
 

@@ -6,9 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from tli_cli.architecture import LINEAR, Architecture, Node
 from tli_cli.describe.vocabulary import crossing
-from tli_cli.matching.units import Unit
-
-Key = tuple[int, int]
+from tli_cli.matching.units import Key, Unit
 
 
 def graph_roles(architecture: Architecture, units: Mapping[Key, Unit]) -> dict[Key, str]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 from tli_cli.architecture import Architecture
-from tli_cli.matching.units import Unit
+from tli_cli.matching.units import Key, Unit
 
 ORDERED = {"cat", "matmul"}
 JOINS = {"add", "mul", "cat", "matmul"}
@@ -26,7 +26,7 @@ HEAD = -2
 class UnitGraph:
     """The execution graph reduced to units and joins: `labels` are unit keys, or join names; `inputs` are in order."""
 
-    labels: tuple[tuple[int, int] | str, ...]
+    labels: tuple[Key | str, ...]
     inputs: tuple[tuple[int, ...], ...]
 
 
@@ -37,12 +37,12 @@ def unit_graph(architecture: Architecture, units: Sequence[Unit]) -> UnitGraph:
     tables = {unit.place for unit in units if unit.kind == "embedding"}
     behind_a_layer: list[bool] = []
     added = {unit.key for unit in units if _is_added(architecture, unit)}
-    labels: list[tuple[int, int] | str] = []
+    labels: list[Key | str] = []
     inputs: list[tuple[int, ...]] = []
     became: list[tuple[int, ...]] = []
-    parts: dict[tuple[int, int], int] = {}
+    parts: dict[Key, int] = {}
 
-    def add(label: tuple[int, int] | str, before: tuple[int, ...]) -> tuple[int, ...]:
+    def add(label: Key | str, before: tuple[int, ...]) -> tuple[int, ...]:
         labels.append(label)
         inputs.append(before)
         return (len(labels) - 1,)
@@ -81,7 +81,7 @@ def _is_added(architecture: Architecture, unit: Unit) -> bool:
 def _flattened(graph: UnitGraph) -> UnitGraph:
     """Return the graph with sums of sums and products of products in one: `(a + b) + c` is `a + (b + c)`."""
     uses = Counter(i for before in graph.inputs for i in before)
-    labels: list[tuple[int, int] | str] = []
+    labels: list[Key | str] = []
     inputs: list[tuple[int, ...]] = []
     became: list[tuple[int, ...]] = []
     behind = {i: graph.labels[index] for index, before in enumerate(graph.inputs) for i in before}
@@ -96,12 +96,12 @@ def _flattened(graph: UnitGraph) -> UnitGraph:
     return UnitGraph(tuple(labels), tuple(inputs))
 
 
-def _label(graph: UnitGraph, index: int, of: dict[tuple[int, int], Hashable]) -> Hashable:
+def _label(graph: UnitGraph, index: int, of: dict[Key, Hashable]) -> Hashable:
     label = graph.labels[index]
     return label if isinstance(label, str) else of[label]
 
 
-def forward_hashes(graph: UnitGraph, labels: dict[tuple[int, int], Hashable]) -> dict[tuple[int, int], int]:
+def forward_hashes(graph: UnitGraph, labels: dict[Key, Hashable]) -> dict[Key, int]:
     """Return for each unit a hash of its label and of everything that feeds it; of what nothing feeds, such as a table
     of biases, with everything that feeds what it is joined to."""
     values: list[int] = []
@@ -118,9 +118,7 @@ def forward_hashes(graph: UnitGraph, labels: dict[tuple[int, int], Hashable]) ->
     return {label: values[i] for i, label in enumerate(graph.labels) if not isinstance(label, str)}
 
 
-def backward_hashes(
-    graph: UnitGraph, labels: dict[tuple[int, int], Hashable], depth: int | None = None
-) -> dict[tuple[int, int], int]:
+def backward_hashes(graph: UnitGraph, labels: dict[Key, Hashable], depth: int | None = None) -> dict[Key, int]:
     """Return for each unit a hash of its label and of everything that it feeds, at most `depth` steps away if given."""
     consumers: list[list[tuple[int, int]]] = [[] for _ in graph.labels]
     for index, before in enumerate(graph.inputs):
@@ -129,9 +127,7 @@ def backward_hashes(
     return _refine(graph, labels, consumers, depth)
 
 
-def local_forward_hashes(
-    graph: UnitGraph, labels: dict[tuple[int, int], Hashable], depth: int
-) -> dict[tuple[int, int], int]:
+def local_forward_hashes(graph: UnitGraph, labels: dict[Key, Hashable], depth: int) -> dict[Key, int]:
     """Return for each unit a hash of its label and of what feeds it within `depth` steps."""
     producers = [
         [(i, slot if graph.labels[index] in ORDERED else 0) for slot, i in enumerate(before)]
@@ -142,10 +138,10 @@ def local_forward_hashes(
 
 def _refine(
     graph: UnitGraph,
-    labels: dict[tuple[int, int], Hashable],
+    labels: dict[Key, Hashable],
     neighbours: Sequence[Sequence[tuple[int, int]]],
     depth: int | None,
-) -> dict[tuple[int, int], int]:
+) -> dict[Key, int]:
     own = [_label(graph, index, labels) for index in range(len(graph.labels))]
     values = [hash(label) for label in own]
     if depth is None:

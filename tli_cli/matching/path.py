@@ -29,7 +29,7 @@ from tli_cli.matching.bags import Bag, bag_of, overlap
 from tli_cli.matching.settings import ACTIVATIONS
 from tli_cli.matching.sides import Side
 from tli_cli.matching.similarity import unit_similarity
-from tli_cli.matching.units import Unit
+from tli_cli.matching.units import Key, Unit
 from tli_cli.matching.values import Matching, Pair
 
 CUTS = frozenset({"add", "mul", "cat"})
@@ -89,7 +89,7 @@ def _rank(found: tuple[int, tuple[float, float]]) -> tuple[float, float]:
 
 
 def _with_repeats(pairs: Sequence[Pair]) -> tuple[Pair, ...]:
-    owner: dict[tuple[int, int], Pair] = {}
+    owner: dict[Key, Pair] = {}
     for pair in pairs:
         held = owner.setdefault(pair.source.key, pair)
         if pair.similarity > held.similarity:

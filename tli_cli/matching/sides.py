@@ -10,7 +10,7 @@ from tli_cli.architecture import Architecture
 from tli_cli.matching.hashes import HEAD, backward_hashes, forward_hashes, local_forward_hashes, unit_graph
 from tli_cli.matching.residuals import is_residual
 from tli_cli.matching.segments import WEIGHTED, Block, Stage, blocks_of, first_level, split_ends, stages_of
-from tli_cli.matching.units import Unit, units_of
+from tli_cli.matching.units import Key, Unit, units_of
 
 LOCAL = 4
 
@@ -71,11 +71,11 @@ class Side:
         return sum(unit.kind in WEIGHTED for unit in self.units)
 
     @cached_property
-    def hashes(self) -> dict[str, dict[tuple[int, int], int]]:
+    def hashes(self) -> dict[str, dict[Key, int]]:
         """The fingerprints of the units' surroundings, exact and by form; no units if there is no graph."""
         graph = unit_graph(self.architecture, self.units)
-        exact: dict[tuple[int, int], Hashable] = {unit.key: unit.exact_label for unit in self.units}
-        form: dict[tuple[int, int], Hashable] = {unit.key: unit.form_label for unit in self.units}
+        exact: dict[Key, Hashable] = {unit.key: unit.exact_label for unit in self.units}
+        form: dict[Key, Hashable] = {unit.key: unit.form_label for unit in self.units}
         for head in (replace(unit, kind="dense", part=HEAD) for unit in self.units if unit.kind == "embedding"):
             exact[head.key], form[head.key] = head.exact_label, head.form_label
         return {

@@ -12,9 +12,9 @@ from tli_cli.matching.extras import extra_units
 from tli_cli.matching.graph_roles import graph_roles
 from tli_cli.matching.segments import WEIGHTED
 from tli_cli.matching.sides import Side
-from tli_cli.matching.units import Unit
+from tli_cli.matching.units import Key, Unit
 
-Teller = tuple[Mapping[tuple[int, int], Hashable], Mapping[tuple[int, int], Hashable]]
+Teller = tuple[Mapping[Key, Hashable], Mapping[Key, Hashable]]
 """What is known of each target unit and of each source unit."""
 
 Shape = tuple[tuple[int, ...], frozenset[str]]
@@ -107,20 +107,20 @@ def _without_spare(units: Sequence[Unit]) -> list[Unit]:
     return [unit for unit in units if unit.role not in SPARE]
 
 
-def _roles(side: Side) -> dict[tuple[int, int], Hashable]:
+def _roles(side: Side) -> dict[Key, Hashable]:
     """Return what each unit is for: what the graph says, else what its name says."""
     told = graph_roles(side.architecture, {unit.key: unit for unit in side.units}) if side.architecture.graph else {}
     return {unit.key: told.get(unit.key) or unit.role for unit in side.units}
 
 
-def _plain(roles: Mapping[tuple[int, int], Hashable]) -> dict[tuple[int, int], Hashable]:
+def _plain(roles: Mapping[Key, Hashable]) -> dict[Key, Hashable]:
     """Return `roles` as the same layer may be called: whatever an attention attends to, and a shortcut that halves the
     resolution."""
     plain = {key: str(role).removeprefix("cross_") for key, role in roles.items()}
     return {key: SYNONYMS.get(role, role) for key, role in plain.items()}
 
 
-def _towers(side: Side) -> dict[tuple[int, int], Hashable]:
+def _towers(side: Side) -> dict[Key, Hashable]:
     """Return in which tower each unit stands, where names tell."""
     return {unit.key: tower(f"{unit.path}.") for unit in side.units}
 
@@ -142,19 +142,19 @@ def _homes(target: Side, source: Side, pairs: Sequence[tuple[Unit, Unit]]) -> Te
     return homes[0], homes[1]
 
 
-def _company(side: Side) -> dict[tuple[int, int], Hashable]:
+def _company(side: Side) -> dict[Key, Hashable]:
     """Return whether the module that holds a unit makes an attention's queries: its norms are not the stream's."""
     attending = {unit.path.rpartition(".")[0] for unit in side.units if unit.role.removeprefix("cross_") in QUERIES}
     return {unit.key: unit.path.rpartition(".")[0] in attending and ATTENTION for unit in side.units}
 
 
-def _biased(side: Side) -> dict[tuple[int, int], Hashable]:
+def _biased(side: Side) -> dict[Key, Hashable]:
     """Return whether something is added to what each unit makes."""
     layers = side.architecture.layers
     return {u.key: str(any(role.startswith("bias") for role, _ in layers[u.place].tensors)) for u in side.units}
 
 
-def _beside(side: Side) -> dict[tuple[int, int], Hashable]:
+def _beside(side: Side) -> dict[Key, Hashable]:
     """Return the shapes of all units in the module that holds each unit."""
     held: dict[str, list[tuple[int, ...]]] = defaultdict(list)
     for unit in side.units:
@@ -163,10 +163,10 @@ def _beside(side: Side) -> dict[tuple[int, int], Hashable]:
     return {unit.key: shapes.get(unit.path.rpartition(".")[0], ()) for unit in side.units}
 
 
-def _makers(side: Side) -> dict[tuple[int, int], Hashable]:
+def _makers(side: Side) -> dict[Key, Hashable]:
     """Return the shape of the weighted unit that stands before each batch norm: its convolution's."""
     before: Hashable = ()
-    found: dict[tuple[int, int], Hashable] = {}
+    found: dict[Key, Hashable] = {}
     for unit in side.units:
         found[unit.key] = before if unit.flavour == "batch" else ()
         before = unit.shape if unit.kind in WEIGHTED else before

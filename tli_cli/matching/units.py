@@ -20,6 +20,9 @@ PART_ROLES = {
 }
 _LABELS: dict[tuple[object, ...], int] = {}
 
+Key = tuple[int, int]
+"""A unit within its architecture: its layer's place and the number of its part, -1 for the whole layer."""
+
 
 def part_roles(role: str) -> tuple[str, ...]:
     """Return the roles of the parts of a fused layer called `role`; none if it is not fused."""
@@ -54,7 +57,7 @@ class Unit:
     setting: int = UNKNOWN
 
     @cached_property
-    def key(self) -> tuple[int, int]:
+    def key(self) -> Key:
         """Identify the unit within its architecture."""
         return (self.place, self.part)
 

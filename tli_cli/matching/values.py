@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from tli_cli.matching.segments import Stage
-from tli_cli.matching.units import Unit
+from tli_cli.matching.units import Key, Unit
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Matching:
     heads: tuple[tuple[Unit, Unit], ...] = ()
 
     @cached_property
-    def reused(self) -> frozenset[tuple[int, int]]:
+    def reused(self) -> frozenset[Key]:
         """The target units whose source unit feeds another one that is likelier, or as likely and earlier.
 
         Pairs that the graphs prove do not count: there the source runs one layer several times.

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from math import exp, prod
 
+from tli_cli.matching.units import Key
 from tli_cli.matching.values import Matching, Pair
 from tli_cli.scoring.score import score_matching
 
-Choice = Mapping[tuple[int, int], Mapping[int, float]]
+Choice = Mapping[Key, Mapping[int, float]]
 """Target unit -> source model -> weight; the weights of a unit sum to one."""
 
 Akin = Callable[[int, int], bool]
@@ -46,7 +47,7 @@ def choose_models(matchings: Sequence[Matching], top_k: int, akin: Akin) -> Choi
     """
     pairs = [{pair.target.key: pair for pair in matching.pairs} for matching in matchings]
     main, likeness = main_model(matchings), _block_likeness(matchings)
-    choice: dict[tuple[int, int], dict[int, float]] = {}
+    choice: dict[Key, dict[int, float]] = {}
     for unit in matchings[0].targets:
         worth = list(likeness[unit.block or unit.path])
         worth[main] *= MUCH_LIKER

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from tli_cli.architecture import LINEAR, Architecture, Layer, TensorSpec
 from tli_cli.matching.segments import blocks_of
-from tli_cli.matching.units import Unit
+from tli_cli.matching.units import Key, Unit
 from tli_cli.matching.values import Matching, Pair
 from tli_cli.plan import Step
 from tli_cli.planning.chains import added_start, chain_layers, passes_unchanged
@@ -162,9 +162,7 @@ class Planner:
             if axis is not None:
                 self.book.introduce(axis, model, None if pair.repeat else other)
 
-    def _added(
-        self, matching: Matching, model: int, blocks: Mapping[tuple[int, int], str]
-    ) -> tuple[set[int], set[int]]:
+    def _added(self, matching: Matching, model: int, blocks: Mapping[Key, str]) -> tuple[set[int], set[int]]:
         """Return the layers that end the branches of added blocks, and those of added blocks that are plain chains."""
         ends: set[int] = set()
         chains: set[int] = set()

@@ -6,9 +6,8 @@ from collections import defaultdict
 from collections.abc import Collection, Hashable, Iterable, Mapping
 
 from tli_cli.architecture import Architecture
-from tli_cli.matching.units import Unit
+from tli_cli.matching.units import Key, Unit
 
-Key = tuple[int, int]
 Term = frozenset[Hashable]
 """The units, or the input, of which one term of a sum is made."""
 

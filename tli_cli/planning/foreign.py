@@ -9,7 +9,7 @@ from tli_cli.architecture import Architecture
 from tli_cli.describe.spaces import leaves
 from tli_cli.matching.bags import overlap
 from tli_cli.matching.segments import WEIGHTED, Block, blocks_of
-from tli_cli.matching.units import main_tensor
+from tli_cli.matching.units import Key, main_tensor
 from tli_cli.matching.values import Matching
 from tli_cli.planning.chains import chain_layers
 
@@ -54,12 +54,12 @@ def holds(matching: Matching) -> bool:
     return sum(unit.key in held for unit in weighted) >= HELD * len(weighted)
 
 
-def _held(matching: Matching) -> set[tuple[int, int]]:
+def _held(matching: Matching) -> set[Key]:
     """Return the layers of the source that feed one of their own size, once."""
     return {p.source.key for p in matching.pairs if p.source.exact_label == p.target.exact_label and not p.repeat}
 
 
-def _wider_or_narrower_than_twins(matching: Matching, target: Architecture) -> set[tuple[int, int]]:
+def _wider_or_narrower_than_twins(matching: Matching, target: Architecture) -> set[Key]:
     """Return the layers that are fed from one of another width that has a twin; none where not the whole source is
     held. Of added layers that can start as the identity no value counts."""
     if not holds(matching):
@@ -78,12 +78,12 @@ def class_rows(architecture: Architecture, place: int) -> bool:
     return any(architecture.spaces[leaf].kind == "classes" for tree in made for leaf in leaves(tree))
 
 
-def _unlike_twins(matching: Matching) -> set[tuple[int, int]]:
+def _unlike_twins(matching: Matching) -> set[Key]:
     home = {unit.key: block for block in blocks_of(matching.sources) for unit in block.units}
     blocks = blocks_of(matching.targets)
     given = {pair.target.key: pair.source.key for pair in matching.pairs}
     twins = {s.name: t.name for t in blocks if (s := _feeder(t, given, home)) is not None and _are_twins(t, s)}
-    foreign: set[tuple[int, int]] = set()
+    foreign: set[Key] = set()
     for block in blocks:
         for unit in block.units:
             s = home.get(given[unit.key]) if unit.key in given else None
@@ -92,9 +92,7 @@ def _unlike_twins(matching: Matching) -> set[tuple[int, int]]:
     return foreign
 
 
-def _feeder(
-    block: Block, given: dict[tuple[int, int], tuple[int, int]], home: dict[tuple[int, int], Block]
-) -> Block | None:
+def _feeder(block: Block, given: dict[Key, Key], home: dict[Key, Block]) -> Block | None:
     """Return the source block that feeds the most units of `block`, if any does."""
     votes = Counter(home[given[unit.key]].name for unit in block.units if unit.key in given)
     name = max(votes, key=votes.__getitem__, default="")

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 from tli_cli.architecture import Architecture, Layer
 from tli_cli.matching.segments import WEIGHTED
-from tli_cli.matching.units import Unit
+from tli_cli.matching.units import Key, Unit
 from tli_cli.matching.values import Matching
 
 BRANCH_ENDS = ("o", "fc2", "down")
@@ -97,7 +97,7 @@ def is_post_norm(architecture: Architecture, units: Iterable[Unit]) -> bool:
     return False
 
 
-def surplus_scales(matching: Matching, blocks: Mapping[tuple[int, int], str], target: Architecture) -> list[int]:
+def surplus_scales(matching: Matching, blocks: Mapping[Key, str], target: Architecture) -> list[int]:
     """Return the channel scales of blocks whose weighted layers all have a partner of their own form, and which have
     none, by their places; what a constructor works out, such as frequencies, is no scale."""
     pairs = {pair.target.key: pair for pair in matching.pairs}

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 
 from tli_cli.architecture import LINEAR, Architecture, Layer, Node
 from tli_cli.matching.settings import IDEMPOTENT
+from tli_cli.matching.units import Key
 from tli_cli.planning.identity import NOT_ZERO
 from tli_cli.planning.numbers import were_run
 from tli_cli.planning.walks import walked
@@ -15,9 +16,6 @@ from tli_cli.planning.walks import walked
 OWN = "own"
 WHOLE = -1
 """In place of the number of a part: the whole layer."""
-
-Key = tuple[int, int]
-"""A layer's place and the number of a part of it, or that it is whole."""
 
 Made = Callable[[int], int | None]
 """Give the number of what a layer, by its place, makes; None if it passes on what it takes."""

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from tli_cli.architecture import LINEAR, Architecture, AxisTree, Node
 from tli_cli.describe.turned import turned_channels
 from tli_cli.matching.settings import ACTIVATIONS
-from tli_cli.matching.units import Unit
+from tli_cli.matching.units import Key, Unit
 from tli_cli.planning.roles import shares
 from tli_cli.planning.walks import walked
 
@@ -16,8 +16,6 @@ PASSING = ("part", "add", "cat", "mul")
 BEFORE_SOFTMAX = ("mul", "part", "layer", "gather", "where", *ACTIVATIONS)
 """What may stand between that product and the softmax, beside sums."""
 REACH = 24
-
-Key = tuple[int, int]
 
 
 def query_makers(architecture: Architecture, units: Collection[Unit]) -> dict[Key, frozenset[int]]:

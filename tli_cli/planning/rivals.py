@@ -10,11 +10,9 @@ from tli_cli.architecture import Architecture
 from tli_cli.describe.spelling import natural, stem_of
 from tli_cli.describe.vocabulary import module_place
 from tli_cli.matching.segments import WEIGHTED
-from tli_cli.matching.units import Unit
+from tli_cli.matching.units import Key, Unit
 from tli_cli.matching.values import Matching, Pair
 from tli_cli.planning.turning import turned_otherwise
-
-Key = tuple[int, int]
 
 
 def untold(matching: Matching, target: Architecture, source: Architecture) -> dict[int, str]:

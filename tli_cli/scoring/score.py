@@ -22,7 +22,7 @@ from math import log2, prod
 from tli_cli.architecture import Architecture
 from tli_cli.matching.segments import Block, blocks_of, overlap
 from tli_cli.matching.settings import OTHER_SETTING
-from tli_cli.matching.units import Unit
+from tli_cli.matching.units import Key, Unit
 from tli_cli.matching.values import Matching, Pair
 from tli_cli.scoring.keeping import keeping
 from tli_cli.scoring.surroundings import context
@@ -38,8 +38,6 @@ MINOR = 0.25
 
 MAJOR_KINDS = frozenset({"conv", "dense", "linear", "embedding"})
 ONE = 1 << 20
-
-Key = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
