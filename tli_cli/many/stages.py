@@ -15,8 +15,8 @@ from tli_cli.many.numbering import Numbering
 from tli_cli.many.profiles import Profile
 from tli_cli.matching import blocks as pairing
 from tli_cli.matching.mixing import KINDS
-from tli_cli.matching.residuals import trunk_likeness
-from tli_cli.scoring.wholes import ALIEN, PARTS, WHOLE, room_for
+from tli_cli.matching.residuals import room_for, trunk_likeness
+from tli_cli.scoring.wholes import ALIEN, PARTS, WHOLE
 
 
 class Paired(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from enum import Enum
 
-from tli_cli.matching.sides import Side
+from tli_cli.matching.sides import Side, both_known
 from tli_cli.matching.units import Key, Unit
 
 A_HEAD = 2
@@ -36,7 +36,7 @@ class Strength(Enum):
 
 def anchors(source: Side, target: Side) -> Iterator[tuple[Unit, Unit, Strength]]:
     """Yield (target unit, source unit, strength) for all that two graphs decide; nothing without them."""
-    if not source.architecture.graph or not target.architecture.graph:
+    if not both_known(source, target):
         return
     taken: set[Key] = set()
     given: set[Key] = set()

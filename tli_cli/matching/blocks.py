@@ -9,13 +9,13 @@ from itertools import accumulate
 from math import exp
 
 from tli_cli.matching.alignment import align
+from tli_cli.matching.bags import overlap
 from tli_cli.matching.mixing import mixing_likeness
-from tli_cli.matching.residuals import trunk_likeness
-from tli_cli.matching.segments import Block, Stage, overlap
+from tli_cli.matching.residuals import room_for, trunk_likeness
+from tli_cli.matching.segments import Block, Stage
 from tli_cli.matching.sides import Side
 from tli_cli.matching.units import Key
 from tli_cli.matching.values import StagePair
-from tli_cli.scoring.wholes import room_for
 
 Partner = Mapping[Key, Key]
 

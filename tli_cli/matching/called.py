@@ -26,7 +26,7 @@ def names_in_common(first: Sequence[Unit], second: Sequence[Unit]) -> tuple[Keys
     short: dict[Words, list[Words]] = defaultdict(list)
     for name in here - there:
         for other in there - here:
-            if is_short_for(name, other):
+            if _is_short_for(name, other):
                 short[name].append(other)
                 short[other].append(name)
     for name, others in short.items():
@@ -35,7 +35,7 @@ def names_in_common(first: Sequence[Unit], second: Sequence[Unit]) -> tuple[Keys
     return {k: same.get(n, ()) for k, n in mine.items()}, {k: same.get(n, ()) for k, n in theirs.items()}
 
 
-def is_short_for(first: Words, second: Words) -> bool:
+def _is_short_for(first: Words, second: Words) -> bool:
     """Tell whether two names are one, words of the one cut short in the other."""
     return len(first) == len(second) and all(
         a.startswith(b) or b.startswith(a) for a, b in zip(first, second, strict=True)

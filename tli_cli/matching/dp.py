@@ -12,11 +12,11 @@ from dataclasses import replace
 from tli_cli.architecture import Architecture
 from tli_cli.matching.anchors import Strength, anchors
 from tli_cli.matching.blocks import pair_blocks, pair_stages
-from tli_cli.matching.sides import Side
+from tli_cli.matching.sides import Side, both_known
 from tli_cli.matching.similarity import unit_similarity
 from tli_cli.matching.tied import biases_of_tables, heads_apart, tied_heads
 from tli_cli.matching.towers import of_common_inputs
-from tli_cli.matching.twins import both_known, twins, without_extras
+from tli_cli.matching.twins import twins, without_extras
 from tli_cli.matching.uncut import with_whole_layers
 from tli_cli.matching.unit_pairs import ENOUGH, pair_units
 from tli_cli.matching.units import Key, Unit

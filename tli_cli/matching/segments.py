@@ -9,7 +9,6 @@ from functools import cached_property
 from math import log2
 
 from tli_cli.matching.bags import Bag, bag_of, joined
-from tli_cli.matching.bags import overlap as overlap
 from tli_cli.matching.mixing import Shares, mixing_kinds, mixing_shares, widest_window
 from tli_cli.matching.parallel import with_parallel_lists
 from tli_cli.matching.units import Unit
@@ -96,7 +95,7 @@ def blocks_of(units: Sequence[Unit]) -> list[Block]:
     """Return the blocks in the order of their first units; a plain chain of layers gives one block a weighted layer."""
     grouped: dict[str, list[Unit]] = {}
     for unit in units:
-        grouped.setdefault(unit.block or unit.path, []).append(unit)
+        grouped.setdefault(unit.home, []).append(unit)
     parted = with_parallel_lists(grouped)
     blocks = [Block(name, members[0].stage, tuple(members)) for name, members in parted.items()]
     if not any(_is_inner(block) for block in blocks):

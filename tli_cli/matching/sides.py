@@ -107,3 +107,8 @@ class Side:
     @cached_property
     def _groups(self) -> dict[tuple[str, ...], dict[int, tuple[Unit, ...]]]:
         return {}
+
+
+def both_known(source: Side, target: Side) -> bool:
+    """Tell whether both sides have a graph."""
+    return bool(source.architecture.graph and target.architecture.graph)

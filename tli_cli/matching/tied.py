@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tli_cli.matching.hashes import HEAD
-from tli_cli.matching.sides import Side
+from tli_cli.matching.sides import Side, both_known
 from tli_cli.matching.units import Unit
 
 SURROUNDINGS = ("before", "form before", "near before")
@@ -15,7 +15,7 @@ BEHIND = "form behind"
 
 def tied_heads(source: Side, target: Side) -> Iterator[tuple[Unit, Unit]]:
     """Yield (target unit, source unit) for a head of the target's own and the table that is the source's head."""
-    if not source.architecture.graph or not target.architecture.graph:
+    if not both_known(source, target):
         yield from _by_shape(source, target)
         return
     tables = table_heads(source)
@@ -30,7 +30,7 @@ def tied_heads(source: Side, target: Side) -> Iterator[tuple[Unit, Unit]]:
 def heads_apart(source: Side, target: Side) -> Iterator[tuple[Unit, Unit]]:
     """Yield (target unit, source unit) for a table that is the target's head and a head of the source's own, where the
     graphs show them."""
-    if source.architecture.graph and target.architecture.graph:
+    if both_known(source, target):
         yield from ((table, head) for head, table in tied_heads(target, source))
     else:
         yield from ((table, bias) for bias, table in biases_of_tables(target, source))

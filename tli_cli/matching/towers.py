@@ -10,7 +10,6 @@ from dataclasses import replace
 
 from tli_cli.architecture import Architecture, Node
 from tli_cli.matching.sides import Side
-from tli_cli.matching.units import Unit
 
 GRID, TOKENS = "grid", "tokens"
 STEMS = {"conv": GRID, "dense": GRID, "embedding": TOKENS}
@@ -33,7 +32,7 @@ def of_common_inputs(source: Side, target: Side) -> tuple[Side, Side]:
 
 
 def _without(side: Side, kinds: dict[str, str], unwanted: set[str]) -> Side:
-    kept = [unit for unit in side.units if kinds.get(_home(unit)) not in unwanted]
+    kept = [unit for unit in side.units if kinds.get(unit.home) not in unwanted]
     if len(kept) == len(side.units):
         return side
     places = {unit.place for unit in kept}
@@ -55,16 +54,12 @@ def _cut(architecture: Architecture, gone: set[int]) -> tuple[Node, ...]:
     return tuple(kept)
 
 
-def _home(unit: Unit) -> str:
-    return unit.block or unit.path
-
-
 def _kinds(side: Side) -> dict[str, str]:
     """Return the kind of input that each block's values come from, "" where it takes several or none is known."""
     told = _by_graph(side) if side.architecture.graph else _by_name(side)
     votes: dict[str, Counter[str]] = defaultdict(Counter)
     for unit in side.units:
-        votes[_home(unit)][told.get(unit.place, "")] += 1
+        votes[unit.home][told.get(unit.place, "")] += 1
     return {home: max(counts, key=lambda kind: (counts[kind], kind)) for home, counts in votes.items()}
 
 

@@ -11,7 +11,7 @@ from tli_cli.matching.called import names_in_common
 from tli_cli.matching.extras import extra_units
 from tli_cli.matching.graph_roles import graph_roles
 from tli_cli.matching.segments import WEIGHTED
-from tli_cli.matching.sides import Side
+from tli_cli.matching.sides import Side, both_known
 from tli_cli.matching.units import Key, Unit
 
 Teller = tuple[Mapping[Key, Hashable], Mapping[Key, Hashable]]
@@ -62,11 +62,6 @@ def twins(source: Side, target: Side) -> Iterator[tuple[Unit, Unit]]:
     for shape in common:
         if len(shape[0]) <= 1:
             yield from _pair(theirs[shape], mine[shape], told)
-
-
-def both_known(source: Side, target: Side) -> bool:
-    """Tell whether both sides have a graph."""
-    return bool(source.architecture.graph and target.architecture.graph)
 
 
 def without_extras(source: Side, target: Side) -> tuple[Side, Side]:

@@ -35,9 +35,10 @@ class Unit:
     """A layer, or one part of a fused layer.
 
     `shape` is the weight's, of this part alone, without axes of size 1 and with summed-over axes behind the others:
-    dense layers are `(out, in)` whether they are linear layers or 1x1 convolutions. `start` and `stop` delimit the
-    part on the weight's first axis. `place` is the index of the layer in its architecture. `attends` says that it makes
-    the queries of an attention; `setting` is a number of what its tensors do not tell.
+    dense layers are `(out, in)` whether they are linear layers or 1x1 convolutions. `place` is the index of the layer
+    in its architecture; `part` is the number of the part, of `parts` along the weight's axis `dim`, and -1 for a whole
+    layer. `attends` says that it makes the queries of an attention; `setting` is a number of what its tensors do not
+    tell.
     """
 
     place: int
@@ -60,6 +61,11 @@ class Unit:
     def key(self) -> Key:
         """Identify the unit within its architecture."""
         return (self.place, self.part)
+
+    @property
+    def home(self) -> str:
+        """The block that the unit stands in by its path; a unit outside of blocks is one by itself."""
+        return self.block or self.path
 
     @cached_property
     def label(self) -> int:
@@ -100,9 +106,7 @@ def _canonical_shape(architecture: Architecture, layer: Layer, name: str) -> tup
         summed = [axis.contracted for axis in axes] if axes else [False] + [True] * (len(shape) - 1)
         out = [size for size, s in zip(shape, summed, strict=True) if not s]
         inner = [size for size, s in zip(shape, summed, strict=True) if s]
-        width = 1
-        for size in inner:
-            width *= size
+        width = prod(inner)
         experts = _experts(architecture, layer, name)
         return (prod(out) // experts, width, experts) if experts > 1 else (prod(out), width)
     return tuple(size for size in shape if size != 1)

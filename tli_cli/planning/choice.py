@@ -49,7 +49,7 @@ def choose_models(matchings: Sequence[Matching], top_k: int, akin: Akin) -> Choi
     main, likeness = main_model(matchings), _block_likeness(matchings)
     choice: dict[Key, dict[int, float]] = {}
     for unit in matchings[0].targets:
-        worth = list(likeness[unit.block or unit.path])
+        worth = list(likeness[unit.home])
         worth[main] *= MUCH_LIKER
         ranked = sorted(range(len(matchings)), key=lambda m: (-worth[m], m))
         best = pairs[ranked[0]].get(unit.key)
@@ -68,9 +68,9 @@ def _block_likeness(matchings: Sequence[Matching]) -> dict[str, list[float]]:
     likeness: dict[str, list[float]] = {}
     for model, matching in enumerate(matchings):
         for unit in matching.targets:
-            likeness.setdefault(unit.block or unit.path, [0.0] * len(matchings))
+            likeness.setdefault(unit.home, [0.0] * len(matchings))
         for pair in matching.pairs:
-            likeness[pair.target.block or pair.target.path][model] += pair.similarity
+            likeness[pair.target.home][model] += pair.similarity
     return likeness
 
 

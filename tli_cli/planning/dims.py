@@ -70,20 +70,19 @@ def align_dims(
     With `table`, rows are looked up by one side and may be added as a whole by the other, so that no axis is summed
     over.
     """
-    theirs, mine = tensor_dims(target, target_axes), tensor_dims(source, source_axes)
+    mine, theirs = tensor_dims(target, target_axes), tensor_dims(source, source_axes)
     if table:
-        theirs, mine = ([replace(dim, contracted=False) for dim in dims] for dims in (theirs, mine))
-    split = tuple(dim.size for dim in mine)
+        mine, theirs = ([replace(dim, contracted=False) for dim in dims] for dims in (mine, theirs))
     pairs: list[tuple[Dim, list[Dim]]] = []
     for contracted in (False, True):
-        wanted = [d for d in theirs if d.contracted == contracted]
-        offered = [d for d in mine if d.contracted == contracted]
+        wanted = [d for d in mine if d.contracted == contracted]
+        offered = [d for d in theirs if d.contracted == contracted]
         together = _pair_group(wanted, offered)
         if together is None:
             return None
         pairs.extend(together)
     pairs.sort(key=lambda pair: pair[0].place)
-    return _layout(source, pairs, split)
+    return _layout(pairs, tuple(dim.size for dim in theirs))
 
 
 def _pair_group(wanted: list[Dim], offered: list[Dim]) -> list[tuple[Dim, list[Dim]]] | None:
@@ -174,30 +173,20 @@ def _merge(wanted: list[Dim], offered: list[Dim]) -> list[tuple[Dim, list[Dim]]]
     if len(wanted) == 1:
         return [(wanted[0], offered)]
     tree = ("*", *(d.tree for d in wanted))
-    size = 1
-    for d in wanted:
-        size *= d.size
+    size = prod(d.size for d in wanted)
     return [(Dim(tree, size, wanted[0].kind, wanted[0].contracted, wanted[0].place), offered)]
 
 
-def _layout(source: Architecture, pairs: Sequence[tuple[Dim, list[Dim]]], split: tuple[int, ...]) -> Alignment:
+def _layout(pairs: Sequence[tuple[Dim, list[Dim]]], split: tuple[int, ...]) -> Alignment:
     order = [d.place for _, dims in pairs for d in dims]
     left_out = [place for place in range(len(split)) if place not in order]
-    shape = tuple(_product(d.size for d in dims) for _, dims in pairs)
+    shape = tuple(prod(d.size for d in dims) for _, dims in pairs)
     merged = []
     for wanted, dims in pairs:
         if len(dims) == 1:
             merged.append((wanted, dims[0]))
         else:
             tree: AxisTree = ("*", *(d.tree for d in dims))
-            size = _product(d.size for d in dims)
+            size = prod(d.size for d in dims)
             merged.append((wanted, Dim(tree, size, dims[0].kind if dims else "kernel", wanted.contracted, -1)))
-    del source
     return Alignment(tuple(merged), split, (*order, *left_out), shape)
-
-
-def _product(sizes: object) -> int:
-    result = 1
-    for size in sizes:  # type: ignore[attr-defined]
-        result *= size
-    return int(result)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import takewhile
-from math import isclose
+from math import isclose, prod
 
 from tli_cli.architecture import Architecture, Layer
 from tli_cli.matching.values import Matching
@@ -36,10 +36,7 @@ def embedding_gains(target: Architecture, source: Architecture, matching: Matchi
 
 def _scale(layer: Layer) -> float:
     """Return what the code multiplies with first of all after `layer`."""
-    product = 1.0
-    for number in takewhile(lambda number: number[0] in SCALES, layer.numbers):
-        product *= factor_of(number)
-    return product
+    return prod(map(factor_of, takewhile(lambda number: number[0] in SCALES, layer.numbers)), start=1.0)
 
 
 def _is_read_alone(architecture: Architecture, place: int) -> bool:

@@ -17,8 +17,7 @@ class Scales:
     """The queries of a target and of one source, with the numbers in code that scale their products.
 
     `places` are the layers behind which scales may differ, since queries of wider heads make up for it or both sides
-    scale the products alike in other places, and `made_up`
-    the spaces over which queries and keys meet.
+    scale the products alike in other places, and `made_up` the spaces over which queries and keys meet.
     """
 
     def __init__(self, target: Architecture, source: Architecture, matching: Matching) -> None:
@@ -51,9 +50,8 @@ class Scales:
             if _only_shrinks(self._target, self._mine[p.target.key])
             if _only_shrinks(self._source, self._theirs[p.source.key])
         ]
-        mine, theirs = (
-            {place for places in side for place in places} for side in ([m for m, _ in alike], [t for _, t in alike])
-        )
+        mine = {place for places, _ in alike for place in places}
+        theirs = {place for _, places in alike for place in places}
         return mine | {pair.target.place for pair in matching.pairs if pair.source.place in theirs}
 
     def _is_wider(self, pair: Pair) -> bool:

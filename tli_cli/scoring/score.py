@@ -20,7 +20,8 @@ from functools import lru_cache
 from math import log2, prod
 
 from tli_cli.architecture import Architecture
-from tli_cli.matching.segments import Block, blocks_of, overlap
+from tli_cli.matching.bags import overlap
+from tli_cli.matching.segments import Block, blocks_of
 from tli_cli.matching.settings import OTHER_SETTING
 from tli_cli.matching.units import Key, Unit
 from tli_cli.matching.values import Matching, Pair

@@ -7,12 +7,11 @@ means: convolutions can stand in for other convolutions, attention for attention
 
 where `whole` grows with how alike the stages work (`kinship`) and stand between input and output (`level`), and
 `layers` falls where they work differently: a projection that was made for attention says little beside a convolution.
-`room` is less than 1 where the target has fewer blocks than the source: what the others did is lost.
+`room` (`room_for` of `matching/residuals.py`) is less than 1 where the target has fewer blocks than the source: what
+the others did is lost.
 """
 
 from __future__ import annotations
-
-from math import pow
 
 PARTS = 1 << 10
 """The parts that a layer's weight is divided into, so that sums are of whole numbers."""
@@ -23,23 +22,8 @@ WHOLE = 0.4
 ALIEN = 0.1
 """What a layer keeps of its worth where the two stages work by different means."""
 
-LOST, BROKEN = 0.2, 1.0
-"""What lost blocks cost where blocks add to a trunk, and where each hands on all that there is: the power of the share
-of the source's blocks that the target has room for."""
-
 Shares = tuple[int, int, int]
 """`(layers, whole, room)` of a pair of stages, in units of 1 / `PARTS`."""
-
-
-def room_for(wanted: int, given: int, residual: bool | None) -> float:
-    """Return the room that `wanted` blocks have for what `given` blocks do.
-
-    >>> room_for(3, 2, False), round(room_for(2, 3, True), 3), round(room_for(2, 3, False), 3)
-    (1.0, 0.922, 0.667)
-    """
-    if wanted >= given:
-        return 1.0
-    return pow(wanted / given, BROKEN if residual is False else LOST)
 
 
 def stage_shares(kinship: float, level: float, room: float = 1.0) -> Shares:
