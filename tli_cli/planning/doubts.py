@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping
-from types import MappingProxyType
 
 from tli_cli.architecture import Architecture, Layer
-from tli_cli.matching.values import Pair
+from tli_cli.matching.values import Matching, Pair
 from tli_cli.planning.activations import activations_before, changed_activations, differ, readers_behind
+from tli_cli.planning.added import Additions
+from tli_cli.planning.feeders import strange_feeders
 from tli_cli.planning.maps import MapBook
 from tli_cli.planning.numbers import (
     difference_of,
@@ -19,53 +20,70 @@ from tli_cli.planning.numbers import (
     steps_differ,
     were_run,
 )
+from tli_cli.planning.proof import unlike_inputs
 from tli_cli.planning.unshared import unshared
 
 OTHER_INPUT = "it takes something else than in the source"
+CHANGED_INPUT = "added layers change what goes into it"
 
 
 class Doubts:
     """What is known of the surroundings of a target's layers and of their partners' in one source.
 
-    The layers `silent` give zero, other scales behind the layers `scaled` are made up for, those `unlike` take
-    something else, those `strange` stand behind others than their partners, and those `passing` pass on what they take.
-    `partners` gives the source's layer for each of the target's, `copies` for each that is added.
-    Layers `folded` of the source are taken into others.
+    The layers `silent` give zero, those `passing` pass on what they take, other scales behind the layers `scaled` are
+    made up for, and layers `folded` of the source are taken into others. Of blocks that are `added`, some change
+    nothing.
     """
 
     def __init__(
         self,
         target: Architecture,
         source: Architecture,
+        matching: Matching,
         book: MapBook,
-        silent: Collection[int],
+        added: Additions,
         *,
-        scaled: Collection[int] = (),
-        unlike: Collection[int] = (),
-        strange: Mapping[int, str] = MappingProxyType({}),
-        passing: Collection[int] = (),
-        partners: Mapping[int, int] = MappingProxyType({}),
-        copies: Mapping[int, int] = MappingProxyType({}),
-        folded: Collection[int] = (),
+        silent: Collection[int],
+        passing: Collection[int],
+        scaled: Collection[int],
+        folded: Collection[int],
     ) -> None:
-        self._target, self._source, self._book, self._scaled, self._unlike = target, source, book, scaled, unlike
-        self._strange = strange
-        self._numbers_behind, self._their_numbers = numbers_behind(target, passing), numbers_behind(source, folded)
-        self._runs, self._their_runs = _runs(target), _runs(source)
-        known = were_run(target, source)
-        behind = self._numbers_behind, self._their_numbers
-        self._unshared = unshared(*behind, partners, copies, scaled) if known else {}
-        self._alike = not changed_activations(source, target)
-        self._is_deeper = bool(silent)
+        self._target, self._source, self._book, self._added = target, source, book, added
+        self._reused, self._scaled = matching.reused, scaled
         self._idle: dict[int, bool] = {}
+        self._runs, self._their_runs = _runs(target), _runs(source)
         self._mine, self._theirs = activations_before(target, silent), activations_before(source)
+        self._alike = not changed_activations(source, target)
+        first = [p for p in matching.pairs if p.target.key not in matching.reused]
+        again = [p for p in matching.pairs if p.target.key in matching.reused]
+        partners, copies = ({p.target.place: p.source.place for p in pairs} for pairs in (first, again))
+        self._behind = numbers_behind(target, passing), numbers_behind(source, folded)
+        self._known = were_run(target, source)
+        self._unshared = unshared(*self._behind, partners, copies, scaled) if self._known else {}
+        self._unlike: Collection[int] = ()
+        self._strange: Mapping[int, str] = {}
+        self._other_input = CHANGED_INPUT if silent else OTHER_INPUT
+        if target.graph and source.graph:
+            unread = {p.target.place for p in matching.pairs if self._is_unread(p.target.place)}
+            self._unlike = unlike_inputs(
+                target,
+                source,
+                {p.target.key: p.source.key for p in first},
+                silent=silent,
+                passing=passing,
+                unread=unread,
+                added=copies,
+                folded=folded,
+            )
+            self._strange = strange_feeders(
+                target, source, matching, silent={*silent, *unread}, passing=passing, folded=folded
+            )
 
-    def of(self, pair: Pair, added: bool, bypassed: Collection[int], chains: Collection[int]) -> str:
-        """Return a reason, empty if there is none; `bypassed` are the layers of added blocks that add nothing, `chains`
-        those of added blocks that pass on what they get."""
-        place = pair.target.place
-        if added:
-            idle = place in bypassed or place in chains or self._is_idle(place, bypassed)
+    def of(self, pair: Pair) -> str:
+        """Return a reason, empty if there is none."""
+        if pair.target.key in self._reused:
+            place = pair.target.place
+            idle = place in self._added.bypassed or place in self._added.chains or self._is_idle(place)
             return "" if idle else "it is added and is no identity"
         return self._activations(pair) or self._numbers(pair) or self._surroundings(pair)
 
@@ -73,7 +91,7 @@ class Doubts:
         if pair.target.place in self._strange:
             return self._strange[pair.target.place]
         if pair.target.place in self._unlike:
-            return "added layers change what goes into it" if self._is_deeper else OTHER_INPUT
+            return self._other_input
         mine, theirs = self._runs[pair.target.place], self._their_runs[pair.source.place]
         whole = pair.target.part < 0 and pair.source.part < 0
         tables = [unit.kind == "embedding" for unit in (pair.target, pair.source)]
@@ -82,8 +100,8 @@ class Doubts:
 
     def _numbers(self, pair: Pair) -> str:
         mine, theirs = self._target.layers[pair.target.place], self._source.layers[pair.source.place]
-        known = were_run(self._target, self._source)
-        behind = self._numbers_behind[pair.target.place], self._their_numbers[pair.source.place]
+        known = self._known
+        behind = self._behind[0][pair.target.place], self._behind[1][pair.source.place]
         scaled = pair.target.place in self._scaled
         return (
             steps_differ(mine, theirs, known)
@@ -110,17 +128,20 @@ class Doubts:
         here, there = (", ".join(ops) or "no activation" for ops in (mine[0], theirs[0]))
         return f"behind {here}, in the source behind {there}"
 
-    def _is_idle(self, place: int, bypassed: Collection[int]) -> bool:
+    def _is_idle(self, place: int) -> bool:
         """Tell whether what a layer makes, or all that is made of it, is read with zero weight or adds nothing."""
         if place not in self._idle:
             self._idle[place] = False  # until more is known: a layer may be run several times
-            weight = self._target.layers[place].tensor("weight")
-            made = [axis.tree for axis in self._target.axes.get(weight or "", ()) if not axis.contracted]
             places = {reader for _, reader in readers_behind(self._target, place)}
-            self._idle[place] = any(map(self._book.is_passed_by, made)) or (
-                bool(places) and all(p in bypassed or (p >= 0 and self._is_idle(p, bypassed)) for p in places)
+            self._idle[place] = self._is_unread(place) or (
+                bool(places) and all(p in self._added.bypassed or (p >= 0 and self._is_idle(p)) for p in places)
             )
         return self._idle[place]
+
+    def _is_unread(self, place: int) -> bool:
+        """Tell whether all that a layer makes is read with zero weight."""
+        weight = self._target.axes.get(self._target.layers[place].tensor("weight") or "", ())
+        return any(self._book.is_passed_by(axis.tree) for axis in weight if not axis.contracted)
 
 
 def _runs(architecture: Architecture) -> Counter[int]:

@@ -1,31 +1,26 @@
-"""Collect what is found for each tensor of a target while the pairs of layers are gone through."""
+"""Draft what one source gives to each tensor of a target: pair by pair, with all that speaks against `exact`."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
-from tli_cli.architecture import LINEAR, Architecture, Layer, TensorSpec
+from tli_cli.architecture import LINEAR, Layer
 from tli_cli.matching.segments import blocks_of
-from tli_cli.matching.units import Key, Unit
+from tli_cli.matching.units import Unit
 from tli_cli.matching.values import Matching, Pair
-from tli_cli.plan import Step
-from tli_cli.planning.chains import added_start, chain_layers, passes_unchanged
+from tli_cli.plan import Piece
+from tli_cli.planning.added import Additions, additions
+from tli_cli.planning.chains import added_start
 from tli_cli.planning.choice import Choice
 from tli_cli.planning.doubts import Doubts
-from tli_cli.planning.drafts import Draft, StepWriter
+from tli_cli.planning.drafts import Drafts
 from tli_cli.planning.embedded import embedding_gains
-from tli_cli.planning.feeders import strange_feeders
 from tli_cli.planning.folding import LONE, NO_FOLDING, STARTS, folding
-from tli_cli.planning.identity import ADDED, branch_ends, is_post_norm, is_silenced, surplus_scales
-from tli_cli.planning.listed_rows import ListedRows
-from tli_cli.planning.maps import MapBook
+from tli_cli.planning.identity import ADDED, is_silenced, surplus_scales
 from tli_cli.planning.norms import averages_unevenly
 from tli_cli.planning.numbers import were_run
 from tli_cli.planning.pieces import is_copy, is_scaled, lie_alike, make_piece
-from tli_cli.planning.proof import unlike_inputs
-from tli_cli.planning.refusals import Refusals
-from tli_cli.planning.request import Request
 from tli_cli.planning.rivals import untold
 from tli_cli.planning.roles import Share, answering, as_head, is_cut_by_guess, is_mask, shares
 from tli_cli.planning.scales import Scales
@@ -34,269 +29,188 @@ from tli_cli.planning.shortcuts import NO_SHORTCUT, surplus_shortcuts
 LOST_BIAS = "it has no place for its partner's bias"
 MASKED = "a mask of the target's own is worked into it"
 UNPROVED = "no graph shows what belongs together"
+UNSCALED = "the source does not scale here"
+UNNORMALISED = "the source does not normalise here"
+CUT_BY_GUESS = "how its heads are cut is not known"
+FLATTENED = "whether it takes a flattened map is not known"
+UNEVEN = "it averages over parts that grow unevenly"
 
 
-class Planner:
-    """Collect the contributions to every target tensor and write them down as steps."""
+class Drafter:
+    """Draft what source number `model` gives, by the pairs of `matching`."""
 
-    def __init__(self, target: Architecture, sources: Sequence[Architecture], request: Request) -> None:
-        self.target, self.sources, self.request = target, sources, request
-        self.book = MapBook(target, widen=request.widen, narrow=request.narrow, rows=self._listed_rows())
-        self.drafts: dict[str, Draft] = {spec.name: Draft() for spec in target.tensors}
-        self._inexact: set[int] = set()
-        self._bypassed: set[int] = set()
-        self._folding = NO_FOLDING
-        self._refusals = Refusals(target, sources, request)
+    def __init__(self, drafts: Drafts, model: int, matching: Matching) -> None:
+        self._drafts, self._model, self._matching = drafts, model, matching
+        self._target, self._source, self._book = drafts.target, drafts.sources[model], drafts.book
+        sides, request = (self._target, self._source), drafts.request
+        self._by_axes = request.resizer == "maps"
+        blocks = blocks_of(matching.targets)
+        self._scales = Scales(*sides, matching)
+        self._gains = embedding_gains(*sides, matching)
+        self._folding = folding(*sides, matching) if self._by_axes and request.norms else NO_FOLDING
+        self._surplus = surplus_scales(matching, blocks, self._target)
+        self._added = additions(*sides, matching, blocks) if request.identity else Additions()
+        self._bare = surplus_shortcuts(*sides, matching) if request.identity else set()
 
-    def _listed_rows(self) -> ListedRows:
-        by_axes = self.request.resizer == "maps"
-        return ListedRows(self.target, self.request.head_rows, self.request.tokens, by_axes=by_axes)
-
-    def add(self, matching: Matching, model: int, chosen: Choice) -> None:
-        """Draft the pairs of `matching` (of source `model`) whose target unit is given to that model by `chosen`."""
-        blocks = {unit.key: b.name for b in blocks_of(matching.targets) for unit in b.units}
-        self._scales, self._heads = Scales(self.target, self.sources[model], matching), matching.heads
-        self._gains = embedding_gains(self.target, self.sources[model], matching)
-        proved = bool(self.target.graph and self.sources[model].graph)
-        coherent = self.request.resizer == "maps" and self.request.norms
-        self._folding = folding(self.target, self.sources[model], matching) if coherent else NO_FOLDING
-        surplus = surplus_scales(matching, blocks, self.target)
-        for place in surplus:
-            for _, name in self.target.layers[place].tensors:
-                draft = self.drafts[name]
-                draft.initial, draft.exact, draft.reason = "ones", True, "the source does not scale here"
-        ends, chains = self._added(matching, model, blocks)
-        silent = ends | self._bare(matching, model)
-        mine = [(pair, chosen[pair.target.key][model]) for pair in matching.pairs if model in chosen[pair.target.key]]
+    def draft(self, chosen: Choice) -> None:
+        """Draft the pairs whose target unit is given to this source by `chosen`."""
+        model = self._model
+        mine = [(p, chosen[p.target.key][model]) for p in self._matching.pairs if model in chosen[p.target.key]]
+        self._start(self._surplus, "ones", UNSCALED)
+        self._start(self._bare, "zeros", NO_SHORTCUT, ("weight", "bias"))
         for pair, _ in mine:
-            self._introduce(pair, model)
-        self.book.made_up |= self._scales.made_up
-        passing = chains.union(surplus, self._folding.silent)
-        unlike = self._unlike(matching, model, silent, passing) if proved else set()
-        strange = self._strange(matching, model, silent, passing) if proved else {}
-        doubts = Doubts(
-            self.target,
-            self.sources[model],
-            self.book,
-            silent,
-            scaled={*self._scales.places, *self._gains},
-            unlike=unlike,
-            strange=strange,
-            passing=passing,
-            partners={p.target.place: p.source.place for p in matching.pairs if p.target.key not in matching.reused},
-            copies={p.target.place: p.source.place for p in matching.pairs if p.target.key in matching.reused},
-            folded=self._folding.taken,
-        )
-        lost = untold(matching, self.target, self.sources[model])
+            self._introduce(pair)
+        self._book.made_up |= self._scales.made_up
+        doubts = self._doubts()
+        lost = untold(self._matching, self._target, self._source)
         for pair, weight in mine:
-            added = pair.target.key in matching.reused
-            self._draft_pair(pair, model, weight, pair.target.place in ends, chains)
-            lone = LONE if pair.target.place in self._folding.doubtful else ""
-            doubt = doubts.of(pair, added, self._bypassed, chains) or lone or lost.get(pair.target.place, "")
-            self._note_doubt(pair.target.place, doubt, proved)
-        places = {pair.target.place: pair for pair, _ in mine}
-        for unit in matching.targets:
-            before = self._folding.silent.get(unit.place, -1)
-            if before in places and before not in ends:
-                self._silence(unit, places[before], model)
-        self._note_lost_biases([pair for pair, _ in mine if pair.target.key not in matching.reused], model)
+            place = pair.target.place
+            self._draft_pair(pair, weight)
+            lone = LONE if place in self._folding.doubtful else ""
+            self._note_doubt(place, doubts.of(pair) or lone or lost.get(place, ""))
+        self._draft_lone_norms({pair.target.place: pair for pair, _ in mine})
+        self._note_lost_biases([pair for pair, _ in mine if pair.target.key not in self._matching.reused])
 
-    def _bare(self, matching: Matching, model: int) -> set[int]:
-        """Start the projections of shortcuts that the source lacks at zero, and return what gives zero then."""
-        if not self.request.identity:
-            return set()
-        found = surplus_shortcuts(self.target, self.sources[model], matching)
-        for role, name in (tensor for place in found for tensor in self.target.layers[place].tensors):
-            if role.partition(".")[0] in ("weight", "bias"):
-                draft = self.drafts[name]
-                draft.initial, draft.exact, draft.reason = "zeros", True, NO_SHORTCUT
-        return found
+    def _start(self, places: Collection[int], initial: str, reason: str, roles: Collection[str] = ()) -> None:
+        """Start the tensors of layers, or those of `roles`, so that the layers change nothing."""
+        for role, name in (tensor for place in places for tensor in self._target.layers[place].tensors):
+            if not roles or role.partition(".")[0] in roles:
+                draft = self._drafts.of(name)
+                draft.initial, draft.exact, draft.reason = initial, True, reason
 
-    def _unlike(self, matching: Matching, model: int, ends: Collection[int], passing: Collection[int]) -> set[int]:
-        """Return the layers that take something else than their partners, or whose outputs end up in something else."""
-        first = (pair for pair in matching.pairs if pair.target.key not in matching.reused)
-        partners = {pair.target.key: pair.source.key for pair in first}
-        unread = self._unread(matching)
-        added = {place for place, _ in matching.reused}
-        return unlike_inputs(
-            self.target,
-            self.sources[model],
-            partners,
-            silent=ends,
-            passing=passing,
-            unread=unread,
-            added=added,
-            folded=self._folding.taken,
-        )
-
-    def _strange(
-        self, matching: Matching, model: int, silent: Collection[int], passing: Collection[int]
-    ) -> dict[int, str]:
-        """Return why layers, by place, do not stand right behind the partners of what stands before theirs."""
-        return strange_feeders(
-            self.target,
-            self.sources[model],
-            {pair.target: pair.source for pair in matching.pairs},
-            (matching.targets, matching.sources),
-            silent={*silent, *self._unread(matching)},
-            passing=passing,
-            folded=self._folding.taken,
-        )
-
-    def _unread(self, matching: Matching) -> set[int]:
-        """Return the layers of which all that is made is read with zero weight."""
-        return {pair.target.place for pair in matching.pairs if self._is_passed_by(pair.target.place)}
-
-    def _is_passed_by(self, place: int) -> bool:
-        weight = self.target.axes.get(self.target.layers[place].tensor("weight") or "", ())
-        return any(self.book.is_passed_by(axis.tree) for axis in weight if not axis.contracted)
-
-    def _introduce(self, pair: Pair, model: int) -> None:
-        target, source = self.target.layers[pair.target.place], self.sources[model].layers[pair.source.place]
-        mine, theirs = (
-            self.target.axes.get(target.tensor("weight") or ""),
-            self.sources[model].axes.get(source.tensor("weight") or ""),
-        )
+    def _introduce(self, pair: Pair) -> None:
+        target, source = self._layers(pair)
+        mine = self._target.axes.get(target.tensor("weight") or "")
+        theirs = self._source.axes.get(source.tensor("weight") or "")
         if mine and theirs and target.kind in (*LINEAR, "embedding"):
             axis, other = (next((a.tree for a in axes if not a.contracted), None) for axes in (mine, theirs))
             if axis is not None:
-                self.book.introduce(axis, model, None if pair.repeat else other)
+                self._book.introduce(axis, self._model, None if pair.repeat else other)
 
-    def _added(self, matching: Matching, model: int, blocks: Mapping[Key, str]) -> tuple[set[int], set[int]]:
-        """Return the layers that end the branches of added blocks, and those of added blocks that are plain chains."""
-        ends: set[int] = set()
-        chains: set[int] = set()
-        added = {unit.place for unit in matching.targets if blocks[unit.key] in matching.added_blocks}
-        for block in matching.added_blocks if self.request.identity else ():
-            units = [unit for unit in matching.targets if blocks[unit.key] == block]
-            found = branch_ends(self.target, units, added)
-            ends |= found
-            if is_post_norm(self.target, units):
-                self._inexact |= found
-            elif found:
-                self._bypassed |= {unit.place for unit in units}
-            chain = set() if found else chain_layers(self.target, units)
-            chains |= chain
-            if chain and not passes_unchanged(self.target, self.sources[model], units):
-                self._inexact |= chain
-        return ends, chains
+    def _layers(self, pair: Pair) -> tuple[Layer, Layer]:
+        return self._target.layers[pair.target.place], self._source.layers[pair.source.place]
 
-    def _note_doubt(self, place: int, doubt: str, proved: bool) -> None:
+    def _doubts(self) -> Doubts:
+        return Doubts(
+            self._target,
+            self._source,
+            self._matching,
+            self._book,
+            self._added,
+            silent={*self._added.ends, *self._bare},
+            passing={*self._added.chains, *self._surplus, *self._folding.silent},
+            scaled={*self._scales.places, *self._gains},
+            folded=self._folding.taken,
+        )
+
+    def _note_doubt(self, place: int, doubt: str) -> None:
         """Note `doubt` for a layer's tensors; without a graph, also that nothing proves what is more than a copy."""
-        for _, name in self.target.layers[place].tensors:
-            draft = self.drafts[name]
-            copied = draft.reason != ADDED and all(is_copy(piece, self.book) for piece, _, _ in draft.pieces)
+        proved = bool(self._target.graph and self._source.graph)
+        for draft in self._drafts.of_layer(place):
+            copied = draft.reason != ADDED and all(is_copy(piece, self._book) for piece, _ in draft.pieces)
             draft.doubt = draft.doubt or doubt or ("" if proved or copied else UNPROVED)
 
-    def _note_lost_biases(self, pairs: Sequence[Pair], model: int) -> None:
+    def _note_lost_biases(self, pairs: Sequence[Pair]) -> None:
         """Note for layers whose partner adds a bias that it is added nowhere; one of keys changes no softmax."""
-        used = {name for draft in self.drafts.values() for piece, _, _ in draft.pieces for name in piece.names}
+        used = self._drafts.used()
         for pair in pairs:
-            source = self.sources[model].layers[pair.source.place]
+            _, source = self._layers(pair)
             biases = [name for role, name in source.tensors if role.partition(".")[0] == "bias"]
             if pair.target.role.removeprefix("cross_") != "k" and not used.issuperset(biases):
-                for _, name in self.target.layers[pair.target.place].tensors:
-                    self.drafts[name].doubt = self.drafts[name].doubt or LOST_BIAS
+                for draft in self._drafts.of_layer(pair.target.place):
+                    draft.doubt = draft.doubt or LOST_BIAS
 
-    def _draft_pair(self, pair: Pair, model: int, weight: float, ends_added_branch: bool, chains: set[int]) -> None:
-        source = self.sources[model]
-        layer, source_layer = self.target.layers[pair.target.place], source.layers[pair.source.place]
-        offered = self._folding.offered(source, pair, list(shares(source, pair.source)))
-        if layer.kind == "linear" and source_layer.kind == "embedding":
+    def _draft_pair(self, pair: Pair, weight: float) -> None:
+        layer, partner = self._layers(pair)
+        offered = self._folding.offered(self._source, pair, list(shares(self._source, pair.source)))
+        if layer.kind == "linear" and partner.kind == "embedding":
             offered = [as_head(share) for share in offered]
-        for head in (s for t, s in self._heads if t.key == pair.target.key):
-            offered += [share for share in shares(source, head) if share.role.partition(".")[0] == "bias"]
-        for wanted in shares(self.target, pair.target):
-            draft = self.drafts[wanted.spec.name]
-            start = added_start(wanted.role, pair.target) if pair.target.place in chains else ""
-            if ends_added_branch and is_silenced(layer, wanted.role):
-                start = "zeros"
-            if start:
-                draft.initial, draft.exact, draft.reason = start, pair.target.place not in self._inexact, ADDED
-                continue
-            self._draft_share(draft, wanted, answering(wanted, offered), pair, layer, source_layer, model, weight)
-        parts = [(share, self.drafts[share.spec.name]) for share in shares(self.target, pair.target)]
-        if any(is_mask(share) and not draft.pieces for share, draft in parts):
-            for _, draft in parts:
+        for head in (s for t, s in self._matching.heads if t.key == pair.target.key):
+            offered += [share for share in shares(self._source, head) if share.role.partition(".")[0] == "bias"]
+        wanted = [(share, self._drafts.of(share.spec.name)) for share in shares(self._target, pair.target)]
+        for share, draft in wanted:
+            if start := self._added_start(pair.target, layer, share.role):
+                exact = pair.target.place not in self._added.inexact
+                draft.initial, draft.exact, draft.reason = start, exact, ADDED
+            else:
+                self._draft_share(share, answering(share, offered), pair, weight)
+        if any(is_mask(share) and not draft.pieces for share, draft in wanted):
+            for _, draft in wanted:
                 draft.doubt = draft.doubt or MASKED
 
-    def _silence(self, norm: Unit, pair: Pair, model: int) -> None:
-        """Draft a batch norm that the source lacks as one that changes nothing; it adds the bias that the layer before
-        it, fed by `pair`, cannot."""
-        layer, source = self.target.layers[pair.target.place], self.sources[model]
-        if not any(self.drafts[name].pieces for _, name in layer.tensors):
-            return
-        doubt = next((self.drafts[name].doubt for _, name in layer.tensors), "")
-        for wanted in shares(self.target, norm):
-            draft = self.drafts[wanted.spec.name]
-            draft.initial, draft.exact, draft.doubt = STARTS.get(wanted.role, draft.initial), True, doubt
-            draft.reason = "the source does not normalise here"
-            if wanted.role == "bias" and layer.tensor("bias") is None:
-                bias = next((share for share in shares(source, pair.source) if share.role == "bias"), None)
-                home = self.target.layers[norm.place]
-                piece = bias and make_piece(self.target, wanted, home, False, source, bias, model, self.book)
-                if piece:
-                    draft.pieces.append((piece, pair, wanted))
+    def _added_start(self, unit: Unit, layer: Layer, role: str) -> str:
+        """Return how a tensor starts with which an added block changes nothing; empty if it is fed."""
+        if unit.place in self._added.ends and is_silenced(layer, role):
+            return "zeros"
+        return added_start(role, unit) if unit.place in self._added.chains else ""
 
-    def _draft_share(
-        self,
-        draft: Draft,
-        wanted: Share,
-        offered: Share | None,
-        pair: Pair,
-        layer: Layer,
-        source_layer: Layer,
-        model: int,
-        weight: float,
-    ) -> None:
-        refusal = self._refusals.of(wanted, offered, layer, source_layer, self.sources[model])
-        if refusal:
+    def _draft_share(self, wanted: Share, offered: Share | None, pair: Pair, weight: float) -> None:
+        draft = self._drafts.of(wanted.spec.name)
+        layer, partner = self._layers(pair)
+        if refusal := self._drafts.refusals.of(wanted, offered, layer, partner, self._source):
             draft.reason = refusal
             return
         if offered is None:
-            draft.reason = f"{source_layer.path} has no {wanted.role}"
+            draft.reason = f"{partner.path} has no {wanted.role}"
             if wanted.role.partition(".")[0] == "bias":
                 draft.initial, draft.exact = "zeros", True
             return
-        self.book.added = pair.repeat
-        piece = make_piece(
-            self.target,
-            wanted,
-            layer,
-            self._scales.is_query(pair.target),
-            self.sources[model],
-            offered,
-            model,
-            self.book,
-            self._scales.rescale(pair),
-        )
+        self._book.added = pair.repeat
+        query, rescale = self._scales.is_query(pair.target), self._scales.rescale(pair)
+        piece = self._piece(wanted, layer, offered, query, rescale)
         if piece is None:
             draft.reason = f"{offered.spec.name} {list(offered.spec.shape)} cannot be reshaped to it"
-        else:
-            fold = self._folding.folds.get(pair.target.place)
-            if is_cut_by_guess(self.target, wanted, self.sources[model], offered):
-                draft.doubt = "how its heads are cut is not known"
-            elif not (self.target.graph or self.sources[model].graph) and not lie_alike(
-                self.target, wanted, self.sources[model], offered
-            ):
-                draft.doubt = "whether it takes a flattened map is not known"
-            gain = self._gains.get(pair.target.place, 1.0) if self.request.resizer == "maps" else 1.0
-            piece = replace(piece, weight=weight, fold=fold, gain=piece.gain * gain)
-            known = were_run(self.target, self.sources[model])
-            added = source_layer.offset if known else layer.offset, layer.offset
-            if wanted.role == "weight" and (added[0] != added[1] or is_scaled(piece, self.book)):
-                piece = replace(piece, added=added)
-            if averages_unevenly(layer, piece, self.book):
-                draft.doubt = draft.doubt or "it averages over parts that grow unevenly"
-            draft.pieces.append((piece, pair, wanted))
-            draft.exact |= pair.target.place in self._bypassed
+            return
+        piece = self._made_up_for(piece, wanted, pair)
+        uneven = UNEVEN if averages_unevenly(layer, piece, self._book) else ""
+        draft.doubt = self._unknown(wanted, offered) or draft.doubt or uneven
+        draft.pieces.append((replace(piece, weight=weight), pair))
+        draft.exact |= pair.target.place in self._added.bypassed
 
-    def steps(self) -> list[Step]:
-        """Return the steps in the order of the target's tensors."""
-        owners = {name: (layer, role) for layer in self.target.layers for role, name in layer.tensors}
-        writer = StepWriter(self.target, self.sources, self.request, self.book)
-        return [writer.step(s, self._draft_of(s), *owners.get(s.name, (None, ""))) for s in self.target.tensors]
+    def _piece(
+        self, wanted: Share, home: Layer, offered: Share, query: bool = False, rescale: float | None = None
+    ) -> Piece | None:
+        return make_piece(self._target, wanted, home, query, self._source, offered, self._model, self._book, rescale)
 
-    def _draft_of(self, spec: TensorSpec) -> Draft:
-        draft = self.drafts[spec.name]
-        return self.drafts[spec.tied_to] if spec.tied_to in self.drafts and not draft.pieces else draft
+    def _made_up_for(self, piece: Piece, wanted: Share, pair: Pair) -> Piece:
+        """Return `piece` with what makes up for code that differs: a norm in one network alone, another scale of what
+        a table gives, another number that is added to a weight."""
+        layer, partner = self._layers(pair)
+        place = pair.target.place
+        gain = self._gains.get(place, 1.0) if self._by_axes else 1.0
+        piece = replace(piece, fold=self._folding.folds.get(place), gain=piece.gain * gain)
+        known = were_run(self._target, self._source)
+        offset = partner.offset if known else layer.offset, layer.offset
+        if wanted.role == "weight" and (offset[0] != offset[1] or is_scaled(piece, self._book)):
+            return replace(piece, added=offset)
+        return piece
+
+    def _unknown(self, wanted: Share, offered: Share) -> str:
+        """Return what nothing tells of how two tensors lie in memory; empty if all is told."""
+        if is_cut_by_guess(self._target, wanted, self._source, offered):
+            return CUT_BY_GUESS
+        known = self._target.graph or self._source.graph
+        return "" if known or lie_alike(self._target, wanted, self._source, offered) else FLATTENED
+
+    def _draft_lone_norms(self, fed: Mapping[int, Pair]) -> None:
+        """Draft batch norms that the source lacks, behind the layers `fed` by a pair, as ones that change nothing."""
+        for unit in self._matching.targets:
+            before = self._folding.silent.get(unit.place, -1)
+            if before in fed and before not in self._added.ends:
+                self._draft_lone_norm(unit, fed[before])
+
+    def _draft_lone_norm(self, norm: Unit, pair: Pair) -> None:
+        """Draft a batch norm; it adds the bias that the layer before it, fed by `pair`, cannot."""
+        layer, _ = self._layers(pair)
+        before = self._drafts.of_layer(pair.target.place)
+        if not any(draft.pieces for draft in before):
+            return
+        for wanted in shares(self._target, norm):
+            draft = self._drafts.of(wanted.spec.name)
+            draft.initial, draft.exact, draft.doubt = STARTS.get(wanted.role, draft.initial), True, before[0].doubt
+            draft.reason = UNNORMALISED
+            if wanted.role == "bias" and layer.tensor("bias") is None:
+                bias = next((share for share in shares(self._source, pair.source) if share.role == "bias"), None)
+                piece = bias and self._piece(wanted, self._target.layers[norm.place], bias)
+                if piece:
+                    draft.pieces.append((piece, pair))

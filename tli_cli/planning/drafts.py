@@ -1,4 +1,4 @@
-"""What is found for a target tensor, written down as a step."""
+"""What is found for the tensors of a target, written down as steps."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from tli_cli.architecture import Architecture, Layer, TensorSpec
 from tli_cli.matching.values import Pair
 from tli_cli.plan import Piece, Step
 from tli_cli.planning.identity import ADDED
+from tli_cli.planning.listed_rows import ListedRows
 from tli_cli.planning.maps import MapBook
 from tli_cli.planning.pieces import is_copy, is_exact, map_indices
+from tli_cli.planning.refusals import Refusals
 from tli_cli.planning.request import Request
-from tli_cli.planning.roles import Share
 
 STANDARDISED = "its weight is not standardised alike in both networks"
 TORN = "its channels come from layers that do not belong together"
@@ -22,20 +23,46 @@ TORN = "its channels come from layers that do not belong together"
 class Draft:
     """What is found for one target tensor while its units are visited."""
 
-    pieces: list[tuple[Piece, Pair, Share]] = field(default_factory=list)
+    pieces: list[tuple[Piece, Pair]] = field(default_factory=list)
     reason: str = ""
     initial: str = ""
     exact: bool = False
     doubt: str = ""
 
 
-class StepWriter:
-    """Write drafts for the tensors of a target down as steps."""
+class Drafts:
+    """The drafts of all tensors of a target, which the layers of its sources are gone through to fill, and the maps
+    that they share."""
 
-    def __init__(self, target: Architecture, sources: Sequence[Architecture], request: Request, book: MapBook) -> None:
-        self._target, self._sources, self._request, self._book = target, sources, request, book
+    def __init__(self, target: Architecture, sources: Sequence[Architecture], request: Request) -> None:
+        self.target, self.sources, self.request = target, sources, request
+        rows = ListedRows(target, request.head_rows, request.tokens, by_axes=request.resizer == "maps")
+        self.book = MapBook(target, request.widen, request.narrow, rows)
+        self.refusals = Refusals(target, sources, request)
+        self._found = {spec.name: Draft() for spec in target.tensors}
 
-    def step(self, spec: TensorSpec, draft: Draft, layer: Layer | None, role: str) -> Step:
+    def of(self, tensor: str) -> Draft:
+        """Return the draft of a tensor."""
+        return self._found[tensor]
+
+    def of_layer(self, place: int) -> list[Draft]:
+        """Return the drafts of a layer's tensors."""
+        return [self._found[name] for _, name in self.target.layers[place].tensors]
+
+    def used(self) -> set[str]:
+        """Return the names of the source tensors that something is made of."""
+        return {name for draft in self._found.values() for piece, _ in draft.pieces for name in piece.names}
+
+    def steps(self) -> list[Step]:
+        """Return the steps in the order of the target's tensors."""
+        owners = {name: (layer, role) for layer in self.target.layers for role, name in layer.tensors}
+        return [self._step(s, self._own_or_tied(s), *owners.get(s.name, (None, ""))) for s in self.target.tensors]
+
+    def _own_or_tied(self, spec: TensorSpec) -> Draft:
+        draft = self._found[spec.name]
+        return self._found[spec.tied_to] if spec.tied_to in self._found and not draft.pieces else draft
+
+    def _step(self, spec: TensorSpec, draft: Draft, layer: Layer | None, role: str) -> Step:
         """Return the step for the tensor `spec`, the `role` of `layer`, from what was found for it."""
         path = layer.path if layer else spec.name.rpartition(".")[0]
         step = Step(
@@ -44,19 +71,19 @@ class StepWriter:
             "keep",
             path,
             role,
-            initial=draft.initial or self._request.keep_values,
+            initial=draft.initial or self.request.keep_values,
             block=layer.block if layer else "",
         )
         if not draft.pieces or draft.reason == ADDED:
             reason = draft.reason or "no layer of the source is like it"
             return replace(step, exact=draft.exact and not draft.doubt, reason=reason)
-        pieces = tuple(piece for piece, _, _ in draft.pieces)
-        copied = all(is_copy(piece, self._book) for piece in pieces)
-        resizer = "copy" if copied else self._request.resizer
-        exact = draft.exact or all(is_exact(piece, self._book) for piece in pieces)
+        pieces = tuple(piece for piece, _ in draft.pieces)
+        copied = all(is_copy(piece, self.book) for piece in pieces)
+        resizer = "copy" if copied else self.request.resizer
+        exact = draft.exact or all(is_exact(piece, self.book) for piece in pieces)
         torn = TORN if self._is_torn(spec) else ""
         doubt = draft.doubt or torn or ("" if draft.exact or self._scales_alike(layer, draft, copied) else STANDARDISED)
-        similarity = sum(pair.similarity for _, pair, _ in draft.pieces) / len(draft.pieces)
+        similarity = sum(pair.similarity for _, pair in draft.pieces) / len(draft.pieces)
         return replace(
             step,
             action="transfer",
@@ -69,14 +96,14 @@ class StepWriter:
 
     def _scales_alike(self, layer: Layer | None, draft: Draft, copied: bool) -> bool:
         """Tell whether both sides use their weights as they are, or both standardise equal ones."""
-        sides = [layer] + [self._sources[piece.model].layers[pair.source.place] for piece, pair, _ in draft.pieces]
+        sides = [layer] + [self.sources[piece.model].layers[pair.source.place] for piece, pair in draft.pieces]
         found = {side is not None and bool(side.attribute("standardised")) for side in sides}
         return found == {False} or (found == {True} and copied)
 
     def _is_torn(self, spec: TensorSpec) -> bool:
-        return any(self._book.is_torn(axis.tree) for axis in self._target.axes.get(spec.name, ()))
+        return any(self.book.is_torn(axis.tree) for axis in self.target.axes.get(spec.name, ()))
 
     def _adaptation(self, pieces: Sequence[Piece]) -> str:
-        rules = [self._book.maps[i] for piece in pieces for expression in piece.axes for i in map_indices(expression)]
+        rules = [self.book.maps[i] for piece in pieces for expression in piece.axes for i in map_indices(expression)]
         said = dict.fromkeys(f"{m.rule} {m.columns}->{m.rows}" for m in rules if m.rule != "same")
         return ", ".join(said)

@@ -7,6 +7,7 @@ from collections.abc import Collection, Hashable, Iterable, Mapping
 
 from tli_cli.architecture import Architecture
 from tli_cli.matching.units import Key, Unit
+from tli_cli.matching.values import Matching
 
 Term = frozenset[Hashable]
 """The units, or the input, of which one term of a sum is made."""
@@ -24,8 +25,7 @@ ADDED = ("position", "bias_table")
 def strange_feeders(
     target: Architecture,
     source: Architecture,
-    partners: Mapping[Unit, Unit],
-    units: tuple[Collection[Unit], Collection[Unit]],
+    matching: Matching,
     *,
     silent: Collection[int],
     passing: Collection[int],
@@ -34,20 +34,20 @@ def strange_feeders(
     """Return for layers of the target, by place, why what stands right before them is not what stands before their
     partner.
 
-    Of a sum the term that was made last counts, which is to be among the terms of the other sum. `units` are those of
-    the target and of the source. Layers `silent` of the target give zero, `passing` ones what they take, and `folded`
-    ones of the source are taken into those before them.
+    Of a sum the term that was made last counts, which is to be among the terms of the other sum. Layers `silent` of the
+    target give zero, `passing` ones what they take, and `folded` ones of the source are taken into those before them.
     """
-    known = {mine.key: theirs.key for mine, theirs in partners.items()}
-    mine = _taken(target, units[0], silent, passing)
-    theirs = _taken(source, units[1], (), folded)
+    known = {pair.target.key: pair.source.key for pair in matching.pairs}
+    mine = _taken(target, matching.targets, silent, passing)
+    theirs = _taken(source, matching.sources, (), folded)
     found: dict[int, str] = {}
-    for t, s in partners.items():
-        here = [tuple(_renamed(term, known) for term in terms) for terms in mine.get(t.place, ())]
-        there = theirs.get(s.place, set())
+    for pair in matching.pairs:
+        place = pair.target.place
+        here = [tuple(_renamed(term, known) for term in terms) for terms in mine.get(place, ())]
+        there = theirs.get(pair.source.place, set())
         if here and there and not any(_agree(terms, others) for terms in here for others in there):
             lacks = all(any(_is_own(key) for key in terms[-1]) for terms in here if terms)
-            found[t.place] = LACKED if lacks else OTHER
+            found[place] = LACKED if lacks else OTHER
     return found
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 
 from tli_cli.architecture import Architecture, Layer
-from tli_cli.matching.segments import WEIGHTED
-from tli_cli.matching.units import Key, Unit
+from tli_cli.matching.segments import WEIGHTED, Block
+from tli_cli.matching.units import Unit
 from tli_cli.matching.values import Matching
 
 BRANCH_ENDS = ("o", "fc2", "down")
@@ -97,20 +97,20 @@ def is_post_norm(architecture: Architecture, units: Iterable[Unit]) -> bool:
     return False
 
 
-def surplus_scales(matching: Matching, blocks: Mapping[Key, str], target: Architecture) -> list[int]:
+def surplus_scales(matching: Matching, blocks: Iterable[Block], target: Architecture) -> list[int]:
     """Return the channel scales of blocks whose weighted layers all have a partner of their own form, and which have
     none, by their places; what a constructor works out, such as frequencies, is no scale."""
     pairs = {pair.target.key: pair for pair in matching.pairs}
-    unlike = {
-        blocks[unit.key]
-        for unit in matching.targets
-        if unit.kind in WEIGHTED
-        and (unit.key not in pairs or pairs[unit.key].source.form_label != unit.form_label or pairs[unit.key].repeat)
-    }
+
+    def is_fed(unit: Unit) -> bool:
+        pair = pairs.get(unit.key)
+        return pair is not None and pair.source.form_label == unit.form_label and not pair.repeat
+
+    alike = [block for block in blocks if all(is_fed(unit) for unit in block.units if unit.kind in WEIGHTED)]
     fixed = {spec.name for spec in target.tensors if spec.buffer}
-    learned = (u for u in matching.targets if fixed.isdisjoint(name for _, name in target.layers[u.place].tensors))
-    scales = (unit for unit in learned if unit.kind == "scale" and len(unit.shape) == 1)
-    return [unit.place for unit in scales if unit.key not in pairs and blocks[unit.key] not in unlike]
+    scales = (u for block in alike for u in block.units if u.kind == "scale" and len(u.shape) == 1)
+    unfed = (unit.place for unit in scales if unit.key not in pairs)
+    return [place for place in unfed if fixed.isdisjoint(name for _, name in target.layers[place].tensors)]
 
 
 def _joins_after(architecture: Architecture, node: int, members: set[int]) -> bool:

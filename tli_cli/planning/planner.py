@@ -9,7 +9,8 @@ from tli_cli.architecture import Architecture
 from tli_cli.matching.values import Matching
 from tli_cli.plan import Plan, Side, Step
 from tli_cli.planning.choice import Akin, choose_models, main_model
-from tli_cli.planning.drafting import Planner
+from tli_cli.planning.drafting import Drafter
+from tli_cli.planning.drafts import Drafts
 from tli_cli.planning.foreign import without_foreign
 from tli_cli.planning.norms import norms_follow
 from tli_cli.planning.plain import chains_fill_branches, gains_branches
@@ -35,11 +36,11 @@ def make_plan(
         matchings = [without_foreign(target, s, m) for s, m in zip(sources, matchings, strict=True)]
         matchings = [chains_fill_branches(target, s, m) for s, m in zip(sources, matchings, strict=True)]
         matchings = [norms_follow(target, s, m) for s, m in zip(sources, matchings, strict=True)]
-    planner = Planner(target, sources, request)
+    drafts = Drafts(target, sources, request)
     chosen = choose_models(matchings, request.top_k, akin)
     for model, matching in enumerate(matchings):
-        planner.add(matching, model, chosen)
-    steps = whole_or_kept(planner.steps(), target, sources, request.keep_values)
+        Drafter(drafts, model, matching).draft(chosen)
+    steps = whole_or_kept(drafts.steps(), target, sources, request.keep_values)
     main = main_model(matchings)
     if len({piece.model for step in steps for piece in step.pieces}) > 1:  # no function is that of any one source
         steps = [replace(step, exact=False) for step in steps]
@@ -55,11 +56,11 @@ def make_plan(
         sources=sides,
         target=Side(target.origin, target.fingerprint, target.order_from),
         steps=tuple(steps),
-        maps=tuple(planner.book.maps),
+        maps=tuple(drafts.book.maps),
         matcher=request.matcher,
         method=request.method,
         relation=_relation(target, sources[main], matchings[main], steps),
         seed=request.seed,
         unused=unused,
-        notes=planner.book.rows.notes,
+        notes=drafts.book.rows.notes,
     )
