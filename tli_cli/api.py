@@ -6,15 +6,15 @@ What one of them alone needs is imported there, so that each starts quickly.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING, Union, cast
+from typing import TYPE_CHECKING
 
 from tli_cli.architecture import Architecture
 from tli_cli.errors import TliError
+from tli_cli.given import Named, name_of, names_of, path_of, require
 from tli_cli.options import Options
 from tli_cli.references import (
     Reading,
@@ -33,11 +33,9 @@ if TYPE_CHECKING:
     from tli_cli.report import Progress, Report
     from tli_cli.scoring.score import Score
 
-Named = Union[str, "PathLike[str]"]
-"""What names a reference: text, or the path of a file or directory."""
-
 
 def _readings(options: Options) -> tuple[Reading, Reading]:
+    require(options, Options, "options")
     source = Reading(arch=options.source_arch, input_shape=options.input_shape, ema=options.ema)
     target = Reading(
         input_shape=options.input_shape, num_classes=options.num_classes, in_chans=options.in_chans, ema=options.ema
@@ -45,28 +43,14 @@ def _readings(options: Options) -> tuple[Reading, Reading]:
     return source, target
 
 
-def _listed(sources: Named | Sequence[Named]) -> list[str]:
-    one = isinstance(sources, (str, PathLike)) or not isinstance(sources, Iterable)
-    return [_name(source) for source in cast("Sequence[Named]", [sources] if one else sources)]
-
-
-def _name(reference: Named) -> str:
-    if isinstance(reference, (str, PathLike)):
-        return fspath(reference)
-    raise TliError(
-        f"expected the name or path of a model, found {type(reference).__name__}; for live modules there is "
-        "tli_cli.apply_tli, whose plan holds the score: with Options(dry_run=True) nothing is changed"
-    )
-
-
 def _resolve_sides(
     sources: Named | Sequence[Named], target: Named, options: Options
 ) -> tuple[tuple[Reference, ...], Reference]:
-    listed = _listed(sources)
+    listed = names_of(sources)
     if not listed:
         raise TliError("no source given: name at least one checkpoint or architecture")
     source_reading, target_reading = _readings(options)
-    *read, wanted = related([*resolve_all(listed, source_reading), resolve(_name(target), target_reading)])
+    *read, wanted = related([*resolve_all(listed, source_reading), resolve(name_of(target), target_reading)])
     return tuple(read), wanted
 
 
@@ -116,7 +100,7 @@ def score(source: Named, target: Named, *, options: Options = Options()) -> Scor
 
     read, wanted = _resolve_sides(source, target, options)
     found = score_architectures(read[0].architecture, wanted.architecture, MATCHERS.get(options.matcher))
-    return replace(found, source=_name(source), target=_name(target))
+    return replace(found, source=name_of(source), target=name_of(target))
 
 
 def matrix(
@@ -138,10 +122,16 @@ def matrix(
     """
     from tli_cli.matrices.matrix import score_all
 
+    require(options, Options, "options")
+    listed = names_of(references)
+    if not listed:
+        raise TliError("no model given: name at least one checkpoint or architecture")
+    if jobs is not None and not (isinstance(jobs, int) and jobs >= 1):
+        raise TliError(f"jobs: expected a whole number from 1 on, found {jobs!r}")
     reading = Reading(input_shape=options.input_shape, ema=options.ema)
-    path = None if resume is None else Path(resume)
+    path = None if resume is None else path_of(resume, "resume")
     return score_all(
-        [_name(one) for one in references],
+        listed,
         matcher=options.matcher,
         reading=reading,
         jobs=jobs,
@@ -152,7 +142,11 @@ def matrix(
 
 
 def rank(
-    target: Named, sources: Sequence[Named], *, options: Options = Options(), progress: Progress | None = None
+    target: Named,
+    sources: Named | Sequence[Named],
+    *,
+    options: Options = Options(),
+    progress: Progress | None = None,
 ) -> Ranking:
     """Return `sources` in the order in which they should start `target`, best first. Reads no values.
 
@@ -164,9 +158,11 @@ def rank(
     from tli_cli.ranking import rank_sources
 
     given, wanted = _readings(options)
-    listed = [_name(one) for one in sources]
+    listed = names_of(sources)
+    if not listed:
+        raise TliError("no source given: name at least one checkpoint or architecture")
     return rank_sources(
-        _name(target), listed, matcher=options.matcher, source_reading=given, target_reading=wanted, progress=progress
+        name_of(target), listed, matcher=options.matcher, source_reading=given, target_reading=wanted, progress=progress
     )
 
 
@@ -186,8 +182,8 @@ def read(reference: Named, *, options: Options = Options()) -> Reference:
         TliError: the reference cannot be read.
     """
     reading = _readings(options)[1]
-    check_input_shape(_name(reference), reading)
-    return as_its_configuration(resolve(_name(reference), reading))
+    check_input_shape(name_of(reference), reading)
+    return as_its_configuration(resolve(name_of(reference), reading))
 
 
 def inject(
@@ -208,10 +204,14 @@ def inject(
     from tli_cli.checkpoints.ranks import ALONE, current_ranks
     from tli_cli.gates import check_gates
     from tli_cli.injection.plan_checks import check_fits
+    from tli_cli.plan import Plan
     from tli_cli.report import Report
 
+    written = None if out is None else path_of(out, "out")
+    if plan is not None:
+        require(plan, Plan, "plan", "Plan.from_json(text) reads one")
     with ExitStack() as stack:
-        ranks = ALONE if options.dry_run or out is None else current_ranks()
+        ranks = ALONE if options.dry_run or written is None else current_ranks()
         with ranks.step():
             read, wanted = _resolve_sides(sources, target, options)
             for reference in (*read, wanted):
@@ -221,11 +221,11 @@ def inject(
             if plan is not None:
                 check_fits(plan, read, wanted)
             check_gates(made, strict=options.strict, min_score=options.min_score, min_coverage=options.min_coverage)
-        if options.dry_run or out is None:
+        if options.dry_run or written is None:
             return Report(made)
         from tli_cli.injection.writing import write_result
 
-        report = write_result(made, read, wanted, Path(out), options, progress)
+        report = write_result(made, read, wanted, written, options, progress)
     if options.verify:
         from tli_cli.injection.comparison import compared
 

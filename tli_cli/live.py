@@ -17,6 +17,7 @@ from tli_cli.fitting.files import before_fits, fitted_state
 from tli_cli.fitting.running import Running, runs
 from tli_cli.fitting.work import work_of
 from tli_cli.gates import check_gates
+from tli_cli.given import require
 from tli_cli.injection.injector import injector_for
 from tli_cli.kinship.ancestry import Values, ancestry
 from tli_cli.options import Labels, Options
@@ -56,8 +57,7 @@ def apply_tli(
         GateError: a gate of `options` is not met.
     """
     own_example = teacher_example if teacher_example is not None else example
-    if not isinstance(options, Options):
-        raise TliError(f"options: expected tli_cli.Options, found {type(options).__name__}")
+    require(options, Options, "options")
     model = unwrapped(model, "the model")
     own = effective_state(model)
     _require_values(own, "the model", "`model.to_empty(device=...)`, and its own start, come first")

@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return a hint such as `did you mean 'combo' or 'crop'?`, empty if nothing is close."""
-    close = get_close_matches(name, list(dict.fromkeys(known)), n=3, cutoff=0.5)
+    close = get_close_matches(str(name), list(dict.fromkeys(known)), n=3, cutoff=0.5)
     return f"did you mean {' or '.join(repr(c) for c in close)}?" if close else ""
 
 

@@ -50,6 +50,8 @@ def understood(
             f"{type(teachers).__name__}"
         )
     listed: Sequence[Teacher] = [cast(Teacher, teachers)] if one else cast("Sequence[Teacher]", teachers)
+    if not listed:
+        raise TliError("no teacher given: expected a module, a state dict or a checkpoint file, or a list of such")
     taught = [_taught(teacher, target, example, options) for teacher in listed]
     *references, wanted = related([*(t.reference for t in taught), target])
     return [replace(t, reference=r) for t, r in zip(taught, references, strict=True)], wanted

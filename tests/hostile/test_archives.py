@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tli_cli.checkpoints import open_checkpoint
+from tli_cli.checkpoints import open_checkpoint, slots
 from tli_cli.errors import CheckpointError
 
 Refuses = Callable[..., str]
@@ -77,6 +77,20 @@ def test_an_archive_repacked_without_compression_is_read(tmp_path: Path) -> None
     path.write_bytes(repacked(saved(STATE), lambda _, content: content))
     checkpoint = open_checkpoint(path)
     assert all(torch.equal(checkpoint.read(name), value) for name, value in STATE.items())
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_packed_archive_that_is_cut_is_told(tmp_path: Path, told: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.pt"  # torch maps it; who looked there at what is cut off would be killed
+    path.write_bytes(repacked(saved(STATE), lambda _, content: content))
+    if not told:
+        monkeypatch.setattr(slots, "mappings_of", lambda _: [])
+    checkpoint = open_checkpoint(path)
+    assert all((checkpoint.file_range(name) is not None) == told for name in STATE)
+    assert all(torch.equal(checkpoint.read(name), value) for name, value in STATE.items())
+    path.write_bytes(b"")
+    with pytest.raises(CheckpointError, match="changed while it was read"):
+        checkpoint.read("a")
 
 
 def test_records_shorter_than_the_shape_are_refused(tmp_path: Path, refuses: Refuses) -> None:

@@ -18,7 +18,6 @@ from tests.hostile.test_indexes import SHARD
 from tli_cli import texts
 from tli_cli.cli import run
 
-
 INJECT = ("inject", "FINE", "-t", "FINE", "-o", "OUT")
 COMMANDS = (
     ("inspect", "HOSTILE"),

@@ -12,6 +12,7 @@ from tli_cli.architecture import TensorSpec
 from tli_cli.checkpoints.archive import Archive
 from tli_cli.checkpoints.dtypes import is_buffer
 from tli_cli.checkpoints.files import FileRange, opened, read_range
+from tli_cli.checkpoints.mappings import mappings_of, offset_at
 from tli_cli.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 class Slot:
     """A strided tensor: it has its values itself, or `span` says which bytes of the file are those.
 
-    `mapped` is the file that its own values are mapped from, if they are.
+    `mapped` is the file that its own values may be mapped from, where the system does not say where they stand in it.
     """
 
     tensor: torch.Tensor
@@ -62,13 +63,18 @@ def slots_of(
     Raises:
         CheckpointError: one of them is no dense tensor backed by the file.
     """
+    from torch.nn.parameter import is_lazy
+
     slots: dict[str, Slot] = {}
     left_out = []
+    mappings = mappings_of(archive.stamp.inode) if archive else []
     for name, tensor in tensors.items():
+        if is_lazy(tensor):
+            raise CheckpointError(f"{path}: {name}: a lazy layer that never ran has no values; run the model once")
         if tensor.is_quantized:
             left_out.append(f"{name}: quantised ({str(tensor.dtype)[6:]}), left out: it cannot be resized or copied")
         else:
-            slots[name] = slot_of(tensor, archive, path, name)
+            slots[name] = slot_of(tensor, archive, path, name, mappings)
     return slots, tuple(left_out)
 
 
@@ -83,12 +89,15 @@ def specs_of(slots: Mapping[str, Slot]) -> tuple[TensorSpec, ...]:
     return tuple(specs)
 
 
-def slot_of(tensor: torch.Tensor, archive: Archive | None, path: Path, name: str) -> Slot:
-    """Return where `tensor` stands; raise `CheckpointError` if it is no dense tensor backed by the file."""
+def slot_of(
+    tensor: torch.Tensor, archive: Archive | None, path: Path, name: str, mappings: list[tuple[int, int, int]]
+) -> Slot:
+    """Return where `tensor` stands, by the `mappings` of the file if it is mapped; raise `CheckpointError` if it is no
+    dense tensor backed by the file."""
     import torch
 
     if tensor.layout != torch.strided or tensor.is_nested:
-        layout = str(tensor.layout).removeprefix("torch.")
+        layout = "a nested one" if tensor.is_nested else str(tensor.layout).removeprefix("torch.")
         raise CheckpointError(f"{path}: {name}: expected a dense tensor, found {layout}; save it with `.to_dense()`")
     shape, stride = tuple(tensor.shape), tuple(tensor.stride())
     size = tensor.element_size()
@@ -105,16 +114,16 @@ def slot_of(tensor: torch.Tensor, archive: Archive | None, path: Path, name: str
         raise CheckpointError(
             f"{path}: {name}: claims {held:,} bytes, but no record of the archive has that size; save it again"
         )
+    elif archive is not None and storage.nbytes():
+        offset = offset_at(storage.data_ptr(), mappings)
+        if offset is not None and archive.records.get(offset, -1) < held:
+            offset = None
     first = tensor.storage_offset() * size
     extent = _extent(shape, stride) * size
     if min(stride, default=0) < 0 or prod(shape) * size > held or first + extent > held:
         raise CheckpointError(_claims(path, name, shape, int(max(prod(shape) * size, first + extent)), held))
-    span = (
-        FileRange(path, offset + first, extent, archive.stamp)
-        if archive and tensor.is_meta and offset is not None
-        else None
-    )
-    place = offset if tensor.is_meta else storage.data_ptr()
+    span = FileRange(path, offset + first, extent, archive.stamp) if archive and offset is not None else None
+    place = storage.data_ptr() if offset is None else offset
     key = (place, first, shape, stride, str(tensor.dtype))
     mapped = FileRange(path, 0, 0, archive.stamp) if archive and span is None else None
     return Slot(tensor, shape, str(tensor.dtype)[6:], key, span, mapped)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from os import PathLike, fspath
 from pathlib import Path
 
 from tli_cli.architecture import Architecture, TensorSpec
 from tli_cli.checkpoints.dtypes import is_float
+from tli_cli.given import Named, name_of, path_of, require
 from tli_cli.injection.stored_values import holds_finite
 from tli_cli.options import Options
 from tli_cli.references import Reading, resolve
@@ -28,7 +28,7 @@ class Verification:
 
 
 def verify(
-    out: Path | str, target: str | PathLike[str], *, options: Options = Options(), progress: Progress | None = None
+    out: Named, target: Named, *, options: Options = Options(), progress: Progress | None = None
 ) -> Verification:
     """Return whether `out` fits `target`: the same names and shapes, floating where it is, and only finite values.
 
@@ -37,10 +37,12 @@ def verify(
     """
     from tli_cli.checkpoints import open_checkpoint
 
+    out = path_of(out, "out")
+    require(options, Options, "options")
     reading = Reading(
         input_shape=options.input_shape, num_classes=options.num_classes, in_chans=options.in_chans, ema=options.ema
     )
-    target = fspath(target)
+    target = name_of(target)
     wanted = resolve(target, reading).architecture
     with open_checkpoint(out, expected=wanted.by_name) as found:
         problems = [*_differences(found.tensors, wanted), *_provenance_problems(found.metadata)]

@@ -1,0 +1,128 @@
+"""What a caller in Python gives that is no model, no option, no path and no state dict: one `TliError`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+import tli_cli
+from tli_cli import Options, TliError
+
+
+class Net(nn.Module):
+    def __init__(self, width: int = 8) -> None:
+        super().__init__()
+        self.a, self.norm, self.b = nn.Linear(4, width), nn.BatchNorm1d(width), nn.Linear(width, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.b(self.norm(self.a(x)).relu())  # type: ignore[no-any-return]
+
+
+def fresh() -> dict[Any, Any]:
+    return dict(Net().state_dict())
+
+
+def circle() -> dict[str, Any]:
+    held: dict[str, Any] = {}
+    held["state_dict"] = held
+    return held
+
+
+ODD: dict[str, Callable[[], Any]] = {
+    "sparse": lambda: torch.ones(8, 4).to_sparse(),
+    "sparse rows": lambda: torch.ones(8, 4).to_sparse_csr(),
+    "expanded": lambda: torch.ones(1, 1).expand(8, 4),
+    "expanded to 2^50": lambda: torch.ones(1, 1).expand(1 << 25, 1 << 25),
+    "no values": lambda: torch.empty(8, 4, device="meta"),
+    "not a number": lambda: torch.full((8, 4), float("nan")),
+    "infinite": lambda: torch.full((8, 4), float("inf")),
+    "nested": lambda: torch.nested.nested_tensor([torch.ones(2), torch.ones(3)]),
+    "65 axes": lambda: torch.ones([1] * 63 + [8, 4]),
+    "lazy": nn.UninitializedParameter,
+}
+WHOLE: dict[str, Callable[[], Any]] = {
+    **{f"a.weight: {kind}": lambda make=make: {**fresh(), "a.weight": make()} for kind, make in ODD.items()},
+    "a number as a name": lambda: {**fresh(), 5: torch.ones(2)},
+    "an empty name": lambda: {**fresh(), "": torch.ones(2)},
+    "control characters": lambda: {**fresh(), "a\x1b[2J": torch.ones(2)},
+    "half a character": lambda: {**fresh(), "\ud800": torch.ones(2)},
+    "a name of a book": lambda: {**fresh(), "x" * 100_000: torch.ones(2)},
+    "nothing": dict,
+    "only numbers": lambda: {"a": 1},
+    "only arrays": lambda: {name: value.numpy() for name, value in fresh().items()},
+    "a circle": circle,
+    "None": lambda: None,
+    "a list of a number": lambda: [5],
+    "an empty list": list,
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("width", [8, 12])
+@pytest.mark.parametrize("kind", WHOLE)
+def test_a_teacher_that_is_none_leaves_the_model_as_it_was(kind: str, width: int) -> None:
+    model = Net(width)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with pytest.raises(TliError) as caught:
+        tli_cli.apply_tli(model, WHOLE[kind](), example=torch.zeros(2, 4))
+    said = str(caught.value)
+    assert len(said) < 1500 and "\x1b" not in said and ("a.weight" in said or ":" not in kind)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+A, B, OUT = "a.safetensors", "b.safetensors", "out.safetensors"
+CALLS: dict[str, Callable[[], object]] = {
+    "no source": lambda: tli_cli.match([], A),
+    "None as a source": lambda: tli_cli.match(None, A),  # type: ignore[arg-type]
+    "bytes as a source": lambda: tli_cli.match(b"a.safetensors", A),  # type: ignore[arg-type]
+    "a module as a source": lambda: tli_cli.match(Net(), A),  # type: ignore[arg-type]
+    "a state dict as a source": lambda: tli_cli.score(fresh(), A),  # type: ignore[arg-type]
+    "None as a target": lambda: tli_cli.match(A, None),  # type: ignore[arg-type]
+    "None as options": lambda: tli_cli.match(A, A, options=None),  # type: ignore[arg-type]
+    "a dictionary as options": lambda: tli_cli.inspect(A, options={}),  # type: ignore[arg-type]
+    "the class as options": lambda: tli_cli.matrix([A, B], options=Options),  # type: ignore[arg-type]
+    "None as a method": lambda: tli_cli.match(A, B, options=Options(method=None)),  # type: ignore[arg-type]
+    "a number as a matcher": lambda: tli_cli.score(A, B, options=Options(matcher=5)),  # type: ignore[arg-type]
+    "a text as a seed": lambda: Options(seed="x"),  # type: ignore[arg-type]
+    "no score": lambda: Options(min_score=float("nan")),
+    "a device of no kind": lambda: tli_cli.inject(A, B, OUT, options=Options(device="tpu")),
+    "a name as a plan": lambda: tli_cli.inject(A, B, OUT, plan="plan.json"),  # type: ignore[arg-type]
+    "a number as a place": lambda: tli_cli.inject(A, B, 5),  # type: ignore[arg-type]
+    "bytes as a place": lambda: tli_cli.inject(A, B, b"out.safetensors"),  # type: ignore[arg-type]
+    "nothing to rank": lambda: tli_cli.rank(A, []),
+    "None to rank": lambda: tli_cli.rank(A, None),  # type: ignore[arg-type]
+    "no matrix": lambda: tli_cli.matrix([]),
+    "None in a matrix": lambda: tli_cli.matrix([A, None]),  # type: ignore[list-item]
+    "no jobs": lambda: tli_cli.matrix([A, B], jobs=0),
+    "a number to go on from": lambda: tli_cli.matrix([A, B], resume=5),  # type: ignore[arg-type]
+    "None to verify": lambda: tli_cli.verify(None, A),  # type: ignore[arg-type]
+    "a module to verify by": lambda: tli_cli.verify(A, Net()),  # type: ignore[arg-type]
+    "None to teach": lambda: tli_cli.apply_tli(None, fresh()),  # type: ignore[arg-type]
+    "a class to teach": lambda: tli_cli.apply_tli(Net, fresh()),  # type: ignore[arg-type]
+    "an example of another width": lambda: tli_cli.apply_tli(Net(), fresh(), example=torch.zeros(2, 5)),
+}
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    save_file(Net(8).state_dict(), A)
+    save_file(Net(12).state_dict(), B)
+    return tmp_path
+
+
+@pytest.mark.parametrize("kind", CALLS)
+def test_a_call_that_cannot_be_followed_is_one_error(home: Path, kind: str) -> None:
+    with pytest.raises(TliError):
+        CALLS[kind]()
+    assert sorted(path.name for path in home.iterdir()) == [A, B]
+
+
+def test_one_source_needs_no_list(home: Path) -> None:
+    assert tli_cli.rank(A, B) == tli_cli.rank(A, [Path(B)]) and tli_cli.matrix(A).values == ((1.0,),)

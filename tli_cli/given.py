@@ -1,0 +1,46 @@
+"""What a caller in Python gives, checked at the boundary: names, paths, options and plans of the wrong type."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any, Union, cast
+
+from tli_cli.errors import TliError
+
+Named = Union[str, "PathLike[str]"]
+"""What names a reference: text, or the path of a file or directory."""
+
+
+def name_of(reference: Named) -> str:
+    """Return the text that names `reference`; raise `TliError` for what is no name."""
+    if isinstance(reference, (str, PathLike)) and isinstance(text := fspath(reference), str):
+        return text
+    raise TliError(
+        f"expected the name or path of a model, found {_kind(reference)}; for live modules and state dicts there is "
+        "tli_cli.apply_tli, whose plan holds the score: with Options(dry_run=True) nothing is changed"
+    )
+
+
+def names_of(references: Named | Sequence[Named]) -> list[str]:
+    """Return the names of one or several `references`."""
+    single = isinstance(references, (str, bytes, PathLike, Mapping)) or not isinstance(references, Iterable)
+    return [name_of(one) for one in cast("Iterable[Named]", [references] if single else references)]
+
+
+def path_of(path: Named, what: str) -> Path:
+    """Return where `what` is, or goes to; raise `TliError` for what is no path."""
+    if isinstance(path, (str, PathLike)) and isinstance(fspath(path), str):
+        return Path(path)
+    raise TliError(f"{what}: expected a path, found {_kind(path)}")
+
+
+def require(value: Any, wanted: type, what: str, instead: str = "") -> None:
+    """Raise `TliError` unless `value`, which the message calls `what`, is a `wanted`."""
+    if not isinstance(value, wanted):
+        raise TliError(f"{what}: expected tli_cli.{wanted.__name__}, found {_kind(value)}{instead and f'; {instead}'}")
+
+
+def _kind(value: object) -> str:
+    return f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
