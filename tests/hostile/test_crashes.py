@@ -167,6 +167,15 @@ def test_shards_of_another_count_are_replaced(tmp_path: Path, limit: int | None)
     assert float(open_checkpoint(files[0]).read("t9")[0]) == 3 and other.read_bytes() == OLD
 
 
+@pytest.mark.parametrize("limit", [None, 1500])
+def test_a_shard_of_another_checkpoint_is_not_replaced(tmp_path: Path, limit: int | None) -> None:
+    write_checkpoint(tmp_path / "a.safetensors", SPECS, ones, max_shard_size=1000)
+    before = contents(tmp_path)
+    with pytest.raises(CheckpointError, match=r"a shard of a\.safetensors\.index\.json"):
+        write_checkpoint(tmp_path / "a-00002-of-00005.safetensors", SPECS, ones, force=True, max_shard_size=limit)
+    assert contents(tmp_path) == before
+
+
 @pytest.mark.parametrize(
     "named", ["thesis.txt", "../thesis.txt", "/etc/passwd", "b-00001-of-00002.safetensors", 3, None]
 )

@@ -45,14 +45,31 @@ def index_path(target: Path) -> Path:
 def replaced_with(target: Path) -> list[Path]:
     """Return the files that make up what is called `target` now: itself, its index, and the shards that this names."""
     index = index_path(target)
-    try:
-        named = set(json.loads(read_small(index, MAX_INDEX, "an index"))["weight_map"].values())
-    except (CheckpointError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        named = set()
     own = re.compile(belongs_to(target))
-    shards = sorted(name for name in named if isinstance(name, str) and own.fullmatch(name))
+    shards = sorted(name for name in _named(index) if own.fullmatch(name))
     paths = [target, index, *(target.with_name(name) for name in shards)]
     return [path for path in dict.fromkeys(paths) if path.is_symlink() or path.exists()]
+
+
+def require_no_shard(target: Path) -> None:
+    """Raise `CheckpointError` where `target` is a shard of another checkpoint, which would be broken without it."""
+    if not target.exists():
+        return
+    for index in sorted(target.parent.glob(f"*{INDEX}")):
+        if target.name in _named(index):
+            raise CheckpointError(
+                f"{target}: a shard of {index.name}, which would be broken without it; choose another name, or replace "
+                f"that checkpoint as a whole by -o {index.name.removesuffix(INDEX)} --force"
+            )
+
+
+def _named(index: Path) -> set[str]:
+    """Return the files that `index` names, none where it is no index."""
+    try:
+        named = json.loads(read_small(index, MAX_INDEX, "an index"))["weight_map"].values()
+    except (CheckpointError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return set()
+    return {name for name in named if isinstance(name, str)}
 
 
 def index_bytes(shards: Shards, paths: Sequence[Path], metadata: Mapping[str, str]) -> bytes:

@@ -16,7 +16,7 @@ from tli_cli.checkpoints.layout import FileLayout, lay_out, repeated, require_wr
 from tli_cli.checkpoints.naming import aside_name, recover
 from tli_cli.checkpoints.output import PendingFile, pending_files, publish
 from tli_cli.checkpoints.ranks import ALONE, Ranks
-from tli_cli.checkpoints.shards import index_bytes, index_path, replaced_with, shard_path, split
+from tli_cli.checkpoints.shards import index_bytes, index_path, replaced_with, require_no_shard, shard_path, split
 from tli_cli.errors import CheckpointError
 
 Produce = Callable[[TensorSpec], Produced]
@@ -62,6 +62,7 @@ def write_checkpoint(
 
         _require_space(target, sum(byte_count(spec.shape, spec.dtype) for spec in tensors))
         return write_distributed(target, tensors, produce, notes, ranks, force=force, progress=progress)
+    require_no_shard(target)
     shards = split(tensors, max_shard_size)
     whole = len(shards) == 1
     paths = [target] if whole else [shard_path(target, i, len(shards)) for i in range(len(shards))]
