@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -18,6 +19,11 @@ MAX_LENGTH = 64 << 20
 
 MAX_BRACKETS = 4 << 20
 """The most lists and objects in it."""
+
+EDITED = "changed since tli made it: its score is that of the plan before, and none of its steps is called exact"
+"""What a plan says of itself that was edited."""
+
+_SEAL = "seal"
 
 ACTIONS = ("transfer", "keep")
 INITIALS = ("constructor", "target", "zeros", "ones", "identity")
@@ -230,15 +236,13 @@ class Plan:
         return fed / total if total else 0.0
 
     def to_json(self) -> str:
-        """Return the plan as JSON, byte for byte the same for equal plans."""
-        encode = json.JSONEncoder(default=_shallow).encode
-        return (
-            "{\n" + ",\n".join(f'"{name}": {_lines(value, encode)}' for name, value in _shallow(self).items()) + "\n}\n"
-        )
+        """Return the plan as JSON, byte for byte the same for equal plans, with a digest as its seal."""
+        lines = _encoded(self)
+        return "{\n" + ",\n".join([*lines.values(), f'"{_SEAL}": "{_digest(lines)}"']) + "\n}\n"
 
     @classmethod
     def from_json(cls, text: str) -> Plan:
-        """Return the plan that `to_json` wrote, or a person after it.
+        """Return the plan that `to_json` wrote, or a person after it; nothing is exact in one that was changed.
 
         Raises:
             PlanError: it is not one: every field is there, is known, and has its type; numbers are finite. Whether it
@@ -248,7 +252,24 @@ class Plan:
         if not isinstance(raw, dict):
             raise PlanError(f"not a plan: expected a JSON object, found {type(raw).__name__}")
         _require_version(raw.get("version"))
-        return decode(cls, raw, "plan")
+        seal = raw.pop(_SEAL, None)
+        plan: Plan = decode(cls, raw, "plan")
+        if seal == _digest(_encoded(plan)):
+            return plan
+        steps = tuple(replace(step, exact=False) for step in plan.steps)
+        return replace(plan, steps=steps, notes=tuple(dict.fromkeys((*plan.notes, EDITED))))
+
+
+def _encoded(plan: Plan) -> dict[str, str]:
+    """Return each field of `plan` in JSON, with its name."""
+    encode = json.JSONEncoder(default=_shallow).encode
+    return {name: f'"{name}": {_lines(value, encode)}' for name, value in _shallow(plan).items()}
+
+
+def _digest(lines: Mapping[str, str]) -> str:
+    """Return what changes with anything in a plan but its notes."""
+    text = "\n".join(line for name, line in lines.items() if name != "notes")
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def _shallow(value: Any) -> dict[str, Any]:

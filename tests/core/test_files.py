@@ -18,6 +18,7 @@ from tli_cli import Options, api, inject, match, verify
 from tli_cli.catalogue.libraries import import_timm
 from tli_cli.cli import run
 from tli_cli.errors import GateError, TliError, UnknownReferenceError
+from tli_cli.plan import EDITED, Plan
 
 NETS = """
 import torch
@@ -182,8 +183,11 @@ def test_a_plan_is_replayed_from_a_value_a_file_and_a_pipe(folder, capsys, monke
 def test_an_edited_plan_is_carried_out_as_it_stands(folder):
     raw = json.loads(match("small.pt", "tiny_nets.py:wide", options=SHAPE).to_json())
     step = next(s for s in raw["steps"] if s["target"] == "stem.weight")
+    assert step["exact"]
     raw["maps"][step["pieces"][0]["axes"][0]]["index"] = [5, 4, 3, 2, 1, 0, 0, 1, 2, 3]
     Path("plan.json").write_text(json.dumps(raw))
+    read = Plan.from_json(json.dumps(raw))
+    assert not any(step.exact for step in read.steps) and EDITED in read.notes
     given = ("inject", "small.pt", "-t", "tiny_nets.py:wide", "--input-shape", "3,8,8", "--plan", "plan.json")
     assert run((*given, "-o", "out.safetensors")) == 0
     source = torch.load("small.pt")["stem.weight"]

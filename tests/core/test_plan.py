@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.core.support import build, carried_out, plan_between
 from tli_cli.errors import PlanError
-from tli_cli.plan import AxisMap, Layout, Piece, Plan, Side, Step
+from tli_cli.plan import EDITED, AxisMap, Layout, Piece, Plan, Side, Step
 
 text = st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=8)
 count = st.integers(0, 2**40)
@@ -86,6 +87,17 @@ def test_any_plan_round_trips(plan):
 def test_what_is_no_plan_is_a_plan_error(value):
     with pytest.raises(PlanError):
         Plan.from_json(json.dumps(value))
+
+
+def test_an_edited_plan_claims_nothing_and_one_laid_out_anew_what_it_did():
+    plan = plan_between("vit", {}, {"width": 24})
+    raw = json.loads(plan.to_json())
+    assert Plan.from_json(json.dumps(raw, indent=3)) == plan
+    assert Plan.from_json(json.dumps({**raw, "notes": ["mine"]})) == replace(plan, notes=("mine",))
+    for changed in ({**raw, "seed": 7}, {**raw, "seal": "0" * 16}, {k: v for k, v in raw.items() if k != "seal"}):
+        read = Plan.from_json(json.dumps(changed))
+        assert read.notes.count(EDITED) == 1 and not any(step.exact for step in read.steps)
+        assert Plan.from_json(read.to_json()) == read
 
 
 @settings(max_examples=80, deadline=None)
