@@ -18,3 +18,8 @@ def ones(spec: TensorSpec) -> torch.Tensor:
 
 def contents(directory: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in directory.iterdir() if path.is_file()}
+
+
+def everything(directory: Path) -> dict[str, bytes]:
+    """Return what is in the files of `directory` and of those below it."""
+    return {str(path): path.read_bytes() for path in directory.rglob("*") if path.is_file()}

@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -14,7 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tests.hostile.support import OLD, SPECS, contents, ones
+from tests.hostile.support import OLD, SPECS, contents, everything, ones
 from tli_cli.architecture import TensorSpec
 from tli_cli.checkpoints import FileRange, blocks, open_checkpoint, output, write_checkpoint
 from tli_cli.errors import CheckpointError
@@ -91,25 +92,22 @@ def test_a_failing_source_leaves_what_was_there(out: Path, error: BaseException,
     assert contents(out.parent) == before
 
 
-def test_a_real_full_disk_leaves_what_was_there(out: Path) -> None:
-    before = contents(out.parent)
-    code = f"""
-import resource, signal, sys
-from pathlib import Path
-from tli_cli.architecture import TensorSpec
-from tli_cli.checkpoints import write_checkpoint
-from tli_cli.errors import CheckpointError
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
-specs = [TensorSpec(f"t{{i}}", (1000,), "uint8") for i in range(10)]
-try:
-    write_checkpoint(Path({str(out)!r}), specs, lambda spec: memoryview(bytes(1000)), force=True)
-except CheckpointError as error:
-    sys.exit(0 if "File too large" in str(error) else 3)
-sys.exit(4)
-"""
-    assert subprocess.run([sys.executable, "-c", code], timeout=120).returncode == 0
-    assert contents(out.parent) == before
+@pytest.mark.parametrize("limit", [None, 20_000])
+@pytest.mark.parametrize("form", [".safetensors", ".pt", ".dcp"])
+def test_a_real_full_disk_leaves_what_was_there(out: Path, form: str, limit: int | None) -> None:
+    specs = [TensorSpec(f"t{i}", (8000,), "uint8") for i in range(10)]
+    write_checkpoint(out.with_suffix(form), specs[:1], lambda spec: memoryview(bytes(8000)), force=True)
+    before = everything(out.parent)
+    old = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, old[1]))
+    try:
+        with pytest.raises(CheckpointError, match=r"File too large|laid out"):
+            write_checkpoint(
+                out.with_suffix(form), specs, lambda spec: memoryview(bytes(8000)), force=True, max_shard_size=limit
+            )
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old)
+    assert everything(out.parent) == before
 
 
 @pytest.mark.parametrize("limit", [None, 500])

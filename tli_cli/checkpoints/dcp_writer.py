@@ -12,7 +12,7 @@ import pickle
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from tli_cli.architecture import TensorSpec
 from tli_cli.checkpoints.contents import content_of
@@ -88,20 +88,31 @@ def _write_share(
     rank: int,
     progress: Callable[[TensorSpec], None] | None,
 ) -> dict[str, Place]:
-    import torch
-
     places: dict[str, Place] = {}
     name = f"__{rank}_0.distcp"
     with (draft / name).open("xb") as file:
         for spec in share:
             start = file.tell()
-            torch.save(_tensor(spec, produce(spec)), file)
+            _save(_tensor(spec, produce(spec)), file)
             places[spec.name] = (name, start, file.tell() - start)
             if progress is not None:
                 progress(spec)
         file.flush()
         os.fsync(file.fileno())
     return places
+
+
+def _save(value: torch.Tensor, file: BinaryIO) -> None:
+    """Append `value` to `file`; raise `OSError` where the disk takes no more, which torch reports as an error of its
+    own."""
+    import torch
+
+    try:
+        torch.save(value, file)
+    except RuntimeError as error:
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from error
+        raise
 
 
 def _tensor(spec: TensorSpec, value: Any) -> torch.Tensor:

@@ -29,9 +29,13 @@ class PendingFile:
         self._direct: int | None = None
         try:
             self.descriptor = self._open()
-            hold(self.descriptor)
-            self._direct = self._past_the_cache()
-            os.ftruncate(self.descriptor, size)
+            try:
+                hold(self.descriptor)
+                self._direct = self._past_the_cache()
+                os.ftruncate(self.descriptor, size)
+            except OSError:
+                self.close()
+                raise
         except OSError as error:
             raise CheckpointError(f"{path}: cannot be written: {error.strerror}; choose another place") from error
 
