@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from typing import Any
@@ -23,7 +23,7 @@ from tli_cli.kinship.ancestry import Values, ancestry
 from tli_cli.options import Labels, Options
 from tli_cli.plan import Plan, Step
 from tli_cli.planning.injection import plan_injection
-from tli_cli.providers.effective import effective_state, not_held, set_effective, unwrapped, worked_out
+from tli_cli.providers.effective import effective_state, not_held, require_values, set_effective, unwrapped, worked_out
 from tli_cli.providers.inputs import Inputs
 from tli_cli.providers.module import described_live
 from tli_cli.references import Reference
@@ -60,7 +60,7 @@ def apply_tli(
     require(options, Options, "options")
     model = unwrapped(model, "the model")
     own = effective_state(model)
-    _require_values(own, "the model", "`model.to_empty(device=...)`, and its own start, come first")
+    require_values(own, "the model", "`model.to_empty(device=...)`, and its own start, come first")
     described, inputs = described_live(model, example)
     student = Reference(type(model).__name__, described)
     teachers, target = understood(teacher, student, own_example, options)
@@ -105,13 +105,6 @@ def apply_tli(
     plan = _without_claims(plan, not_held(model, made))
     set_effective(model, made)
     return plan
-
-
-def _require_values(state: Mapping[str, torch.Tensor], what: str, first: str) -> None:
-    """Raise `TliError` where tensors are on the `meta` device."""
-    without = [name for name, value in state.items() if value.is_meta]
-    if without:
-        raise TliError(f"{what} has no values: {', '.join(without[:4])} are on the meta device; {first}")
 
 
 def _without_claims(plan: Plan, names: Collection[str]) -> Plan:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
+from math import prod
 from typing import Any
 
 from tli_cli.decoding import decode, parse
@@ -31,6 +32,13 @@ INITIALS = ("constructor", "target", "zeros", "ones", "identity")
 AxisExpression = int | tuple[Any, ...]
 """One target axis in terms of `Plan.maps`: a map's index, `("+", e, ...)` for parts end to end, `("*", e, ...)` for
 factors, the outermost first."""
+
+
+def map_indices(expression: AxisExpression) -> list[int]:
+    """Return the indices of the maps in `expression`."""
+    if isinstance(expression, int):
+        return [expression]
+    return [index for child in expression[1:] for index in map_indices(child)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,8 +239,8 @@ class Plan:
     @property
     def coverage(self) -> float:
         """The share of target elements that are fed from a source, in [0, 1]."""
-        total = sum(_elements(step.shape) for step in self.steps)
-        fed = sum(_elements(step.shape) for step in self.steps if step.action == "transfer")
+        total = sum(prod(step.shape) for step in self.steps)
+        fed = sum(prod(step.shape) for step in self.steps if step.action == "transfer")
         return fed / total if total else 0.0
 
     def to_json(self) -> str:
@@ -292,10 +300,3 @@ def _require_version(version: object) -> None:
         + ("upgrade tli, or " if newer else "")
         + "make the plan again with `tli match -o`"
     )
-
-
-def _elements(shape: tuple[int, ...]) -> int:
-    count = 1
-    for size in shape:
-        count *= size
-    return count

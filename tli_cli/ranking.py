@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from tli_cli.architecture import Architecture
@@ -12,11 +12,10 @@ from tli_cli.matching import MATCHERS
 from tli_cli.matching.values import Matching
 from tli_cli.references import Reading, related, resolve
 from tli_cli.references.sources import search
+from tli_cli.report import Progress
 from tli_cli.scoring.keeping import keeping
 from tli_cli.scoring.score import coverage_of, score_matching, worst_blocks
 from tli_cli.scoring.verdict import doubted_layers
-
-Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from tli_cli.checkpoints.state_dict import StateDict
 from tli_cli.errors import TliError
 from tli_cli.injection.stored_values import StoredValues
 from tli_cli.options import Options
-from tli_cli.providers.effective import effective_state, unwrapped
+from tli_cli.providers.effective import effective_state, require_values, unwrapped
 from tli_cli.providers.module import describe_live
 from tli_cli.references.reference import Reading, Reference, read_checkpoint, resolve
 from tli_cli.references.relating import related
@@ -61,8 +61,7 @@ def _taught(teacher: Teacher, target: Reference, example: Any, options: Options)
     if isinstance(teacher, nn.Module):
         teacher = unwrapped(teacher, "a teacher")
         state = effective_state(teacher)
-        if without := [name for name, value in state.items() if value.is_meta]:
-            raise TliError(f"a teacher has no values: {', '.join(without[:4])} are on the meta device; load it first")
+        require_values(state, "a teacher", "load it first")
         reference = Reference(type(teacher).__name__, describe_live(teacher, example))
         return Taught(reference, lambda name: state[name].detach(), teacher)
     reading = Reading(arch=options.source_arch, input_shape=options.input_shape, ema=options.ema)

@@ -8,6 +8,7 @@ import torch
 import torch.distributed.checkpoint as dcp
 from safetensors.torch import save_file
 
+from tests.stored import stored_bytes
 from tli_cli.checkpoints import open_checkpoint
 from tli_cli.errors import CheckpointError
 
@@ -100,5 +101,5 @@ def test_a_distributed_checkpoint_is_read(distributed: tuple[Path, torch.nn.Modu
     assert [spec.name for spec in checkpoint.tensors] == list(model.state_dict())
     for name, value in model.state_dict().items():
         assert torch.equal(checkpoint.read(name), value)
-        assert bytes(checkpoint.read_raw(name)) == value.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+        assert stored_bytes(checkpoint, name) == value.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
     assert any("optim" in line for line in checkpoint.ignored)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from tests.stored import stored_bytes
 from tli_cli import Options, inject, match, verify
 from tli_cli.checkpoints import blocks, open_checkpoint
 from tli_cli.cli import run
@@ -232,4 +233,4 @@ def test_a_packed_type_is_copied_or_kept(tmp_path: Path) -> None:
         out = tmp_path / f"{target}.out.safetensors"
         inject(str(tmp_path / "a.safetensors"), str(tmp_path / f"{target}.safetensors"), out)
         with open_checkpoint(out) as found:
-            assert set(bytes(found.read_raw("fc.weight"))) == {fill}
+            assert set(stored_bytes(found, "fc.weight")) == {fill}

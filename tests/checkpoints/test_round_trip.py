@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from tests.stored import stored_bytes
 from tli_cli.checkpoints import Checkpoint, open_checkpoint, write_checkpoint
 
 State = OrderedDict[str, torch.Tensor]
@@ -37,7 +38,7 @@ def check(checkpoint: Checkpoint, state: State) -> None:
         expected = state[spec.name]
         assert (spec.shape, spec.dtype) == (tuple(expected.shape), str(expected.dtype)[6:])
         assert same(checkpoint.read(spec.name), expected), spec.name
-        raw = torch.tensor(list(checkpoint.read_raw(spec.name)), dtype=torch.uint8)
+        raw = torch.tensor(list(stored_bytes(checkpoint, spec.name)), dtype=torch.uint8)
         assert torch.equal(raw, expected.detach().contiguous().reshape(-1).view(torch.uint8)), spec.name
 
 
@@ -144,7 +145,7 @@ def test_packed_values_are_copied_and_never_decoded(tmp_path: Path) -> None:
     assert "packed" in source.ignored[0]
     assert source.tensors[0].buffer
     (out,) = copy(source, tmp_path / "b.safetensors")
-    assert bytes(open_checkpoint(out).read_raw("w")) == b"\1\2\3\4"
+    assert stored_bytes(open_checkpoint(out), "w") == b"\1\2\3\4"
 
 
 def test_quantised_tensors_are_left_out_and_reported(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.hostile.support import OLD, SPECS, contents, everything, ones
+from tests.stored import stored_bytes
 from tli_cli.architecture import TensorSpec
 from tli_cli.checkpoints import FileRange, blocks, open_checkpoint, output, write_checkpoint
 from tli_cli.errors import CheckpointError
@@ -307,7 +308,7 @@ def test_ranges_of_files_are_copied(tmp_path: Path) -> None:
     write_checkpoint(tmp_path / "a.safetensors", specs, lambda _: FileRange(tmp_path / "source", 1 << 20, 5 << 20))
     written = open_checkpoint(tmp_path / "a.safetensors")
     assert written.tensors[1].tied_to == "a"
-    assert bytes(written.read_raw("a")) == bytes(written.read_raw("b")) == data[1 << 20 : 6 << 20]
+    assert stored_bytes(written, "a") == stored_bytes(written, "b") == data[1 << 20 : 6 << 20]
 
 
 @pytest.mark.parametrize("size", [0, 1, output.PAGE - 8, output.PAGE, 3 * output.PAGE + 8])

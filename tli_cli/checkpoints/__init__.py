@@ -22,7 +22,7 @@ from tli_cli.checkpoints.sharded import ShardedCheckpoint
 from tli_cli.checkpoints.writer import parse_size, write_checkpoint
 from tli_cli.errors import CheckpointError
 
-__all__ = ["Checkpoint", "FileRange", "open_checkpoint", "parse_size", "write_checkpoint"]
+__all__ = ["Checkpoint", "FileRange", "open_checkpoint", "parse_size", "read_config", "write_checkpoint"]
 
 _MAX_CONFIG = 16 << 20
 _CONFIGS = ("config.json", "open_clip_config.json", "params.json")
@@ -86,10 +86,14 @@ def _reader(path: Path, ema: str | None) -> Reader:
 
 def _config(directory: Path) -> dict[str, Any] | None:
     path = next((directory / name for name in _CONFIGS if (directory / name).is_file()), None)
-    if path is None:
-        return None
+    return None if path is None else read_config(path)
+
+
+def read_config(path: Path) -> dict[str, Any] | None:
+    """Return the description of a model in the file at `path`; None where it is none, which is never a reason to
+    stop."""
     try:
         config = json.loads(read_small(path, _MAX_CONFIG, "a model's configuration"))
-    except (CheckpointError, ValueError, RecursionError):  # a help where it is there; never a reason to stop
+    except (CheckpointError, ValueError, RecursionError):
         return None
     return config if isinstance(config, dict) else None

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from tli_cli.architecture import TensorSpec
-from tli_cli.checkpoints.files import FileRange, read_range
+from tli_cli.checkpoints.files import FileRange
 from tli_cli.checkpoints.in_files import Layouts
 from tli_cli.checkpoints.names import clean_names
 from tli_cli.checkpoints.reader import Reader
@@ -69,17 +69,6 @@ class Checkpoint:
     def file_range(self, name: str) -> FileRange | None:
         """Return where the bytes of `name` (clean) stand, None where they are not in one piece as they are."""
         return self._opened().file_range(self.stored_names[name])
-
-    def read_raw(self, name: str) -> memoryview:
-        """Return the contiguous little-endian bytes of the tensor called `name` (clean)."""
-        piece = self.file_range(name)
-        if piece is None:
-            from tli_cli.checkpoints.layout import tensor_bytes
-
-            return tensor_bytes(self.read(name))
-        buffer = memoryview(bytearray(piece.length))
-        read_range(piece, buffer)
-        return buffer
 
     def close(self) -> None:
         """Let go of whatever the reader holds."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tli_cli.cli import render
 from tli_cli.cli.render import Style
-from tli_cli.cli.rows import INITIAL, Row, layer_of, layer_rows, placed_exactly, tensor_rows
+from tli_cli.cli.rows import INITIAL, Row, layer_of, layer_rows, tensor_rows
 from tli_cli.cli.text import count_text, score_text, shape_text, share_text, similarity_text
 from tli_cli.plan import Plan
 
@@ -73,11 +73,9 @@ def leftovers(plan: Plan, *, every: bool = False, most: int = SHOWN_NAMES) -> It
 
 def plan_counts(plan: Plan) -> str:
     """Return one line on coverage and on how many tensors are exact, adapted, initialised and unused."""
-    exact = sum(placed_exactly(step) for step in plan.steps)
-    fed = sum(step.action == "transfer" for step in plan.steps)
     return (
-        f"coverage {share_text(plan.coverage)}: {count_text(exact, 'tensor')} placed exactly, {fed - exact} adapted, "
-        f"{len(plan.steps) - fed} initialised; {len(plan.unused)} unused in the source"
+        f"coverage {share_text(plan.coverage)}: {count_text(plan.exact, 'tensor')} placed exactly, {plan.adapted} "
+        f"adapted, {plan.initialised} initialised; {len(plan.unused)} unused in the source"
     )
 
 

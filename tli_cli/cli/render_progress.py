@@ -8,24 +8,28 @@ from contextlib import contextmanager
 from time import monotonic
 
 from tli_cli.cli import render
+from tli_cli.report import Progress
 
 SECONDS = 60.0
 """How long it takes to the first line and from one line to the next."""
 
-Tell = Callable[[int, int, str], None]
-
 
 @contextmanager
-def progress() -> Iterator[Tell]:
+def progress() -> Iterator[Progress]:
     """Give a function to be told `(done, of, name)`."""
     if not sys.stderr.isatty():
         yield lines(SECONDS)
         return
+    from rich import progress as bars
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    columns = (
+        bars.BarColumn(),
+        bars.MofNCompleteColumn(),
+        bars.TimeRemainingColumn(),
+        bars.TextColumn("{task.description}"),
+    )
+    with bars.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=None)
 
         def tell(done: int, of: int, name: str) -> None:
@@ -34,7 +38,7 @@ def progress() -> Iterator[Tell]:
         yield tell
 
 
-def lines(seconds: float, clock: Callable[[], float] = monotonic) -> Tell:
+def lines(seconds: float, clock: Callable[[], float] = monotonic) -> Progress:
     """Return a function that writes a line of what it is told, but never two within so many `seconds`."""
     before = clock()
 

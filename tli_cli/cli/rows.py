@@ -8,7 +8,7 @@ from itertools import groupby
 from math import prod
 
 from tli_cli.cli.text import count_text, join_names, parent, shape_text, shared_items
-from tli_cli.plan import AxisExpression, Piece, Plan, Step
+from tli_cli.plan import Piece, Plan, Step, map_indices
 
 INITIAL = {
     "constructor": "as the constructor starts them",
@@ -110,7 +110,8 @@ def _changes(plan: Plan, step: Step) -> list[str]:
     """Return the names of what is done to the sources of a step: rules of axis maps, or the resizer of shapes alone."""
     rules: list[str] = []
     if step.resizer == "maps":
-        rules = [plan.maps[i].rule.split()[0] for piece in step.pieces for axis in piece.axes for i in _indices(axis)]
+        maps = (plan.maps[i] for piece in step.pieces for axis in piece.axes for i in map_indices(axis))
+        rules = [axis_map.rule.split()[0] for axis_map in maps]
     elif step.resizer != "copy":
         rules = [step.resizer]
     if len(step.pieces) > 1 and any(piece.weight != 1 for piece in step.pieces):
@@ -120,14 +121,6 @@ def _changes(plan: Plan, step: Step) -> list[str]:
     if any(piece.fold is not None for piece in step.pieces):
         rules.append("fold")
     return [rule for rule in dict.fromkeys(rules) if rule != "same"]
-
-
-def _indices(expression: AxisExpression) -> Iterator[int]:
-    if isinstance(expression, int):
-        yield expression
-    else:
-        for part in expression[1:]:
-            yield from _indices(part)
 
 
 def layer_of(step: Step) -> str:

@@ -26,9 +26,9 @@ def score_text(score: float) -> str:
     return f"{floor(score * 10_000 + 1e-9) / 10_000:.4f}"
 
 
-def count_text(count: int, one: str, many: str = "") -> str:
+def count_text(count: int, one: str) -> str:
     """Return `1 tensor` or `1,234 tensors`."""
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
+    return f"{count:,} {one if count == 1 else one + 's'}"
 
 
 def size_text(size: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +12,7 @@ from tli_cli.given import Named, name_of, path_of, require
 from tli_cli.injection.stored_values import holds_finite
 from tli_cli.options import Options
 from tli_cli.references import Reading, resolve
-
-Progress = Callable[[int, int, str], None]
+from tli_cli.report import Progress
 
 
 @dataclass(frozen=True, slots=True)

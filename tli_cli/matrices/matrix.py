@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -17,8 +17,8 @@ from tli_cli.matrices.kept_rows import KeptRows
 from tli_cli.matrices.rows import RowScores, Sides
 from tli_cli.references import Reading, Reference, resolve, with_configurations
 from tli_cli.references.sources import NO_PLACES, Places, expand, placed
+from tli_cli.report import Progress
 
-Progress = Callable[[int, int, str], None]
 ALONE = 400
 """Up to so many pairs are not worth a second process."""
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 
 from tli_cli.architecture import Architecture, Layer, TensorSpec
 from tli_cli.matching.values import Pair
-from tli_cli.plan import Piece, Step
+from tli_cli.plan import Piece, Step, map_indices
 from tli_cli.planning.identity import ADDED
 from tli_cli.planning.listed_rows import ListedRows
 from tli_cli.planning.maps import MapBook
-from tli_cli.planning.pieces import is_copy, is_exact, map_indices
+from tli_cli.planning.pieces import is_copy, is_exact
 from tli_cli.planning.refusals import Refusals
 from tli_cli.planning.request import Request
 

@@ -8,7 +8,7 @@ from math import isclose
 
 from tli_cli.architecture import LINEAR, Architecture, Layer
 from tli_cli.describe.channels_last import is_place
-from tli_cli.plan import AxisExpression, Layout, Piece
+from tli_cli.plan import Layout, Piece, map_indices
 from tli_cli.planning.dims import Alignment, Dim, align_dims
 from tli_cli.planning.maps import MapBook
 from tli_cli.planning.roles import Share
@@ -185,10 +185,3 @@ def is_scaled(piece: Piece, book: MapBook) -> bool:
     """Tell whether the piece multiplies what it makes."""
     words = {w for e in piece.axes for i in map_indices(e) for w in book.maps[i].rule.split()[1:]}
     return piece.gain != 1.0 or bool(words & {"tied", "query", "weight"})
-
-
-def map_indices(expression: AxisExpression) -> list[int]:
-    """Return the indices of the maps in `expression`."""
-    if isinstance(expression, int):
-        return [expression]
-    return [index for child in expression[1:] for index in map_indices(child)]

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 
 import torch
@@ -15,6 +15,13 @@ from torch.optim.swa_utils import AveragedModel
 from tli_cli.errors import TliError
 
 _WRAPPERS = (nn.DataParallel, DistributedDataParallel, AveragedModel)
+
+
+def require_values(state: Mapping[str, torch.Tensor], what: str, first: str) -> None:
+    """Raise `TliError` where tensors are on the `meta` device; `first` says what has to be done to `what`."""
+    without = [name for name, value in state.items() if value.is_meta]
+    if without:
+        raise TliError(f"{what} has no values: {', '.join(without[:4])} are on the meta device; {first}")
 
 
 def unwrapped(model: object, what: str) -> nn.Module:

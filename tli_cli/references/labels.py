@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tli_cli.checkpoints.files import read_small
-from tli_cli.errors import CheckpointError
+from tli_cli.checkpoints import read_config
 from tli_cli.options import Labels
 
 if TYPE_CHECKING:
@@ -18,7 +16,6 @@ if TYPE_CHECKING:
 
 _NO_NAME = re.compile(r"LABEL_\d+|\d+")
 """What a class is called that nobody has named."""
-_MAX = 16 << 20
 
 
 def labels_of(reference: Reference) -> Labels:
@@ -29,11 +26,7 @@ def labels_of(reference: Reference) -> Labels:
     file = path / "config.json" if path.is_dir() else path
     if file.suffix != ".json" or not file.is_file():
         return {}
-    try:
-        config = json.loads(read_small(file, _MAX, "a model's configuration"))
-    except (CheckpointError, ValueError, RecursionError):
-        return {}
-    return labels_in(config) if isinstance(config, dict) else {}
+    return labels_in(read_config(file) or {})
 
 
 def labels_in(config: Mapping[str, Any]) -> Labels:
