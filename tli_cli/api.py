@@ -34,24 +34,16 @@ if TYPE_CHECKING:
     from tli_cli.scoring.score import Score
 
 
-def _readings(options: Options) -> tuple[Reading, Reading]:
-    require(options, Options, "options")
-    source = Reading(arch=options.source_arch, input_shape=options.input_shape, ema=options.ema)
-    target = Reading(
-        input_shape=options.input_shape, num_classes=options.num_classes, in_chans=options.in_chans, ema=options.ema
-    )
-    return source, target
-
-
 def _resolve_sides(
     sources: Named | Sequence[Named], target: Named, options: Options
 ) -> tuple[tuple[Reference, ...], Reference]:
     listed = names_of(sources)
     if not listed:
         raise TliError("no source given: name at least one checkpoint or architecture")
-    source_reading, target_reading = _readings(options)
-    *read, wanted = related([*resolve_all(listed, source_reading), resolve(name_of(target), target_reading)])
-    return tuple(read), wanted
+    require(options, Options, "options")
+    read = resolve_all(listed, Reading.of_source(options))
+    *given, wanted = related([*read, resolve(name_of(target), Reading.of_target(options))])
+    return tuple(given), wanted
 
 
 def plan_for(sources: Sequence[Reference], target: Reference, options: Options) -> Plan:
@@ -85,8 +77,8 @@ def match(sources: Named | Sequence[Named], target: Named, *, options: Options =
     Raises:
         TliError: a reference cannot be read, or an option is unknown.
     """
-    read, wanted = _resolve_sides(sources, target, options)
-    return plan_for(read, wanted, options)
+    given, wanted = _resolve_sides(sources, target, options)
+    return plan_for(given, wanted, options)
 
 
 def score(source: Named, target: Named, *, options: Options = Options()) -> Score:
@@ -98,8 +90,8 @@ def score(source: Named, target: Named, *, options: Options = Options()) -> Scor
     from tli_cli.matching import MATCHERS
     from tli_cli.scoring.verdict import score_architectures
 
-    read, wanted = _resolve_sides(source, target, options)
-    found = score_architectures(read[0].architecture, wanted.architecture, MATCHERS.get(options.matcher))
+    given, wanted = _resolve_sides(source, target, options)
+    found = score_architectures(given[0].architecture, wanted.architecture, MATCHERS.get(options.matcher))
     return replace(found, source=name_of(source), target=name_of(target))
 
 
@@ -157,13 +149,11 @@ def rank(
     """
     from tli_cli.ranking import rank_sources
 
-    given, wanted = _readings(options)
+    require(options, Options, "options")
     listed = names_of(sources)
     if not listed:
         raise TliError("no source given: name at least one checkpoint or architecture")
-    return rank_sources(
-        name_of(target), listed, matcher=options.matcher, source_reading=given, target_reading=wanted, progress=progress
-    )
+    return rank_sources(name_of(target), listed, options, progress)
 
 
 def inspect(reference: Named, *, options: Options = Options()) -> Architecture:
@@ -181,7 +171,8 @@ def read(reference: Named, *, options: Options = Options()) -> Reference:
     Raises:
         TliError: the reference cannot be read.
     """
-    reading = _readings(options)[1]
+    require(options, Options, "options")
+    reading = Reading.of_target(options)
     check_input_shape(name_of(reference), reading)
     return as_its_configuration(resolve(name_of(reference), reading))
 
@@ -213,21 +204,21 @@ def inject(
     with ExitStack() as stack:
         ranks = ALONE if options.dry_run or written is None else current_ranks()
         with ranks.step():
-            read, wanted = _resolve_sides(sources, target, options)
-            for reference in (*read, wanted):
+            given, wanted = _resolve_sides(sources, target, options)
+            for reference in (*given, wanted):
                 if reference.checkpoint is not None:
                     stack.enter_context(reference.checkpoint)
-            made = plan if plan is not None else plan_for(read, wanted, options)
+            made = plan if plan is not None else plan_for(given, wanted, options)
             if plan is not None:
-                check_fits(plan, read, wanted)
+                check_fits(plan, given, wanted)
             check_gates(made, strict=options.strict, min_score=options.min_score, min_coverage=options.min_coverage)
         if options.dry_run or written is None:
             return Report(made)
         from tli_cli.injection.writing import write_result
 
-        report = write_result(made, read, wanted, written, options, progress)
+        report = write_result(made, given, wanted, written, options, progress)
     if options.verify:
         from tli_cli.injection.comparison import compared
 
-        report = compared(report, [reference.text for reference in read], wanted.text, report.files[0], options)
+        report = compared(report, [reference.text for reference in given], wanted.text, report.files[0], options)
     return report

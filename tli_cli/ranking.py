@@ -10,6 +10,7 @@ from tli_cli.checkpoints.located import is_there
 from tli_cli.errors import TliError, join_problems
 from tli_cli.matching import MATCHERS
 from tli_cli.matching.values import Matching
+from tli_cli.options import Options
 from tli_cli.references import Reading, related, resolve
 from tli_cli.references.sources import search
 from tli_cli.report import Progress
@@ -50,15 +51,7 @@ class Ranking:
     skipped: tuple[str, ...] = ()
 
 
-def rank_sources(
-    target: str,
-    sources: Sequence[str],
-    *,
-    matcher: str = "dp",
-    source_reading: Reading = Reading(),
-    target_reading: Reading = Reading(),
-    progress: Progress | None = None,
-) -> Ranking:
+def rank_sources(target: str, sources: Sequence[str], options: Options, progress: Progress | None = None) -> Ranking:
     """Return `sources` in the order in which they should start `target`: files, directories to search, names, globs.
 
     Equal scores go to the greater coverage, then to the smaller source. What is found in a directory or by a glob and
@@ -68,12 +61,12 @@ def rank_sources(
         TliError: a source that was named cannot be read, or none is left.
     """
     found = search(sources)
-    wanted = resolve(target, target_reading)
+    wanted = resolve(target, Reading.of_target(options))
     candidates, skipped = [], []
     for done, source in enumerate(found, 1):
         try:
-            given, other = related([resolve(source, source_reading), wanted])
-            candidates.append(_candidate(source, given.architecture, other.architecture, matcher))
+            given, other = related([resolve(source, Reading.of_source(options)), wanted])
+            candidates.append(_candidate(source, given.architecture, other.architecture, options.matcher))
         except TliError as error:
             if source in sources:
                 raise

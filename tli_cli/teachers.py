@@ -64,7 +64,7 @@ def _taught(teacher: Teacher, target: Reference, example: Any, options: Options)
         require_values(state, "a teacher", "load it first")
         reference = Reference(type(teacher).__name__, describe_live(teacher, example))
         return Taught(reference, lambda name: state[name].detach(), teacher)
-    reading = Reading(arch=options.source_arch, input_shape=options.input_shape, ema=options.ema)
+    reading = Reading.of_source(options)
     if isinstance(teacher, Mapping):
         reference = read_checkpoint(_STATE_DICT, reading, lambda expected: _in_memory(teacher, options, expected))
     elif isinstance(teacher, str | os.PathLike):

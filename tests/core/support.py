@@ -11,7 +11,7 @@ from torch import nn
 
 from tests.models import NETS, example_for, randomised
 from tli_cli.architecture import Architecture
-from tli_cli.injection.injector import run
+from tli_cli.injection.injector import injector_for
 from tli_cli.options import Options
 from tli_cli.plan import Plan, Step
 from tli_cli.planning.injection import plan_injection
@@ -55,8 +55,8 @@ def carried_out(plan: Plan, source: State, target: State) -> dict[str, torch.Ten
         value = target[step.target]
         return constant_start(step.initial, value.shape, value.dtype) if step.initial in CONSTANTS else value
 
-    made = run(plan, lambda model, tensor: source[tensor], initial)
-    return {tensor: value.to(target[tensor].dtype) for tensor, value in made.items()}
+    injector = injector_for(plan, lambda model, tensor: source[tensor], initial)
+    return {step.target: injector.make(step).to(target[step.target].dtype) for step in plan.steps}
 
 
 def same_bytes(a: State, b: State) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
 from tli_cli.plan import AxisExpression, AxisMap
 
@@ -24,10 +25,7 @@ def measured(expression: AxisExpression, sizes: Sequence[int]) -> int:
     if not isinstance(expression, tuple) or len(expression) < 2 or expression[0] not in ("+", "*"):
         raise InvalidExpression(f"expected a map's index or ['+' or '*', parts ...], found {str(expression)[:60]}")
     parts = [measured(part, sizes) for part in expression[1:]]
-    total = 1
-    for part in parts:
-        total *= part
-    return sum(parts) if expression[0] == "+" else total
+    return sum(parts) if expression[0] == "+" else prod(parts)
 
 
 def expression_rows(expression: AxisExpression, maps: Sequence[AxisMap]) -> int:

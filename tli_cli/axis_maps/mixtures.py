@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,8 +30,8 @@ class Mixtures:
     def between(self, first: int, last: int) -> Mixtures:
         """Return those of the target indices from `first` to `last`, counted from `first`."""
         begin, end = np.searchsorted(self.rows, (first, last))
-        starts = self.starts[begin : end + 1]
-        return Mixtures(self.rows[begin:end] - first, starts - starts[0], self.parts[starts[0] : starts[-1]])
+        found = self._cut(begin, end)
+        return replace(found, rows=found.rows - first)
 
     @property
     def counts(self) -> Any:

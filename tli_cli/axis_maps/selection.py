@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -143,10 +144,7 @@ def nested(parts: Sequence[Selection]) -> Selection:
     if len(parts) == 1:
         return parts[0]
     if all(part.index is None for part in parts):
-        rows = columns = 1
-        for part in parts:
-            rows, columns = rows * part.rows, columns * part.columns
-        return Selection(rows, columns)
+        return Selection(prod(part.rows for part in parts), prod(part.columns for part in parts))
     index = np.zeros(1, dtype=np.int64)
     scales: list[Any] = []
     columns = 1

@@ -12,6 +12,9 @@ from tli_cli.errors import PlanError
 from tli_cli.plan import AxisMap, Plan
 from tli_cli.seeding import Draws, draws_for
 
+LEAVE_SOME = ("rows", "tokens", "none")
+"""Rules that leave target indices to what the target starts from."""
+
 
 class PlanMaps(Sequence[MapValues]):
     """The values of a plan's maps; each is computed when it is first asked for, and kept."""

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.functional import interpolate
 
 from tli_cli.axis_maps.apply import apply_expression
-from tli_cli.axis_maps.shared_tokens import shared_tokens
+from tli_cli.axis_maps.kept_tokens import kept_tokens
 from tli_cli.axis_maps.take import MapValues
 from tli_cli.errors import TliError
 from tli_cli.fitting.fit import Fitter
@@ -57,7 +57,7 @@ def known_to_both(
     Raises:
         TliError: they have none in common.
     """
-    tokens, sizes = shared_tokens(plan), [_vocabulary(model) for model in (target, source)]
+    tokens, sizes = kept_tokens(plan), [_vocabulary(model) for model in (target, source)]
     if tokens is not None and not len(tokens.mine):
         raise TliError("the two vocabularies have no tokens in common")
     order = None if tokens is None else tokens.theirs.argsort()

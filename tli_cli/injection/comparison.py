@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from tli_cli.architecture import TensorSpec
-from tli_cli.axis_maps.shared_tokens import SharedTokens, shared_tokens
+from tli_cli.axis_maps.kept_tokens import KeptTokens, kept_tokens
 from tli_cli.catalogue import recognise, resolve_name
 from tli_cli.checkpoints import open_checkpoint
 from tli_cli.checkpoints.in_files import names_in_files
@@ -37,14 +37,14 @@ def compared(report: Report, sources: Sequence[str], target: str, out: Path | st
     if len(sources) != 1:
         return replace(report, warnings=(*report.warnings, "--verify: several sources have no output to compare with"))
     try:
-        tokens = shared_tokens(report.plan)
+        tokens = kept_tokens(report.plan)
         return replace(report, verification=largest_difference(sources[0], target, out, options, tokens))
     except TliError as error:
         return replace(report, warnings=(*report.warnings, str(error)))
 
 
 def largest_difference(
-    source: str, target: str, out: Path | str, options: Options, tokens: SharedTokens | None = None
+    source: str, target: str, out: Path | str, options: Options, tokens: KeptTokens | None = None
 ) -> float:
     """Return the largest difference between the outputs of `source` and of `out` in `target`, over the largest output.
 

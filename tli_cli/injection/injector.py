@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,7 +10,7 @@ import torch
 from tli_cli.axis_maps.apply import apply_expression
 from tli_cli.axis_maps.importance import group_importance
 from tli_cli.axis_maps.selection import selection_of
-from tli_cli.axis_maps.values import PlanMaps
+from tli_cli.axis_maps.values import LEAVE_SOME, PlanMaps
 from tli_cli.errors import PlanError
 from tli_cli.floats import STORED
 from tli_cli.injection.in_memory import computed, selected
@@ -162,7 +162,7 @@ class Injector:
         if isinstance(expression, int):
             take = self.maps[expression].out
             rule = self.plan.maps[expression].rule
-            if rule in ("rows", "tokens", "none") and take is not None and take.index is not None:
+            if rule in LEAVE_SOME and take is not None and take.index is not None:
                 return torch.from_numpy(take.index == -1)
             return torch.zeros(self.plan.maps[expression].rows, dtype=torch.bool)
         parts = [self._missing(child) for child in expression[1:]]
@@ -195,9 +195,3 @@ def _region_shape(step: Step, piece: Piece) -> tuple[int, ...]:
 def injector_for(plan: Plan, read: Read, initial: Initial) -> Injector:
     """Return what makes the tensors of `plan`, its axis maps by what `read` gives."""
     return Injector(plan, read, initial, PlanMaps(plan, lambda axis_map: group_importance(axis_map, read)))
-
-
-def run(plan: Plan, read: Read, initial: Initial) -> Mapping[str, torch.Tensor]:
-    """Return all target tensors of `plan` at once, for live models; files are made one tensor at a time."""
-    injector = injector_for(plan, read, initial)
-    return {step.target: injector.make(step) for step in plan.steps}

@@ -14,7 +14,7 @@ import numpy as np
 
 from tli_cli.architecture import TensorSpec
 from tli_cli.axis_maps.selection import Selection, selection_of
-from tli_cli.axis_maps.values import PlanMaps
+from tli_cli.axis_maps.values import LEAVE_SOME, PlanMaps
 from tli_cli.checkpoints.contents import Content
 from tli_cli.checkpoints.dtypes import bits
 from tli_cli.checkpoints.files import FileRange, opened, read_at
@@ -109,7 +109,7 @@ class Streams:
     def _starts_elsewhere(self, expression: Any) -> bool:
         """Return whether a part of `expression` leaves indices to what the target starts from."""
         if isinstance(expression, int):
-            return self._plan.maps[expression].rule in ("rows", "tokens", "none")
+            return self._plan.maps[expression].rule in LEAVE_SOME
         return any(self._starts_elsewhere(part) for part in expression[1:])
 
 

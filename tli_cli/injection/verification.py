@@ -38,11 +38,8 @@ def verify(
 
     out = path_of(out, "out")
     require(options, Options, "options")
-    reading = Reading(
-        input_shape=options.input_shape, num_classes=options.num_classes, in_chans=options.in_chans, ema=options.ema
-    )
     target = name_of(target)
-    wanted = resolve(target, reading).architecture
+    wanted = resolve(target, Reading.of_target(options)).architecture
     with open_checkpoint(out, expected=wanted.by_name) as found:
         problems = [*_differences(found.tensors, wanted), *_provenance_problems(found.metadata)]
         for done, spec in enumerate(found.tensors, 1):

@@ -15,7 +15,7 @@ from tli_cli.checkpoints.joined import joined
 from tli_cli.checkpoints.located import is_there
 from tli_cli.describe.renaming import renamed
 from tli_cli.errors import TliError, UnknownReferenceError, join_problems
-from tli_cli.options import InputShape
+from tli_cli.options import InputShape, Options
 from tli_cli.references.adoption import adopt
 
 if TYPE_CHECKING:
@@ -69,6 +69,16 @@ class Reading:
     num_classes: int | None = None
     in_chans: int | None = None
     ema: str | None = None
+
+    @classmethod
+    def of_source(cls, options: Options) -> Reading:
+        """Return how sources are to be read."""
+        return cls(arch=options.source_arch, input_shape=options.input_shape, ema=options.ema)
+
+    @classmethod
+    def of_target(cls, options: Options) -> Reading:
+        """Return how the target is to be read."""
+        return cls(None, options.input_shape, options.num_classes, options.in_chans, options.ema)
 
 
 def is_traced(text: str) -> bool:

@@ -14,7 +14,7 @@ _RULE = "tokens"
 
 
 @dataclass(frozen=True)
-class SharedTokens:
+class KeptTokens:
     """The tokens that two models have in common: their rows `mine` in the target's table of `rows` rows, and `theirs`
     in the source's of `columns`."""
 
@@ -24,11 +24,11 @@ class SharedTokens:
     columns: int
 
 
-def shared_tokens(plan: Plan) -> SharedTokens | None:
+def kept_tokens(plan: Plan) -> KeptTokens | None:
     """Return the tokens that keep their rows by `plan`, None where all rows are taken by index."""
     axis_map = next((m for m in plan.maps if m.rule == _RULE), None)
     if axis_map is None:
         return None
     index = torch.from_numpy(parsed(axis_map.listing, axis_map.rows, axis_map.columns)[0])
     mine = (index >= 0).nonzero()[:, 0]
-    return SharedTokens(mine, index[mine], axis_map.rows, axis_map.columns)
+    return KeptTokens(mine, index[mine], axis_map.rows, axis_map.columns)
