@@ -12,6 +12,7 @@ import importlib.util
 import os
 import pty
 import re
+import shlex
 import shutil
 import struct
 import subprocess
@@ -22,6 +23,9 @@ from pathlib import Path
 
 import pytest
 import torch
+import typer
+
+from tli_cli.cli.app import app
 
 ROOT = Path(__file__).parent.parent
 PAGES = [page for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))) if page.name != "cli.md"]
@@ -139,6 +143,20 @@ def test_python_runs(page: Path, prepared: Path, tmp_path: Path):
     assert ran.returncode == 0, ran.stderr
     for promised in re.findall(r"print\(plan\)  # (.*) \.\.\.", code):
         assert promised in ran.stdout
+
+
+INLINE = re.compile(r"`(tli [a-z]+ [^`]+)`")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_commands_in_the_text_have_options_that_there_are(page: Path):
+    commands = typer.main.get_command(app).commands
+    for text in INLINE.findall(page.read_text(encoding="utf-8")):
+        _, name, *arguments = shlex.split(text)
+        known = {option for parameter in commands[name].params for option in parameter.opts}
+        assert {word for word in arguments if word.startswith("-")} <= known, text
+        if page.name == "recipes.md":
+            commands[name].make_context(name, arguments)
 
 
 def test_the_command_reference_is_current():
