@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -11,6 +12,7 @@ from tli_cli.architecture import Architecture, Layer, TensorSpec
 from tli_cli.cli.render_architecture import architecture_value
 from tli_cli.cli.render_report import report_value
 from tli_cli.cli.render_score import score_value
+from tli_cli.plan import Piece, Plan, Step
 from tli_cli.scoring.score import Score
 
 PAGE = (Path(__file__).parents[2] / "docs" / "json.md").read_text(encoding="utf-8")
@@ -34,6 +36,12 @@ def documented(title: str) -> set[str]:
 
 def test_plan(plan):
     assert fields(json.loads(plan.to_json())) <= documented("match")
+
+
+def test_the_fields_of_a_plan_are_those_that_are_documented():
+    rows = re.findall(r"^\| (`.*?`) \|", section("match"), re.MULTILINE)
+    told = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
+    assert sorted(told) == sorted(field.name for value in (Plan, Step, Piece) for field in dataclasses.fields(value))
 
 
 def test_report(plan):
