@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -23,11 +24,15 @@ def module_name(path: Path) -> str:
     return ".".join(part for part in parts if part != "__init__")
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def imported(path: Path, *, at_start_only: bool = False) -> set[str]:
     """Return the modules that a file imports; with `at_start_only`, not those inside functions or type checks."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
     names = set()
-    for node in _imports(tree, at_start_only):
+    for node in _imports(parsed(path), at_start_only):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif node.module:
@@ -87,7 +92,7 @@ def test_no_module_imports_itself_in_the_end():
 
 @pytest.mark.parametrize("path", MODULES, ids=module_name)
 def test_only_renderers_print(path):
-    calls = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
+    calls = [node for node in ast.walk(parsed(path)) if isinstance(node, ast.Call)]
     prints = [call for call in calls if isinstance(call.func, ast.Name) and call.func.id == "print"]
     assert path.stem.startswith("render") or not prints
 

@@ -167,7 +167,7 @@ def timm_mixer(**options: Any) -> Model:
 
 
 def timm_maxvit(**options: Any) -> Model:
-    given: dict[str, Any] = {"img_size": 64, **options}
+    given: dict[str, Any] = {"img_size": 64, "depths": (1, 2), "embed_dim": (32, 64), **options}
     return timm.create_model("maxvit_rmlp_pico_rw_256", num_classes=CLASSES, **given)
 
 
