@@ -84,6 +84,8 @@ class Layer:
     `block` and `stage` are module paths (or stage numbers) that group layers; `attributes` hold what the
     operation adds to the shapes, such as `("groups", 32)`, `("norm", "batch")`, `("heads", 12)`. `numbers` are those
     written in code that act after it and before the next layer, in order; empty where the code was not run.
+    `constants` tell of tensors that code makes of numbers alone and that act there, where they are known: the
+    operation, the shape without what is repeated, and two numbers that other values or another order change.
     """
 
     path: str
@@ -93,6 +95,7 @@ class Layer:
     stage: str = ""
     attributes: tuple[tuple[str, Any], ...] = ()
     numbers: tuple[Number, ...] = ()
+    constants: tuple[Number, ...] = field(default=(), compare=False)
 
     def attribute(self, name: str, default: Any = None) -> Any:
         """Return the attribute called `name`, or `default`."""

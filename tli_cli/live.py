@@ -23,7 +23,15 @@ from tli_cli.kinship.ancestry import Values, ancestry
 from tli_cli.options import Labels, Options
 from tli_cli.plan import Plan, Step
 from tli_cli.planning.injection import plan_injection
-from tli_cli.providers.effective import effective_state, not_held, require_values, set_effective, unwrapped, worked_out
+from tli_cli.providers.effective import (
+    Worked,
+    effective_state,
+    not_held,
+    require_values,
+    set_effective,
+    unwrapped,
+    worked_out,
+)
 from tli_cli.providers.inputs import Inputs
 from tli_cli.providers.module import described_live
 from tli_cli.references import Reference
@@ -102,9 +110,19 @@ def apply_tli(
             said = (*plan.notes, f"not fitted: {error}")
             plan = replace(before_fits(plan if plan.score >= MAY_HURT else unlike), fits=(), notes=said)
             made = {} if plan.score < MAY_HURT else made
-    plan = _without_claims(plan, not_held(model, made))
-    set_effective(model, made)
+    twins = _copied(plan, teachers)
+    plan = _without_claims(plan, not_held(model, made, twins))
+    set_effective(model, made, twins)
     return plan
+
+
+def _copied(plan: Plan, teachers: Sequence[Taught]) -> dict[str, Worked]:
+    """Return what the tensors are in their teachers, by their names in the target, that are copied from what a teacher
+    works out."""
+    made = [{n: (m, a) for n, m, a in worked_out(t.module)} if t.module else {} for t in teachers]
+    copies = (s for s in plan.steps if s.action == "transfer" and s.resizer == "copy" and len(s.pieces) == 1)
+    whole = ((s.target, p) for s in copies for p in s.pieces if p.target_range is None and p.source_range is None)
+    return {name: made[piece.model][piece.source] for name, piece in whole if piece.source in made[piece.model]}
 
 
 def _without_claims(plan: Plan, names: Collection[str]) -> Plan:

@@ -87,6 +87,31 @@ def test_a_target_holds_what_is_made_for_it_or_the_plan_says_so(part):
     assert bool(plan.notes) != kept
 
 
+@pytest.mark.parametrize("part", PARTS)
+def test_what_is_worked_out_alike_on_both_sides_is_copied_with_what_makes_it(part):
+    source, target = made(6, part), made(6, part)
+    with torch.no_grad():
+        for value in source.parameters():
+            value.normal_()
+    assert all(step.exact for step in apply_tli(target, source).steps)
+    assert difference(source, target) == 0
+    assert all(torch.equal(value, target.state_dict()[name]) for name, value in source.state_dict().items())
+
+
+def normed() -> Net:
+    return made(6, "spectral_norm")
+
+
+def test_the_vectors_of_a_spectral_norm_go_with_its_weight(tmp_path):
+    torch.save(normed().state_dict(), tmp_path / "normed.pt")
+    options = Options(input_shape=(3, 8, 8), source_arch=f"{__name__}:normed")
+    plan = match(tmp_path / "normed.pt", f"{__name__}:normed", options=options)
+    assert all(step.exact for step in plan.steps)
+    assert {plan.by_target[f"block.parametrizations.weight.0.{n}"].layer for n in ("_u", "_v")} == {
+        plan.by_target["block.parametrizations.weight.original"].layer
+    }
+
+
 def plain() -> Net:
     return made(6)
 

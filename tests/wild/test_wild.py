@@ -47,6 +47,13 @@ def test_what_was_once_called_exact_falsely_is_not(seed, change):
     assert not list(filter(is_broken, broken_by_change(name, design, grown)))
 
 
+@pytest.mark.parametrize(
+    ("seed", "other"), [(1003, 2), (1011, 0), (1013, 2), (1018, 2), (1037, 1), (1050, 2), (1099, 2), (1117, 1)]
+)
+def test_other_constants_and_other_steps_of_a_norm_are_seen(seed, other):
+    assert not broken_by_mutation(*draw(seed), seed + other)
+
+
 @pytest.mark.whole
 @pytest.mark.parametrize("seed", MANY)
 def test_many_networks_and_all_their_changes(seed):

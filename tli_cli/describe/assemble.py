@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from tli_cli.architecture import Architecture, Axis, AxisTree, Layer, Node, Space, TensorSpec
 from tli_cli.describe.blocks import with_blocks
-from tli_cli.describe.numbers import numbers_after
+from tli_cli.describe.numbers import constants_after, numbers_after
 from tli_cli.describe.recording import RecordedLayer, Recording, Value
 from tli_cli.describe.spaces import leaves
 
@@ -121,7 +121,7 @@ def _layers(recording: Recording, tensors: Sequence[TensorSpec]) -> list[Layer]:
                 last if last in STANDARD_ROLES else "weight"
             )
     sizes = _part_sizes(recording)
-    numbers = numbers_after(recording)
+    numbers, constants = numbers_after(recording), constants_after(recording)
     layers = [
         Layer(
             path,
@@ -129,8 +129,11 @@ def _layers(recording: Recording, tensors: Sequence[TensorSpec]) -> list[Layer]:
             tuple((role, name) for name, role in named.items()),
             attributes=_attributes(layer, parts),
             numbers=noted,
+            constants=acting,
         )
-        for path, layer, named, parts, noted in zip(paths, recording.layers, roles, sizes, numbers, strict=True)
+        for path, layer, named, parts, noted, acting in zip(
+            paths, recording.layers, roles, sizes, numbers, constants, strict=True
+        )
         if named
     ]
     return layers + [

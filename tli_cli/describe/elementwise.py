@@ -12,6 +12,7 @@ from tli_cli.architecture import POOLED, AxisTree
 from tli_cli.describe.numbers import FACTORIES, constants_among, note_constants
 from tli_cli.describe.recording import Recording, Value, are_addends
 from tli_cli.describe.spaces import leaves
+from tli_cli.describe.steps import steps_of_norm
 
 SILENT = {
     "clone", "alias", "detach", "_to_copy", "contiguous", "lift_fresh", "copy_", "neg", "roll", "flip",
@@ -79,10 +80,17 @@ def _normalising(rec: Recording, name: str, tensors: Sequence[torch.Tensor], kno
     scaled = product and (any(v.rsqrt for v in live) or _is_divided(name, live))
     weighed = any(v.node < 0 and v.names for v in known)  # by the norm's own weight, which comes last
     centred = name in ("sub", "sub_") and len(live) == 2 and live[0].node == live[1].node
+    own = frozenset[int]().union(*(v.own for v in live)) if kept else frozenset[int]()
     if centred:
         rec.take_off(tensors[1])
+        own = frozenset({len(rec.numbers) - 1})
+    if scaled:
+        scale = next((v for v in reversed(live) if v.rsqrt or v.root), live[-1])
+        steps = steps_of_norm(next((v for v in live if v is not scale), scale), scale)
+        scaled, own = steps is not None, (steps or frozenset()) | {len(rec.numbers) - 1}
     return Value(
         (),
+        own=own,
         rsqrt=name == "rsqrt" or (alone and live[0].rsqrt and not weighed) or scaled,
         root=name == "sqrt" or (alone and live[0].root),
         centred=((kept or scaled) and live[0].centred) or (centred and tensors[0].numel() > tensors[1].numel()),
@@ -125,9 +133,6 @@ def _combine(rec: Recording, name: str, known: Sequence[Value], live: Sequence[V
             rec.note_own(family)
         elif family in ("sub", "rsub") and all(rec.nodes[node].op != "part" for node in nodes):
             rec.numbers.append((rec.last, (family,)))
-        plain = [v.node for v in live if not v.rsqrt]
-        if name in SILENT and len(plain) < len(live) and join == "mul" and (plain or len(nodes) == 1):
-            return nodes[0] if len(nodes) == 1 else plain[0]
         return rec.node(join, nodes) if len(nodes) > 1 else nodes[0]
     fixed = [v for v in known if v.node < 0 and v.names]
     if fixed:
@@ -137,7 +142,7 @@ def _combine(rec: Recording, name: str, known: Sequence[Value], live: Sequence[V
             return rec.apply_layer("norm", {role: (name,) for name, role in statistics.items()}, nodes, norm="batch")
         if live[0].rsqrt and family == "mul" and any(rec.table.size(t) > 1 for v in fixed for t in v.dims):
             kind = "layer" if live[0].centred else "rms"
-            rec.forget_own()
+            rec.forget(live[0].own)
             node = rec.apply_layer("norm", {"weight": names}, nodes, norm=kind)
             rec.numbers += [(rec.last, (POOLED,))] if live[0].averaged else []
             return node

@@ -37,20 +37,21 @@ NEGLIGIBLE = 1e-3
 """What is added to keep a division or a root from zero is no number that counts."""
 
 
-def note_numbers(rec: Recording, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
-    """Note for the last layer applied which numbers the operation `name` takes beside what is known."""
+def note_numbers(rec: Recording, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], out: Any) -> None:
+    """Note for the last layer applied which numbers the operation `name`, which makes `out`, takes beside what is
+    known."""
     tensors = [a for a in args if isinstance(a, torch.Tensor)]
     if name in UNCOUNTED or not tensors or not any(_is_followed(rec, t) for t in tensors):
         return
     found = tuple(_plain(rec, a) for a in (*args, *kwargs.values()) if not _is_followed(rec, a))
     numbers = tuple(n for n in found if n is not None and not _is_negligible(name, n))
     if name in ("add", "rsub", "sub") and numbers and (names := _parameters(rec, tensors)):
-        rec.offsets |= dict.fromkeys(names, numbers[0])
+        rec.shift(tensors[0], out, names, numbers[0])
     elif name.startswith("upsample") and _parameters(rec, tensors):
         return  # a table of positions, whose size says all
     elif numbers or name == "gelu":  # which has two forms, the usual one without a word
         rec.numbers.append((rec.last, (name.rstrip("_"), *numbers)))
-    elif name.rstrip("_") in PLAIN and all(map(rec.is_whole, tensors)):
+    elif name.rstrip("_") in PLAIN and (name != "neg" or all(map(rec.is_whole, tensors))):
         rec.numbers.append((rec.last, (name.rstrip("_"),)))
 
 
@@ -93,13 +94,21 @@ def numbers_after(rec: Recording) -> list[tuple[Number, ...]]:
     """Return for each layer the numbers noted after it, once if they are the same each time that it is run; those
     before the first stand with it."""
     found: list[list[Number]] = [[] for _ in rec.layers]
-    for place, number in rec.numbers:
-        if found:
+    for i, (place, number) in enumerate(rec.numbers):
+        if found and i not in rec.forgotten:
             found[max(place, 0)].append(number)
     runs = Counter(node.layer for node in rec.nodes)
     found = [_of_one_run(numbers, runs[place]) for place, numbers in enumerate(found)]
     offsets = [[(OFFSET, rec.offsets[n]) for n in layer.roles if n in rec.offsets] for layer in rec.layers]
     return [(*numbers, *own) for numbers, own in zip(found, offsets, strict=True)]
+
+
+def constants_after(rec: Recording) -> list[tuple[Number, ...]]:
+    """Return for each layer which constants act after it, each once; those before the first stand with it."""
+    found: list[dict[Number, None]] = [{} for _ in rec.layers]
+    for place, number in rec.acting if found else ():
+        found[max(place, 0)][number] = None
+    return [tuple(numbers) for numbers in found]
 
 
 def _of_one_run(numbers: list[Number], runs: int) -> list[Number]:

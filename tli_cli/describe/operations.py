@@ -108,7 +108,7 @@ def matrix_vector(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> Non
     if matrix is None or vector is None or matrix.node >= 0 or not rec.is_buffer(vector) or rec.is_buffer(matrix):
         matmul(rec, args, out)
     else:
-        rec.put(out, Value(matrix.dims[:1], -1, matrix.names, standardised=True))
+        rec.put(out, Value(matrix.dims[:1], -1, matrix.names + vector.names, standardised=True))
 
 
 def dot(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
@@ -116,7 +116,7 @@ def dot(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
     known = [value for value in map(rec.get, args[:2]) if value is not None]
     made = [value for value in known if not rec.is_buffer(value)]
     if len(known) == 2 and len(made) == 1 and made[0].node < 0:
-        rec.put(out, Value((), -1, made[0].names, standardised=True))
+        rec.put(out, Value((), -1, tuple(n for value in known for n in value.names), standardised=True))
     else:
         anything(rec, "dot", args, out)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 
 from tli_cli.architecture import LINEAR, AxisTree, Node, Number
+from tli_cli.describe.constants import Constants
 from tli_cli.describe.spaces import SpaceTable
 from tli_cli.describe.vocabulary import part_role
 
@@ -30,7 +31,8 @@ class Value:
     normalisation that is written out, `centred` has its mean taken off, `root` is a deviation or a length, and
     `rsqrt` is the inverse of one or what was divided by one. `picks` is the dimension whose largest values it numbers;
     `masked` says that a constant made in code acts on it, index by index, `averaged` that it is a mean over
-    places.
+    places. `chain` lists the operations since its node was made and `steps` the numbers noted meanwhile, `own` those
+    of them that are a norm's, and `epsilon` is what was added to the variance.
     """
 
     dims: tuple[AxisTree, ...]
@@ -46,6 +48,10 @@ class Value:
     picks: AxisTree | None = None
     masked: bool = False
     averaged: bool = False
+    chain: tuple[str, ...] = ()
+    steps: frozenset[int] = frozenset()
+    own: frozenset[int] = frozenset()
+    epsilon: float | None = None
 
     def origin(self, dim: int) -> Origin:
         """Return the parameter axes under dimension `dim`."""
@@ -83,10 +89,14 @@ class Recording:
         self.relative: set[str] = set()
         self.parameter_dims: dict[str, tuple[AxisTree, ...]] = {}
         self.numbers: list[tuple[int, Number]] = []
+        self.forgotten: set[int] = set()
+        self.constants = Constants()
+        self.acting: list[tuple[int, Number]] = []
         self.coded: list[AxisTree] = []
         self.dotted: list[AxisTree] = []
         self.averaged: list[AxisTree] = []
         self.offsets: dict[str, float] = {}
+        self._shifts: dict[int, float] = {}
         self.last = -1
         self._uniform: set[int] = set()
         self._squares: set[int] = set()
@@ -240,14 +250,19 @@ class Recording:
             return value is not None and self.nodes[value.node].op != "part"
         return bool(value.names) and not self.is_buffer(value)
 
+    def shift(self, tensor: torch.Tensor, shifted: torch.Tensor, names: Sequence[str], number: float) -> None:
+        """Remember that `number` is added to `tensor`, which is made of the parameters `names`."""
+        self._shifts[id(shifted)] = self._shifts.get(id(tensor), 0.0) + number
+        self.offsets |= dict.fromkeys(names, self._shifts[id(shifted)])
+        self._alive.append(shifted)
+
     def note_own(self, name: str) -> None:
         """Note that a value meets what is made of it alone."""
         self.numbers.append((self.last, (OWN, name)))
 
-    def forget_own(self) -> None:
-        """Forget the steps of a norm that is written out, now that it is known to be one."""
-        while self.numbers and self.numbers[-1][0] == self.last and self.numbers[-1][1][0] in (OWN, "pow"):
-            self.numbers.pop()
+    def forget(self, steps: Iterable[int]) -> None:
+        """Forget the squares and differences of a norm that is written out, now that it is known to be one."""
+        self.forgotten.update(i for i in steps if self.numbers[i][1][0] in (OWN, "pow"))
 
     def layer_behind(self, node: int) -> int:
         """Return the layer that made `node`, with a slice of its weight perhaps; -1 if none did."""

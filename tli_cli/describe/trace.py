@@ -9,9 +9,11 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten
 
 from tli_cli.architecture import Architecture, TensorSpec
 from tli_cli.describe.assemble import assemble
+from tli_cli.describe.constants import summary
 from tli_cli.describe.elementwise import anything
 from tli_cli.describe.failures import told
 from tli_cli.describe.filling import FILLS
@@ -20,6 +22,7 @@ from tli_cli.describe.numbers import note_convolution, note_numbers, note_unifor
 from tli_cli.describe.operations import COMPUTE, CONVOLUTIONS, PRODUCTS
 from tli_cli.describe.reach import reach_of
 from tli_cli.describe.recording import Recording, Value
+from tli_cli.describe.steps import note_steps
 from tli_cli.describe.views import VIEWS
 from tli_cli.errors import TraceError
 
@@ -35,9 +38,12 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         out = func(*args, **(kwargs or {}))
         name = func._overloadpacket.__name__
         arguments = [*args, *(kwargs or {}).values()]
+        given = [t for t in tree_flatten((args, dict(kwargs or {})))[0] if isinstance(t, torch.Tensor)]
+        self._follow_constants(func, args, kwargs or {}, given, out)
+        noted = len(self._recording.numbers)
         rule = VIEWS.get(name) or COMPUTE.get(name) or FILLS.get(name)
         if rule is None or name in PRODUCTS:
-            note_numbers(self._recording, name, args, kwargs or {})
+            note_numbers(self._recording, name, args, kwargs or {}, out)
         if rule is not None:
             rule(self._recording, arguments, out)
         else:
@@ -45,7 +51,18 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if name in CONVOLUTIONS:
             note_convolution(self._recording, args)
         note_uniform(self._recording, name, arguments, out)
+        note_steps(self._recording, name, args, given, range(noted, len(self._recording.numbers)), out)
         return out
+
+    def _follow_constants(
+        self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], given: Sequence[torch.Tensor], out: Any
+    ) -> None:
+        rec = self._recording
+        known = any(rec.get(tensor) is not None for tensor in given)
+        rec.constants.follow(func, args, kwargs, out, known)
+        for tensor in given if known else ():
+            if rec.get(tensor) is None and tensor.numel() > 1 and (values := rec.constants.of(tensor)) is not None:
+                rec.acting.append((rec.last, summary(func._overloadpacket.__name__, values)))
 
 
 class _KnownIndices(TorchFunctionMode):

@@ -9,6 +9,7 @@ from tli_cli.architecture import Architecture, Layer
 from tli_cli.matching.values import Matching, Pair
 from tli_cli.planning.activations import activations_before, changed_activations, differ, readers_behind
 from tli_cli.planning.added import Additions
+from tli_cli.planning.constants import other_constants
 from tli_cli.planning.feeders import strange_feeders
 from tli_cli.planning.maps import MapBook
 from tli_cli.planning.numbers import (
@@ -60,6 +61,7 @@ class Doubts:
         self._behind = numbers_behind(target, passing), numbers_behind(source, folded)
         self._known = were_run(target, source)
         self._unshared = unshared(*self._behind, partners, copies, scaled) if self._known else {}
+        self._constants = other_constants(target, source)
         self._unlike: Collection[int] = ()
         self._strange: Mapping[int, str] = {}
         self._other_input = CHANGED_INPUT if silent else OTHER_INPUT
@@ -110,6 +112,7 @@ class Doubts:
             or (places_differ(mine, theirs) if known else "")
             or (difference_of(*behind, scaled=scaled, alike=self._alike) if known else "")
             or self._unshared.get(pair.target.place, "")
+            or self._constants.get(pair.target.place, "")
         )
 
     def _norms(self, pair: Pair, mine: Layer, theirs: Layer) -> str:

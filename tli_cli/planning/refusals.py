@@ -9,10 +9,7 @@ from tli_cli.architecture import STATISTICS, Architecture, Axis, InitialValue, L
 from tli_cli.checkpoints.dtypes import is_float
 from tli_cli.describe.spaces import leaves
 from tli_cli.planning.request import Request
-from tli_cli.planning.roles import Share
-
-ITERATED = ("_u", "_v", "weight_u", "weight_v")
-"""The vectors of a spectral norm (arXiv 1802.05957), as torch calls them: they are improved at each step."""
+from tli_cli.planning.roles import Share, is_iterated
 
 
 class Refusals:
@@ -66,9 +63,8 @@ def _is_patch_of_unknown_order(wanted: Share, offered: Share | None) -> bool:
 def _is_computed(wanted: Share, offered: Share | None, layer: Layer) -> bool:
     """Tell whether a buffer holds what its constructor works out: no norm's values, and nothing the source learns or
     has found."""
-    iterated = wanted.spec.name.rpartition(".")[2] in ITERATED
     same = offered is not None and offered.spec.shape == wanted.spec.shape
-    learned = offered is not None and same and (iterated or not offered.spec.buffer)
+    learned = offered is not None and same and (is_iterated(wanted.spec) or not offered.spec.buffer)
     return wanted.spec.buffer and wanted.role not in STATISTICS and layer.kind != "norm" and not learned
 
 

@@ -10,6 +10,8 @@ from tli_cli.describe.spaces import leaves
 from tli_cli.matching.units import Unit, main_tensor, parts_of
 
 PART_LETTERS = ("q", "k", "v")
+ITERATED = ("_u", "_v", "weight_u", "weight_v")
+"""The vectors of a spectral norm (arXiv 1802.05957), as torch calls them."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,12 @@ def answering(target: Share, offered: list[Share]) -> Share | None:
 
 def is_mask(share: Share) -> bool:
     """Tell whether a buffer is worked into a weight, as the mask of a pruned one is."""
-    return share.spec.buffer and share.role.startswith("weight.")
+    return share.spec.buffer and share.role.startswith("weight.") and not is_iterated(share.spec)
+
+
+def is_iterated(spec: TensorSpec) -> bool:
+    """Tell whether a tensor is a vector of a spectral norm, which is improved at each step."""
+    return spec.name.rpartition(".")[2] in ITERATED
 
 
 def _is_unsaid(target: TensorSpec, source: TensorSpec) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
+from typing import cast
 
 import torch
 from torch import nn
@@ -14,6 +15,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from tli_cli.errors import TliError
 
+ITERATIONS = 50
 _WRAPPERS = (nn.DataParallel, DistributedDataParallel, AveragedModel)
 
 
@@ -82,39 +84,75 @@ def effective_state(model: nn.Module) -> dict[str, torch.Tensor]:
     return state
 
 
-def set_effective(model: nn.Module, values: dict[str, torch.Tensor]) -> None:
-    """Put `values` into `model`, in place; what is worked out gets what makes it, as near as that can be."""
+Worked = tuple[nn.Module, str]
+"""A module and the attribute of it that is worked out."""
+
+
+def set_effective(model: nn.Module, values: dict[str, torch.Tensor], twins: Mapping[str, Worked]) -> None:
+    """Put `values` into `model`, in place; what is worked out gets what makes it, as near as that can be.
+
+    `twins` are, by name, what those were in another model that are copied from it: if they are worked out alike there,
+    what makes them is copied.
+    """
     made = {name: (module, attribute) for name, module, attribute in worked_out(model)}
     own = model.state_dict()
     with torch.no_grad():
         for name, value in values.items():
             if name in made:
-                _put(*made[name], value)
+                _put(*made[name], value, twins.get(name))
             else:
                 own[name].copy_(value)
 
 
-def not_held(model: nn.Module, values: dict[str, torch.Tensor]) -> list[str]:
+def not_held(model: nn.Module, values: dict[str, torch.Tensor], twins: Mapping[str, Worked]) -> list[str]:
     """Return which of `values` the tensors of `model` that are worked out cannot be, such as a norm of their own."""
     found = []
     for name, module, attribute in worked_out(model):
         if name in values:
             copy = _copied(module)
             with torch.no_grad():
-                _put(copy, attribute, values[name])
+                _put(copy, attribute, values[name], twins.get(name))
             if not torch.allclose(_used(copy, attribute), values[name], rtol=1e-3, atol=1e-5):
                 found.append(name)
     return found
 
 
-def _put(module: nn.Module, attribute: str, value: torch.Tensor) -> None:
-    if parametrize.is_parametrized(module, attribute):
+def _put(module: nn.Module, attribute: str, value: torch.Tensor, twin: Worked | None) -> None:
+    mine, theirs = _parts(module, attribute), _parts(*twin) if twin else {}
+    if {n: t.shape for n, t in mine.items()} == {n: t.shape for n, t in theirs.items()}:
+        for name, part in mine.items():
+            part.copy_(theirs[name])
+    elif parametrize.is_parametrized(module, attribute):
         try:
             setattr(module, attribute, value)
+            _iterate(_steps(module, attribute))
         except (NotImplementedError, RuntimeError, ValueError):  # there are no such values for it
             return
     else:
         getattr(module, f"{attribute}_orig").copy_(value)
+
+
+def _parts(module: nn.Module, attribute: str) -> dict[str, torch.Tensor]:
+    """Return what makes a tensor that is worked out, by what it is called in whatever works it out."""
+    if not parametrize.is_parametrized(module, attribute):
+        return {kind: getattr(module, f"{attribute}_{kind}") for kind in ("orig", "mask")}
+    steps = _steps(module, attribute)
+    kinds = "".join(type(step).__name__ for step in steps)
+    return {f"{kinds} {name}": part for name, part in steps.state_dict().items()}
+
+
+def _steps(module: nn.Module, attribute: str) -> parametrize.ParametrizationList:
+    return cast(nn.ModuleDict, module.parametrizations)[attribute]  # type: ignore[return-value]
+
+
+def _iterate(steps: parametrize.ParametrizationList) -> None:
+    """Bring the vectors of a spectral norm (arXiv 1802.05957) to those of the weight that it holds now."""
+    if len(steps) == 1 and hasattr(steps[0], "_u"):
+        training = steps[0].training
+        steps[0].train()
+        for _ in range(ITERATIONS):
+            steps[0](steps.original)
+        steps[0].train(training)
 
 
 def _used(module: nn.Module, attribute: str) -> torch.Tensor:

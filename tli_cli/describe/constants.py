@@ -1,0 +1,109 @@
+"""What code makes of numbers alone, with its values: waves of positions, slopes, masks, fixed kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch.utils._pytree import tree_flatten, tree_map
+
+from tli_cli.architecture import Number
+
+LARGEST = 1 << 20
+"""How many values are worked out beside what is traced; larger constants stay unknown."""
+
+FAR = 3e4
+"""Beyond this, what bars values from a softmax is as good as infinite."""
+
+LIKE = {"zeros_like": 0.0, "new_zeros": 0.0, "ones_like": 1.0, "new_ones": 1.0}
+"""Operations that take of a tensor its shape alone, and what they fill another one with."""
+
+
+class Constants:
+    """Values of tensors that depend on no input and on no parameter, worked out beside the same ones on `meta`."""
+
+    def __init__(self) -> None:
+        self._values: dict[int, torch.Tensor] = {}
+        self._alive: list[torch.Tensor] = []
+        self._lost: set[int] = set()
+
+    def put(self, tensor: torch.Tensor, value: torch.Tensor) -> None:
+        """Remember that `tensor` holds `value`."""
+        self._values[id(tensor)] = value.double() if value.is_floating_point() else value
+        self._alive.append(tensor)
+
+    def of(self, tensor: torch.Tensor) -> torch.Tensor | None:
+        """Return the values of `tensor`; None where they are not known."""
+        held = self._values.get(id(tensor))
+        if held is None and not tensor.is_meta and tensor.numel() <= LARGEST:
+            held = tensor.double() if tensor.is_floating_point() else tensor
+        return None if held is None or held.untyped_storage()._cdata in self._lost else held
+
+    def follow(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], out: Any, known: bool) -> None:
+        """Work out what `func` makes of constants; where it takes something else (`known`), what it writes is lost."""
+        name = func._overloadpacket.__name__
+        if known:
+            if isinstance(out, torch.Tensor) and name in (*LIKE, "full_like", "new_full"):
+                self._fill(out, args[-1] if "full" in name else LIKE[name])
+            elif name.endswith("_") and isinstance(args[0], torch.Tensor):
+                self._lose(args[0])
+            return
+        made = [t for t in tree_flatten(out)[0] if isinstance(t, torch.Tensor)]
+        given = [t for t in tree_flatten((args, dict(kwargs)))[0] if isinstance(t, torch.Tensor)]
+        random = torch.Tag.nondeterministic_seeded in func.tags or "empty" in name
+        if random or any(t.numel() > LARGEST for t in made) or any(self.of(t) is None for t in given):
+            if name.endswith("_") and given:
+                self._lose(given[0])
+            return
+        try:
+            with _double(), torch.no_grad():
+                values = func(*tree_map(self._plain, args), **tree_map(self._plain, dict(kwargs)))
+        except Exception:  # what cannot be worked out is not known
+            return
+        for tensor, value in zip(
+            made, (v for v in tree_flatten(values)[0] if isinstance(v, torch.Tensor)), strict=True
+        ):
+            self.put(tensor, value)
+
+    def _fill(self, tensor: torch.Tensor, number: Any) -> None:
+        if tensor.numel() <= LARGEST and isinstance(number, (int, float)):
+            self.put(tensor, torch.full(tensor.shape, number, dtype=torch.float64, device="cpu"))
+
+    def _lose(self, tensor: torch.Tensor) -> None:
+        if (held := self._values.get(id(tensor))) is not None:
+            self._lost.add(held.untyped_storage()._cdata)
+            self._alive.append(held)
+
+    def _plain(self, item: Any) -> Any:
+        if isinstance(item, torch.Tensor):
+            return self.of(item)
+        if isinstance(item, torch.device):
+            return torch.device("cpu")
+        return torch.float64 if isinstance(item, torch.dtype) and item.is_floating_point else item
+
+
+def summary(operation: str, values: torch.Tensor) -> Number:
+    """Return how `values` enter `operation`: their shape, that without what is repeated, their size, and a mixture of
+    all that another order changes."""
+    plain = torch.view_as_real(values) if values.is_complex() else values
+    plain = plain.double().nan_to_num(0.0, FAR, -FAR).clamp(-FAR, FAR)
+    for d in range(plain.ndim):
+        first = plain.narrow(d, 0, 1)
+        plain = first if plain.shape[d] > 1 and bool((plain == first).all()) else plain
+    whole, shape = (tuple(size for size in sizes if size > 1) for sizes in (values.shape, plain.shape))
+    flat = plain.flatten()
+    weights = torch.cos(1.7 * torch.arange(len(flat), dtype=torch.float64, device="cpu") + 0.3)
+    scale = 1.0 / max(len(flat), 1) ** 0.5
+    return (operation.rstrip("_"), whole, shape, float(flat.norm()) * scale, float(flat @ weights) * scale)
+
+
+@contextmanager
+def _double() -> Iterator[None]:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
