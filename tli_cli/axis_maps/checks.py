@@ -21,7 +21,13 @@ MAX_LISTED = 1 << 24
 """The most rows that are listed one by one."""
 
 _ANY_SIZE = ("same", "none", "rows", "kernel")
-_MATRICES = {"grid": MAX_MATRIX, "offsets": MAX_MATRIX, "input": MAX_MATRIX, "patch": MAX_INVERTED}
+_MATRICES = {
+    "grid": MAX_MATRIX,
+    "offsets": MAX_MATRIX,
+    "input": MAX_MATRIX,
+    "summed": MAX_MATRIX,
+    "patch": MAX_INVERTED,
+}
 _WIDEN, _NARROW = ("net2net",), ("strongest",)
 
 

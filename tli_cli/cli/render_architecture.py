@@ -132,9 +132,9 @@ def _over(architecture: Architecture, name: str) -> str:
 
 
 def _usual(key: str, value: object) -> bool:
-    """Return whether an attribute goes without saying: unit strides, one group, the number of positions."""
+    """Return whether an attribute goes without saying: unit strides, one group, the numbers of places and frames."""
     ones = value == 1 or (isinstance(value, tuple) and set(value) == {1})
-    return key == "positions" or (ones and key in ("groups", "stride", "dilation"))
+    return key in ("positions", "frames") or (ones and key in ("groups", "stride", "dilation"))
 
 
 def _attribute(key: str, value: object) -> str:

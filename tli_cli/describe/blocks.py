@@ -9,6 +9,9 @@ from dataclasses import replace
 
 from tli_cli.architecture import LINEAR, Layer
 
+NUMBERED = re.compile(r"(^|\.)\d+$")
+ROW = re.compile(r"\.$|(block|layer|stage|level|group|unit|cell)s?_?$", re.I)
+"""What members of a row are called within a module that is one of a row itself: a number alone, or so."""
 WEIGHTED = (*LINEAR, "embedding", "other")
 
 
@@ -32,8 +35,8 @@ def block_paths(paths: Sequence[str], kinds: Sequence[str]) -> list[tuple[str, s
 
     A block is the outermost module that ends in an index and is no container of blocks; a container is a module
     with at least two indexed children of one name that each hold two weighted layers or more, or with one such child
-    alone. The
-    stage is the container in which the block stands.
+    alone. What has a number for a name and children such as `conv1` and `conv2` is a block, and these are its parts.
+    The stage is the container in which the block stands.
     """
     weighted: dict[str, int] = defaultdict(int)
     children: dict[str, set[str]] = defaultdict(set)
@@ -52,6 +55,8 @@ def _containers(children: dict[str, set[str]], weighted: dict[str, int]) -> set[
     found = set()
     for parent, names in children.items():
         rows = Counter(re.sub(r"\d+$", "", name) for name in names if _is_indexed(name) and weighted[name] >= 2)
+        if NUMBERED.search(parent):
+            rows = Counter({row: count for row, count in rows.items() if ROW.search(row)})
         if max(rows.values(), default=0) >= min(2, len(names)):
             found.add(parent)
     for parent in list(found):

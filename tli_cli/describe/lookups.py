@@ -71,8 +71,8 @@ def _start_of_run(index: torch.Tensor | None, size: int) -> int:
 
 
 def _table_of_offsets(rec: Recording, value: Value, dim: int, rows: int, taken: int) -> None:
-    """Cut the rows of a table of relative positions, each taken many times: an odd square, and three for tokens, or the
-    square of the map where distances count without their sign."""
+    """Cut the rows of a table of relative positions, each taken many times: an odd square, and three for tokens, the
+    square of the map where distances count without their sign, or offsets in time and in two odd sides."""
     if taken > rows and taken % rows == 0 and (side := isqrt(rows)) ** 2 == rows > 1:
         rec.table.split_product(value.dims[dim], [side, side])
         return
@@ -83,3 +83,16 @@ def _table_of_offsets(rec: Recording, value: Value, dim: int, rows: int, taken: 
             if square and rec.table.split_product(square[0], [side, side]) and dim == 0:
                 rec.relative.update(value.names)
             return
+    if (sides := _window_in_time(rows, taken)) and rec.table.split_product(value.dims[dim], sides) and dim == 0:
+        rec.relative.update(value.names)
+
+
+def _window_in_time(rows: int, taken: int) -> list[int]:
+    """Return how many offsets there are in time and on either side of a window of which each pair of places takes one
+    of `rows`; nothing where there is no such window."""
+    for side in range(3, isqrt(rows) + 1, 2):
+        frames, rest = divmod(rows, side * side)
+        places = (frames + 1) // 2 * ((side + 1) // 2) ** 2
+        if not rest and frames > 1 and frames % 2 and places * places == taken:
+            return [frames, side, side]
+    return []

@@ -22,6 +22,14 @@ def positions(rec: Recording, tensor: torch.Tensor, channel_dim: int) -> int:
     return max(tensor.numel() // max(tensor.shape[channel_dim] * rec.batch, 1), 1)
 
 
+def placed(rec: Recording, tensor: torch.Tensor, channel_dim: int) -> dict[str, int]:
+    """Return as attributes at how many places of one sample the channels of `tensor` are held, and, of a clip, in how
+    many frames."""
+    dims = [size for d, size in enumerate(tensor.shape) if d and d != channel_dim]
+    frames = {"frames": dims[0]} if len(dims) == 3 and dims[0] > 1 else {}
+    return {"positions": positions(rec, tensor, channel_dim)} | frames
+
+
 def _roles(rec: Recording, **tensors: Any) -> dict[str, tuple[str, ...]]:
     values = {role: rec.get(tensor) for role, tensor in tensors.items()}
     return {role: value.names for role, value in values.items() if value and value.names}
@@ -64,7 +72,7 @@ def convolution(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
         rec.contract(kernel, d)
     if bias is not None and (shift := rec.get(bias)):
         table.unite(shift.dims[0], result)
-    attributes = {"groups": groups, "stride": tuple(args[3]), "positions": positions(rec, out, 1)}
+    attributes = {"groups": groups, "stride": tuple(args[3])} | placed(rec, out, 1)
     attributes |= {"transposed": True} if transposed else {}
     attributes |= {"kernel": tuple(weight.shape[2:kernel_ndim])} | _standardised(kernel)
     if value.node < 0:
@@ -154,7 +162,7 @@ def _multiply(rec: Recording, left: Any, right: Any, bias: Any, out: torch.Tenso
     value = b if b.node < 0 else a
     rec.contract(value, max(-2, -len(value.dims)) if value is b else -1)
     channel = out.ndim - 1 if value is b else out.ndim - 2
-    attributes = {"positions": positions(rec, out, channel)} | _standardised(value)
+    attributes = placed(rec, out, channel) | _standardised(value)
     inputs = [data.node] + ([shift.node] if shift and shift.node >= 0 else [])
     if rec.nodes[data.node].op == "constant" and _is_looked_up(rec, value):
         rec.put(out, Value(dims, rec.apply_layer("position", {"weight": value.names}, (), relative=True)))

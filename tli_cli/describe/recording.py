@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -194,7 +194,9 @@ class Recording:
         """Note that a layer with tensors by role acts on the nodes `inputs`; return its graph node."""
         names = [name for group in roles.values() for name in group]
         known = [self.layer_of[name] for name in names if name in self.layer_of] or [
-            before for before in self._same_module(names, inputs) if not (kind == "scale" and self._weighs(before))
+            before
+            for before in self._same_module(names, inputs)
+            if not (kind == "scale" and self._weighs(before)) and not self._has_role_of(before, roles)
         ]
         if kind == "bias" and not known and (late := self._before_sum(names, inputs)):
             self.layer_of[names[0]] = late[0]
@@ -224,6 +226,10 @@ class Recording:
     def _weighs(self, index: int) -> bool:
         """Tell whether a layer sums over what it takes by a weight of its own; what scales its output stands apart."""
         return self.layers[index].kind in LINEAR and "weight" in self.layers[index].roles.values()
+
+    def _has_role_of(self, index: int, roles: Mapping[str, tuple[str, ...]]) -> bool:
+        """Tell whether a layer holds a tensor that plays one of `roles`, each of which is to be played by one more."""
+        return any(len(group) == 1 and role in self.layers[index].roles.values() for role, group in roles.items())
 
     def _same_module(self, names: Sequence[str], inputs: Sequence[int]) -> list[int]:
         """Return the layer just before, if it is the same module's: a weight and a bias applied one after the other."""

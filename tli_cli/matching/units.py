@@ -37,8 +37,8 @@ class Unit:
     `shape` is the weight's, of this part alone, without axes of size 1 and with summed-over axes behind the others:
     dense layers are `(out, in)` whether they are linear layers or 1x1 convolutions. `place` is the index of the layer
     in its architecture; `part` is the number of the part, of `parts` along the weight's axis `dim`, and -1 for a whole
-    layer. `attends` says that it makes the queries of an attention; `setting` is a number of what its tensors do not
-    tell.
+    layer. `positions` is the number of places where it puts out its channels, those of one frame of a clip. `attends`
+    says that it makes the queries of an attention; `setting` is a number of what its tensors do not tell.
     """
 
     place: int
@@ -145,6 +145,12 @@ def _kernel(architecture: Architecture, layer: Layer, name: str) -> tuple[int, .
     if not patch or {space.kind for space in spaces} != {"grid", "input"}:
         return kernel
     return tuple(space.size for space in spaces if space.kind == "grid")
+
+
+def _places(layer: Layer) -> int:
+    """Return at how many places a layer puts out its channels, those of one frame of a clip; 0 if that is unknown."""
+    places, frames = (int(layer.attribute(name, 0) or 0) for name in ("positions", "frames"))
+    return places // frames if frames > 1 and places > frames else places
 
 
 def _kind(layer: Layer, kernel: tuple[int, ...]) -> str:
@@ -271,7 +277,7 @@ def units_of(architecture: Architecture) -> tuple[Unit, ...]:
             str(layer.attribute("role_name") or canonical_role(layer.path) or _recurrent_role(name)),
             layer.block,
             layer.stage,
-            int(layer.attribute("positions", 0) or 0),
+            _places(layer),
             attends=place in attending,
             setting=settings.get(place, UNKNOWN),
         )

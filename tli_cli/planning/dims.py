@@ -86,8 +86,13 @@ def align_dims(
 
 
 def _pair_group(wanted: list[Dim], offered: list[Dim]) -> list[tuple[Dim, list[Dim]]] | None:
-    """Pair the dimensions of one role; units fill up kernels and tokens, the longer side's leading factors are
-    merged."""
+    """Pair the dimensions of one role; units fill up kernels and tokens, frames that one side lacks are paired with
+    nothing, the longer side's other leading factors are merged."""
+    if frames := _frames_beyond(wanted, offered):
+        return [(t, []) for t in frames] + (_pair_group([d for d in wanted if d not in frames], offered) or [])
+    if frames := _frames_beyond(offered, wanted):
+        one = [(Dim(("*",), 1, "grid", False, BEHIND + i), [s]) for i, s in enumerate(frames)]
+        return one + (_pair_group(wanted, [d for d in offered if d not in frames]) or [])
     if regrouped := _regrouped(wanted, offered):
         return regrouped
     if [_sort(d) for d in wanted] == [_sort(d) for d in offered]:
@@ -104,7 +109,7 @@ def _pair_group(wanted: list[Dim], offered: list[Dim]) -> list[tuple[Dim, list[D
     else:
         spare = []
     surplus = range(len(wanted_units), len(spare))
-    wanted_units += [Dim(("*",), 1, "kernel", True, BEHIND + i) for i in surplus]
+    wanted_units = [Dim(("*",), 1, "kernel", True, BEHIND + i) for i in surplus] + wanted_units
     if not wanted and not offered:
         return [(unit, [kernel]) for unit, kernel in zip(wanted_units, spare, strict=False)] + [
             (unit, []) for unit in wanted_units[len(spare) :]
@@ -149,6 +154,12 @@ def _beyond(dims: list[Dim], others: list[Dim]) -> list[Dim]:
     return kernel[: max(len(kernel) - sum(d.kind == "kernel" for d in others), 0)]
 
 
+def _frames_beyond(dims: list[Dim], others: list[Dim]) -> list[Dim]:
+    """Return the places that `dims` have outside of the sides of a map, of which `others` have no more than that."""
+    placed, known = ([d for d in side if d.kind == "grid" and not d.contracted] for side in (dims, others))
+    return placed[: max(len(placed) - len(known), 0)] if len(known) > 1 else []
+
+
 def _experts_beyond(dims: list[Dim], others: list[Dim]) -> list[Dim]:
     """Return the dimension over the matrices of which one is picked for each input, where `others` have one matrix."""
     picked = len(dims) == len(others) + 1 > 1 and not dims[0].contracted and dims[0].kind == "choices"
@@ -188,5 +199,5 @@ def _layout(pairs: Sequence[tuple[Dim, list[Dim]]], split: tuple[int, ...]) -> A
         else:
             tree: AxisTree = ("*", *(d.tree for d in dims))
             size = prod(d.size for d in dims)
-            merged.append((wanted, Dim(tree, size, dims[0].kind if dims else "kernel", wanted.contracted, -1)))
+            merged.append((wanted, Dim(tree, size, dims[0].kind if dims else wanted.kind, wanted.contracted, -1)))
     return Alignment(tuple(merged), split, (*order, *left_out), shape)

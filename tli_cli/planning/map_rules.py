@@ -32,7 +32,7 @@ class MapRules:
 
     def rule(self, t: AxisTree, m: int, n: int, kind: str, use: str) -> str:
         """Return the rule by which `m` indices of `t` are taken from `n`."""
-        if kind in ("kernel", "patch", "grid", "offsets", "input"):
+        if kind in ("kernel", "summed", "patch", "grid", "offsets", "input"):
             return kind
         if kind in ("classes", "vocabulary", "places"):
             return "rows"

@@ -80,6 +80,8 @@ class MapBook:
                 )
             if t_tree[0] == "+":
                 return self._uneven_sum(t_tree, source, s_tree, model, kind, use)
+            if kind in ("grid", "offsets"):
+                return self._in_time(t_tree, source, s_tree, model, kind)
         sums = [isinstance(tree, tuple) and tree[0] == "+" for tree in (t_tree, s_tree)]
         if m != n and kind in ("grid", "offsets") and sums.count(True) == 1:
             mine, theirs = (list(tree[1:]) if cut else [tree] for cut, tree in zip(sums, (t_tree, s_tree), strict=True))  # type: ignore[index]
@@ -88,6 +90,21 @@ class MapBook:
         if m != n and isinstance(t_tree, tuple) and products == [True, False]:
             return self._unfactored(t_tree, source, s_tree, model, kind, use)
         return self._leaf(t_tree, source, s_tree, model, m, n, kind, use)
+
+    def _in_time(
+        self, t_tree: tuple[Any, ...], source: Architecture, s_tree: tuple[Any, ...], model: int, kind: str
+    ) -> AxisExpression:
+        """Pair the innermost factors of places; what stands outside of them, such as frames, is repeated (arXiv
+        2103.15691, 2106.13230), or one for all is made of it."""
+        mine, theirs = t_tree[1:], s_tree[1:]
+        shared = min(len(mine), len(theirs))
+        found = zip(mine[-shared:], theirs[-shared:], strict=True)
+        return (
+            "*",
+            *map(self._copies, mine[:-shared]),
+            *(self._add((kind, model, s), AxisMap(kind, 1, source.size_of(s), exact=False)) for s in theirs[:-shared]),
+            *(self.expression(t, source, s, model, kind=kind) for t, s in found),
+        )
 
     def _own_kind(self, t: AxisTree, kind: str) -> str:
         """Return the kind of a factor of channels at several places: that of the places, where it is one of these."""

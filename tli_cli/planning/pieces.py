@@ -9,7 +9,7 @@ from math import isclose
 from tli_cli.architecture import LINEAR, Architecture, Layer
 from tli_cli.describe.channels_last import is_place
 from tli_cli.plan import Layout, Piece, map_indices
-from tli_cli.planning.dims import Alignment, Dim, align_dims
+from tli_cli.planning.dims import BEHIND, Alignment, Dim, align_dims
 from tli_cli.planning.maps import MapBook
 from tli_cli.planning.roles import Share
 
@@ -151,7 +151,9 @@ def _use(layer: Layer, role: str, query: bool, before_tied_head: bool) -> str:
 
 def _kind(t: Dim, s: Dim, layer: Layer, of_image: bool, book: MapBook) -> str:
     if t.kind == "kernel" or s.kind == "kernel" or (of_image and t.kind == "grid"):
-        return "patch" if _is_patch(layer, of_image) and s.size > 1 else "kernel"
+        if _is_patch(layer, of_image) and s.size > 1:
+            return "patch"
+        return "summed" if t.place >= BEHIND and layer.kind == "conv" else "kernel"
     if t.kind == "grid" and s.kind == "grid":
         return "offsets" if layer.kind == "bias_table" or layer.attribute("relative") else "grid"
     if book.is_turned(t.tree, t.place, t.contracted):

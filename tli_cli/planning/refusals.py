@@ -11,6 +11,11 @@ from tli_cli.describe.spaces import leaves
 from tli_cli.planning.request import Request
 from tli_cli.planning.roles import Share, is_iterated
 
+COMPUTED = "computed by the constructor"
+PACKED = "quantised values are copied as they are, never resized or cast"
+INDEX = "int64"
+"""The dtype of what picks rows of a table, in which no quantised values are held."""
+
 
 class Refusals:
     """The reasons for which tensors of a target are not made of those of its sources."""
@@ -33,7 +38,7 @@ class Refusals:
                 wanted.spec.shape,
                 wanted.spec.dtype,
             )
-            return "" if same else "quantised values are copied as they are, never resized or cast"
+            return "" if same else COMPUTED if wanted.spec.dtype == INDEX else PACKED
         if _is_complex(offered) and not _is_complex(wanted):
             return "complex values have no place among real ones"
         if not (self._target.graph and source.graph) and _is_patch_of_unknown_order(wanted, offered):
@@ -45,7 +50,7 @@ class Refusals:
             and not is_state
             and (start is not None or self._request.keep_values == "target")
         ):
-            return "computed by the constructor"
+            return COMPUTED
         kinds = [side.attribute("norm") for side in (layer, source_layer)]
         if layer.kind == "norm" and kinds.count("batch") == 1:
             return "another kind of norm: a batch norm moves with its statistics or not at all"

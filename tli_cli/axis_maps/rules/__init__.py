@@ -15,6 +15,7 @@ RULES: Registry[Rule] = Registry(
         "same": "tli_cli.axis_maps.rules.simple:same",
         "none": "tli_cli.axis_maps.rules.simple:none",
         "kernel": "tli_cli.axis_maps.rules.simple:kernel",
+        "summed": "tli_cli.axis_maps.rules.simple:summed",
         "input": "tli_cli.axis_maps.rules.simple:input_channels",
         "rows": "tli_cli.axis_maps.rules.simple:rows",
         "tokens": "tli_cli.axis_maps.rules.listed:tokens",

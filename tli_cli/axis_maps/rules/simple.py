@@ -35,6 +35,13 @@ def kernel(axis_map: AxisMap, importance: Importance, draws: Draws) -> MapValues
     return MapValues(take, take)
 
 
+def summed(axis_map: AxisMap, importance: Importance, draws: Draws) -> MapValues:
+    """Sum over what the target has once, as over the frames of a kernel: a clip of one image gives what it gave, which
+    is how such kernels are made of an image's (I3D, arXiv 1705.07750)."""
+    take = Take(matrix=np.ones((axis_map.rows, axis_map.columns)))
+    return MapValues(take, take)
+
+
 def input_channels(axis_map: AxisMap, importance: Importance, draws: Draws) -> MapValues:
     """Repeat input channels in turn and divide each by its copies, or fold the surplus ones onto the kept ones by
     summing.
