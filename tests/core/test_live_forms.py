@@ -29,11 +29,17 @@ class Net(nn.Module):
 
 
 IMAGES = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+
+
+def parallel(model: nn.Module) -> nn.Module:
+    return nn.DataParallel(model.cuda() if torch.cuda.is_available() else model)
+
+
 WRAPPERS = {
     "compiled": lambda m: torch.compile(m, backend="eager"),
-    "parallel": nn.DataParallel,
+    "parallel": parallel,
     "averaged": AveragedModel,
-    "both": lambda m: torch.compile(nn.DataParallel(m), backend="eager"),
+    "both": lambda m: torch.compile(parallel(m), backend="eager"),
 }
 PARTS = {
     "weight_norm": ("stem", parametrizations.weight_norm),
@@ -54,7 +60,8 @@ def made(width: int, part: str = "") -> Net:
 
 def difference(one: nn.Module, other: nn.Module) -> float:
     with torch.no_grad():
-        return float((one.eval()(IMAGES) - other.eval()(IMAGES)).abs().max())
+        outputs = [net.eval()(IMAGES.to(next(net.parameters()).device)).cpu() for net in (one, other)]
+    return float((outputs[0] - outputs[1]).abs().max())
 
 
 @pytest.mark.parametrize("side", ["source", "target"])

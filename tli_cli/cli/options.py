@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from tli_cli.cli.choices import Matcher, Method, OnNonfinite
-from tli_cli.cli.parsers import complete_dtype, complete_reference, parse_dtype, parse_head, parse_size
+from tli_cli.cli.parsers import a_number, complete_dtype, complete_reference, parse_dtype, parse_head, parse_size
 from tli_cli.options import DTYPES
 
 REFERENCES = "References"
@@ -22,6 +22,11 @@ NAMED_BY = "A file, a directory, a name such as resnet50, or your own class, pat
 def references(metavar: str, said: str) -> Any:
     """Return an argument that takes references, which are completed, with `said` as its help."""
     return typer.Argument(metavar=metavar, help=said, autocompletion=complete_reference)
+
+
+def least(name: str, said: str) -> Any:
+    """Return an option, a gate, that takes a number from 0 to 1."""
+    return typer.Option(name, min=0, max=1, help=said, rich_help_panel=GATES, callback=a_number)
 
 
 Sources = Annotated[list[str], references("SOURCE", f"The models that give weights. {NAMED_BY}")]
@@ -177,8 +182,8 @@ Strict = Annotated[
     bool,
     typer.Option("--strict", help="Fail if any tensor is left over on either side.", rich_help_panel=GATES),
 ]
-MinScore = Annotated[float | None, typer.Option(min=0, max=1, help="The least TLI score.", rich_help_panel=GATES)]
+MinScore = Annotated[float | None, least("--min-score", "The least TLI score.")]
 MinCoverage = Annotated[
     float | None,
-    typer.Option(min=0, max=1, help="The least share of target elements fed from a source.", rich_help_panel=GATES),
+    least("--min-coverage", "The least share of target elements fed from a source."),
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator
 from glob import escape, glob
+from math import isnan
 from os import sep
 from os.path import isdir
 
@@ -54,6 +55,13 @@ def _named_shape(text: str) -> tuple[str, list[str]]:
     return (
         (name.strip(), numbers) if equals and name.strip().isidentifier() else ("", numbers if not equals else [text])
     )
+
+
+def a_number(value: float | None) -> float | None:
+    """Return `value`, but refuse NaN, which a range of numbers may let pass."""
+    if value is not None and isnan(value):
+        raise typer.BadParameter("expected a number from 0 to 1, found nan")
+    return value
 
 
 def parse_head(text: str) -> str:

@@ -24,7 +24,7 @@ Sources = Annotated[
 Top = Annotated[int | None, typer.Option(min=1, help="Show this many.", rich_help_panel=given.OUTPUT)]
 Minimum = Annotated[
     float | None,
-    typer.Option("--min", min=0, max=1, help="The least score of the best source.", rich_help_panel=given.GATES),
+    given.least("--min", "The least score of the best source."),
 ]
 
 

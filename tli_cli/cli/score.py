@@ -42,7 +42,7 @@ Jobs = Annotated[
 ]
 Minimum = Annotated[
     float | None,
-    typer.Option("--min", min=0, max=1, help="The least score from SOURCE to TARGET.", rich_help_panel=given.GATES),
+    given.least("--min", "The least score from SOURCE to TARGET."),
 ]
 
 

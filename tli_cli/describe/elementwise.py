@@ -20,6 +20,8 @@ SILENT = {
     "_conj", "real", "imag", "fill_", "clamp_min", "masked_fill", "masked_fill_", "pow", "exp", "log", "abs",
     "zero_", "round", "floor", "as_strided_",
 }  # fmt: skip
+SAME_NUMBERS = {"clone", "alias", "detach", "_to_copy", "contiguous", "to", "clamp", "clamp_min", "clamp_max"}
+"""What leaves the numbers of a list what they are, as those in use lie within the bounds."""
 ADDITIONS = {"add", "add_", "sub", "sub_"}
 ROOTS = {"rsqrt", "sqrt"}
 POWERS = {0.5: "sqrt", -0.5: "rsqrt"}
@@ -68,7 +70,8 @@ def elementwise(rec: Recording, name: str, tensors: Sequence[torch.Tensor], out:
         return
     node = _combine(rec, name, known, live, out)
     note_constants(rec, tensors, out)
-    rec.put(out, replace(_normalising(rec, name, tensors, known), dims=tuple(dims), node=node, masked=masked))
+    made = replace(_normalising(rec, name, tensors, known), dims=tuple(dims), node=node, masked=masked)
+    rec.put(out, replace(made, picks=known[0].picks if name in SAME_NUMBERS else None))
 
 
 def _normalising(rec: Recording, name: str, tensors: Sequence[torch.Tensor], known: Sequence[Value]) -> Value:

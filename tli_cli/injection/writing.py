@@ -74,7 +74,7 @@ def write_result(
         unchanged = stored_values.unchanged(step, spec)
         if unchanged is not None:
             return unchanged
-        chosen = streams.content(step, spec) if options.device == "cpu" else None
+        chosen = streams.content(step, spec)
         if chosen is not None:
             return stored_values.made(step, spec, chosen)
         if maker is None:
