@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import prod
 from typing import Any
@@ -104,6 +104,10 @@ class Layer:
     def tensor(self, role: str) -> str | None:
         """Return the name of the tensor that has `role`, or None."""
         return dict(self.tensors).get(role)
+
+    def with_attributes(self, **added: Any) -> Layer:
+        """Return the layer with the attributes `added`, in the place of those it has under these names."""
+        return replace(self, attributes=tuple(sorted((dict(self.attributes) | added).items())))
 
     @property
     def offset(self) -> float:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
-from tli_cli.architecture import Architecture, Axis, AxisTree, Layer, Node, Space, TensorSpec
+from tli_cli.architecture import STATISTICS, Architecture, Axis, AxisTree, Layer, Node, TensorSpec
 from tli_cli.describe.blocks import with_blocks
 from tli_cli.describe.numbers import constants_after, numbers_after
 from tli_cli.describe.recording import RecordedLayer, Recording, Value
-from tli_cli.describe.spaces import leaves
+from tli_cli.describe.spaces import UsedSpaces, leaves
 
 POSITIONS = {"grid", "batch", "kernel"}
-STANDARD_ROLES = {"weight", "bias", "running_mean", "running_var", "num_batches_tracked"}
+STANDARD_ROLES = {"weight", "bias", *STATISTICS}
 
 
 def assemble(
@@ -22,26 +22,25 @@ def assemble(
     """Return the architecture that `recording` describes; tensors that were not used stand where they are defined."""
     _mark_classes(recording, outputs)
     layers = _layers(recording, tensors)
-    spaces, axes, number = _spaces(recording, tensors, layers)
+    used, axes = _spaces(recording, tensors, layers)
     layers = with_blocks(layers)
     return Architecture(
         tensors,
         tuple(layers),
         _graph(recording, outputs),
-        tuple(spaces),
+        tuple(used.spaces),
         axes,
         order_from="trace",
         origin=origin,
-        coded=_numbered(recording, recording.coded, number),
-        dotted=_numbered(recording, recording.dotted, number),
-        averaged=_numbered(recording, [*recording.averaged, *recording.means], number),
+        coded=_numbered(recording, recording.coded, used),
+        dotted=_numbered(recording, recording.dotted, used),
+        averaged=_numbered(recording, [*recording.averaged, *recording.means], used),
     )
 
 
-def _numbered(recording: Recording, trees: Sequence[AxisTree], number: Mapping[int, int]) -> frozenset[int]:
+def _numbered(recording: Recording, trees: Sequence[AxisTree], used: UsedSpaces) -> frozenset[int]:
     """Return the spaces that `trees` run over, as far as they are axes of tensors."""
-    found = {leaf for tree in trees for leaf in leaves(recording.table.resolve(tree))}
-    return frozenset(number[leaf] for leaf in found & number.keys())
+    return used.numbers_of({leaf for tree in trees for leaf in leaves(recording.table.resolve(tree))})
 
 
 def _mark_classes(recording: Recording, outputs: Sequence[Value]) -> None:
@@ -100,14 +99,9 @@ def _shared_stem(lasts: Sequence[str]) -> str:
 
 def _layers(recording: Recording, tensors: Sequence[TensorSpec]) -> list[Layer]:
     order = {tensor.name: i for i, tensor in enumerate(tensors)}
-    roles: list[dict[str, str]] = [dict(layer.roles) for layer in recording.layers]
+    roles = [{name: role for name, role in layer.roles.items() if name in order} for layer in recording.layers]
     paths = [_path(layer) for layer in recording.layers]
     by_module = {path: i for i, path in enumerate(paths)}
-    for layer, named in zip(recording.layers, roles, strict=True):
-        del layer
-        for name in list(named):
-            if name not in order:
-                del named[name]
     left = [t for t in tensors if t.name not in recording.layer_of]
     loose: dict[str, dict[str, str]] = defaultdict(dict)
     for tensor in left:
@@ -167,19 +161,9 @@ def _is_summed(recording: Recording, layer: Layer, name: str, dim: int) -> bool:
 
 def _spaces(
     recording: Recording, tensors: Sequence[TensorSpec], layers: Sequence[Layer]
-) -> tuple[list[Space], dict[str, tuple[Axis, ...]], dict[int, int]]:
+) -> tuple[UsedSpaces, dict[str, tuple[Axis, ...]]]:
     table = recording.table
-    number: dict[int, int] = {}
-    spaces: list[Space] = []
-
-    def renumbered(tree: AxisTree) -> AxisTree:
-        if isinstance(tree, tuple):
-            return (tree[0], *(renumbered(child) for child in tree[1:]))
-        if tree not in number:
-            number[tree] = len(spaces)
-            spaces.append(Space(table.size(tree), table.kind(tree)))
-        return number[tree]
-
+    used = UsedSpaces(table)
     axes: dict[str, tuple[Axis, ...]] = {}
     sizes = {tensor.name: tensor.shape for tensor in tensors}
     for layer in layers:
@@ -191,12 +175,12 @@ def _spaces(
                     t if table.size(t) == size else table.leaf(size) for t, size in zip(trees, sizes[name], strict=True)
                 ]
                 axes[name] = tuple(
-                    Axis(renumbered(tree), _is_summed(recording, layer, name, d)) for d, tree in enumerate(trees)
+                    Axis(used.tree(tree), _is_summed(recording, layer, name, d)) for d, tree in enumerate(trees)
                 )
     for tensor in tensors:
         if tensor.tied_to in axes:
             axes[tensor.name] = axes[tensor.tied_to]
-    return spaces, axes, number
+    return used, axes
 
 
 def _graph(recording: Recording, outputs: Sequence[Value]) -> tuple[Node, ...]:

@@ -102,12 +102,7 @@ def _with_loose_biases(layers: Sequence[Layer], shapes: Mapping[str, tuple[int, 
 
 def _told_by_siblings(layers: Sequence[Layer], shapes: Mapping[str, tuple[int, ...]]) -> list[Layer]:
     roles = sibling_roles(layers, shapes)
-    return [
-        replace(layer, attributes=tuple(sorted((dict(layer.attributes) | {"role_name": roles[layer.path]}).items())))
-        if layer.path in roles
-        else layer
-        for layer in layers
-    ]
+    return [layer.with_attributes(role_name=roles[layer.path]) if layer.path in roles else layer for layer in layers]
 
 
 def _groups(tensors: Sequence[TensorSpec]) -> dict[str, dict[str, str]]:
@@ -240,20 +235,17 @@ def _transposed(layers: Sequence[Layer], shapes: Mapping[str, tuple[int, ...]]) 
     if fits["yes"] <= fits["no"]:
         return list(layers)
     return [
-        _with_transposed(layer) if layer.path in family and not _only_upright(layer, shapes) else layer
+        layer.with_attributes(transposed=True) if layer.path in family and not _only_upright(layer, shapes) else layer
         for layer in layers
     ]
-
-
-def _with_transposed(layer: Layer) -> Layer:
-    return replace(layer, attributes=tuple(sorted((*layer.attributes, ("transposed", True)))))
 
 
 def _transposed_convolution(layer: Layer, shapes: Mapping[str, tuple[int, ...]]) -> Layer:
     weight, bias = layer.tensor("weight"), layer.tensor("bias")
     if layer.kind != "conv" or weight is None or bias is None or layer.attribute("groups", 1) > 1:
         return layer
-    return _with_transposed(layer) if shapes[bias][:1] == shapes[weight][1:2] != shapes[weight][:1] else layer
+    is_turned = shapes[bias][:1] == shapes[weight][1:2] != shapes[weight][:1]
+    return layer.with_attributes(transposed=True) if is_turned else layer
 
 
 def _only_upright(layer: Layer, shapes: Mapping[str, tuple[int, ...]]) -> bool:

@@ -6,10 +6,10 @@ view to heads and head width) and as sums (a fused projection cut in parts, a co
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import prod
 
-from tli_cli.architecture import AxisTree
+from tli_cli.architecture import AxisTree, Space
 
 KIND_RANK = ("channels", "head_width", "heads", "choices", "kernel", "vocabulary", "classes", "grid", "batch", "input")
 
@@ -236,6 +236,28 @@ class SpaceTable:
                 missing -= size
             result.append(self.summed(group) if group else self.leaf(0))
         return result
+
+
+class UsedSpaces:
+    """The leaves of `table` that axes of tensors run over, numbered in the order in which these are gone through."""
+
+    def __init__(self, table: SpaceTable) -> None:
+        self._table = table
+        self._number: dict[int, int] = {}
+        self.spaces: list[Space] = []
+
+    def tree(self, tree: AxisTree) -> AxisTree:
+        """Return a resolved tree in terms of the numbers."""
+        if isinstance(tree, tuple):
+            return (tree[0], *(self.tree(child) for child in tree[1:]))
+        if tree not in self._number:
+            self._number[tree] = len(self.spaces)
+            self.spaces.append(Space(self._table.size(tree), self._table.kind(tree)))
+        return self._number[tree]
+
+    def numbers_of(self, found: Iterable[int]) -> frozenset[int]:
+        """Return the numbers of those leaves among `found` that are used."""
+        return frozenset(self._number[leaf] for leaf in found if leaf in self._number)
 
 
 def leaves(tree: AxisTree) -> list[int]:

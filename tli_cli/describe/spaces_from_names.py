@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
@@ -14,7 +13,7 @@ from tli_cli.describe.chains import widths
 from tli_cli.describe.flow import Flow
 from tli_cli.describe.heads import attention, configured_heads, heads_by_shape, projection_sizes
 from tli_cli.describe.order import inferred_order
-from tli_cli.describe.spaces import leaves
+from tli_cli.describe.spaces import UsedSpaces, leaves
 from tli_cli.describe.vocabulary import surroundings
 from tli_cli.describe.wiring import ROWS, attention_path, role_of, wire
 
@@ -145,7 +144,7 @@ def _with_groups(flow: Flow, layer: Layer) -> Layer:
     groups = flow.groups.get(layer.path, 1)
     if layer.kind != "conv" or groups == layer.attribute("groups", 1):
         return layer
-    return replace(layer, attributes=tuple(sorted((dict(layer.attributes) | {"groups": groups}).items())))
+    return layer.with_attributes(groups=groups)
 
 
 def _numbered(
@@ -153,20 +152,10 @@ def _numbered(
 ) -> tuple[tuple[Space, ...], dict[str, tuple[Axis, ...]], frozenset[int]]:
     """Return the spaces that are in use, in the order of the layers, the axes in terms of them, and the guessed
     ones."""
-    number: dict[int, int] = {}
-    spaces: list[Space] = []
-
-    def renumbered(tree: AxisTree) -> AxisTree:
-        if isinstance(tree, tuple):
-            return (tree[0], *(renumbered(child) for child in tree[1:]))
-        if tree not in number:
-            number[tree] = len(spaces)
-            spaces.append(Space(flow.table.size(tree), flow.table.kind(tree)))
-        return number[tree]
-
+    used = UsedSpaces(flow.table)
     axes = {
         name: tuple(
-            Axis(renumbered(flow.table.resolve(tree)), (name, d) in flow.summed)
+            Axis(used.tree(flow.table.resolve(tree)), (name, d) in flow.summed)
             for d, tree in enumerate(flow.axes[name])
         )
         for layer in layers
@@ -174,4 +163,4 @@ def _numbered(
         if flow.axes.get(name)
     }
     guessed = {leaf for tree in flow.guessed for leaf in leaves(flow.table.resolve(tree))}
-    return tuple(spaces), axes, frozenset(number[leaf] for leaf in guessed & number.keys())
+    return tuple(used.spaces), axes, used.numbers_of(guessed)

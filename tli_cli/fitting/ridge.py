@@ -12,8 +12,7 @@ def solve(
     ridge regression.
 
     `inputs` is `(groups, rows, in)`, `wanted` `(groups, rows, out)`, both float64. The penalty is `ridge` times the
-    mean square of
-    an input column; without `centred` the bias is zero.
+    mean square of an input column; without `centred` the bias is zero.
     """
     shift_in = inputs.mean(1, keepdim=True) if centred else torch.zeros_like(inputs[:, :1])
     shift_out = wanted.mean(1, keepdim=True) if centred else torch.zeros_like(wanted[:, :1])
