@@ -64,7 +64,11 @@ def values(rule: str, rows: int, columns: int, seed: int = 0):
 @pytest.mark.parametrize(("rows", "columns"), [(8, 8), (12, 8), (16, 8), (5, 8), (1, 8), (8, 1)])
 def test_every_rule_gives_maps_of_the_size_that_it_is_asked_for(rule, rows, columns):
     growing, narrowing = rule in ("widen", "net2net"), rule in ("strongest", "even")
-    if (rule == "same" and rows != columns) or (growing and rows < columns) or (narrowing and rows > columns):
+    if (
+        (rule in ("same", "turned") and rows != columns)
+        or (growing and rows < columns)
+        or (narrowing and rows > columns)
+    ):
         pytest.skip("never asked for")
     found = values(rule, rows, columns)
     for take, dim in ((found.out, 0), (found.into, 1)):
@@ -82,6 +86,15 @@ def test_what_consumers_take_from_widened_channels_sums_to_what_they_took(rule, 
     whole = rows if " " not in rule else rows // 8 * 8
     grown, consumer = found.out.apply(channels, 0)[:whole], found.into.apply(weight, 1)[:, :whole]
     assert torch.allclose(consumer @ grown, weight @ channels, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("part", ["", " 6 1"])
+def test_halves_of_pairs_are_halves_again(part):
+    there, back = values(f"turned pairs{part}", 8, 8), values(f"turned halves{part}", 8, 8)
+    channels = torch.arange(8.0)
+    assert torch.equal(back.out.apply(there.out.apply(channels, 0), 0), channels)
+    found = there.out.apply(channels, 0).tolist()
+    assert found == ([0, 4, 1, 5, 2, 6, 3, 7] if not part else [0, 1, 4, 2, 5, 3, 6, 7])
 
 
 @pytest.mark.parametrize("rule", ["strongest", "even"])

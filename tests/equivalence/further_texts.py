@@ -7,7 +7,7 @@ import re
 import torch
 
 from tests.equivalence.conventions import Convention, Tensors, untied
-from tests.equivalence.recasting import fused, renamed
+from tests.equivalence.recasting import chained, fused, neighbouring, renamed
 
 
 def _gpt2_of_tensorflow(tensors: Tensors) -> Tensors:
@@ -76,6 +76,14 @@ TORCHTUNE = (
     (r"mlp\.down_proj", "mlp.w2"), (r"mlp\.up_proj", "mlp.w3"), (r"input_layernorm\.weight", "sa_norm.scale"),
     (r"post_attention_layernorm\.weight", "mlp_norm.scale"), (r"^norm\.weight", "norm.scale"),
 )  # fmt: skip
+META = (
+    (r"^model\.embed_tokens", "tok_embeddings"), (r"^model\.", ""), ("^lm_head", "output"),
+    (r"self_attn\.(q|k|v|o)_proj", r"attention.w\1"), (r"mlp\.gate_proj", "feed_forward.w1"),
+    (r"mlp\.down_proj", "feed_forward.w2"), (r"mlp\.up_proj", "feed_forward.w3"),
+    ("input_layernorm", "attention_norm"), ("post_attention_layernorm", "ffn_norm"),
+)  # fmt: skip
+NEIGHBOURS = neighbouring(4, "q_proj", "k_proj")
+WHOLE = fused(("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"), "attention.wqkv")
 GGUF_BERT = (
     (r"embeddings\.word_embeddings", "token_embd"), (r"embeddings\.position_embeddings", "position_embd"),
     (r"embeddings\.token_type_embeddings", "token_types"), (r"embeddings\.LayerNorm", "token_embd_norm"),
@@ -156,6 +164,11 @@ TEXTS = (
                shape=None, quick=False),
     Convention("T5 of mesh-tensorflow", "elsewhere:t5", recast=_mesh_t5, without="", shape=None),
     Convention("Gemma of Flax, projections as einsums", "hf:gemma", recast=_flax_gemma, without="", shape=None),
+    Convention("LLaMA of its authors", "hf:llama", META, recast=NEIGHBOURS, without="", shape=None, certain=False),
+    Convention("LLaMA of torchtune", "hf:llama", TORCHTUNE, recast=NEIGHBOURS, without="", shape=None, certain=False,
+               quick=False),
+    Convention("LLaMA of gpt-fast", "hf:llama", META, recast=chained(NEIGHBOURS, WHOLE), without="", shape=None,
+               certain=False, quick=False),
     Convention("Qwen2 of torchtune", "hf_more:qwen2", TORCHTUNE, without="", shape=None, quick=False),
     Convention("BERT of GGUF", "hf:bert", GGUF_BERT, without="", shape=None, quick=False),
     Convention("BERT in FSDP with checkpoints", "hf:bert", FSDP, without="", shape=None, quick=False),

@@ -56,6 +56,10 @@ UNLIKE = (
     Case("own_images:resnet", "own_images:resnet_skip_first", whole=True),
     _more("bert", "own_text:sentence", None), _more("electra", "own_text:sentence", None, False),
     _more("distilbert", "own_text:sentence_without_segments", None), _more("electra", "hf_more:bert", None),
+    Case("hf:llama", "turned:LLaMA?turn=complex", None), Case("hf:llama", "turned:LLaMA?turn=stacked", None),
+    Case("hf:llama", "turned:LLaMA?turn=strided", None, True),
+    Case("hf:llama", "turned:LLaMA?turn=rotated", None, True),
+    Case("hf:llama", "turned:LLaMA?turn=viewed", None, True), Case("hf:llama", "hf_more:ernie", None),
     Case("hf:llama", "own_text:llama", None), Case("hf:phi3", "own_text:llama", None),
     _more("qwen2", "own_text:qwen2", None), _more("qwen3", "own_text:qwen3", None),
     _more("starcoder2", "own_text:starcoder2", None), _more("phi", "own_text:phi", None),
@@ -99,11 +103,12 @@ CASES = (
     _named("swin_t", "swin_tiny_patch4_window7_224"),
 )  # fmt: skip
 
-TELLING_TOO_LITTLE = {"text:alternating", "text:parallel", "notebooks:vit_of_vectors"}
+TELLING_TOO_LITTLE = {"text:alternating", "text:parallel", "notebooks:vit_of_vectors", "hf_more:ernie"}
+TELLING_TOO_LITTLE |= {f"turned:LLaMA?turn={turn}" for turn in ("complex", "stacked", "strided", "rotated", "viewed")}
 BARE = tuple(
     case
     for case in (*CASES, *UNLIKE)
     if (not case.whole or case in UNLIKE) and not TELLING_TOO_LITTLE & {case.first, case.second}
 )
-"""The pairs that files alone tell enough of. Not among them: projections whose parts alternate, and linear layers that
-take a patch in another order."""
+"""The pairs that files alone tell enough of. Not among them: projections whose parts alternate, heads that are
+turned otherwise, and linear layers that take a patch in another order."""

@@ -48,3 +48,19 @@ def fused(parts: tuple[str, ...], whole: str) -> Recast:
 def without_counts(tensors: Tensors) -> Tensors:
     """Return `tensors` without the counts of batches that only torch's batch norms keep."""
     return {name: tensor for name, tensor in tensors.items() if not name.endswith("num_batches_tracked")}
+
+
+def neighbouring(heads: int, *names: str) -> Recast:
+    """Return what puts the halves of each head that a rotary embedding turns together side by side, in the layers
+    called `names`, of which each head of the first, and no other, is one of `heads`."""
+
+    def recast(tensors: Tensors) -> Tensors:
+        widths = [t.shape[0] // heads for n, t in tensors.items() if names[0] in n]
+        found = dict(tensors)
+        for name in (name for name in tensors if any(part in name for part in names)):
+            rows = tensors[name]
+            halves = rows.reshape(-1, 2, widths[0] // 2, *rows.shape[1:])
+            found[name] = halves.transpose(1, 2).reshape(rows.shape)
+        return found
+
+    return recast

@@ -36,8 +36,9 @@ def test_files_on_both_sides(convention: Convention, suffix: str, tmp_path: Path
     if convention.certain:
         assert compare(result, convention.shape) < EXACT
     else:
-        assert any("guessed" in note for note in result.report.plan.notes)
-        assert not all(step.exact for step in result.report.plan.steps)
+        steps = result.report.plan.steps
+        assert any("guess" in said for said in (*result.report.plan.notes, *(step.reason for step in steps)))
+        assert not all(step.exact for step in steps)
 
 
 @pytest.mark.whole

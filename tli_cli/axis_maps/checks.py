@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from tli_cli.architecture import Architecture
 from tli_cli.axis_maps.listing import parsed
 from tli_cli.axis_maps.rules import RULES
+from tli_cli.axis_maps.rules.rotary import turned_range
 from tli_cli.errors import PlanError
 from tli_cli.plan import AxisMap
 from tli_cli.registry import did_you_mean
@@ -73,6 +74,10 @@ def _rule_problems(axis_map: AxisMap) -> Iterator[str]:
         or (rule in _NARROW and rows > columns)
     ):
         yield told
+    if rule == "turned":
+        turned, start = turned_range(axis_map)
+        if rows != columns or turned % 2 or start + turned > rows:
+            yield told
     limit = _MATRICES.get(rule)
     if limit is not None and rows * columns > limit:
         yield f"{told}: its matrix would have more than {limit:,} elements"

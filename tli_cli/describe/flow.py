@@ -19,7 +19,8 @@ class Flow:
     started from; `made` lists what the block's layers gave and `unused` those of them that no layer has taken yet;
     `stage_made` and `history` list what the blocks of the stage and of the network gave; `misses` counts the layers
     that found nothing at hand; `started` tells whether any layer with weights has been met; `guessed` are fused
-    projections whose parts alternate head by head, of which nothing tells how many heads there are.
+    projections whose parts alternate head by head, of which nothing tells how many heads there are; `heads` are the
+    numbers of heads by the path of a layer, where something tells them.
     """
 
     def __init__(self, shapes: Mapping[str, tuple[int, ...]], config: Mapping[str, Any]) -> None:
@@ -33,6 +34,7 @@ class Flow:
         self.groups: dict[str, int] = {}
         self.attentions: dict[str, Attention] = {}
         self.guessed: list[AxisTree] = []
+        self.heads: dict[str, int] = {}
         self.current: AxisTree | None = None
         self.entry: AxisTree | None = None
         self.base: AxisTree | None = None

@@ -38,7 +38,7 @@ def infer_spaces(
         layers = ordered if other.misses + 1 < flow.misses else layers
         flow = other if other.misses < flow.misses else flow
     spaces, axes, guessed = _numbered(flow, layers)
-    return [_with_groups(flow, layer) for layer in layers], spaces, axes, guessed
+    return [_with_counts(flow, layer) for layer in layers], spaces, axes, guessed
 
 
 def _run(layers: Sequence[Layer], shapes: Mapping[str, tuple[int, ...]], config: Mapping[str, Any]) -> Flow:
@@ -120,6 +120,7 @@ def _prepare_attention(flow: Flow, layers: Sequence[Layer]) -> None:
         told = heads_by_shape(named, flow.shapes, sizes)
         found = attention(flow.table, sizes, told or heads, kv_heads if not told or told == heads else 0)
         flow.attentions[path] = found
+        flow.heads |= {named[token].path: told or heads for token in named if told or heads}
         if found.fused is not None and sizes.head_major and not (told or heads):
             flow.guessed.append(found.fused)
 
@@ -140,11 +141,13 @@ def _mark_classes(flow: Flow, layers: Sequence[Layer]) -> None:
             flow.table.mark(tree, "classes")
 
 
-def _with_groups(flow: Flow, layer: Layer) -> Layer:
+def _with_counts(flow: Flow, layer: Layer) -> Layer:
+    """Return the layer with its number of groups, and that of heads where something tells it."""
     groups = flow.groups.get(layer.path, 1)
-    if layer.kind != "conv" or groups == layer.attribute("groups", 1):
-        return layer
-    return layer.with_attributes(groups=groups)
+    if layer.kind == "conv" and groups != layer.attribute("groups", 1):
+        layer = layer.with_attributes(groups=groups)
+    heads = flow.heads.get(layer.path)
+    return layer if heads is None else layer.with_attributes(heads=heads)
 
 
 def _numbered(

@@ -47,6 +47,21 @@ def tensor_dims(architecture: Architecture, axes: Sequence[Axis]) -> list[Dim]:
     return dims
 
 
+def with_heads(architecture: Architecture, axes: Sequence[Axis], width: int) -> tuple[Axis, ...]:
+    """Return `axes`, the innermost factors of those that are made, which give the `width` of a head, as one."""
+    return tuple(
+        axis if axis.contracted else replace(axis, tree=_with_head(architecture, axis.tree, width)) for axis in axes
+    )
+
+
+def _with_head(architecture: Architecture, tree: AxisTree, width: int) -> AxisTree:
+    factors = tree[1:] if isinstance(tree, tuple) and tree[0] == "*" else (tree,)
+    for count in range(2, len(factors) + 1):
+        if prod(map(architecture.size_of, factors[-count:])) == width:
+            return ("*", *factors[:-count], ("*", *factors[-count:]))
+    return tree
+
+
 def _kind(architecture: Architecture, tree: AxisTree) -> str:
     """Return the kind of a factor: that of all its spaces, or `grid` where tokens stand beside a map of patches; maps
     of several channels that lie end to end are channels."""

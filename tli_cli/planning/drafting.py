@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from tli_cli.architecture import LINEAR, Layer
+from tli_cli.describe.turned import Way
 from tli_cli.matching.segments import blocks_of
 from tli_cli.matching.units import Unit
 from tli_cli.matching.values import Matching, Pair
@@ -25,6 +26,7 @@ from tli_cli.planning.rivals import untold
 from tli_cli.planning.roles import Share, answering, as_head, is_cut_by_guess, is_mask, shares
 from tli_cli.planning.scales import Scales
 from tli_cli.planning.shortcuts import NO_SHORTCUT, surplus_shortcuts
+from tli_cli.planning.turning import Turns
 
 LOST_BIAS = "it has no place for its partner's bias"
 MASKED = "a mask of the target's own is worked into it"
@@ -45,7 +47,7 @@ class Drafter:
         sides, request = (self._target, self._source), drafts.request
         self._by_axes = request.resizer == "maps"
         blocks = blocks_of(matching.targets)
-        self._scales = Scales(*sides, matching)
+        self._scales, self._turns = Scales(*sides, matching), Turns(*sides, matching)
         self._gains = embedding_gains(*sides, matching)
         self._folding = folding(*sides, matching) if self._by_axes and request.norms else NO_FOLDING
         self._surplus = surplus_scales(matching, blocks, self._target)
@@ -157,20 +159,28 @@ class Drafter:
             return
         self._book.added = pair.repeat
         query, rescale = self._scales.is_query(pair.target), self._scales.rescale(pair)
-        piece = self._piece(wanted, layer, offered, query, rescale)
+        turn = self._turns.of(pair)
+        piece = self._piece(wanted, layer, offered, query, rescale, turn.way)
         if piece is None:
             draft.reason = f"{offered.spec.name} {list(offered.spec.shape)} cannot be reshaped to it"
             return
         piece = self._made_up_for(piece, wanted, pair)
         uneven = UNEVEN if averages_unevenly(layer, piece, self._book) else ""
-        draft.doubt = self._unknown(wanted, offered) or draft.doubt or uneven
+        draft.doubt = self._unknown(wanted, offered) or turn.doubt or draft.doubt or uneven
         draft.pieces.append((replace(piece, weight=weight), pair))
         draft.exact |= pair.target.place in self._added.bypassed
 
     def _piece(
-        self, wanted: Share, home: Layer, offered: Share, query: bool = False, rescale: float | None = None
+        self,
+        wanted: Share,
+        home: Layer,
+        offered: Share,
+        query: bool = False,
+        rescale: float | None = None,
+        turn: Way | None = None,
     ) -> Piece | None:
-        return make_piece(self._target, wanted, home, query, self._source, offered, self._model, self._book, rescale)
+        source = self._source, offered, self._model
+        return make_piece(self._target, wanted, home, query, *source, self._book, rescale, turn)
 
     def _made_up_for(self, piece: Piece, wanted: Share, pair: Pair) -> Piece:
         """Return `piece` with what makes up for code that differs: a norm in one network alone, another scale of what

@@ -7,7 +7,7 @@ from typing import Any
 
 from tli_cli.architecture import Architecture, AxisTree
 from tli_cli.describe.spaces import leaves
-from tli_cli.describe.turned import repeated, turned_channels
+from tli_cli.describe.turned import Way, repeated, turned_channels
 from tli_cli.plan import AxisExpression, AxisMap
 from tli_cli.planning.listed_rows import ListedRows
 from tli_cli.planning.map_rules import MapRules
@@ -218,6 +218,10 @@ class MapBook:
     def same(self, size: int) -> int:
         """Return the map that leaves every index of an axis where it is."""
         return self._add(("same", size), AxisMap("same", size, size))
+
+    def turned(self, way: Way) -> int:
+        """Return the map that takes the channels of a head from one that is turned in the other way."""
+        return self._add(("turned", way), AxisMap(way.rule, way.width, way.width))
 
     def introduce(self, t: AxisTree, model: int, s: AxisTree | None) -> None:
         """Note that the channels `t` are made by a layer that source layer makes `s`; None if an added layer makes

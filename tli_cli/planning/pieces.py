@@ -8,8 +8,9 @@ from math import isclose
 
 from tli_cli.architecture import LINEAR, Architecture, Layer
 from tli_cli.describe.channels_last import is_place
+from tli_cli.describe.turned import PAIRS, Way
 from tli_cli.plan import Layout, Piece, map_indices
-from tli_cli.planning.dims import BEHIND, Alignment, Dim, align_dims
+from tli_cli.planning.dims import BEHIND, Alignment, Dim, align_dims, with_heads
 from tli_cli.planning.maps import MapBook
 from tli_cli.planning.roles import Share
 
@@ -27,10 +28,12 @@ def make_piece(
     model: int,
     book: MapBook,
     rescale: float | None = None,
+    turn: Way | None = None,
 ) -> Piece | None:
     """Return the piece that fills `wanted` from `offered`; None where their dimensions cannot be lined up.
 
-    `rescale` is by what queries must be multiplied, the usual `1/sqrt(width)` if it is None.
+    `rescale` is by what queries must be multiplied, the usual `1/sqrt(width)` if it is None. `turn` is how
+    heads are turned, where the source turns them in the other way.
     """
     piece = Piece(
         offered.spec.name,
@@ -42,27 +45,33 @@ def make_piece(
         source_view=offered.view,
     )
     if not wanted.axes or not offered.axes:
-        same = wanted.shape == offered.shape
+        same = wanted.shape == offered.shape and turn is None
         return piece if same else None
+    if turn is not None:
+        wanted = replace(wanted, axes=with_heads(target, wanted.axes, turn.width))
+        offered = replace(offered, axes=with_heads(source, offered.axes, turn.width))
     guessed = not (target.graph and source.graph) and not _are_relisted(target, wanted, source, offered, model, book)
     known = bool(target.graph or source.graph)
     in_place = not known or lie_alike(target, wanted, source, offered)
-    if guessed and _is_same_layout(wanted, offered, target_layer) and in_place:
+    if guessed and turn is None and _is_same_layout(wanted, offered, target_layer) and in_place:
         return piece
-    if guessed and _is_turned(wanted, offered):
+    if guessed and turn is None and _is_turned(wanted, offered):
         turned = Layout(offered.shape, (1, 0), wanted.shape)
         summed = tuple(d for d, axis in enumerate(wanted.axes) if axis.contracted)
         return replace(piece, layout=turned, axes=tuple(map(book.same, wanted.shape)), contracted=summed)
     alignment = align_dims(target, wanted.axes, source, offered.axes, table=target_layer.kind == "position")
-    if alignment is None:
+    if alignment is None or (turn is not None and not _shows_heads(alignment, turn)):
         return None
     use = _use(target_layer, wanted.role, query, target_layer.path in book.before_tied_head)
     made = [i for i, (t, _) in enumerate(alignment.pairs) if not t.contracted]
     rotary = [i for i in made if book.is_turned(alignment.pairs[i][0].tree, i)]
     innermost = max(rotary or made, default=-1)
+    head = max(made, default=-1) if turn is not None else -1
     of_image = any(t.contracted and t.kind == "input" for t, _ in alignment.pairs)
     expressions = tuple(
-        book.expression(
+        book.turned(turn)
+        if turn is not None and i == head and not turn.is_whole
+        else book.expression(
             t.tree,
             source,
             s.tree,
@@ -75,7 +84,9 @@ def make_piece(
     return replace(
         piece,
         gain=_gain(alignment.pairs[innermost], rescale) if "query" in use else 1.0,
-        layout=_layout(alignment, offered.shape),
+        layout=_layout(alignment, offered.shape)
+        if turn is None or not turn.is_whole
+        else _turned(alignment, head, turn),
         axes=expressions,
         contracted=tuple(
             i for i, (t, _) in enumerate(alignment.pairs) if t.contracted and target_layer.kind not in LOOKED_UP
@@ -140,6 +151,22 @@ def _layout(alignment: Alignment, shape: Sequence[int]) -> Layout | None:
     if alignment.shape == tuple(shape) and alignment.permute == tuple(range(len(alignment.permute))):
         return None
     return Layout(alignment.split, alignment.permute, alignment.shape)
+
+
+def _shows_heads(alignment: Alignment, way: Way) -> bool:
+    """Tell whether the innermost dimension that is made is the width of a head on both sides."""
+    made = [pair for pair in alignment.pairs if not pair[0].contracted]
+    return bool(made) and [dim.size for dim in made[-1]] == [way.width, way.width] and made[-1][1].place >= 0
+
+
+def _turned(alignment: Alignment, head: int, way: Way) -> Layout:
+    """Return how the source is viewed where the channels of its heads, dimension `head`, are turned in the other way
+    than `way`."""
+    at, half = alignment.pairs[head][1].place, way.width // 2
+    cut = (2, half) if way.kind == PAIRS else (half, 2)
+    order = [(i,) if i < at else (at + 1, at) if i == at else (i + 1,) for i in alignment.permute]
+    split = (*alignment.split[:at], *cut, *alignment.split[at + 1 :])
+    return Layout(split, tuple(i for found in order for i in found), alignment.shape)
 
 
 def _use(layer: Layer, role: str, query: bool, before_tied_head: bool) -> str:

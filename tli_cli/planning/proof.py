@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 
 from tli_cli.architecture import LINEAR, Architecture, Layer, Node
+from tli_cli.describe.turned import known_turns
 from tli_cli.matching.settings import IDEMPOTENT
 from tli_cli.matching.units import Key
 from tli_cli.planning.identity import NOT_ZERO
@@ -137,8 +138,13 @@ class _Values:
         """Return for each layer what it takes, each time that it is run, and the value of each node."""
         values: list[int] = []
         found: dict[int, set[int]] = {}
-        for node in architecture.graph:
+        turns = known_turns(architecture)
+        for index, node in enumerate(architecture.graph):
             before = [values[i] for i in node.inputs]
+            if index in turns:
+                whole = values[turns[index]]
+                values.append(whole if whole in (self.zero, self.nothing) else self.number("turned", (whole,)))
+                continue
             if node.layer < 0:
                 part = cut(architecture.graph[node.inputs[0]].layer, node.index) if node.op == "part" else None
                 values.append(self._of(node, before) if part is None else part)

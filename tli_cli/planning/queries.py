@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from tli_cli.architecture import LINEAR, Architecture, AxisTree, Node
-from tli_cli.describe.turned import turned_channels
+from tli_cli.describe.turned import head_factors, turned_channels
 from tli_cli.matching.settings import ACTIVATIONS
 from tli_cli.matching.units import Key, Unit
 from tli_cli.planning.roles import shares
@@ -60,10 +60,8 @@ def innermost(architecture: Architecture, unit: Unit) -> AxisTree | None:
     for share in shares(architecture, unit):
         made = [axis.tree for axis in share.axes if not axis.contracted]
         if share.role == "weight" and made:
-            tree = made[-1]
-            turned = turned_channels(architecture)
-            factors: Sequence[AxisTree] = tree[1:] if isinstance(tree, tuple) and tree[0] == "*" else (tree,)
-            return next((factor for factor in reversed(factors) if factor in turned), factors[-1])
+            width = head_factors(architecture, made[-1], turned_channels(architecture))
+            return width[0] if len(width) == 1 else ("*", *width)
     return None
 
 

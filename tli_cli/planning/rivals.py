@@ -12,7 +12,6 @@ from tli_cli.describe.vocabulary import module_place
 from tli_cli.matching.segments import WEIGHTED
 from tli_cli.matching.units import Key, Unit
 from tli_cli.matching.values import Matching, Pair
-from tli_cli.planning.turning import turned_otherwise
 
 
 def untold(matching: Matching, target: Architecture, source: Architecture) -> dict[int, str]:
@@ -35,8 +34,6 @@ def untold(matching: Matching, target: Architecture, source: Architecture) -> di
         elsewhere = away[1].get(pair.source.key) or away[0].get(pair.target.key)
         if elsewhere and not _at_home(pair):
             found[pair.target.place] = f"nothing tells its block from that of {elsewhere}"
-        if turned := turned_otherwise(pair, target, source, matching.targets):
-            found[pair.target.place] = turned
         if _named_alike(pair):
             continue
         if rival:

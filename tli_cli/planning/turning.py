@@ -1,41 +1,151 @@
-"""Which channels of queries and keys a rotary embedding turns together (RoFormer, arXiv 2104.09864): neighbours, or
-those of two halves. No shape tells, and no name but those of projects that are known for one."""
+"""Which channels of queries and keys a rotary embedding turns together, neighbours or those of two halves, on both
+sides of a pair of layers: by the graph, or by names of projects that are known for one."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 from tli_cli.architecture import Architecture, AxisTree
+from tli_cli.describe.turned import HALVES, PAIRS, Way, turned_channels, way_of
 from tli_cli.matching.units import Unit, main_tensor
-from tli_cli.matching.values import Pair
+from tli_cli.matching.values import Matching, Pair
+from tli_cli.planning.roles import shares
 
-IN_PAIRS = re.compile(r"(^|\.)(wq|wk|wqkv|attn_(q|k|qkv))(\.|$)")
-"""Queries and keys in files of LLaMA's and Mistral's authors (meta-llama/llama, `llama/model.py`), of gpt-fast and of
-llama.cpp, whose neighbours turn together; flash-attention's `Wqkv` is turned in halves."""
-REASON = "its channels may turn in pairs in one of the files and in halves in the other"
+ROLES = ("q", "k", "q_norm", "k_norm")
+NAMED: tuple[tuple[str, str, str, str], ...] = (
+    (HALVES, r"(^|\.)model\.layers\.\d+\.attention\.wqkv\.", "", ""),
+    (PAIRS, r"(^|\.)attention\.(wq|wk|wqkv)\.", r"\.feed_forward\.w1\.", ""),
+    (PAIRS, r"(^|\.)layers\.\d+\.attn\.[qk]_proj\.", r"\.attn\.output_proj\.", r"\.[qk]_norm\.|\.q_proj\.bias$"),
+    (HALVES, r"(^|\.)layers\.\d+\.attn\.[qk]_(proj|norm)\.", r"\.attn\.output_proj\.", ""),
+    (HALVES, r"(^|\.)layers\.\d+\.self_attn\.([qk]|qkv)_(proj|norm)\.", r"\.self_attn\.o_proj\.", ""),
+    (HALVES, r"(^|\.)h\.\d+\.attn\.(qkv|attn|norm_[qk])\.", r"\.norm_1\.", ""),
+    (HALVES, r"(^|\.)W_pack\.", "", ""),
+)  # fmt: skip
+"""(way, names of queries and keys, what else is in the file, what is not): InternLM2; the files of LLaMA's and
+Mistral's authors (meta-llama/llama, `llama/model.py`), gpt-fast and EasyLM; torchtune (`models/llama2`), of which
+Qwen's turn halves; transformers (`models/llama`); lit-gpt; Baichuan."""
+LIKELY = re.compile(r"(^|\.)(wq|wk|wqkv|attn_(q|k|qkv))(\.|$)")
+"""What else is named like LLaMA of its authors, and files of llama.cpp, of which those of LLaMA turn neighbours."""
+UNTOLD = "its channels may turn in pairs in one of the files and in halves in the other"
+UNCUT = (
+    "its channels turn in pairs in one of the files and in halves in the other, of heads whose width is a guess; "
+    "--source-arch or a configuration beside the file tells it"
+)
 
 
-def turned_otherwise(pair: Pair, target: Architecture, source: Architecture, units: Sequence[Unit]) -> str:
-    """Return why queries or keys may be turned otherwise than their partners, where one side is a file that is named
-    as those of which neighbours turn, and the other is not or has code that turns halves; empty if nothing says so.
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """How heads are turned that their partners turn in the other way, None where both do it alike, and what is not
+    certain."""
 
-    `units` are the target's: a table of positions among them says that nothing is turned.
-    """
-    named = [bool(IN_PAIRS.search(unit.path)) for unit in (pair.target, pair.source)]
-    if named[0] == named[1] or any(unit.role == "position" for unit in units):
-        return ""
-    other, unit = (target, pair.target) if named[1] else (source, pair.source)
-    return REASON if not other.graph or _turns_halves(other, unit) else ""
+    way: Way | None = None
+    doubt: str = ""
 
 
-def _turns_halves(architecture: Architecture, unit: Unit) -> bool:
-    name = main_tensor(architecture.layers[unit.place])
-    return any(_holds_halves(axis.tree) for axis in architecture.axes.get(name or "", ()) if not axis.contracted)
+class Turns:
+    """How the heads of a target and of one source are turned."""
+
+    def __init__(self, target: Architecture, source: Architecture, matching: Matching) -> None:
+        self._mine, self._theirs = _Side(target, matching.targets), _Side(source, matching.sources)
+
+    def of(self, pair: Pair) -> Turn:
+        """Return how the channels of `pair` are turned otherwise in its target than in its source."""
+        if self._are_named_alike(pair):
+            return Turn()
+        mine, theirs = self._mine.way(pair.target), self._theirs.way(pair.source)
+        if mine is None or theirs is None:
+            return Turn(doubt=UNTOLD if self._is_doubtful(pair, mine, theirs) else "")
+        if mine.kind == theirs.kind:
+            return Turn()
+        if (mine.turned, mine.width, mine.start) != (theirs.turned, theirs.width, theirs.start):
+            return Turn(doubt=UNTOLD)
+        told = self._mine.is_cut(pair.target) or self._theirs.is_cut(pair.source)
+        return Turn(mine, "" if told else UNCUT)
+
+    def _is_doubtful(self, pair: Pair, mine: Way | None, theirs: Way | None) -> bool:
+        """Tell whether one side turns neighbours, or may do so, and the other may not."""
+        paired = [
+            side.is_likely(unit) or (way is not None and way.kind == PAIRS)
+            for side, unit, way in ((self._mine, pair.target, mine), (self._theirs, pair.source, theirs))
+        ]
+        if paired[0] == paired[1]:
+            return False
+        side, way = (self._theirs, theirs) if paired[0] else (self._mine, mine)
+        return side.is_silent or way is not None
+
+    def _are_named_alike(self, pair: Pair) -> bool:
+        """Tell whether names are all that one side tells, and are those of the other."""
+        told = self._mine.is_run and self._theirs.is_run
+        return not told and self._mine.name(pair.target) == self._theirs.name(pair.source)
 
 
-def _holds_halves(tree: AxisTree) -> bool:
-    if not isinstance(tree, tuple):
-        return False
-    first, *others = tree[1:]
-    return (tree[0] == "+" and first in others) or any(_holds_halves(child) for child in tree[1:])
+class _Side:
+    def __init__(self, architecture: Architecture, units: Sequence[Unit]) -> None:
+        self._architecture = architecture
+        self._is_placed = any(unit.role == "position" for unit in units)
+        self.is_run = architecture.order_from in ("trace", "catalogue")
+
+    @cached_property
+    def _turned(self) -> set[AxisTree]:
+        return turned_channels(self._architecture)
+
+    @cached_property
+    def _names(self) -> str:
+        return "\n".join(self._architecture.by_name)
+
+    @cached_property
+    def _named(self) -> tuple[tuple[str, re.Pattern[str]], ...]:
+        """The ways that names say, as far as the file holds what goes with them."""
+        known = () if self.is_run or self._is_placed else NAMED
+        return tuple(
+            (way, re.compile(names))
+            for way, names, beside, without in known
+            if (not beside or re.search(beside, self._names))
+            if not (without and re.search(without, self._names, re.M))
+        )
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether nothing shows what is not turned."""
+        return not self._architecture.graph and not self._is_placed
+
+    def name(self, unit: Unit) -> str:
+        """Return the last words of the name of a unit's weight, those of the module that holds it among them."""
+        return ".".join(self._full(unit).split(".")[-3:])
+
+    def way(self, unit: Unit) -> Way | None:
+        """Return how the heads of what `unit` makes are turned; None if nothing tells."""
+        tree = self._made(unit)
+        if tree is None:
+            return None
+        if unit.role in ROLES:
+            for kind, names in self._named:
+                if names.search(self._full(unit)):
+                    width = self._width(tree)
+                    return Way(kind, width, width) if width % 2 == 0 else None
+        return way_of(self._architecture, tree, self._turned) if self._architecture.graph else None
+
+    def is_likely(self, unit: Unit) -> bool:
+        """Tell whether a unit is named as those of which neighbours often turn."""
+        return not self.is_run and not self._is_placed and bool(LIKELY.search(self._full(unit)))
+
+    def is_cut(self, unit: Unit) -> bool:
+        """Tell whether it is known how many heads a unit makes."""
+        return self.is_run or bool(self._architecture.layers[unit.place].attribute("heads"))
+
+    def _full(self, unit: Unit) -> str:
+        return main_tensor(self._architecture.layers[unit.place]) or ""
+
+    def _made(self, unit: Unit) -> AxisTree | None:
+        for share in shares(self._architecture, unit):
+            made = [axis.tree for axis in share.axes if not axis.contracted]
+            if share.role == "weight" and made:
+                return made[-1]
+        return None
+
+    def _width(self, tree: AxisTree) -> int:
+        factors = tree[1:] if isinstance(tree, tuple) and tree[0] == "*" else (tree,)
+        return self._architecture.size_of(factors[-1])

@@ -118,6 +118,13 @@ def starcoder2() -> nn.Module:
     return _text("Starcoder2ForCausalLM", "Starcoder2Config", num_key_value_heads=2, tie_word_embeddings=False)
 
 
+def ernie() -> nn.Module:
+    """Return a model that is LLaMA but for the rotary embedding, which turns neighbours."""
+    given = {"num_key_value_heads": 2, "use_bias": False, "tie_word_embeddings": False, "head_dim": 12}
+    turns = {"rope_type": "default", "rope_theta": 1e4}
+    return _text("Ernie4_5ForCausalLM", "Ernie4_5Config", rope_parameters=turns, **given)
+
+
 def phi() -> nn.Module:
     return _text("PhiForCausalLM", "PhiConfig", partial_rotary_factor=1.0)
 

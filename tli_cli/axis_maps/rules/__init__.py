@@ -23,6 +23,7 @@ RULES: Registry[Rule] = Registry(
         "even": "tli_cli.axis_maps.rules.narrow:even",
         "widen": "tli_cli.axis_maps.rules.widen:widen",
         "rotary": "tli_cli.axis_maps.rules.rotary:rotary",
+        "turned": "tli_cli.axis_maps.rules.rotary:turned",
         "spread": "tli_cli.axis_maps.rules.widen:spread",
         "net2net": "tli_cli.axis_maps.rules.widen:net2net",
         "patch": "tli_cli.axis_maps.rules.resample:patch",

@@ -28,3 +28,24 @@ def rotary(axis_map: AxisMap, importance: Importance, draws: Draws) -> MapValues
     if "query" in axis_map.rule.split():
         return MapValues(Take(np.where(kept, index, -1), np.full(m, (m / n) ** 0.5)), into)
     return MapValues(Take(index), into)
+
+
+def turned(axis_map: AxisMap, importance: Importance, draws: Draws) -> MapValues:
+    """Take the channels of a head from one of which the embedding turns others together: `turned pairs` has neighbours
+    where the source has the channels of two halves, `turned halves` the other way round.
+
+    Of `turned pairs 8 4` only 8 channels are turned, from the fourth on.
+    """
+    turned, start = turned_range(axis_map)
+    half = turned // 2
+    pairs = np.arange(turned).reshape(half, 2)
+    order = pairs.T.reshape(-1) if "halves" in axis_map.rule.split() else pairs.reshape(2, half).T.reshape(-1)
+    index = np.arange(axis_map.rows)
+    index[start : start + turned] = start + order
+    return MapValues(Take(index), Take(index))
+
+
+def turned_range(axis_map: AxisMap) -> tuple[int, int]:
+    """Return how many channels of a head are turned, and from which on."""
+    words = [int(word) for word in axis_map.rule.split()[1:] if word.isascii() and word.isdecimal()]
+    return (words[0], words[1] if len(words) > 1 else 0) if words else (axis_map.rows - axis_map.rows % 2, 0)
