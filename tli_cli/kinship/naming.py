@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from tli_cli.architecture import STATISTICS, Architecture, TensorSpec
+from tli_cli.describe.prefixes import changed, prefix_change
 from tli_cli.describe.vocabulary import canonical_role
 
 LIKE = 0.9
@@ -39,7 +40,7 @@ def templates(tensors: Sequence[TensorSpec], known: Architecture) -> dict[str, L
     """
     wanted = known.by_name
     change = prefix_change([t.name for t in tensors], list(wanted))
-    renamed = {t.name: _changed(t.name, change) for t in tensors}
+    renamed = {t.name: changed(t.name, change) for t in tensors}
     found = {
         t.name: Likeness(renamed[t.name], renamed[t.name]) for t in tensors if _fits(t, wanted.get(renamed[t.name]))
     }
@@ -107,29 +108,6 @@ def _said_otherwise(mine: tuple[str, str, str], theirs: tuple[str, str, str]) ->
 
 def _fits(tensor: TensorSpec, other: TensorSpec | None) -> bool:
     return other is not None and len(other.shape) == len(tensor.shape)
-
-
-def prefix_change(names: Sequence[str], wanted: Sequence[str]) -> tuple[str, str]:
-    """Return what to take from the start of the names and what to put there, so that most of them are `wanted`."""
-    ends: dict[str, list[str]] = defaultdict(list)
-    for name in wanted:
-        for at in _starts(name):
-            ends[name[at:]].append(name[:at])
-    known, votes = set(wanted), Counter[tuple[str, str]]()
-    for name in names:
-        votes.update(("", prefix) for prefix in ends.get(name, ()))
-        votes.update((name[:at], "") for at in _starts(name) if at and name[at:] in known)
-    return min(votes, key=lambda change: (-votes[change], len("".join(change)), change)) if votes else ("", "")
-
-
-def _starts(name: str) -> Iterator[int]:
-    yield 0
-    yield from (i + 1 for i, letter in enumerate(name) if letter == ".")
-
-
-def _changed(name: str, change: tuple[str, str]) -> str:
-    taken, put = change
-    return put + name[len(taken) :] if name.startswith(taken) else name
 
 
 def _like_blocks(

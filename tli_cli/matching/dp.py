@@ -6,12 +6,13 @@ execution graph and by stages.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from tli_cli.architecture import Architecture
 from tli_cli.matching.anchors import Strength, anchors
 from tli_cli.matching.blocks import pair_blocks, pair_stages
+from tli_cli.matching.namesakes import namesakes
 from tli_cli.matching.sides import Side, both_known
 from tli_cli.matching.similarity import unit_similarity
 from tli_cli.matching.tied import biases_of_tables, heads_apart, tied_heads
@@ -34,7 +35,8 @@ def match_sides(source: Side, target: Side) -> Matching:
     source, target = (source, target) if known else with_whole_layers(source, target)
     targets, sources = target.units, source.units
     source, target = of_common_inputs(source, target)
-    source, target = (source, target) if known else without_extras(source, target)
+    sakes = namesakes(source, target)
+    source, target = (source, target) if known else _without_extras(source, target, sakes)
     by_key = {unit.key: unit for unit in source.units}
     found: dict[Key, Pair] = {}
     strengths: dict[Key, Strength] = {}
@@ -44,6 +46,7 @@ def match_sides(source: Side, target: Side) -> Matching:
         strengths[t.key] = strength
     for t, s in twins(source, target):
         found[t.key] = Pair(t, s, max(unit_similarity(t, s), ENOUGH))
+    _believe(sakes, found, known)
     for t, s in tied_heads(source, target):
         found.setdefault(t.key, Pair(t, s, unit_similarity(t, replace(s, kind=t.kind)), anchored=True))
     for t, s in biases_of_tables(source, target):
@@ -84,6 +87,28 @@ def match_sides(source: Side, target: Side) -> Matching:
     used = {pair.source.key for pair in pairs}
     heads = tuple((t, s) for t, s in heads_apart(source, target) if t.key in found and s.key not in used)
     return Matching(pairs, targets, sources, frozenset(repeated), stages, heads=heads)
+
+
+def _without_extras(source: Side, target: Side, named: Sequence[tuple[Unit, Unit]]) -> tuple[Side, Side]:
+    """Return both sides without the modules that only one of them has; what has a namesake is none."""
+    sides = zip((source, target), without_extras(source, target), (1, 0), strict=True)
+    kept = [(side, {u.key for u in less.units} | {pair[at].key for pair in named}) for side, less, at in sides]
+    return tuple(  # type: ignore[return-value]
+        side if len(keys) == len(side.units) else side.of([unit for unit in side.units if unit.key in keys])
+        for side, keys in kept
+    )
+
+
+def _believe(named: Sequence[tuple[Unit, Unit]], found: dict[Key, Pair], known: bool) -> None:
+    """Add pairs of one name: in place of others, but for what two graphs decide."""
+    if not known:
+        theirs = {s.key for _, s in named}
+        for key in [key for key, pair in found.items() if pair.source.key in theirs]:
+            del found[key]
+    given = {pair.source.key for pair in found.values()}
+    for t, s in named:
+        if (t.key not in found and s.key not in given) or not known:
+            found[t.key] = Pair(t, s, max(unit_similarity(t, s), ENOUGH))
 
 
 def _ends(target: Side, source: Side) -> Iterator[tuple[list[Unit], list[Unit]]]:

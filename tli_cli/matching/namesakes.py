@@ -1,0 +1,40 @@
+"""Layers that have one name on both sides, and one shape, where that is so of nearly all layers of one side: files of
+one library, of one class or of classes of which one holds the other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tli_cli.describe.prefixes import changed, prefix_change
+from tli_cli.matching.segments import WEIGHTED
+from tli_cli.matching.sides import Side
+from tli_cli.matching.units import Key, Unit
+
+LIKE = 0.9
+"""The share of the layers of one side that must have a namesake on the other side for names to be believed."""
+FEWEST = 8
+"""Fewer layers of one name say nothing: `conv1`, `bn1` and `fc` are in many networks."""
+
+
+def namesakes(source: Side, target: Side) -> list[tuple[Unit, Unit]]:
+    """Return (target unit, source unit) for units of one name and shape, whatever stands before all names of a side;
+    none if too few layers have such."""
+    change = prefix_change(_paths(target.units), _paths(source.units))
+    offered = {(unit.path, unit.part): unit for unit in source.units}
+    wanted = [(unit, offered.get((changed(unit.path, change), unit.part))) for unit in target.units]
+    found = [(t, s) for t, s in wanted if s is not None and (t.shape, t.parts) == (s.shape, s.parts)]
+    known = {t.key for t, _ in found}, {s.key for _, s in found}
+    if len(found) < FEWEST or not any(
+        _are_most(side.units, keys) for side, keys in zip((target, source), known, strict=True)
+    ):
+        return []
+    return found
+
+
+def _paths(units: Sequence[Unit]) -> list[str]:
+    return list(dict.fromkeys(unit.path for unit in units))
+
+
+def _are_most(units: Sequence[Unit], known: set[Key]) -> bool:
+    counted = [unit for unit in units if unit.kind in WEIGHTED or unit.kind == "norm"]
+    return sum(unit.key in known for unit in counted) >= LIKE * len(counted)
