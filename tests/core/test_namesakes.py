@@ -5,43 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import torch
-from safetensors.torch import save_file
 
+from tests.equivalence.harness import build, reference, save
 from tli_cli import match
-
-Shapes = dict[str, tuple[int, ...]]
-
-
-def layers(first: str, second: str, *, extra: bool = False) -> Shapes:
-    """Return the layers of an encoder whose two norms are alike, `first` being defined before `second`."""
-    found: Shapes = {"embed.weight": (11, 8)}
-    for i in range(2):
-        block: Shapes = {"attn.out": (8, 8), first: (8,), "mlp.fc1": (16, 8), "mlp.fc2": (8, 16), second: (8,)}
-        if extra:
-            block |= {"gate.relative": (4, 8), "gate.scale": (8, 4)}
-        found |= {f"layers.{i}.{name}.weight": shape for name, shape in block.items()}
-    return found | {"norm.weight": (8,), "final.weight": (8,)}
+from tli_cli.plan import Plan
 
 
-def fed(folder: Path, source: Shapes, target: Shapes) -> dict[str, str]:
-    for name, shapes in (("source", source), ("target", target)):
-        save_file({key: torch.randn(shape) for key, shape in shapes.items()}, folder / f"{name}.safetensors")
-    plan = match(str(folder / "source.safetensors"), str(folder / "target.safetensors"))
-    return {step.target: step.pieces[0].source for step in plan.steps if step.action == "transfer"}
+def strangers(plan: Plan, prefix: str = "") -> dict[str, str]:
+    """Return what feeds tensors and has not their names, but for what stands before all of these."""
+    fed = {step.target: step.pieces[0].source for step in plan.steps if step.action == "transfer"}
+    return {name: source for name, source in fed.items() if source != f"{prefix}{name}"}
 
 
-@pytest.mark.parametrize("prefix", ["", "backbone."])
-@pytest.mark.parametrize("extra", [False, True])
-def test_names_are_believed_whatever_stands_before_them_or_beside(prefix: str, extra: bool, tmp_path: Path) -> None:
-    source = {f"{prefix}{name}": shape for name, shape in layers("layer_norm", "final_layer_norm").items()}
-    target = layers("layer_norm", "final_layer_norm", extra=extra)
-    found = fed(tmp_path, source, target)
-    assert found.items() >= {name: f"{prefix}{name}" for name in source if name in target}.items()
+@pytest.mark.parametrize("bare", [False, True])
+def test_a_network_of_the_same_names_that_holds_more_feeds_each_layer_by_its_name(bare: bool, tmp_path: Path) -> None:
+    source = save(build("elsewhere:wavlm"), tmp_path / "source.safetensors")
+    target = str(save(build("elsewhere:hubert"), tmp_path / "target.pt")) if bare else reference("elsewhere:hubert")
+    plan = match(str(source), target)
+    assert not strangers(plan) and all(step.action == "transfer" for step in plan.steps)
 
 
-def test_few_names_in_common_say_nothing(tmp_path: Path) -> None:
-    source, target = layers("norm1", "norm2"), layers("norm2", "norm1")
-    renamed = {name.replace("layers.", "blocks."): shape for name, shape in source.items()}
-    found = fed(tmp_path, renamed, target)
-    assert found["layers.0.norm1.weight"] == "blocks.0.norm1.weight" and found["norm.weight"] == "norm.weight"
+def test_an_encoder_takes_its_last_norm_from_the_encoder(tmp_path: Path) -> None:
+    plan = match(reference("elsewhere:t5"), reference("hf_more:t5_gated"))
+    assert not strangers(plan)

@@ -84,6 +84,14 @@ META = (
 )  # fmt: skip
 NEIGHBOURS = neighbouring(4, "q_proj", "k_proj")
 WHOLE = fused(("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"), "attention.wqkv")
+OPENNMT = (
+    (r"shared\.", "encoder.embeddings.make_embedding.emb_luts.0."), ("^model\\.", ""),
+    (r"encoder\.layers", "encoder.transformer"), (r"decoder\.layers", "decoder.transformer_layers"),
+    ("encoder_attn_layer_norm", "layer_norm_2"), ("self_attn_layer_norm", "layer_norm_1"),
+    ("final_layer_norm", "feed_forward.layer_norm"), ("fc1", "feed_forward.w_1"), ("fc2", "feed_forward.w_2"),
+    ("encoder_attn", "context_attn"), ("q_proj", "linear_query"), ("k_proj", "linear_keys"),
+    ("v_proj", "linear_values"), ("out_proj", "final_linear"),
+)  # fmt: skip
 GGUF_BERT = (
     (r"embeddings\.word_embeddings", "token_embd"), (r"embeddings\.position_embeddings", "position_embd"),
     (r"embeddings\.token_type_embeddings", "token_types"), (r"embeddings\.LayerNorm", "token_embd_norm"),
@@ -169,6 +177,7 @@ TEXTS = (
                quick=False),
     Convention("LLaMA of gpt-fast", "hf:llama", META, recast=chained(NEIGHBOURS, WHOLE), without="", shape=None,
                certain=False, quick=False),
+    Convention("BART under the names of OpenNMT", "hf_more:bart", OPENNMT, recast=untied, without="", shape=None),
     Convention("Qwen2 of torchtune", "hf_more:qwen2", TORCHTUNE, without="", shape=None, quick=False),
     Convention("BERT of GGUF", "hf:bert", GGUF_BERT, without="", shape=None, quick=False),
     Convention("BERT in FSDP with checkpoints", "hf:bert", FSDP, without="", shape=None, quick=False),

@@ -86,14 +86,22 @@ def _beside_a_row(
 
 
 def _behind_cross_attention(groups: Mapping[tuple[str, str], Sequence[Layer]]) -> dict[str, str]:
-    """Return what the second and third of three numbered norms are beside an attention to another sequence: the
-    attention's and the MLP's."""
+    """Return what the second and third of three numbered norms are beside an attention to another sequence, the
+    attention's and the MLP's; of two, where one more stands in the MLP, the second is the attention's."""
     crossed = {path.rpartition(".")[0] for path, _ in groups if crossing(f"{path}.")}
     told: dict[str, str] = {}
     for (path, kind), group in groups.items():
         named = {canonical_role(layer.path): layer.path for layer in group}
         if kind == "norm" and path in crossed and {"norm1", "norm2", "norm3"} <= named.keys():
             told |= {named["norm2"]: "cross_norm", named["norm3"]: "norm2"}
+        elif kind == "norm" and path in crossed and "norm1" in named:
+            inner = [
+                o.path for (p, k), other in groups.items() if k == kind and p.startswith(f"{path}.") for o in other
+            ]
+            own = [name for name in inner if canonical_role(name) == "mlp_norm"]
+            if len(own) == 1:
+                told[own[0]] = "norm2"
+                told |= {named["norm2"]: "cross_norm"} if "norm2" in named else {}
     return told
 
 

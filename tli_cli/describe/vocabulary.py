@@ -147,7 +147,7 @@ _INDEXED = re.compile(r"\d\.")
 _OUTSIDE = re.compile(r"stem|head|classifier|conv1\.|(?!tok|word)\w*embedder\.")
 _CROSS = re.compile(
     r"(^|\.)(encdec_?attention|encoder_attn|cross_?attention\w*|cross(_\w*)?|multihead_attn|src_attn|enc_dec_attn"
-    r"|encoder_decoder_attention|memory_attn|attn2)\."
+    r"|encoder_decoder_attention|memory_att(entio)?n|context_att(entio)?n|(dec_)?enc_att(entio)?n|src_attention|attn2)\."
 )
 _CONTEXTS = {name: re.compile(f"({names})$") for name, names in CONTEXTS.items()}
 _ROLES = tuple((token, context, re.compile(f"({names})")) for token, context, names in ROLES)

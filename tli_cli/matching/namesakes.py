@@ -19,6 +19,9 @@ FEWEST = 8
 def namesakes(source: Side, target: Side) -> list[tuple[Unit, Unit]]:
     """Return (target unit, source unit) for units of one name and shape, whatever stands before all names of a side;
     none if too few layers have such."""
+    least = min(len(source.tails), len(target.tails))
+    if len(source.tails & target.tails) < LIKE / 2 * least:
+        return []  # as of nearly all pairs of networks that are nothing to each other
     change = prefix_change(_paths(target.units), _paths(source.units))
     offered = {(unit.path, unit.part): unit for unit in source.units}
     wanted = [(unit, offered.get((changed(unit.path, change), unit.part))) for unit in target.units]

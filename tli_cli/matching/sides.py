@@ -66,6 +66,11 @@ class Side:
         return is_residual(self.architecture, {unit.place for block in self.ends[1] for unit in block.units})
 
     @cached_property
+    def tails(self) -> frozenset[tuple[str, tuple[int, ...]]]:
+        """What the units are called last, with their shapes."""
+        return frozenset((unit.path.rpartition(".")[2], unit.shape) for unit in self.units)
+
+    @cached_property
     def weighted(self) -> int:
         """The number of convolutions and linear layers."""
         return sum(unit.kind in WEIGHTED for unit in self.units)

@@ -103,9 +103,14 @@ def _without_spare(units: Sequence[Unit]) -> list[Unit]:
 
 
 def _roles(side: Side) -> dict[Key, Hashable]:
-    """Return what each unit is for: what the graph says, else what its name says."""
+    """Return what each unit is for: what the graph says, and of an attention what its name says that it attends to;
+    else what its name says."""
     told = graph_roles(side.architecture, {unit.key: unit for unit in side.units}) if side.architecture.graph else {}
-    return {unit.key: told.get(unit.key) or unit.role for unit in side.units}
+    return {unit.key: _crossed(told.get(unit.key), unit.role) or unit.role for unit in side.units}
+
+
+def _crossed(told: str | None, named: str) -> str | None:
+    return named if told and named == f"cross_{told}" else told
 
 
 def _plain(roles: Mapping[Key, Hashable]) -> dict[Key, Hashable]:

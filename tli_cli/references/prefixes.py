@@ -10,8 +10,8 @@ from tli_cli.checkpoints.checkpoint import Checkpoint
 from tli_cli.checkpoints.in_files import InFiles, Part
 from tli_cli.checkpoints.joined import JoinedReader
 from tli_cli.checkpoints.located import ModuleReader
-from tli_cli.kinship.copies import copies
 from tli_cli.describe.prefixes import prefix_change
+from tli_cli.kinship.copies import copies
 
 MOST = 0.5
 """The share of a checkpoint's tensors, or of the model's, that must stand under one prefix."""

@@ -44,6 +44,10 @@ def hubert() -> nn.Module:
     return _giving(_make("HubertModel", "HubertConfig", **SPEECH, **WAVES, mask_time_prob=0.0), "last_hidden_state")
 
 
+def wavlm() -> nn.Module:
+    return _giving(_make("WavLMModel", "WavLMConfig", **SPEECH, **WAVES, mask_time_prob=0.0), "last_hidden_state")
+
+
 def esm() -> nn.Module:
     given = {**TEXT, "max_position_embeddings": 40, "pad_token_id": 1, "mask_token_id": 60,
              "position_embedding_type": "rotary"}  # fmt: skip
