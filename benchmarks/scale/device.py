@@ -79,8 +79,8 @@ def random_state(reference: str) -> dict[str, torch.Tensor]:
 CASES = {
     "wider": generated("llm", "1GB", "maps"),
     "wider-vision": generated("vision", "1GB", "maps"),
-    "resize": generated("llm", "250MB", "resize"),
-    "combo": generated("vision", "250MB", "combo"),
+    "resize": generated("llm", "60MB", "resize"),
+    "combo": generated("vision", "60MB", "combo"),
     "fit": fitted("torchvision:resnet18", "torchvision:mobilenet_v2", 32),
 }
 

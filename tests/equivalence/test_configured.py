@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from tests.equivalence.harness import (
     EXACT,
@@ -164,6 +165,28 @@ def test_the_choice_of_experts_is_not_kept(change, said):
     plan = apply_tli(build(f"hf:mixtral?{change}", 2), build("hf:mixtral", 1), options=Options(dry_run=True))
     router = next(step for step in plan.steps if step.target == "model.layers.0.mlp.gate.weight")
     assert not router.exact and said in router.reason
+
+
+class Sparse(nn.Module):
+    """Experts that are looked up by the numbers of the largest scores, which some libraries keep within bounds."""
+
+    def __init__(self, experts: int, bounded: bool) -> None:
+        super().__init__()
+        self.router, self.bounded = nn.Linear(6, experts, bias=False), bounded
+        self.weight = nn.Parameter(torch.randn(experts, 6, 6))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        shares, numbers = self.router(x).softmax(-1).topk(2)
+        numbers = numbers.reshape(-1).clamp(0, len(self.weight) - 1) if self.bounded else numbers.reshape(-1)
+        each = self.weight[numbers] @ x.repeat_interleave(2, 0).unsqueeze(-1)
+        return (each.squeeze(-1) * shares.reshape(-1, 1)).view(len(x), 2, 6).sum(1)
+
+
+@pytest.mark.parametrize("bounded", [False, True])
+def test_experts_that_are_looked_up_are_the_rows_of_their_router(bounded):
+    source, wider, same = Sparse(3, bounded), Sparse(6, bounded), Sparse(3, bounded)
+    assert not any(step.exact for step in apply_tli(wider, source, example=(4, 6)).steps)
+    assert all(step.exact for step in apply_tli(same, source, example=(4, 6)).steps)
 
 
 def test_numbers_in_the_code_of_a_configuration_are_known(tmp_path):
