@@ -42,13 +42,17 @@ ORDERS = ("trace", "catalogue", "recognised", "definition", "file", "inferred")
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
-    """Name, `shape` and dtype (`float32`, `bfloat16`, `int64` ...) of one entry of a state dict."""
+    """Name, `shape` and dtype (`float32`, `bfloat16`, `int64` ...) of one entry of a state dict.
+
+    `worked` says by which operations code works a parameter into what its layer uses, where that was seen.
+    """
 
     name: str
     shape: tuple[int, ...]
     dtype: str = "float32"
     tied_to: str | None = None
     buffer: bool = False
+    worked: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def size(self) -> int:

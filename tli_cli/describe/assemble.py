@@ -21,6 +21,7 @@ def assemble(
 ) -> Architecture:
     """Return the architecture that `recording` describes; tensors that were not used stand where they are defined."""
     _mark_classes(recording, outputs)
+    tensors = tuple(replace(t, worked=tuple(recording.worked.get(t.name, ()))) for t in tensors)
     layers = _layers(recording, tensors)
     used, axes = _spaces(recording, tensors, layers)
     layers = with_blocks(layers)
@@ -108,7 +109,7 @@ def _layers(recording: Recording, tensors: Sequence[TensorSpec]) -> list[Layer]:
         module, _, last = tensor.name.rpartition(".")
         if tensor.tied_to is not None and tensor.tied_to in recording.layer_of:
             roles[recording.layer_of[tensor.tied_to]][tensor.name] = f"tied.{tensor.name}"
-        elif module in by_module and last in STANDARD_ROLES:
+        elif module in by_module and last in STANDARD_ROLES and last not in roles[by_module[module]].values():
             roles[by_module[module]][tensor.name] = last
         else:
             loose[module if last in STANDARD_ROLES else tensor.name][tensor.name] = (

@@ -173,13 +173,15 @@ def _scaled_before(rec: Recording, node: int) -> None:
         rec.layers[index].attributes["norm"] = "layer"
 
 
-def shape_preserving(rec: Recording, value: Value | None, out: Any, name: str = "") -> None:
-    """Keep the dimensions that keep their size; the others are fresh."""
+def shape_preserving(
+    rec: Recording, value: Value | None, out: Any, name: str = "", nodes: tuple[int, ...] = ()
+) -> None:
+    """Keep the dimensions that keep their size; the others are fresh. All of `nodes` go into what `name` makes."""
     if value is None:
         return
     node = value.node
     if name and node >= 0 and name not in SILENT:
-        node = rec.node(FIXED_NAMES.get(name, name), (node,))
+        node = rec.node(FIXED_NAMES.get(name, name), nodes or (node,))
     for tensor in _tensors([out]):
         same = tensor.ndim == len(value.dims)
         dims = tuple(
@@ -218,7 +220,7 @@ def anything(rec: Recording, name: str, args: Sequence[Any], out: Any) -> None:
     if name.startswith("upsample") and (resampled := rec.get(known[0])):
         for tree in resampled.dims[2:]:
             rec.table.mark(tree, "grid")
-    shape_preserving(rec, live[0] if live else rec.get(known[0]), out, name)
+    shape_preserving(rec, live[0] if live else rec.get(known[0]), out, name, tuple(dict.fromkeys(v.node for v in live)))
     if name == "topk" and live and (numbered := rec.get(out[1])) is not None:
         dim = args[2] if len(args) > 2 and isinstance(args[2], int) else -1
         rec.put(out[1], replace(numbered, picks=live[0].dims[dim]))

@@ -97,10 +97,21 @@ def numbers_after(rec: Recording) -> list[tuple[Number, ...]]:
     for i, (place, number) in enumerate(rec.numbers):
         if found and i not in rec.forgotten:
             found[max(place, 0)].append(number)
-    runs = Counter(node.layer for node in rec.nodes)
+    runs = _runs(rec)
     found = [_of_one_run(numbers, runs[place]) for place, numbers in enumerate(found)]
     offsets = [[(OFFSET, rec.offsets[n]) for n in layer.roles if n in rec.offsets] for layer in rec.layers]
     return [(*numbers, *own) for numbers, own in zip(found, offsets, strict=True)]
+
+
+def _runs(rec: Recording) -> Counter[int]:
+    """Return how often each layer is run; slices of its weight, such as one for queries and one for keys and values,
+    are run side by side."""
+    starts = {rec.nodes[i].inputs[0]: rec.nodes[i].index for i in rec.slices}
+    runs = Counter((node.layer, starts.get(i, -1)) for i, node in enumerate(rec.nodes))
+    found = Counter[int]()
+    for (layer, _), count in runs.items():
+        found[layer] = max(found[layer], count)
+    return found
 
 
 def constants_after(rec: Recording) -> list[tuple[Number, ...]]:

@@ -30,7 +30,8 @@ def placed(rec: Recording, tensor: torch.Tensor, channel_dim: int) -> dict[str, 
     return {"positions": positions(rec, tensor, channel_dim)} | frames
 
 
-def _roles(rec: Recording, **tensors: Any) -> dict[str, tuple[str, ...]]:
+def roles_of(rec: Recording, **tensors: Any) -> dict[str, tuple[str, ...]]:
+    """Return by role the names of the state-dict entries that `tensors` are made of, where they are known."""
     values = {role: rec.get(tensor) for role, tensor in tensors.items()}
     return {role: value.names for role, value in values.items() if value and value.names}
 
@@ -102,7 +103,7 @@ def _standardised(weight: Value) -> dict[str, Any]:
 def _conv_node(rec: Recording, value: Value, kernel: Value, bias: Any, weight: Any, attributes: dict[str, Any]) -> int:
     if kernel.node >= 0:
         return rec.node("matmul", (value.node, kernel.node))
-    return rec.apply_layer("conv", _roles(rec, weight=weight, bias=bias), (value.node,), **attributes)
+    return rec.apply_layer("conv", roles_of(rec, weight=weight, bias=bias), (value.node,), **attributes)
 
 
 def matmul(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
@@ -167,7 +168,7 @@ def _multiply(rec: Recording, left: Any, right: Any, bias: Any, out: torch.Tenso
     if rec.nodes[data.node].op == "constant" and _is_looked_up(rec, value):
         rec.put(out, Value(dims, rec.apply_layer("position", {"weight": value.names}, (), relative=True)))
         return
-    node = rec.apply_layer("linear", _roles(rec, weight=weight, bias=bias), inputs, **attributes)
+    node = rec.apply_layer("linear", roles_of(rec, weight=weight, bias=bias), inputs, **attributes)
     made = _part_of_weight(rec, value, -1 if value is b else -2, node) if len(value.dims) > 1 else node
     rec.put(out, Value(dims, made))
 
@@ -223,7 +224,7 @@ def _normalise(rec: Recording, x: Any, out: Any, kind: str, channel: int, epsilo
         if (v := rec.get(tensor)) is not None:
             for mine, other in zip(value.dims[channel : channel + len(v.dims)] or (), v.dims, strict=False):
                 rec.table.unite(mine, other)
-    roles = _roles(rec, **tensors)
+    roles = roles_of(rec, **tensors)
     if value.node < 0 and value.names and not rec.is_buffer(value) and (value.expanded or "bias" in roles):
         value = replace(value, node=rec.learned(value))  # a learned query, which is normalised
     if value.node < 0:
@@ -245,7 +246,7 @@ def _normalise(rec: Recording, x: Any, out: Any, kind: str, channel: int, epsilo
 def batch_norm(rec: Recording, args: Sequence[Any], out: Any) -> None:
     """Normalise over the batch, channel by channel; without running statistics each channel is a group of its own."""
     statistics = {"running_mean": args[3], "running_var": args[4]} if len(args) > 4 else {}
-    own = _roles(rec, weight=args[1], bias=args[2])
+    own = roles_of(rec, weight=args[1], bias=args[2])
     instance = bool(own) and not any(isinstance(tensor, torch.Tensor) for tensor in statistics.values())
     kind = "group" if instance else "batch"
     _normalise(rec, args[0], out, kind, 1, args[-1], weight=args[1], bias=args[2], **statistics)
@@ -266,7 +267,7 @@ def group_norm(rec: Recording, args: Sequence[Any], out: Any) -> None:
     if value is not None and 1 < groups < channels:
         rec.table.split_product(value.dims[1], [groups, channels // groups])
     _normalise(rec, args[0], out, "group", 1, args[-1], weight=args[1], bias=args[2])
-    if value is not None and _roles(rec, weight=args[1], bias=args[2]):
+    if value is not None and roles_of(rec, weight=args[1], bias=args[2]):
         rec.numbers.append((rec.last, (GROUPS, groups)))
 
 

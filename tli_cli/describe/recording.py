@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -98,6 +99,7 @@ class Recording:
         self.offsets: dict[str, float] = {}
         self._shifts: dict[int, float] = {}
         self.last = -1
+        self.worked: dict[str, list[str]] = defaultdict(list)
         self._uniform: set[int] = set()
         self._squares: set[int] = set()
         self._means: dict[int, tuple[AxisTree, ...]] = {}

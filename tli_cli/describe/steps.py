@@ -30,14 +30,19 @@ def note_steps(
     """Add `name`, for which `numbers` were noted, to the steps of what it makes, unless it makes a new node."""
     result = out[0] if isinstance(out, (list, tuple)) and out else out
     value = rec.get(result)
-    if value is None or value.node < 0 or name in UNSEEN:
+    if value is None or name in UNSEEN:
         return
-    before = [v for t in given if (v := rec.get(t)) is not None and v.node == value.node and v is not value]
-    if not before:
+    for at, tensor in enumerate(given):
+        for parameter in before.names if (before := rec.get(tensor)) is not None and before.node < 0 else ():
+            rec.worked[parameter].append(f"{name.rstrip('_')} {at}")
+    if value.node < 0:
         return
-    longest = max((v.chain for v in before), key=len)
+    known = [v for t in given if (v := rec.get(t)) is not None and v.node == value.node and v is not value]
+    if not known:
+        return
+    longest = max((v.chain for v in known), key=len)
     chain = (*longest, _step(name.rstrip("_"), args)) if len(longest) < LONGEST else ()
-    steps = frozenset(numbers).union(*(v.steps for v in before))
+    steps = frozenset(numbers).union(*(v.steps for v in known))
     rec.put(result, replace(value, chain=chain, steps=steps))
 
 

@@ -13,6 +13,7 @@ from torch.utils._pytree import tree_flatten
 
 from tli_cli.architecture import Architecture, TensorSpec
 from tli_cli.describe.assemble import assemble
+from tli_cli.describe.bilinear import trilinear
 from tli_cli.describe.constants import summary
 from tli_cli.describe.elementwise import anything
 from tli_cli.describe.failures import told
@@ -25,6 +26,8 @@ from tli_cli.describe.recording import Recording, Value
 from tli_cli.describe.steps import note_steps
 from tli_cli.describe.views import VIEWS
 from tli_cli.errors import TraceError
+
+RULES = {**FILLS, **COMPUTE, "_trilinear": trilinear, **VIEWS}
 
 
 class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -41,7 +44,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         given = [t for t in tree_flatten((args, dict(kwargs or {})))[0] if isinstance(t, torch.Tensor)]
         self._follow_constants(func, args, kwargs or {}, given, out)
         noted = len(self._recording.numbers)
-        rule = VIEWS.get(name) or COMPUTE.get(name) or FILLS.get(name)
+        rule = RULES.get(name)
         if rule is None or name in PRODUCTS:
             note_numbers(self._recording, name, args, kwargs or {}, out)
         if rule is not None:

@@ -165,7 +165,7 @@ class Drafter:
             draft.reason = f"{offered.spec.name} {list(offered.spec.shape)} cannot be reshaped to it"
             return
         piece = self._made_up_for(piece, wanted, pair)
-        uneven = UNEVEN if averages_unevenly(layer, piece, self._book) else ""
+        uneven = UNEVEN if averages_unevenly(layer, partner, piece, self._book) else ""
         draft.doubt = self._unknown(wanted, offered) or turn.doubt or draft.doubt or uneven
         draft.pieces.append((replace(piece, weight=weight), pair))
         draft.exact |= pair.target.place in self._added.bypassed

@@ -87,6 +87,9 @@ def _part_of(role: str) -> int:
 def answering(target: Share, offered: list[Share]) -> Share | None:
     """Return the share of `offered` that plays the role of `target`; None if the source unit has none."""
     same = [share for share in offered if share.role == target.role]
+    alone = [share for share in offered if _is_worked_alike(target, share)]
+    if len(alone) == 1 and alone[0] not in same:
+        return alone[0]
     if same:
         return same[0]
     if len(offered) == 1 and _is_unsaid(target.spec, offered[0].spec):
@@ -95,6 +98,14 @@ def answering(target: Share, offered: list[Share]) -> Share | None:
     if len(alike) != 1 or "." not in target.role + alike[0].role or target.spec.buffer > alike[0].spec.buffer:
         return None  # a mask is no parameter
     return alike[0]
+
+
+def _is_worked_alike(target: Share, source: Share) -> bool:
+    """Tell whether code works two parameters of one size, each one of several that make one weight, into it alike."""
+    parts = (share.role.partition(".")[::2] for share in (target, source))
+    (head, name), (other, their_name) = parts
+    known = bool(target.spec.worked and name and their_name)
+    return known and head == other and (target.spec.worked, target.shape) == (source.spec.worked, source.shape)
 
 
 def is_mask(share: Share) -> bool:
