@@ -58,6 +58,8 @@ def match_sides(source: Side, target: Side) -> Matching:
     proven = {key for key, strength in strengths.items() if strength is Strength.PROVEN}
     if len(proven) == len(targets) == len(sources):
         stages = tuple(replace(pair, room=1.0) for pair in stages)  # however names cut one network into blocks
+    certain = {key for key, strength in strengths.items() if strength is not Strength.LIKELY}
+    stages = tuple(replace(p, kinship=1.0) if certain.issuperset(u.key for u in p.target.units) else p for p in stages)
     proven |= found.keys() if all(unit.key in found for unit in target.units) else set()
     repeated = {
         blocks.target.name
