@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from tests.equivalence.harness import EXACT, batch, transfer
-from tli_cli import Options
+from tli_cli import Options, match
 
 CASES = [
     ("images:timm_resnet", "layer4", "around:fcn", "backbone", "backbone.layer4"),
@@ -58,3 +58,23 @@ def made(model: nn.Module, path: str, sample: torch.Tensor) -> torch.Tensor:
 def first(out: object) -> torch.Tensor:
     """Return the tensor that a module gives, or the first of several."""
     return out if isinstance(out, torch.Tensor) else out[0]  # type: ignore[index,no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "inside"),
+    [
+        ("mobilenet_v3_large", "fasterrcnn_mobilenet_v3_large_fpn", "backbone.body"),
+        ("mobilenet_v3_large", "ssdlite320_mobilenet_v3_large", "backbone.features.0"),
+        ("vgg16", "ssd300_vgg16", "backbone.features"),
+    ],
+)
+def test_a_backbone_arrives_whole_where_a_detector_cuts_it_otherwise(source: str, target: str, inside: str) -> None:
+    plan = match(f"torchvision:{source}", f"torchvision:{target}", options=Options(method="maps"))
+    steps = [step for step in plan.steps if step.target.startswith(f"{inside}.")]
+    assert steps and all((step.action, step.resizer) == ("transfer", "copy") for step in steps)
+
+
+def test_what_a_detector_adds_takes_no_layer_of_another_width_that_has_a_twin() -> None:
+    plan = match("torchvision:vgg16", "torchvision:ssd300_vgg16", options=Options(method="maps"))
+    resized = [piece.source for step in plan.steps if step.resizer == "maps" for piece in step.pieces]
+    assert not any(name.startswith("features.") for name in resized)

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from tli_cli.architecture import Architecture
 from tli_cli.matching.anchors import Strength, anchors
+from tli_cli.matching.between import left_between
 from tli_cli.matching.blocks import pair_blocks, pair_stages
 from tli_cli.matching.namesakes import namesakes
 from tli_cli.matching.sides import Side, both_known
@@ -81,6 +82,9 @@ def match_sides(source: Side, target: Side) -> Matching:
         for t, s, similarity in pair_units(wanted, candidates, list(blocks.source.units)):
             found[t.key] = Pair(t, by_key[s.key], similarity, repeat=repeat)
             given |= set() if repeat else {s.key}
+    if strengths:
+        _feed_between(target, source, found, repeated)
+        given = {pair.source.key for pair in found.values()}
     for wanted, offered in _ends(target, source):
         left = [unit for unit in offered if unit.key not in given]
         for t, s, similarity in pair_units([unit for unit in wanted if unit.key not in found], left, left):
@@ -111,6 +115,15 @@ def _believe(named: Sequence[tuple[Unit, Unit]], found: dict[Key, Pair], known: 
     for t, s in named:
         if (t.key not in found and s.key not in given) or not known:
             found[t.key] = Pair(t, s, max(unit_similarity(t, s), ENOUGH))
+
+
+def _feed_between(target: Side, source: Side, found: dict[Key, Pair], repeated: set[str]) -> None:
+    """Pair what is left over of one size between other pairs, which goes before blocks that are added."""
+    home = {unit.key: block.name for block in target.blocks for unit in block.units}
+    once = [pair for pair in found.values() if not pair.repeat]
+    for t, s in left_between(target.units, source.units, once):
+        found[t.key] = Pair(t, s, unit_similarity(t, s))
+        repeated.discard(home[t.key])
 
 
 def _ends(target: Side, source: Side) -> Iterator[tuple[list[Unit], list[Unit]]]:

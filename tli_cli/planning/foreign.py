@@ -8,9 +8,11 @@ from dataclasses import replace
 from tli_cli.architecture import Architecture
 from tli_cli.describe.spaces import leaves
 from tli_cli.matching.bags import overlap
-from tli_cli.matching.segments import WEIGHTED, Block, blocks_of
+from tli_cli.matching.between import left_between
+from tli_cli.matching.segments import WEIGHTED, Block, blocks_of, split_ends
+from tli_cli.matching.similarity import unit_similarity
 from tli_cli.matching.units import Key, main_tensor
-from tli_cli.matching.values import Matching
+from tli_cli.matching.values import Matching, Pair
 from tli_cli.planning.chains import chain_layers
 
 OF_ONE_KIND = 0.75
@@ -40,16 +42,21 @@ def without_foreign(target: Architecture, source: Architecture, matching: Matchi
     kept = tuple(pair for pair in matching.pairs if pair.target.key not in foreign or pair.anchored)
     if len(kept) == len(matching.pairs):
         return matching
-    left = {pair.target.key for pair in kept}
-    lost = {pair.target.key for pair in matching.pairs} - left
+    between = left_between(matching.targets, matching.sources, kept)
+    found = {pair.target.key: pair for pair in (*kept, *(Pair(t, s, unit_similarity(t, s)) for t, s in between))}
+    lost = {pair.target.key for pair in matching.pairs} - found.keys()
     keys = {block.name: {unit.key for unit in block.units} for block in blocks_of(matching.targets)}
-    alone = {name for name, members in keys.items() if members & lost and not members & left}
-    return replace(matching, pairs=kept, added_blocks=matching.added_blocks - alone)
+    alone = {name for name, members in keys.items() if members & lost and not members & found.keys()}
+    fed = {name for name, members in keys.items() if any(not found[key].repeat for key in members & found.keys())}
+    pairs = tuple(found[unit.key] for unit in matching.targets if unit.key in found)
+    return replace(matching, pairs=pairs, added_blocks=matching.added_blocks - alone - fed)
 
 
 def holds(matching: Matching) -> bool:
-    """Tell whether the target holds nearly all of the source, layer by layer and in its size, whatever it adds."""
-    weighted = [unit for unit in matching.sources if unit.kind in WEIGHTED]
+    """Tell whether the target holds nearly all of the source, its head apart, layer by layer and in its size, whatever
+    it adds."""
+    head = {unit.key for block in split_ends(blocks_of(matching.sources))[2] for unit in block.units}
+    weighted = [unit for unit in matching.sources if unit.kind in WEIGHTED and unit.key not in head]
     held = _held(matching)
     return sum(unit.key in held for unit in weighted) >= HELD * len(weighted)
 
