@@ -85,3 +85,18 @@ def test_a_file_whose_neighbours_turn_is_not_exact_where_halves_do(
     found = doubted(plan_of(tmp_path, block(("norm1", "norm2"), names)))
     turned = {f"layers.{i}.attn.{name}.weight" for i in (0, 1) for name in ("q_proj", "k_proj")}
     assert (found == {}) if told else (found.keys() == turned and all("in pairs" in why for why in found.values()))
+
+
+@pytest.mark.parametrize("back", [False, True])
+def test_a_weight_and_one_that_is_normed_are_not_the_same(back: bool, tmp_path: Path) -> None:
+    plain = block(("norm1", "norm2"))
+    normed = {n: t for n, t in plain.items() if "fc1" not in n}
+    for name in plain.keys() - normed.keys():
+        path = name.removesuffix(".weight")
+        normed |= {f"{path}.weight_g": torch.rand(16, 1), f"{path}.weight_v": torch.randn(16, 8)}
+    paths = [tmp_path / f"{name}.safetensors" for name in ("source", "target")]
+    for path, tensors in zip(paths, (normed, plain) if back else (plain, normed), strict=True):
+        save_file(tensors, path)
+    found = doubted(match(*map(str, paths)))
+    assert found.keys() >= {f"layers.{i}.mlp.fc1.weight{'' if back else '_v'}" for i in (0, 1)}
+    assert all("fc1" in name and "standardised alike" in why for name, why in found.items() if "_g" not in name)

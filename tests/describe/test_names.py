@@ -40,6 +40,7 @@ def test_every_tensor_is_in_exactly_one_layer() -> None:
         ({"bn.running_mean": (8,), "bn.weight": (8,), "bn.num_batches_tracked": ()}, "norm", "bn",
          ["weight", "running_mean", "num_batches_tracked"]),
         ({"e.LayerNorm.beta": (8,), "e.LayerNorm.gamma": (8,)}, "norm", "e.LayerNorm", ["weight", "bias"]),
+        ({"onnx::MatMul_12": (8, 24)}, "linear", "onnx::MatMul_12", ["weight"]),
         ({"wte.weight": (100, 8)}, "embedding", "wte", ["weight"]),
         ({"pos_embed": (1, 17, 8)}, "position", "pos_embed", ["weight"]),
         ({"cls_token": (1, 1, 8)}, "token", "cls_token", ["weight"]),

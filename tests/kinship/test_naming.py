@@ -43,3 +43,13 @@ def test_what_is_left_over_elsewhere_is_like_nothing(
 
 def test_a_checkpoint_of_other_names_is_no_kin_however_much_is_left_over() -> None:
     assert not like({f"a.{name}.b": shape for name, shape in BLOCKS.items()}, BLOCKS)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_normed_weight_is_spelled_as_torch_spelled_it_before_and_does_now(turned: bool) -> None:
+    before = {"conv.weight_g": (8, 1), "conv.weight_v": (8, 8), "conv.bias": (8,)}
+    now = {"conv.parametrizations.weight.original0": (8, 1), "conv.parametrizations.weight.original1": (8, 8)}
+    sides = (BLOCKS | before, BLOCKS | now | {"conv.bias": (8,)})
+    mine, theirs = sides[::-1] if turned else sides
+    pairs = dict(zip(list(before)[:2], now, strict=True))
+    assert like(mine, theirs) == ({new: old for old, new in pairs.items()} if turned else pairs)

@@ -52,7 +52,9 @@ def open_checkpoint(path: Path | str, *, ema: str | None = None, expected: Colle
 
 
 def _opened(given: Path, found: Path, ema: str | None, expected: Collection[str]) -> Checkpoint:
-    checkpoint = Checkpoint(given, _reader(found, ema), _config(found.parent), expected)
+    reader = _reader(found, ema)
+    config = _config(found.parent) or dict(getattr(reader, "settings", None) or {}) or None
+    checkpoint = Checkpoint(given, reader, config, expected)
     return upright(checkpoint, expected) or channels_first(checkpoint) or checkpoint
 
 

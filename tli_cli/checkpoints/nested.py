@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import sys
+from argparse import Namespace
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
@@ -27,9 +28,13 @@ PLAIN_KEYS = (
 )
 """Where training scripts put the weights, the likeliest first."""
 
+SETTINGS = ("model_args", "model_config", "config", "cfg", "args", "hparams", "hyper_parameters", "opt")
+"""Where training scripts put what they built the model with, such as its number of heads."""
+
 ANY_EMA = "any"
 _EMA = re.compile(r"(^|_)(ema|averaged|swa)($|_)")
 _MAX_DEPTH = 4
+_MOST_SETTINGS = 1000
 
 
 @dataclass(frozen=True)
@@ -41,10 +46,11 @@ class Entry:
 
 @dataclass(frozen=True)
 class Found:
-    """The state dict, and a line on each thing that was left aside."""
+    """The state dict, a line on each thing that was left aside, and the whole numbers among the settings beside it."""
 
     tensors: dict[str, Any]
     ignored: tuple[str, ...]
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 def find_state_dict(loaded: object, where: str, ema: str | None = None) -> Found:
@@ -55,6 +61,7 @@ def find_state_dict(loaded: object, where: str, ema: str | None = None) -> Found
         CheckpointError: where there is none, or several without a known name.
     """
     ignored: list[str] = []
+    settings: dict[str, Any] = {}
     node: Any = loaded
     path = ""
     for step in _keys_to(loaded, ema or ""):
@@ -72,11 +79,27 @@ def find_state_dict(loaded: object, where: str, ema: str | None = None) -> Found
         if key is None:
             break
         ignored += [_line(_join(path, other), value) for other, value in _items(node) if other != key]
+        settings |= {name: _whole_numbers(value, set()) for name, value in _items(node) if name in SETTINGS}
         node, path = node[key], _join(path, key)
     tensors = {name: value for name, value in _items(node) if _is_tensor(value) and not is_counter(str(name))}
     ignored += [_line(str(name), value) for name, value in _items(node) if name not in tensors]
     _require_names(tensors, where)
-    return Found(tensors, tuple(ignored))
+    return Found(tensors, tuple(ignored), {name: held for name, held in settings.items() if held})
+
+
+def _whole_numbers(settings: object, seen: set[int]) -> dict[str, Any]:
+    """Return the whole numbers in `settings`, a dictionary or what `argparse` makes, and in those within it."""
+    held = vars(settings) if isinstance(settings, Namespace) else settings
+    if not isinstance(held, Mapping) or id(held) in seen or len(seen) > _MOST_SETTINGS:
+        return {}
+    seen.add(id(held))
+    found: dict[str, Any] = {}
+    for name, value in islice(_items(held), _MOST_SETTINGS):
+        if type(value) is int:
+            found[str(name)] = value
+        elif inner := _whole_numbers(value, seen):
+            found[str(name)] = inner
+    return found
 
 
 def _keys_to(node: object, path: str) -> list[str]:

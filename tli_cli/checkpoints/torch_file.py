@@ -53,6 +53,7 @@ class TorchFile:
         self._slots, left_out = slots_of(found.tensors, archive, path)
         self.ignored = (*found.ignored, *left_out)
         self.tensors = specs_of(self._slots)
+        self.settings = found.settings
 
     def read(self, name: str) -> torch.Tensor:
         """Return the tensor stored as `name`, on the CPU."""

@@ -24,7 +24,10 @@ NORM_SYNONYMS = {"gamma": "weight", "beta": "bias", "scale": "weight", "alpha": 
 STATISTICS = {"mean": "running_mean", "variance": "running_var", "var": "running_var"}
 """What a module holds that has both of them beside its weight, whatever it is called: Paddle, Flax."""
 RECURRENT = re.compile(r"(ih|hh)(_l\d+)?(_reverse)?")
-PROJECTION = re.compile(r"(\w*_)?proj(ection)?(_matrix)?")
+PROJECTION = re.compile(r"(\w*_)?proj(ection)?(_matrix)?|onnx::mat_?mul_\d+", re.I)
+"""Bare matrices that vectors are multiplied by from the left; what torch calls a weight that it turns for ONNX."""
+LENGTHS = ("weight.length", "weight.gain")
+"""Roles of what a weight is multiplied by after it has been divided by its own length."""
 FUSED_BIASES = {"q_bias", "v_bias", "k_bias"}
 NORM_NAME = re.compile(r"(^|[._])(\w*norm\w*|bn\w*|ln\w*|gn\d*|\w*_ln|\w*_bn|normalization)(\.\d+)?$", re.I)
 TABLE_NAMES: tuple[tuple[str, str], ...] = (
@@ -179,6 +182,8 @@ def _layer(path: str, roles: Mapping[str, str], shapes: Mapping[str, tuple[int, 
         attributes = {"norm": _norm(path, roles)}
     elif kind == "linear" and main == path:
         attributes = {"transposed": True}  # a bare matrix, which vectors are multiplied by from the left
+    if any(role in roles for role in LENGTHS):
+        attributes["standardised"] = True
     if token := canonical_role(path):
         attributes["role_name"] = token
     return Layer(path, kind, tuple(roles.items()), attributes=tuple(sorted(attributes.items())))

@@ -273,6 +273,13 @@ def surroundings(name: str) -> str:
 NORMED = {"weight_v": "weight", "weight_g": "weight.length", "original1": "weight", "original0": "weight.length"}
 """What the two tensors are that torch makes of a weight whose norm is one of them (arXiv 1602.07868)."""
 NORMED_WITH = {"weight_v": "weight_g", "weight_g": "weight_v", "original1": "original0", "original0": "original1"}
+NORMED_ALIKE = (
+    (".weight_g", ".parametrizations.weight.original0"),
+    (".parametrizations.weight.original0", ".weight_g"),
+    (".weight_v", ".parametrizations.weight.original1"),
+    (".parametrizations.weight.original1", ".weight_v"),
+)
+"""Ends of names that torch gives the same tensor before and since its version 2."""
 
 
 def part_role(role: str, name: str) -> str:

@@ -11,11 +11,13 @@ ALIKE = 0.9
 """The share of parameters that the smaller of two networks of one size must have of the larger."""
 
 
-def heads_like(bare: Architecture, known: Architecture) -> dict[str, int]:
+def heads_like(bare: Architecture, known: Architecture, told: tuple[int, int] = (0, 0)) -> dict[str, int]:
     """Return, as a configuration would, the numbers of heads of queries and keys in `known`, if it is as large as
-    `bare`; nothing if its layers differ in them or it has none."""
+    `bare`; nothing if its layers differ in them or it has none. A network without a graph has those that are `told`."""
     sizes = sorted((bare.parameters, known.parameters))
-    found = _heads(known) if known.graph and sizes[0] >= ALIKE * sizes[1] else set()
+    if sizes[0] < ALIKE * sizes[1]:
+        return {}
+    found = _heads(known) if known.graph else {told} if all(told) else set()
     if len(found) != 1:
         return {}
     queries, keys = found.pop()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from tli_cli.architecture import STATISTICS, Architecture, TensorSpec
 from tli_cli.describe.prefixes import changed, prefix_change
-from tli_cli.describe.vocabulary import canonical_role
+from tli_cli.describe.vocabulary import NORMED_ALIKE, canonical_role
 
 LIKE = 0.9
 """The share of the checkpoint's tensors that must be named like one of the network's."""
@@ -40,7 +40,7 @@ def templates(tensors: Sequence[TensorSpec], known: Architecture) -> dict[str, L
     """
     wanted = known.by_name
     change = prefix_change([t.name for t in tensors], list(wanted))
-    renamed = {t.name: changed(t.name, change) for t in tensors}
+    renamed = {t.name: _as_spelled(changed(t.name, change), wanted) for t in tensors}
     found = {
         t.name: Likeness(renamed[t.name], renamed[t.name]) for t in tensors if _fits(t, wanted.get(renamed[t.name]))
     }
@@ -48,6 +48,14 @@ def templates(tensors: Sequence[TensorSpec], known: Architecture) -> dict[str, L
     if len(found) < LIKE * len(tensors):
         return {}
     return found | dict(_left_over([t for t in tensors if t.name not in found], renamed, wanted, found))
+
+
+def _as_spelled(name: str, wanted: Mapping[str, TensorSpec]) -> str:
+    """Return `name` as the network spells it, in which torch has normed a weight in its other way."""
+    if name in wanted:
+        return name
+    other = next((name.removesuffix(old) + new for old, new in NORMED_ALIKE if name.endswith(old)), name)
+    return other if other in wanted else name
 
 
 def _left_over(

@@ -33,7 +33,7 @@ MASKED = "a mask of the target's own is worked into it"
 UNPROVED = "no graph shows what belongs together"
 UNSCALED = "the source does not scale here"
 UNNORMALISED = "the source does not normalise here"
-CUT_BY_GUESS = "how its heads are cut is not known"
+CUT_BY_GUESS = "how its heads are cut is not known; --source-arch or a configuration beside the file tells it"
 FLATTENED = "whether it takes a flattened map is not known"
 UNEVEN = "it averages over parts that grow unevenly"
 

@@ -92,13 +92,19 @@ def _cut_alike(reference: Reference, others: Sequence[Reference]) -> Reference:
     checkpoint, bare = reference.checkpoint, reference.architecture
     if bare.graph or checkpoint is None or (checkpoint.config and configured_heads(checkpoint.config, 0)[0]):
         return reference
-    heads = next(filter(None, (heads_like(bare, other.architecture) for other in others)), None)
+    known = [(other.architecture, _told_heads(other)) for other in others if other.text != reference.text]
+    heads = next(filter(None, (heads_like(bare, other, told) for other, told in known)), None)
     if heads is None:
         return reference
     described = describe_names(bare.tensors, order_from=bare.order_from, origin=bare.origin, config=heads)
     told = f"{reference.text}: how its heads are cut is taken from the other model of its size; --source-arch can tell"
     certain = tuple(doubt for doubt in reference.doubts if doubt not in guesses_of(reference.text, bare))
     return replace(reference, architecture=described, doubts=(*certain, told))
+
+
+def _told_heads(reference: Reference) -> tuple[int, int]:
+    """Return the numbers of heads of queries and keys that the configuration beside a checkpoint tells, 0 if none."""
+    return configured_heads((reference.checkpoint.config if reference.checkpoint else None) or {}, 0)
 
 
 def as_its_configuration(reference: Reference) -> Reference:
