@@ -61,6 +61,19 @@ def returns_a_loss_too(m: _Two, x: torch.Tensor) -> tuple[torch.Tensor, torch.Te
     return made.sum(), made
 
 
+def sets_the_precision(m: _Two, x: torch.Tensor) -> torch.Tensor:
+    with torch.autocast(device_type=x.device.type, enabled=False):
+        return m.second(m.first(x))
+
+
+def goes_through_those_in_use(m: _Two, x: torch.Tensor) -> torch.Tensor:
+    made = torch.zeros_like(x)
+    for number in (x[:2] > 0).sum(1).nonzero():
+        (places,) = torch.where(x[:, int(number)] > 0)
+        made.index_add_(0, places, [m.first, m.second][number](x[places]))
+    return made
+
+
 def traced(forward: Callable[[_Two, torch.Tensor], object]) -> Architecture:
     with torch.device("meta"):
         model = _Two(forward)
@@ -68,7 +81,19 @@ def traced(forward: Callable[[_Two, torch.Tensor], object]) -> Architecture:
 
 
 @pytest.mark.parametrize(
-    "forward", [asserts, asks, picks, scatters, fills, adds, multiplies_two_of_unit_length, returns_a_loss_too]
+    "forward",
+    [
+        asserts,
+        asks,
+        picks,
+        scatters,
+        fills,
+        adds,
+        multiplies_two_of_unit_length,
+        returns_a_loss_too,
+        sets_the_precision,
+        goes_through_those_in_use,
+    ],
 )
 def test_every_layer_is_in_the_graph(forward: Callable[[_Two, torch.Tensor], object]) -> None:
     architecture = traced(forward)

@@ -223,6 +223,7 @@ def anything(rec: Recording, name: str, args: Sequence[Any], out: Any) -> None:
     shape_preserving(rec, live[0] if live else rec.get(known[0]), out, name, tuple(dict.fromkeys(v.node for v in live)))
     if name == "topk" and live and (numbered := rec.get(out[1])) is not None:
         dim = args[2] if len(args) > 2 and isinstance(args[2], int) else -1
+        rec.coded.append(live[0].dims[dim])  # two copies of one are chosen together
         rec.put(out[1], replace(numbered, picks=live[0].dims[dim]))
 
 

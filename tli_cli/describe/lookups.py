@@ -46,7 +46,6 @@ def index_(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
     experts = picked.picks if picked is not None else None
     if value.node < 0 and experts is not None and rec.table.size(experts) == args[0].shape[gathered[0]]:
         rec.table.unite(value.dims[gathered[0]], experts)
-        rec.coded.append(experts)
     elif value.node < 0:
         for d in gathered:
             rec.table.mark(value.dims[d], "grid")

@@ -46,23 +46,44 @@ class NumbersInHand(TorchFunctionMode):
         return func(*args, **given)
 
 
-class _Assertions(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Let what a model asserts of values hold."""
+class _Assumptions(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Let what a model asserts of values hold, and number the entries of a list that are not zero: all of them."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func._overloadpacket.__name__ == "_is_all_true":
+        name = func._overloadpacket.__name__
+        if name == "_is_all_true":
             return torch.ones((), dtype=torch.bool, device="cpu")
-        return func(*args, **(kwargs or {}))
+        if name == "nonzero" and args[0].is_meta and args[0].ndim == 1:
+            return torch.arange(len(args[0]), device="cpu").unsqueeze(1)
+        try:
+            return func(*args, **(kwargs or {}))
+        except RuntimeError:  # some operations take no numbers from another device
+            here = [isinstance(arg, torch.Tensor) and arg.ndim > 0 and not arg.is_meta for arg in args]
+            if not any(here):
+                raise
+            moved = (arg.to("meta") if known else arg for arg, known in zip(args, here, strict=True))
+            return func(*moved, **(kwargs or {}))
 
 
 @contextmanager
 def without_values() -> Iterator[None]:
     """Let a model that asks know that it is traced, as `torch.compile` does, so that it looks at no values; where it
-    picks what is not zero, all is taken to be."""
+    picks what is not zero, all is taken to be, and where it sets the precision on its device, which is `meta`, nothing
+    is set."""
     before = torch.compiler._is_compiling_flag, _config.meta_nonzero_assume_all_nonzero
     torch.compiler._is_compiling_flag = _config.meta_nonzero_assume_all_nonzero = True
+    torch.autocast.__init__ = _autocast  # type: ignore[method-assign]
     try:
-        with _Assertions():  # type: ignore[no-untyped-call]
+        with _Assumptions():  # type: ignore[no-untyped-call]
             yield
     finally:
+        torch.autocast.__init__ = _SET_PRECISION  # type: ignore[method-assign]
         torch.compiler._is_compiling_flag, _config.meta_nonzero_assume_all_nonzero = before
+
+
+_SET_PRECISION = torch.autocast.__init__
+
+
+def _autocast(self: torch.autocast, device_type: str, *args: Any, **kwargs: Any) -> None:
+    """Set the precision of a device as torch does; that of the CPU in the place of `meta`, for which it has none."""
+    _SET_PRECISION(self, "cpu" if device_type == "meta" else device_type, *args, **kwargs)

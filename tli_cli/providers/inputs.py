@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from tli_cli.describe.failures import told
+from tli_cli.describe.meta import without_values
 from tli_cli.describe.reach import reach_of
 from tli_cli.errors import TliError, TraceError
 from tli_cli.options import InputShape
@@ -103,7 +104,7 @@ def _made(create: Callable[..., nn.Module], reference: str) -> nn.Module:
 def _runs(model: nn.Module, inputs: Inputs) -> bool:
     with reach_of(model) as reach:
         try:
-            with torch.no_grad(), warnings.catch_warnings():
+            with torch.no_grad(), without_values(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of code that is given something else than it takes
                 model(*inputs.args, **inputs.kwargs)
         except Exception:  # any failure of the user's model before its last layer means: not this input

@@ -31,8 +31,9 @@ class TransformersSubject(Subject):
     def in_files(self) -> Layouts:
         """Return what `save_pretrained` makes of the tensors that it renames or cuts; those that it joins are left
         out."""
-        revert = getattr(importlib.import_module("transformers.core_model_loading"), "revert_weight_conversion", None)
-        if revert is None:
+        try:
+            revert = importlib.import_module("transformers.core_model_loading").revert_weight_conversion
+        except (ImportError, AttributeError):  # before transformers 5, files hold what the class holds
             return {}
         with torch.device("meta"):
             model = self.create()
