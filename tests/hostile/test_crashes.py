@@ -111,6 +111,21 @@ def test_a_real_full_disk_leaves_what_was_there(out: Path, form: str, limit: int
     assert everything(out.parent) == before
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), MemoryError(), OSError(errno.EIO, "Input/output error")])
+def test_what_stops_torch_is_told_as_what_it_is(
+    tmp_path: Path, error: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(torch.serialization, "_save", stop)  # with less of the archive there than torch wrote
+    expected = CheckpointError if isinstance(error, OSError) else type(error)
+    for form in (".pt", ".dcp"):
+        with pytest.raises(expected):
+            write_checkpoint(tmp_path / f"a{form}", SPECS, ones)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("limit", [None, 500])
 def test_writing_over_the_input_is_safe(tmp_path: Path, limit: int | None) -> None:
     path = tmp_path / "a.safetensors"

@@ -103,15 +103,15 @@ def _write_share(
 
 
 def _save(value: torch.Tensor, file: BinaryIO) -> None:
-    """Append `value` to `file`; raise `OSError` where the disk takes no more, which torch reports as an error of its
-    own."""
+    """Append `value` to `file`; raise what stopped torch (a full disk, an interrupt), which it hides behind an error of
+    its own."""
     import torch
 
     try:
         torch.save(value, file)
     except RuntimeError as error:
-        if isinstance(error.__context__, OSError):
-            raise error.__context__ from error
+        if error.__context__ is not None:
+            raise error.__context__ from None
         raise
 
 
