@@ -203,6 +203,13 @@ def has_controls(text: str) -> bool:
     return not text.isprintable() and any(category(c) == "Cc" for c in text)
 
 
+def shown(text: str) -> str:
+    """Return `text` with escapes for what a terminal would obey and what no encoding has: file names may hold it."""
+    if text.isprintable():
+        return text
+    return "".join(c.encode("unicode_escape").decode() if category(c) in ("Cc", "Cs") else c for c in text)
+
+
 def _encodable(text: str) -> bool:
     try:
         text.encode()

@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from tli_cli.cli import run
+from tli_cli.plan import Plan
 
 PLACES = {
     "a pipe": "pipe",
@@ -80,6 +81,46 @@ def test_a_name_too_long_for_its_shards_is_told_before_anything_is_made(
     code = run(["inject", "several", "-t", "several", "-o", out, *shards])
     assert code == bool(shards) and ("File name too long" in capsys.readouterr().err) == bool(shards)
     assert [name for name in os.listdir() if name.startswith(("x", ".x"))] == [] if shards else [out]
+
+
+NAMES = {
+    "of 255 bytes": "x" * 243,
+    "of 255 bytes in another script": "\u00fc" * 121 + "x",
+    "that is no UTF-8": os.fsdecode(b"\xff\xfe"),
+    "of a terminal's commands": "\x1b[2J",
+    "of a formula": "$x^$",
+}
+
+
+@pytest.mark.parametrize("kind", NAMES)
+def test_any_name_that_a_file_has_is_read_and_written(
+    home: Path, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = f"{NAMES[kind]}.safetensors"
+    save_file({"fc.weight": torch.ones(3, 3)}, "plain")
+    os.rename("plain", name)
+    save_file({"fc.weight": torch.ones(4, 4)}, "wider")
+    for command in (
+        ("inspect", name),
+        ("match", name, "wider", "-o", "plan.json"),
+        ("inject", name, "-t", "wider", "-o", "out.safetensors", "--plan", "plan.json"),
+        ("verify", "out.safetensors", "-t", "wider"),
+        ("score", name, "wider", "--plot", "drawn.svg"),
+        ("rank", "wider", name),
+        ("inject", "wider", "-t", name, "-o", name, "--force"),
+        ("inject", "wider", "-t", name, "-o", f"{NAMES[kind][:-8] or 'y'}.dcp"),
+    ):
+        assert run(list(command)) == 0, (command, capsys.readouterr())
+    assert Plan.from_json(Path("plan.json").read_text()).exact == 0
+    assert not [other for other in os.listdir() if other.startswith(".")]
+
+
+def test_shards_of_a_name_that_no_index_can_hold_are_refused(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save_file({f"fc{i}.weight": torch.ones(3, 3) for i in range(3)}, "several")
+    before = everything(home)
+    name = os.fsdecode(b"\xff.safetensors")
+    assert run(["inject", "several", "-t", "several", "-o", name, "--max-shard-size", "1"]) == 1
+    assert "plain text" in capsys.readouterr().err and everything(home) == before
 
 
 CLOSED = {

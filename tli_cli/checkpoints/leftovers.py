@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 from pathlib import Path
+from zlib import crc32
 
 try:
     from fcntl import LOCK_EX, LOCK_NB, flock
@@ -14,6 +15,8 @@ except ImportError:  # no such locks on this system
     flock = None  # type: ignore[assignment]
 
 INDEX = ".index.json"
+
+_LONGEST = 230
 
 
 def belongs_to(output: Path) -> str:
@@ -23,7 +26,13 @@ def belongs_to(output: Path) -> str:
 
 def draft_path(path: Path) -> Path:
     """Return a hidden name for what will be called `path`."""
-    return path.parent / f".{path.name[:200]}.{os.urandom(4).hex()}.tmp"
+    return path.parent / f".{within(path.name)}.{os.urandom(4).hex()}.tmp"
+
+
+def within(name: str) -> str:
+    """Return `name`, or one for it that leaves room for a few characters more where names have at most 255 bytes."""
+    data = os.fsencode(name)
+    return name if len(data) <= _LONGEST else f"{os.fsdecode(data[: _LONGEST - 9])}.{crc32(data):08x}"
 
 
 def hold(descriptor: int) -> bool:
@@ -39,7 +48,7 @@ def hold(descriptor: int) -> bool:
 
 def remove_drafts(output: Path) -> None:
     """Remove drafts of `output` and of its shards that no running process holds."""
-    name = re.compile(rf"\.{belongs_to(output)}\.[0-9a-f]{{8}}\.tmp")
+    name = re.compile(rf"\.({belongs_to(output)}|{re.escape(within(output.name))})\.[0-9a-f]{{8}}\.tmp")
     drafts: list[Path] = []
     with contextlib.suppress(OSError):
         drafts = [path for path in output.parent.iterdir() if name.fullmatch(path.name)]

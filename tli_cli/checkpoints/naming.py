@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tli_cli.checkpoints.files import read_small
-from tli_cli.checkpoints.leftovers import INDEX, belongs_to, hold, remove, remove_drafts
+from tli_cli.checkpoints.leftovers import INDEX, belongs_to, hold, remove, remove_drafts, within
 from tli_cli.errors import CheckpointError
 
 NOTE = ".naming"
@@ -97,7 +97,7 @@ def aside_name(name: str, token: str = "0" * 8) -> str:
 
 def note_path(output: Path) -> Path:
     """Return the name of the note on `output`."""
-    return output.with_name(f".{output.name[:200]}{NOTE}")
+    return output.with_name(f".{within(output.name)}{NOTE}")
 
 
 def require_named(path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -48,7 +49,7 @@ def replaced_with(target: Path) -> list[Path]:
     own = re.compile(belongs_to(target))
     shards = sorted(name for name in _named(index) if own.fullmatch(name))
     paths = [target, index, *(target.with_name(name) for name in shards)]
-    return [path for path in dict.fromkeys(paths) if path.is_symlink() or path.exists()]
+    return [path for path in dict.fromkeys(paths) if os.path.lexists(path)]
 
 
 def require_no_shard(target: Path) -> None:

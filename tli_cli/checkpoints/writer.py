@@ -60,11 +60,14 @@ def write_checkpoint(
     if form == DCP:
         from tli_cli.checkpoints.dcp_writer import write_distributed
 
+        _is_there(target, several=True)
         _require_space(target, sum(byte_count(spec.shape, spec.dtype) for spec in tensors))
         return write_distributed(target, tensors, produce, notes, ranks, force=force, progress=progress)
     require_no_shard(target)
     shards = split(tensors, max_shard_size)
     whole = len(shards) == 1
+    if not whole and not target.name.isprintable():
+        raise CheckpointError(f"{out}: shards are named in an index, which takes plain text alone; choose another name")
     paths = [target] if whole else [shard_path(target, i, len(shards)) for i in range(len(shards))]
     results = paths if whole else [index_path(target), *paths]
     with ranks.step():
@@ -125,7 +128,7 @@ def _target(out: Path) -> Path:
 def _is_there(path: Path, *, several: bool) -> bool:
     """Return whether something has the name `path`; raise `CheckpointError` where nothing can.
 
-    One of `several` files needs room for the longer name that it is moved aside with.
+    One of `several` files, or a directory, needs room for the longer name that it is moved aside with.
     """
     try:
         (path.with_name(aside_name(path.name)) if several else path).lstat()

@@ -12,7 +12,7 @@ from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any
 
 from tli_cli.cli.streams import data_stream, standard_output
-from tli_cli.decoding import has_controls
+from tli_cli.decoding import shown
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -98,5 +98,5 @@ def fail(text: str) -> None:
 def _say(text: str, label: str) -> None:
     if label and sys.stderr.isatty() and not os.environ.get("NO_COLOR"):
         label = f"\x1b[{'31' if label == 'error' else '33'}m{label}\x1b[0m"
-    text = "".join(repr(c)[1:-1] if c != "\n" and has_controls(c) else c for c in text)
+    text = "\n".join(shown(line) for line in text.split("\n"))
     print(f"{label}: {text}" if label else text, file=sys.stderr)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import ceil, floor
 from pathlib import Path
 
+from tli_cli.decoding import shown
 from tli_cli.errors import TliError
 from tli_cli.matrices.clustering import clustered_order
 from tli_cli.matrices.heat_page import heat_page
@@ -13,6 +14,9 @@ from tli_cli.matrices.matrix import Matrix
 SUFFIXES = (".png", ".svg", ".html")
 NAMED, NUMBERED = 120, 24
 """So many models at most are named beside the map, and have their scores written into its cells."""
+
+LABEL = 60
+"""So many characters of a name stand beside it."""
 
 
 def check_suffix(path: Path) -> None:
@@ -50,8 +54,9 @@ def _figure(names: list[str], values: list[list[float]], matcher: str, kind: str
     axes.set(xlabel="target", ylabel="source", title=f"TLI score, {matcher}")
     step = ceil(len(names) / NAMED)
     places = range(0, len(names), step)
-    axes.set_xticks(places, names[::step], rotation=90, fontsize=7)
-    axes.set_yticks(places, names[::step], fontsize=7)
+    labels = [_label(shown(name)) for name in names[::step]]
+    axes.set_xticks(places, labels, rotation=90, fontsize=7, parse_math=False)
+    axes.set_yticks(places, labels, fontsize=7, parse_math=False)
     if step > 1:
         axes.set(title=f"{axes.get_title()}; one of {step} models is named")
     if len(names) <= NUMBERED:
@@ -66,3 +71,8 @@ def _figure(names: list[str], values: list[list[float]], matcher: str, kind: str
     with rc_context({"svg.hashsalt": "tli"}):
         figure.savefig(out, format=kind, metadata={"Date": None} if kind == "svg" else None)
     return out.getvalue()
+
+
+def _label(name: str) -> str:
+    """Return `name`, without the middle of one that would leave no room for cells."""
+    return name if len(name) <= LABEL else f"{name[: LABEL // 3]}\u2026{name[-LABEL + LABEL // 3 :]}"

@@ -13,6 +13,7 @@ from tli_cli.catalogue.naming import LIBRARIES
 from tli_cli.checkpoints.in_files import Layouts, names_in_files
 from tli_cli.checkpoints.joined import joined
 from tli_cli.checkpoints.located import is_there
+from tli_cli.decoding import shown
 from tli_cli.describe.renaming import renamed
 from tli_cli.errors import TliError, UnknownReferenceError, join_problems
 from tli_cli.options import InputShape, Options
@@ -57,7 +58,7 @@ class Reference:
     @property
     def remarks(self) -> tuple[str, ...]:
         """The notes, then the doubts."""
-        return (*self.notes, *self.doubts)
+        return tuple(shown(line) for line in (*self.notes, *self.doubts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +176,7 @@ def read_checkpoint(text: str, reading: Reading, opened: Callable[[Collection[st
     if given is not None:
         checkpoint = joined(checkpoint, given.in_files) or checkpoint
         found = adopt(named, checkpoint, text)
-        origin = f"checkpoint {Path(text).name} ({given.architecture.origin})"
+        origin = f"checkpoint {shown(Path(text).name)} ({given.architecture.origin})"
         architecture = replace(found.architecture, origin=origin)
         told = (*notes, *given.notes, *(f"{text}: {said}" for said in found.said))
         return Reference(text, architecture, found.checkpoint, told, aside=found.aside)
@@ -201,7 +202,7 @@ def describe_bare(reference: Reference, tensors: Sequence[TensorSpec]) -> Refere
     text, checkpoint = reference.text, reference.checkpoint
     if checkpoint is None:
         return reference
-    origin = f"checkpoint {Path(text).name}"
+    origin = f"checkpoint {shown(Path(text).name)}"
     if (named := as_catalogued(checkpoint)) is not None:
         return replace(reference, architecture=replace(named, origin=f"{origin} ({named.origin})"))
     found = catalogue.recognise(tensors)
