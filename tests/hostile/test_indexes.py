@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from safetensors.torch import save_file
 from torch.distributed.checkpoint.metadata import MetadataIndex
 
 from tli_cli.checkpoints import open_checkpoint
+from tli_cli.checkpoints.dcp_metadata import Chunk
+from tli_cli.checkpoints.distributed import _overlap
 from tli_cli.errors import CheckpointError
 
 Refuses = Callable[..., str]
@@ -153,7 +156,19 @@ def one_chunk_twice(metadata: Any) -> None:
     tensor.size, tensor.chunks = torch.Size([4, 3]), tensor.chunks * 2
 
 
+def chunks_in_part(metadata: Any) -> None:
+    """Say that `a`, of two rows, is two chunks of one and a half of three columns, the second over the first."""
+    tensor = metadata.state_dict_metadata["model.a"]
+    first = tensor.chunks[0]
+    second = type(first)(torch.Size([0, 1]), torch.Size([2, 1]))
+    first.sizes = torch.Size([2, 2])
+    tensor.chunks = [first, second]
+    index = next(key for key in metadata.storage_data if key.fqn == "model.a")
+    metadata.storage_data[MetadataIndex("model.a", torch.Size([0, 1]))] = metadata.storage_data[index]
+
+
 CHANGES: dict[str, Callable[[Any], None]] = {
+    "one chunk over part of another": chunks_in_part,
     "one chunk twice": one_chunk_twice,
     "a file elsewhere": set_storage(relative_path="../secret"),
     "an absolute file": set_storage(relative_path="/etc/passwd"),
@@ -184,6 +199,20 @@ CHANGES: dict[str, Callable[[Any], None]] = {
 def test_distributed_metadata_that_lies_is_refused(distributed: Path, refuses: Refuses, kind: str) -> None:
     rewrite(distributed, CHANGES[kind])
     refuses(distributed)
+
+
+def test_chunks_overlap_where_two_hold_the_same_element() -> None:
+    def chunk(*bounds: tuple[int, int]) -> Chunk:
+        offsets, sizes = (tuple(b[0] for b in bounds), tuple(b[1] for b in bounds)) if bounds else ((), ())
+        return Chunk(offsets, sizes, "file", 0, 1)
+
+    grid = [chunk((i, 2), (j, 3)) for i in (0, 2, 4) for j in (0, 3)]
+    assert not _overlap(grid) and not _overlap([chunk()]) and _overlap([chunk(), chunk()])
+    assert not _overlap([chunk((0, 3)), chunk((3, 3)), chunk((1, 0))]) and _overlap([chunk((0, 3)), chunk((2, 3))])
+    assert all(_overlap([*grid, chunk((i, 1), (j, 1))]) for i in range(6) for j in range(6))
+    many = [chunk((i, 1), (0, 8)) for i in range(20_000)]
+    start = time.perf_counter()
+    assert not _overlap(many) and time.perf_counter() - start < 5
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -114,8 +114,7 @@ def _parts(directory: Path, name: str, tensor: StoredTensor, stamps: dict[str, S
                 f"found {chunk.length:,} at {chunk.start:,}; the checkpoint is incomplete: copy it again"
             )
         parts.append(_Part(FileRange(path, chunk.start, chunk.length, stamps[chunk.file]), chunk))
-    filled = [chunk.offsets for chunk in tensor.chunks if prod(chunk.sizes)]
-    if len(set(filled)) < len(filled):
+    if _overlap(tensor.chunks):
         raise CheckpointError(f"{where}: {name}: two of its chunks lie in one place; save the checkpoint again")
     held = sum(prod(chunk.sizes) for chunk in tensor.chunks)
     if held != prod(tensor.size):
@@ -123,6 +122,20 @@ def _parts(directory: Path, name: str, tensor: StoredTensor, stamps: dict[str, S
             f"{where}: {name}: its chunks hold {held:,} elements, its shape {tensor.size} claims more"
         )
     return tuple(parts)
+
+
+def _overlap(chunks: Sequence[Chunk]) -> bool:
+    """Return whether two of `chunks` share an element: each is held against those that begin before it ends."""
+    open_ones: list[Chunk] = []
+    for chunk in sorted((chunk for chunk in chunks if prod(chunk.sizes)), key=lambda chunk: chunk.offsets):
+        first = chunk.offsets[:1]
+        open_ones = [other for other in open_ones if not first or other.offsets[0] + other.sizes[0] > first[0]]
+        for other in open_ones:
+            bounds = zip(chunk.offsets, chunk.sizes, other.offsets, other.sizes, strict=True)
+            if all(a < b + wide and b < a + long for a, long, b, wide in bounds):
+                return True
+        open_ones.append(chunk)
+    return False
 
 
 def _load_part(part: _Part, spec: TensorSpec) -> torch.Tensor:

@@ -15,7 +15,7 @@ SUFFIXES = (".png", ".svg", ".html")
 NAMED, NUMBERED = 120, 24
 """So many models at most are named beside the map, and have their scores written into its cells."""
 
-LABEL = 60
+LABEL = 40
 """So many characters of a name stand beside it."""
 
 
