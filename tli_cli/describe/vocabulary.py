@@ -150,7 +150,8 @@ _CROSS = re.compile(
     r"|encoder_decoder_attention|memory_att(entio)?n|context_att(entio)?n|(dec_)?enc_att(entio)?n|src_attention|attn2)\."
 )
 _CONTEXTS = {name: re.compile(f"({names})$") for name, names in CONTEXTS.items()}
-_ROLES = tuple((token, context, re.compile(f"({names})")) for token, context, names in ROLES)
+_ROLES = tuple((token, context, re.compile(f"({names})"), "." in names) for token, context, names in ROLES)
+_DOTTED_ROLES = tuple(role for role in _ROLES if role[3])
 _TOP = tuple((token, re.compile(names)) for token, names in TOP)
 
 
@@ -158,8 +159,13 @@ def contexts(path: str) -> tuple[str, ...]:
     """Return the surroundings of a path from the nearest outwards: `layer.0.attention.output.dense` is in `attn`."""
     found: list[str] = []
     for part in reversed(path.lower().split(".")[:-1]):
-        found.extend(name for name, pattern in _CONTEXTS.items() if pattern.match(part))
+        found.extend(_contexts_of(part))
     return tuple(found)
+
+
+@lru_cache(maxsize=65536)
+def _contexts_of(part: str) -> tuple[str, ...]:
+    return tuple(name for name, pattern in _CONTEXTS.items() if pattern.match(part))
 
 
 def _tails(parts: list[str]) -> list[str]:
@@ -190,9 +196,22 @@ def canonical_role(path: str) -> str:
     around = contexts(path)
     near = around[0] if around else ""
     for tail in _tails(lower.split(".")):
-        for token, context, pattern in _ROLES:
-            if (not context or context == near) and pattern.fullmatch(tail):
-                return crossing(path) + token
+        if token := _role_of(tail, near) if "." not in tail else _role_of_several(tail, near):
+            return crossing(path) + token
+    return ""
+
+
+@lru_cache(maxsize=65536)
+def _role_of(name: str, near: str) -> str:
+    found = (token for token, context, names, _ in _ROLES if context in ("", near) and names.fullmatch(name))
+    return next(found, "")
+
+
+def _role_of_several(tail: str, near: str) -> str:
+    """Return the role that several parts of a path name together; what is written without a dot names one part."""
+    for token, context, names, _ in _DOTTED_ROLES:
+        if context in ("", near) and names.fullmatch(tail):
+            return token
     return ""
 
 
@@ -265,6 +284,7 @@ def tower(path: str) -> str:
     return "vision" if _TOWERS.search(path.lower()) else ""
 
 
+@lru_cache(maxsize=65536)
 def surroundings(name: str) -> str:
     """Return what a module's own name makes of it (`attn`, `mlp`, `se`, `down`, `embed` ...), or ""."""
     return next((context for context, pattern in _CONTEXTS.items() if pattern.fullmatch(name.lower())), "")
