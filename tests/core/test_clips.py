@@ -134,3 +134,9 @@ def test_what_has_a_number_for_a_name_is_a_block_of_parts() -> None:
     assert {block for block, _ in block_paths(paths, ["conv"] * len(paths))} == {"layer1.0", "layer1.1"}
     rows = [path.replace("conv", "block") for path in paths]
     assert len({block for block, _ in block_paths(rows, ["conv"] * len(rows))}) == 4
+
+
+def test_experts_in_a_list_are_parts_of_the_block_that_chooses_among_them() -> None:
+    parts = ("attn.q", "attn.o", "moe.gate", *(f"moe.experts.{i}.w{j}" for i in range(4) for j in (1, 2)))
+    paths = [f"layers.{i}.{part}" for i in range(2) for part in parts]
+    assert set(block_paths(paths, ["linear"] * len(paths))) == {("layers.0", "layers"), ("layers.1", "layers")}

@@ -12,6 +12,8 @@ from tli_cli.architecture import LINEAR, Layer
 NUMBERED = re.compile(r"(^|\.)\d+$")
 ROW = re.compile(r"\.$|(block|layer|stage|level|group|unit|cell)s?_?$", re.I)
 """What members of a row are called within a module that is one of a row itself: a number alone, or so."""
+PARALLEL = re.compile(r"(^|\.)experts?$", re.I)
+"""What a row is called whose members do not follow each other: they are parts of the block in which it stands."""
 WEIGHTED = (*LINEAR, "embedding", "other")
 
 
@@ -51,9 +53,11 @@ def block_paths(paths: Sequence[str], kinds: Sequence[str]) -> list[tuple[str, s
 
 def _containers(children: dict[str, set[str]], weighted: dict[str, int]) -> set[str]:
     """Return the modules that directly or through others hold at least two indexed modules of one name and of two
-    weighted layers each, or nothing but one of them."""
+    weighted layers each, one after the other, or nothing but one of them."""
     found = set()
     for parent, names in children.items():
+        if PARALLEL.search(parent):
+            continue
         rows = Counter(re.sub(r"\d+$", "", name) for name in names if _is_indexed(name) and weighted[name] >= 2)
         if NUMBERED.search(parent):
             rows = Counter({row: count for row, count in rows.items() if ROW.search(row)})
