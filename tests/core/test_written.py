@@ -13,6 +13,8 @@ from tli_cli.plan import Plan
 VECTORS = torch.randn(3, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 SIGNALS = torch.randn(2, 3, 9, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
+FRAMES = torch.randn(2, 2, 3, 9, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
 
 class Products(nn.Module):
     """All products of two vectors, weighed."""
@@ -57,6 +59,95 @@ class Joined(nn.Module):
         return self.out(self.norm(torch.cat([self.a(x), self.b(x).relu()], 1)))
 
 
+class Messages(nn.Module):
+    """Messages along edges, added up where they arrive."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.entry, self.message = nn.Linear(5, width), nn.Linear(2 * width, width)
+        self.update, self.out = nn.GRUCell(width, width), nn.Linear(width, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = self.entry(x)
+        start, end = torch.tensor([[0, 1, 2, 2], [1, 2, 0, 1]], device=x.device)
+        sent = self.message(torch.cat([h[start], h[end]], -1)).relu()
+        return self.out(self.update(torch.zeros_like(h).index_add(0, end, sent), h))
+
+
+class Spectral(nn.Module):
+    """A few frequencies are mixed and written into an empty spectrum (FNO, arXiv 2010.08895)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.entry, self.out = nn.Conv1d(3, width, 1), nn.Conv1d(width, 4, 1)
+        self.modes, self.past = nn.Parameter(torch.randn(width, width, 3, 2)), nn.Conv1d(width, width, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.entry(x)
+        found = torch.fft.rfft(x)
+        mixed = torch.zeros(x.shape[0], self.modes.shape[1], found.shape[-1], dtype=found.dtype, device=x.device)
+        mixed[..., :3] = torch.einsum("bix,iox->box", found[..., :3], torch.view_as_complex(self.modes))
+        return self.out((torch.fft.irfft(mixed, n=x.shape[-1]) + self.past(x)).relu())
+
+
+class Frames(nn.Module):
+    """A state of maps that takes one frame after the other."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.width, self.step, self.out = width, nn.Conv1d(3 + width, 2 * width, 3, padding=1), nn.Conv1d(width, 4, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = x.new_zeros(x.shape[0], self.width, x.shape[-1])
+        for t in range(2):
+            gate, value = self.step(torch.cat([x[:, t], h], 1)).chunk(2, 1)
+            h = gate.sigmoid() * h + value.tanh()
+        return self.out(h)
+
+
+class Words(nn.Module):
+    """Kernels as wide as the embedding of a word (arXiv 1408.5882)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.words, self.conv, self.out = nn.Linear(3, width), nn.Conv2d(1, 6, (2, width)), nn.Linear(6, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.out(self.conv(self.words(x.mT)[:, None]).relu().squeeze(-1).amax(-1))
+
+
+class Timed(nn.Module):
+    """Residual blocks in two stages, each of which reads one and the same embedding of the time."""
+
+    def __init__(self, width: int, depth: int = 2) -> None:
+        super().__init__()
+        self.time, self.entry = nn.Linear(9, 6), nn.Conv1d(3, width, 1)
+        self.wider, self.out = nn.Conv1d(width, 2 * width, 1), nn.Conv1d(2 * width, 4, 1)
+        widths = [width] * depth + [2 * width] * depth
+        self.first = nn.ModuleList([nn.Conv1d(w, w, 3, padding=1) for w in widths])
+        self.read = nn.ModuleList([nn.Linear(6, w) for w in widths])
+        self.second = nn.ModuleList([nn.Conv1d(w, w, 3, padding=1) for w in widths])
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        time, x = self.time(x[:, 0]).relu(), self.entry(x)
+        for i, (first, read, second) in enumerate(zip(self.first, self.read, self.second, strict=True)):
+            x = self.wider(x) if 2 * i == len(self.first) else x
+            x = x + second((first(x.relu()) + read(time)[..., None]).relu())
+        return self.out(x)
+
+
+class Found(nn.Module):
+    """What was found while it was trained stands in buffers."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.fc, self.out = nn.Linear(5, width), nn.Linear(width, 4)
+        self.register_buffer("centres", torch.randn(5))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.out(self.fc(x - self.centres).relu())
+
+
 def taught(source: nn.Module, target: nn.Module, example: torch.Tensor) -> tuple[Plan, float]:
     source, target = randomised(source, 1), randomised(target, 2)
     plan = apply_tli(target, source, example=example, options=Options(method="maps"))
@@ -64,7 +155,13 @@ def taught(source: nn.Module, target: nn.Module, example: torch.Tensor) -> tuple
         return plan, float((source(example) - target(example)).abs().max())
 
 
-@pytest.mark.parametrize(("made", "example"), [(Products, VECTORS), (Kernel, SIGNALS), (Joined, SIGNALS)])
+@pytest.mark.parametrize(
+    ("made", "example"),
+    [
+        (Products, VECTORS), (Kernel, SIGNALS), (Joined, SIGNALS), (Messages, VECTORS), (Spectral, SIGNALS),
+        (Frames, FRAMES), (Words, SIGNALS), (Timed, SIGNALS), (Found, VECTORS),
+    ],
+)  # fmt: skip
 @pytest.mark.parametrize("width", [8, 16])
 def test_the_same_and_a_wider_network_keep_the_function_and_say_so(made, example, width):
     plan, apart = taught(made(8), made(width), example)
@@ -79,3 +176,8 @@ def test_parameters_that_make_one_weight_are_told_apart_by_what_is_done_with_the
         "mu": "rate",
         "rate": "mix",
     }
+
+
+def test_blocks_that_all_read_one_value_are_added_where_they_stand():
+    plan, apart = taught(Timed(8), Timed(8, 3), SIGNALS)
+    assert all(step.exact for step in plan.steps) and apart < 1e-12

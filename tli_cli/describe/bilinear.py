@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
+from tli_cli.describe.applied import positions, roles_of
 from tli_cli.describe.elementwise import anything
-from tli_cli.describe.operations import positions, roles_of
 from tli_cli.describe.recording import Recording, Value
 
 

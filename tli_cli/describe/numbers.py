@@ -88,6 +88,9 @@ def note_uniform(rec: Recording, name: str, args: Sequence[Any], out: Any) -> No
         for made in out if isinstance(out, (list, tuple)) else [out]:
             if isinstance(made, torch.Tensor) and rec.get(made) is None:
                 rec.put_uniform(made)
+    same = name in ("detach", "alias") and rec.blank_around(tensors[0]) is tensors[0]
+    if (name in UNIFORM or "empty" in name or same) and isinstance(out, torch.Tensor) and rec.get(out) is None:
+        rec.note_blank(out)
 
 
 def numbers_after(rec: Recording) -> list[tuple[Number, ...]]:

@@ -9,101 +9,14 @@ from typing import Any
 import torch
 
 from tli_cli.architecture import EPSILON, GROUPS, POOLED, AxisTree
+from tli_cli.describe.applied import constant, placed, positions, roles_of, standardised
+from tli_cli.describe.bilinear import trilinear
+from tli_cli.describe.convolutions import convolution
 from tli_cli.describe.elementwise import anything, first_of, shape_preserving
 from tli_cli.describe.lookups import embedding, index_
 from tli_cli.describe.numbers import note_constants
 from tli_cli.describe.recording import Recording, Value
 from tli_cli.describe.reductions import deviation, maximum, mean_, reduce_, sum_
-from tli_cli.describe.spaces import leaves
-
-
-def positions(rec: Recording, tensor: torch.Tensor, channel_dim: int) -> int:
-    """Return at how many places of one sample the channels of `tensor` are held."""
-    return max(tensor.numel() // max(tensor.shape[channel_dim] * rec.batch, 1), 1)
-
-
-def placed(rec: Recording, tensor: torch.Tensor, channel_dim: int) -> dict[str, int]:
-    """Return as attributes at how many places of one sample the channels of `tensor` are held, and, of a clip, in how
-    many frames."""
-    dims = [size for d, size in enumerate(tensor.shape) if d and d != channel_dim]
-    frames = {"frames": dims[0]} if len(dims) == 3 and dims[0] > 1 else {}
-    return {"positions": positions(rec, tensor, channel_dim)} | frames
-
-
-def roles_of(rec: Recording, **tensors: Any) -> dict[str, tuple[str, ...]]:
-    """Return by role the names of the state-dict entries that `tensors` are made of, where they are known."""
-    values = {role: rec.get(tensor) for role, tensor in tensors.items()}
-    return {role: value.names for role, value in values.items() if value and value.names}
-
-
-def _inputs(rec: Recording, tensors: Sequence[Any]) -> list[int]:
-    return [v.node for v in map(rec.get, tensors) if v is not None and v.node >= 0]
-
-
-def convolution(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
-    """Convolve: output channels are the weight's, input channels are summed over within groups."""
-    x, weight, bias = args[0], args[1], args[2]
-    transposed, groups = bool(args[6]), int(args[8])
-    value, kernel = rec.get(x), rec.get(weight)
-    if kernel is None:
-        shape_preserving(rec, value, out)
-        return
-    if value is None:
-        value = _constant(rec, x, 1)
-    out_axis, in_axis = (1, 0) if transposed else (0, 1)
-    table = rec.table
-    outer, inner = kernel.dims[out_axis], kernel.dims[in_axis]
-    if transposed:
-        inner_tree, result = inner, table.resolve(outer)
-        table.unite(value.dims[1], inner_tree)
-        if groups > 1:
-            result = table.multiplied([rec.fresh(groups, "channels"), table.resolve(outer)])
-    elif groups > 1:
-        group = rec.fresh(groups, "channels")
-        table.unite(value.dims[1], table.multiplied([group, table.resolve(inner)]))
-        per_group = rec.fresh(out.shape[1] // groups, "channels")
-        table.unite(outer, table.multiplied([group, per_group]))
-        result = table.resolve(outer)
-    else:
-        table.unite(value.dims[1], inner)
-        result = table.resolve(outer)
-    rec.contract(kernel, in_axis)
-    for d in range(2, kernel_ndim := weight.ndim):
-        table.mark(kernel.dims[d], "kernel")
-        rec.contract(kernel, d)
-    if bias is not None and (shift := rec.get(bias)):
-        table.unite(shift.dims[0], result)
-    attributes = {"groups": groups, "stride": tuple(args[3])} | placed(rec, out, 1)
-    attributes |= {"transposed": True} if transposed else {}
-    attributes |= {"kernel": tuple(weight.shape[2:kernel_ndim])} | _standardised(kernel)
-    if value.node < 0:
-        rec.put(out, Value(tuple(rec.fresh(s) for s in out.shape), names=value.names + kernel.names))
-        return
-    node = _conv_node(rec, value, kernel, bias, weight, attributes)
-    rec.put(out, Value((value.dims[0], result, *_slid_over(rec, value, out)), node))
-
-
-def _slid_over(rec: Recording, value: Value, out: torch.Tensor) -> list[AxisTree]:
-    """Return the dimensions that a kernel has slid over: fresh places, but channels stay what they are, whose order
-    counts from here on (ECA, arXiv 1910.03151)."""
-    table, dims = rec.table, list[AxisTree]()
-    for d, size in enumerate(out.shape[2:], 2):
-        kinds = {table.kind(leaf) for leaf in leaves(table.resolve(value.dims[d]))}
-        channels = size > 1 and kinds == {"channels"} and table.size(value.dims[d]) == size
-        rec.coded += [value.dims[d]] if channels else []
-        dims.append(value.dims[d] if channels else rec.fresh(size))
-    return dims
-
-
-def _standardised(weight: Value) -> dict[str, Any]:
-    """Return the attribute of a layer whose weight is divided by its own deviation or norm before it is used."""
-    return {"standardised": True} if weight.standardised else {}
-
-
-def _conv_node(rec: Recording, value: Value, kernel: Value, bias: Any, weight: Any, attributes: dict[str, Any]) -> int:
-    if kernel.node >= 0:
-        return rec.node("matmul", (value.node, kernel.node))
-    return rec.apply_layer("conv", roles_of(rec, weight=weight, bias=bias), (value.node,), **attributes)
 
 
 def matmul(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
@@ -163,7 +76,7 @@ def _multiply(rec: Recording, left: Any, right: Any, bias: Any, out: torch.Tenso
     value = b if b.node < 0 else a
     rec.contract(value, max(-2, -len(value.dims)) if value is b else -1)
     channel = out.ndim - 1 if value is b else out.ndim - 2
-    attributes = placed(rec, out, channel) | _standardised(value)
+    attributes = placed(rec, out, channel) | standardised(value)
     inputs = [data.node] + ([shift.node] if shift and shift.node >= 0 else [])
     if rec.nodes[data.node].op == "constant" and _is_looked_up(rec, value):
         rec.put(out, Value(dims, rec.apply_layer("position", {"weight": value.names}, (), relative=True)))
@@ -205,14 +118,8 @@ def _operand(rec: Recording, tensor: Any, other: Any, summed: int) -> Value | No
     if partner is None or partner.node >= 0 or rec.is_buffer(partner):
         return value
     if value is None:
-        return _constant(rec, tensor, max(summed, -tensor.ndim) % tensor.ndim)
+        return constant(rec, tensor, max(summed, -tensor.ndim) % tensor.ndim)
     return Value(value.dims, rec.node("constant", ())) if rec.is_buffer(value) else value
-
-
-def _constant(rec: Recording, tensor: torch.Tensor, channel: int) -> Value:
-    """Return a value for a tensor that depends on nothing, with channels on the dimension that a layer sums over."""
-    dims = tuple(rec.fresh(size, "channels" if d == channel else "grid") for d, size in enumerate(tensor.shape))
-    return Value(dims, rec.node("constant", ()))
 
 
 def _normalise(rec: Recording, x: Any, out: Any, kind: str, channel: int, epsilon: Any, **tensors: Any) -> None:
@@ -297,6 +204,7 @@ PRODUCTS = ("addmm", "baddbmm")
 
 COMPUTE: dict[str, Callable[[Recording, Sequence[Any], Any], None]] = {
     **dict.fromkeys(CONVOLUTIONS, convolution), "_weight_norm_interface": weight_norm,
+    "_trilinear": trilinear,
     "mm": matmul, "bmm": matmul, "mv": matrix_vector, "dot": dot, "vdot": dot, **dict.fromkeys(PRODUCTS, addmm),
     "native_batch_norm": batch_norm, "_native_batch_norm_legit": batch_norm,
     "_native_batch_norm_legit_no_training": batch_norm, "cudnn_batch_norm": batch_norm,

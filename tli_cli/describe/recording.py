@@ -100,6 +100,7 @@ class Recording:
         self._shifts: dict[int, float] = {}
         self.last = -1
         self.worked: dict[str, list[str]] = defaultdict(list)
+        self._blank: dict[int, torch.Tensor] = {}
         self._uniform: set[int] = set()
         self._squares: set[int] = set()
         self._means: dict[int, tuple[AxisTree, ...]] = {}
@@ -152,6 +153,14 @@ class Recording:
         """Remember that `tensor` holds one number everywhere."""
         self._uniform.add(id(tensor))
         self._alive.append(tensor)
+
+    def note_blank(self, tensor: torch.Tensor) -> None:
+        """Remember that `tensor` was made without anything in it yet that counts."""
+        self._blank[tensor.untyped_storage()._cdata] = tensor
+
+    def blank_around(self, tensor: torch.Tensor) -> torch.Tensor | None:
+        """Return what `tensor` is a part of, if that was made without anything in it."""
+        return self._blank.get(tensor.untyped_storage()._cdata)
 
     def note_write(self, tensor: torch.Tensor) -> None:
         """Remember that what `tensor` is a part of holds other numbers in this part."""

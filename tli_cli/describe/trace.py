@@ -13,7 +13,6 @@ from torch.utils._pytree import tree_flatten
 
 from tli_cli.architecture import Architecture, TensorSpec
 from tli_cli.describe.assemble import assemble
-from tli_cli.describe.bilinear import trilinear
 from tli_cli.describe.constants import summary
 from tli_cli.describe.elementwise import anything
 from tli_cli.describe.failures import told
@@ -27,7 +26,7 @@ from tli_cli.describe.steps import note_steps
 from tli_cli.describe.views import VIEWS
 from tli_cli.errors import TraceError
 
-RULES = {**FILLS, **COMPUTE, "_trilinear": trilinear, **VIEWS}
+RULES = {**FILLS, **COMPUTE, **VIEWS}
 
 
 class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -41,6 +41,7 @@ def anchors(source: Side, target: Side) -> Iterator[tuple[Unit, Unit, Strength]]
     taken: set[Key] = set()
     given: set[Key] = set()
     even = source.weighted == target.weighted
+    crowded = set() if even else _behind_one_value(target)
     near = abs(len(source.ends[1]) - len(target.ends[1])) <= 1 or abs(source.weighted - target.weighted) <= A_HEAD
     for names in EVIDENCE if near else CERTAIN:
         theirs = target.groups(names)
@@ -54,5 +55,11 @@ def anchors(source: Side, target: Side) -> Iterator[tuple[Unit, Unit, Strength]]
             for s, t in zip(candidates, wanted, strict=True):
                 taken.add(t.key)
                 given.add(s.key)
-                certain = even or names in CERTAIN
-                yield t, s, Strength.PROVEN if names == EVIDENCE[0] else Strength(1 + certain)
+                certain = (even or names in CERTAIN) and t.key not in crowded
+                yield t, s, Strength.PROVEN if certain and names == EVIDENCE[0] else Strength(1 + certain)
+
+
+def _behind_one_value(side: Side) -> set[Key]:
+    """Return the units that take what others take too, such as those by which each block reads the time: where blocks
+    are added, what is behind such a unit does not tell its block."""
+    return {unit.key for units in side.groups(("before",)).values() if len(units) > 1 for unit in units}

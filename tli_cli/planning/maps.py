@@ -107,9 +107,9 @@ class MapBook:
         )
 
     def _own_kind(self, t: AxisTree, kind: str) -> str:
-        """Return the kind of a factor of channels at several places: that of the places, where it is one of these."""
-        placed = isinstance(t, int) and self._target.spaces[t].kind == "grid"
-        return "grid" if placed and kind == "channels" else kind
+        """Return the kind of a part or a factor of an axis: its own, where places and channels stand side by side."""
+        own = self._target.spaces[t].kind if isinstance(t, int) else ""
+        return own if {own, kind} == {"grid", "channels"} else kind
 
     def _is_regrouped(self, t: AxisTree, source: Architecture, s: AxisTree) -> bool:
         """Tell whether two products are of one size and of other factors: as many channels in more or fewer groups."""
@@ -149,6 +149,11 @@ class MapBook:
 
     def _is_channels(self, tree: AxisTree) -> bool:
         return all(self._target.spaces[leaf].kind not in ("grid", "kernel", "choices") for leaf in leaves(tree))
+
+    def has_channels(self, tree: AxisTree) -> bool:
+        """Tell whether one of the parts end to end that make up `tree` runs over channels."""
+        parts = tree[1:] if isinstance(tree, tuple) and tree[0] == "+" else ()
+        return any(self._target.spaces[p].kind == "channels" for p in parts if isinstance(p, int))
 
     def _copies(self, t: AxisTree) -> int:
         size = self._target.size_of(t)

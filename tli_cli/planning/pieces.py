@@ -181,6 +181,8 @@ def _kind(t: Dim, s: Dim, layer: Layer, of_image: bool, book: MapBook) -> str:
         if _is_patch(layer, of_image) and s.size > 1:
             return "patch"
         return "summed" if t.place >= BEHIND and layer.kind == "conv" else "kernel"
+    if t.kind == "grid" and s.kind == "grid" and t.contracted and book.has_channels(t.tree):
+        return "channels"  # beside others that the input has
     if t.kind == "grid" and s.kind == "grid":
         return "offsets" if layer.kind == "bias_table" or layer.attribute("relative") else "grid"
     if book.is_turned(t.tree, t.place, t.contracted):
