@@ -136,18 +136,6 @@ class Timed(nn.Module):
         return self.out(x)
 
 
-class Found(nn.Module):
-    """What was found while it was trained stands in buffers."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.fc, self.out = nn.Linear(5, width), nn.Linear(width, 4)
-        self.register_buffer("centres", torch.randn(5))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.out(self.fc(x - self.centres).relu())
-
-
 def taught(source: nn.Module, target: nn.Module, example: torch.Tensor) -> tuple[Plan, float]:
     source, target = randomised(source, 1), randomised(target, 2)
     plan = apply_tli(target, source, example=example, options=Options(method="maps"))
@@ -159,7 +147,7 @@ def taught(source: nn.Module, target: nn.Module, example: torch.Tensor) -> tuple
     ("made", "example"),
     [
         (Products, VECTORS), (Kernel, SIGNALS), (Joined, SIGNALS), (Messages, VECTORS), (Spectral, SIGNALS),
-        (Frames, FRAMES), (Words, SIGNALS), (Timed, SIGNALS), (Found, VECTORS),
+        (Frames, FRAMES), (Words, SIGNALS), (Timed, SIGNALS),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("width", [8, 16])

@@ -7,8 +7,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-import torch
-
 from tli_cli.describe.recording import Recording, Value
 
 SQUARE = "square"
@@ -25,19 +23,20 @@ LONGEST = 24
 
 
 def note_steps(
-    rec: Recording, name: str, args: Sequence[Any], given: Sequence[torch.Tensor], numbers: Iterable[int], out: Any
+    rec: Recording, name: str, args: Sequence[Any], given: Sequence[Value | None], numbers: Iterable[int], out: Any
 ) -> None:
-    """Add `name`, for which `numbers` were noted, to the steps of what it makes, unless it makes a new node."""
+    """Add `name`, for which `numbers` were noted, to the steps of what it makes of `given`, unless it makes a new
+    node."""
     result = out[0] if isinstance(out, (list, tuple)) and out else out
     value = rec.get(result)
     if value is None or name in UNSEEN:
         return
-    for at, tensor in enumerate(given):
-        for parameter in before.names if (before := rec.get(tensor)) is not None and before.node < 0 else ():
+    for at, taken in enumerate(given):
+        for parameter in taken.names if taken is not None and taken.node < 0 else ():
             rec.worked[parameter].append(f"{name.rstrip('_')} {at}")
     if value.node < 0:
         return
-    known = [v for t in given if (v := rec.get(t)) is not None and v.node == value.node and v is not value]
+    known = [v for v in given if v is not None and v.node == value.node]
     if not known:
         return
     longest = max((v.chain for v in known), key=len)

@@ -42,7 +42,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         arguments = [*args, *(kwargs or {}).values()]
         given = [t for t in tree_flatten((args, dict(kwargs or {})))[0] if isinstance(t, torch.Tensor)]
         self._follow_constants(func, args, kwargs or {}, given, out)
-        noted = len(self._recording.numbers)
+        noted, values = len(self._recording.numbers), [self._recording.get(tensor) for tensor in given]
         rule = RULES.get(name)
         if rule is None or name in PRODUCTS:
             note_numbers(self._recording, name, args, kwargs or {}, out)
@@ -53,7 +53,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if name in CONVOLUTIONS:
             note_convolution(self._recording, args)
         note_uniform(self._recording, name, arguments, out)
-        note_steps(self._recording, name, args, given, range(noted, len(self._recording.numbers)), out)
+        note_steps(self._recording, name, args, values, range(noted, len(self._recording.numbers)), out)
         return out
 
     def _follow_constants(

@@ -9,7 +9,7 @@ from tli_cli.architecture import STATISTICS, Architecture, Axis, InitialValue, L
 from tli_cli.checkpoints.dtypes import is_float
 from tli_cli.describe.spaces import leaves
 from tli_cli.planning.request import Request
-from tli_cli.planning.roles import Share
+from tli_cli.planning.roles import Share, is_iterated
 
 COMPUTED = "computed by the constructor"
 PACKED = "quantised values are copied as they are, never resized or cast"
@@ -69,7 +69,7 @@ def _is_computed(wanted: Share, offered: Share | None, layer: Layer) -> bool:
     """Tell whether a buffer holds what its constructor works out: no norm's values, and nothing the source learns or
     has found."""
     same = offered is not None and offered.spec.shape == wanted.spec.shape
-    learned = offered is not None and same and (is_float(wanted.spec.dtype) or not offered.spec.buffer)
+    learned = offered is not None and same and (is_iterated(wanted.spec) or not offered.spec.buffer)
     return wanted.spec.buffer and wanted.role not in STATISTICS and layer.kind != "norm" and not learned
 
 
