@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import prod
@@ -215,7 +216,16 @@ class Architecture:
 
     def size_of(self, tree: AxisTree) -> int:
         """Return the number of indices that `tree` runs over."""
-        if isinstance(tree, int):
-            return self.spaces[tree].size
-        sizes = [self.size_of(child) for child in tree[1:]]
-        return sum(sizes) if tree[0] == "+" else prod(sizes)
+        return tree_size(tree, self._sizes)
+
+    @cached_property
+    def _sizes(self) -> tuple[int, ...]:
+        return tuple(space.size for space in self.spaces)
+
+
+def tree_size(tree: AxisTree, sizes: Sequence[int] | Mapping[int, int]) -> int:
+    """Return the number of indices that `tree` runs over, from the sizes of its leaves."""
+    if isinstance(tree, int):
+        return sizes[tree]
+    parts = [tree_size(part, sizes) for part in tree[1:]]
+    return sum(parts) if tree[0] == "+" else prod(parts)

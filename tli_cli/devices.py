@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import torch
 
-from tli_cli.errors import TliError
+from tli_cli.errors import TliError, first_line
 
 
 def usable_device(name: str) -> torch.device:
@@ -24,7 +24,7 @@ def usable_device(name: str) -> torch.device:
             device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        said = str(error).splitlines()[0]
+        said = first_line(error)
         raise TliError(f"--device {name}: cannot be used here: {said}; leave it out to work on the CPU") from error
     return device
 

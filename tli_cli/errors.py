@@ -29,6 +29,15 @@ class GateError(TliError):
     """A gate (`--min`, `--min-score`, `--min-coverage`, `--strict`) that was not met (exit code 3)."""
 
 
+MAX_SAID = 300
+"""The most characters that are repeated of what foreign code says when it fails."""
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of what foreign code said when it failed, or the kind of `error` where it said nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:MAX_SAID]
+
+
 def join_problems(summary: str, problems: Iterable[str], limit: int = 8) -> str:
     """Return `summary` followed by the problems, one a line, at most `limit` of them spelled out."""
     lines = list(problems)

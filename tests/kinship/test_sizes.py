@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tli_cli.kinship.sizes import size_of, solve
+from tli_cli.architecture import tree_size
+from tli_cli.kinship.sizes import solve
 
 HEADS, WIDTH, STREAM, GROUPS = range(4)
 KNOWN = {HEADS: 4, WIDTH: 8, STREAM: 32, GROUPS: 2}
@@ -26,7 +27,7 @@ KNOWN = {HEADS: 4, WIDTH: 8, STREAM: 32, GROUPS: 2}
 def test_sizes_follow_from_shapes(constraints, sizes, guessed):
     found, open_ones = solve(constraints, KNOWN, {GROUPS})
     assert (found, open_ones) == (sizes, guessed)
-    assert all(size_of(tree, found) == size for tree, size in constraints)
+    assert all(tree_size(tree, found) == size for tree, size in constraints)
 
 
 def test_what_contradicts_is_passed_over():

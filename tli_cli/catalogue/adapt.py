@@ -7,9 +7,9 @@ from dataclasses import replace
 from math import isqrt
 from typing import Any
 
-from tli_cli.architecture import Architecture, Axis, AxisTree, Node, Space, TensorSpec
+from tli_cli.architecture import Architecture, Axis, Node, Space, TensorSpec, tree_size
 from tli_cli.catalogue.loading import without
-from tli_cli.catalogue.signature import leaves
+from tli_cli.describe.spaces import leaves
 
 
 def with_prefix(architecture: Architecture, prefix: str) -> Architecture:
@@ -66,26 +66,17 @@ def _resized(
         for axis, size in zip(architecture.axes[name], specs[name].shape, strict=False):
             grids = [leaf for leaf in leaves(axis.tree) if architecture.spaces[leaf].kind == "grid"]
             if len(grids) == 2 and sizes[grids[0]] == sizes[grids[1]]:
-                sizes |= dict.fromkeys(grids, isqrt(max(sizes[grids[0]] ** 2 + size - _size(sizes, axis.tree), 0)))
+                sizes |= dict.fromkeys(grids, isqrt(max(sizes[grids[0]] ** 2 + size - tree_size(axis.tree, sizes), 0)))
             elif len(grids) == 1 or (grids and isinstance(axis.tree, tuple) and axis.tree[0] == "+"):
                 widest = max(grids, key=lambda leaf: sizes[leaf])
-                sizes[widest] += size - _size(sizes, axis.tree)
+                sizes[widest] += size - tree_size(axis.tree, sizes)
     spaces = tuple(replace(space, size=sizes[i]) for i, space in enumerate(architecture.spaces))
     axes = {
         name: trees
         for name, trees in architecture.axes.items()
-        if tuple(_size(sizes, axis.tree) for axis in trees) == specs[name].shape
+        if tuple(tree_size(axis.tree, sizes) for axis in trees) == specs[name].shape
     }
     return spaces, axes
-
-
-def _size(sizes: dict[int, int], tree: AxisTree) -> int:
-    if isinstance(tree, int):
-        return sizes[tree]
-    total = _size(sizes, tree[1])
-    for child in tree[2:]:
-        total = total + _size(sizes, child) if tree[0] == "+" else total * _size(sizes, child)
-    return total
 
 
 def joined(architecture: Architecture, extra: Sequence[TensorSpec]) -> Architecture:

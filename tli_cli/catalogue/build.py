@@ -21,6 +21,7 @@ from tli_cli.catalogue.retrace import retraced
 from tli_cli.catalogue.store import DATA, index, read_row
 from tli_cli.catalogue.subjects import model_names, subject_of
 from tli_cli.catalogue.survey import survey
+from tli_cli.errors import first_line
 
 
 def surveyed(library: str, name: str, stored: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -31,7 +32,7 @@ def surveyed(library: str, name: str, stored: Mapping[str, Any] | None = None) -
         subject = subject_of(library, name)
         found = survey(subject) if stored is None else retraced(subject, stored)
     except Exception as error:
-        return {**known, "failure": (str(error) or type(error).__name__).splitlines()[0][:300]}
+        return {**known, "failure": first_line(error)}
     return {
         **known,
         "row": found.row,

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from math import prod
+from collections.abc import Mapping
 from typing import Any
 
-from tli_cli.architecture import Architecture, Axis, AxisTree, InitialValue, Layer, Node, Space, TensorSpec
+from tli_cli.architecture import Architecture, Axis, AxisTree, InitialValue, Layer, Node, Space, TensorSpec, tree_size
 from tli_cli.catalogue.encode import USES
 from tli_cli.catalogue.sizes import resolved
 
@@ -55,7 +54,8 @@ class Reader:
         base = base_options(row)
         given = {**base, **options}
         kinds = _kinds(row["kinds"])
-        self.spaces = _spaces(row, base, given, kinds)
+        self.sizes = _sizes(row, base, given)
+        self.spaces = tuple(Space(size, kind[0]) for size, kind in zip(self.sizes, kinds, strict=True))
         self.uses = {use: frozenset(i for i, kind in enumerate(kinds) if use in kind[1:]) for use in USES}
         self.recipes = (
             [_recipe(recipe, base, given) for recipe in row["recipes"]] if resolve else frozen(row["recipes"])
@@ -91,7 +91,7 @@ class Reader:
             trees = [self._tree(tree) for tree in axes[1:]]
             self.axes[name] = tuple(Axis(tree, bool(axes[0] >> d & 1)) for d, tree in enumerate(trees))
             stored = self.row["shapes"].get(str(index))
-            shape = tuple([self._size(tree) for tree in trees] if stored is None else stored)
+            shape = tuple([tree_size(tree, self.sizes) for tree in trees] if stored is None else stored)
         if recipe >= 0:
             self.initial[name] = self.recipes[recipe]
         kind, buffer = self.row["dtypes"][dtype]
@@ -108,12 +108,6 @@ class Reader:
         self.made = max(self.made, space + 1)
         return space
 
-    def _size(self, tree: AxisTree) -> int:
-        if isinstance(tree, int):
-            return self.spaces[tree].size
-        sizes = [self._size(child) for child in tree[1:]]
-        return sum(sizes) if tree[0] == "+" else prod(sizes)
-
 
 def _kinds(text: str) -> list[list[str]]:
     """Return for each space its kind and how code uses it."""
@@ -122,14 +116,12 @@ def _kinds(text: str) -> list[list[str]]:
     return [kinds[ord(letter) - ord("A")] for letter in letters]
 
 
-def _spaces(
-    row: Mapping[str, Any], base: Mapping[str, int], given: Mapping[str, int], kinds: Sequence[Sequence[str]]
-) -> tuple[Space, ...]:
-    sizes = list(row["sizes"])
+def _sizes(row: Mapping[str, Any], base: Mapping[str, int], given: Mapping[str, int]) -> list[int]:
+    sizes: list[int] = list(row["sizes"])
     for option, (_, spaces, _) in row["growth"].items():
         for space, step in spaces:
             sizes[space] += step * (given[option] - base[option])
-    return tuple(Space(size, kind[0]) for size, kind in zip(sizes, kinds, strict=True))
+    return sizes
 
 
 def _graph(row: Mapping[str, Any]) -> tuple[Node, ...]:

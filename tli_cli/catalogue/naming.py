@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
@@ -95,6 +95,18 @@ def parse_name(text: str) -> tuple[str | None, str, dict[str, str]]:
 def known_entry(library: str, name: str) -> Entry:
     """Return the entry of the exact `name` in `library`, which must be there."""
     return _entry(library, name, index()["models"][library][name])
+
+
+def plainness(library: str, name: str) -> tuple[int, int, str]:
+    """Return what a name is sorted by, the plainest first: timm before others, short before long."""
+    return (LIBRARIES.index(library), len(name), name)
+
+
+def entries_of(structures: Collection[int]) -> list[Entry]:
+    """Return the entries of the architectures numbered `structures`, the plainest name first."""
+    listed = ((library, name, row) for library, rows in index()["models"].items() for name, row in rows.items())
+    held = (one for one in listed if one[2][0] in structures)
+    return [_entry(*one) for one in sorted(held, key=lambda one: plainness(one[0], one[1]))]
 
 
 def _entry(library: str, name: str, row: list[Any], classes: int | None = None) -> Entry:

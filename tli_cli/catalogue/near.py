@@ -12,9 +12,9 @@ from math import log
 from tli_cli.architecture import Architecture, TensorSpec
 from tli_cli.catalogue.decode import decode
 from tli_cli.catalogue.features import Features, elements, features
-from tli_cli.catalogue.naming import LIBRARIES, Entry, known_entry
+from tli_cli.catalogue.naming import Entry, entries_of
 from tli_cli.catalogue.signature import stored_signatures
-from tli_cli.catalogue.store import index, read_numbers, read_row
+from tli_cli.catalogue.store import read_numbers, read_row
 
 
 @dataclass(frozen=True)
@@ -47,14 +47,7 @@ def nearest(tensors: Sequence[TensorSpec]) -> Near | None:
         return None
     size = max(elements(tensors), 1)
     further = {int(n): abs(log(_stored().elements[n] / size)) for n in (scores == best).nonzero()[0]}
-    named = [
-        (further[row[0]], LIBRARIES.index(library), len(name), name, library)
-        for library, models in index()["models"].items()
-        for name, row in models.items()
-        if row[0] in further
-    ]
-    *_, name, library = min(named)
-    entry = known_entry(library, name)
+    entry = min(entries_of(further), key=lambda entry: further[entry.structure])
     return Near(entry, best, _differences(tensors, decode(read_row(entry.structure), "", {})))
 
 

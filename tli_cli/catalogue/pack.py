@@ -11,7 +11,7 @@ from typing import Any
 from tli_cli.catalogue.decode import decode
 from tli_cli.catalogue.features import elements, features, packed
 from tli_cli.catalogue.loading import head_names
-from tli_cli.catalogue.naming import LIBRARIES
+from tli_cli.catalogue.naming import LIBRARIES, plainness
 from tli_cli.catalogue.signature import find_masks, followers
 from tli_cli.catalogue.store import FORMAT, write_numbers, write_rows, write_table
 
@@ -49,9 +49,9 @@ def _report(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def plainest(models: Mapping[str, Mapping[str, Any]]) -> list[int]:
-    """Return the numbers of the architectures by their plainest names: timm before others, short before long."""
-    names = sorted((i, len(n), n, models[lib][n][0]) for i, lib in enumerate(LIBRARIES) for n in models[lib])
-    return list(dict.fromkeys(number for *_, number in names))
+    """Return the numbers of the architectures by their plainest names."""
+    names = sorted(((lib, name) for lib in LIBRARIES for name in models[lib]), key=lambda one: plainness(*one))
+    return list(dict.fromkeys(models[lib][name][0] for lib, name in names))
 
 
 def _write_signatures(rows: Sequence[Mapping[str, Any]], order: Sequence[int], folder: Path) -> None:

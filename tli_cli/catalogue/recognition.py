@@ -10,9 +10,9 @@ from tli_cli.architecture import Architecture, TensorSpec
 from tli_cli.catalogue.adapt import adapted, with_prefix
 from tli_cli.catalogue.decode import base_options, decode
 from tli_cli.catalogue.loading import head_names, without
-from tli_cli.catalogue.naming import LIBRARIES, Entry, known_entry
+from tli_cli.catalogue.naming import Entry, entries_of
 from tli_cli.catalogue.signature import WORD, Masks, Shape, followers, stored_signatures
-from tli_cli.catalogue.store import index, read_row
+from tli_cli.catalogue.store import read_row
 
 TRIALS = 6
 """How many architectures of one signature are compared with a checkpoint that lacks its head."""
@@ -177,21 +177,14 @@ def _option(architecture: Architecture, names: frozenset[str], base: int, shapes
 
 def _recognition(fit: _Fit, alike: Sequence[int], tensors: Sequence[TensorSpec], prefix: str) -> Recognition:
     """Return the recognition; names of the same signature, whatever their image, stand among the others."""
-    named = sorted(
-        (row[0] != fit.structure, LIBRARIES.index(library), len(name), name, library)
-        for library, models in index()["models"].items()
-        for name, row in models.items()
-        if row[0] in alike
-    )
-    *_, name, library = named[0]
-    entry = known_entry(library, name)
+    entry, *others = sorted(entries_of(alike), key=lambda entry: entry.structure != fit.structure)
     whole = with_prefix(replace(fit.architecture, origin=str(entry)), prefix)
     held, expected = {t.name: t.shape for t in tensors}, {t.name for t in whole.tensors}
     return Recognition(
         entry,
         fit.options,
         adapted(whole, tensors),
-        tuple(f"{library}:{name}" for *_, name, library in named[1:]),
+        tuple(other.reference for other in others),
         prefix,
         tuple(t.name for t in tensors if t.name not in expected),
         tuple(t.name for t in whole.tensors if t.name not in held),

@@ -10,6 +10,7 @@ from typing import Any
 
 from tli_cli.architecture import Architecture
 from tli_cli.catalogue.store import read_table
+from tli_cli.describe.spaces import leaves
 
 Shape = tuple[int, ...]
 
@@ -86,11 +87,6 @@ def find_masks(architectures: Iterable[tuple[Architecture, frozenset[str], froze
 
 def _sorted(dims: Mapping[str, set[int]]) -> dict[str, tuple[int, ...]]:
     return {name: tuple(sorted(found)) for name, found in dims.items()}
-
-
-def leaves(tree: Any) -> list[int]:
-    """Return the spaces in `tree`."""
-    return [tree] if isinstance(tree, int) else [leaf for child in tree[1:] for leaf in leaves(child)]
 
 
 @lru_cache(maxsize=1)

@@ -21,7 +21,7 @@ from tli_cli.catalogue.vary import Variant, find_growth, space_growth, with_fan_
 from tli_cli.describe.meta import NumbersInHand, on_meta
 from tli_cli.describe.names import describe_names
 from tli_cli.describe.trace import state_specs, trace
-from tli_cli.errors import TliError, TraceError
+from tli_cli.errors import TliError, TraceError, first_line
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def prepared(subject: Subject, options: Mapping[str, int]) -> tuple[nn.Module, V
     except TliError:
         raise
     except Exception as error:
-        said = (str(error) or type(error).__name__).splitlines()[0][:300]
+        said = first_line(error)
         given = f" with {dict(options)}" if options else ""
         raise TraceError(f"{subject.library} {subject.name}".strip() + f": cannot be built{given}: {said}") from error
     return on_meta(model), replace(variant, initial={**variant.initial, **known})
@@ -138,7 +138,7 @@ def _attempts(subject: Subject, base: Variant, changes: Mapping[str, int], notes
         return [record(subject, {**base.options, **wanted})[1]]
     except Exception as error:
         if len(wanted) == 1:
-            notes.append(f"{wanted}: {(str(error) or type(error).__name__).splitlines()[0][:120]}")
+            notes.append(f"{wanted}: {first_line(error)[:120]}")
             return []
     return [v for option in wanted for v in _attempts(subject, base, {option: wanted[option]}, notes)]
 

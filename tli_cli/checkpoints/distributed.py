@@ -17,7 +17,7 @@ from tli_cli.checkpoints.files import FileRange, Stamp, read_range, read_small, 
 from tli_cli.checkpoints.nested import Entry, find_state_dict
 from tli_cli.checkpoints.notes import MAX_NOTES, NOTES, read_notes
 from tli_cli.checkpoints.sharded import beside
-from tli_cli.errors import CheckpointError
+from tli_cli.errors import CheckpointError, first_line
 
 if TYPE_CHECKING:
     import torch
@@ -149,8 +149,7 @@ def _load_part(part: _Part, spec: TensorSpec) -> torch.Tensor:
             warnings.simplefilter("ignore")
             value = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds on damaged input
-        reason = (str(error).splitlines() or [""])[0][:160]
-        raise CheckpointError(f"{where}: not a tensor that can be read safely ({reason})") from error
+        raise CheckpointError(f"{where}: not a tensor that can be read safely ({first_line(error)})") from error
     expected = (part.chunk.sizes, spec.dtype)
     if not isinstance(value, torch.Tensor) or (tuple(value.shape), str(value.dtype)[6:]) != expected:
         raise CheckpointError(f"{where}: expected {spec.dtype} {part.chunk.sizes}, found something else; copy it again")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from math import prod
 
-from tli_cli.architecture import AxisTree, Space
+from tli_cli.architecture import AxisTree, Space, tree_size
 
 KIND_RANK = ("channels", "head_width", "heads", "choices", "kernel", "vocabulary", "classes", "grid", "batch", "input")
 
@@ -46,10 +46,7 @@ class SpaceTable:
 
     def size(self, tree: AxisTree) -> int:
         """Return the number of indices of `tree`."""
-        if isinstance(tree, int):
-            return self._sizes[tree]
-        sizes = [self.size(child) for child in tree[1:]]
-        return sum(sizes) if tree[0] == "+" else prod(sizes)
+        return tree_size(tree, self._sizes)
 
     def start_of(self, piece: AxisTree, whole: AxisTree) -> int:
         """Return where the resolved `piece` lies in the resolved sum `whole`, in indices; -1 if it is not found."""

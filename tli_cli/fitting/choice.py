@@ -91,7 +91,7 @@ def _with_fits(plan: Plan, sources: Sequence[Reference], target: Reference, opti
         shared_inputs(own.sample, source.sample)
         for running in (source, own):
             runs(running)
-        numbers = sum(tensor[0].numel() for tensor in own.sample)
+        numbers = own.numbers
     else:
         numbers = input_numbers(target.architecture) or IMAGE
     return fitted_plan(plan, target.architecture, given.architecture, numbers, options, replan)

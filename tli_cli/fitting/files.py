@@ -11,7 +11,7 @@ from torch import nn
 
 from tli_cli.axis_maps.take import MapValues
 from tli_cli.devices import double_device, reproducible, usable_device
-from tli_cli.errors import TliError
+from tli_cli.errors import TliError, first_line
 from tli_cli.fitting.carry_out import fit_live, known_to_both, samples_for, seen_by
 from tli_cli.fitting.evidence import looks_untrained
 from tli_cli.fitting.running import run_source, run_target, shared_inputs
@@ -53,8 +53,7 @@ def fitted_values(
     _load(theirs.model, {t.name: source.checkpoint.read(t.name) for t in source.checkpoint.tensors}, source.text)
     _check_trained(theirs.model, source.text, options)
     shared_inputs(mine.sample, theirs.sample)
-    numbers = sum(tensor[0].numel() for tensor in mine.sample)
-    work = work_of(target.architecture, source.architecture, numbers)
+    work = work_of(target.architecture, source.architecture, mine.numbers)
     made = samples_for(mine.sample, theirs.model, work.samples, plan.seed)
     arguments = (made, seen_by(theirs.sample, made))
     plain = deepcopy(mine.model) if work.unseen else None
@@ -116,8 +115,7 @@ def _fitted(
             worth = fit_live(plan, target, source, given, values, work, progress, plain)
     # Both models are the user's own code, which may fail in any way.
     except Exception as error:
-        said = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        raise TliError(f"{type(target).__name__} could not be fitted: {said}") from error
+        raise TliError(f"{type(target).__name__} could not be fitted: {first_line(error)}") from error
     if worth is not None and worth.is_nothing and options.method != "fit":
         raise TliError(
             f"on made-up inputs that it was not fitted on, {type(target).__name__} tells no more of what its source"

@@ -22,6 +22,11 @@ class Running:
     model: nn.Module
     sample: tuple[torch.Tensor, ...]
 
+    @property
+    def numbers(self) -> int:
+        """How many numbers one sample has."""
+        return sum(tensor[0].numel() for tensor in self.sample)
+
 
 def run_source(reference: Reference, options: Options) -> Running:
     """Return the model of a source: of `--source-arch`, or of what its checkpoint is known as.

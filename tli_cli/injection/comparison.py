@@ -21,7 +21,7 @@ from tli_cli.checkpoints.joined import joined
 from tli_cli.checkpoints.located import is_there
 from tli_cli.describe.channels_last import as_defined
 from tli_cli.devices import double_device, usable_device
-from tli_cli.errors import TliError
+from tli_cli.errors import TliError, first_line
 from tli_cli.options import InputShape, Options
 from tli_cli.references import Reading, resolve
 from tli_cli.references.configured import configured_reference
@@ -164,8 +164,7 @@ def _output(
     except Exception as error:  # a model's own code may raise anything
         if device.type != "cpu":  # it may hold tensors that do not move with it
             return _output(model, names, values, reference, torch.device("cpu"))
-        said = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise TliError(f"--verify: {reference} cannot be run on random input: {said[:200]}") from error
+        raise TliError(f"--verify: {reference} cannot be run on random input: {first_line(error)}") from error
     return output_of(given).cpu()
 
 

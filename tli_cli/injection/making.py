@@ -10,7 +10,7 @@ import torch
 from tli_cli.allocator import kept_blocks
 from tli_cli.axis_maps.values import PlanMaps
 from tli_cli.devices import reproducible, usable_device
-from tli_cli.errors import TliError
+from tli_cli.errors import TliError, first_line
 from tli_cli.fitting.files import before_fits, fitted_values
 from tli_cli.initial import default_initial, replay
 from tli_cli.injection.injector import Injector
@@ -77,7 +77,7 @@ class Maker:
                 self._last = None
             return made.to(device="cpu", dtype=getattr(torch, dtype)).contiguous()
         except (RuntimeError, MemoryError, ArithmeticError) as error:
-            said = (str(error).splitlines() or ["out of memory"])[0][:200]
+            said = first_line(error)
             raise TliError(
                 f"{step.target} {list(step.shape)}: could not be made from {_named(step)}: {said}; nothing was written"
             ) from error

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
-from tli_cli.architecture import LINEAR, Architecture, Axis, AxisTree, Layer, Node, Space
+from tli_cli.architecture import LINEAR, Architecture, Axis, AxisTree, Layer, Node, Space, tree_size
 from tli_cli.describe.blocks import with_blocks
 from tli_cli.describe.spaces import leaves
 from tli_cli.describe.spelling import natural
 from tli_cli.kinship.naming import LIKE, Likeness, in_its_order, templates
 from tli_cli.kinship.regions import Flow, Region, rebuilt
-from tli_cli.kinship.sizes import size_of, solve
+from tli_cli.kinship.sizes import solve
 
 UNKNOWN = ("file", "inferred", "definition")
 """Where the order of layers comes from in a description by names alone."""
@@ -223,12 +223,12 @@ def _without_nothing(tree: AxisTree, sizes: Mapping[int, int]) -> AxisTree:
     """Return `tree` without the parts that a block made which the checkpoint lacks."""
     if isinstance(tree, int):
         return tree
-    children = [_without_nothing(child, sizes) for child in tree[1:] if tree[0] != "+" or size_of(child, sizes)]
+    children = [_without_nothing(child, sizes) for child in tree[1:] if tree[0] != "+" or tree_size(child, sizes)]
     return children[0] if len(children) == 1 else (tree[0], *children)
 
 
 def _has_size(tree: AxisTree, size: int, sizes: Mapping[int, int]) -> bool:
-    return all(leaf in sizes for leaf in leaves(tree)) and size_of(tree, sizes) == size
+    return all(leaf in sizes for leaf in leaves(tree)) and tree_size(tree, sizes) == size
 
 
 def _shared(known: Architecture) -> set[int]:

@@ -6,19 +6,11 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from math import prod
 
-from tli_cli.architecture import AxisTree
+from tli_cli.architecture import AxisTree, tree_size
 from tli_cli.describe.spaces import leaves
 
 Constraint = tuple[AxisTree, int]
 """An axis and the number of its indices."""
-
-
-def size_of(tree: AxisTree, sizes: Mapping[int, int]) -> int:
-    """Return the number of indices of `tree`, whose leaves all have a size."""
-    if isinstance(tree, int):
-        return sizes[tree]
-    counts = [size_of(child, sizes) for child in tree[1:]]
-    return sum(counts) if tree[0] == "+" else prod(counts)
 
 
 def solve(
@@ -53,7 +45,7 @@ def _as_known(left: Sequence[Constraint], sizes: dict[int, int], known: Mapping[
     """Fill in the leaves of the first constraint that holds with the known network's sizes; return what is guessed so,
     the leaves of its products."""
     for tree, size in left:
-        if size_of(tree, {**known, **sizes}) == size:
+        if tree_size(tree, {**known, **sizes}) == size:
             sizes.update({leaf: known[leaf] for leaf in leaves(tree) if leaf not in sizes})
             return set(leaves(tree))
     return set()
@@ -77,7 +69,7 @@ def _root(tree: AxisTree, size: int, leaf: int, sizes: Mapping[int, int]) -> int
     low, high = 0, max(size, 1)
     while low <= high:
         middle = (low + high) // 2
-        total = size_of(tree, {**sizes, leaf: middle})
+        total = tree_size(tree, {**sizes, leaf: middle})
         if total == size:
             return middle
         low, high = (middle + 1, high) if total < size else (low, middle - 1)
@@ -96,7 +88,7 @@ def _guess(
     if isinstance(tree, int):
         return None
     open_ones = [child for child in tree[1:] if not _is_known(child, sizes)]
-    settled = [size_of(child, sizes) for child in tree[1:] if _is_known(child, sizes)]
+    settled = [tree_size(child, sizes) for child in tree[1:] if _is_known(child, sizes)]
     if tree[0] == "+":
         rest = (size - sum(settled)) // len(open_ones)
         found = (_guess(child, rest, sizes, known, outer, head_width) for child in open_ones)
@@ -108,8 +100,8 @@ def _guess(
     ranked = open_ones if grouped else open_ones[::-1]
     if not grouped and head_width and left % head_width == 0:
         return _leaf_of(ranked[0], head_width, sizes, set())
-    factor = next((child for child in ranked if left % size_of(child, known) == 0), ranked[0])
-    wanted = next(d for d in range(size_of(factor, known), 0, -1) if left % d == 0)
+    factor = next((child for child in ranked if left % tree_size(child, known) == 0), ranked[0])
+    wanted = next(d for d in range(tree_size(factor, known), 0, -1) if left % d == 0)
     return _leaf_of(factor, wanted, sizes, set(leaves(tree)))
 
 

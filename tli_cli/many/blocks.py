@@ -12,6 +12,7 @@ from tli_cli.many.alignments import Floats, Ints, align_all
 from tli_cli.many.arrays import Bags, alike, ragged
 from tli_cli.many.labels import Labels
 from tli_cli.many.profiles import Catalogued
+from tli_cli.matching.blocks import BLOCK, BLOCK_FORMS, BLOCK_SHAPES, DISPLACED
 from tli_cli.matching.settings import OTHER_SETTING, UNKNOWN
 from tli_cli.matching.unit_pairs import ENOUGH, REUSABLE, REUSE
 from tli_cli.scoring.score import ADDED, MOVED, REPEATED, unit_weight
@@ -42,7 +43,7 @@ class Blocks:
 
     def _likeness_row(self, target: int) -> tuple[Floats, Floats]:
         """Return the likeness of a block to every block, as it is and in whole thousandths."""
-        row = 0.05 + 0.65 * self._forms.overlap(target) + 0.3 * self._shapes.overlap(target)
+        row = BLOCK + BLOCK_FORMS * self._forms.overlap(target) + BLOCK_SHAPES * self._shapes.overlap(target)
         return row, np.rint(1000 * row)
 
     def _context(self, target: int) -> Floats:
@@ -107,7 +108,7 @@ class Blocks:
         here = np.arange(len(target))[:, None] / last
         there = np.arange(len(blocks))[:, None] / np.maximum(widths - 1, 1)
         for row, place in zip(likeness, here, strict=True):
-            row -= 0.04 * np.abs(place - there)
+            row -= DISPLACED * np.abs(place - there)
         matched = align_all(likeness, widths)
         partners = blocks[np.maximum(matched, 0), np.arange(len(sources))]
         found = partners.copy()

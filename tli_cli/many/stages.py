@@ -80,7 +80,7 @@ class Stages:
             overlap = likeness[:, self._stages[sources, :width].T]
             falls = self._falls[target, :count, None, None] - self._falls[sources, :width].transpose(1, 0, 2)
             levels = 0.5 * _exp(-np.abs(falls[..., 0]) / 2) + 0.5 * _exp(-np.abs(falls[..., 1]) / 2)
-            table = 0.3 * overlap + 0.7 * levels
+            table = pairing.STAGE_FORMS * overlap + pairing.STAGE_LEVEL * levels
             matched = align_all(table, widths)
             table[:, np.arange(width)[:, None] >= widths] = -1.0
             partner = np.where(matched >= 0, matched, table.argmax(axis=1))

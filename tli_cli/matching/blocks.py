@@ -34,6 +34,12 @@ class BlockPair:
     sure: bool = False
 
 
+STAGE_FORMS, STAGE_LEVEL = 0.3, 0.7
+"""What the forms of their layers, and their places between input and output, count of how alike two stages are."""
+BLOCK, BLOCK_FORMS, BLOCK_SHAPES = 0.05, 0.65, 0.3
+"""What being blocks, and the forms and the shapes of their layers, count of how alike two blocks are."""
+DISPLACED = 0.04
+"""What it costs a pair of blocks to stand at opposite ends of their stages."""
 _MOST_PAIRS = 1_000_000
 """More are not held against each other: no network has a thousand blocks in a stage."""
 
@@ -106,7 +112,7 @@ def pair_stages(target: Side, source: Side, partners: Partner) -> tuple[StagePai
     t_falls, s_falls = falls(targets, target.first_level), falls(sources, source.first_level)
     levels = [[_level_likeness(fall, other) for other in s_falls] for fall in t_falls]
     table = [
-        [0.3 * overlap(t.forms, s.forms) + 0.7 * level for s, level in zip(sources, row, strict=True)]
+        [STAGE_FORMS * overlap(t.forms, s.forms) + STAGE_LEVEL * level for s, level in zip(sources, row, strict=True)]
         for t, row in zip(targets, levels, strict=True)
     ]
     matched = dict(align(table))
@@ -165,7 +171,7 @@ def _level_likeness(first: tuple[float, float], second: tuple[float, float]) -> 
 
 def block_likeness(t: Block, s: Block) -> float:
     """Return how alike two blocks are, in (0, 1], by the forms and the shapes of their layers."""
-    return 0.05 + 0.65 * overlap(t.forms, s.forms) + 0.3 * overlap(t.shapes, s.shapes)
+    return BLOCK + BLOCK_FORMS * overlap(t.forms, s.forms) + BLOCK_SHAPES * overlap(t.shapes, s.shapes)
 
 
 def thousandths(likeness: float) -> int:
@@ -180,7 +186,7 @@ def _pair_in_stage(targets: Sequence[Block], sources: Sequence[Block], added: bo
     # Of fewer blocks all stay where they are: the last ones are those that a new task misses least (arXiv 2004.03844).
     t_last = s_last if len(sources) > len(targets) else max(len(targets) - 1, 1)
     table = [
-        [block_likeness(t, s) - 0.04 * abs(i / t_last - j / s_last) for j, s in enumerate(sources)]
+        [block_likeness(t, s) - DISPLACED * abs(i / t_last - j / s_last) for j, s in enumerate(sources)]
         for i, t in enumerate(targets)
     ]
     matched = dict(align(table))

@@ -6,14 +6,14 @@ from collections import Counter
 from dataclasses import replace
 
 from tli_cli.architecture import Architecture
-from tli_cli.describe.spaces import leaves
 from tli_cli.matching.bags import overlap
 from tli_cli.matching.between import left_between
 from tli_cli.matching.segments import WEIGHTED, Block, blocks_of, split_ends
 from tli_cli.matching.similarity import unit_similarity
-from tli_cli.matching.units import Key, main_tensor
+from tli_cli.matching.units import Key, Unit, main_tensor
 from tli_cli.matching.values import Matching, Pair
 from tli_cli.planning.chains import chain_layers
+from tli_cli.planning.listed_rows import class_rows
 
 OF_ONE_KIND = 0.75
 """The share of their layers that two blocks have in common, sizes apart, of which one may be a copy of the other."""
@@ -36,7 +36,7 @@ def without_foreign(target: Architecture, source: Architecture, matching: Matchi
             pair.target.key
             for pair in matching.pairs
             if pair.target.shape != pair.source.shape
-            and class_rows(target, pair.target.place) != class_rows(source, pair.source.place)
+            and _makes_classes(target, pair.target) != _makes_classes(source, pair.source)
         }
     )
     kept = tuple(pair for pair in matching.pairs if pair.target.key not in foreign or pair.anchored)
@@ -78,11 +78,8 @@ def _wider_or_narrower_than_twins(matching: Matching, target: Architecture) -> s
     return {pair.target.key for pair in found if pair.source.shape[:1] != pair.target.shape[:1]}
 
 
-def class_rows(architecture: Architecture, place: int) -> bool:
-    """Tell whether the rows of a layer are classes."""
-    name = main_tensor(architecture.layers[place])
-    made = (axis.tree for axis in architecture.axes.get(name or "", ()) if not axis.contracted)
-    return any(architecture.spaces[leaf].kind == "classes" for tree in made for leaf in leaves(tree))
+def _makes_classes(architecture: Architecture, unit: Unit) -> bool:
+    return class_rows(architecture, main_tensor(architecture.layers[unit.place]) or "") > 0
 
 
 def _unlike_twins(matching: Matching) -> set[Key]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tli_cli.architecture import Architecture
+from tli_cli.describe.spaces import leaves
 from tli_cli.errors import TliError
 from tli_cli.plan import AxisMap
 from tli_cli.vocabularies.pairing import TokenRows, Tokens
@@ -22,7 +23,7 @@ class ListedRows:
         by_axes: bool = True,
     ) -> None:
         self._head_rows, self._tokens, self._by_axes = head_rows, tokens, by_axes
-        self._sizes = _vocabularies(target)
+        self._sizes = vocabulary_sizes(target)
         self._known: dict[tuple[int, int, int], AxisMap | None] = {}
         self._notes: dict[str, None] = {}
 
@@ -39,7 +40,7 @@ class ListedRows:
                 return AxisMap("same", m, m)
             index = tuple(self._head_rows.get(row, -1) for row in range(m))
             return AxisMap("rows", m, n, exact=False, index=index)
-        if kind not in ("vocabulary", "classes") or m not in self._sizes or n not in _vocabularies(source):
+        if kind not in ("vocabulary", "classes") or m not in self._sizes or n not in vocabulary_sizes(source):
             return None
         if (m, n, model) not in self._known:
             self._known[m, n, model] = self._by_token(m, n, model, main=max(self._sizes))
@@ -86,5 +87,14 @@ class ListedRows:
                 )
 
 
-def _vocabularies(architecture: Architecture) -> set[int]:
+def class_rows(architecture: Architecture, name: str) -> int:
+    """Return the size of the axis of tensor `name` that is made and runs over classes, 0 if it has none."""
+    made = [axis.tree for axis in architecture.axes.get(name, ()) if not axis.contracted]
+    spaces = architecture.spaces
+    found = (tree for tree in made if any(spaces[leaf].kind == "classes" for leaf in leaves(tree)))
+    return next((architecture.size_of(tree) for tree in found), 0)
+
+
+def vocabulary_sizes(architecture: Architecture) -> set[int]:
+    """Return how many tokens the vocabularies of an architecture have."""
     return {space.size for space in architecture.spaces if space.kind == "vocabulary"}

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 
-from tli_cli.architecture import STATISTICS, Architecture, Axis, InitialValue, Layer, TensorSpec
+from tli_cli.architecture import STATISTICS, Architecture, InitialValue, Layer, TensorSpec
 from tli_cli.checkpoints.dtypes import is_float
-from tli_cli.describe.spaces import leaves
+from tli_cli.planning.listed_rows import class_rows, vocabulary_sizes
 from tli_cli.planning.request import Request
 from tli_cli.planning.roles import Share, is_iterated
 
@@ -22,15 +22,16 @@ class Refusals:
 
     def __init__(self, target: Architecture, sources: Sequence[Architecture], request: Request) -> None:
         self._target, self._sources, self._request = target, sources, request
-        self._roots = {spec.name: _class_rows(target, spec) for spec in target.tensors}
+        self._roots = {spec.name: class_rows(target, spec.name) for spec in target.tensors}
 
     def of(self, wanted: Share, offered: Share | None, layer: Layer, source_layer: Layer, source: Architecture) -> str:
         """Return why `wanted` of `layer` is not made of `offered` of `source_layer`; empty if it may be."""
         if layer.kind == "norm" and not self._request.norms:
             return "norms are left out"
         if self._roots[wanted.spec.name] and offered is not None and offered.spec.shape != wanted.spec.shape:
-            rows = (self._roots[wanted.spec.name], _class_rows(source, offered.spec) or offered.spec.shape[0])
-            is_text = rows[0] in _vocabularies(self._target) and any(rows[1] in _vocabularies(s) for s in self._sources)
+            rows = (self._roots[wanted.spec.name], class_rows(source, offered.spec.name) or offered.spec.shape[0])
+            known = [vocabulary_sizes(one) for one in self._sources]
+            is_text = rows[0] in vocabulary_sizes(self._target) and any(rows[1] in sizes for sizes in known)
             if self._request.head == "fresh" and rows[0] != rows[1] and not is_text:
                 return f"head: {rows[0]} classes, the source has {rows[1]}"
         if _is_packed(wanted.spec, wanted.role) or (offered is not None and _is_packed(offered.spec, offered.role)):
@@ -86,18 +87,3 @@ def _is_packed(spec: TensorSpec, role: str) -> bool:
 
 def _is_complex(share: Share | None) -> bool:
     return share is not None and share.spec.dtype.startswith("complex")
-
-
-def _class_rows(architecture: Architecture, spec: TensorSpec) -> int:
-    """Return the size of the axis of `spec` that runs over classes, 0 if it has none."""
-    axes = architecture.axes.get(spec.name, ())
-    made = (architecture.size_of(axis.tree) for axis in axes if not axis.contracted and _is_class(architecture, axis))
-    return next(made, 0)
-
-
-def _is_class(architecture: Architecture, axis: Axis) -> bool:
-    return any(architecture.spaces[leaf].kind == "classes" for leaf in leaves(axis.tree))
-
-
-def _vocabularies(architecture: Architecture) -> set[int]:
-    return {space.size for space in architecture.spaces if space.kind == "vocabulary"}

@@ -17,7 +17,7 @@ from tli_cli.catalogue.libraries import import_torchvision
 from tli_cli.catalogue.subjects import Subject
 from tli_cli.checkpoints.files import read_small
 from tli_cli.checkpoints.in_files import InFiles, Layouts, Part
-from tli_cli.errors import TliError, UnknownReferenceError
+from tli_cli.errors import TliError, UnknownReferenceError, first_line
 from tli_cli.providers.module import TRACEABLE_EXPERTS
 from tli_cli.providers.plausible import MOST_LAYERS, is_plausible
 from tli_cli.providers.samples import fitting_inputs
@@ -95,8 +95,7 @@ def transformers_subject(path: str, arguments: Mapping[str, Any], reference: str
     try:
         inputs = fitting_inputs(create, config)
     except Exception as error:  # the library raises many kinds where a configuration does not hold together
-        said = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise TliError(f"{reference}: transformers cannot build {file}: {said[:300]}") from error
+        raise TliError(f"{reference}: transformers cannot build {file}: {first_line(error)}") from error
     return TransformersSubject("transformers", path, create, (), {}, inputs=0, keywords=inputs)
 
 
@@ -120,7 +119,7 @@ def _config(transformers: Any, file: Path, arguments: Mapping[str, Any], referen
             raise ValueError(f"it asks for more than {MOST_LAYERS:,} layers")
         config = transformers.AutoConfig.for_model(settings.pop("model_type"), **settings)
     except Exception as error:  # as many kinds as there are ways to be no configuration
-        said = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+        said = first_line(error)
         raise TliError(f"{reference}: {file} is no configuration that transformers knows: {said}") from error
     return config
 
