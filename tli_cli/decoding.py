@@ -12,6 +12,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 from unicodedata import category
 
 from tli_cli.errors import PlanError, join_problems
+from tli_cli.texts import without_duplicates
 
 T = TypeVar("T")
 Place = tuple[Any, ...]
@@ -53,7 +54,7 @@ def parse(text: str, *, max_length: int, max_brackets: int) -> Any:
     if text.count("[") + text.count("{") > max_brackets:
         raise PlanError(f"not a plan: expected at most {max_brackets:,} lists and objects, found more")
     try:
-        return json.loads(text, object_pairs_hook=_object, parse_constant=_refuse)
+        return json.loads(text, object_pairs_hook=without_duplicates, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         raise PlanError(f"not a plan: expected JSON, found {str(error)[:120] or 'nothing'}") from error
 
@@ -65,15 +66,6 @@ def decode(cls: type[T], raw: Any, where: str) -> T:
     value: T = _decoder(kind)(raw, (where,), problems)
     problems.tell()
     return value
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result = dict(pairs)
-    if len(result) != len(pairs):
-        seen: set[str] = set()
-        double = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise ValueError(f"the key {double[:40]!r} twice in one object")
-    return result
 
 
 def _refuse(name: str) -> Any:

@@ -12,7 +12,7 @@ from torch import nn
 from tests.core.support import distance, promises
 from tests.models import randomised
 from tli_cli import Options, apply_tli
-from tli_cli.planning.unshared import unshared
+from tli_cli.planning.unshared import Behind
 
 
 class Attending(nn.Module):
@@ -217,6 +217,6 @@ def test_products_may_be_scaled_in_either_place(products: bool) -> None:
 
 def test_an_added_block_may_multiply_with_zero_as_its_original_does():
     silent, doubled = [("mul", 0.0)], [("mul", 2.0)]
-    assert not unshared([silent, silent], [silent], {0: 0}, {1: 0}, ())
-    assert unshared([doubled, silent], [doubled], {0: 0}, {1: 0}, ()) == {}
-    assert 0 in unshared([doubled, doubled], [silent], {0: 0}, {1: 0}, ())
+    assert not Behind([silent, silent], [silent], {0: 0}, {1: 0}).unshared(())
+    assert Behind([doubled, silent], [doubled], {0: 0}, {1: 0}).unshared(()) == {}
+    assert 0 in Behind([doubled, doubled], [silent], {0: 0}, {1: 0}).unshared(())

@@ -13,6 +13,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tli_cli.architecture import InitialValue
+from tli_cli.describe.meta import tensors_in
 
 COMPUTED: InitialValue = (("computed",),)
 """Stands for a tensor whose values follow from others by arithmetic that is no chain of elementwise operations."""
@@ -111,7 +112,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             program.operations, program.random = COMPUTED, known is not None and known.random
 
     def _made(self, result: torch.Tensor, name: str, args: Any) -> None:
-        parents = _tensors(args)
+        parents = tensors_in(args)
         if any(_key(result) == _key(parent) for parent in parents):
             return
         shape = tuple(result.shape)
@@ -186,16 +187,6 @@ def _key(tensor: torch.Tensor) -> int:
 
 def _size(shape: tuple[int, ...]) -> int:
     return torch.Size(shape).numel()
-
-
-def _tensors(arguments: Any) -> list[torch.Tensor]:
-    flat: list[torch.Tensor] = []
-    for item in arguments:
-        if isinstance(item, torch.Tensor):
-            flat.append(item)
-        elif isinstance(item, (list, tuple)):
-            flat.extend(_tensors(item))
-    return flat
 
 
 def _is_simple(args: Any) -> bool:

@@ -14,6 +14,7 @@ from tli_cli.checkpoints.dtypes import DTYPE_OF_CODE, PACKED, is_buffer
 from tli_cli.checkpoints.files import FileRange, Stamp, read_range, stamp_of
 from tli_cli.checkpoints.reader import with_ties
 from tli_cli.errors import CheckpointError
+from tli_cli.texts import without_duplicates
 
 if TYPE_CHECKING:
     import torch
@@ -109,13 +110,3 @@ def _read_header(path: Path) -> tuple[dict[str, Any], int, Stamp]:
 
 def _reason(error: Exception) -> str:
     return str(error).removeprefix("Error while deserializing header: ")[:300]
-
-
-def without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return what a JSON object says; raise `ValueError` if it says something twice."""
-    result = dict(pairs)
-    if len(result) != len(pairs):
-        seen: set[str] = set()
-        double = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise ValueError(f"it names {double!r} twice")
-    return result

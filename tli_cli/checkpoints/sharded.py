@@ -15,9 +15,9 @@ from tli_cli.checkpoints.safetensors_file import (
     SafetensorsFile,
     order_digest,
     tied_names,
-    without_duplicates,
 )
 from tli_cli.errors import CheckpointError, join_problems
+from tli_cli.texts import without_duplicates
 
 if TYPE_CHECKING:
     import torch

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from tli_cli.architecture import POOLED, AxisTree
+from tli_cli.describe.meta import tensors_in
 from tli_cli.describe.numbers import FACTORIES, constants_among, note_constants
 from tli_cli.describe.recording import Recording, Value, are_addends
 from tli_cli.describe.spaces import leaves
@@ -31,16 +32,6 @@ FIXED_NAMES = {"relu_": "relu", "silu_": "silu", "hardswish_": "hardswish", "sig
                "max_pool2d_with_indices": "max_pool", "_adaptive_avg_pool2d": "avg_pool", "avg_pool2d": "avg_pool",
                "elu_": "elu", "gelu_": "gelu", "max_pool3d_with_indices": "max_pool",
                "adaptive_max_pool2d": "max_pool", "adaptive_max_pool1d": "max_pool"}  # fmt: skip
-
-
-def _tensors(arguments: Sequence[Any]) -> list[torch.Tensor]:
-    flat: list[torch.Tensor] = []
-    for item in arguments:
-        if isinstance(item, torch.Tensor):
-            flat.append(item)
-        elif isinstance(item, (list, tuple)):
-            flat.extend(_tensors(item))
-    return flat
 
 
 def first_of(out: Any) -> Any:
@@ -182,7 +173,7 @@ def shape_preserving(
     node = value.node
     if name and node >= 0 and name not in SILENT:
         node = rec.node(FIXED_NAMES.get(name, name), nodes or (node,))
-    for tensor in _tensors([out]):
+    for tensor in tensors_in([out]):
         same = tensor.ndim == len(value.dims)
         dims = tuple(
             value.dims[d] if same and rec.table.size(value.dims[d]) == size else rec.fresh(size)
@@ -195,7 +186,7 @@ def shape_preserving(
 
 def anything(rec: Recording, name: str, args: Sequence[Any], out: Any) -> None:
     """Handle every other operation by shapes: equal or broadcast shapes index by index, else what keeps its size."""
-    tensors = _tensors(args)
+    tensors = tensors_in(args)
     known = [t for t in tensors if rec.get(t) is not None]
     if not known or name in FACTORIES:
         return

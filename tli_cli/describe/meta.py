@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from typing import Any, TypeVar
@@ -34,6 +34,17 @@ def on_meta(model: Model) -> Model:
         if isinstance(made, torch.Tensor) and not made.is_leaf:  # such as a weight that a norm of weights works out
             memo[id(made)] = torch.empty_like(made, device="meta")
     return deepcopy(model, memo)
+
+
+def tensors_in(arguments: Iterable[Any]) -> list[torch.Tensor]:
+    """Return the tensors among `arguments`, those in lists among them included."""
+    flat: list[torch.Tensor] = []
+    for item in arguments:
+        if isinstance(item, torch.Tensor):
+            flat.append(item)
+        elif isinstance(item, (list, tuple)):
+            flat.extend(tensors_in(item))
+    return flat
 
 
 class NumbersInHand(TorchFunctionMode):

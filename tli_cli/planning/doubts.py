@@ -22,7 +22,7 @@ from tli_cli.planning.numbers import (
     were_run,
 )
 from tli_cli.planning.proof import unlike_inputs
-from tli_cli.planning.unshared import unshared
+from tli_cli.planning.unshared import Behind
 
 OTHER_INPUT = "it takes something else than in the source"
 CHANGED_INPUT = "added layers change what goes into it"
@@ -60,7 +60,7 @@ class Doubts:
         partners, copies = ({p.target.place: p.source.place for p in pairs} for pairs in (first, again))
         self._behind = numbers_behind(target, passing), numbers_behind(source, folded)
         self._known = were_run(target, source)
-        self._unshared = unshared(*self._behind, partners, copies, scaled) if self._known else {}
+        self._unshared = Behind(*self._behind, partners, copies).unshared(scaled) if self._known else {}
         self._constants = other_constants(target, source)
         self._unlike: Collection[int] = ()
         self._strange: Mapping[int, str] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from math import isclose, prod
 
 from tli_cli.architecture import Number
@@ -15,58 +16,65 @@ RESAMPLING = "upsample"
 """Operations whose numbers follow from the sizes of what they are applied to, words apart."""
 
 
-def unshared(
-    mine: Sequence[Sequence[Number]],
-    theirs: Sequence[Sequence[Number]],
-    partners: Mapping[int, int],
-    copies: Mapping[int, int],
-    scaled: Collection[int],
-) -> dict[int, str]:
-    """Return what is done behind layers of the target, by their places, that the source does nowhere, or the other way
-    round.
+@dataclass(frozen=True)
+class Behind:
+    """What code does behind the layers of two networks.
 
-    `mine` and `theirs` are the numbers behind the layers of both sides, `partners` gives the source's layer for each of
-    the target's, `copies` for each that is added, and other scales behind the layers `scaled` are made up for. What
-    stands behind an added block may be the block's or what has always stood behind the one before it.
-
-    Code may do the same in another order, behind other layers, or in one step in place of two; so operations are
-    counted over the whole network, and scales multiplied.
+    Attributes:
+        mine: the numbers behind each layer of the target.
+        theirs: those behind each layer of the source.
+        partners: the source's layer for each of the target's.
+        copies: the source's layer for each of the target's that is added. What stands behind an added block may be the
+            block's or what has always stood behind the one before it.
     """
-    counts = [Counter[Number](_told(numbers)) for numbers in mine], [Counter[Number](_told(n)) for n in theirs]
-    whole = sum(counts[1], Counter[Number]())
-    kept = sum((own for place, own in enumerate(counts[0]) if place not in copies), Counter[Number]())
-    grown = sum(counts[0], Counter[Number]()) - sum((counts[1][p] for p in copies.values()), Counter[Number]())
-    strange = {n for n in whole | kept | grown if kept[n] != whole[n] != grown[n]}
-    found = {}
-    for place, partner in partners.items():
-        here, there = ({n: own[n] for n in strange & own.keys()} for own in (counts[0][place], counts[1][partner]))
-        if here != there:
-            found[place] = f"behind it {_said(here)}, in the source {_said(there)}"
-    return found | _scales(mine, theirs, partners, copies, scaled)
+
+    mine: Sequence[Sequence[Number]]
+    theirs: Sequence[Sequence[Number]]
+    partners: Mapping[int, int]
+    copies: Mapping[int, int]
+
+    def unshared(self, scaled: Collection[int]) -> dict[int, str]:
+        """Return what is done behind layers of the target, by their places, that the source does nowhere, or the other
+        way round; other scales behind the layers `scaled` are made up for.
+
+        Code may do the same in another order, behind other layers, or in one step in place of two; so operations are
+        counted over the whole network, and scales multiplied.
+        """
+        return self._operations() | self._scales(scaled)
+
+    def _operations(self) -> dict[int, str]:
+        mine, theirs = ([Counter[Number](_told(numbers)) for numbers in side] for side in (self.mine, self.theirs))
+        whole, grown = sum(theirs, Counter[Number]()), sum(mine, Counter[Number]())
+        kept = sum((own for place, own in enumerate(mine) if place not in self.copies), Counter[Number]())
+        grown -= sum((theirs[place] for place in self.copies.values()), Counter[Number]())
+        strange = {n for n in whole | kept | grown if kept[n] != whole[n] != grown[n]}
+        found = {}
+        for place, partner in self.partners.items():
+            here, there = ({n: own[n] for n in strange & own.keys()} for own in (mine[place], theirs[partner]))
+            if here != there:
+                found[place] = f"behind it {_said(here)}, in the source {_said(there)}"
+        return found
+
+    def _scales(self, scaled: Collection[int]) -> dict[int, str]:
+        mine, theirs = ([_scale(numbers) for numbers in side] for side in (self.mine, self.theirs))
+        partners, copies = self.partners, self.copies
+        made_up = {side[place] for side in (partners, copies) for place in scaled if place in side}
+        whole = prod(scale for place, scale in enumerate(theirs) if place not in made_up)
+        plain = [place for place in range(len(mine)) if place not in scaled]
+        kept = prod(mine[place] for place in plain if place not in copies)
+        grown = prod(mine[place] for place in plain)
+        added = prod(theirs[copies[place]] for place in plain if place in copies)
+        if isclose(whole, kept, rel_tol=TOLERANCE) or isclose(whole * added, grown, rel_tol=TOLERANCE):
+            return {}
+        return {
+            place: f"behind it a scale of {mine[place]:.4g}, in the source of {theirs[partner]:.4g}"
+            for place, partner in partners.items()
+            if place not in scaled and not isclose(mine[place], theirs[partner], rel_tol=TOLERANCE)
+        }
 
 
-def _scales(
-    mine: Sequence[Sequence[Number]],
-    theirs: Sequence[Sequence[Number]],
-    partners: Mapping[int, int],
-    copies: Mapping[int, int],
-    scaled: Collection[int],
-) -> dict[int, str]:
-    products = [[prod(factor_of(n) for n in numbers if n[0] in SCALES) for numbers in side] for side in (mine, theirs)]
-    made_up = {partners[place] for place in scaled if place in partners}
-    made_up |= {copies[place] for place in scaled if place in copies}
-    whole = prod(scale for place, scale in enumerate(products[1]) if place not in made_up)
-    plain = [place for place in range(len(mine)) if place not in scaled]
-    kept = prod(products[0][place] for place in plain if place not in copies)
-    grown = prod(products[0][place] for place in plain)
-    added = prod(products[1][copies[place]] for place in plain if place in copies)
-    if isclose(whole, kept, rel_tol=TOLERANCE) or isclose(whole * added, grown, rel_tol=TOLERANCE):
-        return {}
-    return {
-        place: f"behind it a scale of {products[0][place]:.4g}, in the source of {products[1][partner]:.4g}"
-        for place, partner in partners.items()
-        if place not in scaled and not isclose(products[0][place], products[1][partner], rel_tol=TOLERANCE)
-    }
+def _scale(numbers: Iterable[Number]) -> float:
+    return prod(factor_of(number) for number in numbers if number[0] in SCALES)
 
 
 def _told(numbers: Iterable[Number]) -> list[Number]:
