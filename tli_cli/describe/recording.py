@@ -200,23 +200,21 @@ class Recording:
         self.contracted.update(value.origin(dim))
 
     def apply_layer(
-        self, kind: str, roles: dict[str, tuple[str, ...]], inputs: Sequence[int], **attributes: Any
+        self, kind: str, roles: Mapping[str, tuple[str, ...]], inputs: Sequence[int], **attributes: Any
     ) -> int:
         """Note that a layer with tensors by role acts on the nodes `inputs`; return its graph node."""
         names = [name for group in roles.values() for name in group]
         known = [self.layer_of[name] for name in names if name in self.layer_of] or [
-            before
-            for before in self._same_module(names, inputs)
-            if not (kind == "scale" and self._weighs(before)) and not self._has_role_of(before, roles)
+            before for before in self._same_module(names, inputs) if self._takes(before, kind, roles)
         ]
         if kind == "bias" and not known and (late := self._before_sum(names, inputs)):
             self.layer_of[names[0]] = late[0]
             self.layers[late[0]].roles[names[0]] = "bias"
             return inputs[0]
         index = known[0] if known else len(self.layers)
-        if kind == "position" and known and self.layers[index].kind in ("linear", "conv"):
-            roles = {"bias": roles["weight"]}  # one for each place, such as those of the experts that tokens go to
-        if not known:
+        if known:
+            roles = self._roles_in(index, kind, roles)
+        else:
             self.layers.append(RecordedLayer(kind))
         self.last, layer = index, self.layers[index]
         layer.attributes = attributes | layer.attributes
@@ -238,9 +236,19 @@ class Recording:
         """Tell whether a layer sums over what it takes by a weight of its own; what scales its output stands apart."""
         return self.layers[index].kind in LINEAR and "weight" in self.layers[index].roles.values()
 
-    def _has_role_of(self, index: int, roles: Mapping[str, tuple[str, ...]]) -> bool:
-        """Tell whether a layer holds a tensor that plays one of `roles`, each of which is to be played by one more."""
-        return any(len(group) == 1 and role in self.layers[index].roles.values() for role, group in roles.items())
+    def _takes(self, index: int, kind: str, roles: Mapping[str, tuple[str, ...]]) -> bool:
+        """Tell whether a layer takes in what acts after it as a `kind`: nothing that scales what it sums, and no second
+        tensor of one role."""
+        if kind == "scale" and self._weighs(index):
+            return False
+        held = self.layers[index].roles.values()
+        return not any(len(group) == 1 and role in held for role, group in self._roles_in(index, kind, roles).items())
+
+    def _roles_in(self, index: int, kind: str, roles: Mapping[str, tuple[str, ...]]) -> Mapping[str, tuple[str, ...]]:
+        """Return `roles` as a layer has them: what is added at each place of what is summed is a bias, such as those of
+        the experts that tokens go to."""
+        late = kind == "position" and self.layers[index].kind in ("linear", "conv")
+        return {"bias": roles["weight"]} if late else roles
 
     def _same_module(self, names: Sequence[str], inputs: Sequence[int]) -> list[int]:
         """Return the layer just before, if it is the same module's: a weight and a bias applied one after the other."""
