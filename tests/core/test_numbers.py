@@ -12,6 +12,7 @@ from torch import nn
 from tests.core.support import distance, promises
 from tests.models import randomised
 from tli_cli import Options, apply_tli
+from tli_cli.describe.trace import trace
 from tli_cli.planning.unshared import Behind
 
 
@@ -220,3 +221,9 @@ def test_an_added_block_may_multiply_with_zero_as_its_original_does():
     assert not Behind([silent, silent], [silent], {0: 0}, {1: 0}).unshared(())
     assert Behind([doubled, silent], [doubled], {0: 0}, {1: 0}).unshared(()) == {}
     assert 0 in Behind([doubled, doubled], [silent], {0: 0}, {1: 0}).unshared(())
+
+
+@pytest.mark.parametrize("norm", [nn.RMSNorm(8), nn.RMSNorm(8, eps=1e-6), nn.LayerNorm(8)], ids=str)
+def test_the_steps_of_a_norm_are_not_told_as_numbers_of_the_layer_before(norm: nn.Module) -> None:
+    layers = trace(nn.Sequential(nn.Linear(6, 8), norm, nn.Linear(8, 4)), (torch.randn(2, 6),)).layers
+    assert [layer.kind for layer in layers] == ["linear", "norm", "linear"] and not layers[0].numbers
