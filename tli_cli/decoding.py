@@ -12,7 +12,6 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 from unicodedata import category
 
 from tli_cli.errors import PlanError, join_problems
-from tli_cli.texts import without_duplicates
 
 T = TypeVar("T")
 Place = tuple[Any, ...]
@@ -66,6 +65,16 @@ def decode(cls: type[T], raw: Any, where: str) -> T:
     value: T = _decoder(kind)(raw, (where,), problems)
     problems.tell()
     return value
+
+
+def without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return what a JSON object says; raise `ValueError` if it says something twice."""
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        seen: set[str] = set()
+        double = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise ValueError(f"the key {double[:40]!r} twice in one object")
+    return result
 
 
 def _refuse(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""Texts that are not ours: files that a user names, read whole within bounds or refused with one message, and JSON."""
+"""Text files that a user names: read whole within bounds, or refused with one message."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import os
 import select
 import stat
 import sys
-from typing import Any
 
 from tli_cli.errors import TliError
 
@@ -38,16 +37,6 @@ def read_text(name: str, expected: str, limit: int = MAX_TEXT) -> str:
     if len(text) > limit:
         raise TliError(f"{called}: expected {expected} of at most {limit:,} characters, found more; name another file")
     return text
-
-
-def without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return what a JSON object says; raise `ValueError` if it says something twice."""
-    result = dict(pairs)
-    if len(result) != len(pairs):
-        seen: set[str] = set()
-        double = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise ValueError(f"the key {double[:40]!r} twice in one object")
-    return result
 
 
 def _opened(name: str, flags: int) -> int:

@@ -13,8 +13,8 @@ from tli_cli.architecture import TensorSpec
 from tli_cli.checkpoints.dtypes import DTYPE_OF_CODE, PACKED, is_buffer
 from tli_cli.checkpoints.files import FileRange, Stamp, read_range, stamp_of
 from tli_cli.checkpoints.reader import with_ties
+from tli_cli.decoding import without_duplicates
 from tli_cli.errors import CheckpointError
-from tli_cli.texts import without_duplicates
 
 if TYPE_CHECKING:
     import torch

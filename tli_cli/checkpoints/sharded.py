@@ -16,8 +16,8 @@ from tli_cli.checkpoints.safetensors_file import (
     order_digest,
     tied_names,
 )
+from tli_cli.decoding import without_duplicates
 from tli_cli.errors import CheckpointError, join_problems
-from tli_cli.texts import without_duplicates
 
 if TYPE_CHECKING:
     import torch
