@@ -61,27 +61,26 @@ def with_configurations(references: Sequence[Reference], *, known: bool = False)
 
 def _alone(source: Reference, target: Reference) -> Reference:
     """Return a bare checkpoint without the adapters in it, and without the second one of a network that it holds twice,
-    where the target holds no such.
+    where the target holds no such; it says what is quantised in it alone.
 
     Raises:
         TliError: it holds nothing but adapters.
     """
     from tli_cli.kinship.adapters import adapters, said_of
     from tli_cli.kinship.copies import copies
+    from tli_cli.kinship.quantised import said_of_quantised
 
     wanted = target.architecture.tensors
     if source.checkpoint is None or source.architecture.order_from not in BARE:
         return source
     aside = adapters(source.architecture.tensors, wanted, source.text)
-    told = [said_of(aside)] if aside else []
+    told = [*([said_of(aside)] if aside else ()), *said_of_quantised(source.architecture.tensors, wanted)]
     kept = tuple(spec for spec in source.architecture.tensors if spec.name not in set(aside))
     found = copies(kept) if copies(wanted) is None else None
     if found is not None:
         kept, aside, told = found.kept, (*aside, *found.dropped), [*told, str(found)]
-    if not aside:
-        return source
-    notes = (*source.notes, *(f"{source.text}: {line}" for line in told))
-    return describe_bare(replace(source, notes=notes, doubts=(), recognised=None, aside=aside), kept)
+    noted = replace(source, notes=(*source.notes, *(f"{source.text}: {line}" for line in told)))
+    return describe_bare(replace(noted, doubts=(), recognised=None, aside=aside), kept) if aside else noted
 
 
 def _cut_alike(reference: Reference, others: Sequence[Reference]) -> Reference:
