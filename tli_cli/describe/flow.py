@@ -18,7 +18,8 @@ class Flow:
     `current` is what the last layer gave, `entry` what the block was given, `base` what the residual branch at hand
     started from; `made` lists what the block's layers gave and `unused` those of them that no layer has taken yet;
     `stage_made` and `history` list what the blocks of the stage and of the network gave; `misses` counts the layers
-    that found nothing at hand; `started` tells whether any layer with weights has been met; `guessed` are fused
+    that found nothing at hand; `started` tells whether any layer with weights has been met; `of_text` tells whether
+    tokens are all that goes in; `guessed` are fused
     projections whose parts alternate head by head, of which nothing tells how many heads there are; `heads` are the
     numbers of heads by the path of a layer, where something tells them.
     """
@@ -27,6 +28,7 @@ class Flow:
         self.table = SpaceTable()
         self.misses = 0
         self.started = False
+        self.of_text = False
         self.shapes = shapes
         self.config = config
         self.axes: dict[str, tuple[AxisTree, ...]] = {}

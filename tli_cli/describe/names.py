@@ -35,7 +35,8 @@ TABLE_NAMES: tuple[tuple[str, str], ...] = (
           r"|\w*anchors?"),
     ("token", r"(\w*_)?(cls|class|dist|distillation|mask|reg|register|storage|probe|latent|query)_?(tokens?"
               r"|embed(ding)?)s?|latent|probe"),
-    ("position", r"\w*pos(ition)?(al)?_?(embed\w*|emb|embd|enc\w*|bias\w*)\w*|embed_pos\w*|pos|wpe|\w*_pos"
+    ("position", r"\w*pos(ition)?(al)?_?(embed\w*|emb|embd|enc\w*|bias\w*)\w*|embed_pos\w*|pos|wpe"
+                 r"|(?!lin|proj|fc)\w*_pos"
                  r"|relative_(position|attention)_bias\w*"
                  r"|rel_pos\w*|rel_embedding|attention_biases|rel_height|rel_width|(height|width)_rel"),
     ("scale", r"(\w*_)?(gamma\w*|lambda\w*|layer_?scale\w*|logit_scale|scale|ls\d?|temperature|gain"

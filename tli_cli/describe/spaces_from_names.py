@@ -43,6 +43,7 @@ def infer_spaces(
 
 def _run(layers: Sequence[Layer], shapes: Mapping[str, tuple[int, ...]], config: Mapping[str, Any]) -> Flow:
     flow = Flow(shapes, config)
+    flow.of_text = _is_of_text(layers)
     stage: str | None = None
     for (block, name), members in groupby(layers, key=_unit):
         if name != stage:
@@ -53,6 +54,13 @@ def _run(layers: Sequence[Layer], shapes: Mapping[str, tuple[int, ...]], config:
             flow.history.append(flow.current)
     _mark_classes(flow, layers)
     return flow
+
+
+def _is_of_text(layers: Sequence[Layer]) -> bool:
+    """Tell whether a table of tokens stands among `layers`, and no convolution."""
+    return any(a.kind == "embedding" and role_of(a) == "embed" for a in layers) and all(
+        a.kind != "conv" for a in layers
+    )
 
 
 def _unit(layer: Layer) -> tuple[str, str]:

@@ -38,9 +38,11 @@ def set_position(flow: Flow, layer: Layer) -> None:
 
 
 def _positions(flow: Flow, count: int, kind: str = "position") -> AxisTree:
-    """Return the tree of `count` positions: a square map after up to two tokens, if it is one."""
+    """Return the tree of `count` positions: a square map after up to two tokens, if it is one; in a text, a row."""
     if kind != "position":
         return flow.table.leaf(count, "grid")
+    if flow.of_text:
+        return flow.table.leaf(count, "vocabulary")
     for tokens in (0, 1, 2):
         side = round(max(count - tokens, 0) ** 0.5)
         if side > 1 and side * side == count - tokens:

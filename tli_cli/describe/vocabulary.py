@@ -254,6 +254,7 @@ MODULE_PLACES: tuple[tuple[re.Pattern[str], tuple[float, float]], ...] = (
         (1.5, 20),
     ),
     (re.compile(r"encoder_attn_layer_norm"), (1.5, 5)),
+    (re.compile(r"\w*macaron\w*"), (0.5, 0)),
     (re.compile(r"squeeze|dw_start"), (0.5, 0)),
     (re.compile(r"dw_mid"), (1, 20)),
     (re.compile(r"dw_end"), (4, 0)),

@@ -47,7 +47,7 @@ def match_sides(source: Side, target: Side) -> Matching:
         strengths[t.key] = strength
     for t, s in twins(source, target):
         found[t.key] = Pair(t, s, max(unit_similarity(t, s), ENOUGH))
-    _believe(sakes, found, known)
+    _believe(sakes if not known or len(sakes) == len(target.units) else (), found, known)
     for t, s in tied_heads(source, target):
         found.setdefault(t.key, Pair(t, s, unit_similarity(t, replace(s, kind=t.kind)), anchored=True))
     for t, s in biases_of_tables(source, target):
@@ -106,7 +106,7 @@ def _without_extras(source: Side, target: Side, named: Sequence[tuple[Unit, Unit
 
 
 def _believe(named: Sequence[tuple[Unit, Unit]], found: dict[Key, Pair], known: bool) -> None:
-    """Add pairs of one name: in place of others, but for what two graphs decide."""
+    """Add pairs of one name, in place of others; between two graphs only what these leave open."""
     if not known:
         theirs = {s.key for _, s in named}
         for key in [key for key, pair in found.items() if pair.source.key in theirs]:

@@ -20,6 +20,10 @@ KIND_LIKENESS = {
 MATRICES = frozenset({"conv", "dense"})
 """Kinds of which neither has anything of a grouped one of the other: a depthwise kernel mixes no channels."""
 
+LOOKED_UP = frozenset({"embedding", "position"})
+TABLES = ("position", "token_type")
+"""Roles of tables whose rows are looked up by numbers that one network makes of its input and another has in code."""
+
 NORM_LIKENESS = {
     frozenset({"layer", "rms"}): 0.7,
     frozenset({"layer", "group"}): 0.5,
@@ -49,6 +53,8 @@ def kind_likeness(first: Unit, second: Unit) -> float:
     alike = first.flavour == second.flavour
     if first.kind != second.kind:
         kinds = frozenset({first.kind, second.kind})
+        if kinds == LOOKED_UP and first.role == second.role in TABLES:
+            return 0.9
         return KIND_LIKENESS.get(kinds, 0.0) if alike or kinds != MATRICES else 0.0
     if alike:
         return 1.0

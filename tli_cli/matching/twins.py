@@ -8,6 +8,7 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from tli_cli.checkpoints.dtypes import is_float
 from tli_cli.describe.vocabulary import tower
 from tli_cli.matching.called import names_in_common
+from tli_cli.matching.company import shared_homes
 from tli_cli.matching.extras import extra_units
 from tli_cli.matching.graph_roles import graph_roles
 from tli_cli.matching.segments import WEIGHTED
@@ -58,7 +59,7 @@ def twins(source: Side, target: Side) -> Iterator[tuple[Unit, Unit]]:
     certain = [pair for shape in matrices for pair in _pair(theirs[shape], mine[shape], told)]
     yield from certain
     homes = _homes(target, source, certain)
-    told = [towers, homes, roles, plain, called, company, beside, makers]
+    told = [towers, homes, shared_homes(target, source, certain), roles, plain, called, company, beside, makers]
     for shape in common:
         if len(shape[0]) <= 1:
             yield from _pair(theirs[shape], mine[shape], told)

@@ -25,6 +25,16 @@ def _are_sums(first: AxisTree, second: AxisTree) -> bool:
     return isinstance(first, tuple) and isinstance(second, tuple) and first[0] == second[0] == "+"
 
 
+def rows_ahead(rows: int) -> int:
+    """Return how many rows of a table of positions stand before that of the first one: two, as fairseq's models have
+    it (`fairseq/modules/learned_positional_embedding.py`), of one that has two more than a power of two.
+
+    >>> [rows_ahead(rows) for rows in (512, 514, 1026, 1024, 77)]
+    [0, 2, 2, 0, 0]
+    """
+    return 2 if rows > 8 and (rows - 2).bit_count() == 1 else 0
+
+
 class MapBook:
     """The maps of one plan as they are asked for; equal pairs of spaces share one map.
 
@@ -256,6 +266,9 @@ class MapBook:
         self._first.setdefault((t, model), s)
         if m == n:
             return self.same(m)
+        if kind == "places" and (ahead := rows_ahead(m) - rows_ahead(n)):
+            index = tuple(row - ahead if 0 <= row - ahead < n else -1 for row in range(m))
+            return self._add(("rows ahead", m, n), AxisMap("rows", m, n, exact=False, index=index))
         rule = "spread" if spread else self._rules.rule(t, m, n, kind, use)
         key = (rule, t, s, model, kind == "rotary")
         if key in self._index:

@@ -9,6 +9,7 @@ from math import isclose
 from tli_cli.architecture import LINEAR, Architecture, Layer
 from tli_cli.describe.channels_last import is_place
 from tli_cli.describe.turned import PAIRS, Way
+from tli_cli.describe.vocabulary import canonical_role
 from tli_cli.plan import Layout, Piece, map_indices
 from tli_cli.planning.dims import BEHIND, Alignment, Dim, align_dims, with_heads
 from tli_cli.planning.maps import MapBook
@@ -191,7 +192,8 @@ def _kind(t: Dim, s: Dim, layer: Layer, of_image: bool, book: MapBook) -> str:
         return t.kind
     for kind in ("input", "vocabulary", "classes"):
         if kind in (t.kind, s.kind):
-            return "places" if kind == "vocabulary" and layer.kind == "position" else kind
+            placed = layer.kind == "position" or canonical_role(layer.path) == "position"
+            return "places" if kind == "vocabulary" and placed else kind
     return "channels"
 
 
