@@ -1,4 +1,5 @@
-"""Initial values: what a model's own constructor runs on a tensor, each tensor drawn on its own from one seed."""
+"""Initial values: constants, and what a model's own constructor runs on a tensor, each tensor drawn on its own from one
+seed."""
 
 from __future__ import annotations
 
@@ -18,6 +19,24 @@ _DRAWS = ("normal_", "uniform_", "bernoulli_", "exponential_")
 _ARITHMETIC = ("zero_", "fill_", "mul_", "add_", "sub_", "div_", "neg_", "exp_", "log_", "log1p_", "sqrt_", "clamp_",
                "erfinv_", "pow_", "abs_", "tanh_", "clamp_min_", "clamp_max_", "expm1_", "reciprocal_",
                "rsqrt_")  # fmt: skip
+
+
+CONSTANTS = ("zeros", "ones", "identity")
+"""The constants that a plan may start a tensor from."""
+
+
+def constant_start(name: str, shape: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
+    """Return a tensor of `shape`: all zeros, all ones, or the layer `(out, in, *kernel)` that passes its input on."""
+    import torch
+
+    if name == "ones":
+        return torch.ones(tuple(shape), dtype=dtype)
+    value = torch.zeros(tuple(shape), dtype=dtype)
+    if name == "identity":
+        centre = tuple(size // 2 for size in shape[2:])
+        for i in range(min(shape[0], shape[1])):
+            value[(i, i, *centre)] = 1.0
+    return value
 
 
 def replay(operations: InitialValue, shape: Sequence[int], dtype: str, seed: int, name: str) -> torch.Tensor:

@@ -18,6 +18,7 @@ from tli_cli.fitting.running import Running, runs
 from tli_cli.fitting.work import work_of
 from tli_cli.gates import check_gates
 from tli_cli.given import require
+from tli_cli.initial import CONSTANTS, constant_start
 from tli_cli.injection.injector import injector_for
 from tli_cli.kinship.ancestry import Values, ancestry
 from tli_cli.options import Labels, Options
@@ -37,7 +38,6 @@ from tli_cli.providers.module import described_live
 from tli_cli.references import Reference
 from tli_cli.references.labels import labels_in, labels_of, shared_labels
 from tli_cli.scoring.bands import MAY_HURT
-from tli_cli.starting import CONSTANTS, constant_start
 from tli_cli.teachers import Taught, Teacher, understood
 from tli_cli.vocabularies.shared import shared_tokens
 

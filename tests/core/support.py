@@ -11,12 +11,12 @@ from torch import nn
 
 from tests.models import NETS, example_for, randomised
 from tli_cli.architecture import Architecture
+from tli_cli.initial import CONSTANTS, constant_start
 from tli_cli.injection.injector import injector_for
 from tli_cli.options import Options
 from tli_cli.plan import Plan, Step
 from tli_cli.planning.injection import plan_injection
 from tli_cli.providers.module import describe_live
-from tli_cli.starting import CONSTANTS, constant_start
 
 State = Mapping[str, torch.Tensor]
 SMALL = ("mobilenet", "vit", "decoder")

@@ -12,12 +12,11 @@ from tli_cli.axis_maps.values import PlanMaps
 from tli_cli.devices import reproducible, usable_device
 from tli_cli.errors import TliError, first_line
 from tli_cli.fitting.files import before_fits, fitted_values
-from tli_cli.initial import default_initial, replay
+from tli_cli.initial import CONSTANTS, constant_start, default_initial, replay
 from tli_cli.injection.injector import Injector
 from tli_cli.injection.stored_values import StoredValues
 from tli_cli.plan import Plan, Step
 from tli_cli.scoring.bands import MAY_HURT
-from tli_cli.starting import CONSTANTS, constant_start
 
 if TYPE_CHECKING:
     from tli_cli.options import Options
