@@ -11,6 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from tli_cli.architecture import InitialValue
 from tli_cli.catalogue.record import Recorder
+from tli_cli.describe.constants import unsaved
 from tli_cli.initial import stored
 
 _DRAWS = {"normal_", "uniform_", "bernoulli_", "exponential_"}
@@ -54,6 +55,24 @@ def computed_values(
     if drawn:
         values.update(_drawn_values(create, drawn, large))
     return values
+
+
+def computed_constants(create: Callable[[], nn.Module], model: nn.Module) -> dict[str, torch.Tensor]:
+    """Return the values of the buffers that `model`, which `create` makes, does not save, but those that are drawn."""
+    names = unsaved(model)
+    if not names:
+        return {}
+    try:
+        with torch.random.fork_rng(devices=[]), Sparing(), Recorder() as recorder:
+            made = unsaved(create())
+    except Exception:  # a constructor may need what was left out
+        return {}
+    programs = {name: recorder.program(tensor) for name, tensor in made.items()}
+    return {
+        name: tensor
+        for name, tensor in made.items()
+        if not tensor.is_meta and (program := programs[name]) is not None and not program.random
+    }
 
 
 def exactly(tensor: torch.Tensor) -> InitialValue:

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from tli_cli.architecture import Architecture
-from tli_cli.catalogue.computed import LARGE, Sparing, computed_values
+from tli_cli.catalogue.computed import LARGE, Sparing, computed_constants, computed_values
 from tli_cli.catalogue.decode import decode
 from tli_cli.catalogue.encode import encode
 from tli_cli.catalogue.record import COMPUTED, Recorder, initial_values
@@ -86,7 +86,8 @@ def run(subject: Subject, model: nn.Module, options: Mapping[str, int], origin: 
     """Trace `model`, or describe it by its names where it cannot be traced; the second part says why."""
     try:
         inputs = subject.arguments(options.get("in_chans"))
-        return trace(model, inputs, kwargs=subject.keywords, origin=origin), ""
+        constants = computed_constants(lambda: subject.create(**options), model)
+        return trace(model, inputs, kwargs=subject.keywords, constants=constants, origin=origin), ""
     except TraceError as error:
         return describe_names(state_specs(model), order_from="definition", origin=origin), str(error)
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from torch import nn
 from torch.utils._pytree import tree_flatten, tree_map
 
 from tli_cli.architecture import Number
@@ -19,6 +20,17 @@ FAR = 3e4
 
 LIKE = {"zeros_like": 0.0, "new_zeros": 0.0, "ones_like": 1.0, "new_ones": 1.0}
 """Operations that take of a tensor its shape alone, and what they fill another one with."""
+
+
+def unsaved(model: nn.Module) -> dict[str, torch.Tensor]:
+    """Return the buffers of `model`, by name, that it does not save and that hold numbers of its code, such as the
+    frequencies of a rotary embedding: floating, and no masks."""
+    saved = model.state_dict(keep_vars=True)
+    return {
+        name: buffer
+        for name, buffer in model.named_buffers()
+        if name not in saved and buffer.is_floating_point() and buffer.ndim in (1, 2) and 1 < buffer.numel() <= LARGEST
+    }
 
 
 class Constants:
@@ -93,10 +105,21 @@ def summary(operation: str, values: torch.Tensor) -> Number:
         first = plain.narrow(d, 0, 1)
         plain = first if plain.shape[d] > 1 and bool((plain == first).all()) else plain
     whole, shape = (tuple(size for size in sizes if size > 1) for sizes in (values.shape, plain.shape))
-    flat = plain.flatten()
+    flat = _halved(plain).flatten()
     weights = torch.cos(1.7 * torch.arange(len(flat), dtype=torch.float64, device="cpu") + 0.3)
     scale = 1.0 / max(len(flat), 1) ** 0.5
     return (operation.rstrip("_"), whole, shape, float(flat.norm()) * scale, float(flat @ weights) * scale)
+
+
+def _halved(values: torch.Tensor) -> torch.Tensor:
+    """Return `values` without what its last axis holds twice, side by side or half by half: the two orders in which
+    rotary embeddings hold the same waves."""
+    if not values.ndim or values.shape[-1] % 2 or values.shape[-1] < 4:
+        return values
+    for first, second in ((values[..., ::2], values[..., 1::2]), values.chunk(2, -1)):
+        if bool((first == second).all()):
+            return first
+    return values
 
 
 @contextmanager

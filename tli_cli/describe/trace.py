@@ -108,9 +108,16 @@ def _leaf_outputs(out: Any) -> list[torch.Tensor]:
 
 
 def trace(
-    model: nn.Module, args: Sequence[Any], *, kwargs: Mapping[str, Any] | None = None, origin: str = ""
+    model: nn.Module,
+    args: Sequence[Any],
+    *,
+    kwargs: Mapping[str, Any] | None = None,
+    constants: Mapping[str, torch.Tensor] | None = None,
+    origin: str = "",
 ) -> Architecture:
     """Return the architecture of `model`, run once in evaluation mode on `args` and `kwargs` (tensors on `meta`).
+
+    `constants` are the values of buffers, by name, that are no part of its state.
 
     What fails behind the last layer, as what sorts out boxes by their values, does not matter.
 
@@ -124,6 +131,9 @@ def trace(
             dims = tuple(recording.table.leaf(size) for size in tensor.shape)
             recording.parameter_dims[name] = dims
             recording.put(tensor, Value(dims, names=(name,), origins=_own_axes(name, tensor)))
+    for name, buffer in model.named_buffers():
+        if constants and name in constants:
+            recording.constants.put(buffer, constants[name])
     for tensor in _leaf_outputs([*args, *(kwargs or {}).values()]):
         _put_input(recording, tensor)
     training = model.training

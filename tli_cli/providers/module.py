@@ -11,6 +11,7 @@ from torch import nn
 from torch.utils._pytree import tree_map
 
 from tli_cli.architecture import Architecture, InitialValue
+from tli_cli.describe.constants import unsaved
 from tli_cli.describe.meta import on_meta
 from tli_cli.describe.names import describe_names
 from tli_cli.describe.trace import state_specs, trace
@@ -50,7 +51,8 @@ def _described(model: nn.Module, example: Any) -> tuple[Architecture, Inputs]:
     twin = _with_plain_experts(made_plain(on_meta(model), model).float())
     try:
         inputs = meta_inputs(twin, example) if example is not None else guess_input(lambda: twin, None, origin)
-        return trace(twin, inputs.args, kwargs=inputs.kwargs, origin=origin), inputs
+        constants = {name: buffer.cpu() for name, buffer in unsaved(model).items() if not buffer.is_meta}
+        return trace(twin, inputs.args, kwargs=inputs.kwargs, constants=constants, origin=origin), inputs
     except TraceError:
         if example is not None:
             raise

@@ -47,8 +47,8 @@ def _related(references: Sequence[Reference]) -> tuple[Reference, ...]:
 def with_configurations(references: Sequence[Reference], *, known: bool = False) -> tuple[Reference, ...]:
     """Return `references`, the bare checkpoints among them as the configurations beside them say.
 
-    Where all have the same names, shapes and settings, which is enough, they are as they were; `known` says that there
-    are others that have a graph.
+    Where all have the same names, shapes and settings, which is enough, they are as they were, and nothing about them
+    is in doubt; `known` says that there are others that have a graph.
     """
     from tli_cli.references.configured import settings_of
 
@@ -56,7 +56,7 @@ def with_configurations(references: Sequence[Reference], *, known: bool = False)
     settings = {settings_of(r.checkpoint.config) for r in references if r.checkpoint and r.checkpoint.config}
     if known or len(settings) > 1 or len({reference.architecture.fingerprint for reference in references}) > 1:
         return tuple(as_its_configuration(reference) for reference in references)
-    return tuple(references)
+    return tuple(replace(reference, doubts=()) if len(references) > 1 else reference for reference in references)
 
 
 def _alone(source: Reference, target: Reference) -> Reference:
