@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from tests.core.support import promises
 from tests.models import randomised
 from tests.wild.designs import Change, Design, Inputs, build, example_for
 from tests.wild.disguise import disguised
@@ -42,11 +43,6 @@ def outputs(model: nn.Module, example: Inputs) -> torch.Tensor:
 def difference(a: torch.Tensor, b: torch.Tensor) -> float:
     """Return the largest difference over the largest output; infinite where the outputs have other shapes."""
     return float((a - b).abs().max() / a.abs().max()) if a.shape == b.shape else float("inf")
-
-
-def promises(plan: Plan) -> bool:
-    """Tell whether the plan says that the function is kept."""
-    return all(step.exact for step in plan.steps) and not plan.unused
 
 
 def taught(name: str, source: Design, target: Design) -> tuple[Plan, float]:
