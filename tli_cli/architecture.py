@@ -90,7 +90,8 @@ class Layer:
     operation adds to the shapes, such as `("groups", 32)`, `("norm", "batch")`, `("heads", 12)`. `numbers` are those
     written in code that act after it and before the next layer, in order; empty where the code was not run.
     `constants` tell of tensors that code makes of numbers alone and that act there, where they are known: the
-    operation, the shape without what is repeated, and two numbers that other values or another order change.
+    operation, the shape, that without what is repeated, and two numbers that other values or another order change; and
+    of what a norm that is written out adds to the variance.
     """
 
     path: str
@@ -122,7 +123,8 @@ class Layer:
     @property
     def epsilon(self) -> float | None:
         """What a norm adds to the variance; None where that is not known."""
-        return next((float(number[1]) for number in self.numbers if number[0] == EPSILON), None)
+        noted = (*self.numbers, *self.constants)
+        return next((float(number[1]) for number in noted if number[0] == EPSILON), None)
 
     @property
     def averages(self) -> int | None:

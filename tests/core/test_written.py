@@ -136,6 +136,22 @@ class Timed(nn.Module):
         return self.out(x)
 
 
+class Rms(nn.Module):
+    """A root mean square norm, written out."""
+
+    def __init__(self, width: int, eps: float) -> None:
+        super().__init__()
+        self.scale, self.eps = nn.Parameter(torch.ones(width)), eps
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.scale * (x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.eps))
+
+
+class Normed(nn.Sequential):
+    def __init__(self, norm: nn.Module) -> None:
+        super().__init__(nn.Linear(5, 8), norm, nn.Linear(8, 4))
+
+
 def taught(source: nn.Module, target: nn.Module, example: torch.Tensor) -> tuple[Plan, float]:
     source, target = randomised(source, 1), randomised(target, 2)
     plan = apply_tli(target, source, example=example, options=Options(method="maps"))
@@ -169,3 +185,10 @@ def test_parameters_that_make_one_weight_are_told_apart_by_what_is_done_with_the
 def test_blocks_that_all_read_one_value_are_added_where_they_stand():
     plan, apart = taught(Timed(8), Timed(8, 3), SIGNALS)
     assert all(step.exact for step in plan.steps) and apart < 1e-12
+
+
+@pytest.mark.parametrize("norms", [(Rms, Rms), (Rms, nn.RMSNorm), (nn.RMSNorm, Rms)])
+def test_what_a_norm_that_is_written_out_adds_to_the_squares_counts(norms):
+    for mine, theirs in ((1e-5, 1e-5), (1e-2, 1e-2), (1e-5, 6e-4), (1e-3, 1e-5)):
+        plan, apart = taught(Normed(norms[0](8, eps=mine)), Normed(norms[1](8, eps=theirs)), VECTORS)
+        assert all(step.exact for step in plan.steps) == (mine == theirs) == (apart < 1e-12)

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from tli_cli.architecture import POOLED, AxisTree
+from tli_cli.architecture import EPSILON, POOLED, AxisTree
 from tli_cli.describe.meta import tensors_in
 from tli_cli.describe.numbers import FACTORIES, constants_among, note_constants
 from tli_cli.describe.recording import Recording, Value, are_addends
@@ -136,9 +136,10 @@ def _combine(rec: Recording, name: str, known: Sequence[Value], live: Sequence[V
             return rec.apply_layer("norm", {role: (name,) for name, role in statistics.items()}, nodes, norm="batch")
         if live[0].rsqrt and family == "mul" and any(rec.table.size(t) > 1 for v in fixed for t in v.dims):
             kind = "layer" if live[0].centred else "rms"
-            rec.forget(live[0].own)
+            rec.forget(live[0])
             node = rec.apply_layer("norm", {"weight": names}, nodes, norm=kind)
             rec.numbers += [(rec.last, (POOLED,))] if live[0].averaged else []
+            rec.acting += [(rec.last, (EPSILON, live[0].epsilon))] if live[0].epsilon is not None else []
             return node
         kind = "scale" if family in ("mul", "div") else "position" if _is_placed(rec, fixed) else "bias"
         attributes = {"relative": True} if rec.relative.issuperset(names) else {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -285,9 +285,10 @@ class Recording:
         """Note that a value meets what is made of it alone."""
         self.numbers.append((self.last, (OWN, name)))
 
-    def forget(self, steps: Iterable[int]) -> None:
+    def forget(self, norm: Value) -> None:
         """Forget the squares and differences of a norm that is written out, now that it is known to be one."""
-        self.forgotten.update(i for i in steps if self.numbers[i][1][0] in (OWN, "pow"))
+        noted = ((i, self.numbers[i][1]) for i in norm.own)
+        self.forgotten.update(i for i, n in noted if n[0] in (OWN, "pow") or n == ("add", norm.epsilon))
 
     def layer_behind(self, node: int) -> int:
         """Return the layer that made `node`, with a slice of its weight perhaps; -1 if none did."""

@@ -42,7 +42,16 @@ def note_steps(
     longest = max((v.chain for v in known), key=len)
     chain = (*longest, _step(name.rstrip("_"), args)) if len(longest) < LONGEST else ()
     steps = frozenset(numbers).union(*(v.steps for v in known))
-    rec.put(result, replace(value, chain=chain, steps=steps))
+    added = _added_to_variance(name.rstrip("_"), args, longest)
+    epsilon = next((e for e in (added, *(v.epsilon for v in known)) if e is not None), None)
+    rec.put(result, replace(value, chain=chain, steps=steps, epsilon=epsilon))
+
+
+def _added_to_variance(name: str, args: Sequence[Any], chain: Sequence[str]) -> float | None:
+    """Return what is added to a mean of squares before its root is taken, if that is what happens."""
+    number = args[1] if len(args) > 1 and isinstance(args[1], (int, float)) else None
+    squared = any(step in SQUARES[:3] for step in chain) and not {"sqrt", "rsqrt"}.intersection(chain)
+    return number if name == "add" and squared else None
 
 
 def _step(name: str, args: Sequence[Any]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tli_cli.architecture import Architecture, Number
+from tli_cli.architecture import EPSILON, Architecture, Layer, Number
 from tli_cli.planning.numbers import were_run
 
 NEAR = 3e-4
@@ -17,15 +17,19 @@ def other_constants(target: Architecture, source: Architecture) -> dict[int, str
     """
     if not were_run(target, source):
         return {}
-    theirs = [number for layer in source.layers for number in layer.constants]
+    theirs = [number for layer in source.layers for number in _tensors(layer)]
     found = {}
     for place, layer in enumerate(target.layers):
-        for mine in layer.constants:
+        for mine in _tensors(layer):
             known = [other for other in theirs if mine[0] == other[0] and (mine[1] == other[1] or mine[2] == other[2])]
             if known and not any(_are_near(mine, other) for other in known):
                 size = "x".join(map(str, mine[1])) or "one number"
                 found[place] = f"behind it a constant ({mine[0]}, {size}) that differs from the source's"
     return found
+
+
+def _tensors(layer: Layer) -> list[Number]:
+    return [number for number in layer.constants if number[0] != EPSILON]
 
 
 def _are_near(mine: Number, theirs: Number) -> bool:
