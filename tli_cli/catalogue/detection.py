@@ -12,10 +12,16 @@ from torch import nn
 
 def traceable(model: nn.Module) -> nn.Module:
     """Return `model`, with a forward that stops before boxes are picked if it is a detector."""
-    if hasattr(model, "roi_heads") and hasattr(model, "rpn"):
-        model.forward = MethodType(_two_stages, model)
-    elif hasattr(model, "anchor_generator") and hasattr(model, "head"):
+    if hasattr(model, "anchor_generator") and hasattr(model, "head"):
         model.forward = MethodType(_one_stage, model)
+    return without_crops(model)
+
+
+def without_crops(model: nn.Module) -> nn.Module:
+    """Return `model`, with heads that take whole maps if it is a detector that crops them by boxes that it picks."""
+    heads = getattr(model, "roi_heads", None)
+    if hasattr(model, "rpn") and all(hasattr(heads, name) for name in ("box_roi_pool", "box_head", "box_predictor")):
+        model.forward = MethodType(_two_stages, model)
     return model
 
 

@@ -19,6 +19,7 @@ from tli_cli.planning.drafts import Drafts
 from tli_cli.planning.embedded import embedding_gains
 from tli_cli.planning.folding import LONE, NO_FOLDING, STARTS, folding
 from tli_cli.planning.identity import ADDED, is_silenced, surplus_scales
+from tli_cli.planning.lone import LONE_BRANCH, Lone, lone_additions
 from tli_cli.planning.norms import averages_unevenly
 from tli_cli.planning.numbers import were_run
 from tli_cli.planning.pieces import is_copy, is_scaled, lie_alike, make_piece
@@ -52,14 +53,22 @@ class Drafter:
         self._folding = folding(*sides, matching) if self._by_axes and request.norms else NO_FOLDING
         self._surplus = surplus_scales(matching, blocks, self._target)
         self._added = additions(*sides, matching, blocks) if request.identity else Additions()
+        self._lone = lone_additions(*sides, matching) if request.identity else Lone()
         self._bare = surplus_shortcuts(*sides, matching) if request.identity else set()
 
     def draft(self, chosen: Choice) -> None:
         """Draft the pairs whose target unit is given to this source by `chosen`."""
         model = self._model
-        mine = [(p, chosen[p.target.key][model]) for p in self._matching.pairs if model in chosen[p.target.key]]
+        besides = {*self._lone.zeros, *self._lone.inner}
+        mine = [
+            (p, chosen[p.target.key][model])
+            for p in self._matching.pairs
+            if model in chosen[p.target.key] and p.target.place not in besides
+        ]
         self._start(self._surplus, "ones", UNSCALED)
         self._start(self._bare, "zeros", NO_SHORTCUT, ("weight", "bias"))
+        self._start(self._lone.zeros, "zeros", LONE_BRANCH, ("weight", "bias"))
+        self._start(self._lone.inner, "", LONE_BRANCH)
         for pair, _ in mine:
             self._introduce(pair)
         self._book.made_up |= self._scales.made_up
@@ -99,8 +108,8 @@ class Drafter:
             self._matching,
             self._book,
             self._added,
-            silent={*self._added.ends, *self._bare},
-            passing={*self._added.chains, *self._surplus, *self._folding.silent},
+            silent={*self._added.ends, *self._bare, *self._lone.ends, *self._lone.tables},
+            passing={*self._added.chains, *self._surplus, *self._folding.silent, *self._lone.passing},
             scaled={*self._scales.places, *self._gains},
             folded=self._folding.taken,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 
 from tli_cli.architecture import Architecture
@@ -27,11 +28,12 @@ def without_foreign(target: Architecture, source: Architecture, matching: Matchi
     twin in the target: a pyramid, a decoder or a head beside the same backbone.
 
     Where the target holds the whole source, no layer of it feeds one of another width beside its twin. Rows of classes
-    feed no channels, nor channels rows of classes.
+    feed no channels, nor channels rows of classes, nor a scale of some channels one of others.
     """
     foreign = (
         _unlike_twins(matching)
         | _wider_or_narrower_than_twins(matching, target)
+        | _scales_of_other_channels(matching)
         | {
             pair.target.key
             for pair in matching.pairs
@@ -80,6 +82,19 @@ def _wider_or_narrower_than_twins(matching: Matching, target: Architecture) -> s
 
 def _makes_classes(architecture: Architecture, unit: Unit) -> bool:
     return class_rows(architecture, main_tensor(architecture.layers[unit.place]) or "") > 0
+
+
+def _scales_of_other_channels(matching: Matching) -> set[Key]:
+    """Return the scales of vectors that are fed from one of another width, where no layer of the one width is fed from
+    one of the other."""
+    widths = {widths for p in matching.pairs if p.target.kind in WEIGHTED for widths in _widths(p)}
+    scales = (p for p in matching.pairs if p.target.kind == p.source.kind == "scale" and len(p.target.shape) == 1)
+    return {p.target.key for p in scales if p.target.shape != p.source.shape and not widths.intersection(_widths(p))}
+
+
+def _widths(pair: Pair) -> Iterator[tuple[int, int]]:
+    """Yield what a layer makes or takes, with what its partner does."""
+    yield from zip(pair.target.shape, pair.source.shape, strict=False)
 
 
 def _unlike_twins(matching: Matching) -> set[Key]:

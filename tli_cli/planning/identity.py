@@ -99,7 +99,7 @@ def is_post_norm(architecture: Architecture, units: Iterable[Unit]) -> bool:
 
 def surplus_scales(matching: Matching, blocks: Iterable[Block], target: Architecture) -> list[int]:
     """Return the channel scales of blocks whose weighted layers all have a partner of their own form, and which have
-    none, by their places; what a constructor works out, such as frequencies, is no scale."""
+    none, by their places; what a constructor works out, such as frequencies, is no scale, nor what adds as well."""
     pairs = {pair.target.key: pair for pair in matching.pairs}
 
     def is_fed(unit: Unit) -> bool:
@@ -109,7 +109,8 @@ def surplus_scales(matching: Matching, blocks: Iterable[Block], target: Architec
     alike = [block for block in blocks if all(is_fed(unit) for unit in block.units if unit.kind in WEIGHTED)]
     fixed = {spec.name for spec in target.tensors if spec.buffer}
     scales = (u for block in alike for u in block.units if u.kind == "scale" and len(u.shape) == 1)
-    unfed = (unit.place for unit in scales if unit.key not in pairs)
+    alone = (unit for unit in scales if {role for role, _ in target.layers[unit.place].tensors} == {"weight"})
+    unfed = (unit.place for unit in alone if unit.key not in pairs)
     return [place for place in unfed if fixed.isdisjoint(name for _, name in target.layers[place].tensors)]
 
 

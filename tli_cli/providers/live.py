@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from tli_cli.catalogue.detection import without_crops
 from tli_cli.catalogue.libraries import import_timm, import_torchvision
 from tli_cli.catalogue.subjects import Subject, timm_subject, torchvision_subject
 from tli_cli.errors import TliError, TraceError, UnknownReferenceError
@@ -97,6 +98,7 @@ def _own_subject(
             ) from error
         if not isinstance(model, nn.Module):
             raise TliError(f"{reference}: expected it to make a torch.nn.Module, found {type(model).__name__}")
+        model = without_crops(model)
         return model if not names or takes_by_name(model, names) else _taking_names(model)
 
     try:

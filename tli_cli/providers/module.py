@@ -11,6 +11,7 @@ from torch import nn
 from torch.utils._pytree import tree_map
 
 from tli_cli.architecture import Architecture, InitialValue
+from tli_cli.catalogue.detection import without_crops
 from tli_cli.describe.constants import unsaved
 from tli_cli.describe.meta import on_meta
 from tli_cli.describe.names import describe_names
@@ -48,7 +49,7 @@ def _constant_buffers(model: nn.Module) -> dict[str, InitialValue]:
 
 def _described(model: nn.Module, example: Any) -> tuple[Architecture, Inputs]:
     origin = type(model).__name__
-    twin = _with_plain_experts(made_plain(on_meta(model), model).float())
+    twin = without_crops(_with_plain_experts(made_plain(on_meta(model), model).float()))
     try:
         inputs = meta_inputs(twin, example) if example is not None else guess_input(lambda: twin, None, origin)
         constants = {name: buffer.cpu() for name, buffer in unsaved(model).items() if not buffer.is_meta}
