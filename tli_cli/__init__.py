@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tli_cli.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from tli_cli.api import inject, inspect, match, matrix, rank, score
     from tli_cli.errors import GateError, TliError
@@ -53,10 +55,6 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first asked for, so that importing the package does no work."""
-    if name == "__version__":
-        from importlib.metadata import version
-
-        return version("tli")
     if name not in __all__:
         raise AttributeError(f"module 'tli_cli' has no attribute {name!r}")
     from importlib import import_module
@@ -66,4 +64,4 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     """Return the public names, imported or not yet, for those who look for them in a notebook."""
-    return sorted({*globals(), *__all__, "__version__"})
+    return sorted({*globals(), *__all__})

@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+import tli_cli
 from tli_cli.cli import app as application
 from tli_cli.cli import run
 from tli_cli.cli.choices import Matcher, Method
@@ -81,7 +82,7 @@ def test_no_colour_where_none_is_wanted(monkeypatch, capsys):
 
 def test_the_version_may_be_asked_for_by_an_option(capsys):
     said = [(run([how]), capsys.readouterr().out) for how in ("version", "--version")]
-    assert said[0] == said[1] and said[0][1].startswith("python\t")
+    assert said[0] == said[1] and said[0][1].startswith(f"tli\t{tli_cli.__version__}\npython\t")
 
 
 def test_a_closed_pipe_is_quiet():

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from tli_cli.cli import options as given
 from tli_cli.cli import render
+from tli_cli.version import __version__
 
-PACKAGES = ("tli", "torch", "safetensors", "typer", "rich", "numpy", "timm", "torchvision", "transformers")
+PACKAGES = ("torch", "safetensors", "typer", "rich", "numpy", "timm", "torchvision", "transformers")
 
 
 def version(as_json: given.Json = False) -> None:
@@ -14,7 +15,7 @@ def version(as_json: given.Json = False) -> None:
     from importlib.metadata import PackageNotFoundError
     from importlib.metadata import version as installed
 
-    found = {"python": platform.python_version()}
+    found = {"tli": __version__, "python": platform.python_version()}
     for package in PACKAGES:
         try:
             found[package] = installed(package)

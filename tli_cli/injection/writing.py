@@ -26,6 +26,7 @@ from tli_cli.injection.streams import Streams
 from tli_cli.plan import Plan
 from tli_cli.planning.quantised import quantised_layers
 from tli_cli.report import Progress, Report
+from tli_cli.version import __version__
 
 if TYPE_CHECKING:
     from tli_cli.injection.making import Maker
@@ -124,7 +125,7 @@ def provenance(plan: Plan) -> dict[str, str]:
     """Return the metadata of a result: what it was made from, how, and by which versions."""
     return {
         "format": "pt",
-        "tli.version": _version("tli"),
+        "tli.version": __version__,
         "tli.torch": _version("torch"),
         "tli.sources": "; ".join(f"{side.origin} {side.fingerprint}" for side in plan.sources),
         "tli.target": f"{plan.target.origin} {plan.target.fingerprint}",

@@ -18,6 +18,7 @@ from tli_cli.matrices.rows import RowScores, Sides
 from tli_cli.references import Reading, Reference, resolve, with_configurations
 from tli_cli.references.sources import NO_PLACES, Places, expand, placed
 from tli_cli.report import Progress
+from tli_cli.version import __version__
 
 ALONE = 400
 """Up to so many pairs are not worth a second process."""
@@ -110,11 +111,9 @@ def _stored_as(name: str) -> Hashable:
 
 def _key(sides: Sides, matcher: str) -> str:
     """Return a digest of what a stored row depends on."""
-    from importlib.metadata import version
-
     architectures = [side.architecture for side in sides.alone]
     parts = [f"{a.fingerprint} {' '.join(node.op for node in a.graph)} {a.order_from}" for a in architectures]
-    return hashlib.sha256("\n".join([version("tli"), matcher, *parts]).encode()).hexdigest()[:16]
+    return hashlib.sha256("\n".join([__version__, matcher, *parts]).encode()).hexdigest()[:16]
 
 
 _rows: RowScores | None = None
