@@ -45,7 +45,9 @@ def test_settings_beside_the_weights_tell_how_heads_are_turned(beside: dict[str,
 
 
 def test_without_them_nothing_tells(tmp_path: Path) -> None:
-    steps = into_a_file(LLAMA, tmp_path, {"epoch": 3}).report.plan.steps
+    plan = into_a_file(LLAMA, tmp_path, {"epoch": 3}).report.plan
+    assert any("4 queries and keys" in note and "--source-arch" in note for note in plan.notes)
+    steps = plan.steps
     doubted = {step.target.rpartition("self_attn.")[2] for step in steps if not step.exact}
     assert doubted == {"q_proj.weight", "k_proj.weight"}
     assert all("--source-arch" in step.reason for step in steps if not step.exact)

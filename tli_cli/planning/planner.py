@@ -17,6 +17,7 @@ from tli_cli.planning.plain import chains_fill_branches, gains_branches
 from tli_cli.planning.quantised import whole_or_kept
 from tli_cli.planning.relation import OTHER, relation_of
 from tli_cli.planning.request import Request
+from tli_cli.planning.turning import turned_by_guess
 
 
 def _relation(target: Architecture, source: Architecture, matching: Matching, steps: Sequence[Step]) -> str:
@@ -62,5 +63,5 @@ def make_plan(
         relation=_relation(target, sources[main], matchings[main], steps),
         seed=request.seed,
         unused=unused,
-        notes=drafts.book.rows.notes,
+        notes=(*drafts.book.rows.notes, *turned_by_guess(steps)),
     )

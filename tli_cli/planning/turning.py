@@ -12,6 +12,7 @@ from tli_cli.architecture import Architecture, AxisTree
 from tli_cli.describe.turned import HALVES, PAIRS, Way, turned_channels, way_of
 from tli_cli.matching.units import Unit, main_tensor
 from tli_cli.matching.values import Matching, Pair
+from tli_cli.plan import Step
 from tli_cli.planning.roles import shares
 
 ROLES = ("q", "k", "q_norm", "k_norm")
@@ -34,6 +35,16 @@ UNCUT = (
     "its channels turn in pairs in one of the files and in halves in the other, of heads whose width is a guess; "
     "--source-arch or a configuration beside the file tells it"
 )
+
+
+def turned_by_guess(steps: Sequence[Step]) -> tuple[str, ...]:
+    """Return what the user should know of queries and keys whose channels may stand elsewhere than they belong."""
+    for doubt in (UNCUT, UNTOLD):
+        found = [step.target for step in steps if step.action == "transfer" and doubt in step.reason]
+        if found:
+            told = "" if doubt == UNCUT else "; --source-arch can tell"
+            return (f"{len(found)} queries and keys, such as {found[0]}, may be wrong: {doubt}{told}",)
+    return ()
 
 
 @dataclass(frozen=True, slots=True)
