@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from safetensors import safe_open
@@ -13,9 +14,11 @@ from tests.score.conftest import Tli, write_header
 from tli_cli import catalogue
 from tli_cli.architecture import Architecture, Layer, Node, TensorSpec
 from tli_cli.matching import path
-from tli_cli.matching.path import ENOUGH, match_path, standing_likeness, standings
+from tli_cli.matching.path import ENOUGH, Placed, match_path, standing_likeness, standings
+from tli_cli.matching.sides import Side
 from tli_cli.matching.similarity import unit_similarity
 from tli_cli.matching.units import units_of
+from tli_cli.scoring.verdict import score_architectures
 
 
 def chain(*operations: str | tuple[str, ...]) -> Architecture:
@@ -55,13 +58,12 @@ def test_what_is_no_join_does_not_cut():
 
 @pytest.mark.parametrize("source, target", [("resnet", "mobilenet"), ("vit", "mixer"), ("mobilenet", "resnet")])
 def test_every_target_takes_the_best_source(source, target):
-    sources, targets = (units_of(described(net)) for net in (source, target))
-    theirs, mine = standings(described(source), sources), standings(described(target), targets)
+    theirs, mine = Placed.of(Side(described(source))), Placed.of(Side(described(target)))
     paired = {pair.target.key: pair for pair in match_path(described(source), described(target)).pairs}
-    for t, here in zip(targets, mine, strict=True):
+    for t, told, here in zip(mine.units, mine.told, mine.standings, strict=True):
         values = [
-            unit_similarity(t, s) * (1 + standing_likeness(here, there)) / 2
-            for s, there in zip(sources, theirs, strict=True)
+            unit_similarity(*((told, known) if here == there else (t, s))) * (1 + standing_likeness(here, there)) / 2
+            for s, known, there in zip(theirs.units, theirs.told, theirs.standings, strict=True)
         ]
         if max(values) < ENOUGH:
             assert t.key not in paired
@@ -77,6 +79,23 @@ def test_a_source_belongs_to_the_target_that_it_is_most_like():
         if pair.repeat:
             owner = next(p for p in pairs if p.source.key == pair.source.key and not p.repeat)
             assert owner.similarity >= pair.similarity
+
+
+@pytest.mark.parametrize("name", ["timm:vit_tiny_patch16_224", "timm:resnetrs50", "torchvision:swin_v2_t"])
+def test_a_network_under_other_names_is_the_same(name):
+    net = catalogue.load(name)
+    called = {spec.name: f"a{i // 7}.b{i}" for i, spec in enumerate(net.tensors)}
+    other = replace(
+        net,
+        tensors=tuple(replace(s, name=called[s.name], tied_to=called.get(s.tied_to or "")) for s in net.tensors),
+        axes={called[key]: axes for key, axes in net.axes.items()},
+        layers=tuple(
+            replace(layer, path=f"a{i // 5}.c{i}", tensors=tuple((role, called[n]) for role, n in layer.tensors))
+            for i, layer in enumerate(net.layers)
+        ),
+    )
+    found = score_architectures(other, net, match_path)
+    assert found.forward == found.backward == 1
 
 
 def test_every_target_is_compared_with_every_source_once(monkeypatch):

@@ -18,7 +18,7 @@ from tli_cli.matching.sides import Side, both_known
 from tli_cli.matching.similarity import unit_similarity
 from tli_cli.matching.tied import biases_of_tables, heads_apart, tied_heads
 from tli_cli.matching.towers import of_common_inputs
-from tli_cli.matching.twins import twins, without_extras
+from tli_cli.matching.twins import in_other_words, twins, without_extras
 from tli_cli.matching.uncut import with_whole_layers
 from tli_cli.matching.unit_pairs import ENOUGH, pair_units
 from tli_cli.matching.units import Key, Unit
@@ -46,7 +46,7 @@ def match_sides(source: Side, target: Side) -> Matching:
         found[t.key] = Pair(t, s, unit_similarity(t, named), anchored=True)
         strengths[t.key] = strength
     for t, s in twins(source, target):
-        found[t.key] = Pair(t, s, max(unit_similarity(t, s), ENOUGH))
+        found[t.key] = Pair(t, s, max(unit_similarity(t, in_other_words(t, s)), ENOUGH))
     _believe(sakes if not known or len(sakes) == len(target.units) else (), found, known)
     for t, s in tied_heads(source, target):
         found.setdefault(t.key, Pair(t, s, unit_similarity(t, replace(s, kind=t.kind)), anchored=True))

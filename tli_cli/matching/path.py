@@ -12,9 +12,11 @@ The paper leaves open, and here it is decided:
 - activations: those of the path, as a multiset; compared by what is shared (Dice).
 - the four count alike, together as much as kind and shape: `unit_similarity * (1 + mean of the four) / 2` is the
   pair's similarity, 1 only for an identical unit that stands alike; nothing under `ENOUGH` is taken.
-- equals: the one whose place in the order of layers is nearest, then the first.
+- equals: the one that is called alike, then whose place in the order of layers is nearest, then the first.
 - a source that serves several targets belongs to the one most like it; for the others the pair is a `repeat`.
 - a path also ends where its value is read more than once; one that goes on follows the first input.
+- what a layer is for (a query, a gate, a head) counts as well: what its name says, but of two layers that stand alike
+  what both graphs say.
 - without a graph the order of layers is one path: depth and position follow from it, activations are unknown.
 """
 
@@ -26,6 +28,7 @@ from dataclasses import dataclass, replace
 
 from tli_cli.architecture import Architecture, Node
 from tli_cli.matching.bags import Bag, bag_of, overlap
+from tli_cli.matching.graph_roles import graph_roles
 from tli_cli.matching.settings import ACTIVATIONS
 from tli_cli.matching.sides import Side
 from tli_cli.matching.similarity import unit_similarity
@@ -54,37 +57,45 @@ def match_path(source: Architecture, target: Architecture) -> Matching:
 
 @dataclass(frozen=True)
 class Placed:
-    """One side's units and where each stands."""
+    """One side's units, the same with the roles that the graph tells, if there is one, and where each stands."""
 
     units: tuple[Unit, ...]
+    told: tuple[Unit, ...]
     standings: list[Standing]
 
     @classmethod
     def of(cls, side: Side) -> Placed:
         """Return the units of `side` with their standings."""
-        return cls(side.units, standings(side.architecture, side.units))
+        told: tuple[Unit, ...] = ()
+        if side.architecture.graph:
+            roles = graph_roles(side.architecture, {unit.key: unit for unit in side.units})
+            told = tuple(replace(unit, role=roles.get(unit.key, "")) for unit in side.units)
+        return cls(side.units, told, standings(side.architecture, side.units))
 
 
 def match_placed(source: Placed, target: Placed) -> Matching:
     """Return the matching of two sides, which may be used again for other pairs."""
     sources, targets = source.units, target.units
     theirs, mine = source.standings, target.standings
+    known = bool(source.told and target.told)
     pairs = []
     for i, t in enumerate(targets):
         place = i / max(len(targets) - 1, 1)
-        best, rank = -1, (ENOUGH, -1.0)
+        best, rank = -1, (ENOUGH, False, -1.0)
         for j, s in enumerate(sources):
-            similarity = unit_similarity(t, s)
+            alike = known and mine[i] == theirs[j]
+            similarity = unit_similarity(target.told[i], source.told[j]) if alike else unit_similarity(t, s)
             if similarity < rank[0]:
                 continue
             likeness = similarity * (1 + standing_likeness(mine[i], theirs[j])) / 2
-            best, rank = max((best, rank), (j, (likeness, -abs(place - j / max(len(sources) - 1, 1)))), key=_rank)
+            distance = abs(place - j / max(len(sources) - 1, 1))
+            best, rank = max((best, rank), (j, (likeness, t.role == s.role, -distance)), key=_rank)
         if best >= 0:
             pairs.append(Pair(t, sources[best], rank[0]))
     return Matching(_with_repeats(pairs), targets, sources, windows=False)
 
 
-def _rank(found: tuple[int, tuple[float, float]]) -> tuple[float, float]:
+def _rank(found: tuple[int, tuple[float, bool, float]]) -> tuple[float, bool, float]:
     return found[1]
 
 

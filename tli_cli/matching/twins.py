@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from tli_cli.checkpoints.dtypes import is_float
 from tli_cli.describe.vocabulary import tower
@@ -27,6 +28,7 @@ ALONE = {"weight"}
 SPARE = {"head", "head_dist", "pooler", "mask"}
 """Roles of layers that one network may have more of than another that is the same otherwise."""
 SYNONYMS = {"downsample": "shortcut"}
+"""What the same layer may be called besides."""
 QUERIES = {"q", "qkv", "qk"}
 ATTENTION = "attention"
 ALIKE = 0.9
@@ -63,6 +65,12 @@ def twins(source: Side, target: Side) -> Iterator[tuple[Unit, Unit]]:
     for shape in common:
         if len(shape[0]) <= 1:
             yield from _pair(theirs[shape], mine[shape], told)
+
+
+def in_other_words(first: Unit, second: Unit) -> Unit:
+    """Return `second` with the role of `first`, if one layer may be called both."""
+    one = SYNONYMS.get(first.role, first.role) == SYNONYMS.get(second.role, second.role)
+    return replace(second, role=first.role) if one and first.role != second.role else second
 
 
 def without_extras(source: Side, target: Side) -> tuple[Side, Side]:
