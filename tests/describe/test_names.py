@@ -219,6 +219,35 @@ def test_norms_that_are_numbered_as_they_are_made_follow_their_convolutions() ->
     assert paths == [f"blocks.{block}.{name}" for block in range(2) for name in order]
 
 
+@pytest.mark.parametrize(("conv", "norm"), [("c", "batch"), ("convolution", "normalization"), ("w_", "b_")])
+def test_norms_stand_beside_the_convolutions_of_their_numbers(conv: str, norm: str) -> None:
+    shapes: dict[str, tuple[int, ...]] = {}
+    for block in range(2):
+        for number in (1, 2):
+            shapes[f"stage.{block}.{conv}{number}.weight"] = (8, 8, 3, 3)
+            shapes |= {f"stage.{block}.{norm}{number}.{role}": (8,) for role in ("weight", "running_mean")}
+    paths = [layer.path for layer in describe(dict(sorted(shapes.items()))).layers]
+    assert paths == [f"stage.{b}.{name}{n}" for b in range(2) for n in (1, 2) for name in (conv, norm)]
+
+
+def test_modules_that_are_counted_keep_their_order_whatever_their_widths() -> None:
+    # of branches that are concatenated no one's width is that of the module
+    widths = {
+        "convolution1": ((8, 3),),
+        "mixed4a": ((4, 8), (12, 8)),
+        "mixed4b": ((6, 16), (4, 16)),
+        "mixed5a": ((8, 10),),
+    }
+    shapes = {
+        f"{module}.branch{i}.conv.weight": (*sizes, 1, 1)
+        for module, branches in widths.items()
+        for i, sizes in enumerate(branches)
+    }
+    described = describe({**dict(sorted(shapes.items())), "logits.weight": (5, 8)})
+    modules = list(dict.fromkeys(layer.path.partition(".")[0] for layer in described.layers))
+    assert [module for module in modules if module.startswith("mixed")] == ["mixed4a", "mixed4b", "mixed5a"]
+
+
 def test_statistics_make_a_norm_of_a_module_without_a_name() -> None:
     roles = ("weight", "bias", "_mean", "_variance")
     found = describe(

@@ -10,7 +10,7 @@ from tli_cli.architecture import LINEAR, Layer
 from tli_cli.describe.blocks import block_paths
 from tli_cli.describe.chains import Widths, best_chain, chain_cost, widths
 from tli_cli.describe.places import DIMENSIONS, Habits, Key, Module, habits_of, inner_key, numbered_key, outer_key
-from tli_cli.describe.spelling import family, natural, stem_of
+from tli_cli.describe.spelling import family, last_number, natural, stem_of
 from tli_cli.describe.vocabulary import TOP_PLACES, surroundings
 
 BESIDE = ("se", "down", "shortcut")
@@ -117,7 +117,9 @@ class _Sorter:
                 families.setdefault(family(part[0].name), []).append(part)
             if len(families) > 1 and run == parts[start:end]:
                 run = self._chained(list(families.values()), before)
-                run = self._chained([[part] for part in run], before)
+                mixed = self._chained([[part] for part in run], before)
+                if all([part for part in mixed if part in members] == members for members in families.values()):
+                    run = mixed  # what is numbered keeps its order
             result.extend(run)
             start, before = end, self._ends([layer for _, part in run for layer in part]).last or before
         return result
@@ -165,7 +167,7 @@ class _Sorter:
         weighted = [
             p for p in parts if p[0].layer and p[0].layer.kind == "conv" and surroundings(p[0].name) not in BESIDE
         ]
-        if named := self._named_alike(norms, weighted):
+        if named := self._named_alike(norms, weighted) or self._numbered_alike(norms, weighted):
             return self._beside(parts, named)
         by_creation = _as_created(norms)
         norms = by_creation or [p for p in norms if re.fullmatch(r"\D+_?\d", p[0].name)]
@@ -191,6 +193,22 @@ class _Sorter:
         if found and len(left) == len(free) == 1:
             found[free[0][0].name] = left[0]
         return found if found and len(left) <= 1 else {}
+
+    def _numbered_alike(self, norms: Sequence[Part], weighted: Sequence[Part]) -> dict[str, Part]:
+        """Return for each convolution's name the norm of its number, `batch2` for `c2`, where these words say nothing
+        and all of both are numbered alike."""
+        mine, theirs = (
+            dict(zip(map(last_number, names), held, strict=True))
+            for names, held in (
+                ([part[0].name for part in norms], norms),
+                ([part[0].name for part in weighted], weighted),
+            )
+        )
+        known = all(numbered_key(part[0].name, self.habits.convolution_norm_first) for part in (*norms, *weighted))
+        if known or "" in mine or mine.keys() != theirs.keys() or len(mine) < len(norms) or len(theirs) < len(weighted):
+            return {}
+        fits = all(self.size[mine[n][1][0].path].first in self._ends(theirs[n][1]) for n in mine)
+        return {theirs[number][0].name: norm for number, norm in mine.items()} if fits else {}
 
     def _beside(self, parts: list[Part], norms: Mapping[str, Part]) -> list[Part]:
         """Return the parts with each of `norms` beside the one that it is named for."""

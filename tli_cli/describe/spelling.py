@@ -23,3 +23,9 @@ def family(name: str) -> str:
     """Return the letters that a numbered name begins with, and the whole of any other."""
     match = re.match(r"[a-z]*", name.lower())
     return match[0] if match and re.search(r"\d", name) else name
+
+
+def last_number(name: str) -> str:
+    """Return the number at the end of a name that begins with a letter, "" if there is none."""
+    match = re.fullmatch(r"[a-z].*?(\d+)", name.lower())
+    return match[1] if match else ""
