@@ -45,6 +45,7 @@ def test_other_code_with_the_same_tensors_is_not_called_exact(seed):
         (1079, "1.5 times as wide"),
         (1141, "heads twice"),
         (7013, "twice as wide"),
+        (7061, "twice as wide"),
     ],
 )
 def test_what_was_once_called_exact_falsely_is_not(seed, change):

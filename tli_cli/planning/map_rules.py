@@ -14,6 +14,7 @@ from tli_cli.planning.traits import (
     lifted_spaces,
     normalised_spaces,
     repeats_of,
+    undivided_spaces,
 )
 
 
@@ -25,7 +26,7 @@ class MapRules:
         self._widen, self.narrow = widen, narrow
         self._normalised, self._lifted = normalised_spaces(target), lifted_spaces(target)
         self._bent, self._averaged = bent_spaces(target), averaged_spaces(target) | target.averaged
-        self._repeats = repeats_of(target)
+        self._repeats, self._undivided = repeats_of(target), undivided_spaces(target)
         self._their_repeats: dict[int, dict[AxisTree, AxisTree]] = {}
         summed = (axis.tree for axes in target.axes.values() for axis in axes if axis.contracted)
         self._summed = {leaf for tree in summed for leaf in leaves(tree)}
@@ -61,7 +62,7 @@ class MapRules:
             return m > n and m % n == 0 and not self._summed.intersection(leaves(t))
         unlike = (CENTRED in rule and t in self._bent) or (ZERO in rule and t in self._lifted)
         unlike |= m % n > 0 and t in self._averaged
-        grown = word in ("widen", "net2net") and not unlike
+        grown = word in ("widen", "net2net") and not unlike and t not in self._undivided
         return m > n and (grown or word == "kernel")
 
     def is_shared_less(self, t: AxisTree, source: Architecture, s: AxisTree, model: int) -> bool:

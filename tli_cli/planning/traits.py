@@ -59,6 +59,15 @@ def norms_before_tied_heads(architecture: Architecture) -> set[str]:
     }
 
 
+def undivided_spaces(architecture: Architecture) -> set[AxisTree]:
+    """Return the widths of tables that serve as heads behind a norm without a weight: nothing there divides by how many
+    copies a channel has."""
+    layers, graph = architecture.layers, architecture.graph
+    heads = (n.layer for n in graph if n.layer >= 0 and n.inputs and graph[n.inputs[0]].op == "norm")
+    tables = (layers[place].tensor("weight") for place in heads if layers[place].kind == "embedding")
+    return {architecture.axes[name][-1].tree for name in tables if name in architecture.axes}
+
+
 def normalised_spaces(architecture: Architecture) -> dict[AxisTree, str]:
     """Return how the spaces that a layer norm or RMS norm runs over must be widened: `centred` or `zero`."""
     averaged = averaged_spaces(architecture) | architecture.averaged
