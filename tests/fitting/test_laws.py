@@ -7,9 +7,8 @@ from copy import deepcopy
 import pytest
 import torch
 
-from tests.models import NETS, randomised
 from tli_cli import apply_tli
-from tli_cli.fitting import carry_out, work
+from tli_cli.fitting import work
 from tli_cli.fitting.carry_out import samples_for
 from tli_cli.fitting.layouts import as_image, resized
 from tli_cli.fitting.observe import observe, observe_in_parts
@@ -114,11 +113,3 @@ def test_values_come_nearer_on_inputs_not_seen_before(pair, result, request):
     maps = deepcopy(target)
     apply_tli(maps, source, example=SHAPE, options=Options(method="even"))
     assert difference(model, source, plan, unseen) < 0.8 * difference(maps, source, plan, unseen)
-
-
-def test_what_stands_behind_an_activation_is_held_against_what_that_can_give(few, monkeypatch):
-    held = []
-    monkeypatch.setattr(carry_out, "polish", lambda _model, _mine, found, *_rest: held.extend(found))
-    torch.manual_seed(3)
-    fit(randomised(NETS["vit"](width=12)).float(), NETS["resnet"](width=8, classes=7).eval())
-    assert held and all(bool((goal.wanted >= 0).all()) and bool((goal.wanted > 0).any()) for goal in held)

@@ -66,10 +66,7 @@ def goals(
         image, source = as_image(mine.values, mine.dim), as_image(theirs.activated(), theirs.dim)
         if behind is None or image is None or source is None:
             continue
-        wanted = channels(fit, source)
-        if not theirs.activation:  # behind an activation of its own the target cannot give what the source does
-            wanted = activation(mine.activation)(wanted)
-        wanted = resized(wanted, coarser(image, source))
+        wanted = resized(channels(fit, source), coarser(image, source))
         if wanted.shape[1] == image.shape[1]:
             found[path] = Goal(path, mine.dim, "" if behind else mine.activation, wanted)
     return list(found.values())
