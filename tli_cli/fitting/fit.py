@@ -9,16 +9,16 @@ from typing import Any
 import torch
 from torch import nn
 
-from tli_cli.fitting.layouts import as_image, as_rows, cells, coarser, like_tokens, resized
+from tli_cli.fitting.layouts import as_image, like_value, resized
 from tli_cli.fitting.observe import Observed, frozen, hooks, join_dim, permutation
 from tli_cli.fitting.solving import (
     NORMS,
-    calibrate,
     choose_rows,
     fit_layer,
     fit_norm,
     input_rows,
     output_rows,
+    set_statistics,
     solvable,
 )
 from tli_cli.fitting.tape import Join, JoinTape, channel_dim, mark
@@ -73,7 +73,8 @@ class Fitter:
         def hook(module: nn.Module, inputs: Any) -> None:
             if path not in self._calibrated:
                 self._calibrated.add(path)
-                calibrate(module, inputs[0])
+                places = [d for d in range(inputs[0].ndim) if d != 1]
+                set_statistics(module, inputs[0].mean(places), inputs[0].var(places, unbiased=False))
 
         return hook
 
@@ -91,11 +92,7 @@ class Fitter:
             self.done.add(fit)
             wanted = self._wanted(fit, output, channel_dim(layer, output))
             norm = self.model.get_submodule(fit.target.norm) if fit.target.norm else nn.Identity()
-            if wanted is None:
-                return None
-            size = wanted.shape[2:]
-            current = output_rows(layer, norm.forward(output), size)
-            if not self._solve(fit, layer, given[0], output, current, as_rows(wanted), size):
+            if wanted is None or not self._solve(fit, layer, given[0], output, norm.forward(output), wanted):
                 return None
             return layer.forward(given[0])
 
@@ -147,20 +144,13 @@ class Fitter:
         wanted = self._wanted(fit, join.total, dim)
         if wanted is None:
             return
-        rest, size = join.total - join.branch, None
-        if order.index(channel_dim(layer, made)) == dim:
-            size = wanted.shape[2:]
-            current, values = cells(join.branch, dim, size), as_rows(wanted) - cells(rest, dim, size)
-        else:  # the layer maps tokens
-            own = like_tokens(wanted, rest.shape) - rest
-            inverse = [order.index(d) for d in range(len(order))]
-            current, values = (output_rows(layer, value.permute(inverse)) for value in (join.branch, own))
-        if self._solve(fit, layer, given, made, current, values, size) and fit.target.scale:
+        inverse = [order.index(d) for d in range(len(order))]
+        rest = (wanted - (join.total - join.branch)).permute(inverse)
+        if self._solve(fit, layer, given, made, join.branch.permute(inverse), rest) and fit.target.scale:
             self._fill_scale(fit.target.scale)
 
     def _wanted(self, fit: Fit, value: torch.Tensor, dim: int) -> torch.Tensor | None:
-        """Return the source's values as images with the target's channels, averaged where the target's `value` has
-        fewer places."""
+        """Return the source's values in the layout of the target's `value`."""
         seen = self.observed.get(fit)
         mine = as_image(value, dim)
         if seen is None or mine is None:
@@ -171,7 +161,7 @@ class Fitter:
         mapped = self.channels(fit, theirs)
         if mapped.shape[1] != mine.shape[1]:
             return None
-        return resized(mapped, coarser(mine, mapped))
+        return like_value(resized(mapped, mine.shape[2:]), value.shape, dim)
 
     def _solve(
         self,
@@ -181,25 +171,25 @@ class Fitter:
         made: torch.Tensor,
         current: torch.Tensor,
         wanted: torch.Tensor,
-        size: torch.Size | None,
     ) -> bool:
-        """Solve `layer`, which makes `made` of `given`, for `wanted` in the place of `current`, both rows of the cells
-        of a grid of `size`, or of all that stands beside each other."""
+        """Solve `layer`, which makes `made` of `given` and of which `current` is made in turn, for `wanted` in its
+        place."""
         weight: torch.Tensor = layer.weight  # type: ignore[assignment]
-        rows = choose_rows(wanted, weight[0].numel(), self.generator)
+        target = output_rows(layer, wanted)
+        rows = choose_rows(target, weight[0].numel(), self.generator)
         if not solvable(layer) or not len(rows) or f"{fit.target.layer}.weight" not in self.free:
             return False
-        inputs, plain = input_rows(layer, given, rows, size), output_rows(layer, made, size)[rows]
+        inputs, plain = input_rows(layer, given, rows), output_rows(layer, made)[rows]
         if not _explains(layer, inputs, plain):
             return False
         fed = f"{fit.target.layer}.weight" in self.fed
-        slope = _slope(plain.double(), current[rows].double()) if fed else None
+        slope = _slope(plain.double(), output_rows(layer, current)[rows].double()) if fed else None
         norm = self.model.get_submodule(fit.target.norm) if fit.target.norm else None
-        values = wanted[rows].double()
+        values = target[rows].double()
         ridge = RIDGE if slope is None else NEAR
-        fit_layer(layer, inputs, values, ridge, centred=norm is not None, slope=slope)
+        result = fit_layer(layer, inputs, values, ridge, centred=norm is not None, slope=slope)
         if norm is not None:
-            fit_norm(norm, layer.forward(given), lambda value: output_rows(layer, value, size)[rows], values)
+            fit_norm(norm, result, values)
             self._calibrated.add(fit.target.norm)
         return True
 

@@ -25,13 +25,18 @@ def as_image(value: torch.Tensor, dim: int) -> torch.Tensor | None:
     return places.reshape(*places.shape[:2], side, side)
 
 
-def like_tokens(image: torch.Tensor, shape: torch.Size) -> torch.Tensor:
-    """Return `image` as tokens of `shape` `(samples, tokens, channels)`: NaN where no place stands behind one."""
-    result = torch.full(shape, torch.nan, dtype=image.dtype, device=image.device)
-    side = _side(shape[1])
-    places = resized(image, torch.Size((side, side) if side else (shape[1], 1))).flatten(2).transpose(1, 2)
-    result[:, result.shape[1] - places.shape[1] :] = places
-    return result
+def like_value(image: torch.Tensor, shape: torch.Size, dim: int) -> torch.Tensor:
+    """Return `image` in the layout of a value of `shape` with its channels on `dim`: NaN where no image stands
+    behind it."""
+    result = torch.full(shape, torch.nan, dtype=image.dtype, device=image.device).movedim(dim, 1)
+    if result.ndim == 2:
+        result.copy_(image[:, :, 0, 0])
+    elif result.ndim == 4:
+        result.copy_(image)
+    else:
+        flat = image.flatten(2)
+        result[:, :, result.shape[2] - flat.shape[2] :] = flat
+    return result.movedim(1, dim)
 
 
 def _side(count: int) -> int | None:
@@ -51,21 +56,3 @@ def resized(image: torch.Tensor, size: torch.Size) -> torch.Tensor:
     if image.shape[2] >= height and image.shape[3] >= width:
         return adaptive_avg_pool2d(image, (height, width))
     return interpolate(image, (height, width), mode="bilinear", align_corners=False)
-
-
-def coarser(image: torch.Tensor, other: torch.Tensor) -> torch.Size:
-    """Return the size of the grid on which two batches of images can be held against each other by averaging."""
-    return torch.Size(min(sides) for sides in zip(image.shape[2:], other.shape[2:], strict=True))
-
-
-def cells(value: torch.Tensor, dim: int, size: torch.Size) -> torch.Tensor:
-    """Return `value`, whose channels are on dimension `dim`, averaged to a grid of `size`, as `(samples x cells,
-    channels)`."""
-    image = as_image(value, dim)
-    assert image is not None
-    return as_rows(resized(image, size))
-
-
-def as_rows(image: torch.Tensor) -> torch.Tensor:
-    """Return images as `(samples x places, channels)`."""
-    return image.movedim(1, -1).flatten(0, -2)

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from tli_cli.fitting.fit import Channels
-from tli_cli.fitting.layouts import as_image, coarser, resized
+from tli_cli.fitting.layouts import as_image, resized
 from tli_cli.fitting.observe import Observed, activation, hooks
 from tli_cli.fitting.solving import NORMS
 from tli_cli.fitting.work import Work
@@ -66,7 +66,8 @@ def goals(
         image, source = as_image(mine.values, mine.dim), as_image(theirs.activated(), theirs.dim)
         if behind is None or image is None or source is None:
             continue
-        wanted = resized(channels(fit, source), coarser(image, source))
+        coarser = torch.Size(min(sides) for sides in zip(image.shape[2:], source.shape[2:], strict=True))
+        wanted = resized(channels(fit, source), coarser)
         if wanted.shape[1] == image.shape[1]:
             found[path] = Goal(path, mine.dim, "" if behind else mine.activation, wanted)
     return list(found.values())

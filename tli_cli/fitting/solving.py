@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import nn
 from torch.nn.functional import unfold
 
-from tli_cli.fitting.layouts import as_rows, cells, resized
 from tli_cli.fitting.ridge import solve
-from tli_cli.fitting.tape import channel_dim
 
 ROWS = 4096
 FLAT = 0.01
 """How strongly the slope of a normalised channel, of variance one, is drawn to one: all of it where the channel is
 flat."""
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
-
-Rows = Callable[[torch.Tensor], torch.Tensor]
-"""Return the rows to solve for of a value of the layout of a layer's output."""
 
 
 def solvable(layer: nn.Module) -> bool:
@@ -29,40 +22,36 @@ def solvable(layer: nn.Module) -> bool:
     return isinstance(layer, nn.Conv2d) and layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
 
 
-def input_rows(
-    layer: nn.Module, given: torch.Tensor, rows: torch.Tensor, size: torch.Size | None = None
-) -> torch.Tensor:
-    """Return what `layer` sums over for the rows `rows` of its output, `(groups, rows, in)`; `rows` counts samples,
-    then the cells of a grid of `size`, over which it is averaged, or all that stands beside each other."""
+def input_rows(layer: nn.Module, given: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    """Return what `layer` sums over at the places `rows` of its output, `(groups, rows, in)`; `rows` counts
+    samples, then places."""
     if isinstance(layer, nn.Linear):
-        return output_rows(layer, given, size)[rows].double().unsqueeze(0)
-    assert isinstance(layer, nn.Conv2d) and size is not None
+        return given.reshape(-1, given.shape[-1])[rows].double().unsqueeze(0)
+    assert isinstance(layer, nn.Conv2d)
     found = []
-    count = size.numel()
-    padding = (int(layer.padding[0]), int(layer.padding[1]))
+    places = _places(layer, given)
     for sample in range(len(given)):
-        mine = rows[(rows >= sample * count) & (rows < (sample + 1) * count)] - sample * count
+        mine = rows[(rows >= sample * places) & (rows < (sample + 1) * places)] - sample * places
         if len(mine):
+            padding = (int(layer.padding[0]), int(layer.padding[1]))
             one = given[sample : sample + 1].float()
             columns = unfold(one, layer.kernel_size, layer.dilation, padding, layer.stride)
-            image = columns.reshape(1, -1, *_places(layer, given))
-            found.append(as_rows(resized(image, size))[mine])
+            found.append(columns[0][:, mine].T)
     stacked = torch.cat(found).double()
     return stacked.reshape(len(stacked), layer.groups, -1).movedim(1, 0)
 
 
-def _places(layer: nn.Conv2d, given: torch.Tensor) -> tuple[int, int]:
-    def along(d: int) -> int:
+def _places(layer: nn.Conv2d, given: torch.Tensor) -> int:
+    count = 1
+    for d in range(2):
         reach = layer.dilation[d] * (layer.kernel_size[d] - 1)
-        return int((given.shape[2 + d] + 2 * int(layer.padding[d]) - reach - 1) // layer.stride[d] + 1)
+        count *= (given.shape[2 + d] + 2 * int(layer.padding[d]) - reach - 1) // layer.stride[d] + 1
+    return count
 
-    return along(0), along(1)
 
-
-def output_rows(layer: nn.Module, value: torch.Tensor, size: torch.Size | None = None) -> torch.Tensor:
-    """Return a value of the layout of the layer's output as `(samples x cells, out)`, averaged over the cells of a grid
-    of `size`; without one, all that stands beside each other is a row."""
-    return value.reshape(-1, value.shape[-1]) if size is None else cells(value, channel_dim(layer, value), size)
+def output_rows(layer: nn.Module, value: torch.Tensor) -> torch.Tensor:
+    """Return a value of the layout of the layer's output as `(samples x places, out)`."""
+    return value.reshape(-1, value.shape[-1]) if isinstance(layer, nn.Linear) else value.movedim(1, -1).flatten(0, -2)
 
 
 def choose_rows(wanted: torch.Tensor, width: int, generator: torch.Generator) -> torch.Tensor:
@@ -108,30 +97,26 @@ def fit_layer(
     return given.movedim(0, 1).flatten(1)
 
 
-def fit_norm(norm: nn.Module, made: torch.Tensor, rows: Rows, wanted: torch.Tensor) -> None:
-    """Set the norm behind a solved layer, which gives `made`, so that `rows` of what it makes of this come as near to
-    `wanted` `(rows, out)` as its affine part can bring them."""
+def fit_norm(norm: nn.Module, made: torch.Tensor, wanted: torch.Tensor) -> None:
+    """Set the norm behind a solved layer so that rows `made` `(rows, out)` come out as near to `wanted` as its
+    affine part can."""
     if isinstance(norm, NORMS):
-        calibrate(norm, made)
-    if not isinstance(norm, (*NORMS, nn.LayerNorm)) or norm.weight is None:
+        mean, variance = made.mean(0), made.var(0, unbiased=False)
+        set_statistics(norm, mean, variance)
+        plain = (made - mean) / (variance + norm.eps).sqrt()
+    elif isinstance(norm, nn.LayerNorm) and norm.weight is not None:
+        plain = nn.functional.layer_norm(made, (made.shape[1],), eps=norm.eps)
+    else:
         return
+    if norm.weight is None:
+        return
+    centre = plain.mean(0)
+    together = ((plain - centre) * (wanted - wanted.mean(0))).mean(0)
+    slope = (together + FLAT) / ((plain - centre).pow(2).mean(0) + FLAT)
     with torch.no_grad():
-        norm.weight.fill_(1.0)
-        if norm.bias is not None:
-            norm.bias.zero_()
-        plain = rows(norm.forward(made)).double()
-        centre = plain.mean(0)
-        together = ((plain - centre) * (wanted - wanted.mean(0))).mean(0)
-        slope = (together + FLAT) / ((plain - centre).pow(2).mean(0) + FLAT)
         norm.weight.copy_(slope)
         if norm.bias is not None:
             norm.bias.copy_(wanted.mean(0) - slope * centre)
-
-
-def calibrate(norm: nn.Module, given: torch.Tensor) -> None:
-    """Set the running statistics of a batch norm to those of what it is given."""
-    places = [d for d in range(given.ndim) if d != 1]
-    set_statistics(norm, given.mean(places), given.var(places, unbiased=False))
 
 
 def set_statistics(norm: nn.Module, mean: torch.Tensor, variance: torch.Tensor) -> None:
