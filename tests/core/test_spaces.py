@@ -7,9 +7,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 from tests.core.support import described
 from tests.models import NETS
+from tli_cli import apply_tli
 from tli_cli.axis_maps.rules import RULES
 from tli_cli.axis_maps.values import map_values
 from tli_cli.describe.spaces import SpaceTable, leaves
@@ -110,3 +112,25 @@ def test_numbers_are_drawn_as_torch_draws_them(name):
     for count in (1, 5, 1000):
         assert np.array_equal(draws.uniform(count), torch.rand(count, generator=generator, dtype=torch.float64).numpy())
         assert np.array_equal(draws.integers(77, count), torch.randint(0, 77, (count,), generator=generator).numpy())
+
+
+class InTurn(nn.Module):
+    """Two halves beside each other, whose channels may then stand in turn (ShuffleNet, arXiv 1707.01083)."""
+
+    def __init__(self, shuffled: bool) -> None:
+        super().__init__()
+        self.entry, self.middle, self.exit = nn.Conv2d(3, 8, 1), nn.Conv2d(4, 4, 1), nn.Conv2d(8, 6, 1)
+        self.shuffled = shuffled
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        first, second = self.entry(x).chunk(2, 1)
+        both = torch.cat([first, second + self.middle(second)], 1)
+        return self.exit(both.unflatten(1, (2, 4)).transpose(1, 2).flatten(1, 2) if self.shuffled else both)
+
+
+@pytest.mark.parametrize("sides", [(True, False), (False, True)])
+def test_halves_in_turn_are_not_halves_behind_each_other(sides: tuple[bool, bool]) -> None:
+    source, target = map(InTurn, sides)
+    plan = apply_tli(target, source, example=(2, 3, 4, 4))
+    assert not all(step.exact for step in plan.steps) and plan.score < 1
+    assert all(step.exact for step in apply_tli(InTurn(sides[0]), source, example=(2, 3, 4, 4)).steps)

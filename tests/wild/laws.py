@@ -61,7 +61,7 @@ def broken_by_change(name: str, design: Design, change: Change) -> list[str]:
         found.append("JSON changes the plan")
     if promises(plan) and not apart < SAME:
         found.append(f"FALSE: called exact, {apart:.1e} apart, {plan.relation}")
-    if plan.score >= 1 and (sizes(name, design) != sizes(name, change.design) or not apart < SAME):
+    if plan.score >= 1 and (held(name, design) != held(name, change.design) or not apart < SAME):
         found.append("SCORE: 1 for a network that has grown or computes something else")
     if change.grows and not promises(plan):
         found.append(f"MISSED {apart:.1e}: " + reasons(plan))
@@ -83,9 +83,10 @@ def broken_by_mutation(name: str, design: Design, seed: int) -> list[str]:
     return [f"FALSE: called exact, {apart:.1e} apart, call {at}"] if promises(plan) and not apart < SAME else []
 
 
-def sizes(name: str, design: Design) -> list[tuple[int, ...]]:
-    """Return the sizes of all tensors of a design but its single numbers, whatever they are called."""
-    return sorted(tuple(value.shape) for value in build(name, design).state_dict().values() if value.numel() > 1)
+def held(name: str, design: Design) -> int:
+    """Return how many values the layers of a design use, however its tensors are cut and its weights worked out."""
+    plain = {**design, "reparametrised": "none"} if "reparametrised" in design else design
+    return sum(value.numel() for value in build(name, plain).state_dict().values() if value.numel() > 1)
 
 
 def reasons(plan: Plan) -> str:

@@ -122,8 +122,14 @@ class MapBook:
         return own if {own, kind} == {"grid", "channels"} else kind
 
     def _is_regrouped(self, t: AxisTree, source: Architecture, s: AxisTree) -> bool:
-        """Tell whether two products are of one size and of other factors: as many channels in more or fewer groups."""
-        if not (isinstance(t, tuple) and isinstance(s, tuple) and t[0] == s[0] == "*"):
+        """Tell whether two trees of one size hold their indices in another order: products of other factors, as many
+        channels in more or fewer groups, or parts that stand behind each other on one side and in turn on the other."""
+        if not (isinstance(t, tuple) and isinstance(s, tuple)):
+            return False
+        if t[0] != s[0]:
+            product = t if t[0] == "*" else s
+            return any(isinstance(factor, tuple) and factor[0] == "+" for factor in product[2:])
+        if t[0] != "*":
             return False
         return [self._target.size_of(child) for child in t[1:]] != [source.size_of(child) for child in s[1:]]
 
