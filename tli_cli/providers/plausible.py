@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-COUNTS = re.compile(r"^(n|num)_(.*_)?(layer|block)|(layer|block|depth)s?$")
-"""Settings that count layers."""
+COUNTS = re.compile(r"^(n|num)_(.*_)?(layer|block)|^(?!max_).*(layer|block|depth)s?$")
+"""Settings that count layers; a most of some, such as the `max_window_layers` of Qwen, is no count."""
 
 MOST_LAYERS = 1_000
 """No model has more in a row."""
