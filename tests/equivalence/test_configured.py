@@ -223,7 +223,8 @@ def test_numbers_in_the_code_of_a_configuration_are_known(tmp_path):
 @pytest.mark.parametrize(
     ("config", "plausible"),
     [({"num_hidden_layers": 3, "block_multiple_of": 256, "max_window_layers": 99}, True),
-     ({"a": {"depths": [2, 900]}}, False), ({"n_layer": 900}, False), ({"num_blocks": 900}, False), ({"encoder_layers": 900}, False)],
+     ({"a": {"depths": [2, 900]}}, False), ({"n_layer": 900}, False), ({"num_blocks": 900}, False),
+     ({"encoder_layers": 900}, False)],
 )  # fmt: skip
 def test_what_counts_layers_must_not_exceed_the_tensors(config, plausible):
     assert is_plausible(config, 40) is plausible
