@@ -55,7 +55,7 @@ def fitted(source: str, target: str, side: int) -> Callable[[Path], Case]:
     def case(folder: Path) -> Case:
         path = folder / "trained.safetensors"
         save_file(random_state(source), path)
-        options = Options(method="fit", source_arch=source, input_shape=(3, side, side), verify=False)
+        options = Options(method="fit", source_arch=source, input_shape=(3, side, side))
         return Case(f"fit, {source} to {target}, {side} x {side}", str(path), target, options, 1)
 
     return case

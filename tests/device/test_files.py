@@ -74,7 +74,7 @@ def same(mine: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor], toleran
             apart = float((value.double() - other.double()).abs().max())
             assert apart <= tolerance * scale + 1e-12, f"{name}: {apart} apart, {scale} large"
         else:
-            assert torch.equal(value.view(torch.uint8) if value.is_quantized else value, other), name
+            assert torch.equal(value, other), name
 
 
 @pytest.mark.parametrize(("name", "change"), CASES)

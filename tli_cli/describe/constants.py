@@ -24,7 +24,7 @@ LIKE = {"zeros_like": 0.0, "new_zeros": 0.0, "ones_like": 1.0, "new_ones": 1.0}
 
 def unsaved(model: nn.Module) -> dict[str, torch.Tensor]:
     """Return the buffers of `model`, by name, that it does not save and that hold numbers of its code, such as the
-    frequencies of a rotary embedding: floating, and no masks."""
+    frequencies of a rotary embedding: floating ones of one or two dimensions, and no single numbers."""
     saved = model.state_dict(keep_vars=True)
     return {
         name: buffer

@@ -126,7 +126,7 @@ def provenance(plan: Plan) -> dict[str, str]:
     return {
         "format": "pt",
         "tli.version": __version__,
-        "tli.torch": _version("torch"),
+        "tli.torch": _torch_version(),
         "tli.sources": "; ".join(f"{side.origin} {side.fingerprint}" for side in plan.sources),
         "tli.target": f"{plan.target.origin} {plan.target.fingerprint}",
         "tli.matcher": plan.matcher,
@@ -136,8 +136,8 @@ def provenance(plan: Plan) -> dict[str, str]:
     }
 
 
-def _version(package: str) -> str:
+def _torch_version() -> str:
     try:
-        return version(package)
+        return version("torch")
     except PackageNotFoundError:
         return "unknown"

@@ -8,16 +8,15 @@ from itertools import groupby
 
 from tli_cli.matching.alignment import align
 from tli_cli.matching.segments import WEIGHTED
+from tli_cli.matching.similarity import unit_similarity
 from tli_cli.matching.units import Unit
 from tli_cli.matching.values import Pair
 
 KINDS = (*WEIGHTED, "norm")
 
 
-def left_between(
-    targets: Sequence[Unit], sources: Sequence[Unit], pairs: Iterable[Pair]
-) -> Iterator[tuple[Unit, Unit]]:
-    """Yield (target unit, source unit) for units that stand in none of `pairs` and between the same ones, in order."""
+def left_between(targets: Sequence[Unit], sources: Sequence[Unit], pairs: Iterable[Pair]) -> Iterator[Pair]:
+    """Yield pairs of units that stand in none of `pairs` and between the same ones, in order."""
     partners = {pair.target.key: pair.source.key for pair in pairs}
     given = set(partners.values())
     place = {unit.key: i for i, unit in enumerate(sources)}
@@ -31,4 +30,5 @@ def left_between(
         wanted = [targets[i] for i in places if targets[i].kind in KINDS]
         offered = [unit for unit in sources[first:last] if unit.key not in given]
         table = [[float(t.exact_label == s.exact_label) for s in offered] for t in wanted]
-        yield from ((wanted[i], offered[j]) for i, j in align(table) if table[i][j])
+        found = ((wanted[i], offered[j]) for i, j in align(table) if table[i][j])
+        yield from (Pair(t, s, unit_similarity(t, s)) for t, s in found)

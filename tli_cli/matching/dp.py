@@ -121,9 +121,9 @@ def _feed_between(target: Side, source: Side, found: dict[Key, Pair], repeated: 
     """Pair what is left over of one size between other pairs, which goes before blocks that are added."""
     home = {unit.key: block.name for block in target.blocks for unit in block.units}
     once = [pair for pair in found.values() if not pair.repeat]
-    for t, s in left_between(target.units, source.units, once):
-        found[t.key] = Pair(t, s, unit_similarity(t, s))
-        repeated.discard(home[t.key])
+    for pair in left_between(target.units, source.units, once):
+        found[pair.target.key] = pair
+        repeated.discard(home[pair.target.key])
 
 
 def _ends(target: Side, source: Side) -> Iterator[tuple[list[Unit], list[Unit]]]:

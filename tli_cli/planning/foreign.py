@@ -10,7 +10,6 @@ from tli_cli.architecture import Architecture
 from tli_cli.matching.bags import overlap
 from tli_cli.matching.between import left_between
 from tli_cli.matching.segments import WEIGHTED, Block, blocks_of, split_ends
-from tli_cli.matching.similarity import unit_similarity
 from tli_cli.matching.units import Key, Unit, main_tensor
 from tli_cli.matching.values import Matching, Pair
 from tli_cli.planning.chains import chain_layers
@@ -45,7 +44,7 @@ def without_foreign(target: Architecture, source: Architecture, matching: Matchi
     if len(kept) == len(matching.pairs):
         return matching
     between = left_between(matching.targets, matching.sources, kept)
-    found = {pair.target.key: pair for pair in (*kept, *(Pair(t, s, unit_similarity(t, s)) for t, s in between))}
+    found = {pair.target.key: pair for pair in (*kept, *between)}
     lost = {pair.target.key for pair in matching.pairs} - found.keys()
     keys = {block.name: {unit.key for unit in block.units} for block in blocks_of(matching.targets)}
     alone = {name for name, members in keys.items() if members & lost and not members & found.keys()}
