@@ -128,6 +128,8 @@ def test_down_path_bottleneck_and_up_path_stand_in_the_order_in_which_they_run()
         ),
         ("pre_a post_a pre_f post_f", "norm1 post_attn_norm norm2 post_mlp_norm"),
         ("input_layernorm post_attention_layernorm", "norm1 norm2"),
+        ("input_layernorm post_layernorm", "norm1 norm2"),
+        ("sa_norm mlp_norm", "norm1 norm2"),
     ],
 )
 def test_norms_are_told_by_those_beside_them(names: str, roles: str) -> None:
@@ -185,6 +187,47 @@ def test_keys_that_groups_of_queries_share_stand_group_by_group(fused: str, out:
     tree = found.axes[f"h.0.{fused}.weight"][0].tree
     assert isinstance(tree, tuple)
     assert (tree[0], found.size_of(tree[1])) == ("*", 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "by_head"),
+    [
+        ("transformer.h.0.self_attention.query_key_value", True),
+        ("model.language_model.encoder.layers.0.self_attention.query_key_value", True),
+        ("transformer.encoder.layers.0.self_attention.query_key_value", False),
+        ("model.layers.0.attention.wqkv", True),
+        ("layers.0.attention.wqkv", False),
+    ],
+)
+def test_names_tell_whether_rows_stand_by_head(name: str, by_head: bool) -> None:
+    other = name.rpartition(".")[0]
+    found = describe({f"{name}.weight": (96, 48), f"{other}.dense.weight": (48, 48), "embed.weight": (9, 48)},
+                     config={"num_attention_heads": 4, "num_kv_heads": 2})  # fmt: skip
+    tree = found.axes[f"{name}.weight"][0].tree
+    assert isinstance(tree, tuple)
+    assert tree[0] == ("*" if by_head else "+")
+
+
+@pytest.mark.parametrize(
+    ("gate", "up", "down"),
+    [
+        ("mlp.w2", "mlp.w1", "mlp.c_proj"),
+        ("mlp.w1", "mlp.w3", "mlp.w2"),
+        ("mlp.fc", "mlp.gate", "mlp.proj"),
+        ("glu.w_gate", "glu.w_in", "glu.w_out"),
+        ("ffn_gate", "ffn_up", "ffn_down"),
+    ],
+)
+def test_gated_layers_are_told_by_all_their_names_and_stand_in_order(gate: str, up: str, down: str) -> None:
+    sizes = {"attn_o": (8, 8), "attn_q": (8, 8), "attn_k": (8, 8), "attn_v": (8, 8)}
+    shapes = {f"blk.{i}.{n}.weight": s
+              for i in (0, 1) for n, s in {**sizes, down: (8, 24), gate: (24, 8), up: (24, 8)}.items()}  # fmt: skip
+    found = describe(dict(sorted(shapes.items())))
+    block = [layer for layer in found.layers if layer.path.startswith("blk.0.")]
+    assert [layer.attribute("role_name") for layer in block] == ["q", "k", "v", "o", "gate", "up", "fc2"]
+    assert [layer.path.removeprefix("blk.0.") for layer in block][-3:] == [gate, up, down]
+    inner = {found.axes[f"blk.0.{name}.weight"][0].tree for name in (gate, up)}
+    assert inner == {found.axes[f"blk.0.{down}.weight"][1].tree}
 
 
 def test_flattened_maps_and_fused_gates() -> None:

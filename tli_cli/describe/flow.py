@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from tli_cli.architecture import AxisTree
@@ -19,18 +19,21 @@ class Flow:
     started from; `made` lists what the block's layers gave and `unused` those of them that no layer has taken yet;
     `stage_made` and `history` list what the blocks of the stage and of the network gave; `misses` counts the layers
     that found nothing at hand; `started` tells whether any layer with weights has been met; `of_text` tells whether
-    tokens are all that goes in; `guessed` are fused
-    projections whose parts alternate head by head, of which nothing tells how many heads there are; `heads` are the
-    numbers of heads by the path of a layer, where something tells them.
+    tokens are all that goes in; the rows of the fused weights `by_head` stand head by head, and `guessed` are those of
+    which nothing tells how many heads there are; `heads` are the numbers of heads by the path of a layer, where
+    something tells them.
     """
 
-    def __init__(self, shapes: Mapping[str, tuple[int, ...]], config: Mapping[str, Any]) -> None:
+    def __init__(
+        self, shapes: Mapping[str, tuple[int, ...]], config: Mapping[str, Any], by_head: Collection[str]
+    ) -> None:
         self.table = SpaceTable()
         self.misses = 0
         self.started = False
         self.of_text = False
         self.shapes = shapes
         self.config = config
+        self.by_head = by_head
         self.axes: dict[str, tuple[AxisTree, ...]] = {}
         self.summed: set[tuple[str, int]] = set()
         self.groups: dict[str, int] = {}

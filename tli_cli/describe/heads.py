@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +16,14 @@ KV_KEYS = ("num_key_value_heads", "num_kv_heads", "n_head_kv", "n_kv_heads", "n_
            "multi_query_group_num")  # fmt: skip
 WIDTH_KEYS = ("hidden_size", "n_embd", "d_model", "dim", "embed_dim", "width")
 HEAD_WIDTH_KEYS = ("head_dim", "head_width", "head_size", "kv_channels")
-HEAD_BY_HEAD = ("query_key_value", "linear_qkv", "attn.attn")
-"""Names of fused projections whose rows stand head by head, or group by group: Megatron, GPT-NeoX, Falcon; Megatron
-Core (`megatron/core/transformer/attention.py`); lit-gpt."""
+FUSED: tuple[tuple[re.Pattern[str], bool], ...] = (
+    (re.compile(r"(^|\.)transformer\.encoder\.layers\.\d+\.self_attention\.query_key_value\."), False),
+    (re.compile(r"(query_key_value|linear_qkv|attn\.attn)\."), True),
+    (re.compile(r"(^|\.)model\.layers\.\d+\.attention\.wqkv\."), True),
+)
+"""Names of fused projections, and whether their rows stand head by head, or group by group; the first that fits
+decides: ChatGLM (`modeling_chatglm.py`); Megatron, GPT-NeoX, Falcon, Megatron Core
+(`megatron/core/transformer/attention.py`), lit-gpt; InternLM2 (`modeling_internlm2.py`)."""
 USUAL_WIDTH = 64
 """The width of a head in most published transformers: taken where nothing tells it."""
 
@@ -83,6 +89,11 @@ def _heads(config: Mapping[str, Any]) -> int:
     return told or (width // head if head else 0)
 
 
+def stands_by_head(name: str) -> bool:
+    """Tell whether a tensor's whole name says that it is a fused projection whose rows stand head by head."""
+    return next((by_head for pattern, by_head in FUSED if pattern.search(name)), False)
+
+
 def heads_by_shape(layers: Mapping[str, Layer], shapes: Mapping[str, tuple[int, ...]], sizes: Sizes) -> int:
     """Return the number of heads that bias tables, scales or norms within the attention tell; 0 if none does."""
     for token, layer in layers.items():
@@ -96,12 +107,15 @@ def heads_by_shape(layers: Mapping[str, Layer], shapes: Mapping[str, tuple[int, 
     return 0
 
 
-def projection_sizes(layers: Mapping[str, Layer], out: Mapping[str, int], output: int, heads: int) -> Sizes | None:
-    """Return the widths of query, key and value from those of the projections there are."""
+def projection_sizes(
+    layers: Mapping[str, Layer], out: Mapping[str, int], output: int, heads: int, by_head: Collection[str]
+) -> Sizes | None:
+    """Return the widths of query, key and value from those of the projections there are; the rows of the weights
+    `by_head` stand head by head."""
     if "qkv" in out:
         total = out["qkv"]
         width = output or total // 3
-        head_major = layers["qkv"].path.endswith(HEAD_BY_HEAD)
+        head_major = layers["qkv"].tensor("weight") in by_head
         if (total - width) % 2 and 2 * width < total < 3 * width:  # one score weighs all keys (arXiv 2206.02680)
             return Sizes(total - 2 * width, width, width, width, total)
         if total == 3 * width or width < total < 3 * width:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from tli_cli.architecture import Architecture, Layer, TensorSpec
 from tli_cli.describe.blocks import with_blocks
+from tli_cli.describe.heads import stands_by_head
 from tli_cli.describe.order import inferred_order
 from tli_cli.describe.renaming import renamed, spoken
 from tli_cli.describe.siblings import sibling_roles
@@ -43,7 +44,7 @@ TABLE_NAMES: tuple[tuple[str, str], ...] = (
               r"|skipinit_gain|tau|alpha)"),
 )  # fmt: skip
 EMBEDDING_NAME = re.compile(
-    r"(wte|wpe|shared|(tok|word)\w*embedder|\w*embed(ding|dings|_tokens|_in|_positions)?s?|\w*emb|\w*embed_\w+|relative_attention_bias)$",
+    r"(wte|wpe|shared|(tok|word)\w*embedder|\w*embed(ding|dings|_tokens|_in|_positions)?s?|\w*embd?|\w*embed_\w+|relative_attention_bias)$",
     re.I,
 )
 _TABLES = tuple((kind, re.compile(names, re.I)) for kind, names in TABLE_NAMES)
@@ -67,12 +68,15 @@ def describe_names(
     """
     plain = spoken([t.name for t in tensors])
     said = [replace(t, name=plain[t.name], tied_to=t.tied_to and plain.get(t.tied_to, t.tied_to)) for t in tensors]
-    described = replace(_described(said, order_from, config or {}), origin=origin)
+    by_head = {plain[t.name] for t in tensors if stands_by_head(t.name)}
+    described = replace(_described(said, order_from, config or {}, by_head), origin=origin)
     real = {name: own for own, name in plain.items() if name != own}
     return renamed(described, real) if real else described
 
 
-def _described(tensors: Sequence[TensorSpec], order_from: str, config: Mapping[str, Any]) -> Architecture:
+def _described(
+    tensors: Sequence[TensorSpec], order_from: str, config: Mapping[str, Any], by_head: Collection[str]
+) -> Architecture:
     groups = _groups(tensors)
     shapes = {t.name: t.shape for t in tensors}
     layers = [_layer(path, roles, shapes) for path, roles in groups.items()]
@@ -81,7 +85,7 @@ def _described(tensors: Sequence[TensorSpec], order_from: str, config: Mapping[s
         layers = inferred_order(layers, shapes)
     layers = with_blocks(layers)
     given = [layer.path for layer in layers]
-    layers, spaces, axes, guessed = infer_spaces(layers, shapes, config)
+    layers, spaces, axes, guessed = infer_spaces(layers, shapes, config, by_head)
     order_from = order_from if [layer.path for layer in layers] == given else "inferred"
     return Architecture(tuple(tensors), tuple(layers), (), spaces, axes, {}, order_from, guessed=guessed)
 

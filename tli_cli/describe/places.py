@@ -60,7 +60,7 @@ class Habits:
 def habits_of(layers: Iterable[Layer], size: Mapping[str, Widths]) -> Habits:
     """Return the habits that names and widths show: a norm as wide as its convolution's input stands before it."""
     known = list(layers)
-    tokens = {canonical_role(layer.path) for layer in known}
+    tokens = {role_told(layer) for layer in known}
     closing = "final_norm" in tokens or any(_closes(layer) for layer in known)
     after = "cpb1" in tokens or ("norm1" in tokens and not closing)
     votes = 0
@@ -74,13 +74,16 @@ def habits_of(layers: Iterable[Layer], size: Mapping[str, Widths]) -> Habits:
 
 def _closes(layer: Layer) -> bool:
     """Tell whether a layer is the norm at the end of a stage: networks that normalise first have one."""
-    plain = layer.path.rpartition(".")[2].lower() in ("norm", "layer_norm", "layernorm") and not canonical_role(
-        layer.path
-    )
+    plain = layer.path.rpartition(".")[2].lower() in ("norm", "layer_norm", "layernorm") and not role_told(layer)
     around = set(contexts(layer.path))
     return (
         plain and layer.attribute("norm") in ("layer", "rms") and not around & {"attn", "mlp", "embed", "head", "down"}
     )
+
+
+def role_told(layer: Layer) -> str:
+    """Return what a layer is for, as its name or those beside it tell; "" where nothing does."""
+    return str(layer.attribute("role_name", ""))
 
 
 def outer_key(child: Module, siblings: Mapping[str, Module], habits: Habits) -> Key:
@@ -120,7 +123,7 @@ def inner_key(child: Module, siblings: Mapping[str, Module], habits: Habits) -> 
         return CONTEXT_PLACES[around]
     if layer:
         return _layer_key(layer, child.name, siblings, habits)
-    known = [_token_key(canonical_role(inner.path), inner, habits) for inner in child.layers()]
+    known = [_token_key(role_told(inner), inner, habits) for inner in child.layers()]
     weighted = [
         key
         for key, inner in zip(known, child.layers(), strict=True)
@@ -131,7 +134,7 @@ def inner_key(child: Module, siblings: Mapping[str, Module], habits: Habits) -> 
 
 
 def _layer_key(layer: Layer, name: str, siblings: Mapping[str, Module], habits: Habits) -> Key:
-    token = canonical_role(layer.path)
+    token = role_told(layer)
     around = surroundings(layer.path.rpartition(".")[0].rpartition(".")[2])
     names = {sibling.lower() for sibling in siblings}
     if around == "mlp" and token in ("fc1", "fc2") and any(re.fullmatch(r"norm\d", sibling) for sibling in names):

@@ -22,6 +22,10 @@ NUMBERED_START = re.compile(r"(?P<block>(?P<word>[a-z]+)_?\d+[a-z]?(_(block|unit
 FLAT = re.compile(r"(arg:|aux:)?(?P<layer>\w+)_(?P<role>weight|bias|gamma|beta|(moving|running)_(mean|var(iance)?))")
 """A name without a dot that ends in what a tensor is, as in MXNet."""
 
+WORDED = re.compile(r"(?P<word>attn|ffn|mlp)_(?P<rest>\w+)", re.I)
+"""The name of a layer that says which module it would stand in, as in GGUF: `attn_q`, `ffn_down`."""
+WORDED_ROLES = {"q", "k", "v", "qkv", "o", "q_norm", "k_norm", "gate", "up", "gate_up", "fc1", "fc2"}
+
 NUMBERED_LAYER = re.compile(r"(?P<path>(.*\.)?)(?P<word>[a-z]\w*?)(?P<number>\d+)\.(?P<last>\w+)", re.I)
 """The name of a tensor of a layer that is one of several: `LayerNorm_0.scale`."""
 
@@ -95,9 +99,16 @@ def _said(name: str, starts: Mapping[str, int], flat: Mapping[str, int]) -> str:
     path, kept = "", []
     for part in name.split("."):
         at = flat.get(f"{path}.{part}", 0)
-        kept += [part[:at], part[at + 1 :]] if at else [_snaked(part[starts[path] :].lstrip("_") or part)]
+        kept += [part[:at], part[at + 1 :]] if at else _housed(_snaked(part[starts[path] :].lstrip("_") or part))
         path = f"{path}.{part}"
     return ".".join(kept)
+
+
+def _housed(part: str) -> list[str]:
+    """Return the module and the name of a layer whose name begins with what the module would be called."""
+    match = WORDED.fullmatch(part)
+    known = match is not None and canonical_role(f"0.{match['word']}.{match['rest']}") in WORDED_ROLES
+    return [match["word"], match["rest"]] if match is not None and known else [part]
 
 
 def _counted(names: Sequence[str]) -> list[str]:

@@ -21,6 +21,7 @@ WORDS = {
 """Words that a name may hold beside others: `lin_q`, `attn_key_map`."""
 
 
+OTHER_NORM = {"norm1": "norm2", "norm2": "norm1"}
 ATTENDING = {"q", "k", "v", "qkv", "kv", "qk", "o"}
 SIDED = re.compile(
     r"(?P<side>pre|post|before|after)_?(?P<part>(self_)?a(tt(entio)?n)?|sa|f(f|fn|eed_?forward)?|m(lp)?)"
@@ -28,6 +29,11 @@ SIDED = re.compile(
     r"|(norm|ln)_(?P<side2>pre|post|before|after)_(?P<part2>attn|mlp|ffn?)"
 )
 """Names of norms that say on which side of attention or MLP they stand: `post_attention_layernorm`, `pre_ff`."""
+
+
+ACTIVATED = {frozenset({"w1", "w2", "c_proj"}): "w2", frozenset({"fc", "gate", "proj"}): "fc"}
+"""Which of a gated MLP's layers goes through the activation where the names of all three, and no single one, tell it:
+Qwen (`modeling_qwen.py`), TensorRT-LLM (`tensorrt_llm/layers/mlp.py`)."""
 
 
 def sibling_roles(layers: Sequence[Layer], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, str]:
@@ -42,7 +48,7 @@ def sibling_roles(layers: Sequence[Layer], shapes: Mapping[str, tuple[int, ...]]
     told = {
         path: role
         for (_, kind), group in groups.items()
-        for path, role in (_told(group, shapes) if kind == "linear" else _sided(group) if kind == "norm" else ())
+        for path, role in (_told(group, shapes) if kind == "linear" else _norms(group) if kind == "norm" else ())
     }
     told |= _beside_a_branch(groups, shapes)
     told |= _beside_a_row(groups, shapes)
@@ -105,6 +111,16 @@ def _behind_cross_attention(groups: Mapping[tuple[str, str], Sequence[Layer]]) -
     return told
 
 
+def _norms(group: Sequence[Layer]) -> Iterator[tuple[str, str]]:
+    """Yield what the norms of one block are that their own names do not tell: the other one of two, of which one is
+    attention's or the MLP's, and those beside one that is behind the MLP."""
+    named = {layer.path: canonical_role(layer.path) for layer in group if layer.attribute("norm") != "batch"}
+    if len(group) == len(named) == 2 and "" in named.values() and re.search(r"\d", group[0].path):
+        other = OTHER_NORM.get("".join(named.values()))
+        yield from ((path, other) for path, role in named.items() if other and not role)
+    yield from _sided(group)
+
+
 def _sided(group: Sequence[Layer]) -> Iterator[tuple[str, str]]:
     """Yield what the norms of one block are where one is said to stand behind the MLP: `post_attention_layernorm` is
     then before the sum, and not the norm of the MLP as it is without."""
@@ -149,6 +165,8 @@ def _fed_forward(
             if wide.first == narrow.last and wide.first < wide.last == 2 * narrow.first:
                 yield first.path, "gate_up"
                 yield second.path, "fc2"
+            elif (wide.first, wide.last) == (narrow.last, narrow.first) and canonical_role(first.path) == "up":
+                yield first.path, "fc1"
     elif len(group) == 3:
         for narrow_layer in group:
             narrow = size[narrow_layer.path]
@@ -159,9 +177,10 @@ def _fed_forward(
                 continue
             yield narrow_layer.path, "fc2"
             known = {layer.path: canonical_role(layer.path) for layer in others}
-            if set(known.values()) == {"gate", "up"}:
-                continue
-            gates = [o for o in others if "gate" in (named[o.path], known[o.path])]
+            activated = ACTIVATED.get(frozenset(layer.path.rpartition(".")[2] for layer in group), "gate")
+            gates = [o for o in others if o.path.endswith(f".{activated}")] or [
+                o for o in others if "gate" in (named[o.path], known[o.path])
+            ]
             ups = [o for o in others if known[o.path] == "up"]
             gate = gates[0] if len(gates) == 1 else next((o for o in others if ups and o is not ups[0]), None)
             gate = gate or min(others, key=lambda layer: layer.path)

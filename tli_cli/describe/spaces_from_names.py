@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -23,26 +23,34 @@ HEADS = {"head", "head_dist"}
 
 
 def infer_spaces(
-    layers: Sequence[Layer], shapes: Mapping[str, tuple[int, ...]], config: Mapping[str, Any]
+    layers: Sequence[Layer],
+    shapes: Mapping[str, tuple[int, ...]],
+    config: Mapping[str, Any],
+    by_head: Collection[str] = (),
 ) -> tuple[list[Layer], tuple[Space, ...], dict[str, tuple[Axis, ...]], frozenset[int]]:
     """Return the layers with the groups that the chain of shapes tells, the spaces, the axes by tensor name, and those
-    of the spaces whose size is a guess that matters.
+    of the spaces whose size is a guess that matters; the rows of the fused weights `by_head` stand head by head.
 
     Where the given order chains worse than the inferred one, the spaces come from that; where it does so in more than
     one place, it is not the order of execution, and the layers are in the inferred one.
     """
-    flow = _run(layers, shapes, config)
+    flow = _run(layers, shapes, config, by_head)
     if flow.misses:
         ordered = with_blocks(inferred_order(layers, shapes))
-        other = _run(ordered, shapes, config)
+        other = _run(ordered, shapes, config, by_head)
         layers = ordered if other.misses + 1 < flow.misses else layers
         flow = other if other.misses < flow.misses else flow
     spaces, axes, guessed = _numbered(flow, layers)
     return [_with_counts(flow, layer) for layer in layers], spaces, axes, guessed
 
 
-def _run(layers: Sequence[Layer], shapes: Mapping[str, tuple[int, ...]], config: Mapping[str, Any]) -> Flow:
-    flow = Flow(shapes, config)
+def _run(
+    layers: Sequence[Layer],
+    shapes: Mapping[str, tuple[int, ...]],
+    config: Mapping[str, Any],
+    by_head: Collection[str],
+) -> Flow:
+    flow = Flow(shapes, config, by_head)
     flow.of_text = _is_of_text(layers)
     stage: str | None = None
     for (block, name), members in groupby(layers, key=_unit):
@@ -122,7 +130,7 @@ def _prepare_attention(flow: Flow, layers: Sequence[Layer]) -> None:
         into = widths(named["o"], flow.shapes).first if "o" in named else 0
         stream = max((widths(named[token], flow.shapes).first for token in out), default=0)
         heads, kv_heads = configured_heads(flow.config, stream)
-        sizes = projection_sizes(named, out, into, heads)
+        sizes = projection_sizes(named, out, into, heads, flow.by_head)
         if sizes is None:
             continue
         told = heads_by_shape(named, flow.shapes, sizes)

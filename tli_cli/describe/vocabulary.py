@@ -33,7 +33,7 @@ ROLES: tuple[tuple[str, str, str], ...] = (
                      r"|pixel_pos|patch_pos|absolute_pos_embed|positional_encoding"),
     ("token_type", "", r"token_type_embed(ding)?s?|seg(ment)?s?(_?emb(ed(ding)?)?s?)?"),
     ("embed", "", r"wte|embed_tokens|tok(en)?_embed(ding)?s?|word_embed(ding)?s?|embed_in|shared"
-                  r"|token_embedding|embed|embedding"
+                  r"|token_embedding|embed|embedding|token_embd"
                   r"|tok_emb|token_embedder|word_emb|tok(en)?s?|words?|vocab(ulary)?|lookup|emb|embedder|lut"),
     ("cls", "", r"cls|cls_token|class_token|class_embedding|cls_embed"),
     ("dist", "", r"dist(illation)?_token"),
@@ -72,7 +72,7 @@ ROLES: tuple[tuple[str, str, str], ...] = (
     ("gate", "mlp", r"w1"),
     ("up", "mlp", r"w3"),
     ("fc1", "mlp", r"ln1(\.\w+)?"),
-    ("fc2", "mlp", r"ln2(\.\w+)?|w2|down_proj|c_proj|wo|output|out|fc_out|3|4|proj|conv2|dense2|lin2|linear(_out)?"),
+    ("fc2", "mlp", r"ln2(\.\w+)?|w2|down(_proj)?|c_proj|wo|output|out|fc_out|3|4|proj|conv2|dense2|lin2|linear(_out)?"),
     ("fc1", "mlp", r"wi|0|c_fc|dense|fc_in|in|conv1|dense1|lin1|linear_in|fc"),
     ("fc1", "", r"fc1|ffn|fc_1|linear1|lin1|c_fc|dense_h_to_4h|intermediate\.dense|pwconv1|fc_in"),
     ("fc2", "", r"fc2|ffn_output|fc_2|linear2|lin2|dense_4h_to_h|down_proj|output\.dense|pwconv2|fc_out|w_down"),
@@ -128,7 +128,7 @@ TOP: tuple[tuple[str, str], ...] = (
     ("final_norm", r"(norm|final_layernorm|layernorm|ln_f|final_layer_norm|final_norm|fc_norm|ln_post"
                    r"|post_layernorm|ln_final"
                    r"|layer_norm|norm_f|ln|last|last_norm|norm_last"
-                   r"|(encoder|decoder)_norm|out_norm|norm_head|norm5|pooler\.layernorm|head\.norm)"),
+                   r"|(encoder|decoder)_norm|out(put)?_norm|norm_head|norm5|pooler\.layernorm|head\.norm)"),
     ("head_dist", r"head_dist(\.\w+)*|distillation_classifier"),
     ("head", r"(lm_head|embed_out|heads?(\.(head|fc|linear|l|out_proj))?|fc|classifier|last_linear|output_layer"
              r"|cls_classifier"
