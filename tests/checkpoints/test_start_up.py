@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 from safetensors.torch import save_file
 
@@ -18,9 +19,11 @@ assert "torch" not in sys.modules
 """
 
 
-def test_safetensors_are_opened_and_copied_without_torch(tmp_path: Path) -> None:
-    save_file({"a": torch.ones(2)}, tmp_path / "a.safetensors")
-    command = [sys.executable, "-c", CODE, str(tmp_path / "a.safetensors"), str(tmp_path / "b.safetensors")]
+@pytest.mark.parametrize("suffix", [".safetensors", ".pt"])
+def test_checkpoints_are_opened_and_copied_without_torch(tmp_path: Path, suffix: str) -> None:
+    source = tmp_path / f"a{suffix}"
+    (save_file if suffix == ".safetensors" else torch.save)({"a": torch.ones(2)}, source)
+    command = [sys.executable, "-c", CODE, str(source), str(tmp_path / "b.safetensors")]
     subprocess.run(command, check=True, timeout=120)
 
 

@@ -198,7 +198,6 @@ KINDS: dict[str, Make] = {
     "archive: compressed": _archive(lambda _, content: content, zipfile.ZIP_DEFLATED),
     "archive: short records": _archive(lambda name, content: content[:8] if "/data/" in name else content),
     "archive: no records": _archive(lambda name, content: None if "/data/" in name else content),
-    "archive: alignment 0": _archive(lambda name, content: b"0" if name.endswith("alignment") else content),
     "archive: big-endian": _archive(lambda name, content: b"big" if name.endswith("byteorder") else content),
     **{f"dcp: {kind}": _distributed(change) for kind, change in CHANGES.items()},
     **{f"dcp: cut at {keep}": _distributed(None, keep) for keep in (0, 10, 200)},

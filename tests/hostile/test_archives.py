@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tli_cli.checkpoints import open_checkpoint, slots
+from tli_cli.checkpoints import open_checkpoint
 from tli_cli.errors import CheckpointError
 
 Refuses = Callable[..., str]
@@ -79,14 +79,11 @@ def test_an_archive_repacked_without_compression_is_read(tmp_path: Path) -> None
     assert all(torch.equal(checkpoint.read(name), value) for name, value in STATE.items())
 
 
-@pytest.mark.parametrize("told", [True, False])
-def test_a_packed_archive_that_is_cut_is_told(tmp_path: Path, told: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "a.pt"  # torch maps it; who looked there at what is cut off would be killed
+def test_a_packed_archive_that_is_cut_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.pt"
     path.write_bytes(repacked(saved(STATE), lambda _, content: content))
-    if not told:
-        monkeypatch.setattr(slots, "mappings_of", lambda _: [])
     checkpoint = open_checkpoint(path)
-    assert all((checkpoint.file_range(name) is not None) == told for name in STATE)
+    assert all(checkpoint.file_range(name) is not None for name in STATE)
     assert all(torch.equal(checkpoint.read(name), value) for name, value in STATE.items())
     path.write_bytes(b"")
     with pytest.raises(CheckpointError, match="changed while it was read"):
@@ -96,7 +93,7 @@ def test_a_packed_archive_that_is_cut_is_told(tmp_path: Path, told: bool, monkey
 def test_records_shorter_than_the_shape_are_refused(tmp_path: Path, refuses: Refuses) -> None:
     path = tmp_path / "a.pt"
     path.write_bytes(repacked(saved(STATE), lambda name, content: content[:8] if "/data/" in name else content))
-    refuses(path, "claims 160 bytes", "no record")
+    refuses(path, "a: its shape (40,)", "claims 160 bytes", "holds 8")
 
 
 def test_missing_records_are_refused(tmp_path: Path, refuses: Refuses) -> None:
@@ -123,13 +120,6 @@ def test_a_record_that_is_there_twice_is_refused(tmp_path: Path, refuses: Refuse
         for member, content in [(name, other), *held] if first else [*held, (name, other)]:
             new.writestr(member, content)
     refuses(path, "twice")
-
-
-@pytest.mark.parametrize("said", [b"0", b"-64", b"", b"x", b"9" * 5000])
-def test_an_alignment_that_is_none_is_refused(tmp_path: Path, refuses: Refuses, said: bytes) -> None:
-    path = tmp_path / "a.pt"  # torch divides by it
-    path.write_bytes(repacked(saved(STATE), lambda name, content: said if name.endswith("alignment") else content))
-    refuses(path, ".storage_alignment")
 
 
 @pytest.mark.parametrize(

@@ -171,9 +171,3 @@ def test_the_allow_list_blocks_and_names_everything_else(canary: Path) -> None:
         with pytest.raises(CheckpointError, match=r"eval.*system"):
             load_allowed(data, {"collections.OrderedDict": dict}, "here")
     assert not canary.exists()
-
-
-def test_an_old_torch_is_refused(tmp_path: Path, refuses: Refuses, monkeypatch: pytest.MonkeyPatch) -> None:
-    torch.save({"a": torch.ones(2)}, tmp_path / "a.pt")
-    monkeypatch.setattr(torch, "__version__", "2.9.1+cpu")
-    refuses(tmp_path / "a.pt", "2.10", "2.9.1", "safetensors")

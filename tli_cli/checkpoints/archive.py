@@ -1,97 +1,100 @@
-"""The zip archive that torch.save writes: checked before torch reads it."""
+"""The zip archive that torch.save writes: checked, and where the bytes of each storage stand in it."""
 
 from __future__ import annotations
 
-import io
-import re
 import struct
 import zipfile
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import PurePath
 from typing import BinaryIO
 
-from tli_cli.checkpoints.files import Stamp, stamp_of
 from tli_cli.checkpoints.notes import MAX_NOTES, NOTES, read_notes
-from tli_cli.checkpoints.pickles import MAX_PICKLE, globals_in
+from tli_cli.checkpoints.pickles import MAX_PICKLE
 from tli_cli.errors import CheckpointError
 
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 _EXPORTED = ("archive_format", "serialized_exported_program.json")
-_ALIGNMENT = re.compile(rb"[1-9][0-9]{0,8}")
 _SCRIPT = "save `model.state_dict()` with torch.save, or better as safetensors"
 
 
 @dataclass(frozen=True)
 class Archive:
-    """A checked archive: where each record's bytes begin and how many there are, the pickle's globals, the notes of our
-    writer, and what the file was then."""
+    """A checked archive: its pickle, where the bytes of each storage begin and how many there are, and the notes of our
+    writer."""
 
-    records: dict[int, int]
-    globals: frozenset[str]
+    pickle: bytes
+    storages: dict[str, tuple[int, int]]
     notes: dict[str, str]
-    stamp: Stamp
 
 
-def check_archive(path: Path) -> Archive:
-    """Return what the archive at `path` holds; raise `CheckpointError` unless it is a sound one of torch.save's."""
-    stamp = stamp_of(path)
+def read_archive(file: BinaryIO, size: int, where: str) -> Archive:
+    """Return what the archive in `file`, of `size` bytes, holds.
+
+    Raises:
+        CheckpointError: it is not a sound one of torch.save's.
+    """
     try:
-        with zipfile.ZipFile(path) as archive, path.open("rb") as file:
+        with zipfile.ZipFile(file) as archive:
             members = archive.infolist()
-            pickled = _pickle_member(members, path)
-            _check_members(members, path)
-            records = {data_offset(file, member): member.file_size for member in members}
+            pickled = _pickle_member(members, where)
+            _check_members(members, where)
+            starts = {member.filename: data_offset(file, member) for member in members}
             data = _content(file, pickled)
-            _check_settings(file, members, path)
+            _check_order(file, members, where)
             notes = _notes(file, members)
     except (zipfile.BadZipFile, OSError, struct.error, ValueError, RuntimeError, EOFError) as error:
         raise CheckpointError(
-            f"{path}: the archive is damaged or incomplete ({str(error)[:120]}); make or download it again"
+            f"{where}: the archive is damaged or incomplete ({str(error)[:120]}); make or download it again"
         ) from error
-    if any(offset + length > stamp.size for offset, length in records.items()):
-        raise CheckpointError(f"{path}: its records reach beyond the end; it is incomplete: download it again")
-    return Archive(records, globals_in(io.BytesIO(data), str(path)), notes, stamp)
+    if any(starts[member.filename] + member.file_size > size for member in members):
+        raise CheckpointError(f"{where}: its records reach beyond the end; it is incomplete: download it again")
+    prefix = pickled.filename.removesuffix("data.pkl") + "data/"
+    storages = {
+        member.filename.removeprefix(prefix): (starts[member.filename], member.file_size)
+        for member in members
+        if member.filename.startswith(prefix)
+    }
+    return Archive(data, storages, notes)
 
 
-def _pickle_member(members: list[zipfile.ZipInfo], path: Path) -> zipfile.ZipInfo:
+def _pickle_member(members: list[zipfile.ZipInfo], where: str) -> zipfile.ZipInfo:
     names = {member.filename.partition("/")[2] or member.filename for member in members}
     if "constants.pkl" in names or "bytecode.pkl" in names or any(name.startswith("code/") for name in names):
-        raise CheckpointError(f"{path}: a TorchScript archive holds code and is not read; {_SCRIPT}")
-    if path.suffix == ".pt2" or any(name.endswith(_EXPORTED) for name in names):
-        raise CheckpointError(f"{path}: an exported program (.pt2) is not read; {_SCRIPT}")
+        raise CheckpointError(f"{where}: a TorchScript archive holds code and is not read; {_SCRIPT}")
+    if PurePath(where).suffix == ".pt2" or any(name.endswith(_EXPORTED) for name in names):
+        raise CheckpointError(f"{where}: an exported program (.pt2) is not read; {_SCRIPT}")
     for member in members:
         if member.filename.count("/") == 1 and member.filename.endswith("/data.pkl"):
             return member
     found = ", ".join(sorted(names)[:4]) or "nothing"
-    raise CheckpointError(f"{path}: a zip archive, but none of torch.save's: expected data.pkl, found {found}")
+    raise CheckpointError(f"{where}: a zip archive, but none of torch.save's: expected data.pkl, found {found}")
 
 
-def _check_members(members: list[zipfile.ZipInfo], path: Path) -> None:
+def _check_members(members: list[zipfile.ZipInfo], where: str) -> None:
     seen: set[str] = set()
     for member in members:
         name = member.filename.lower()  # torch looks for records without regard to case
         if name in seen:
-            raise CheckpointError(f"{path}: holds {member.filename[:80]!r} twice; save the file again")
+            raise CheckpointError(f"{where}: holds {member.filename[:80]!r} twice; save the file again")
         seen.add(name)
         if member.compress_type != zipfile.ZIP_STORED or member.compress_size != member.file_size:
             raise CheckpointError(
-                f"{path}: {member.filename!r} is compressed; torch.save stores records as they are: save the file again"
+                f"{where}: {member.filename!r} is compressed; torch.save stores records as they are: save the file "
+                "again"
             )
         if member.filename.endswith("/data.pkl") and member.file_size > MAX_PICKLE:
-            raise CheckpointError(f"{path}: data.pkl has {member.file_size:,} bytes; expected at most {MAX_PICKLE:,}")
+            raise CheckpointError(f"{where}: data.pkl has {member.file_size:,} bytes; expected at most {MAX_PICKLE:,}")
 
 
-def _check_settings(file: BinaryIO, members: list[zipfile.ZipInfo], path: Path) -> None:
-    """Refuse what torch takes at its word: another order of bytes, and an alignment that it would divide by zero."""
+def _check_order(file: BinaryIO, members: list[zipfile.ZipInfo], where: str) -> None:
+    """Refuse values of another order of bytes."""
     for member in members:
-        name = member.filename.partition("/")[2]
-        if name not in ("byteorder", ".storage_alignment"):
-            continue
-        held = _content(file, member) if member.file_size < 16 else b"?"
-        if held == b"big":
-            raise CheckpointError(f"{path}: written on a big-endian machine; save it again on a little-endian one")
-        if held != b"little" and not (name == ".storage_alignment" and _ALIGNMENT.fullmatch(held)):
-            raise CheckpointError(f"{path}: the archive is damaged: its record {name} says {held!r}; save it again")
+        if member.filename.partition("/")[2] == "byteorder":
+            held = _content(file, member) if member.file_size < 16 else b"?"
+            if held == b"big":
+                raise CheckpointError(f"{where}: written on a big-endian machine; save it again on a little-endian one")
+            if held != b"little":
+                raise CheckpointError(f"{where}: the archive is damaged: its byteorder is {held!r}; save it again")
 
 
 def _notes(file: BinaryIO, members: list[zipfile.ZipInfo]) -> dict[str, str]:

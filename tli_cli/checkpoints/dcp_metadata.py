@@ -9,7 +9,7 @@ from typing import Any
 
 from tli_cli.checkpoints.dtypes import SAFETENSORS_CODES
 from tli_cli.checkpoints.files import read_small
-from tli_cli.checkpoints.pickles import MAX_PICKLE, load_allowed
+from tli_cli.checkpoints.pickles import MAX_PICKLE, Inert, load_allowed
 from tli_cli.errors import CheckpointError
 
 _TYPES = (*SAFETENSORS_CODES, "complex128")
@@ -36,24 +36,11 @@ class StoredTensor:
     chunks: tuple[Chunk, ...]
 
 
-class _Inert:
-    """Takes whatever state the pickle gives, and does nothing with it."""
-
-    def __init__(self, *args: Any) -> None:
-        self.args = args
-
-    def __setstate__(self, state: Any) -> None:
-        if isinstance(state, dict):
-            self.__dict__.update(state)
-        else:
-            self.args = (state,)
-
-
-class _Tensor(_Inert):
+class _Tensor(Inert):
     pass
 
 
-class _Bytes(_Inert):
+class _Bytes(Inert):
     pass
 
 
@@ -66,21 +53,21 @@ def _allowed() -> dict[str, Any]:
         "_MEM_FORMAT_ENCODING",
         "StorageMeta",
     )
-    inert = {f"{_MODULE}.{name}": _Inert for name in names}
+    inert = {f"{_MODULE}.{name}": Inert for name in names}
     types = {f"torch.{name}": name for name in _TYPES}
     return {
         **inert,
         **types,
         f"{_MODULE}.TensorStorageMetadata": _Tensor,
         f"{_MODULE}.BytesStorageMetadata": _Bytes,
-        "torch.distributed.checkpoint.filesystem._StorageInfo": _Inert,
-        "torch.serialization._get_layout": _Inert,
+        "torch.distributed.checkpoint.filesystem._StorageInfo": Inert,
+        "torch.serialization._get_layout": Inert,
         "torch.Size": tuple,
         "collections.OrderedDict": OrderedDict,
-        "pathlib.PosixPath": _Inert,
-        "pathlib.WindowsPath": _Inert,
-        "pathlib.PurePosixPath": _Inert,
-        "pathlib._local.PosixPath": _Inert,
+        "pathlib.PosixPath": Inert,
+        "pathlib.WindowsPath": Inert,
+        "pathlib.PurePosixPath": Inert,
+        "pathlib._local.PosixPath": Inert,
     }
 
 
@@ -93,14 +80,16 @@ def read_metadata(path: Path) -> tuple[dict[str, StoredTensor], dict[str, tuple[
     root = load_allowed(read_small(path, MAX_PICKLE, "a distributed checkpoint's metadata"), _allowed(), str(path))
     try:
         chunks = {
-            (index.fqn, tuple(getattr(index, "offset", None) or ())): info for index, info in root.storage_data.items()
+            (index.held["fqn"], tuple(index.held.get("offset") or ())): info.held
+            for index, info in root.held["storage_data"].items()
         }
         tensors = {
             str(name): _stored(f"{path}: {name}", str(name), entry, chunks)
-            for name, entry in root.state_dict_metadata.items()
+            for name, entry in root.held["state_dict_metadata"].items()
             if isinstance(entry, _Tensor)
         }
-        planned = root.planner_data if isinstance(root.planner_data, dict) else {}
+        planned = root.held.get("planner_data")
+        planned = planned if isinstance(planned, dict) else {}
         return tensors, {name: keys for name, keys in planned.items() if name in tensors and _is_path(keys)}
     except CheckpointError:
         raise
@@ -111,21 +100,19 @@ def read_metadata(path: Path) -> tuple[dict[str, StoredTensor], dict[str, tuple[
         ) from error
 
 
-def _stored(where: str, name: str, entry: Any, chunks: dict[tuple[str, tuple[int, ...]], Any]) -> StoredTensor:
-    dtype = entry.properties.args[0][0]
+def _stored(where: str, name: str, entry: Inert, chunks: dict[tuple[str, tuple[int, ...]], Any]) -> StoredTensor:
+    dtype = entry.held["properties"].args[0][0]
     if dtype not in _TYPES:
         raise ValueError("no element type")
     found = []
-    for chunk in entry.chunks:
-        info = chunks[name, tuple(chunk.offsets)]
-        if getattr(info, "transform_descriptors", None):
+    for chunk in entry.held["chunks"]:
+        offsets, sizes = _sizes(chunk.held["offsets"]), _sizes(chunk.held["sizes"])
+        info = chunks[name, offsets]
+        if info.get("transform_descriptors"):
             raise CheckpointError(f"{where}: its chunks are compressed; save the checkpoint without transforms")
-        found.append(
-            Chunk(
-                _sizes(chunk.offsets), _sizes(chunk.sizes), str(info.relative_path), int(info.offset), int(info.length)
-            )
-        )
-    return StoredTensor(_sizes(entry.size), dtype, tuple(found))
+        file, start, length = str(info["relative_path"]), int(info["offset"]), int(info["length"])
+        found.append(Chunk(offsets, sizes, file, start, length))
+    return StoredTensor(_sizes(entry.held["size"]), dtype, tuple(found))
 
 
 def _sizes(value: Any) -> tuple[int, ...]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
@@ -14,13 +12,19 @@ from tli_cli.architecture import TensorSpec
 from tli_cli.checkpoints.dcp_metadata import Chunk, StoredTensor, read_metadata
 from tli_cli.checkpoints.dtypes import byte_count, is_buffer
 from tli_cli.checkpoints.files import FileRange, Stamp, read_range, read_small, stamp_of
-from tli_cli.checkpoints.nested import Entry, find_state_dict
+from tli_cli.checkpoints.nested import Unread, find_state_dict
 from tli_cli.checkpoints.notes import MAX_NOTES, NOTES, read_notes
 from tli_cli.checkpoints.sharded import beside
-from tli_cli.errors import CheckpointError, first_line
+from tli_cli.checkpoints.torch_file import load_tensor
+from tli_cli.errors import CheckpointError
 
 if TYPE_CHECKING:
     import torch
+
+
+@dataclass(frozen=True)
+class _Entry(Unread):
+    name: str
 
 
 @dataclass(frozen=True)
@@ -52,9 +56,6 @@ class DistributedCheckpoint:
         """Return the whole tensor stored as `name`, on the CPU."""
         import torch
 
-        from tli_cli.checkpoints.torch_file import require_safe_torch
-
-        require_safe_torch(self.path)
         spec = self._specs[name]
         whole = torch.zeros(spec.shape, dtype=getattr(torch, spec.dtype))
         for part in self._parts[name]:
@@ -88,7 +89,7 @@ def _nested(tensors: Mapping[str, StoredTensor], paths: Mapping[str, tuple[Any, 
         for key in outer:
             inner = node.setdefault(key, {})
             node = inner if isinstance(inner, dict) else node
-        node[last] = Entry(name)
+        node[last] = _Entry(name)
     return root
 
 
@@ -139,18 +140,10 @@ def _overlap(chunks: Sequence[Chunk]) -> bool:
 
 
 def _load_part(part: _Part, spec: TensorSpec) -> torch.Tensor:
-    import torch
-
     data = bytearray(part.piece.length)
     read_range(part.piece, memoryview(data))
     where = f"{part.piece.path} at {part.piece.offset:,}: {spec.name}"
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            value = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds on damaged input
-        raise CheckpointError(f"{where}: not a tensor that can be read safely ({first_line(error)})") from error
-    expected = (part.chunk.sizes, spec.dtype)
-    if not isinstance(value, torch.Tensor) or (tuple(value.shape), str(value.dtype)[6:]) != expected:
+    value = load_tensor(data, where)
+    if (tuple(value.shape), str(value.dtype)[6:]) != (part.chunk.sizes, spec.dtype):
         raise CheckpointError(f"{where}: expected {spec.dtype} {part.chunk.sizes}, found something else; copy it again")
     return value

@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Any
 
 from tli_cli.checkpoints.names import is_counter
+from tli_cli.checkpoints.pickles import Inert
 from tli_cli.errors import CheckpointError
 from tli_cli.registry import did_you_mean
 
@@ -37,11 +38,8 @@ _MAX_DEPTH = 4
 _MOST_SETTINGS = 1000
 
 
-@dataclass(frozen=True)
-class Entry:
-    """Stands for a tensor that is not loaded."""
-
-    name: str
+class Unread:
+    """Stands for a tensor that is not loaded; each reader has a kind of its own."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +88,7 @@ def find_state_dict(loaded: object, where: str, ema: str | None = None) -> Found
 def _whole_numbers(settings: object, seen: set[int]) -> dict[str, Any]:
     """Return the whole numbers in `settings`, a dictionary or what `argparse` makes, and in those within it."""
     held = vars(settings) if isinstance(settings, Namespace) else settings
+    held = held.held if isinstance(held, Inert) else held
     if not isinstance(held, Mapping) or id(held) in seen or len(seen) > _MOST_SETTINGS:
         return {}
     seen.add(id(held))
@@ -164,7 +163,7 @@ def _items(node: Mapping[Any, Any]) -> Iterator[tuple[Any, Any]]:
 
 
 def _is_tensor(value: object) -> bool:
-    if isinstance(value, Entry):
+    if isinstance(value, Unread):
         return True
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(value, torch.Tensor)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import io
 import pickle
 import pickletools
-from collections.abc import Mapping
-from typing import Any, BinaryIO
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 from tli_cli.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 MAX_PICKLE = 256 << 20
 """The largest pickle that is looked at; tensors' values stand outside of it."""
@@ -106,11 +109,41 @@ def _depth(name: str, popped: list[_Value]) -> int:
     return inner if name in _CALLS else 0
 
 
+class Inert:
+    """Stands for an object of another class, which is not made: keeps what a pickle gives it, and does nothing."""
+
+    args: tuple[Any, ...]
+    held: dict[Any, Any]
+
+    def __new__(cls, *args: Any) -> Self:
+        """Keep the arguments, whether the class is called or a pickle makes it without a call."""
+        made = super().__new__(cls)
+        made.args, made.held = args, {}
+        return made
+
+    def take(self, state: Any) -> None:
+        """Keep the state that the object would have been given."""
+        if isinstance(state, dict):
+            self.held.update(state)
+        else:
+            self.args = (state,)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self.held[key] = value
+
+    def append(self, value: Any) -> None:
+        """Forget what stands in a list."""
+
+
 # the unpickler in C allocates by the index that a memo entry claims; this one does not
 class _AllowListUnpickler(pickle._Unpickler):
-    def __init__(self, data: bytes, allowed: Mapping[str, Any]) -> None:
+    dispatch: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)
+    stack: list[Any]
+
+    def __init__(self, data: bytes, allowed: Mapping[str, Any], persistent: Callable[[Any], Any] | None) -> None:
         super().__init__(io.BytesIO(data))
         self._allowed = allowed
+        self._persistent = persistent
 
     def find_class(self, module: str, name: str) -> Any:
         full = f"{module}.{name}"
@@ -118,9 +151,26 @@ class _AllowListUnpickler(pickle._Unpickler):
             raise pickle.UnpicklingError(f"blocked {full}")
         return self._allowed[full]
 
+    def persistent_load(self, pid: Any) -> Any:
+        if self._persistent is None:
+            raise pickle.UnpicklingError("a reference to something outside")
+        return self._persistent(pid)
 
-def load_allowed(data: bytes, allowed: Mapping[str, Any], where: str) -> Any:
+    def load_build(self) -> None:
+        """Give a state to what keeps it, and to nothing else: attributes of classes and functions stay as they are."""
+        state = self.stack.pop()
+        if isinstance(self.stack[-1], Inert):
+            self.stack[-1].take(state)
+
+    dispatch[pickle.BUILD[0]] = load_build
+
+
+def load_allowed(
+    data: bytes, allowed: Mapping[str, Any], where: str, persistent: Callable[[Any], Any] | None = None
+) -> Any:
     """Return what the pickle `data` describes, with nothing but the `allowed` globals, which must be inert.
+
+    `persistent` tells what its references to things outside of it are; without it there may be none.
 
     Raises:
         CheckpointError: where it refers to anything else, naming all of it, or is damaged.
@@ -128,9 +178,11 @@ def load_allowed(data: bytes, allowed: Mapping[str, Any], where: str) -> Any:
     if blocked := sorted(globals_in(io.BytesIO(data), where) - set(allowed)):
         raise CheckpointError(blocked_message(where, blocked))
     try:
-        return _AllowListUnpickler(data, allowed).load()
+        return _AllowListUnpickler(data, allowed, persistent).load()
     except Exception as error:  # a damaged pickle can fail in any way
-        raise CheckpointError(f"{where}: the pickle is damaged ({type(error).__name__}: {str(error)[:120]})") from error
+        raise CheckpointError(
+            f"{where}: the pickle is damaged ({type(error).__name__}: {str(error)[:120]}); make or download it again"
+        ) from error
 
 
 def blocked_message(where: str, blocked: list[str]) -> str:

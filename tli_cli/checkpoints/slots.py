@@ -1,132 +1,132 @@
-"""The tensors of a state dict: where their elements stand, checked against what the file or memory really holds."""
+"""The tensors that a pickle describes: where their elements stand, checked against what the file really holds."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tli_cli.architecture import TensorSpec
-from tli_cli.checkpoints.archive import Archive
-from tli_cli.checkpoints.dtypes import is_buffer
-from tli_cli.checkpoints.files import FileRange, opened, read_range
-from tli_cli.checkpoints.mappings import mappings_of, offset_at
+from tli_cli.checkpoints.dtypes import PACKED, bits, is_buffer
+from tli_cli.checkpoints.torch_pickles import PickledTensor, Storage
 from tli_cli.errors import CheckpointError
 
 if TYPE_CHECKING:
     import torch
 
+MAX_AXES = 64
+_ENOUGH = 1 << 63
+_INSTEAD = {"nested": "a nested one", "array": "an array of NumPy, as devices such as XLA give one"}
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, slots=True)
 class Slot:
-    """A strided tensor: it has its values itself, or `span` says which bytes of the file are those.
+    """A strided tensor whose elements are within `length` bytes from `start` on; `key` says which elements."""
 
-    `mapped` is the file that its own values may be mapped from, where the system does not say where they stand in it.
-    """
-
-    tensor: torch.Tensor
     shape: tuple[int, ...]
+    stride: tuple[int, ...]
     dtype: str
+    start: int
+    length: int
     key: tuple[object, ...]
-    span: FileRange | None
-    mapped: FileRange | None = None
+    conj: bool
+    neg: bool
 
-    def read(self) -> torch.Tensor:
-        """Return the tensor on the CPU, contiguous or not; it is not to be written to."""
+    @property
+    def is_plain(self) -> bool:
+        """Whether its bytes are its elements in order, as they are."""
+        expected = 1
+        for size, step in zip(reversed(self.shape), reversed(self.stride), strict=True):
+            if size != 1 and step != expected and all(self.shape):
+                return False
+            expected *= size
+        return not self.conj and not self.neg
+
+    def tensor(self, data: torch.Tensor) -> torch.Tensor:
+        """Return the tensor whose bytes are `data`, contiguous or not; it is not to be written to."""
         import torch
 
-        if self.mapped is not None:
-            with opened(self.mapped):  # a process that looks at what has been cut off is killed
-                return self.tensor.detach().clone().resolve_conj().resolve_neg()
-        if self.span is None:
-            return self.tensor.detach().resolve_conj().resolve_neg()
-        buffer = torch.empty(self.span.length, dtype=torch.uint8)
-        if self.span.length:
-            read_range(self.span, buffer.numpy().data)
-        values = buffer.view(self.tensor.dtype).as_strided(self.shape, self.tensor.stride())
-        values = values.conj().resolve_conj() if self.tensor.is_conj() else values
-        return values.neg() if self.tensor.is_neg() else values
-
-    def file_range(self) -> FileRange | None:
-        """Return where the bytes stand, None unless they are contiguous and as they are."""
-        plain = self.tensor.is_contiguous() and not self.tensor.is_conj() and not self.tensor.is_neg()
-        return self.span if plain else None
+        values = data.view(getattr(torch, self.dtype)).as_strided(self.shape, self.stride)
+        values = values.conj().resolve_conj() if self.conj else values
+        return values.neg() if self.neg else values
 
 
 def slots_of(
-    tensors: Mapping[str, torch.Tensor], archive: Archive | None, path: Path
+    tensors: Mapping[str, PickledTensor], storages: Mapping[str, tuple[int, int]], where: str
 ) -> tuple[dict[str, Slot], tuple[str, ...]]:
-    """Return where `tensors` stand, and a line on each that has to be left out.
+    """Return where `tensors` stand, of `storages` that begin somewhere and are so long, and a line on each left out.
 
     Raises:
         CheckpointError: one of them is no dense tensor backed by the file.
     """
-    from torch.nn.parameter import is_lazy
-
     slots: dict[str, Slot] = {}
     left_out = []
-    mappings = mappings_of(archive.stamp.inode) if archive else []
     for name, tensor in tensors.items():
-        if is_lazy(tensor):
-            raise CheckpointError(f"{path}: {name}: a lazy layer that never ran has no values; run the model once")
-        if tensor.is_quantized:
-            left_out.append(f"{name}: quantised ({str(tensor.dtype)[6:]}), left out: it cannot be resized or copied")
+        if tensor.layout == "quantised":
+            left_out.append(f"{name}: quantised ({tensor.dtype}), left out: it cannot be resized or copied")
         else:
-            slots[name] = slot_of(tensor, archive, path, name, mappings)
+            slots[name] = slot_of(tensor, storages, f"{where}: {name}")
     return slots, tuple(left_out)
 
 
+def slot_of(tensor: PickledTensor, storages: Mapping[str, tuple[int, int]], where: str) -> Slot:
+    """Return where `tensor` stands; raise `CheckpointError` if it is no dense tensor backed by the file."""
+    if tensor.layout == "lazy":
+        raise CheckpointError(f"{where}: a lazy layer that never ran has no values; run the model once")
+    if tensor.layout == "meta":
+        raise CheckpointError(f"{where}: the file holds no values for it (a tensor saved from `meta`)")
+    if tensor.layout != "strided":
+        found = _INSTEAD.get(tensor.layout, tensor.layout)
+        raise CheckpointError(f"{where}: expected a dense tensor, found {found}; save it with `.cpu().to_dense()`")
+    size = _item_size(tensor.dtype, where)
+    shape, stride, offset = _sizes(tensor, where)
+    storage: Storage = tensor.storage
+    start, held = storages.get(storage.key, (0, 0))
+    claimed = storage.count * _item_size(storage.dtype, where)
+    first, extent = offset * size, _extent(shape, stride) * size
+    if claimed > held or max(prod(shape) * size, first + extent) > claimed:
+        raise CheckpointError(_claims(where, shape, max(claimed, prod(shape) * size, first + extent), held))
+    key = (storage.key, first, shape, stride, tensor.dtype)
+    return Slot(shape, stride, tensor.dtype, start + first, extent, key, tensor.conj, tensor.neg)
+
+
 def specs_of(slots: Mapping[str, Slot]) -> tuple[TensorSpec, ...]:
-    """Return names, shapes and dtypes of `slots`; what stands in one place is tied."""
-    first: dict[tuple[object, ...], str] = {}
-    specs = []
-    for name, slot in slots.items():
-        owner = first.setdefault(slot.key, name) if all(slot.shape) else name
-        tied_to = owner if owner != name else None
-        specs.append(TensorSpec(name, slot.shape, slot.dtype, tied_to, is_buffer(name, slot.dtype)))
-    return tuple(specs)
+    """Return names, shapes and dtypes of `slots`; what has the same elements is tied."""
+    return tuple(
+        TensorSpec(name, slots[name].shape, slots[name].dtype, first, is_buffer(name, slots[name].dtype))
+        for name, first in first_holders({name: slot.key if all(slot.shape) else None for name, slot in slots.items()})
+    )
 
 
-def slot_of(
-    tensor: torch.Tensor, archive: Archive | None, path: Path, name: str, mappings: list[tuple[int, int, int]]
-) -> Slot:
-    """Return where `tensor` stands, by the `mappings` of the file if it is mapped; raise `CheckpointError` if it is no
-    dense tensor backed by the file."""
-    import torch
+def first_holders(keys: Mapping[str, Hashable | None]) -> Iterator[tuple[str, str | None]]:
+    """Yield each name, and the first name before it that has the same key, None if no other does or it has none."""
+    first: dict[Hashable, str] = {}
+    for name, key in keys.items():
+        holder = name if key is None else first.setdefault(key, name)
+        yield name, holder if holder != name else None
 
-    if tensor.layout != torch.strided or tensor.is_nested:
-        layout = "a nested one" if tensor.is_nested else str(tensor.layout).removeprefix("torch.")
-        raise CheckpointError(f"{path}: {name}: expected a dense tensor, found {layout}; save it with `.to_dense()`")
-    shape, stride = tuple(tensor.shape), tuple(tensor.stride())
-    size = tensor.element_size()
-    storage = tensor.untyped_storage()
-    held = claimed = int(storage.nbytes())
-    offset = getattr(storage, "_checkpoint_offset", None)
-    if tensor.is_meta:
-        if archive is None or offset is None:
-            raise CheckpointError(f"{path}: {name}: the file holds no values for it (a tensor saved from `meta`)")
-        held = min(held, archive.records.get(offset, -1))
-        if held < claimed:
-            raise CheckpointError(_claims(path, name, shape, claimed, max(held, 0)))
-    elif archive is not None and held not in archive.records.values():
-        raise CheckpointError(
-            f"{path}: {name}: claims {held:,} bytes, but no record of the archive has that size; save it again"
-        )
-    elif archive is not None and storage.nbytes():
-        offset = offset_at(storage.data_ptr(), mappings)
-        if offset is not None and archive.records.get(offset, -1) < held:
-            offset = None
-    first = tensor.storage_offset() * size
-    extent = _extent(shape, stride) * size
-    if min(stride, default=0) < 0 or prod(shape) * size > held or first + extent > held:
-        raise CheckpointError(_claims(path, name, shape, int(max(prod(shape) * size, first + extent)), held))
-    span = FileRange(path, offset + first, extent, archive.stamp) if archive and offset is not None else None
-    place = storage.data_ptr() if offset is None else offset
-    key = (place, first, shape, stride, str(tensor.dtype))
-    mapped = FileRange(path, 0, 0, archive.stamp) if archive and span is None else None
-    return Slot(tensor, shape, str(tensor.dtype)[6:], key, span, mapped)
+
+def _item_size(dtype: str, where: str) -> int:
+    """Return how many bytes torch takes for one element; one of a storage without a type is a byte."""
+    if dtype in PACKED or not dtype:
+        return 1
+    try:
+        return bits(dtype) // 8
+    except KeyError:
+        raise CheckpointError(f"{where}: elements of type {dtype} are not read; save it as numbers") from None
+
+
+def _sizes(tensor: PickledTensor, where: str) -> tuple[tuple[int, ...], tuple[int, ...], int]:
+    """Return shape, stride and offset, which a pickle may have made anything."""
+    shape, stride, offset = tensor.shape, tensor.stride, tensor.offset
+    if not (isinstance(shape, tuple) and isinstance(stride, tuple) and len(shape) == len(stride) <= MAX_AXES):
+        raise CheckpointError(f"{where}: expected at most {MAX_AXES} sizes and as many strides; save the file again")
+    if not all(type(n) is int and 0 <= n < _ENOUGH for n in (*shape, *stride, offset)):
+        raise CheckpointError(f"{where}: expected sizes, strides and an offset from 0 on; save the file again")
+    if prod(size or 1 for size in shape) >= _ENOUGH:
+        raise CheckpointError(f"{where}: its shape {shape} has more elements than can be counted; save the file again")
+    return shape, stride, offset
 
 
 def _extent(shape: tuple[int, ...], stride: tuple[int, ...]) -> int:
@@ -136,8 +136,8 @@ def _extent(shape: tuple[int, ...], stride: tuple[int, ...]) -> int:
     return 1 + sum((length - 1) * step for length, step in zip(shape, stride, strict=True))
 
 
-def _claims(path: Path, name: str, shape: tuple[int, ...], claimed: int, held: int) -> str:
+def _claims(where: str, shape: tuple[int, ...], claimed: int, held: int) -> str:
     return (
-        f"{path}: {name}: its shape {shape} claims {claimed:,} bytes, but the file holds {held:,} for it (an expanded, "
+        f"{where}: its shape {shape} claims {claimed:,} bytes, but the file holds {held:,} for it (an expanded, "
         "sparse or damaged tensor); save it with `.contiguous().clone()`"
     )

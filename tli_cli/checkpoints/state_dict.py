@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tli_cli.architecture import TensorSpec
+from tli_cli.checkpoints.dtypes import is_buffer
 from tli_cli.checkpoints.files import FileRange
 from tli_cli.checkpoints.nested import find_state_dict
-from tli_cli.checkpoints.slots import slots_of, specs_of
+from tli_cli.checkpoints.slots import first_holders
+from tli_cli.errors import CheckpointError
 
 if TYPE_CHECKING:
     import torch
@@ -22,14 +24,55 @@ class StateDict:
     def __init__(self, loaded: Any, where: str, ema: str | None = None) -> None:
         self.metadata: dict[str, str] = {}
         found = find_state_dict(loaded, where, ema)
-        self._slots, left_out = slots_of(found.tensors, None, Path(where))
-        self.ignored = (*found.ignored, *left_out)
-        self.tensors = specs_of(self._slots)
+        for name, tensor in found.tensors.items():
+            _require_values(tensor, f"{where}: {name}")
+        self._tensors = {name: tensor for name, tensor in found.tensors.items() if not tensor.is_quantized}
+        quantised = {name: tensor for name, tensor in found.tensors.items() if tensor.is_quantized}
+        self.ignored = (*found.ignored, *(_left_out(name, tensor) for name, tensor in quantised.items()))
+        keys = {name: _place(tensor) for name, tensor in self._tensors.items()}
+        self.tensors = tuple(_spec(name, self._tensors[name], first) for name, first in first_holders(keys))
 
     def read(self, name: str) -> torch.Tensor:
-        """Return the tensor called `name`, where it is."""
-        return self._slots[name].read()
+        """Return the tensor called `name`, where it is; it is not to be written to."""
+        tensor: torch.Tensor = self._tensors[name].detach()
+        return tensor.resolve_conj().resolve_neg()
 
     def file_range(self, name: str) -> FileRange | None:
         """Return None: no file holds it."""
         return None
+
+
+def _require_values(tensor: torch.Tensor, where: str) -> None:
+    import torch
+    from torch.nn.parameter import is_lazy
+
+    if is_lazy(tensor):
+        raise CheckpointError(f"{where}: a lazy layer that never ran has no values; run the model once")
+    if tensor.layout != torch.strided or tensor.is_nested:
+        layout = "a nested one" if tensor.is_nested else str(tensor.layout).removeprefix("torch.")
+        raise CheckpointError(f"{where}: expected a dense tensor, found {layout}; give it as `.to_dense()`")
+    if tensor.is_meta:
+        raise CheckpointError(f"{where}: it is on `meta` and has no values; load them first")
+    claimed, held = tensor.numel() * tensor.element_size(), int(tensor.untyped_storage().nbytes())
+    if claimed > held:
+        raise CheckpointError(
+            f"{where}: its shape {tuple(tensor.shape)} claims {claimed:,} bytes, but memory holds {held:,} for it (an "
+            "expanded tensor); give it as `.contiguous()`"
+        )
+
+
+def _left_out(name: str, tensor: torch.Tensor) -> str:
+    return f"{name}: quantised ({str(tensor.dtype)[6:]}), left out: it cannot be resized or copied"
+
+
+def _place(tensor: torch.Tensor) -> tuple[object, ...] | None:
+    """Return what is the same of two tensors that are one; None where there is nothing to share."""
+    if not tensor.numel():
+        return None
+    place = (tensor.untyped_storage().data_ptr(), tensor.storage_offset())
+    return (*place, tuple(tensor.shape), tuple(tensor.stride()), str(tensor.dtype))
+
+
+def _spec(name: str, tensor: torch.Tensor, tied_to: str | None) -> TensorSpec:
+    dtype = str(tensor.dtype)[6:]
+    return TensorSpec(name, tuple(tensor.shape), dtype, tied_to, is_buffer(name, dtype))

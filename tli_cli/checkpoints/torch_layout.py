@@ -19,7 +19,6 @@ from tli_cli.checkpoints.dtypes import PACKED, byte_count
 from tli_cli.checkpoints.layout import FileLayout, repeated
 from tli_cli.checkpoints.notes import NOTES
 from tli_cli.checkpoints.output import PendingFile
-from tli_cli.checkpoints.torch_file import require_safe_torch
 from tli_cli.errors import CheckpointError, join_problems
 
 if TYPE_CHECKING:
@@ -38,9 +37,8 @@ def lay_out_torch(specs: Sequence[TensorSpec], metadata: Mapping[str, str], path
     `metadata` stands beside them in the archive, where torch does not look. Tied tensors share their values.
 
     Raises:
-        CheckpointError: torch is missing or has no such element type, or no temporary file can be written.
+        CheckpointError: torch has no such element type, or no temporary file can be written.
     """
-    require_safe_torch(path)
     import torch
 
     if problems := [
