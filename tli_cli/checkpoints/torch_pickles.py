@@ -93,7 +93,7 @@ class Storage:
 class PickledTensor(Unread):
     """A tensor as a pickle describes it, unchecked: elements of `storage` from `offset` on.
 
-    `layout` is `strided`, or what it is instead: one of torch's layouts, `quantised`, `nested`, `array`, `lazy`, `meta`.
+    `layout` is `strided`, or what it is instead: one of torch's, `quantised`, `nested`, `array`, `lazy` or `meta`.
     """
 
     storage: Any = None
