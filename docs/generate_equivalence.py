@@ -70,7 +70,8 @@ LIMITS = """
   common: norms called `ln_a` and `ln_b` of which the first comes last, tables of tokens and heads called `te` and `hd`.
 - Where safetensors' order is all that tells layers of one shape in one block apart, none of them is called exact, and
   the plan says so. So it is where a name says something else than the place: `q` of one attention for that of another.
-- Adapters beside a model (LoRA) are left out, for their scale is not in the file, and adapters alone are refused.
+- Adapters in one file with their model (LoRA) are left out, for their scale is not in it. A directory of peft is merged
+  into its base model; adapters alone without that are refused.
 - LLaMA's original checkpoints turn channels in pairs, as do those of llama.cpp, those of transformers in halves: the
   rows are another permutation of the same, which no shape tells. The tensors are placed, the outputs differ, and where
   names are those of such files, queries and keys are not called exact.

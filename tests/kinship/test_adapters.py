@@ -63,7 +63,9 @@ def test_the_base_model_is_taken(named: bool, arch: str, tmp_path: Path) -> None
 def test_adapters_alone_are_refused(named: bool, arch: str, tmp_path: Path) -> None:
     save_file(adapted(model(), with_base=False), tmp_path / "adapter.safetensors")
     options = Options(source_arch=arch if named else None, input_shape=(6,))
-    with pytest.raises(TliError, match=r"adapters alone \(4 tensors, such as .*no model; merge"):
+    with pytest.raises(
+        TliError, match=r"adapters alone \(4 tensors, such as .*no model; name the checkpoint of its base"
+    ):
         match(str(tmp_path / "adapter.safetensors"), arch, options=options)
 
 

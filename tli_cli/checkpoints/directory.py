@@ -18,7 +18,8 @@ _PREFERRED = (
     "open_clip_pytorch_model.bin",
     "mp_rank_00_model_states.pt",
 )
-_NOT_MODELS = ("optimizer", "scheduler", "training_args", "rng_state", "scaler", "trainer_state", "adapter_model")
+_NOT_MODELS = ("optimizer", "scheduler", "training_args", "rng_state", "scaler", "trainer_state")
+_ADAPTER = "adapter_model."
 
 
 def is_checkpoint_name(name: str) -> bool:
@@ -34,7 +35,8 @@ def find_checkpoint(directory: Path) -> tuple[Path, tuple[str, ...]]:
         raise CheckpointError(f"{directory}: cannot be read: {error.strerror}") from error
     if ".metadata" in names:
         return directory / ".metadata", ()
-    candidates = [name for name in names if is_checkpoint_name(name) and not name.startswith(_NOT_MODELS)]
+    found = [name for name in names if is_checkpoint_name(name) and not name.startswith(_NOT_MODELS)]
+    candidates = [name for name in found if not name.startswith(_ADAPTER)] or found
     chosen = next((name for name in _PREFERRED if name in candidates), None)
     if chosen is None:
         indexes = [name for name in candidates if name.endswith(".index.json")]
@@ -43,7 +45,7 @@ def find_checkpoint(directory: Path) -> tuple[Path, tuple[str, ...]]:
         if len(likely) != 1:
             raise CheckpointError(_which(directory, likely))
         chosen = likely[0]
-    others = _alternatives(candidates, chosen)
+    others = _alternatives(found, chosen)
     return directory / chosen, tuple(f"{name}: another checkpoint in the directory, not read" for name in others)
 
 

@@ -22,6 +22,7 @@ from tli_cli.checkpoints.located import is_there
 from tli_cli.describe.channels_last import as_defined
 from tli_cli.devices import double_device, usable_device
 from tli_cli.errors import TliError, first_line
+from tli_cli.kinship.adapters import are_alone
 from tli_cli.options import InputShape, Options
 from tli_cli.references import Reading, resolve
 from tli_cli.references.configured import configured_reference
@@ -173,6 +174,8 @@ def _live_name(reference: str, ema: str | None) -> str:
     is what the configuration beside it says, or what it is recognised as."""
     if is_there(reference):
         with open_checkpoint(reference, ema=ema) as checkpoint:
+            if are_alone(checkpoint.tensors):
+                raise TliError(f"--verify: {reference} is an adapter; verify a result of the merged model instead")
             if configured := configured_reference(checkpoint):
                 return configured
             found = recognise(checkpoint.tensors)

@@ -10,9 +10,11 @@ from tli_cli.errors import TliError
 
 ADAPTER = re.compile(r"(^|\.)(lora|loha|lokr|hada|ia3|oft|vera|boft)_\w+(\.|$)")
 """How peft and those that write files like it call adapters' tensors: `lora_A`, `lora_down`, `ia3_l`."""
-MOST = 0.9
-"""The share of a file's tensors from which on it holds adapters alone."""
+MOST = 0.7
+"""The share of a file's tensors from which on it holds adapters alone, and the few layers that are saved with them: a
+file that holds the base model as well has one weight for every two factors."""
 MERGE = "merge them into their base model first (peft: model.merge_and_unload()) and name what that gives"
+NAME = "name the checkpoint of its base model with --source-arch, and it is merged into that"
 
 
 def adapters(tensors: Sequence[TensorSpec], others: Sequence[TensorSpec], text: str) -> tuple[str, ...]:
@@ -24,9 +26,14 @@ def adapters(tensors: Sequence[TensorSpec], others: Sequence[TensorSpec], text: 
     found = tuple(spec.name for spec in tensors if ADAPTER.search(spec.name))
     if not found or any(ADAPTER.search(spec.name) for spec in others):
         return ()
-    if len(found) >= MOST * len(tensors):
-        raise TliError(f"{text} holds adapters alone ({len(found)} tensors, such as {found[0]}) and no model; {MERGE}")
+    if are_alone(tensors):
+        raise TliError(f"{text} holds adapters alone ({len(found)} tensors, such as {found[0]}) and no model; {NAME}")
     return found
+
+
+def are_alone(tensors: Sequence[TensorSpec]) -> bool:
+    """Tell whether a file holds adapters and nearly nothing else."""
+    return sum(ADAPTER.search(spec.name) is not None for spec in tensors) >= MOST * len(tensors) > 0
 
 
 def said_of(found: Sequence[str]) -> str:

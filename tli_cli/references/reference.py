@@ -16,6 +16,7 @@ from tli_cli.checkpoints.located import is_there
 from tli_cli.decoding import shown
 from tli_cli.describe.renaming import renamed
 from tli_cli.errors import TliError, UnknownReferenceError, join_problems
+from tli_cli.kinship.adapters import are_alone
 from tli_cli.options import InputShape, Options
 from tli_cli.references.adoption import adopt
 
@@ -173,6 +174,8 @@ def read_checkpoint(text: str, reading: Reading, opened: Callable[[Collection[st
     checkpoint = opened({name for architecture in named for name in architecture.by_name})
     notes = [f"{text}: left aside {line}" for line in checkpoint.ignored]
     notes += [f"{text}: {line}" for line in checkpoint.readings]
+    if given is not None and given.checkpoint is not None and are_alone(checkpoint.tensors):
+        return merged_into(given, text, checkpoint)
     if given is not None:
         checkpoint = joined(checkpoint, given.in_files) or checkpoint
         found = adopt(named, checkpoint, text)
@@ -181,6 +184,22 @@ def read_checkpoint(text: str, reading: Reading, opened: Callable[[Collection[st
         told = (*notes, *given.notes, *(f"{text}: {said}" for said in found.said))
         return Reference(text, architecture, found.checkpoint, told, aside=found.aside)
     return describe_bare(Reference(text, Architecture((), ()), checkpoint, tuple(notes)), checkpoint.tensors)
+
+
+def merged_into(base: Reference, text: str, adapter: Checkpoint) -> Reference:
+    """Return `base` with the adapter that `text` names taken into its weights.
+
+    Raises:
+        CheckpointError: it is an adapter of another kind, or of another model.
+    """
+    from tli_cli.references.merging import on_base
+
+    if base.checkpoint is None:
+        raise TliError(f"{text}: expected its base model's checkpoint, found {base.text}, which has no values")
+    checkpoint, said = on_base(text, adapter, base.checkpoint)
+    origin = f"checkpoint {shown(Path(text).name)} on {base.architecture.origin}"
+    architecture = replace(base.architecture, origin=origin)
+    return replace(base, text=text, architecture=architecture, checkpoint=checkpoint, notes=(*base.notes, *said))
 
 
 def _refuse_other_sizes(text: str, reading: Reading) -> None:

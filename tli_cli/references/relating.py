@@ -8,7 +8,7 @@ from dataclasses import replace
 from tli_cli.describe.channels_last import with_channels_last
 from tli_cli.describe.heads import configured_head_width, configured_heads
 from tli_cli.references.likest import is_open, with_likest
-from tli_cli.references.reference import BARE, Reference, describe_bare, guesses_of
+from tli_cli.references.reference import BARE, Reference, describe_bare, guesses_of, merged_into, resolve
 
 
 def related(references: Sequence[Reference]) -> tuple[Reference, ...]:
@@ -66,13 +66,16 @@ def _alone(source: Reference, target: Reference) -> Reference:
     Raises:
         TliError: it holds nothing but adapters.
     """
-    from tli_cli.kinship.adapters import adapters, said_of
+    from tli_cli.kinship.adapters import adapters, are_alone, said_of
     from tli_cli.kinship.copies import copies
     from tli_cli.kinship.quantised import said_of_quantised
+    from tli_cli.references.merging import base_beside
 
     wanted = target.architecture.tensors
     if source.checkpoint is None or source.architecture.order_from not in BARE:
         return source
+    if are_alone(source.checkpoint.tensors) and not are_alone(wanted) and (base := base_beside(source.checkpoint)):
+        return merged_into(resolve(base), source.text, source.checkpoint)
     aside = adapters(source.architecture.tensors, wanted, source.text)
     told = [*([said_of(aside)] if aside else ()), *said_of_quantised(source.architecture.tensors, wanted)]
     kept = tuple(spec for spec in source.architecture.tensors if spec.name not in set(aside))
