@@ -116,6 +116,12 @@ class Layer:
         return replace(self, attributes=tuple(sorted((dict(self.attributes) | added).items())))
 
     @property
+    def is_added(self) -> bool:
+        """Whether it is a table of absolute positions, which some code looks up and adds and other code adds as it
+        is."""
+        return self.kind == "position" and not self.attribute("relative")
+
+    @property
     def offset(self) -> float:
         """The number that code adds to its weight before that is used; where it is not 0, zeros do not give zero."""
         return next((float(number[1]) for number in self.numbers if number[0] == OFFSET), 0.0)

@@ -31,7 +31,9 @@ def set_position(flow: Flow, layer: Layer) -> None:
     if tree is None and flow.current is None and width:
         tree = flow.current = flow.table.leaf(width)
     last = tree if tree is not None else flow.pooled(width)
-    lead = [flow.table.leaf(s, "grid") if s == 1 else _positions(flow, s, layer.kind) for s in shape[:-1]]
+    alone = len(shape) > 2 and shape[0] == 1
+    lead = [flow.table.leaf(s, "grid") if s == 1 else _positions(flow, s, layer.kind) for s in shape[alone:-1]]
+    lead = [flow.table.leaf(1), *lead] if alone else lead
     flow.set(name, (*lead, last))
     if not name.endswith(layer.path) and len(shape) == 2:
         flow.summed.add((name, 0))

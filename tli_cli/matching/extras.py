@@ -60,6 +60,7 @@ class _Search:
         self.said = {word for unit in others for word in _words(unit.path)}
         self.lacking = {u.role for u in others if self.wanted[theirs[u.key]] > self.root.shapes[theirs[u.key]]} - {""}
         self.paths = {unit.path for unit in others}
+        self.number, self.other_number = (Counter(u.role for u in side) for side in (units, others))
         self.gone: list[_Module] = []
         self.necessary: list[_Module] = []
 
@@ -87,7 +88,7 @@ class _Search:
     def _is_clear(self, module: _Module, able: Sequence[_Module]) -> bool:
         """Tell whether everything that could go instead is smaller, or more like the other network."""
         odd = self._oddness(module)
-        if all(self._is_resized(unit) for unit in module.units):
+        if all(self._is_resized(unit) or self._is_the_one(unit) for unit in module.units):
             return False
         if any(unit.role in self.lacking for unit in module.units) and odd[0] < 1:
             return False
@@ -98,6 +99,10 @@ class _Search:
         """Tell whether the other network has a layer of another size in the place of `unit`: of its name, or a head as
         well."""
         return unit.path in self.paths or (unit.role == "head" and "head" in self.lacking)
+
+    def _is_the_one(self, unit: Unit) -> bool:
+        """Tell whether a token or a table of positions is the only one for what it is for, as in the other network."""
+        return unit.kind in ("token", "position") and self.number[unit.role] == self.other_number[unit.role] == 1
 
     def _oddness(self, module: _Module) -> tuple[int, int, int]:
         """Return how little a module is like what stays: by its name and company, by the roles of its layers, and by

@@ -36,7 +36,7 @@ def unit_graph(architecture: Architecture, units: Sequence[Unit]) -> UnitGraph:
     known = {unit.key for unit in units}
     tables = {unit.place for unit in units if unit.kind == "embedding"}
     behind_a_layer: list[bool] = []
-    added = {unit.key for unit in units if _is_added(architecture, unit)}
+    added = {unit.key for unit in units if architecture.layers[unit.place].is_added}
     labels: list[Key | str] = []
     inputs: list[tuple[int, ...]] = []
     became: list[tuple[int, ...]] = []
@@ -71,11 +71,6 @@ def unit_graph(architecture: Architecture, units: Sequence[Unit]) -> UnitGraph:
         else:
             became.append(tuple(dict.fromkeys(before))[:1])
     return _flattened(UnitGraph(tuple(labels), tuple(inputs)))
-
-
-def _is_added(architecture: Architecture, unit: Unit) -> bool:
-    """Tell whether a unit is a table of absolute positions, which some look up and add and others add as it is."""
-    return unit.kind == "position" and not architecture.layers[unit.place].attribute("relative")
 
 
 def _flattened(graph: UnitGraph) -> UnitGraph:

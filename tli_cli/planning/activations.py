@@ -32,17 +32,24 @@ def activations_before(architecture: Architecture, idle: Collection[int] = ()) -
             continue
         ops: list[str] = []
         before = graph[node.inputs[0]]
-        while before.op != "layer" and (through := _through(architecture, before, idle)) >= 0:
+        while (through := _through(architecture, before, idle)) >= 0:
             again = ops[-1:] == [before.op] and before.op in IDEMPOTENT
             ops += [before.op] if before.op in ACTIVATIONS and not again else []
             before = graph[through]
-        found.setdefault(node.layer, (tuple(ops), before.op))
+        found.setdefault(node.layer, (tuple(ops), "add" if _adds(architecture, before) else before.op))
     return found
 
 
+def _adds(architecture: Architecture, node: Node) -> bool:
+    """Tell whether a node adds a table of positions to what it takes."""
+    return node.layer >= 0 and bool(node.inputs) and architecture.layers[node.layer].is_added
+
+
 def _through(architecture: Architecture, node: Node, idle: Collection[int]) -> int:
-    """Return the one input that makes the value of a node; -1 where there are several."""
+    """Return the one input that makes the value of a node that is no layer; -1 where there are several."""
     inputs = node.inputs
+    if node.op == "layer" and not (_adds(architecture, node) and node.layer in idle):
+        return -1
     if node.op == "add" and len(inputs) == 2 and idle:
         silent = [silencers(architecture, i) for i in inputs]
         inputs = tuple(i for i, layers in zip(inputs, silent, strict=True) if not layers or not layers.issubset(idle))

@@ -53,7 +53,7 @@ class Doubts:
         self._reused, self._scaled = matching.reused, scaled
         self._idle: dict[int, bool] = {}
         self._runs, self._their_runs = _runs(target), _runs(source)
-        self._mine, self._theirs = activations_before(target, silent), activations_before(source)
+        self._mine, self._theirs = activations_before(target, {*silent, *passing}), activations_before(source)
         self._alike = not changed_activations(source, target)
         first = [p for p in matching.pairs if p.target.key not in matching.reused]
         again = [p for p in matching.pairs if p.target.key in matching.reused]

@@ -22,7 +22,8 @@ from tli_cli.planning.identity import ADDED, is_silenced, surplus_scales
 from tli_cli.planning.lone import LONE_BRANCH, Lone, lone_additions
 from tli_cli.planning.norms import averages_unevenly
 from tli_cli.planning.numbers import were_run
-from tli_cli.planning.pieces import is_copy, is_scaled, lie_alike, make_piece
+from tli_cli.planning.own_places import FOLDED, own_places
+from tli_cli.planning.pieces import is_copy, is_exact, is_scaled, lie_alike, make_piece
 from tli_cli.planning.rivals import untold
 from tli_cli.planning.roles import Share, answering, as_head, is_cut_by_guess, is_mask, shares
 from tli_cli.planning.scales import Scales
@@ -44,9 +45,10 @@ class Drafter:
 
     def __init__(self, drafts: Drafts, model: int, matching: Matching) -> None:
         self._drafts, self._model, self._matching = drafts, model, matching
-        self._target, self._source, self._book = drafts.target, drafts.sources[model], drafts.book
-        sides, request = (self._target, self._source), drafts.request
+        request, self._book = drafts.request, drafts.book
         self._by_axes = request.resizer == "maps"
+        self._places = own_places(drafts.target, drafts.sources[model], matching, folds=self._by_axes)
+        sides = self._target, self._source = self._places.target, self._places.source
         blocks = blocks_of(matching.targets)
         self._scales, self._turns = Scales(*sides, matching), Turns(*sides, matching)
         self._gains = embedding_gains(*sides, matching)
@@ -118,7 +120,11 @@ class Drafter:
         """Note `doubt` for a layer's tensors; without a graph, also that nothing proves what is more than a copy."""
         proved = bool(self._target.graph and self._source.graph)
         for draft in self._drafts.of_layer(place):
-            copied = draft.reason != ADDED and all(is_copy(piece, self._book) for piece, _ in draft.pieces)
+            copied = (
+                draft.reason != ADDED
+                and not draft.note
+                and all(is_copy(piece, self._book) for piece, _ in draft.pieces)
+            )
             draft.doubt = draft.doubt or doubt or ("" if proved or copied else UNPROVED)
 
     def _note_lost_biases(self, pairs: Sequence[Pair]) -> None:
@@ -178,6 +184,20 @@ class Drafter:
         draft.doubt = self._unknown(wanted, offered) or turn.doubt or draft.doubt or uneven
         draft.pieces.append((replace(piece, weight=weight), pair))
         draft.exact |= pair.target.place in self._added.bypassed
+        self._draft_places(wanted, pair, weight)
+
+    def _draft_places(self, wanted: Share, pair: Pair, weight: float) -> None:
+        """Take into a token what its position gives it, where the target has none for it, or leave that out."""
+        draft, layer = self._drafts.of(wanted.spec.name), self._target.layers[pair.target.place]
+        row = self._places.rows.get(pair.target.place)
+        if row is not None and (piece := self._piece(wanted, layer, row)):
+            draft.pieces.append((replace(piece, weight=weight), pair))
+            draft.note = FOLDED
+        if pair.target.place in self._places.silent:
+            draft.initial = "zeros"
+        elif pair.target.place not in self._places.without:
+            return
+        draft.exact |= all(is_exact(piece, self._book, but="none") for piece, _ in draft.pieces)
 
     def _piece(
         self,

@@ -28,6 +28,7 @@ class Draft:
     initial: str = ""
     exact: bool = False
     doubt: str = ""
+    note: str = ""
 
 
 class Drafts:
@@ -79,7 +80,7 @@ class Drafts:
             return replace(step, exact=draft.exact and not draft.doubt, reason=reason)
         pieces = tuple(piece for piece, _ in draft.pieces)
         copied = all(is_copy(piece, self.book) for piece in pieces)
-        resizer = "copy" if copied else self.request.resizer
+        resizer = "copy" if copied and not draft.note else self.request.resizer
         exact = draft.exact or all(is_exact(piece, self.book) for piece in pieces)
         torn = TORN if self._is_torn(spec) else ""
         doubt = draft.doubt or torn or ("" if draft.exact or self._scales_alike(layer, draft, copied) else STANDARDISED)
@@ -91,7 +92,7 @@ class Drafts:
             resizer=resizer,
             similarity=round(similarity, 6),
             exact=exact and not doubt and resizer in ("copy", "maps"),
-            reason="; ".join(said for said in ("" if copied else self._adaptation(pieces), doubt) if said),
+            reason="; ".join(said for said in ("" if copied else self._adaptation(pieces), draft.note, doubt) if said),
         )
 
     def _scales_alike(self, layer: Layer | None, draft: Draft, copied: bool) -> bool:

@@ -65,9 +65,13 @@ def lone_additions(target: Architecture, source: Architecture, matching: Matchin
 def _branch(target: Architecture, node: int, skip: int, own: Collection[int]) -> set[int]:
     """Return the layers that make `node` of `skip`; none where some are not the target's own."""
     graph = target.graph
-    found = walked([node], lambda i: () if i == skip else graph[i].inputs)
-    layers = {graph[i].layer for i in found if i != skip and graph[i].layer >= 0}
-    return layers if layers <= set(own) else set()
+    layers = set[int]()
+    for i in walked([node], lambda i: () if i == skip else graph[i].inputs):
+        if i != skip and graph[i].layer >= 0:
+            if graph[i].layer not in own:
+                return set()
+            layers.add(graph[i].layer)
+    return layers
 
 
 def _is_fed(target: Architecture, node: int, fed: Collection[int]) -> bool:

@@ -203,9 +203,10 @@ def _is_patch(layer: Layer, of_image: bool) -> bool:
     return bool(kernel and stride == kernel and max(kernel) > 1) or (layer.kind == "linear" and of_image)
 
 
-def is_exact(piece: Piece, book: MapBook) -> bool:
-    """Tell whether every map of the piece keeps the function."""
-    return all(book.maps[index].exact for expression in piece.axes for index in map_indices(expression))
+def is_exact(piece: Piece, book: MapBook, but: str = "") -> bool:
+    """Tell whether every map of the piece keeps the function, those of the rule `but` aside."""
+    maps = (book.maps[index] for expression in piece.axes for index in map_indices(expression))
+    return all(m.exact or m.rule == but for m in maps)
 
 
 def is_copy(piece: Piece, book: MapBook) -> bool:

@@ -149,11 +149,14 @@ class _Values:
                 part = cut(architecture.graph[node.inputs[0]].layer, node.index) if node.op == "part" else None
                 values.append(self._of(node, before) if part is None else part)
                 continue
-            taken = self._join("add", before) if before else self.number("input")
+            layer = architecture.layers[node.layer]
+            added = bool(before) and layer.is_added
+            taken = self._join("add", before) if before and not added else self.number("input")
             if all(architecture.graph[i].layer != node.layer for i in node.inputs):  # no step of a written-out norm
                 found.setdefault(node.layer, set()).add(taken)
-            zero = taken == self.zero and _keeps_zero(architecture.layers[node.layer])
-            own = self.zero if zero else made(node.layer)
+            own = self.zero if taken == self.zero and _keeps_zero(layer) else made(node.layer)
+            if added:
+                own = self._join("add", before if own is None else [*before, own])
             values.append(taken if own is None else own)
         return found, values
 
