@@ -8,13 +8,8 @@ import torch
 from tli_cli.checkpoints import open_checkpoint, write_checkpoint
 from tli_cli.checkpoints.finite import is_finite
 
-BYTE_TYPES = [
-    torch.float8_e4m3fn,
-    torch.float8_e5m2,
-    torch.float8_e4m3fnuz,
-    torch.float8_e5m2fnuz,
-    torch.float8_e8m0fnu,
-]
+BYTE_NAMES = ("float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz", "float8_e8m0fnu")
+BYTE_TYPES = [getattr(torch, name) for name in BYTE_NAMES if hasattr(torch, name)]
 TYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.complex64]
 
 

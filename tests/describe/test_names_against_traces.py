@@ -32,8 +32,9 @@ GIVEN_ORDER = {**LEAST, "order": 0.9}
 
 
 def traced_timm(name: str) -> tuple[Any, dict[str, Any] | None]:
+    timm = import_timm()
     with torch.device("meta"):
-        model = import_timm().create_model(name)
+        model = timm.create_model(name)
     side = model.default_cfg["input_size"][-1]
     return trace(model, (torch.empty(1, 3, side, side, device="meta"),)), None
 

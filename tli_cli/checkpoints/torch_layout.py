@@ -102,7 +102,8 @@ def _measured(specs: Sequence[TensorSpec], path: Path) -> FileLayout:
             position = offsets[spec.name] + byte_count(spec.shape, spec.dtype)
         frames.append((position, _between(file, position, total)))
     checksums = Checksums(lengths)
-    return FileLayout(tuple(specs), offsets, tuple(frames), total, checksums.see, partial(_write_checksums, checksums))
+    in_place = tuple(sorted(specs, key=lambda spec: offsets[spec.name]))  # torch 2.6 puts storage 10 before storage 2
+    return FileLayout(in_place, offsets, tuple(frames), total, checksums.see, partial(_write_checksums, checksums))
 
 
 def _between(file: Any, start: int, end: int) -> bytes:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from typing import Any, TypeVar
 
 import torch
 from torch import nn
-from torch.fx.experimental import _config
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 Model = TypeVar("Model", bound=nn.Module)
+
+_INDEXED = ("index", "index_put", "index_put_", "_unsafe_index", "_index_put_impl_")
 
 
 def on_meta(model: Model) -> Model:
@@ -64,8 +65,10 @@ class _Assumptions(TorchDispatchMode):  # type: ignore[no-untyped-call]
         name = func._overloadpacket.__name__
         if name == "_is_all_true":
             return torch.ones((), dtype=torch.bool, device="cpu")
-        if name == "nonzero" and args[0].is_meta and args[0].ndim == 1:
-            return torch.arange(len(args[0]), device="cpu").unsqueeze(1)
+        if name == "nonzero" and args[0].is_meta:
+            return _all_of(args[0])
+        if name in _INDEXED:
+            args = (args[0], _without_masks(args[1]), *args[2:])
         try:
             return func(*args, **(kwargs or {}))
         except RuntimeError:  # some operations take no numbers from another device
@@ -76,20 +79,39 @@ class _Assumptions(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return func(*moved, **(kwargs or {}))
 
 
+def _all_of(mask: torch.Tensor) -> torch.Tensor:
+    """Return the places of all entries of `mask`, a row for each; of a list, real numbers."""
+    if mask.ndim == 1:
+        return torch.arange(len(mask), device="cpu").unsqueeze(1)
+    return torch.empty((mask.numel(), mask.ndim), dtype=torch.int64, device="meta")
+
+
+def _without_masks(indices: Sequence[torch.Tensor | None]) -> list[torch.Tensor | None]:
+    """Return `indices` with the places of all entries for each mask among them."""
+    found: list[torch.Tensor | None] = []
+    for index in indices:
+        if index is not None and index.is_meta and index.dtype in (torch.bool, torch.uint8):
+            places = torch.empty((index.numel(), index.ndim), dtype=torch.int64, device="meta")
+            found += places.unbind(1)
+        else:
+            found.append(index)
+    return found
+
+
 @contextmanager
 def without_values() -> Iterator[None]:
     """Let a model that asks know that it is traced, as `torch.compile` does, so that it looks at no values; where it
     picks what is not zero, all is taken to be, and where it sets the precision on its device, which is `meta`, nothing
     is set."""
-    before = torch.compiler._is_compiling_flag, _config.meta_nonzero_assume_all_nonzero
-    torch.compiler._is_compiling_flag = _config.meta_nonzero_assume_all_nonzero = True
+    before = torch.compiler._is_compiling_flag
+    torch.compiler._is_compiling_flag = True
     torch.autocast.__init__ = _autocast  # type: ignore[method-assign]
     try:
         with _Assumptions():  # type: ignore[no-untyped-call]
             yield
     finally:
         torch.autocast.__init__ = _SET_PRECISION  # type: ignore[method-assign]
-        torch.compiler._is_compiling_flag, _config.meta_nonzero_assume_all_nonzero = before
+        torch.compiler._is_compiling_flag = before
 
 
 _SET_PRECISION = torch.autocast.__init__
