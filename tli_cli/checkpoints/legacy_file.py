@@ -5,8 +5,8 @@ from __future__ import annotations
 import struct
 from typing import Any, BinaryIO
 
-from tli_cli.checkpoints.dtypes import bits
 from tli_cli.checkpoints.pickles import globals_in, load_allowed
+from tli_cli.checkpoints.slots import item_size
 from tli_cli.checkpoints.torch_pickles import Storage, allowed, storage_of
 from tli_cli.errors import CheckpointError
 
@@ -60,7 +60,7 @@ def _storages(file: BinaryIO, size: int, seen: dict[str, Storage], keys: Any, wh
         count = file.read(_COUNT.size)
         if storage is None or len(count) < _COUNT.size or _COUNT.unpack(count) != (storage.count,):
             raise CheckpointError(f"{where}: its list of storages is damaged or cut off; make or download it again")
-        length = storage.count * (bits(storage.dtype) // 8 if storage.dtype else 1)
+        length = storage.count * item_size(storage.dtype, where)
         found[key] = (position + _COUNT.size, length)
         position += _COUNT.size + length
         if position > size:

@@ -79,11 +79,11 @@ def slot_of(tensor: PickledTensor, storages: Mapping[str, tuple[int, int]], wher
     if tensor.layout != "strided":
         found = _INSTEAD.get(tensor.layout, tensor.layout)
         raise CheckpointError(f"{where}: expected a dense tensor, found {found}; save it with `.cpu().to_dense()`")
-    size = _item_size(tensor.dtype, where)
+    size = item_size(tensor.dtype, where)
     shape, stride, offset = _sizes(tensor, where)
     storage: Storage = tensor.storage
     start, held = storages.get(storage.key, (0, 0))
-    claimed = storage.count * _item_size(storage.dtype, where)
+    claimed = storage.count * item_size(storage.dtype, where)
     first, extent = offset * size, _extent(shape, stride) * size
     if claimed > held or max(prod(shape) * size, first + extent) > claimed:
         raise CheckpointError(_claims(where, shape, max(claimed, prod(shape) * size, first + extent), held))
@@ -107,8 +107,12 @@ def first_holders(keys: Mapping[str, Hashable | None]) -> Iterator[tuple[str, st
         yield name, holder if holder != name else None
 
 
-def _item_size(dtype: str, where: str) -> int:
-    """Return how many bytes torch takes for one element; one of a storage without a type is a byte."""
+def item_size(dtype: str, where: str) -> int:
+    """Return how many bytes torch takes for one element; one of a storage without a type is a byte.
+
+    Raises:
+        CheckpointError: elements of that type are not read.
+    """
     if dtype in PACKED or not dtype:
         return 1
     try:
