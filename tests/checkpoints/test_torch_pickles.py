@@ -18,6 +18,7 @@ import pytest
 import torch
 from torch._weights_only_unpickler import _get_allowed_globals
 
+from tests.stored import stored_bytes
 from tli_cli.checkpoints import open_checkpoint
 from tli_cli.checkpoints.torch_pickles import allowed
 from tli_cli.errors import CheckpointError
@@ -56,6 +57,17 @@ def test_every_kind_of_tensor_is_read_as_torch_reads_it(tmp_path: Path, kind: st
     assert (read.dtype, spec.shape, f"torch.{spec.dtype}") == (tensor.dtype, tuple(tensor.shape), str(tensor.dtype))
     plain = tensor.is_contiguous() and not tensor.is_conj() and not tensor.is_neg()
     assert (checkpoint.file_range("a") is not None) == plain
+
+
+@pytest.mark.skipif(not hasattr(torch, "float4_e2m1fn_x2"), reason="this torch has no such type")
+def test_two_values_in_a_byte_are_copied(tmp_path: Path) -> None:
+    codes = torch.arange(12, dtype=torch.uint8).reshape(3, 4)
+    torch.save({"a": codes.view(torch.float4_e2m1fn_x2)}, tmp_path / "a.pt")
+    checkpoint = open_checkpoint(tmp_path / "a.pt")
+    assert checkpoint.tensors[0].shape == (3, 8)
+    assert list(stored_bytes(checkpoint, "a")) == list(range(12))
+    with pytest.raises(CheckpointError, match="only be copied"):
+        checkpoint.read("a")
 
 
 def test_what_torch_lets_pass_is_known() -> None:

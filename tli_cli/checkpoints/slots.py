@@ -34,6 +34,11 @@ class Slot:
     neg: bool
 
     @property
+    def values(self) -> tuple[int, ...]:
+        """The shape in values: of two in a byte, torch counts the bytes, and the safetensors format the values."""
+        return (*self.shape[:-1], 2 * self.shape[-1]) if self.dtype in PACKED and self.shape else self.shape
+
+    @property
     def is_plain(self) -> bool:
         """Whether its bytes are its elements in order, as they are."""
         expected = 1
@@ -94,7 +99,7 @@ def slot_of(tensor: PickledTensor, storages: Mapping[str, tuple[int, int]], wher
 def specs_of(slots: Mapping[str, Slot]) -> tuple[TensorSpec, ...]:
     """Return names, shapes and dtypes of `slots`; what has the same elements is tied."""
     return tuple(
-        TensorSpec(name, slots[name].shape, slots[name].dtype, first, is_buffer(name, slots[name].dtype))
+        TensorSpec(name, slots[name].values, slots[name].dtype, first, is_buffer(name, slots[name].dtype))
         for name, first in first_holders({name: slot.key if all(slot.shape) else None for name, slot in slots.items()})
     )
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tli_cli.checkpoints.archive import read_archive
+from tli_cli.checkpoints.dtypes import PACKED
 from tli_cli.checkpoints.files import FileRange, read_range, sniff, stamp_of
 from tli_cli.checkpoints.legacy_file import read_legacy
 from tli_cli.checkpoints.nested import find_state_dict
@@ -54,6 +55,8 @@ class TorchFile:
         import torch
 
         slot = self._slots[name]
+        if slot.dtype in PACKED:
+            raise CheckpointError(f"{self.path}: {name} holds packed {slot.dtype} values: they can only be copied")
         data = torch.empty(slot.length, dtype=torch.uint8)
         if slot.length:
             read_range(FileRange(self.path, slot.start, slot.length, self._stamp), data.numpy().data)
