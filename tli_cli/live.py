@@ -13,7 +13,7 @@ from torch import nn
 from tli_cli.architecture import Architecture
 from tli_cli.errors import TliError
 from tli_cli.fitting.choice import Replan, feeding, fitted_plan, gains
-from tli_cli.fitting.files import before_fits, fitted_state
+from tli_cli.fitting.files import SlowerThanPlain, before_fits, fitted_state, without_source
 from tli_cli.fitting.running import Running, runs
 from tli_cli.fitting.work import work_of
 from tli_cli.gates import check_gates
@@ -108,8 +108,9 @@ def apply_tli(
             if options.method == "fit":
                 raise
             said = (*plan.notes, f"not fitted: {error}")
-            plan = replace(before_fits(plan if plan.score >= MAY_HURT else unlike), fits=(), notes=said)
-            made = {} if plan.score < MAY_HURT else made
+            idle = plan.score < MAY_HURT or isinstance(error, SlowerThanPlain)
+            plan = replace(without_source(plan) if idle else before_fits(plan), fits=(), notes=said)
+            made = {} if idle else made
     twins = _copied(plan, teachers)
     plan = _without_claims(plan, not_held(model, made, twins))
     set_effective(model, made, twins)

@@ -15,17 +15,37 @@ from tli_cli.errors import TliError, first_line
 from tli_cli.fitting.carry_out import fit_live, known_to_both, samples_for, seen_by
 from tli_cli.fitting.evidence import looks_untrained
 from tli_cli.fitting.running import run_source, run_target, shared_inputs
+from tli_cli.fitting.trial import Trial
 from tli_cli.fitting.work import Work, work_of
 from tli_cli.injection.injector import Injector
 from tli_cli.options import Options
 from tli_cli.plan import Plan, Step
+from tli_cli.planning.relation import OTHER
 from tli_cli.references import Reference
 from tli_cli.report import Progress
+from tli_cli.scoring.bands import MAY_HURT
+
+
+class SlowerThanPlain(TliError):
+    """A fitted target learns slower than from its plain start."""
+
+
+def may_be_slower(plan: Plan) -> bool:
+    """Tell whether little of a target's own kind stands behind its fits: it is of another family than its source."""
+    return plan.relation == OTHER or plan.score < MAY_HURT
 
 
 def before_fits(plan: Plan) -> Plan:
     """Return `plan` as it is carried out before its fits: what they change is first made from the pieces, or kept."""
     return replace(plan, steps=tuple(_first(step) for step in plan.steps)) if plan.fits else plan
+
+
+def without_source(plan: Plan) -> Plan:
+    """Return `plan` as it is carried out where a fit is worth nothing and nothing is moved: each tensor starts as it
+    would without a source, or keeps the target's own values where that has such."""
+    own = "target" if any(step.initial == "target" for step in plan.steps) else "constructor"
+    steps = (replace(step, action="keep", resizer="", pieces=(), initial=own, exact=False) for step in plan.steps)
+    return replace(plan, steps=tuple(steps), fits=())
 
 
 def _first(step: Step) -> Step:
@@ -121,6 +141,15 @@ def _fitted(
             f"on made-up inputs that it was not fitted on, {type(target).__name__} tells no more of what its source"
             " computes than before"
         )
+    if options.method != "fit" and plain is not None and may_be_slower(plan):
+        trial = Trial.for_inputs(given[0], work.target, plan.seed)
+        with reproducible(there):
+            slower = trial is not None and trial.prefers(plain, target)
+        if slower:
+            raise SlowerThanPlain(
+                f"in a short trial on made-up classes, {type(target).__name__} learns slower when fitted than as it"
+                " starts without a source; --method fit fits all the same"
+            )
     state = target.state_dict()
     return {step.target: state[step.target] for step in plan.steps if step.resizer == "fit"}
 

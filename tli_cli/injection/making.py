@@ -11,7 +11,7 @@ from tli_cli.allocator import kept_blocks
 from tli_cli.axis_maps.values import PlanMaps
 from tli_cli.devices import reproducible, usable_device
 from tli_cli.errors import TliError, first_line
-from tli_cli.fitting.files import before_fits, fitted_values
+from tli_cli.fitting.files import SlowerThanPlain, before_fits, fitted_values, without_source
 from tli_cli.initial import CONSTANTS, constant_start, default_initial, replay
 from tli_cli.injection.injector import Injector
 from tli_cli.injection.stored_values import StoredValues
@@ -41,7 +41,8 @@ class Maker:
         self._device = usable_device(options.device)
         self._last: tuple[tuple[int, str], torch.Tensor] | None = None
         self._injector = Injector(before_fits(plan), self._read, self._initial, maps)
-        self._idle = False
+        self.steps: Mapping[str, Step] = plan.by_target
+        """What is done to each target tensor: that of the plan, but nothing is moved where a fit is worth nothing."""
         self._fitted = self._fit(plan, sources[plan.fits[0].model], options, progress) if plan.fits else {}
 
     def _fit(
@@ -55,13 +56,13 @@ class Maker:
         except TliError as error:
             if options.method == "fit":
                 raise
-            self._idle = plan.score < MAY_HURT
-            done = "nothing is moved" if self._idle else "injected by axis maps alone"
+            idle = plan.score < MAY_HURT or isinstance(error, SlowerThanPlain)
+            if idle:
+                self._injector.plan = without_source(plan)
+                self.steps = self._injector.plan.by_target
+            done = "nothing is moved" if idle else "injected by axis maps alone"
             self._values.notes.append(f"not fitted, {done}: {error}")
             return {}
-
-    def _unfitted(self, step: Step) -> torch.Tensor:
-        return self._initial(step) if self._idle else self._injector.make(self._injector.plan.by_target[step.target])
 
     def make(self, step: Step, dtype: str) -> torch.Tensor:
         """Return the tensor of `step`, contiguous on the CPU, in `dtype`.
@@ -71,7 +72,8 @@ class Maker:
         """
         try:
             with torch.no_grad(), reproducible(self._device):
-                made = self._fitted[step.target] if step.target in self._fitted else self._unfitted(step)
+                fitted = self._fitted.get(step.target)
+                made = self._injector.make(self._injector.plan.by_target[step.target]) if fitted is None else fitted
             if all(piece.source_range is None for piece in step.pieces):
                 self._last = None
             return made.to(device="cpu", dtype=getattr(torch, dtype)).contiguous()

@@ -59,7 +59,6 @@ def write_result(
     maps = PlanMaps(plan, lambda axis_map: group_importance(axis_map, stored_values.read))
     streams = Streams(plan, maps, stored_values)
     maker: Maker | None = None
-    steps = plan.by_target
     stored = target.checkpoint.stored_names if target.checkpoint is not None else {}
     quantised = quantised_layers(target.architecture.tensors) if options.dtype else {}
     specs = [
@@ -69,8 +68,16 @@ def write_result(
     original = {out_spec.name: spec for out_spec, spec in zip(specs, target.architecture.tensors, strict=True)}
     done = 0
 
-    def produce(spec: TensorSpec) -> Content:
+    def made_by() -> Maker:
         nonlocal maker
+        if maker is None:
+            from tli_cli.injection.making import Maker
+
+            maker = Maker(plan, maps, stored_values, sources, target, options, progress)
+        return maker
+
+    def produce(spec: TensorSpec) -> Content:
+        steps = made_by().steps if plan.fits else plan.by_target  # a fit may come to nothing, and then nothing is moved
         step = steps[original[spec.name].name]
         unchanged = stored_values.unchanged(step, spec)
         if unchanged is not None:
@@ -78,11 +85,7 @@ def write_result(
         chosen = streams.content(step, spec)
         if chosen is not None:
             return stored_values.made(step, spec, chosen)
-        if maker is None:
-            from tli_cli.injection.making import Maker
-
-            maker = Maker(plan, maps, stored_values, sources, target, options, progress)
-        return stored_values.made(step, spec, maker.make(step, spec.dtype))
+        return stored_values.made(step, spec, made_by().make(step, spec.dtype))
 
     def tell(spec: TensorSpec) -> None:
         nonlocal done
