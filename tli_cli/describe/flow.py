@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from tli_cli.architecture import AxisTree
@@ -74,7 +74,7 @@ class Flow:
 
     def near(self, wanted: int) -> AxisTree | None:
         """Return channels of that width at hand: the last layer's, the branch's, the block's, or those left over."""
-        return self._fitting((self.current, self.base, self.entry, self._joined_unused()), wanted)
+        return self._fitting(self._near(), wanted)
 
     def far(self, wanted: int) -> AxisTree | None:
         """Return channels of that width put together from what was given before."""
@@ -87,14 +87,16 @@ class Flow:
         self.made.append(tree)
         self.unused.append(tree)
 
-    def _fitting(self, trees: Any, wanted: int) -> AxisTree | None:
+    def _fitting(self, trees: Iterable[AxisTree | None], wanted: int) -> AxisTree | None:
         return next((tree for tree in trees if tree is not None and self.size(tree) == wanted), None)
 
     def _joined(self, trees: list[AxisTree]) -> AxisTree:
         return self.table.summed([self.table.resolve(tree) for tree in trees])
 
-    def _joined_unused(self) -> AxisTree | None:
-        return self._joined(self.unused) if len(self.unused) > 1 else None
+    def _near(self) -> Iterator[AxisTree | None]:
+        yield from (self.current, self.base, self.entry)
+        if len(self.unused) > 1:
+            yield self._joined(self.unused)
 
     def _far(self, wanted: int) -> Iterator[AxisTree | None]:
         for made in (self.made, self.stage_made):
