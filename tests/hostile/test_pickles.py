@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from tli_cli.checkpoints import open_checkpoint, pickles
+from tli_cli.checkpoints.nested import PLAIN_KEYS
 from tli_cli.checkpoints.pickles import load_allowed
 from tli_cli.errors import CheckpointError
 
@@ -104,7 +105,38 @@ def test_exported_programs_are_refused(tmp_path: Path, refuses: Refuses, suffix:
     refuses(path, ".pt2")
 
 
+def _text(text: str) -> bytes:
+    return b"X" + struct.pack("<I", len(text)) + text.encode()
+
+
+def _nested(before: bytes, after: bytes) -> bytes:
+    """Return operations that make a value of ten times a value of ten times a value, and so on."""
+    return b"K\x01" + (b"q\x000" + before + b"h\x00" * 10 + after) * 20
+
+
+def _called(function: str, *arguments: bytes, times: int = 1) -> bytes:
+    """Return operations that make a list of what `function` gives for the same arguments, again and again."""
+    made = b"c" + function.replace(" ", "\n").encode() + b"\nq\x00" + b"(" + b"".join(arguments) + b"tq\x01"
+    return made + b"](" + b"h\x00h\x01R" * times + b"e"
+
+
+_IN_ITSELF = [*PLAIN_KEYS, *map(str, range(10_000))]
+_SAME_HASH = [struct.pack(">cdcd", b"G", -1_000_003.0 * i, b"G", float(i)) for i in range(20_000)]
+_PAIRS = b"](" + b"".join(b"](" + _text(str(i)) + b"Ne" for i in range(10_000)) + b"e"
+
 BOMBS = {
+    "a wide key that takes for ever": b"\x80\x02}(" + _nested(b"(", b"t") + b"K\x01u.",
+    "a key of sizes": b"\x80\x02}(" + _nested(b"ctorch\nSize\n](", b"e\x85R") + b"K\x01u.",
+    "a type of 10^20 characters": b"\x80\x02"
+    + _called("torch._utils _rebuild_meta_tensor_no_storage", _nested(b"(", b"t"), b"))")
+    + b".",
+    "a dictionary within itself": b"\x80\x02}q\x00(" + b"".join(_text(key) + b"h\x00" for key in _IN_ITSELF) + b"u.",
+    "keys of one hash": b"\x80\x02}("
+    + b"".join(b"cbuiltins\ncomplex\n" + numbers + b"\x86RN" for numbers in _SAME_HASH)
+    + b"u.",
+    "dictionaries of one list": b"\x80\x02" + _called("collections OrderedDict", _PAIRS, times=10_000) + b".",
+    "bytes of one text": b"\x80\x02" + _called("_codecs encode", _text("x" * 10**6), _text("utf-8"), times=9999) + b".",
+    "byte arrays": b"\x80\x02" + _called("builtins bytearray", b"J\xff\xff\xff\x0f", times=40) + b".",
     "a key that takes for ever": b"\x80\x02}(K\x01" + b"q\x00h\x00\x86" * 200 + b"K\x01u.",
     "a huge memo index": b"\x80\x02}r\xff\xff\xff\x7f.",
     "a text of 2 GB": b"\x80\x02X\xff\xff\xff\x7fabc.",

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tli_cli.checkpoints.dtypes import SAFETENSORS_CODES
 from tli_cli.checkpoints.files import read_small
-from tli_cli.checkpoints.pickles import MAX_PICKLE, Inert, load_allowed
+from tli_cli.checkpoints.pickles import MAX_PICKLE, Inert, as_dict, as_sizes, load_allowed
 from tli_cli.errors import CheckpointError
 
 _TYPES = (*SAFETENSORS_CODES, "complex128")
@@ -62,8 +61,8 @@ def _allowed() -> dict[str, Any]:
         f"{_MODULE}.BytesStorageMetadata": _Bytes,
         "torch.distributed.checkpoint.filesystem._StorageInfo": Inert,
         "torch.serialization._get_layout": Inert,
-        "torch.Size": tuple,
-        "collections.OrderedDict": OrderedDict,
+        "torch.Size": as_sizes,
+        "collections.OrderedDict": as_dict,
         "pathlib.PosixPath": Inert,
         "pathlib.WindowsPath": Inert,
         "pathlib.PurePosixPath": Inert,
@@ -80,7 +79,7 @@ def read_metadata(path: Path) -> tuple[dict[str, StoredTensor], dict[str, tuple[
     root = load_allowed(read_small(path, MAX_PICKLE, "a distributed checkpoint's metadata"), _allowed(), str(path))
     try:
         chunks = {
-            (index.held["fqn"], tuple(index.held.get("offset") or ())): info.held
+            (_text(index.held["fqn"]), _sizes(index.held.get("offset") or ())): info.held
             for index, info in root.held["storage_data"].items()
         }
         tensors = {
@@ -110,9 +109,15 @@ def _stored(where: str, name: str, entry: Inert, chunks: dict[tuple[str, tuple[i
         info = chunks[name, offsets]
         if info.get("transform_descriptors"):
             raise CheckpointError(f"{where}: its chunks are compressed; save the checkpoint without transforms")
-        file, start, length = str(info["relative_path"]), int(info["offset"]), int(info["length"])
+        file, start, length = _text(info["relative_path"]), int(info["offset"]), int(info["length"])
         found.append(Chunk(offsets, sizes, file, start, length))
     return StoredTensor(_sizes(entry.held["size"]), dtype, tuple(found))
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("names must be texts")
+    return value
 
 
 def _sizes(value: Any) -> tuple[int, ...]:

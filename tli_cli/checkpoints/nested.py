@@ -106,7 +106,7 @@ def _keys_to(node: object, path: str) -> list[str]:
     if not isinstance(node, Mapping):
         return []
     for key, value in _items(node):
-        if key == path and _holds_state_dict(value):
+        if key == path and _holds_state_dict(value, {}):
             return [key]
         if isinstance(key, str) and path.startswith(f"{key}.") and (rest := _keys_to(value, path[len(key) + 1 :])):
             return [key, *rest]
@@ -125,7 +125,8 @@ def _paths(node: object, seen: set[int], depth: int = 0) -> list[str]:
 
 
 def _choose(node: Mapping[Any, Any], where: str, path: str, ema: str | None) -> str | None:
-    candidates = [key for key, value in _items(node) if isinstance(key, str) and _holds_state_dict(value)]
+    known: dict[tuple[int, int], bool] = {}
+    candidates = [key for key, value in _items(node) if isinstance(key, str) and _holds_state_dict(value, known)]
     averaged = [key for key in candidates if _EMA.search(key)]
     if ema is not None:
         if ema == ANY_EMA and averaged:
@@ -173,15 +174,22 @@ def _is_state_dict(value: object) -> bool:
     """Return whether tensors stand directly in `value`, and no dict that would be the real one."""
     if not isinstance(value, Mapping) or not any(_is_tensor(item) for _, item in _items(value)):
         return False
-    return not any(key in PLAIN_KEYS and _holds_state_dict(item) for key, item in _items(value))
+    known: dict[tuple[int, int], bool] = {}
+    return not any(key in PLAIN_KEYS and _holds_state_dict(item, known) for key, item in _items(value))
 
 
-def _holds_state_dict(value: object, depth: int = 0) -> bool:
+def _holds_state_dict(value: object, known: dict[tuple[int, int], bool], depth: int = 0) -> bool:
+    """Return whether tensors stand in `value`, or below keys where training scripts put them; `known` are answers on
+    what was looked into before, for a pickle may hold one dictionary in many places, and within itself."""
     if not isinstance(value, Mapping) or depth == _MAX_DEPTH:
         return False
-    if any(_is_tensor(item) for _, item in _items(value)):
-        return True
-    return any(key in value and _holds_state_dict(value[key], depth + 1) for key in PLAIN_KEYS)
+    place = id(value), depth
+    if place not in known:
+        below = (value[key] for key in PLAIN_KEYS if key in value)
+        known[place] = any(_is_tensor(item) for _, item in _items(value)) or any(
+            _holds_state_dict(item, known, depth + 1) for item in below
+        )
+    return known[place]
 
 
 def _is_training_state(key: str) -> bool:

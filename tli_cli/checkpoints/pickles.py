@@ -6,6 +6,7 @@ import io
 import pickle
 import pickletools
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 from tli_cli.errors import CheckpointError
@@ -16,20 +17,15 @@ if TYPE_CHECKING:
 MAX_PICKLE = 256 << 20
 """The largest pickle that is looked at; tensors' values stand outside of it."""
 
-_MAX_TUPLES = 32
-_MAX_BYTES = 1 << 28
 _MAX_OPERATIONS = 5_000_000
 """Enough for 200,000 tensors, and looked at in seconds."""
 
-_Value = tuple[int, str]
-"""How deeply tuples are nested in a value on the stack, and the text that it is."""
-
-_MARK = -1
-_TUPLES = frozenset({"TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "FROZENSET"})
-_CALLS = frozenset({"REDUCE", "NEWOBJ", "NEWOBJ_EX", "OBJ", "INST", "DUP", "BUILD"})
+_MAX_SIZES = 64
+_MARK = object()
 _NAMES = frozenset({"GLOBAL", "INST", "STACK_GLOBAL"})
 _PUTS = frozenset({"MEMOIZE", "BINPUT", "LONG_BINPUT", "PUT"})
 _GETS = frozenset({"BINGET", "LONG_BINGET", "GET"})
+_KEYS = (str, bytes, int, float, bool, type(None))
 _MARKED = pickletools.markobject
 _EFFECTS = {
     known.name: (
@@ -47,8 +43,7 @@ def globals_in(file: BinaryIO, where: str) -> frozenset[str]:
     """Return the globals (`module.name`) that the pickle at the file's position refers to, without running it.
 
     Raises:
-        CheckpointError: where it is damaged, its operations claim more bytes than there are, or it nests tuples so
-            deeply that using one as a key would take for ever.
+        CheckpointError: where it is damaged, or its operations claim more bytes than there are.
     """
     try:
         return frozenset(_walk(file))
@@ -60,10 +55,9 @@ def globals_in(file: BinaryIO, where: str) -> frozenset[str]:
 
 
 def _walk(file: BinaryIO) -> set[str]:
-    """Return the globals, following on a stack how deeply tuples are nested and which texts name a global."""
-    stack: list[_Value] = []
-    memo: dict[int, _Value] = {}
-    largest = 0
+    """Return the globals, following on a stack which texts name one."""
+    stack: list[object] = []
+    memo: dict[int, object] = {}
     named: set[str] = set()
     for number, (operation, argument, _) in enumerate(pickletools.genops(file)):
         if number == _MAX_OPERATIONS:
@@ -78,35 +72,20 @@ def _walk(file: BinaryIO) -> set[str]:
         marked, count, given = _EFFECTS[name]
         popped = _pop(stack, marked, count)
         if name in _NAMES:
-            named.add(str(argument).replace(" ", ".", 1) if argument else ".".join(text for _, text in popped))
-        elif isinstance(argument, int):
-            largest = max(largest, argument)
-        if given:
-            depth = _depth(name, popped) if popped else _MARK if name == "MARK" else 0
-            stack.extend([(depth, argument if isinstance(argument, str) else "")] * given)
-    if largest > _MAX_BYTES and any(name.endswith(".bytearray") for name in named):
-        raise ValueError(f"it may ask for {largest:,} empty bytes")
+            named.add(str(argument).replace(" ", ".", 1) if argument else ".".join(map(str, popped)))
+        stack.extend([_MARK if name == "MARK" else argument if isinstance(argument, str) else ""] * given)
     return named
 
 
-def _pop(stack: list[_Value], marked: bool, count: int) -> list[_Value]:
+def _pop(stack: list[object], marked: bool, count: int) -> list[object]:
     """Take what stands above the last mark, if `marked`, and `count` values more."""
-    popped: list[_Value] = []
+    popped: list[object] = []
     if marked:
-        while (item := stack.pop())[0] != _MARK:
+        while (item := stack.pop()) is not _MARK:
             popped.append(item)
     for _ in range(count):
         popped.append(stack.pop())
     return popped[::-1]
-
-
-def _depth(name: str, popped: list[_Value]) -> int:
-    inner = max(depth for depth, _ in popped)
-    if name in _TUPLES:
-        if inner >= _MAX_TUPLES:
-            raise ValueError(f"more than {_MAX_TUPLES} tuples in each other")
-        return inner + 1
-    return inner if name in _CALLS else 0
 
 
 class Inert:
@@ -122,17 +101,59 @@ class Inert:
         return made
 
     def take(self, state: Any) -> None:
-        """Keep the state that the object would have been given."""
-        if isinstance(state, dict):
-            self.held.update(state)
-        else:
+        """Keep the state that the object would have been given; beside items of its own, if it is short."""
+        if not isinstance(state, dict):
             self.args = (state,)
+        elif not self.held:
+            self.held = state
+        elif len(state) <= _MAX_SIZES:
+            self.held.update(state)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
 
     def __setitem__(self, key: Any, value: Any) -> None:
         self.held[key] = value
 
     def append(self, value: Any) -> None:
         """Forget what stands in a list."""
+
+    def add(self, value: Any) -> None:
+        """Forget what stands in a set."""
+
+
+@cache
+def inert(name: str) -> type[Inert]:
+    """Return a class of inert objects that messages call `name`."""
+    return type(name, (Inert,), {})
+
+
+def as_sizes(given: Any = ()) -> tuple[int, ...]:
+    """Stand for `torch.Size`."""
+    if not isinstance(given, list | tuple) or len(given) > _MAX_SIZES or not all(type(size) is int for size in given):
+        raise ValueError("sizes that are no whole numbers, or too many")
+    return tuple(given)
+
+
+def as_dict(given: Any = None) -> dict[Any, Any]:
+    """Stand for a dictionary, ordered or not, that is made of another one or of a list of pairs."""
+    if given is None or isinstance(given, dict):
+        return {} if given is None else given
+    if not isinstance(given, list):
+        raise ValueError("a dictionary of something else than pairs")
+    made = {as_key(key): value for key, value in given}
+    given.clear()  # a few bytes could ask for it again and again
+    return made
+
+
+def as_key(value: Any) -> Any:
+    """Return `value` as a key; an inert object instead of what may take for ever to look up, such as tuples in each
+    other."""
+    short = type(value) is not int or value.bit_length() <= 64
+    return value if isinstance(value, Inert) or (type(value) in _KEYS and short) else inert(type(value).__name__)(value)
+
+
+_SET, _FROZEN = inert("set"), inert("frozenset")
 
 
 # the unpickler in C allocates by the index that a memo entry claims; this one does not
@@ -162,7 +183,38 @@ class _AllowListUnpickler(pickle._Unpickler):
         if isinstance(self.stack[-1], Inert):
             self.stack[-1].take(state)
 
-    dispatch[pickle.BUILD[0]] = load_build
+    def load_setitem(self) -> None:
+        """Put a value into a dictionary."""
+        self.stack[-2] = as_key(self.stack[-2])
+        super().load_setitem()  # type: ignore[misc]
+
+    def load_setitems(self) -> None:
+        """Put values into a dictionary."""
+        self.stack[::2] = [as_key(key) for key in self.stack[::2]]
+        super().load_setitems()  # type: ignore[misc]
+
+    def load_dict(self) -> None:
+        """Make a dictionary."""
+        self.stack[::2] = [as_key(key) for key in self.stack[::2]]
+        super().load_dict()  # type: ignore[misc]
+
+    def load_empty_set(self) -> None:
+        """Make what stands for a set."""
+        self.stack.append(_SET())
+
+    def load_frozenset(self) -> None:
+        """Make what stands for a set."""
+        self.pop_mark()  # type: ignore[attr-defined]
+        self.stack.append(_FROZEN())
+
+    dispatch |= {
+        pickle.BUILD[0]: load_build,
+        pickle.SETITEM[0]: load_setitem,
+        pickle.SETITEMS[0]: load_setitems,
+        pickle.DICT[0]: load_dict,
+        pickle.EMPTY_SET[0]: load_empty_set,
+        pickle.FROZENSET[0]: load_frozenset,
+    }
 
 
 def load_allowed(

@@ -6,14 +6,13 @@ settings and of the state that training scripts keep beside weights.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
 from tli_cli.checkpoints.nested import Unread
-from tli_cli.checkpoints.pickles import Inert
+from tli_cli.checkpoints.pickles import Inert, as_dict, as_sizes, inert
 
 _ELEMENTS = {
     "Float": "float32",
@@ -70,7 +69,8 @@ _DATA = (
     *("ml_collections.config_dict.config_dict.ConfigDict", "torch.torch_version.TorchVersion", "torch.device"),
     *("torch.Tensor", "torch.nn.parameter.Buffer", *(f"torch.{scheme}" for scheme in _SCHEMES)),
 )
-_BUILTINS = ("int", "float", "bool", "str", "bytes", "list", "tuple", "object", "frozenset", "slice", "range")
+_CALLED = {"_reconstruct": "ndarray", "_frombuffer": "ndarray"}
+_BUILTINS = ("int", "float", "bool", "str", "bytes", "bytearray", "list", "tuple", "object", "slice", "range")
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,7 @@ def _quantised(storage: Any, offset: Any, shape: Any, stride: Any, *_: Any) -> P
 
 
 def _without_values(dtype: Any, shape: Any, stride: Any, *_: Any) -> PickledTensor:
-    return PickledTensor(shape=shape, stride=stride, dtype=str(dtype), layout="meta")
+    return PickledTensor(shape=shape, stride=stride, dtype=dtype if type(dtype) is str else "", layout="meta")
 
 
 def _of_subclass(_kind: Any, dtype: Any, shape: Any, stride: Any, *_: Any) -> PickledTensor:
@@ -147,7 +147,13 @@ def _of_subclass(_kind: Any, dtype: Any, shape: Any, stride: Any, *_: Any) -> Pi
 
 
 def _sparse(layout: Any, _parts: Any) -> PickledTensor:
-    return PickledTensor(layout=str(layout))
+    return PickledTensor(layout=_layout(layout))
+
+
+def _layout(name: Any) -> str:
+    if type(name) is not str:
+        raise ValueError("a layout without a name")
+    return name.removeprefix("torch.")
 
 
 def _same(value: Any, *_: Any) -> Any:
@@ -194,12 +200,6 @@ _REBUILT: dict[str, Any] = {
 }
 
 
-def _encoded(text: str, encoding: str = "latin1") -> bytes:
-    if encoding not in ("latin1", "latin-1", "utf-8", "utf8"):
-        raise ValueError(f"bytes in {str(encoding)[:20]!r}")
-    return text.encode(encoding)
-
-
 def _counted(_factory: Any = None, *_: Any) -> dict[Any, Any]:
     return {}
 
@@ -213,24 +213,19 @@ def allowed() -> Mapping[str, Any]:
     typed |= {f"torch.storage.{name}Storage": StorageType("") for name in ("Untyped", "Typed")}
     old = {f"{place}.{name}Tensor": Inert for place in places for name in _ELEMENTS}
     builtins = {f"{module}.{name}": Inert for module in ("builtins", "__builtin__") for name in _BUILTINS}
-    real = {"set": set, "complex": complex, "bytearray": bytearray, "dict": dict}
+    real = {"set": inert("set"), "frozenset": inert("frozenset"), "complex": complex, "dict": as_dict}
     return {
-        **{name: _inert(name.rpartition(".")[2]) for name in _DATA},
+        **{name: inert(_CALLED.get(name.rpartition(".")[2], name.rpartition(".")[2])) for name in _DATA},
         **builtins,
         **{f"{module}.{name}": kind for module in ("builtins", "__builtin__") for name, kind in real.items()},
-        "_codecs.encode": _encoded,
-        "collections.OrderedDict": OrderedDict,
+        "_codecs.encode": inert("bytes"),
+        "collections.OrderedDict": as_dict,
         "collections.defaultdict": _counted,
-        "collections.Counter": dict,
+        "collections.Counter": as_dict,
         **old,
         **typed,
         **{f"torch.{name}": name for name in _DTYPES},
-        "torch.Size": tuple,
-        "torch.serialization._get_layout": lambda name: str(name).removeprefix("torch."),
+        "torch.Size": as_sizes,
+        "torch.serialization._get_layout": _layout,
         **_REBUILT,
     }
-
-
-def _inert(name: str) -> type[Inert]:
-    """Return a class of inert objects that messages call `name`."""
-    return type({"_reconstruct": "ndarray", "_frombuffer": "ndarray"}.get(name, name), (Inert,), {})
