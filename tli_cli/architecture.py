@@ -20,6 +20,10 @@ InitialValue = tuple[tuple[Any, ...], ...]
 Number = tuple[Any, ...]
 """An operation and the numbers that it takes: `("mul", 0.125)`, `("convolution", stride, padding, dilation)`."""
 
+CONVOLUTION = "convolution"
+"""The word for how a convolution moves over its input: stride, zeros before the input, dilation and, where they are not
+as many as before it, zeros behind it."""
+
 OFFSET = "offset"
 """In place of an operation: a number that is added to a layer's weight before it is used, as in `(1 + weight) * x`."""
 
@@ -37,6 +41,15 @@ GROUPS = "groups"
 
 POOLED = "pooled"
 """In place of an operation: that a norm is applied to a mean over places."""
+
+PICKED = "picked"
+"""In place of an operation: that the first or the last of all places is taken alone."""
+
+OUTPUTS = "outputs"
+"""In place of an operation: at how many places of one sample what the network gives is held."""
+
+DOT = 0
+"""The index of a product of two values, index by index, that is summed over channels."""
 
 ORDERS = ("trace", "catalogue", "recognised", "definition", "file", "inferred")
 
@@ -145,7 +158,8 @@ class Node:
     `op` is `input`, `constant`, `layer`, a join (`add`, `mul`, `cat`, `matmul`), `part` (`index` says which), or
     the name of an activation or pooling (`relu`, `softmax`, `max_pool2d` ...). `layer` indexes
     `Architecture.layers`, -1 if none. A softmax has index 0 where a constant acts on what it weighs that is made in
-    code, such as the mask of a causal attention.
+    code, such as the mask of a causal attention; a product of values has the index `DOT` where it is summed over
+    channels.
     """
 
     op: str

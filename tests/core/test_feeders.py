@@ -147,7 +147,7 @@ def test_a_norm_of_the_mean_is_no_norm_of_each_place(first: bool) -> None:
 
 def test_one_head_says_nothing_of_a_token_and_a_mean_side_by_side() -> None:
     steps = planned(Pooled(), Pooled(both=True)).by_target
-    assert steps["norm.weight"].exact and not steps["head.weight"].exact
+    assert steps["stem.weight"].exact and not steps["head.weight"].exact
 
 
 def test_a_bias_without_a_place_is_told() -> None:

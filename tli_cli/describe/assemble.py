@@ -33,7 +33,7 @@ def assemble(
         axes,
         order_from="trace",
         origin=origin,
-        coded=_numbered(recording, recording.coded, used),
+        coded=_numbered(recording, [*recording.coded, *recording.turned], used),
         dotted=_numbered(recording, recording.dotted, used),
         averaged=_numbered(recording, [*recording.averaged, *recording.means], used),
     )

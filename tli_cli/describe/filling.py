@@ -40,11 +40,13 @@ def _joined(rec: Recording, base: Value | None, values: Value) -> int:
 
 def write(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
     """Write values into a tensor, or into a part of one that was made empty: that holds them from here on."""
-    anything(rec, "copy_", args, out)
+    overwritten = rec.get(args[0]) is None and args[0].shape == args[1].shape
+    anything(rec, "copy_", args[1:2] if overwritten else args, out)
     values, whole = rec.get(args[1]), rec.blank_around(args[0])
     if values is None or values.node < 0 or whole is None or whole is args[0]:
         return
     before = rec.get(whole)
+    before = before if before is not None and before.node >= 0 else None
     dims = list(before.dims) if before is not None else [rec.fresh(size) for size in whole.shape]
     steps = whole.stride()
     for d, tree in enumerate(_as_written(values, args[0])):

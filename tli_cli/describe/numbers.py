@@ -5,12 +5,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from math import prod
 from typing import Any
 
 import torch
 
-from tli_cli.architecture import OFFSET, Number
-from tli_cli.describe.recording import Recording
+from tli_cli.architecture import OFFSET, OUTPUTS, PICKED, Number
+from tli_cli.describe.recording import Recording, Value
+from tli_cli.describe.spaces import leaves
 
 FACTORIES = {
     "new_zeros", "new_ones", "new_empty", "new_full", "zeros_like", "ones_like", "empty_like", "full_like", "rand_like",
@@ -23,6 +25,12 @@ UNCOUNTED = FACTORIES | {
     "_softmax", "_safe_softmax", "_adaptive_avg_pool2d",
 }  # fmt: skip
 """Operations whose numbers say nothing of values, or follow from the sizes of what they are applied to."""
+
+ORDERED = {
+    "cumsum", "cumprod", "cummax", "cummin", "logcumsumexp", "flip", "roll", "sort", "argsort", "_fft_c2c", "_fft_r2c",
+    "_fft_c2r",
+}  # fmt: skip
+"""Operations that mix the indices of a dimension, or move them, by where they stand."""
 
 UNIFORM = {"zeros", "ones", "full", "zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full"}
 """Operations that make the same number everywhere."""
@@ -55,16 +63,20 @@ def note_numbers(rec: Recording, name: str, args: Sequence[Any], kwargs: Mapping
         rec.numbers.append((rec.last, (name.rstrip("_"),)))
 
 
-def note_convolution(rec: Recording, args: Sequence[Any]) -> None:
-    """Note stride, padding and dilation of a convolution for its layer."""
-    value = rec.get(args[0])
-    if value is not None and value.node >= 0:
-        rec.numbers.append((rec.last, ("convolution", *(tuple(a) for a in args[3:6]))))
-
-
 def constants_among(rec: Recording, tensors: Sequence[Any]) -> list[torch.Tensor]:
     """Return those of `tensors` that are made in code and differ from place to place."""
     return [t for t in tensors if rec.get(t) is None and t.numel() > 1 and not rec.is_uniform(t)]
+
+
+def note_ordered(rec: Recording, name: str, args: Sequence[Any]) -> None:
+    """Note along which axes of a value the operation `name` mixes or moves indices by where they stand."""
+    value = rec.get(args[0]) if args else None
+    if name not in ORDERED or value is None:
+        return
+    taken = args[2] if name == "roll" and len(args) > 2 else args[1] if len(args) > 1 else -1 if "sort" in name else ()
+    found = [taken] if isinstance(taken, int) and not isinstance(taken, bool) else taken
+    for d in found if isinstance(found, (list, tuple)) else ():
+        rec.coded.append(value.dims[d])
 
 
 def note_constants(rec: Recording, tensors: Sequence[Any], out: torch.Tensor) -> None:
@@ -93,6 +105,22 @@ def note_uniform(rec: Recording, name: str, args: Sequence[Any], out: Any) -> No
         rec.note_blank(out)
 
 
+def note_picked(rec: Recording, value: Value, dim: int, index: int, size: int) -> None:
+    """Note that the first or the last of all places is taken alone, such as a class token."""
+    kinds = {rec.table.kind(leaf) for leaf in leaves(rec.table.resolve(value.dims[dim]))}
+    if value.node >= 0 and kinds == {"grid"} and size > 1 and index in (0, size - 1):
+        rec.numbers.append((rec.last, (PICKED, "last" if index else "first")))
+
+
+def note_outputs(rec: Recording, outputs: Sequence[Value]) -> None:
+    """Note for the layers that outputs come from at how many places of one sample these are held."""
+    for value in outputs:
+        trees = [rec.table.resolve(tree) for tree in value.dims]
+        places = [rec.table.size(t) for t in trees if {rec.table.kind(leaf) for leaf in leaves(t)} == {"grid"}]
+        if (layer := rec.layer_behind(value.node)) >= 0:
+            rec.outputs[layer].append(prod(places))
+
+
 def numbers_after(rec: Recording) -> list[tuple[Number, ...]]:
     """Return for each layer the numbers noted after it, once if they are the same each time that it is run; those
     before the first stand with it."""
@@ -103,7 +131,8 @@ def numbers_after(rec: Recording) -> list[tuple[Number, ...]]:
     runs = _runs(rec)
     found = [_of_one_run(numbers, runs[place]) for place, numbers in enumerate(found)]
     offsets = [[(OFFSET, rec.offsets[n]) for n in layer.roles if n in rec.offsets] for layer in rec.layers]
-    return [(*numbers, *own) for numbers, own in zip(found, offsets, strict=True)]
+    outputs = [[(OUTPUTS, *sorted(rec.outputs[i]))] if i in rec.outputs else [] for i in range(len(rec.layers))]
+    return [(*numbers, *own, *held) for numbers, own, held in zip(found, offsets, outputs, strict=True)]
 
 
 def _runs(rec: Recording) -> Counter[int]:

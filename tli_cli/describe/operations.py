@@ -75,6 +75,8 @@ def _multiply(rec: Recording, left: Any, right: Any, bias: Any, out: torch.Tenso
     weight, data = (right, a) if b.node < 0 else (left, b)
     value = b if b.node < 0 else a
     rec.contract(value, max(-2, -len(value.dims)) if value is b else -1)
+    if len(value.dims) > 1:
+        rec.make(value, -1 if value is b else -2)
     channel = out.ndim - 1 if value is b else out.ndim - 2
     attributes = placed(rec, out, channel) | standardised(value)
     inputs = [data.node] + ([shift.node] if shift and shift.node >= 0 else [])
@@ -158,7 +160,8 @@ def batch_norm(rec: Recording, args: Sequence[Any], out: Any) -> None:
     kind = "group" if instance else "batch"
     _normalise(rec, args[0], out, kind, 1, args[-1], weight=args[1], bias=args[2], **statistics)
     if instance and rec.get(args[0]) is not None:
-        rec.numbers.append((rec.last, (GROUPS, args[0].shape[1])))
+        name = own["weight"][0] if "weight" in own else own["bias"][0]
+        rec.numbers.append((rec.last, (GROUPS, rec.table.size(rec.parameter_dims[name][0]))))
 
 
 def layer_norm(rec: Recording, args: Sequence[Any], out: Any) -> None:

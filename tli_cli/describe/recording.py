@@ -9,10 +9,24 @@ from typing import Any
 
 import torch
 
-from tli_cli.architecture import LINEAR, AxisTree, Node, Number
+from tli_cli.architecture import DOT, LINEAR, AxisTree, Node, Number
 from tli_cli.describe.constants import Constants
-from tli_cli.describe.spaces import SpaceTable
+from tli_cli.describe.spaces import SpaceTable, leaves
 from tli_cli.describe.vocabulary import part_role
+
+
+@dataclass(slots=True)
+class Borders:
+    """What code puts around the places of values, and cuts off those of convolutions.
+
+    `padded` gives by value the zeros before and behind its places, `slid` where the number of the convolution that made
+    a value is noted, and `cut` that number as it was before a part of the value was cut off.
+    """
+
+    padded: dict[int, tuple[tuple[int, ...], tuple[int, ...]]] = field(default_factory=dict)
+    slid: dict[int, int] = field(default_factory=dict)
+    cut: dict[int, Number] = field(default_factory=dict)
+
 
 OWN = "own"
 """The word for a value that meets what is made of it alone, such as its mean."""
@@ -86,17 +100,20 @@ class Recording:
         self.layers: list[RecordedLayer] = []
         self.layer_of: dict[str, int] = {}
         self.contracted: set[tuple[str, int]] = set()
+        self.made: set[tuple[str, int]] = set()
         self.buffers: set[str] = set()
         self.relative: set[str] = set()
         self.parameter_dims: dict[str, tuple[AxisTree, ...]] = {}
         self.numbers: list[tuple[int, Number]] = []
         self.forgotten: set[int] = set()
         self.constants = Constants()
+        self.borders = Borders()
         self.acting: list[tuple[int, Number]] = []
         self.coded: list[AxisTree] = []
         self.dotted: list[AxisTree] = []
         self.averaged: list[AxisTree] = []
         self.offsets: dict[str, float] = {}
+        self.outputs: dict[int, list[int]] = defaultdict(list)
         self._shifts: dict[int, float] = {}
         self.last = -1
         self.worked: dict[str, list[str]] = defaultdict(list)
@@ -182,6 +199,12 @@ class Recording:
         self.nodes.append(Node(op, tuple(inputs), layer, index))
         return len(self.nodes) - 1
 
+    def note_dot(self, node: int, trees: Sequence[AxisTree]) -> None:
+        """Note that a product is summed over channels, index by index."""
+        kinds = {self.table.kind(leaf) for tree in trees for leaf in leaves(self.table.resolve(tree))}
+        if self.nodes[node].op == "mul" and kinds == {"channels"}:
+            self.nodes[node] = replace(self.nodes[node], index=DOT)
+
     def part(self, value: Value, tree: AxisTree, index: int, size: int) -> int:
         """Append a node for part `index` of `value`, `size` indices along `tree`; dropped later if these carry no
         channels."""
@@ -198,6 +221,16 @@ class Recording:
     def contract(self, value: Value, dim: int) -> None:
         """Note that the parameter axes under `dim` are summed over."""
         self.contracted.update(value.origin(dim))
+
+    def make(self, value: Value, dim: int) -> None:
+        """Note that the parameter axes under `dim` are those of what a product makes."""
+        self.made.update(value.origin(dim))
+
+    @property
+    def turned(self) -> list[AxisTree]:
+        """What weights run over that are used both as they are and turned, as in an autoencoder whose decoder is its
+        encoder: no copies that are made can be divided by where they are summed over."""
+        return [self.parameter_dims[name][dim] for name, dim in self.made & self.contracted]
 
     def apply_layer(
         self, kind: str, roles: Mapping[str, tuple[str, ...]], inputs: Sequence[int], **attributes: Any
@@ -218,6 +251,9 @@ class Recording:
             self.layers.append(RecordedLayer(kind))
         self.last, layer = index, self.layers[index]
         layer.attributes = attributes | layer.attributes
+        if "bias" in layer.roles.values() and "bias" in roles and self.layer_of.keys().isdisjoint(roles["bias"]):
+            rest = {role: group for role, group in roles.items() if role != "bias"}
+            return self.apply_layer("bias", {"bias": roles["bias"]}, [self.apply_layer(kind, rest, inputs)])
         for role, group in roles.items():
             for name in group:
                 if name not in self.layer_of:

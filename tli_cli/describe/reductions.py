@@ -60,6 +60,7 @@ def sum_(rec: Recording, args: Sequence[Any], out: Any) -> None:
     value = rec.get(args[0])
     if value is not None and value.node >= 0 and len(args) > 1 and isinstance(args[1], (list, tuple)):
         rec.dotted += [value.dims[d] for d in args[1]]
+        rec.note_dot(value.node, [value.dims[d] for d in args[1]])
     reduce_(rec, args, out)
 
 

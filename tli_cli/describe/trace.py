@@ -13,12 +13,13 @@ from torch.utils._pytree import tree_flatten
 
 from tli_cli.architecture import Architecture, TensorSpec
 from tli_cli.describe.assemble import assemble
+from tli_cli.describe.borders import note_convolution
 from tli_cli.describe.constants import summary
 from tli_cli.describe.elementwise import anything
 from tli_cli.describe.failures import told
 from tli_cli.describe.filling import FILLS
 from tli_cli.describe.meta import without_values
-from tli_cli.describe.numbers import note_convolution, note_numbers, note_uniform
+from tli_cli.describe.numbers import note_numbers, note_ordered, note_outputs, note_uniform
 from tli_cli.describe.operations import COMPUTE, CONVOLUTIONS, PRODUCTS
 from tli_cli.describe.reach import reach_of
 from tli_cli.describe.recording import Recording, Value
@@ -51,8 +52,9 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         else:
             anything(self._recording, name, arguments, out)
         if name in CONVOLUTIONS:
-            note_convolution(self._recording, args)
+            note_convolution(self._recording, args, out)
         note_uniform(self._recording, name, arguments, out)
+        note_ordered(self._recording, name, arguments)
         note_steps(self._recording, name, args, values, range(noted, len(self._recording.numbers)), out)
         return out
 
@@ -132,6 +134,7 @@ def trace(
             recording.parameter_dims[name] = dims
             recording.put(tensor, Value(dims, names=(name,), origins=_own_axes(name, tensor)))
     for name, buffer in model.named_buffers():
+        recording.note_blank(buffer)  # such as a cache of keys, which holds what is written into it
         if constants and name in constants:
             recording.constants.put(buffer, constants[name])
     for tensor in _leaf_outputs([*args, *(kwargs or {}).values()]):
@@ -149,7 +152,9 @@ def trace(
         outputs = recording.ends()
     finally:
         model.train(training)
-    return assemble(recording, state_specs(model), [v for v in outputs if v.node >= 0 and v.dims], origin)
+    made_of_inputs = [v for v in outputs if v.node >= 0 and v.dims]
+    note_outputs(recording, made_of_inputs)
+    return assemble(recording, state_specs(model), made_of_inputs, origin)
 
 
 def _own_axes(name: str, tensor: torch.Tensor) -> tuple[frozenset[tuple[str, int]], ...]:

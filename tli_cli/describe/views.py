@@ -10,7 +10,9 @@ from typing import Any
 import torch
 
 from tli_cli.architecture import AxisTree
+from tli_cli.describe.borders import note_cut, note_padding
 from tli_cli.describe.concatenations import concatenate, stack
+from tli_cli.describe.numbers import note_picked
 from tli_cli.describe.recording import Origin, Recording, Value
 
 NONE: Origin = frozenset()
@@ -175,6 +177,7 @@ def select(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
     size = args[0].shape[dim]
     index = args[2] % max(size, 1)
     whole = value.dims[dim]
+    note_picked(rec, value, dim, index, size)
     if size <= 8:
         _pieces(rec, value, dim, [1] * size)
     elif index in (0, size - 1):
@@ -191,10 +194,14 @@ def slice_(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
     size, start = args[0].shape[dim], (args[2] if len(args) > 2 and args[2] is not None else 0)
     start = start + size if start < 0 else min(start, size)
     step = args[4] if len(args) > 4 else 1
+    if step == 1:
+        note_cut(rec, args, dim, start, out)
     if out.shape[dim] == size:
         rec.put(out, value)
         return
     whole = value.dims[dim]
+    if out.shape[dim] == 1:
+        note_picked(rec, value, dim, start, size)
     if step != 1:
         piece = _every(rec, value, dim, start, step, out.shape[dim])
     else:
@@ -236,6 +243,7 @@ def pad(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
     value = rec.get(args[0])
     if value is None:
         return
+    note_padding(rec, args, out)
     dims = list(value.dims)
     for i in range(len(args[1]) // 2):
         d, before, after = out.ndim - 1 - i, args[1][2 * i], args[1][2 * i + 1]
@@ -276,7 +284,7 @@ def pixel_shuffle(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> Non
 
 VIEWS: dict[str, Callable[[Recording, Sequence[Any], Any], None]] = {
     "view": view, "_unsafe_view": view, "reshape": view, "_reshape_alias": view,
-    "squeeze": view, "t": transpose, "transpose": transpose, "permute": permute,
+    "squeeze": view, **dict.fromkeys(("t", "t_", "transpose", "transpose_"), transpose), "permute": permute,
     "expand": expand, "repeat": repeat, "unsqueeze": unsqueeze,
     "split": split, "unsafe_split": split, "split_with_sizes": split, "unsafe_split_with_sizes": split,
     "unbind": unbind, "select": select, "slice": slice_, "cat": concatenate, "stack": stack,

@@ -20,10 +20,13 @@ def changed_activations(source: Architecture, target: Architecture) -> tuple[str
     return (f"activations differ: only in the source {texts[0]}; only in the target {texts[1]}",)
 
 
-def activations_before(architecture: Architecture, idle: Collection[int] = ()) -> Mapping[int, Before]:
+def activations_before(
+    architecture: Architecture, idle: Collection[int] = (), passing: Collection[int] = ()
+) -> Mapping[int, Before]:
     """Return for each layer, by its place, the activations since the last layer or join, and what that was.
 
-    What the layers `idle` add to a sum is nothing, so that the sum is what it is added to.
+    What the layers `idle` add to a sum is nothing, so that the sum is what it is added to, and norms `passing` are no
+    layers.
     """
     graph = architecture.graph
     found: dict[int, Before] = {}
@@ -32,7 +35,7 @@ def activations_before(architecture: Architecture, idle: Collection[int] = ()) -
             continue
         ops: list[str] = []
         before = graph[node.inputs[0]]
-        while (through := _through(architecture, before, idle)) >= 0:
+        while (through := _through(architecture, before, idle, passing)) >= 0:
             again = ops[-1:] == [before.op] and before.op in IDEMPOTENT
             ops += [before.op] if before.op in ACTIVATIONS and not again else []
             before = graph[through]
@@ -45,10 +48,11 @@ def _adds(architecture: Architecture, node: Node) -> bool:
     return node.layer >= 0 and bool(node.inputs) and architecture.layers[node.layer].is_added
 
 
-def _through(architecture: Architecture, node: Node, idle: Collection[int]) -> int:
+def _through(architecture: Architecture, node: Node, idle: Collection[int], passing: Collection[int]) -> int:
     """Return the one input that makes the value of a node that is no layer; -1 where there are several."""
     inputs = node.inputs
-    if node.op == "layer" and not (_adds(architecture, node) and node.layer in idle):
+    passes = node.layer in passing or (_adds(architecture, node) and node.layer in idle)
+    if node.op == "layer" and not passes:
         return -1
     if node.op == "add" and len(inputs) == 2 and idle:
         silent = [silencers(architecture, i) for i in inputs]

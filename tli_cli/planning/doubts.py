@@ -15,8 +15,10 @@ from tli_cli.planning.maps import MapBook
 from tli_cli.planning.numbers import (
     difference_of,
     epsilons_differ,
+    input_places,
     norms_differ,
     numbers_behind,
+    outputs_differ,
     places_differ,
     steps_differ,
     were_run,
@@ -53,7 +55,8 @@ class Doubts:
         self._reused, self._scaled = matching.reused, scaled
         self._idle: dict[int, bool] = {}
         self._runs, self._their_runs = _runs(target), _runs(source)
-        self._mine, self._theirs = activations_before(target, {*silent, *passing}), activations_before(source)
+        idle = {*silent, *passing}.difference(added.norms)
+        self._mine, self._theirs = activations_before(target, idle, added.norms), activations_before(source)
         self._alike = not changed_activations(source, target)
         first = [p for p in matching.pairs if p.target.key not in matching.reused]
         again = [p for p in matching.pairs if p.target.key in matching.reused]
@@ -61,12 +64,13 @@ class Doubts:
         self._behind = numbers_behind(target, passing), numbers_behind(source, folded)
         self._known = were_run(target, source)
         self._unshared = Behind(*self._behind, partners, copies).unshared(scaled) if self._known else {}
+        self._same_places = input_places(target) == input_places(source)
         self._constants = other_constants(target, source)
         self._unlike: Collection[int] = ()
         self._strange: Mapping[int, str] = {}
         self._other_input = CHANGED_INPUT if silent else OTHER_INPUT
         if target.graph and source.graph:
-            unread = {p.target.place for p in matching.pairs if self._is_unread(p.target.place)}
+            unread = {p.target.place for p in matching.pairs if self._is_unread(p.target.place)}.difference(passing)
             self._unlike = unlike_inputs(
                 target,
                 source,
@@ -86,6 +90,7 @@ class Doubts:
         if pair.target.key in self._reused:
             place = pair.target.place
             idle = place in self._added.bypassed or place in self._added.chains or self._is_idle(place)
+            idle = idle and place not in self._unlike
             return "" if idle else "it is added and is no identity"
         return self._activations(pair) or self._numbers(pair) or self._surroundings(pair)
 
@@ -110,6 +115,7 @@ class Doubts:
             or epsilons_differ(mine, theirs)
             or self._norms(pair, mine, theirs)
             or (places_differ(mine, theirs) if known else "")
+            or (outputs_differ(mine, theirs, alike=self._same_places) if known else "")
             or (difference_of(*behind, scaled=scaled, alike=self._alike) if known else "")
             or self._unshared.get(pair.target.place, "")
             or self._constants.get(pair.target.place, "")

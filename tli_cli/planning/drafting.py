@@ -24,6 +24,7 @@ from tli_cli.planning.norms import averages_unevenly
 from tli_cli.planning.numbers import were_run
 from tli_cli.planning.own_places import FOLDED, own_places
 from tli_cli.planning.pieces import is_copy, is_exact, is_scaled, lie_alike, make_piece
+from tli_cli.planning.post_norms import Settled, norms_moved_behind
 from tli_cli.planning.rivals import untold
 from tli_cli.planning.roles import Share, answering, as_head, is_cut_by_guess, is_mask, shares
 from tli_cli.planning.scales import Scales
@@ -49,12 +50,15 @@ class Drafter:
         self._by_axes = request.resizer == "maps"
         self._places = own_places(drafts.target, drafts.sources[model], matching, folds=self._by_axes)
         sides = self._target, self._source = self._places.target, self._places.source
-        blocks = blocks_of(matching.targets)
+        blocks, settled = blocks_of(matching.targets), Settled()
+        if request.identity and self._by_axes and request.norms:
+            matching, settled = norms_moved_behind(self._target, matching, blocks)
+            self._matching = matching
         self._scales, self._turns = Scales(*sides, matching), Turns(*sides, matching)
         self._gains = embedding_gains(*sides, matching)
         self._folding = folding(*sides, matching) if self._by_axes and request.norms else NO_FOLDING
         self._surplus = surplus_scales(matching, blocks, self._target)
-        self._added = additions(*sides, matching, blocks) if request.identity else Additions()
+        self._added = additions(*sides, matching, blocks, settled) if request.identity else Additions()
         self._lone = lone_additions(*sides, matching) if request.identity else Lone()
         self._bare = surplus_shortcuts(*sides, matching) if request.identity else set()
 

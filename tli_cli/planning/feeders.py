@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Hashable, Iterable, Mapping
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 
-from tli_cli.architecture import Architecture
+from tli_cli.architecture import Architecture, Node
 from tli_cli.matching.units import Key, Unit
 from tli_cli.matching.values import Matching
+from tli_cli.planning.identity import NOT_ZERO
 
 Term = frozenset[Hashable]
 """The units, or the input, of which one term of a sum is made."""
@@ -71,9 +72,11 @@ def _taken(
     for unit in units:
         keys[unit.place].add(unit.key)
     values: list[Terms] = []
+    zeros: list[bool] = []
     found: dict[int, set[Terms]] = {}
     for node in architecture.graph:
         before = [values[i] for i in sorted(node.inputs)]
+        zeros.append(_is_zero(node, [zeros[i] for i in node.inputs], silent))
         if node.op == "input":
             values.append((INPUT,))
         elif node.layer >= 0:
@@ -86,6 +89,8 @@ def _taken(
         elif node.op == "part":
             part = (architecture.graph[node.inputs[0]].layer, node.index)
             values.append((frozenset({part}),) if part in keys[part[0]] else before[0])
+        elif zeros[-1]:
+            values.append(())
         elif len(set(before)) == 1:
             values.append(before[0])
         elif node.op == "add" or not before:
@@ -94,3 +99,10 @@ def _taken(
             joined = frozenset().union(*(term for terms in before for term in terms))
             values.append((joined,) if joined else ())
     return found
+
+
+def _is_zero(node: Node, before: Sequence[bool], silent: Collection[int]) -> bool:
+    """Tell whether a node gives zero, where the layers `silent` do."""
+    if node.layer >= 0 or not before:
+        return node.layer in silent
+    return any(before) if node.op in ("mul", "matmul") else all(before) and node.op not in NOT_ZERO

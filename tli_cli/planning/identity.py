@@ -19,11 +19,14 @@ LENGTH = "weight.length"
 ADDED = "added block starts as the identity"
 
 
-def branch_ends(architecture: Architecture, units: Iterable[Unit], added: Collection[int] = ()) -> set[int]:
+def branch_ends(
+    architecture: Architecture, units: Iterable[Unit], added: Collection[int] = (), passing: Collection[int] = ()
+) -> set[int]:
     """Return the indices of the layers that end the residual branches of the block made of `units`; empty if it has
     none.
 
-    `added` are the layers of other added blocks, such as the experts of a mixture, which may end the same branch.
+    `added` are the layers of other added blocks, such as the experts of a mixture, which may end the same branch, and
+    `passing` ones that pass on what they take, through which a shortcut may run.
     """
     members = {unit.place for unit in units}
     if not architecture.graph:
@@ -39,7 +42,7 @@ def branch_ends(architecture: Architecture, units: Iterable[Unit], added: Collec
             continue
         branch = max(branches, key=lambda i: _nearest_layer(architecture, i))
         skip = max(_nearest_layer(architecture, i) for i in node.inputs if i != branch or node.inputs.count(i) > 1)
-        if not _joins_after(architecture, skip, members):
+        if not _joins_after(architecture, skip, members.difference(passing)):
             ends |= silencers(architecture, branch) & members
     return ends
 
@@ -83,18 +86,6 @@ def silencers(architecture: Architecture, index: int) -> set[int]:
     if node.op in ("mul", "matmul"):
         return min((layers for layers in found if layers), key=len, default=set())
     return set[int]().union(*found) if all(found) else set()
-
-
-def is_post_norm(architecture: Architecture, units: Iterable[Unit]) -> bool:
-    """Tell whether a norm of the block acts on the residual stream itself, so that the block is not quite the
-    identity."""
-    members = {unit.place for unit in units}
-    for index, node in enumerate(architecture.graph):
-        after = [architecture.graph[i].layer for i in architecture.readers[index]]
-        alone = node.op == "add" and len(after) == 1 and after[0] in members
-        if alone and architecture.layers[after[0]].kind == "norm":
-            return True
-    return False
 
 
 def surplus_scales(matching: Matching, blocks: Iterable[Block], target: Architecture) -> list[int]:

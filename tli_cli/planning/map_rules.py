@@ -33,7 +33,9 @@ class MapRules:
 
     def rule(self, t: AxisTree, m: int, n: int, kind: str, use: str) -> str:
         """Return the rule by which `m` indices of `t` are taken from `n`."""
-        if kind in ("kernel", "summed", "patch", "grid", "offsets", "input"):
+        if kind == "kernel":
+            return f"kernel {use}".rstrip()
+        if kind in ("summed", "patch", "grid", "offsets", "input"):
             return kind
         if kind in ("classes", "vocabulary", "places"):
             return "rows"

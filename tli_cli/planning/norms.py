@@ -57,6 +57,8 @@ def averages_unevenly(layer: Layer, source: Layer, piece: Piece, book: MapBook) 
         factors = {_factor(part, book) for part in summed[-1][1:]}
         return factors != {float(round(max(factors)))}
     runs = _runs(summed[-1], book)
+    if source.averages == sum(columns for columns, _ in runs):
+        return False  # each channel alone
     factors = {factor for _, factor in runs}
     if len(factors) > 1 or groups != source.averages or not min(factors).is_integer():
         return factors != {1.0}

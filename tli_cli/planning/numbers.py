@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from math import isclose, prod
 
-from tli_cli.architecture import EPSILON, GROUPS, OFFSET, POOLED, Architecture, Layer, Number
+from tli_cli.architecture import CONVOLUTION, EPSILON, GROUPS, OFFSET, OUTPUTS, POOLED, Architecture, Layer, Number
 from tli_cli.matching.settings import ACTIVATIONS
 
 SCALES = ("mul", "div", "baddbmm")
 PLACED = ("roll", "avg_pool2d", "avg_pool3d", "max_pool2d_with_indices", "max_pool3d_with_indices")
 """Operations that no network has without another that computes the same having them too."""
-CONVOLUTION = "convolution"
-OF_THE_LAYER = (CONVOLUTION, EPSILON, GROUPS, OFFSET, POOLED)
+OF_THE_LAYER = (CONVOLUTION, EPSILON, GROUPS, OFFSET, OUTPUTS, POOLED)
 """Numbers of the layer itself, not of what is behind it."""
 TOLERANCE = 1e-6
 COUNTS = 1e-4
@@ -75,12 +74,40 @@ def steps_differ(target: Layer, source: Layer, known: bool) -> str:
         return ""
     if mine[3] != theirs[3] and max(kernel[1], default=1) > 1:
         return f"taps {_pair(mine[3])} apart, in the source {_pair(theirs[3])}"
-    if len(mine[2]) == len(theirs[2]) == len(kernel[0]) == len(kernel[1]):
-        grown = [step * _before(m, n) for step, m, n in zip(mine[3], *kernel, strict=True)]
-        resized = kernel[0] != kernel[1] and _is_patch(stride[0], kernel[0])
-        if not resized and [m - n for m, n in zip(mine[2], theirs[2], strict=True)] != grown:
-            return f"{_pair(mine[2])} around the input, in the source {_pair(theirs[2])}"
+    starts = kernel_starts(target, source)
+    resized = kernel[0] != kernel[1] and _is_patch(stride[0], kernel[0])
+    if starts is not None and not resized:
+        grown = [step * start for step, start in zip(mine[3], starts, strict=True)]
+        behind = [step * (m - n) - start for step, m, n, start in zip(mine[3], *kernel, grown, strict=True)]
+        for at, said, more in ((2, "around", grown), (-1, "behind", behind)):
+            here, there = (_around(number, at) for number in (mine, theirs))
+            if [m - n for m, n in zip(here, there, strict=True)] != more:
+                return f"{_pair(here)} {said} the input, in the source {_pair(there)}"
     return ""
+
+
+def kernel_starts(target: Layer, source: Layer) -> tuple[int, ...] | None:
+    """Return for each dimension of a kernel at which row of it that of the source starts, so that both meet the same
+    places: as far as there are zeros before the input, else in the middle; None where that is not known."""
+    mine, theirs = (next((n for n in layer.numbers if n[0] == CONVOLUTION), ()) for layer in (target, source))
+    kernel = [tuple(layer.attribute("kernel", ())) for layer in (target, source)]
+    if len(mine) < 4 or len(theirs) < 4 or len({len(n) for n in (mine[2], theirs[2], *kernel)}) > 1:
+        return None
+    found = []
+    for here, there, step, m, n in zip(mine[2], theirs[2], mine[3], *kernel, strict=True):
+        start, over = divmod(here - there, step)
+        found.append(start if not over and min(m - n, 0) <= start <= max(m - n, 0) else middle(m, n))
+    return tuple(found)
+
+
+def middle(rows: int, columns: int) -> int:
+    """Return how many rows of zeros stand before a kernel of `columns` in one of `rows`."""
+    return -((columns - rows + (columns < rows)) // 2)
+
+
+def _around(number: Number, at: int) -> tuple[int, ...]:
+    """Return the zeros before the input of a convolution, or those behind it."""
+    return tuple(number[2] if len(number) < 5 else number[at])
 
 
 def norms_differ(target: Layer, source: Layer) -> str:
@@ -113,6 +140,25 @@ def places_differ(target: Layer, source: Layer) -> str:
     return f"{'it' if pooled[0] else 'the source'} alone normalises the mean over places"
 
 
+def outputs_differ(target: Layer, source: Layer, *, alike: bool) -> str:
+    """Return at how many places what comes of a layer is given by one network alone, empty if it is by both; where
+    their inputs are not `alike`, only whether it is one place."""
+    mine, theirs = (
+        [n[1:] if alike else [count == 1 for count in n[1:]] for n in layer.numbers if n[0] == OUTPUTS]
+        for layer in (target, source)
+    )
+    if mine == theirs or not mine or not theirs:
+        return ""
+    return "what comes of it is given at other places than in the source"
+
+
+def input_places(architecture: Architecture) -> list[int]:
+    """Return at how many places the layers act that take an input as it is, in order."""
+    graph = architecture.graph
+    fed = {n.layer for n in graph if n.layer >= 0 and any(graph[i].op == "input" for i in n.inputs)}
+    return sorted(int(architecture.layers[place].attribute("positions", 1)) for place in fed)
+
+
 def scale_of(architecture: Architecture, places: Iterable[int]) -> float:
     """Return the product of the scales written in code after the layers `places`."""
     return prod(factor_of(n) for place in places for n in architecture.layers[place].numbers if n[0] in SCALES)
@@ -124,11 +170,6 @@ def factor_of(number: Number) -> float:
         return float(number[2]) if len(number) > 2 else 1.0
     value = float(number[1])
     return 1.0 / value if number[0] == "div" and value else value
-
-
-def _before(rows: int, columns: int) -> int:
-    """Return how many rows of zeros stand before a kernel of `columns` in one of `rows`."""
-    return -((columns - rows + (columns < rows)) // 2)
 
 
 def _is_patch(stride: tuple[int, ...], kernel: tuple[int, ...]) -> bool:

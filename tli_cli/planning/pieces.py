@@ -13,6 +13,7 @@ from tli_cli.describe.vocabulary import canonical_role
 from tli_cli.plan import Layout, Piece, map_indices
 from tli_cli.planning.dims import BEHIND, Alignment, Dim, align_dims, with_heads
 from tli_cli.planning.maps import MapBook
+from tli_cli.planning.numbers import kernel_starts, middle
 from tli_cli.planning.roles import Share
 
 LOOKED_UP = ("embedding", "position", "token", "bias_table")
@@ -69,6 +70,7 @@ def make_piece(
     innermost = max(rotary or made, default=-1)
     head = max(made, default=-1) if turn is not None else -1
     of_image = any(t.contracted and t.kind == "input" for t, _ in alignment.pairs)
+    starts = _starts(alignment, target_layer, source.layer_of[offered.spec.name])
     expressions = tuple(
         book.turned(turn)
         if turn is not None and i == head and not turn.is_whole
@@ -78,7 +80,7 @@ def make_piece(
             s.tree,
             model,
             kind=_kind(t, s, target_layer, of_image, book),
-            use=use if i == innermost else "",
+            use=use if i == innermost else starts.get(i, ""),
         )
         for i, (t, s) in enumerate(alignment.pairs)
     )
@@ -195,6 +197,16 @@ def _kind(t: Dim, s: Dim, layer: Layer, of_image: bool, book: MapBook) -> str:
             placed = layer.kind == "position" or canonical_role(layer.path) == "position"
             return "places" if kind == "vocabulary" and placed else kind
     return "channels"
+
+
+def _starts(alignment: Alignment, target: Layer, source: Layer) -> dict[int, str]:
+    """Return by dimension at which row of a kernel that of the source starts, where it is not in the middle."""
+    kernel = [i for i, (t, s) in enumerate(alignment.pairs) if t.kind == s.kind == "kernel"]
+    starts = kernel_starts(target, source) or ()
+    sizes = [(alignment.pairs[i][0].size, alignment.pairs[i][1].size) for i in kernel]
+    if len(starts) != len(kernel):
+        return {}
+    return {i: str(at) for i, at, (m, n) in zip(kernel, starts, sizes, strict=True) if at != middle(m, n)}
 
 
 def _is_patch(layer: Layer, of_image: bool) -> bool:

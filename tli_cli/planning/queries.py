@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
-from tli_cli.architecture import LINEAR, Architecture, AxisTree, Node
+from tli_cli.architecture import DOT, LINEAR, Architecture, AxisTree, Node
 from tli_cli.describe.turned import head_factors, turned_channels
 from tli_cli.matching.settings import ACTIVATIONS
 from tli_cli.matching.units import Key, Unit
@@ -16,6 +16,8 @@ PASSING = ("part", "add", "cat", "mul")
 BEFORE_SOFTMAX = ("mul", "part", "layer", "gather", "where", *ACTIVATIONS)
 """What may stand between that product and the softmax, beside sums."""
 REACH = 24
+Makers = tuple[Key, ...]
+"""The units that together make one side of a product."""
 
 
 def query_makers(architecture: Architecture, units: Collection[Unit]) -> dict[Key, frozenset[int]]:
@@ -27,7 +29,8 @@ def query_makers(architecture: Architecture, units: Collection[Unit]) -> dict[Ke
     """
     if not architecture.graph:
         return {unit.key: frozenset() for unit in units if unit.role == "q"}
-    return dict(_found(architecture, {unit.key for unit in units}))
+    keys = {unit.key for unit in units}
+    return dict(_found(architecture, keys)) | {made: frozenset() for made in _of_dots(architecture, keys)}
 
 
 def _found(architecture: Architecture, keys: Collection[Key]) -> Iterator[tuple[Key, frozenset[int]]]:
@@ -35,20 +38,42 @@ def _found(architecture: Architecture, keys: Collection[Key]) -> Iterator[tuple[
     for index, node in enumerate(graph):
         if node.op != "softmax" or not node.inputs:
             continue
-        for made in _one_of_each(
-            [_maker(architecture, i, keys) for i in graph[product].inputs if _meets_alone(architecture, i)]
+        for makers in _one_of_each(
+            [_makers(architecture, i, keys) for i in graph[product].inputs if _meets_alone(architecture, i)]
             for product in _products(architecture, node.inputs[0])
         ):
-            first = max(i for i in range(index) if graph[i].layer == made[0])
-            yield made, frozenset(n.layer for n in graph[first:index] if n.layer >= 0)
+            first = max(i for i in range(index) if graph[i].layer == makers[0][0])
+            between = frozenset(n.layer for n in graph[first:index] if n.layer >= 0)
+            yield from ((made, between) for made in makers)
 
 
-def _one_of_each(products: Iterable[Sequence[Key | None]]) -> list[Key]:
-    """Return one maker of each product, so that none has both: queries, and what meets their keys beside them."""
-    chosen: list[Key] = []
-    others: set[Key] = set()
+def _of_dots(architecture: Architecture, keys: Collection[Key]) -> list[Key]:
+    """Return one of the two units whose outputs meet channel by channel in each sum of products, and nowhere else, such
+    as the factors of users and of items; none where that is not so of all such sums."""
+    dots = [i for i, node in enumerate(architecture.graph) if node.op == "mul" and node.index == DOT]
+    found = [_free_side(architecture, i, keys) for i in dots]
+    return [made for made in found if made is not None] if None not in found else []
+
+
+def _free_side(architecture: Architecture, product: int, keys: Collection[Key]) -> Key | None:
+    """Return a unit that makes one side of a product and is used for nothing else."""
+    graph, layers = architecture.graph, architecture.layers
+    for start in graph[product].inputs:
+        place = graph[start].layer
+        alone = place >= 0 and set(architecture.readers[start]) == {product}
+        once = sum(node.layer == place for node in graph) == 1
+        if alone and once and layers[place].kind in (*LINEAR, "embedding") and (place, -1) in keys:
+            return place, -1
+    return None
+
+
+def _one_of_each(products: Iterable[Sequence[Makers]]) -> list[Makers]:
+    """Return the makers of one side of each product, so that none has both: queries, and what meets their keys beside
+    them."""
+    chosen: list[Makers] = []
+    others: set[Makers] = set()
     for pair in products:
-        known = [made for made in pair if made is not None]
+        known = [made for made in pair if made]
         if not any(made in chosen for made in known):
             chosen += [made for made in known if made not in others][:1]
         others.update(made for made in known if made not in chosen)
@@ -102,6 +127,18 @@ def _meets_alone(architecture: Architecture, start: int) -> bool:
         if node.op != "matmul" and (is_linear or not readers[index]):
             return False
     return True
+
+
+def _makers(architecture: Architecture, start: int, keys: Collection[Key]) -> Makers:
+    """Return the units that make what goes into a product: one, or several parts of one layer that are put together,
+    such as its heads."""
+    node = architecture.graph[start]
+    found = {_maker(architecture, i, keys) for i in node.inputs} if node.op == "cat" else set()
+    parts = sorted(made for made in found if made is not None)
+    if len(parts) > 1 and len(parts) == len(found) and len({place for place, _ in parts}) == 1:
+        return tuple(parts)
+    first = _maker(architecture, start, keys)
+    return () if first is None else (first,)
 
 
 def _maker(architecture: Architecture, start: int, keys: Collection[Key]) -> Key | None:

@@ -12,6 +12,8 @@ from tli_cli.planning.request import Request
 from tli_cli.planning.roles import Share, is_iterated
 
 COMPUTED = "computed by the constructor"
+DRAWS = ("normal_", "uniform_", "bernoulli_", "exponential_", "trunc_normal_", "orthogonal_", "sparse_")
+"""Operations of constructors that draw numbers."""
 PACKED = "quantised values are copied as they are, never resized or cast"
 INDEX = "int64"
 """The dtype of what picks rows of a table, in which no quantised values are held."""
@@ -44,18 +46,25 @@ class Refusals:
             return "complex values have no place among real ones"
         if not (self._target.graph and source.graph) and _is_patch_of_unknown_order(wanted, offered):
             return "files do not tell in which order a linear layer takes the colours and places of a patch"
-        start = self._target.initial.get(wanted.spec.name)
-        is_state = offered is not None and is_float(wanted.spec.dtype) and _is_constant(start)
-        if (
-            _is_computed(wanted, offered, layer)
-            and not is_state
-            and (start is not None or self._request.keep_values == "target")
-        ):
+        if _is_computed(wanted, offered, layer) and not self._is_taken(wanted, offered, source):
             return COMPUTED
         kinds = [side.attribute("norm") for side in (layer, source_layer)]
         if layer.kind == "norm" and kinds.count("batch") == 1:
             return "another kind of norm: a batch norm moves with its statistics or not at all"
         return ""
+
+    def _is_taken(self, wanted: Share, offered: Share | None, source: Architecture) -> bool:
+        """Tell whether a buffer is taken from the source all the same: what is found or drawn, and no other number than
+        its own constructor works out."""
+        start = self._target.initial.get(wanted.spec.name)
+        if start is None and self._request.keep_values != "target":
+            return True
+        if offered is None:
+            return False
+        same = offered.spec.shape == wanted.spec.shape
+        if same and start is not None and start == source.initial.get(offered.spec.name):
+            return True
+        return is_float(wanted.spec.dtype) and (_is_constant(start) or _is_drawn(start))
 
 
 def _is_patch_of_unknown_order(wanted: Share, offered: Share | None) -> bool:
@@ -78,6 +87,12 @@ def _is_constant(start: InitialValue | None) -> bool:
     """Tell whether a constructor fills a tensor with one value, which says that what comes to be there is found later:
     biases of routers and logits that are kept in buffers."""
     return bool(start) and all(operation[0] in ("zero_", "fill_") for operation in start or ())
+
+
+def _is_drawn(start: InitialValue | None) -> bool:
+    """Tell whether a constructor draws the values of a tensor, which are the source's own then: the frequencies of
+    Fourier features, a random projection."""
+    return any(word in DRAWS for operation in start or () for word in operation if isinstance(word, str))
 
 
 def _is_packed(spec: TensorSpec, role: str) -> bool:

@@ -11,15 +11,19 @@ from torch import nn
 from torch.utils._pytree import tree_map
 
 from tli_cli.architecture import Architecture, InitialValue
+from tli_cli.catalogue.computed import exactly
 from tli_cli.catalogue.detection import without_crops
-from tli_cli.describe.constants import unsaved
+from tli_cli.describe.constants import LARGEST, unsaved
 from tli_cli.describe.meta import on_meta
 from tli_cli.describe.names import describe_names
 from tli_cli.describe.trace import state_specs, trace
 from tli_cli.errors import TliError, TraceError
+from tli_cli.initial import stored
 from tli_cli.providers.effective import made_plain
 from tli_cli.providers.inputs import Inputs, first_that_runs, guess_input, takes_by_name
 
+FEWEST, LOOKED_AT = 8, 4096
+"""Of how many values on can be told whether they were drawn, and at how many of them is looked."""
 TRACEABLE_EXPERTS = "batched_mm"
 """How transformers calls the way to run experts that can be traced on the `meta` device."""
 
@@ -35,16 +39,31 @@ def describe_live(model: nn.Module, example: Any = None) -> Architecture:
 def described_live(model: nn.Module, example: Any = None) -> tuple[Architecture, Inputs]:
     """Return what `describe_live` returns, and what the module was run on: nothing where it cannot be run."""
     described, inputs = _described(model, example)
-    constant = {name: value for name, value in _constant_buffers(model).items() if name in described.by_name}
-    return replace(described, initial={**constant, **described.initial}), inputs
+    starts = {name: value for name, value in _buffer_starts(model).items() if name in described.by_name}
+    return replace(described, initial={**starts, **described.initial}), inputs
 
 
-def _constant_buffers(model: nn.Module) -> dict[str, InitialValue]:
-    """Return how buffers begin that hold one value again and again: nothing was worked out for them, nor found yet."""
-    held = {n: t for n, t in model.state_dict().items() if isinstance(t, torch.Tensor) and t.is_floating_point()}
+def _buffer_starts(model: nn.Module) -> dict[str, InitialValue]:
+    """Return how buffers begin, as far as their values tell: filled with one, drawn (or found) or worked out."""
+    held = {n: t for n, t in model.state_dict().items() if isinstance(t, torch.Tensor)}
     names = {name for name, _ in model.named_buffers()} & held.keys()
-    found = {name: held[name] for name in names if held[name].numel() and not held[name].is_meta}
-    return {n: (("fill_", float(t.flatten()[0])),) for n, t in found.items() if bool((t == t.flatten()[0]).all())}
+    found = {n: held[n].detach().cpu() for n in names if 0 < held[n].numel() <= LARGEST and not held[n].is_meta}
+    return {n: _start(t) for n, t in found.items() if t.layout == torch.strided and not t.is_quantized}
+
+
+def _start(values: torch.Tensor) -> InitialValue:
+    if not values.is_floating_point() or bool((values == values.flatten()[0]).all()):
+        return exactly(values)
+    plain = values.double()
+    return (("normal_", float(plain.mean()), float(plain.std())),) if _looks_drawn(plain) else stored(values.float())
+
+
+def _looks_drawn(values: torch.Tensor) -> bool:
+    """Tell whether no value stands twice and none of the axes is in order, as neither masks nor waves nor grids are."""
+    first = values.flatten()[:LOOKED_AT]
+    steps = [values.diff(dim=d) for d in range(values.ndim) if values.shape[d] > 2]
+    ordered = any(bool((step >= 0).all() or (step <= 0).all()) for step in steps)
+    return len(first) >= FEWEST and len({*first.tolist()}) == len(first) and not ordered
 
 
 def _described(model: nn.Module, example: Any) -> tuple[Architecture, Inputs]:

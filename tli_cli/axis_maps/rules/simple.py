@@ -29,8 +29,14 @@ def rows(axis_map: AxisMap, importance: Importance, draws: Draws) -> MapValues:
 
 def kernel(axis_map: AxisMap, importance: Importance, draws: Draws) -> MapValues:
     """Keep the centre of a kernel: zeros around it when it grows, its rim cut off when it shrinks (FNA, arXiv
-    2001.02525)."""
-    index = np.arange(axis_map.rows) + (axis_map.columns - axis_map.rows + (axis_map.columns < axis_map.rows)) // 2
+    2001.02525).
+
+    A number behind the rule's name says at which row the source's kernel starts instead, below zero where rows of it
+    are cut off: such as at the last rows, of a causal one.
+    """
+    m, n = axis_map.rows, axis_map.columns
+    said = axis_map.rule.split()[1:]
+    index = np.arange(m) - (int(said[0]) if said else -((n - m + (n < m)) // 2))
     take = Take(np.where((index >= 0) & (index < axis_map.columns), index, -1))
     return MapValues(take, take)
 
