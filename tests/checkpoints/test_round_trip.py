@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save_file, save_model
 
 from tests.stored import stored_bytes
+from tli_cli import inject
 from tli_cli.checkpoints import Checkpoint, open_checkpoint, write_checkpoint
 
 State = OrderedDict[str, torch.Tensor]
@@ -119,6 +120,23 @@ def test_a_foreign_safetensors_file_has_lost_its_order(tmp_path: Path) -> None:
     checkpoint = open_checkpoint(tmp_path / "a.safetensors")
     assert checkpoint.order_from == "inferred"
     assert {spec.name for spec in checkpoint.tensors} == {"a", "b"}
+
+
+def test_shared_tensors_that_safetensors_left_out_are_there_under_all_their_names(tmp_path: Path) -> None:
+    model = torch.nn.ModuleDict({"head": torch.nn.Linear(4, 9, bias=False), "table": torch.nn.Embedding(9, 4)})
+    model["table"].weight = model["head"].weight
+    save_model(model, str(tmp_path / "a.safetensors"))
+    assert list(load_file(tmp_path / "a.safetensors")) == ["head.weight"]
+    checkpoint = open_checkpoint(tmp_path / "a.safetensors")
+    assert {spec.name: spec.tied_to for spec in checkpoint.tensors} == {
+        "head.weight": None,
+        "table.weight": "head.weight",
+    }
+    assert torch.equal(checkpoint.read("table.weight"), model["head"].weight)
+    torch.save({"table.weight": torch.zeros(9, 4)}, tmp_path / "b.pt")
+    plan = inject(str(tmp_path / "a.safetensors"), str(tmp_path / "b.pt"), tmp_path / "out.safetensors").plan
+    assert torch.equal(load_file(tmp_path / "out.safetensors")["table.weight"], model["head"].weight)
+    assert plan.unused == ()
 
 
 def test_an_order_that_another_tool_rewrote_is_not_believed(tmp_path: Path) -> None:

@@ -141,6 +141,17 @@ def test_a_plan_says_which_number_differs():
     assert math.isclose(grown(Attending, {}, {})[0], 0.0)
 
 
+@pytest.mark.parametrize(("epsilon", "said"), [(1e-6, 0), (2e-6, 0), (1e-5, 1)])
+def test_copies_that_compute_something_else_are_told_of(epsilon, said):
+    def net(epsilon):
+        return nn.Sequential(nn.Linear(6, 8), nn.LayerNorm(8, eps=epsilon), nn.Linear(8, 3))
+
+    plan = apply_tli(randomised(net(epsilon), 2), randomised(net(1e-6), 1), example=torch.randn(2, 6))
+    assert [step.resizer for step in plan.steps] == ["copy"] * 6
+    told = [note for note in plan.notes if "copied as" in note]
+    assert len(told) == said and all("1.weight: 1e-05 is added to the variance" in note for note in told)
+
+
 class Branches(nn.Module):
     """Two branches beside each other, one of them behind a norm whose weight is added to 1."""
 

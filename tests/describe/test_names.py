@@ -72,6 +72,15 @@ def test_tied_tensors_stand_with_the_one_that_they_share() -> None:
     assert found.axes["wte.weight"] == found.axes["lm_head.weight"]
 
 
+def test_a_heads_bias_stands_with_the_table_under_all_its_names() -> None:
+    tensors = [TensorSpec("tok.weight", (9, 4)), TensorSpec("cls.bias", (9,)),
+               TensorSpec("cls.decoder.weight", (9, 4), tied_to="tok.weight"),
+               TensorSpec("cls.decoder.bias", (9,), tied_to="cls.bias")]  # fmt: skip
+    roles = dict(only(describe_names(tensors)).tensors)
+    assert (roles["weight"], roles["bias"]) == ("tok.weight", "cls.bias")
+    assert set(roles.values()) == {spec.name for spec in tensors}
+
+
 def test_weights_that_are_stored_in_out() -> None:
     found = describe({"h.0.mlp.c_fc.weight": (8, 32), "h.0.mlp.c_fc.bias": (32,), "h.0.attn.c_proj.weight": (8, 8),
                       "h.0.attn.c_proj.bias": (8,)})  # fmt: skip

@@ -95,17 +95,18 @@ def _with_loose_biases(layers: Sequence[Layer], shapes: Mapping[str, tuple[int, 
     bias."""
     rows = {layer.path: shapes[w][0] for layer in layers if (w := layer.tensor("weight")) and len(shapes[w]) == 2}
     free = [a for a in layers if a.path in rows and a.tensor("bias") is None and not a.path.endswith("bias")]
-    moved: dict[str, tuple[str, str]] = {}
+    moved: dict[str, list[tuple[str, str]]] = {}
     for layer in layers:
-        role, name = layer.tensors[0]
-        if len(layer.tensors) == 1 and (role == "bias" or (name == layer.path and name.endswith("bias"))):
+        (role, name), *others = layer.tensors
+        alone = all(other.startswith("tied.") for other, _ in others)
+        if alone and (role == "bias" or (name == layer.path and name.endswith("bias"))):
             size, long = max(shapes[name], default=1), sum(d > 1 for d in shapes[name])
             homes = [other.path for other in free if size == rows[other.path] and long <= 1]
             if len(homes) == 1 and homes[0] not in moved:
-                moved[homes[0]] = ("bias", name)
-    gone = {name for _, name in moved.values()}
+                moved[homes[0]] = [("bias", name), *others]
+    gone = {name for found in moved.values() for _, name in found}
     left = [layer for layer in layers if not gone.intersection(name for _, name in layer.tensors)]
-    return [replace(a, tensors=(*a.tensors, moved[a.path])) if a.path in moved else a for a in left]
+    return [replace(a, tensors=(*a.tensors, *moved[a.path])) if a.path in moved else a for a in left]
 
 
 def _told_by_siblings(layers: Sequence[Layer], shapes: Mapping[str, tuple[int, ...]]) -> list[Layer]:

@@ -15,6 +15,7 @@ from tli_cli.planning.activations import changed_activations
 from tli_cli.planning.choice import Akin
 from tli_cli.planning.heads import NO_LABELS, other_labels, parse_head
 from tli_cli.planning.methods import method_request
+from tli_cli.planning.otherwise import copied_otherwise
 from tli_cli.planning.planner import make_plan
 from tli_cli.planning.relation import OTHER, UNLIKE
 from tli_cli.planning.request import Request
@@ -69,6 +70,7 @@ def plan_injection(
     alone = plan.relation != OTHER and len(sources) == 1
     said = (*_left_heads(target, sources[0], matchings[0]), *changed_activations(sources[0], target)) if alone else ()
     said += () if request.head_rows else other_labels(*labels)
+    said += copied_otherwise(plan.relation, plan.steps) if alone and not said else ()
     return replace(plan, score=round(score, 6), notes=(*plan.notes, *said))
 
 

@@ -14,7 +14,7 @@ PLACED = ("roll", "avg_pool2d", "avg_pool3d", "max_pool2d_with_indices", "max_po
 OF_THE_LAYER = (CONVOLUTION, EPSILON, GROUPS, OFFSET, OUTPUTS, POOLED)
 """Numbers of the layer itself, not of what is behind it."""
 TOLERANCE = 1e-6
-COUNTS = 1e-4
+COUNTS = 5e-6
 """By how much what two norms add to the variance may differ before the function is called another one."""
 
 

@@ -45,7 +45,13 @@ def make_plan(
     main = main_model(matchings)
     if len({piece.model for step in steps for piece in step.pieces}) > 1:  # no function is that of any one source
         steps = [replace(step, exact=False) for step in steps]
-    used = {(piece.model, name) for step in steps for piece in step.pieces for name in piece.names}
+    used = {
+        (piece.model, own)
+        for step in steps
+        for piece in step.pieces
+        for name in piece.names
+        for own in (name, sources[piece.model].by_name[name].tied_to)
+    }
     unused = tuple(
         spec.name if len(sources) == 1 else f"{model}:{spec.name}"
         for model, source in enumerate(sources)

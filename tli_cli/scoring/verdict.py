@@ -61,7 +61,13 @@ def _described(architecture: Architecture) -> object:
     """Return all that is known of an architecture but its names."""
     place = {spec.name: i for i, spec in enumerate(architecture.tensors)}
     layers = [
-        (layer.kind, layer.attributes, layer.numbers, [(role, place[name]) for role, name in layer.tensors])
+        (
+            layer.kind,
+            layer.attributes,
+            layer.numbers,
+            layer.constants,
+            [(role, place[name]) for role, name in layer.tensors],
+        )
         for layer in architecture.layers
     ]
     return architecture.graph, [spec.shape for spec in architecture.tensors], layers, architecture.spaces
