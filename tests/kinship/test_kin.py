@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -9,6 +11,7 @@ from tests.core.support import build
 from tests.models import example_for
 from tli_cli import Options
 from tli_cli.architecture import Architecture
+from tli_cli.catalogue.loading import without
 from tli_cli.describe.names import describe_names
 from tli_cli.describe.trace import state_specs
 from tli_cli.kinship import as_kin, related
@@ -71,6 +74,24 @@ def test_the_plan_is_that_of_the_traced_source(name, source, target):
     assert [_maps(found, step) for step in found.steps] == [_maps(expected, step) for step in expected.steps]
 
 
+@pytest.mark.parametrize("kept", ["embed_tokens.weight", "lm_head.weight"])
+@pytest.mark.parametrize("held", ["embed_tokens.weight", "lm_head.weight"])
+def test_a_table_that_is_a_head_is_found_by_either_name(kept, held):
+    """A file may keep one name of a tensor that has two, and so may the target's."""
+    model, both = build("decoder", 1), {"embed_tokens.weight", "lm_head.weight"}
+    wanted = without(describe_live(build("decoder", 2), example_for("decoder")), frozenset(both - {held}))
+    assert all(spec.tied_to is None for spec in wanted.tensors)
+    specs = [spec for spec in state_specs(model) if spec.name not in both - {kept}]
+    file = describe_names(
+        [replace(s, tied_to=None) for s in sorted(specs, key=lambda s: s.name)], order_from="inferred"
+    )
+    kin = as_kin(file, wanted)
+    assert kin is not None
+    steps = {step.target: step for step in planned(kin, wanted).steps}
+    assert [piece.source for piece in steps[held].pieces] == [kept]
+    assert all(step.action == "transfer" and step.exact for step in steps.values())
+
+
 def _maps(plan: Plan, step) -> list[object]:
     """Return how a step makes its tensor, in terms that do not depend on how spaces and maps are numbered."""
 
@@ -111,6 +132,4 @@ def test_a_prefix_on_either_side_does_not_matter(prefix):
 
 
 def _renamed(spec, prefix):
-    from dataclasses import replace
-
     return replace(spec, name=prefix + spec.name)

@@ -47,10 +47,9 @@ def adapted(architecture: Architecture, tensors: Sequence[TensorSpec]) -> Archit
     known = without(architecture, frozenset(t.name for t in architecture.tensors if t.name not in given))
     other = {t.name for t in known.tensors if given[t.name].shape != t.shape}
     specs = [replace(t, shape=given[t.name].shape, dtype=given[t.name].dtype) for t in known.tensors]
-    ties = [t if t.tied_to is None or t.tied_to in given else replace(t, tied_to=None) for t in specs]
-    spaces, axes = _resized(known, {t.name: t for t in ties}, other)
+    spaces, axes = _resized(known, {t.name: t for t in specs}, other)
     initial = {name: value for name, value in known.initial.items() if name not in other}
-    fitted = replace(known, tensors=tuple(ties), spaces=spaces, axes=axes, initial=initial, order_from="recognised")
+    fitted = replace(known, tensors=tuple(specs), spaces=spaces, axes=axes, initial=initial, order_from="recognised")
     extra = [tensor for tensor in tensors if tensor.name not in fitted.by_name]
     return joined(fitted, extra) if extra else fitted
 

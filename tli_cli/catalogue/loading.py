@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from tli_cli.architecture import Architecture, Layer, Node
+from tli_cli.architecture import Architecture, Layer, Node, TensorSpec
 from tli_cli.catalogue.decode import base_options, decode, names_of
 from tli_cli.catalogue.naming import Entry, resolve_name
 from tli_cli.catalogue.store import read_row
@@ -52,22 +52,40 @@ def head_names(row: Mapping[str, Any]) -> frozenset[str]:
 
 
 def without(architecture: Architecture, dropped: frozenset[str]) -> Architecture:
-    """Return `architecture` without the tensors `dropped`; what read a layer left empty reads its input."""
+    """Return `architecture` without the tensors `dropped`; what read a layer left empty reads its input, and where one
+    of several names of a tensor is dropped, another one stands in its place."""
     kept: list[Layer] = []
     number: dict[int, int] = {}
+    heirs = _heirs(architecture.tensors, dropped)
     for i, layer in enumerate(architecture.layers):
-        tensors = tuple((role, name) for role, name in layer.tensors if name not in dropped)
+        own = [(role, heirs.get(name, name)) for role, name in layer.tensors]
+        left = {name: role for role, name in reversed(own) if name not in dropped}
+        tensors = tuple((role, name) for role, name in own if left.get(name) == role)
         if tensors:
             number[i] = len(kept)
             kept.append(layer if tensors == layer.tensors else replace(layer, tensors=tensors))
     return replace(
         architecture,
-        tensors=tuple(t for t in architecture.tensors if t.name not in dropped),
+        tensors=tuple(_led(t, heirs) for t in architecture.tensors if t.name not in dropped),
         layers=tuple(kept),
         graph=_bridged(architecture.graph, number),
         axes={name: axes for name, axes in architecture.axes.items() if name not in dropped},
         initial={name: value for name, value in architecture.initial.items() if name not in dropped},
     )
+
+
+def _heirs(tensors: Sequence[TensorSpec], dropped: frozenset[str]) -> dict[str, str]:
+    """Return for each dropped tensor that others are tied to the first of these."""
+    heirs: dict[str, str] = {}
+    for spec in tensors:
+        if spec.tied_to in dropped and spec.name not in dropped:
+            heirs.setdefault(spec.tied_to, spec.name)
+    return heirs
+
+
+def _led(spec: TensorSpec, heirs: Mapping[str, str]) -> TensorSpec:
+    first = heirs.get(spec.tied_to or "", spec.tied_to)
+    return spec if first == spec.tied_to else replace(spec, tied_to=None if first == spec.name else first)
 
 
 def _bridged(graph: tuple[Node, ...], number: Mapping[int, int]) -> tuple[Node, ...]:

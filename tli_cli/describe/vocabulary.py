@@ -130,7 +130,8 @@ TOP: tuple[tuple[str, str], ...] = (
                    r"|layer_norm|norm_f|ln|last|last_norm|norm_last"
                    r"|(encoder|decoder)_norm|out(put)?_norm|norm_head|norm5|pooler\.layernorm|head\.norm)"),
     ("head_dist", r"head_dist(\.\w+)*|distillation_classifier"),
-    ("head", r"(lm_head|embed_out|heads?(\.(head|fc|linear|l|out_proj))?|fc|classifier|last_linear|output_layer"
+    ("head", r"(lm_head(\.decoder)?|embed_out"
+             r"|heads?(\.(head|fc|linear|l|out_proj))?|fc|classifier|last_linear|output_layer"
              r"|cls_classifier"
              r"|(visual|text)_projection|logits(_dense)?|score|cls\.predictions\.decoder|out|output|linear|outc(\.conv)?"
              r"|qa_outputs|proj|predict\w*|readout|to_logits|unembed\w*|generator|decoder|classify)"),

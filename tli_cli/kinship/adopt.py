@@ -14,6 +14,7 @@ from tli_cli.describe.spelling import natural
 from tli_cli.kinship.naming import LIKE, Likeness, in_its_order, templates
 from tli_cli.kinship.regions import Flow, Region, rebuilt
 from tli_cli.kinship.sizes import solve
+from tli_cli.kinship.tables import with_tables
 
 UNKNOWN = ("file", "inferred", "definition")
 """Where the order of layers comes from in a description by names alone."""
@@ -41,6 +42,7 @@ def as_kin(bare: Architecture, known: Architecture, head_width: int = 0) -> Arch
     named = templates(bare.tensors, known)
     if not named and not _is_sorted(bare):
         named = in_its_order(bare.tensors, known)
+    named = with_tables(named, known, bare.tensors)
     apart = {
         name: known.by_name[found.template].tied_to
         for name, found in named.items()

@@ -17,7 +17,7 @@ from tli_cli.matching.blocks import pair_blocks, pair_stages
 from tli_cli.matching.namesakes import namesakes
 from tli_cli.matching.sides import Side, both_known
 from tli_cli.matching.similarity import unit_similarity
-from tli_cli.matching.tied import biases_of_tables, heads_apart, tied_heads
+from tli_cli.matching.tied import biases_of_tables, heads_apart, tables_in_heads, tied_heads
 from tli_cli.matching.towers import of_common_inputs
 from tli_cli.matching.twins import in_other_words, twins, without_extras
 from tli_cli.matching.uncut import with_whole_layers
@@ -49,7 +49,7 @@ def match_sides(source: Side, target: Side) -> Matching:
     for t, s in twins(source, target):
         found[t.key] = Pair(t, s, max(unit_similarity(t, in_other_words(t, s)), ENOUGH))
     _believe(sakes if not known or len(sakes) == len(target.units) else (), found, known)
-    for t, s in tied_heads(source, target):
+    for t, s in (*tied_heads(source, target), *tables_in_heads(source, target)):
         found.setdefault(t.key, Pair(t, s, unit_similarity(t, replace(s, kind=t.kind)), anchored=True))
     for t, s in biases_of_tables(source, target):
         found.setdefault(t.key, Pair(t, s, ENOUGH, anchored=True))

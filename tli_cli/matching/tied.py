@@ -27,6 +27,19 @@ def tied_heads(source: Side, target: Side) -> Iterator[tuple[Unit, Unit]]:
             yield head, table
 
 
+def tables_in_heads(source: Side, target: Side) -> Iterator[tuple[Unit, Unit]]:
+    """Yield (target unit, source unit) for the target's table of tokens and a head of a source that has no table and
+    no convolution, where nothing else on either side has that shape: of one tensor files may keep the head's name
+    alone."""
+    if any(unit.kind == "conv" or unit.role == "embed" for unit in source.units):
+        return
+    for table in (unit for unit in target.units if unit.kind == "embedding" and unit.role == "embed"):
+        mine = [unit for unit in target.units if unit.shape == table.shape]
+        alike = [unit for unit in source.units if unit.shape == table.shape]
+        if len(mine) == len(alike) == 1 and alike[0].role == "head":
+            yield table, alike[0]
+
+
 def heads_apart(source: Side, target: Side) -> Iterator[tuple[Unit, Unit]]:
     """Yield (target unit, source unit) for a table that is the target's head and a head of the source's own, where the
     graphs show them."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tli_cli.plan import Step
+from tli_cli.planning.drafting import LOST_BIAS
 from tli_cli.planning.turning import UNCUT, UNTOLD
 
 ALIKE = ("same", "adapted")
@@ -14,7 +15,7 @@ ALIKE = ("same", "adapted")
 def copied_otherwise(relation: str, steps: Sequence[Step]) -> tuple[str, ...]:
     """Return what the user should know of copies that keep no function, where all else looks as if one were kept; of
     channels that turn in pairs it is said elsewhere."""
-    told = (UNCUT, UNTOLD)
+    told = (UNCUT, UNTOLD, LOST_BIAS)
     found = [s for s in steps if s.resizer == "copy" and not s.exact and s.reason and s.reason not in told]
     if relation not in ALIKE or not found:
         return ()

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tli_cli.architecture import Architecture, TensorSpec
+from tli_cli.catalogue.loading import without
 from tli_cli.checkpoints import Checkpoint
 from tli_cli.errors import TliError, join_problems
 from tli_cli.kinship.adapters import adapters, said_of
@@ -50,12 +51,8 @@ def adopt(architectures: Sequence[Architecture], checkpoint: Checkpoint, text: s
 def _held(architecture: Architecture, checkpoint: Checkpoint) -> Architecture:
     """Return `architecture` with the dtypes of `checkpoint` and only what that holds."""
     held = {spec.name: spec for spec in checkpoint.tensors}
-    specs = [replace(s, dtype=held[s.name].dtype) for s in architecture.tensors if s.name in held]
-    layers = tuple(
-        replace(layer, tensors=tuple((role, name) for role, name in layer.tensors if name in held))
-        for layer in architecture.layers
-    )
-    return replace(architecture, tensors=tuple(specs), layers=layers)
+    kept = without(architecture, frozenset(architecture.by_name.keys() - held.keys()))
+    return replace(kept, tensors=tuple(replace(spec, dtype=held[spec.name].dtype) for spec in kept.tensors))
 
 
 def _strange(architecture: Architecture, checkpoint: Checkpoint, aside: Sequence[str] = ()) -> list[str]:
