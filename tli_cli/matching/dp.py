@@ -14,6 +14,7 @@ from tli_cli.architecture import Architecture
 from tli_cli.matching.anchors import Strength, anchors
 from tli_cli.matching.between import left_between
 from tli_cli.matching.blocks import pair_blocks, pair_stages
+from tli_cli.matching.crossed import uncrossed
 from tli_cli.matching.namesakes import namesakes
 from tli_cli.matching.sides import Side, both_known
 from tli_cli.matching.similarity import unit_similarity
@@ -83,6 +84,8 @@ def match_sides(source: Side, target: Side) -> Matching:
         for t, s, similarity in pair_units(wanted, candidates, list(blocks.source.units)):
             found[t.key] = Pair(t, by_key[s.key], similarity, repeat=repeat)
             given |= set() if repeat else {s.key}
+    if not known:
+        found = {pair.target.key: pair for pair in uncrossed(found.values())}
     if strengths:
         _feed_between(target, source, found, repeated)
         given = {pair.source.key for pair in found.values()}
