@@ -56,6 +56,22 @@ def test_short_fits_are_made_where_the_closed_form_gains(source, target, fitted)
     assert plan.relation.startswith("narrower") and bool(plan.fits) == fitted
 
 
+@pytest.mark.parametrize(
+    ("relation", "score", "fitted"),
+    [
+        ("wider and deeper and shallower", 0.3, True),
+        ("wider and deeper and shallower", 0.9, False),
+        ("shallower", 0.3, False),
+        ("wider and deeper", 0.3, False),
+        ("narrower", 0.9, True),
+        ("other", 0.5, True),
+    ],
+)
+def test_what_is_more_and_less_than_a_source_that_it_is_not_like_is_of_another_family(relation, score, fitted):
+    plan = replace(api.match(SOURCE, TARGET, options=Options(method="maps")), relation=relation, score=score)
+    assert choice.gains(plan) == fitted
+
+
 def test_large_networks_are_not_built_unless_that_is_asked_for(monkeypatch):
     monkeypatch.setattr(choice, "VALUES", 100_000)
     plan = api.match(SOURCE, TARGET)

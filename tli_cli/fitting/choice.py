@@ -12,12 +12,9 @@ from tli_cli.fitting.points import with_fits
 from tli_cli.fitting.work import input_numbers, work_of
 from tli_cli.options import Options
 from tli_cli.plan import Plan
-from tli_cli.planning.relation import OTHER, UNLIKE
+from tli_cli.planning.relation import UNLIKE, of_another_family
 from tli_cli.references import Reference
 
-RELATIONS = (OTHER, UNLIKE, "narrower")
-"""The relations for which `auto` fits. A target that is only shallower keeps its tensors byte for byte, and trains as
-fast as a fitted one."""
 MINUTES = 8.0
 """The longest that a fit may take one core, by estimate, for `auto` to choose it."""
 VALUES = 400_000_000
@@ -35,8 +32,11 @@ Replan = Callable[[], Plan]
 
 
 def gains(plan: Plan) -> bool:
-    """Tell whether a fit promises more than the maps of `plan` alone."""
-    return any(word in RELATIONS for word in plan.relation.split(" and "))
+    """Tell whether a fit promises more than the maps of `plan` alone: in another family, or where it grows narrower.
+
+    A target that is only shallower keeps its tensors byte for byte, and trains as fast as a fitted one.
+    """
+    return of_another_family(plan) or "narrower" in plan.relation
 
 
 def feeding(plan: Plan) -> int | None:
@@ -70,7 +70,7 @@ def add_fits(plan: Plan, sources: Sequence[Reference], target: Reference, option
 
 
 def _said(plan: Plan) -> str:
-    return "the target is of another kind" if plan.relation in (OTHER, UNLIKE) else f"the target is {plan.relation}"
+    return "the target is of another kind" if of_another_family(plan) else f"the target is {plan.relation}"
 
 
 def _with_fits(plan: Plan, sources: Sequence[Reference], target: Reference, options: Options, replan: Replan) -> Plan:
@@ -99,7 +99,7 @@ def _with_fits(plan: Plan, sources: Sequence[Reference], target: Reference, opti
 
 def _closed_form_gains(plan: Plan, target: Architecture) -> bool:
     """Tell whether solving without gradient steps gains: in a narrower network with batch norms."""
-    return plan.relation not in (OTHER, UNLIKE) and any(layer.tensor("running_var") for layer in target.layers)
+    return "narrower" in plan.relation and any(layer.tensor("running_var") for layer in target.layers)
 
 
 def fitted_plan(

@@ -20,19 +20,13 @@ from tli_cli.fitting.work import Work, work_of
 from tli_cli.injection.injector import Injector
 from tli_cli.options import Options
 from tli_cli.plan import Plan, Step
-from tli_cli.planning.relation import OTHER
+from tli_cli.planning.relation import of_another_family
 from tli_cli.references import Reference
 from tli_cli.report import Progress
-from tli_cli.scoring.bands import MAY_HURT
 
 
 class SlowerThanPlain(TliError):
     """A fitted target learns slower than from its plain start."""
-
-
-def may_be_slower(plan: Plan) -> bool:
-    """Tell whether little of a target's own kind stands behind its fits: it is of another family than its source."""
-    return plan.relation == OTHER or plan.score < MAY_HURT
 
 
 def before_fits(plan: Plan) -> Plan:
@@ -141,7 +135,7 @@ def _fitted(
             f"on made-up inputs that it was not fitted on, {type(target).__name__} tells no more of what its source"
             " computes than before"
         )
-    if options.method != "fit" and plain is not None and may_be_slower(plan):
+    if options.method != "fit" and plain is not None and of_another_family(plan):
         trial = Trial.for_inputs(given[0], work.target, plan.seed)
         with reproducible(there):
             slower = trial is not None and trial.prefers(plain, target)

@@ -9,7 +9,7 @@ from tli_cli.describe.spaces import leaves
 from tli_cli.matching.segments import WEIGHTED
 from tli_cli.matching.units import Unit, main_tensor
 from tli_cli.matching.values import Matching
-from tli_cli.plan import Step
+from tli_cli.plan import Plan, Step
 from tli_cli.planning.foreign import holds
 
 FAMILY = 0.8
@@ -20,8 +20,18 @@ UNLIKE = "unlike"
 """The relation of two models of which `auto` moves nothing."""
 
 
+FAMILIAR = 0.7
+"""The score under which a target that has more than its source in one respect and less in another is of another family:
+of 57 pairs, the 29 of one family score 0.84 or more, the others 0.62 or less."""
+
 NOT_WIDTH = ("classes", "grid")
 """Kinds of spaces whose size says nothing of a network's width."""
+
+
+def of_another_family(plan: Plan) -> bool:
+    """Tell whether the target of `plan` is of another family than its source, whatever the relation is called."""
+    words = plan.relation.split(" and ")
+    return plan.relation in (OTHER, UNLIKE) or ("shallower" in words and len(words) > 1 and plan.score < FAMILIAR)
 
 
 def relation_of(steps: Sequence[Step], matching: Matching, target: Architecture, source: Architecture) -> str:
