@@ -55,3 +55,29 @@ def test_a_network_is_paired_with_the_tower_of_its_kind_of_input(tower: str, tra
         towers = [path for sides in found.items() for path in sides if "_model" in path]
         assert len(found) >= len(one.layers) - 1
         assert all(path.startswith(tower) for path in towers)
+
+
+class Translating(nn.Module):
+    """A text encoder, and a decoder that looks at what it gives: its blocks are like the encoder's."""
+
+    def __init__(self, width: int = 16) -> None:
+        super().__init__()
+        self.encoder, self.decoder = Text(width), Text(width)
+        self.query, self.key = nn.Linear(width, width), nn.Linear(width, width)
+
+    def forward(self, tokens: torch.Tensor, said: torch.Tensor) -> torch.Tensor:
+        x = self.decoder.blocks(self.decoder.token_embedding(said))
+        seen = self.encoder.norm(self.encoder.blocks(self.encoder.token_embedding(tokens)))
+        return self.decoder.norm(x + (self.query(x) @ self.key(seen).mT).softmax(-1) @ seen)
+
+
+class Encoding(Text):
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        return self.norm(self.blocks(self.token_embedding(tokens)))
+
+
+def test_an_encoder_is_paired_with_the_encoder_beside_a_decoder() -> None:
+    source = describe_live(randomised(Encoding()), (TOKENS,))
+    target = describe_live(randomised(Translating()), (TOKENS, TOKENS))
+    found = {pair.target.path: pair.source.path for pair in match_dp(source, target).pairs}
+    assert all(found[f"encoder.{layer.path}"] == layer.path for layer in source.layers)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import Enum
 
 from tli_cli.matching.sides import Side, both_known
@@ -26,6 +26,11 @@ CERTAIN = EVIDENCE[:5]
 """What counts where more than one block was added or removed: blocks are then spread evenly, not kept at both ends."""
 
 
+BESIDE = (("before", "near behind"), ("before",))
+"""What counts besides where the whole source stands in the target beside what takes an input of its own, as an encoder
+does beside a decoder: what is behind it there tells nothing."""
+
+
 class Strength(Enum):
     """How much speaks for a pair: all that is before and behind, most of it, or what is near."""
 
@@ -43,13 +48,15 @@ def anchors(source: Side, target: Side) -> Iterator[tuple[Unit, Unit, Strength]]
     even = source.weighted == target.weighted
     crowded = set() if even else _behind_one_value(target)
     near = abs(len(source.ends[1]) - len(target.ends[1])) <= 1 or abs(source.weighted - target.weighted) <= A_HEAD
-    for names in EVIDENCE if near else CERTAIN:
+    inside = _beside_another(source, target)
+    for names in (*(EVIDENCE if near else CERTAIN), *(BESIDE if inside else ())):
         theirs = target.groups(names)
         for fingerprint, units in source.groups(names).items():
             if fingerprint not in theirs:
                 continue
             candidates = [unit for unit in units if unit.key not in given]
             wanted = [unit for unit in theirs[fingerprint] if unit.key not in taken]
+            wanted = [unit for unit in wanted if unit.place in inside] if inside and names in BESIDE else wanted
             if len(candidates) != len(wanted):
                 continue
             for s, t in zip(candidates, wanted, strict=True):
@@ -57,6 +64,31 @@ def anchors(source: Side, target: Side) -> Iterator[tuple[Unit, Unit, Strength]]
                 given.add(s.key)
                 certain = (even or names in CERTAIN) and t.key not in crowded
                 yield t, s, Strength.PROVEN if certain and names == EVIDENCE[0] else Strength(1 + certain)
+
+
+def _beside_another(source: Side, target: Side) -> set[int]:
+    """Return the target's layers, by place, of which the whole source is made, where it stands there beside what takes
+    an input of its own; none elsewhere."""
+    mine, theirs = (sum(node.op == "input" for node in side.architecture.graph) for side in (target, source))
+    there = target.groups(("before",))
+    if mine <= theirs or not source.groups(("before",)).keys() <= there.keys():
+        return set()
+    run = {node.layer: i for i, node in enumerate(source.architecture.graph)}
+    last = max(source.units, key=lambda unit: run.get(unit.place, -1))
+    ends: Sequence[Unit] = next((there[key] for key, units in source.groups(("before",)).items() if last in units), [])
+    return _leading_to(target, ends[0].place) if len(ends) == 1 else set()
+
+
+def _leading_to(side: Side, place: int) -> set[int]:
+    """Return the layers, by place, that what a layer makes depends on, and the layer itself."""
+    graph = side.architecture.graph
+    left = [i for i, node in enumerate(graph) if node.layer == place]
+    seen = set(left)
+    while left:
+        new = [i for i in graph[left.pop()].inputs if i not in seen]
+        seen.update(new)
+        left += new
+    return {graph[i].layer for i in seen}
 
 
 def _behind_one_value(side: Side) -> set[Key]:
