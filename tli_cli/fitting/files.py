@@ -17,6 +17,7 @@ from tli_cli.fitting.evidence import looks_untrained
 from tli_cli.fitting.running import run_source, run_target, shared_inputs
 from tli_cli.fitting.trial import Trial
 from tli_cli.fitting.work import Work, work_of
+from tli_cli.fitting.worth import Worth
 from tli_cli.injection.injector import Injector
 from tli_cli.options import Options
 from tli_cli.plan import Plan, Step
@@ -26,7 +27,7 @@ from tli_cli.report import Progress
 
 
 class SlowerThanPlain(TliError):
-    """A fitted target learns slower than from its plain start."""
+    """A fit is worth nothing, and from axis maps alone the target learns slower than from its plain start."""
 
 
 def before_fits(plan: Plan) -> Plan:
@@ -125,27 +126,42 @@ def _fitted(
         given = known_to_both(plan, target, source, arguments)
         there = _moved([target, source, *([plain] if plain is not None else [])], given, device)
         given = tuple(tuple(value.to(there) for value in side) for side in given)
+        begun = deepcopy(target) if plain is not None else None
         with reproducible(there):
             worth = fit_live(plan, target, source, given, values, work, progress, plain)
     # Both models are the user's own code, which may fail in any way.
     except Exception as error:
         raise TliError(f"{type(target).__name__} could not be fitted: {first_line(error)}") from error
-    if worth is not None and worth.is_nothing and options.method != "fit":
-        raise TliError(
-            f"on made-up inputs that it was not fitted on, {type(target).__name__} tells no more of what its source"
-            " computes than before"
-        )
-    if options.method != "fit" and plain is not None and of_another_family(plan):
-        trial = Trial.for_inputs(given[0], work.target, plan.seed)
+    if options.method != "fit":
+        trial = Trial.for_inputs(given[0], work.target, plan.seed) if of_another_family(plan) else None
         with reproducible(there):
-            slower = trial is not None and trial.prefers(plain, target)
-        if slower:
-            raise SlowerThanPlain(
-                f"in a short trial on made-up classes, {type(target).__name__} learns slower when fitted than as it"
-                " starts without a source; --method fit fits all the same"
-            )
+            _check_worth(worth, trial, target, begun, plain)
     state = target.state_dict()
     return {step.target: state[step.target] for step in plan.steps if step.resizer == "fit"}
+
+
+def _check_worth(
+    worth: Worth | None, trial: Trial | None, target: nn.Module, begun: nn.Module | None, plain: nn.Module | None
+) -> None:
+    """Raise `TliError` where the fitted `target` is worth no more than `plain`, its start without a source, and
+    `SlowerThanPlain` where `begun`, what the axis maps alone make of it, is worth less than that too."""
+
+    def slower(start: nn.Module | None) -> bool:
+        return trial is not None and plain is not None and start is not None and trial.prefers(plain, start)
+
+    name = type(target).__name__
+    if worth is not None and worth.is_nothing:
+        said = (
+            f"on made-up inputs that it was not fitted on, {name} tells no more of what its source computes than before"
+        )
+    elif slower(target):
+        said = (
+            f"in a short trial on made-up classes, {name} learns slower when fitted than as it starts without a source;"
+            " --method fit fits all the same"
+        )
+    else:
+        return
+    raise SlowerThanPlain(said) if slower(begun) else TliError(said)
 
 
 def _moved(models: Sequence[nn.Module], given: Sequence[Sequence[torch.Tensor]], device: torch.device) -> torch.device:
