@@ -1,4 +1,5 @@
-"""The data sets, by name: images `(count, 3, 16, 16)` and labels, split into training and test."""
+"""The data sets, by name: images `(count, 3, 16, 16)`, or grey ones `(count, 1, 8, 8)`, and labels, split into training
+and test."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from functools import lru_cache
 from string import ascii_lowercase, ascii_uppercase
 
 import torch
-from torch.nn.functional import interpolate
+from torch.nn.functional import avg_pool2d, interpolate
 
 from benchmarks.convergence.glyphs import SIDE, draw
 from benchmarks.convergence.shapes import NAMES, draw_shapes
@@ -22,6 +23,9 @@ ALPHABETS = {
     "greek_small": GREEK_SMALL,
 }
 CLASSES = {name: len(alphabet) for name, alphabet in ALPHABETS.items()} | {"digits": 10, "shapes": len(NAMES)}
+GREY = " in grey"
+"""What the names of data sets end with whose images are shown grey and at half the size."""
+CLASSES |= {name + GREY: CLASSES[name] for name in ("capitals", "small", "digits")}
 TEST_COUNT = 600
 
 
@@ -40,7 +44,9 @@ class Data:
 @lru_cache
 def load(name: str, count: int) -> Data:
     """Return the data set `name` with `count` training images (fewer where there are no more)."""
-    images, labels = _digits() if name == "digits" else _drawn(name, count + TEST_COUNT)
+    kind = name.removesuffix(GREY)
+    images, labels = _digits() if kind == "digits" else _drawn(kind, count + TEST_COUNT)
+    images = images if kind == name else avg_pool2d(images.mean(1, keepdim=True), 2)
     test, train = slice(0, TEST_COUNT), slice(TEST_COUNT, TEST_COUNT + count)
     return Data(name, CLASSES[name], images[train], labels[train], images[test], labels[test])
 

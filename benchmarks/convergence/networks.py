@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 import torch
 from torch import nn
@@ -27,9 +28,19 @@ class Net:
         query = "&".join(f"{key}={value}" for key, value in (("classes", classes), *self.args))
         return f"{HERE / self.file}.py:{self.factory}?{query}"
 
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """The shape of the images that the networks of this file take."""
+        shape: tuple[int, int, int] = getattr(self._module, "INPUT_SHAPE", INPUT_SHAPE)
+        return shape
+
+    @property
+    def _module(self) -> ModuleType:
+        return import_module(f"benchmarks.convergence.{self.file}")
+
     def build(self, classes: int, seed: int) -> nn.Module:
         """Return the network with its constructor's own start, drawn from `seed`."""
-        factory = getattr(import_module(f"benchmarks.convergence.{self.file}"), self.factory)
+        factory = getattr(self._module, self.factory)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return factory(classes=classes, **dict(self.args))

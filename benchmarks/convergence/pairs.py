@@ -1,14 +1,16 @@
-"""The pairs of source and target: a tuned half, fresh ones to check choices on, and a half kept for the report."""
+"""The pairs of source and target: a tuned half, fresh ones to check choices on, a half kept for the report, and later
+ones, written after the code."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from benchmarks.convergence.data import GREY
 from benchmarks.convergence.networks import Net
 
 CHANGED = ("head", "wider", "deeper", "kernel", "activation")
 SMALLER = ("narrower", "shallower")
-HALVES = ("tuned", "fresh", "reported")
+HALVES = ("tuned", "fresh", "reported", "later")
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ def _net(file: str) -> object:
 
 
 _conv, _token, _held, _new = _net("nets"), _net("nets_tokens"), _net("held_out"), _net("fresh")
+_late, _late_token, _grey = _net("later"), _net("later_tokens"), _net("later_grey")
 
 
 def _tuned() -> list[Pair]:
@@ -126,4 +129,55 @@ def _reported() -> list[Pair]:
     return [Pair(name, relation, source, target, "greek", data) for name, relation, source, target, data in rows]
 
 
-PAIRS = {"tuned": _tuned(), "fresh": _fresh(), "reported": _reported()}
+def _later() -> list[Pair]:
+    flat = _late("vgg_flat", width=12)
+    group = _late("resnet_gn", width=12)
+    dense = _late("densenet", growth=8)
+    mobile = _late("mobile_v3", width=10)
+    mixed = _late("convmixer", width=32)
+    registers = _late_token("vit_registers", width=48, depth=3)
+    swin = _late_token("windows", width=24)
+    hybrid = _late_token("hybrid", width=48)
+    mlp, lenet, cnn = _grey("mlp", width=64), _grey("lenet", width=12), _grey("cnn_bn", width=16)
+    token, rows = _grey("vit_token", width=32), _grey("lstm", width=40)
+    narrow_vit = _late_token("vit_registers", width=32, depth=3)
+    coloured = [
+        ("vgg_flat-wider", "wider", flat, _late("vgg_flat", width=18), "small"),
+        ("resnet_gn-deeper", "deeper", group, _late("resnet_gn", width=12, depth=2), "small"),
+        ("mobile_v3-kernel", "kernel", mobile, _late("mobile_v3", width=10, kernel=5), "small"),
+        ("windows-wider", "wider", swin, _late_token("windows", width=36), "digits"),
+        ("hybrid-deeper", "deeper", hybrid, _late_token("hybrid", width=48, depth=3), "small"),
+        ("resnet_gn-narrower", "narrower", group, _late("resnet_gn", width=8), "digits"),
+        ("mobile_v3-narrower", "narrower", mobile, _late("mobile_v3", width=7), "small"),
+        ("densenet-narrower", "narrower", dense, _late("densenet", growth=6), "small"),
+        ("convmixer-shallower", "shallower", mixed, _late("convmixer", width=32, depth=3), "digits"),
+        ("vit_registers-narrower", "narrower", registers, narrow_vit, "small"),
+        ("vit_registers-to-vgg_flat", "family", registers, _late("vgg_flat", width=10), "digits"),
+        ("vit_registers-to-resnet_gn", "family", registers, _late("resnet_gn", width=12, depth=2), "small"),
+        ("resnet_gn-to-vit_registers", "family", group, narrow_vit, "small"),
+        ("vgg_flat-to-resnet_gn", "family", flat, _late("resnet_gn", width=12, depth=2), "small"),
+        ("resnet_gn-to-vgg_flat", "family", group, _late("vgg_flat", width=18), "small"),
+        ("convmixer-to-vit_registers", "family", mixed, narrow_vit, "small"),
+        ("vit_registers-to-convmixer", "family", registers, _late("convmixer", width=32, depth=3), "digits"),
+        ("densenet-to-mobile_v3", "family", dense, _late("mobile_v3", width=7), "small"),
+        ("mobile_v3-to-shuffle", "family", mobile, _late("shuffle", width=24), "small"),
+        ("windows-to-mobile_v1", "family", swin, _late("mobile_v1", width=12), "digits"),
+        ("hybrid-to-resmlp", "family", hybrid, _late_token("resmlp", width=48), "small"),
+    ]
+    grey = [
+        ("mlp-wider", "wider", mlp, _grey("mlp", width=96), "small"),
+        ("lstm-wider", "wider", rows, _grey("lstm", width=60), "digits"),
+        ("lenet-narrower", "narrower", lenet, _grey("lenet", width=8, hidden=32), "small"),
+        ("mlp-narrower", "narrower", mlp, _grey("mlp", width=48), "digits"),
+        ("mlp-to-cnn_bn", "family", mlp, _grey("cnn_bn", width=12), "digits"),
+        ("cnn_bn-to-mlp", "family", cnn, _grey("mlp", width=96), "small"),
+        ("vit_token-to-lenet", "family", token, _grey("lenet", width=8, hidden=32), "small"),
+        ("lenet-to-vit_token", "family", lenet, _grey("vit_token", width=24, depth=2), "digits"),
+        ("cnn_bn-to-columns", "family", cnn, _grey("columns", width=32), "digits"),
+    ]
+    return [Pair(*row[:4], "capitals", row[4]) for row in coloured] + [
+        Pair(*row[:4], "capitals" + GREY, row[4] + GREY) for row in grey
+    ]
+
+
+PAIRS = {"tuned": _tuned(), "fresh": _fresh(), "reported": _reported(), "later": _later()}

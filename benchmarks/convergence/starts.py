@@ -12,7 +12,7 @@ from torch import nn
 
 from benchmarks.convergence import iatransfer_package, sources
 from benchmarks.convergence.data import CLASSES
-from benchmarks.convergence.networks import INPUT_SHAPE, Net, head_of
+from benchmarks.convergence.networks import Net, head_of
 from benchmarks.convergence.pairs import Pair
 from benchmarks.convergence.plain import PLAIN
 
@@ -75,7 +75,7 @@ def _inject(checkpoint: Path, model: nn.Module, pair: Pair, method: str, seed: i
         matcher=matcher or Options().matcher,
         seed=seed,
         source_arch=pair.source.reference(CLASSES[pair.source_data]),
-        input_shape=INPUT_SHAPE,
+        input_shape=pair.target.input_shape,
     )
     with TemporaryDirectory() as folder:
         out = Path(folder) / "start.safetensors"
