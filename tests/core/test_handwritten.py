@@ -141,6 +141,19 @@ class Tied(nn.Module):
         return functional.linear(torch.relu(self.layer(x)), self.layer.weight.t(), self.back)
 
 
+class Masked(nn.Module):
+    """Attention with a mask that is filled in place, or without."""
+
+    def __init__(self, causal: bool = False) -> None:
+        super().__init__()
+        self.attention, self.causal = nn.MultiheadAttention(8, 2, batch_first=True), causal
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        bar = torch.zeros(x.shape[1], x.shape[1], dtype=x.dtype)
+        bar.masked_fill_(torch.ones_like(bar).triu(1).bool(), float("-inf"))
+        return self.attention(x, x, x, attn_mask=bar if self.causal else None)[0]
+
+
 class Factors(nn.Module):
     """Products of what two layers give, added up, as recommenders do with users and items."""
 
@@ -165,6 +178,39 @@ class PostNorm(nn.Module):
         return self.head(self.blocks(x)[:, 0])
 
 
+class Lecture(nn.Module):
+    """Blocks that hold one module for each head, after a state that is made on the CPU, with no norm at the end."""
+
+    def __init__(self, width: int = 8, depth: int = 1) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(8 + 2, width), nn.Linear(width, 3)
+        self.blocks = nn.ModuleList(LectureBlock(width) for _ in range(depth))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.first(torch.cat((x, torch.zeros(*x.shape[:2], 2, dtype=x.dtype)), -1))
+        for block in self.blocks:
+            x = block(x)
+        return self.last(x)
+
+
+class LectureBlock(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width, eps=1e-12)
+        self.heads = nn.ModuleList(
+            nn.ModuleDict({name: nn.Linear(width, 4) for name in ("key", "query", "value")}) for _ in range(2)
+        )
+        self.proj = nn.Linear(8, width)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.norm(x)
+        made = []
+        for head in self.heads:
+            weights = (head["query"](y) @ head["key"](y).transpose(1, 2) / 2).softmax(-1)
+            made.append(weights @ head["value"](y))
+        return x + self.proj(torch.cat(made, -1))
+
+
 def taught(source: nn.Module, target: nn.Module, shape: tuple[int, ...]) -> tuple[bool, float]:
     """Return whether the plan says that the function is kept, and how far the outputs are apart."""
     example = (torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0)),)
@@ -186,6 +232,8 @@ def taught(source: nn.Module, target: nn.Module, shape: tuple[int, ...]) -> tupl
         (Tied, {}, (3, 8)),
         (Factors, {"width": 9}, (3, 8)),
         (PostNorm, {"depth": 3}, (2, 5, 8)),
+        (Lecture, {"depth": 3}, (2, 5, 8)),
+        (Lecture, {"width": 12}, (2, 5, 8)),
     ],
 )
 def test_growth_that_is_kept_is_called_so(make: Callable[..., nn.Module], change: dict[str, int], shape):
@@ -202,6 +250,7 @@ def test_growth_that_is_kept_is_called_so(make: Callable[..., nn.Module], change
         (Finer, {"factor": 4}, (2, 3, 8, 8)),
         (Read, {"mean": True}, (2, 5, 8)),
         (Tied, {"width": 12}, (3, 8)),
+        (Masked, {"causal": True}, (2, 5, 8)),
     ],
 )
 def test_what_is_not_kept_is_not_called_so(make: Callable[..., nn.Module], change: dict[str, int], shape):

@@ -74,6 +74,8 @@ def _rule_problems(axis_map: AxisMap) -> Iterator[str]:
         or (rule in _NARROW and rows > columns)
     ):
         yield told
+    if rule == "kernel" and words and not words.lstrip("-").isdecimal():
+        yield f"rule {axis_map.rule[:40]!r}: expected a row's number behind the word"
     if rule == "turned":
         turned, start = turned_range(axis_map)
         if rows != columns or turned % 2 or start + turned > rows:

@@ -12,8 +12,9 @@ from tli_cli.architecture import LINEAR, Layer
 NUMBERED = re.compile(r"(^|\.)\d+$")
 ROW = re.compile(r"\.$|(block|layer|stage|level|group|unit|cell)s?_?$", re.I)
 """What members of a row are called within a module that is one of a row itself: a number alone, or so."""
-PARALLEL = re.compile(r"(^|\.)experts?$", re.I)
-"""What a row is called whose members do not follow each other: they are parts of the block in which it stands."""
+PARALLEL = re.compile(r"(^|\.)experts?$|\d\.(.+\.)?heads$", re.I)
+"""What a row is called whose members do not follow each other, such as a block's heads: they are parts of the block in
+which it stands."""
 WEIGHTED = (*LINEAR, "embedding", "other")
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -72,11 +73,15 @@ class _Assumptions(TorchDispatchMode):  # type: ignore[no-untyped-call]
         try:
             return func(*args, **(kwargs or {}))
         except RuntimeError:  # some operations take no numbers from another device
-            here = [isinstance(arg, torch.Tensor) and arg.ndim > 0 and not arg.is_meta for arg in args]
+            here = [_is_here(arg) for arg in tensors_in(args)]
             if not any(here):
                 raise
-            moved = (arg.to("meta") if known else arg for arg, known in zip(args, here, strict=True))
-            return func(*moved, **(kwargs or {}))
+            return func(*tree_map(lambda arg: arg.to("meta") if _is_here(arg) else arg, args), **(kwargs or {}))
+
+
+def _is_here(value: Any) -> bool:
+    """Tell whether a value holds numbers that were made on the CPU, and not just one."""
+    return isinstance(value, torch.Tensor) and value.ndim > 0 and not value.is_meta
 
 
 def _all_of(mask: torch.Tensor) -> torch.Tensor:

@@ -93,9 +93,9 @@ def note_constants(rec: Recording, tensors: Sequence[Any], out: torch.Tensor) ->
 def note_uniform(rec: Recording, name: str, args: Sequence[Any], out: Any) -> None:
     """Note that `out` holds the same number everywhere, if it does."""
     tensors = [a for a in args if isinstance(a, torch.Tensor)]
-    if name.endswith("_") and tensors:
-        rec.note_write(tensors[0])
     even = bool(tensors) and all(rec.is_uniform(t) for t in tensors) and name.rstrip("_") not in UNEVEN
+    if name.endswith("_") and tensors:
+        rec.note_write(tensors[0], even)
     if name in UNIFORM or even:
         for made in out if isinstance(out, (list, tuple)) else [out]:
             if isinstance(made, torch.Tensor) and rec.get(made) is None:

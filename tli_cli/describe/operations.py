@@ -14,7 +14,7 @@ from tli_cli.describe.bilinear import trilinear
 from tli_cli.describe.convolutions import convolution
 from tli_cli.describe.elementwise import anything, first_of, shape_preserving
 from tli_cli.describe.lookups import embedding, index_
-from tli_cli.describe.numbers import note_constants
+from tli_cli.describe.numbers import constants_among, note_constants
 from tli_cli.describe.recording import Recording, Value
 from tli_cli.describe.reductions import deviation, maximum, mean_, reduce_, sum_
 
@@ -47,6 +47,8 @@ def addmm(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
     """Multiply matrices and add a bias."""
     _multiply(rec, args[1], args[2], args[0], out)
     note_constants(rec, (args[0], out), out)
+    if constants_among(rec, args[:1]) and (value := rec.get(out)) is not None:
+        rec.put(out, replace(value, masked=True))
 
 
 def _multiply(rec: Recording, left: Any, right: Any, bias: Any, out: torch.Tensor) -> None:

@@ -179,9 +179,12 @@ class Recording:
         """Return what `tensor` is a part of, if that was made without anything in it."""
         return self._blank.get(tensor.untyped_storage()._cdata)
 
-    def note_write(self, tensor: torch.Tensor) -> None:
-        """Remember that what `tensor` is a part of holds other numbers in this part."""
+    def note_write(self, tensor: torch.Tensor, even: bool) -> None:
+        """Remember that what `tensor` is a part of holds other numbers in this part, and, unless these are `even`, that
+        it holds several itself."""
         storage = tensor.untyped_storage()
+        if not even and id(tensor) in self._uniform:
+            self._uniform.remove(id(tensor))
         if tensor.numel() * tensor.element_size() < storage.nbytes():
             self._written.add(storage._cdata)
             self._alive.append(tensor)

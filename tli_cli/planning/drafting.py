@@ -86,6 +86,8 @@ class Drafter:
             lone = LONE if place in self._folding.doubtful else ""
             self._note_doubt(place, doubts.of(pair) or lone or lost.get(place, ""))
         self._draft_lone_norms({pair.target.place: pair for pair, _ in mine})
+        for draft in (draft for place in self._added.bypassed for draft in self._drafts.of_layer(place)):
+            draft.exact |= not draft.pieces  # whatever it holds, nothing is added
         self._note_lost_biases([pair for pair, _ in mine if pair.target.key not in self._matching.reused])
 
     def _start(self, places: Collection[int], initial: str, reason: str, roles: Collection[str] = ()) -> None:

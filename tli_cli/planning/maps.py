@@ -12,6 +12,7 @@ from tli_cli.plan import AxisExpression, AxisMap
 from tli_cli.planning.listed_rows import ListedRows
 from tli_cli.planning.map_rules import MapRules
 from tli_cli.planning.places import Place, places_of
+from tli_cli.planning.streams import raw_readers
 from tli_cli.planning.traits import norms_before_tied_heads
 
 
@@ -54,7 +55,7 @@ class MapBook:
         self._rules = MapRules(target, widen, narrow)
         self._turned = turned_channels(target)
         self._whole = {axis.tree for axes in target.axes.values() for axis in axes if axis.contracted}
-        self.before_tied_head = norms_before_tied_heads(target)
+        self.before_tied_head, self.raw_readers = norms_before_tied_heads(target), raw_readers(target)
         self._partner: dict[AxisTree, tuple[int, AxisTree]] = {}
         self._members: dict[int, Mapping[AxisTree, list[Place]]] = {}
         self._columns: dict[tuple[AxisTree, int], int] = {}

@@ -70,7 +70,10 @@ def make_piece(
     innermost = max(rotary or made, default=-1)
     head = max(made, default=-1) if turn is not None else -1
     of_image = any(t.contracted and t.kind == "input" for t, _ in alignment.pairs)
+    raw = "raw" if target_layer.path in book.raw_readers else ""
     starts = _starts(alignment, target_layer, source.layer_of[offered.spec.name])
+    kinds = [_kind(t, s, target_layer, of_image, book) for t, s in alignment.pairs]
+    uses = {i: starts.get(i, "") if kind == "kernel" else raw for i, kind in enumerate(kinds) if i not in made}
     expressions = tuple(
         book.turned(turn)
         if turn is not None and i == head and not turn.is_whole
@@ -79,8 +82,8 @@ def make_piece(
             source,
             s.tree,
             model,
-            kind=_kind(t, s, target_layer, of_image, book),
-            use=use if i == innermost else starts.get(i, ""),
+            kind=kinds[i],
+            use=use if i == innermost else uses.get(i, ""),
         )
         for i, (t, s) in enumerate(alignment.pairs)
     )

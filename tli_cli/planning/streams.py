@@ -12,21 +12,27 @@ PASSING = ("scale", "bias")
 """Kinds of layers that act on each channel alone."""
 
 
-def used_as_they_are(architecture: Architecture) -> set[AxisTree]:
-    """Return the spaces that a layer sums over with no norm before it, and those of a norm whose output is added to or
-    goes into another norm.
+def raw_readers(architecture: Architecture) -> set[str]:
+    """Return the paths of the layers that sum over channels with no norm before them.
 
     What stands at the mean of the other channels is zero behind their norm, but nowhere else.
     """
+    found: set[str] = set()
+    for node in architecture.graph:
+        layer = architecture.layers[node.layer] if node.layer >= 0 else None
+        if layer is not None and layer.kind in LINEAR:
+            before = (_made_by(architecture, index) for index in node.inputs)
+            found |= {layer.path} if any(made is None or made.kind != "norm" for made in before) else set()
+    return found
+
+
+def used_as_they_are(architecture: Architecture) -> set[AxisTree]:
+    """Return the spaces of norms whose output is added to something or goes into another norm."""
     found: set[AxisTree] = set()
     for node in architecture.graph:
-        for index in node.inputs:
-            before = _made_by(architecture, index)
-            normed = before is not None and before.kind == "norm"
-            layer = architecture.layers[node.layer] if node.layer >= 0 else None
-            if layer is not None and layer.kind in LINEAR and not normed:
-                found |= _trees(architecture, layer, contracted=True)
-            elif before is not None and normed and (node.op == "add" or (layer is not None and layer.kind == "norm")):
+        normalises = node.layer >= 0 and architecture.layers[node.layer].kind == "norm"
+        for before in (_made_by(architecture, index) for index in node.inputs):
+            if before is not None and before.kind == "norm" and (node.op == "add" or normalises):
                 found |= _trees(architecture, before, contracted=False)
     return found
 

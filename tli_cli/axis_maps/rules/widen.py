@@ -17,8 +17,8 @@ def widen(axis_map: AxisMap, importance: Importance, draws: Draws) -> MapValues:
 
     Words behind the rule's name say what runs over the channels: `centred` for a layer norm and `zero` for an RMS
     norm, which cannot be repeated a fractional number of times: the channels left over start at the mean, or at
-    zero, and the norm's `weight` makes up for the changed variance (LEMON, arXiv 2310.07999); `query` rescales
-    queries for another head width.
+    zero, and the norm's `weight` makes up for the changed variance (LEMON, arXiv 2310.07999), and what reads them
+    `raw`, before any norm, reads nothing of those left over; `query` rescales queries for another head width.
     """
     words = axis_map.rule.split()[1:]
     m, n = axis_map.rows, axis_map.columns
@@ -66,5 +66,6 @@ def _widen_normalised(index: Any, m: int, n: int, words: list[str], draws: Draws
         return MapValues(Take(np.where(extra, -1, index), np.full(m, divided)))
     share = np.ones(m)
     share[:whole] = _shares(index[:whole], n, draws)
+    share[whole:] = "raw" not in words
     into = Take(index, share)
     return MapValues(Take(np.where(extra, -1 if "zero" in words else MEAN, index)), into)
