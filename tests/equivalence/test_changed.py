@@ -146,6 +146,7 @@ def test_an_activation_changes_no_tensor(tmp_path: Path) -> None:
         (VIT, f"{VIT}?depth=3"),
         (CONVNEXT, f"{CONVNEXT}?depths=1,3,1,1"),
         (f"{CONVNEXT}?depths=1,1,2,1", f"{CONVNEXT}?depths=2,1,4,2"),
+        (f"{SWIN}?img_size=32&window_size=2", f"{SWIN}?img_size=32&window_size=2&depths=2,4"),
     ],
 )
 def test_an_inserted_block_keeps_the_outputs_and_all_other_tensors(source: str, target: str, tmp_path: Path) -> None:

@@ -65,6 +65,20 @@ def anchors(source: Side, target: Side) -> Iterator[tuple[Unit, Unit, Strength]]
                 certain = (even or names in CERTAIN) and t.key not in crowded
                 yield t, s, Strength.PROVEN if certain and names == EVIDENCE[0] else Strength(1 + certain)
 
+    yield from _stem(source, target, given, taken)
+
+
+def _stem(source: Side, target: Side, given: set[Key], taken: set[Key]) -> Iterator[tuple[Unit, Unit, Strength]]:
+    """Yield what is left of either stem with its like on the other side: what follows may be another network."""
+    stems = [{unit.key for block in side.ends[0] for unit in block.units} for side in (source, target)]
+    theirs = target.groups(("before",))
+    for fingerprint, units in source.groups(("before",)).items():
+        wanted = theirs.get(fingerprint, ())
+        if len(units) != 1 or len(wanted) != 1 or units[0].key in given or wanted[0].key in taken:
+            continue
+        if units[0].key in stems[0] or wanted[0].key in stems[1]:
+            yield wanted[0], units[0], Strength.CERTAIN
+
 
 def _beside_another(source: Side, target: Side) -> set[int]:
     """Return the target's layers, by place, of which the whole source is made, where it stands there beside what takes

@@ -18,6 +18,7 @@ from tli_cli.matching.units import Key
 from tli_cli.matching.values import StagePair
 
 Partner = Mapping[Key, Key]
+Manners = Mapping[str, frozenset[str]]
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ BLOCK, BLOCK_FORMS, BLOCK_SHAPES = 0.05, 0.65, 0.3
 """What being blocks, and the forms and the shapes of their layers, count of how alike two blocks are."""
 DISPLACED = 0.04
 """What it costs a pair of blocks to stand at opposite ends of their stages."""
+OTHERWISE = 0.05
+"""The share of its likeness that it costs a pair of blocks that their code does other things, such as shift windows."""
 _MOST_PAIRS = 1_000_000
 """More are not held against each other: no network has a thousand blocks in a stage."""
 
@@ -49,8 +52,9 @@ def pair_blocks(target: Side, source: Side, stages: Sequence[StagePair], partner
     fixed = _anchored(target.blocks, source.blocks, partners, fewer=target.weighted < source.weighted)
     (t_stem, _, t_head), (s_stem, _, s_head) = target.ends, source.ends
     pairs = [*pair_ends(t_stem, s_stem), *pair_ends(t_head, s_head)]
+    manners = _manners(target), _manners(source)
     for pair in stages:
-        pairs.extend(_pair_in_stage(pair.target.blocks, pair.source.blocks, pair.added))
+        pairs.extend(_pair_in_stage(pair.target.blocks, pair.source.blocks, pair.added, manners))
     proposed = {pair.target.name: pair for pair in pairs}
     result = [fixed.get(block.name) or proposed.get(block.name) for block in target.blocks]
     return flag_repeats([pair for pair in result if pair is not None])
@@ -179,14 +183,26 @@ def thousandths(likeness: float) -> int:
     return round(1000 * likeness)
 
 
-def _pair_in_stage(targets: Sequence[Block], sources: Sequence[Block], added: bool) -> list[BlockPair]:
+def _manners(side: Side) -> Manners:
+    """Return for each block, by its name, the operations with numbers of their own that its code runs."""
+    layers = side.architecture.layers
+    return {b.name: frozenset(n[0] for unit in b.units for n in layers[unit.place].numbers) for b in side.blocks}
+
+
+def _pair_in_stage(
+    targets: Sequence[Block], sources: Sequence[Block], added: bool, manners: tuple[Manners, Manners]
+) -> list[BlockPair]:
     if len(targets) * len(sources) > _MOST_PAIRS:
         return [BlockPair(t, sources[i * len(sources) // len(targets)], repeat=added) for i, t in enumerate(targets)]
+
+    def alike(t: Block, s: Block) -> float:
+        return block_likeness(t, s) * (1 - OTHERWISE * (manners[0][t.name] != manners[1][s.name]))
+
     s_last = max(len(sources) - 1, 1)
     # Of fewer blocks all stay where they are: the last ones are those that a new task misses least (arXiv 2004.03844).
     t_last = s_last if len(sources) > len(targets) else max(len(targets) - 1, 1)
     table = [
-        [block_likeness(t, s) - DISPLACED * abs(i / t_last - j / s_last) for j, s in enumerate(sources)]
+        [alike(t, s) - DISPLACED * abs(i / t_last - j / s_last) for j, s in enumerate(sources)]
         for i, t in enumerate(targets)
     ]
     matched = dict(align(table))
@@ -195,6 +211,6 @@ def _pair_in_stage(targets: Sequence[Block], sources: Sequence[Block], added: bo
         if i in matched:
             pairs.append(BlockPair(block, sources[matched[i]], repeat=added))
             continue
-        near = min(matched, key=lambda k: (-thousandths(block_likeness(block, sources[matched[k]])), abs(k - i), k > i))
+        near = min(matched, key=lambda k: (-thousandths(alike(block, sources[matched[k]])), abs(k - i), k > i))
         pairs.append(BlockPair(block, sources[matched[near]], repeat=True))
     return pairs

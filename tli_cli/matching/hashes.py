@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
-from tli_cli.architecture import Architecture
+from tli_cli.architecture import Architecture, Node
 from tli_cli.matching.units import Key, Unit
 
 ORDERED = {"cat", "matmul"}
@@ -53,7 +53,7 @@ def unit_graph(architecture: Architecture, units: Sequence[Unit]) -> UnitGraph:
         behind_a_layer.append(fed or node.layer >= 0)
         if node.op == "input":
             became.append(add("input", ()))
-        elif node.op == "layer" and node.layer in fused:
+        elif node.op == "layer" and (node.layer in fused or _is_a_step(architecture, node)):
             became.append(before)
         elif node.op == "layer" and (node.layer, -1) in added and before:
             became.append(add("add", (*before, *add((node.layer, -1), ()))))
@@ -71,6 +71,11 @@ def unit_graph(architecture: Architecture, units: Sequence[Unit]) -> UnitGraph:
         else:
             became.append(tuple(dict.fromkeys(before))[:1])
     return _flattened(UnitGraph(tuple(labels), tuple(inputs)))
+
+
+def _is_a_step(architecture: Architecture, node: Node) -> bool:
+    """Tell whether a node goes on with the layer that made what it takes, as a norm does that is written out."""
+    return len(node.inputs) == 1 and architecture.graph[node.inputs[0]].layer == node.layer
 
 
 def _flattened(graph: UnitGraph) -> UnitGraph:

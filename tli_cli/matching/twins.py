@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from tli_cli.checkpoints.dtypes import is_float
 from tli_cli.describe.vocabulary import tower
-from tli_cli.matching.called import names_in_common
+from tli_cli.matching.called import blocks_in_common, names_in_common, siblings_in_common
 from tli_cli.matching.company import shared_homes
 from tli_cli.matching.extras import extra_units
 from tli_cli.matching.graph_roles import graph_roles
@@ -57,11 +57,24 @@ def twins(source: Side, target: Side) -> Iterator[tuple[Unit, Unit]]:
     makers = _makers(target), _makers(source)
     matrices = [shape for shape in common if len(shape[0]) > 1]
     company, beside = (_company(target), _company(source)), (_beside(target), _beside(source))
-    told = [towers, roles, plain, (_biased(target), _biased(source)), called, beside, makers]
+    siblings = siblings_in_common(target.units, source.units)
+    blocks = blocks_in_common(target.units, source.units)
+    told = [towers, blocks, siblings, roles, plain, (_biased(target), _biased(source)), called, beside, makers]
     certain = [pair for shape in matrices for pair in _pair(theirs[shape], mine[shape], told)]
     yield from certain
     homes = _homes(target, source, certain)
-    told = [towers, homes, shared_homes(target, source, certain), roles, plain, called, company, beside, makers]
+    told = [
+        towers,
+        homes,
+        shared_homes(target, source, certain),
+        siblings,
+        roles,
+        plain,
+        called,
+        company,
+        beside,
+        makers,
+    ]
     for shape in common:
         if len(shape[0]) <= 1:
             yield from _pair(theirs[shape], mine[shape], told)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from math import prod
 
 from tli_cli.architecture import Architecture
 from tli_cli.matching.bags import overlap
@@ -13,6 +14,7 @@ from tli_cli.matching.segments import WEIGHTED, Block, blocks_of, split_ends
 from tli_cli.matching.units import Key, Unit, main_tensor
 from tli_cli.matching.values import Matching, Pair
 from tli_cli.planning.chains import chain_layers
+from tli_cli.planning.dims import tensor_dims
 from tli_cli.planning.listed_rows import class_rows
 
 OF_ONE_KIND = 0.75
@@ -27,12 +29,13 @@ def without_foreign(target: Architecture, source: Architecture, matching: Matchi
     twin in the target: a pyramid, a decoder or a head beside the same backbone.
 
     Where the target holds the whole source, no layer of it feeds one of another width beside its twin. Rows of classes
-    feed no channels, nor channels rows of classes, nor a scale of some channels one of others.
+    feed no channels, nor channels rows of classes, nor a scale or a head of some channels one of others.
     """
     foreign = (
         _unlike_twins(matching)
         | _wider_or_narrower_than_twins(matching, target)
         | _scales_of_other_channels(matching)
+        | _heads_of_other_channels(matching, target, source)
         | {
             pair.target.key
             for pair in matching.pairs
@@ -89,6 +92,23 @@ def _scales_of_other_channels(matching: Matching) -> set[Key]:
     widths = {widths for p in matching.pairs if p.target.kind in WEIGHTED for widths in _widths(p)}
     scales = (p for p in matching.pairs if p.target.kind == p.source.kind == "scale" and len(p.target.shape) == 1)
     return {p.target.key for p in scales if p.target.shape != p.source.shape and not widths.intersection(_widths(p))}
+
+
+def _heads_of_other_channels(matching: Matching, target: Architecture, source: Architecture) -> set[Key]:
+    """Return the heads that take another number of channels than their partners, where no layer that makes the one is
+    fed from one that makes the other."""
+    if not (target.graph and source.graph):
+        return set()
+    made = {(p.target.shape[0], p.source.shape[0]) for p in matching.pairs if p.target.shape and p.source.shape}
+    heads = (p for p in matching.pairs if p.target.kind in WEIGHTED and _makes_classes(target, p.target))
+    takes = ((p, (_channels(target, p.target), _channels(source, p.source))) for p in heads)
+    return {p.target.key for p, widths in takes if 1 < widths[0] != widths[1] > 1 and widths not in made}
+
+
+def _channels(architecture: Architecture, unit: Unit) -> int:
+    """Return how many channels a layer takes, places that are flattened beside them apart."""
+    axes = architecture.axes.get(main_tensor(architecture.layers[unit.place]) or "", ())
+    return prod(dim.size for dim in tensor_dims(architecture, axes) if dim.contracted and dim.kind == "channels")
 
 
 def _widths(pair: Pair) -> Iterator[tuple[int, int]]:

@@ -20,6 +20,7 @@ def norms_follow(target: Architecture, source: Architecture, matching: Matching)
     """Return `matching` with each batch norm paired with the norm behind the partner of the layer before it.
 
     A batch norm behind a layer that nothing feeds is left unpaired, and so is one whose layer's partner has no norm.
+    Where no graph shows what stands before them, norms of one name stay together.
     """
     before = normalised_layers(target)
     behind: dict[int, list[int]] = defaultdict(list)
@@ -28,8 +29,11 @@ def norms_follow(target: Architecture, source: Architecture, matching: Matching)
     sources = {unit.place: unit for unit in matching.sources if unit.kind == "norm"}
     feeds = {pair.target.place: pair for pair in matching.pairs}
     pairs = {pair.target.key: pair for pair in matching.pairs}
+    told = bool(target.graph and source.graph)
     for unit in matching.targets:
         if unit.kind != "norm" or unit.flavour != "batch" or unit.place not in before:
+            continue
+        if unit.key in pairs and not told and _have_one_name(unit.path, pairs[unit.key].source.path):
             continue
         fed = feeds.get(before[unit.place])
         partners = [sources[norm] for norm in behind.get(fed.source.place, ()) if norm in sources] if fed else []
@@ -38,6 +42,11 @@ def norms_follow(target: Architecture, source: Architecture, matching: Matching)
         elif unit.key not in pairs or pairs[unit.key].source not in partners:
             pairs[unit.key] = _following(unit, partners[-1], fed)
     return replace(matching, pairs=tuple(pairs[unit.key] for unit in matching.targets if unit.key in pairs))
+
+
+def _have_one_name(path: str, other: str) -> bool:
+    """Tell whether two paths are one, below any prefix."""
+    return f".{path}".endswith(f".{other}") or f".{other}".endswith(f".{path}")
 
 
 def _following(norm: Unit, partner: Unit, fed: Pair) -> Pair:

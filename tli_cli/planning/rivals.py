@@ -12,6 +12,7 @@ from tli_cli.describe.vocabulary import module_place
 from tli_cli.matching.segments import WEIGHTED
 from tli_cli.matching.units import Key, Unit
 from tli_cli.matching.values import Matching, Pair
+from tli_cli.planning.norms import normalised_layers
 
 
 def untold(matching: Matching, target: Architecture, source: Architecture) -> dict[int, str]:
@@ -26,13 +27,16 @@ def untold(matching: Matching, target: Architecture, source: Architecture) -> di
     mine, theirs = _rivals(target, matching.targets), _rivals(source, matching.sources)
     away = _rivals_elsewhere(target, matching.targets), _rivals_elsewhere(source, matching.sources)
     named = _named(matching.targets), _named(matching.sources)
+    rows = {_row(unit.block) for unit in matching.sources}
+    away_from = (p for p in matching.pairs if p.source.key in away[1] and not _at_home(p))
+    strayed = {_sort(pair) for pair in away_from if _row(pair.target.block) in rows}
     found: dict[int, str] = {}
     for pair in matching.pairs:
         rival = theirs.get(pair.source.key) or mine.get(pair.target.key)
         if pair.anchored:
             continue
         elsewhere = away[1].get(pair.source.key) or away[0].get(pair.target.key)
-        if elsewhere and not _at_home(pair):
+        if elsewhere and (not _at_home(pair) or _sort(pair) in strayed):
             found[pair.target.place] = f"nothing tells its block from that of {elsewhere}"
         if _named_alike(pair):
             continue
@@ -42,7 +46,9 @@ def untold(matching: Matching, target: Architecture, source: Architecture) -> di
             found[pair.target.place] = f"{other} is named for it"
         elif all(roles := (pair.target.role, pair.source.role)) and len({"cross_" in role for role in roles}) > 1:
             found[pair.target.place] = "one of the two is named as attending to another sequence"
-    return found
+    norms = {pair.target.place for pair in matching.pairs if pair.target.kind == "norm" and not _named_alike(pair)}
+    behind = ((norm, before) for norm, before in normalised_layers(target).items() if norm in norms)
+    return {**{norm: found[before] for norm, before in behind if before in found}, **found}
 
 
 def _rivals(architecture: Architecture, units: Sequence[Unit]) -> dict[Key, str]:
@@ -79,8 +85,12 @@ def _rivals_elsewhere(architecture: Architecture, units: Sequence[Unit]) -> dict
 
 
 def _row(block: str) -> str:
-    """Return what the blocks of one row have in common: their name without numbers."""
-    return re.sub(r"[0-9]+[a-z]?(?![a-z])", "#", block)
+    """Return what the blocks of one row have in common: their name without numbers, however it is spelled."""
+    return re.sub(r"[0-9]+[a-z]?(?![a-z])", "#", re.sub(r"[._]", "", block)).lower()
+
+
+def _sort(pair: Pair) -> Hashable:
+    return pair.source.kind, pair.source.shape, pair.source.role
 
 
 def _at_home(pair: Pair) -> bool:

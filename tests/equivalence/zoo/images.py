@@ -138,10 +138,8 @@ def tv_swin() -> Model:
 
 
 def timm_swin(**options: Any) -> Model:
-    given: dict[str, Any] = {"img_size": 64, "window_size": 4, **options}
-    return timm.models.SwinTransformer(
-        patch_size=4, embed_dim=24, depths=(2, 2), num_heads=(2, 4), num_classes=CLASSES, **given
-    )
+    given: dict[str, Any] = {"img_size": 64, "window_size": 4, "depths": (2, 2), **options}
+    return timm.models.SwinTransformer(patch_size=4, embed_dim=24, num_heads=(2, 4), num_classes=CLASSES, **given)
 
 
 def tv_swin_v2() -> Model:
