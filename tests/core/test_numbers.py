@@ -238,3 +238,13 @@ def test_an_added_block_may_multiply_with_zero_as_its_original_does():
 def test_the_steps_of_a_norm_are_not_told_as_numbers_of_the_layer_before(norm: nn.Module) -> None:
     layers = trace(nn.Sequential(nn.Linear(6, 8), norm, nn.Linear(8, 4)), (torch.randn(2, 6),)).layers
     assert [layer.kind for layer in layers] == ["linear", "norm", "linear"] and not layers[0].numbers
+
+
+@pytest.mark.parametrize(("padding", "alike"), [(0, True), (1, False)])
+def test_a_mean_over_no_edges_is_one_however_it_counts_them(padding: int, alike: bool) -> None:
+    def net(counts: bool) -> nn.Module:
+        pool = nn.AvgPool2d(2, 2, padding, ceil_mode=True, count_include_pad=counts)
+        return nn.Sequential(nn.Conv2d(3, 4, 3), pool, nn.Conv2d(4, 5, 1))
+
+    plan = apply_tli(net(True), net(False), example=torch.randn(1, 3, 9, 9))
+    assert all(step.exact for step in plan.steps) == alike

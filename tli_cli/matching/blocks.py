@@ -42,7 +42,8 @@ BLOCK, BLOCK_FORMS, BLOCK_SHAPES = 0.05, 0.65, 0.3
 DISPLACED = 0.04
 """What it costs a pair of blocks to stand at opposite ends of their stages."""
 OTHERWISE = 0.05
-"""The share of its likeness that it costs a pair of blocks that their code does other things, such as shift windows."""
+"""The share of its likeness that it costs a pair of blocks that one alone moves places, as shifted windows do."""
+MOVES = ("roll",)
 _MOST_PAIRS = 1_000_000
 """More are not held against each other: no network has a thousand blocks in a stage."""
 
@@ -184,9 +185,11 @@ def thousandths(likeness: float) -> int:
 
 
 def _manners(side: Side) -> Manners:
-    """Return for each block, by its name, the operations with numbers of their own that its code runs."""
+    """Return for each block, by its name, the operations by which its code moves places."""
     layers = side.architecture.layers
-    return {b.name: frozenset(n[0] for unit in b.units for n in layers[unit.place].numbers) for b in side.blocks}
+    return {
+        b.name: frozenset(n[0] for u in b.units for n in layers[u.place].numbers if n[0] in MOVES) for b in side.blocks
+    }
 
 
 def _pair_in_stage(

@@ -20,7 +20,8 @@ def norms_follow(target: Architecture, source: Architecture, matching: Matching)
     """Return `matching` with each batch norm paired with the norm behind the partner of the layer before it.
 
     A batch norm behind a layer that nothing feeds is left unpaired, and so is one whose layer's partner has no norm.
-    Where no graph shows what stands before them, norms of one name stay together.
+    Where no graph shows what stands before them, norms of one name stay together, and so does one with its partner of
+    which its place in the file tells nothing.
     """
     before = normalised_layers(target)
     behind: dict[int, list[int]] = defaultdict(list)
@@ -30,12 +31,18 @@ def norms_follow(target: Architecture, source: Architecture, matching: Matching)
     feeds = {pair.target.place: pair for pair in matching.pairs}
     pairs = {pair.target.key: pair for pair in matching.pairs}
     told = bool(target.graph and source.graph)
+    loose = sources.keys() - {norm for norms in behind.values() for norm in norms}
     for unit in matching.targets:
         if unit.kind != "norm" or unit.flavour != "batch" or unit.place not in before:
             continue
-        if unit.key in pairs and not told and _have_one_name(unit.path, pairs[unit.key].source.path):
-            continue
         fed = feeds.get(before[unit.place])
+        held = pairs.get(unit.key)
+        if (
+            held is not None
+            and not told
+            and (held.source.place in loose or _have_one_name(unit.path, held.source.path))
+        ):
+            continue
         partners = [sources[norm] for norm in behind.get(fed.source.place, ()) if norm in sources] if fed else []
         if fed is None or not partners:
             pairs.pop(unit.key, None)

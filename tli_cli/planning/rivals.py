@@ -27,9 +27,9 @@ def untold(matching: Matching, target: Architecture, source: Architecture) -> di
     mine, theirs = _rivals(target, matching.targets), _rivals(source, matching.sources)
     away = _rivals_elsewhere(target, matching.targets), _rivals_elsewhere(source, matching.sources)
     named = _named(matching.targets), _named(matching.sources)
-    rows = {_row(unit.block) for unit in matching.sources}
+    rows = {_spelled(unit.block) for unit in matching.sources}
     away_from = (p for p in matching.pairs if p.source.key in away[1] and not _at_home(p))
-    strayed = {_sort(pair) for pair in away_from if _row(pair.target.block) in rows}
+    strayed = {_sort(pair) for pair in away_from if _spelled(pair.target.block) in rows}
     found: dict[int, str] = {}
     for pair in matching.pairs:
         rival = theirs.get(pair.source.key) or mine.get(pair.target.key)
@@ -85,8 +85,13 @@ def _rivals_elsewhere(architecture: Architecture, units: Sequence[Unit]) -> dict
 
 
 def _row(block: str) -> str:
-    """Return what the blocks of one row have in common: their name without numbers, however it is spelled."""
-    return re.sub(r"[0-9]+[a-z]?(?![a-z])", "#", re.sub(r"[._]", "", block)).lower()
+    """Return what the blocks of one row have in common: their name without numbers."""
+    return re.sub(r"[0-9]+[a-z]?(?![a-z])", "#", block)
+
+
+def _spelled(block: str) -> str:
+    """Return the row of a block however its words are joined."""
+    return re.sub(r"[._]", "", _row(block)).lower()
 
 
 def _sort(pair: Pair) -> Hashable:
@@ -94,7 +99,7 @@ def _sort(pair: Pair) -> Hashable:
 
 
 def _at_home(pair: Pair) -> bool:
-    return _row(pair.target.block) == _row(pair.source.block)
+    return _spelled(pair.target.block) == _spelled(pair.source.block)
 
 
 def _in_order(units: Sequence[Unit]) -> bool:
