@@ -92,6 +92,10 @@ class Options:
             ),
             "num_classes": ("a whole number from 0 on", self.num_classes is None or _is_count(self.num_classes, 0)),
             "in_chans": ("a whole number from 1 on", self.in_chans is None or _is_count(self.in_chans, 1)),
+            "input_shape": (
+                "a shape such as (3, 224, 224), a tuple of such, or such by the names of inputs",
+                self.input_shape is None or _are_shapes(self.input_shape),
+            ),
             "dtype": (f"one of {', '.join(DTYPES)}", self.dtype is None or self.dtype in DTYPES),
             "on_nonfinite": ("error or keep", self.on_nonfinite in ("error", "keep")),
         }
@@ -109,6 +113,16 @@ def _is_share(value: Any) -> bool:
         return value is None or bool(0 <= value <= 1)
     except TypeError:
         return False
+
+
+def _are_shapes(value: object) -> bool:
+    if isinstance(value, Mapping):
+        return all(map(_is_shape, value.values()))
+    return _is_shape(value) or (isinstance(value, tuple) and all(isinstance(s, tuple) and _is_shape(s) for s in value))
+
+
+def _is_shape(value: object) -> bool:
+    return isinstance(value, tuple | list) and all(_is_count(size, 1) for size in value)
 
 
 def _is_count(value: object, least: int) -> bool:

@@ -68,6 +68,12 @@ def test_nothing_can_be_mixed_of_no_sources():
         plan_between("resnet", {}, {}, top_k=0)
 
 
+@pytest.mark.parametrize("shape", ["3,8,8", ((3, 8, 8), "10"), [[3, 8, 8]], (3, 0), {"x": "3"}, 3])
+def test_a_shape_that_is_none_is_not_passed_over(shape):
+    with pytest.raises(TliError, match="input_shape: expected a shape such as"):
+        Options(input_shape=shape)
+
+
 def test_what_one_of_several_sources_feeds_alone_is_fitted_to_it():
     target, sources = build("resnet", 3, width=6), [build("resnet", 1), build("mobilenet", 2)]
     alone = deepcopy(target)

@@ -6,9 +6,12 @@ import random
 from dataclasses import fields, replace
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
+from tests import models
 from tests.score.one_thing import CHANGES, INPUTS, NETS, Images, Words
 from tests.score.test_laws import score
 from tli_cli.matching import MATCHERS
@@ -44,6 +47,32 @@ def test_other_names_and_orders_change_nothing(kind, rng, said):
     rng.shuffle(names)
     one, other = described(chosen), described(chosen, zip(keys, names, strict=True))
     assert score(one, other) == score(other, one) == 1, (chosen, names)
+
+
+class Cut(nn.Module):
+    """A network whose layers stand in modules that say nothing of its blocks."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        for i, layer in enumerate(module for module in net.modules() if not list(module.children())):
+            row, block = f"row{i % 3}", str(i // 2)
+            if row not in self._modules:
+                self.add_module(row, nn.Module())
+            home = self.get_submodule(row)
+            if block not in home._modules:
+                home.add_module(block, nn.Module())
+            home.get_submodule(block).add_module(f"x{i}", layer)
+        self.__dict__["net"] = net
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.net(x)
+
+
+@pytest.mark.parametrize("matcher", MATCHERS)
+def test_modules_that_cut_a_network_anywhere_change_nothing(matcher):
+    net = models.NETS["resnet"](kernel=5)
+    one, other = describe_live(net, (1, 3, 16, 16)), describe_live(Cut(net), (1, 3, 16, 16))
+    assert score(one, other, matcher) == score(other, one, matcher) == 1
 
 
 @pytest.mark.parametrize(

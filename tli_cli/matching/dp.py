@@ -59,8 +59,8 @@ def match_sides(source: Side, target: Side) -> Matching:
     paired = pair_blocks(target, source, stages, partners)
     body = {block.name for block in target.ends[1]}
     proven = {key for key, strength in strengths.items() if strength is Strength.PROVEN}
-    if len(proven) == len(targets) == len(sources):
-        stages = tuple(replace(pair, room=1.0) for pair in stages)  # however names cut one network into blocks
+    one_network = len(proven) == len(targets) == len(sources)  # however names cut it into blocks
+    stages = tuple(replace(pair, room=1.0) for pair in stages) if one_network else stages
     certain = {key for key, strength in strengths.items() if strength is not Strength.LIKELY}
     stages = tuple(replace(p, kinship=1.0) if certain.issuperset(u.key for u in p.target.units) else p for p in stages)
     proven |= found.keys() if all(unit.key in found for unit in target.units) else set()
@@ -97,7 +97,7 @@ def match_sides(source: Side, target: Side) -> Matching:
     pairs = tuple(found[unit.key] for unit in target.units if unit.key in found)
     used = {pair.source.key for pair in pairs}
     heads = tuple((t, s) for t, s in heads_apart(source, target) if t.key in found and s.key not in used)
-    return Matching(pairs, targets, sources, frozenset(repeated), stages, heads=heads)
+    return Matching(pairs, targets, sources, frozenset(repeated), stages, not one_network, heads)
 
 
 def _without_extras(source: Side, target: Side, named: Sequence[tuple[Unit, Unit]]) -> tuple[Side, Side]:

@@ -45,8 +45,9 @@ class StagePair:
 class Matching:
     """The pairs, at most one for each target unit, in target order, both sides' units, and the pairs of stages.
 
-    `windows` says whether it matters how far the blocks look: not to a matcher that looks at layers alone. `heads` are
-    tables of tokens that are the target's head, each with the head of the source's own in its place.
+    `windows` says whether it matters how far the blocks look: not to a matcher that looks at layers alone, nor where
+    the graphs prove all of both sides. `heads` are tables of tokens that are the target's head, each with the head of
+    the source's own in its place.
     """
 
     pairs: tuple[Pair, ...]

@@ -130,7 +130,8 @@ def _float_or_object(value: dict[str, Any]) -> Any:
 
 
 def _factory(transformers: Any, config: Any, reference: str) -> Any:
-    names = getattr(config, "architectures", None) or []
+    said = getattr(config, "architectures", None) or []
+    names = [str(name)[:80] for name in (said if isinstance(said, list | tuple) else [said])]
     for name in names:
         found = getattr(transformers, name, None)
         if isinstance(found, type) and issubclass(found, transformers.PreTrainedModel):

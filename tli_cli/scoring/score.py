@@ -132,10 +132,10 @@ def fed_weights(
 
 
 def _context(pair: Pair, target: Block, source: Block, *, windows: bool) -> float:
-    """Return `context`; without `windows`, as layers alone count, an identical one that stands alike needs none."""
+    """Return `context`; without `windows`, as layers alone count, one that is identical or proven needs none."""
     if windows:
         return context(target, source, proven=pair.anchored)
-    return 1.0 if pair.similarity == 1 else overlap(target.forms, source.forms)
+    return 1.0 if pair.anchored or pair.similarity == 1 else overlap(target.forms, source.forms)
 
 
 def score_matching(matching: Matching, doubted: Collection[int] = ()) -> float:
