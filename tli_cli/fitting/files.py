@@ -15,7 +15,7 @@ from tli_cli.errors import TliError, first_line
 from tli_cli.fitting.carry_out import fit_live, known_to_both, samples_for, seen_by
 from tli_cli.fitting.evidence import looks_untrained
 from tli_cli.fitting.running import run_source, run_target, shared_inputs
-from tli_cli.fitting.trial import Trial
+from tli_cli.fitting.trial import FASTER, Trial
 from tli_cli.fitting.work import Work, work_of
 from tli_cli.fitting.worth import Worth
 from tli_cli.injection.injector import Injector
@@ -146,22 +146,22 @@ def _check_worth(
     """Raise `TliError` where the fitted `target` is worth no more than `plain`, its start without a source, and
     `SlowerThanPlain` where `begun`, what the axis maps alone make of it, is worth less than that too."""
 
-    def slower(start: nn.Module | None) -> bool:
-        return trial is not None and plain is not None and start is not None and trial.prefers(plain, start)
+    def slower(start: nn.Module | None, by: float) -> bool:
+        return trial is not None and plain is not None and start is not None and trial.prefers(plain, start, by)
 
     name = type(target).__name__
     if worth is not None and worth.is_nothing:
         said = (
             f"on made-up inputs that it was not fitted on, {name} tells no more of what its source computes than before"
         )
-    elif slower(target):
+    elif slower(target, FASTER):
         said = (
             f"in a short trial on made-up classes, {name} learns slower when fitted than as it starts without a source;"
             " --method fit fits all the same"
         )
     else:
         return
-    raise SlowerThanPlain(said) if slower(begun) else TliError(said)
+    raise SlowerThanPlain(said) if slower(begun, 0.0) else TliError(said)
 
 
 def _moved(models: Sequence[nn.Module], given: Sequence[Sequence[torch.Tensor]], device: torch.device) -> torch.device:

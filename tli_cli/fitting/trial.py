@@ -44,10 +44,11 @@ class Trial:
         known = len(arguments) == 1 and len(shape) == 3 and arguments[0].is_floating_point()
         return cls(shape, seed) if known and 2 * PASSES * multiplications <= WORK else None
 
-    def prefers(self, plain: nn.Module, start: nn.Module) -> bool:
-        """Tell whether `plain` learns clearly faster than `start`; not so where one of them cannot be trained."""
+    def prefers(self, plain: nn.Module, start: nn.Module, by: float = FASTER) -> bool:
+        """Tell whether `plain` learns faster than `start`, by more than `by` of the accuracy; not so where one of them
+        cannot be trained."""
         try:
-            return self.learned(plain) > self.learned(start) + FASTER
+            return self.learned(plain) > self.learned(start) + by
         except Exception:  # a model's own code may raise anything
             return False
 
