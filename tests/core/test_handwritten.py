@@ -12,6 +12,8 @@ from torch import nn
 from tests.core.support import distance, promises
 from tests.models import randomised
 from tli_cli import Options, apply_tli
+from tli_cli.planning.injection import plan_injection
+from tli_cli.providers.module import describe_live
 
 OPTIONS = Options(method="maps")
 
@@ -211,6 +213,18 @@ class LectureBlock(nn.Module):
         return x + self.proj(torch.cat(made, -1))
 
 
+class Sized(nn.Module):
+    """A convolution whose input gets as many zeros as its size asks for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Conv2d(3, 4, 3, 2), nn.Conv2d(4, 3, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        more = [max((-(-size // 2) - 1) * 2 + 3 - size, 0) for size in x.shape[:-3:-1]]
+        return self.last(self.first(functional.pad(x, [n for m in more for n in (m // 2, m - m // 2)])))
+
+
 def taught(source: nn.Module, target: nn.Module, shape: tuple[int, ...]) -> tuple[bool, float]:
     """Return whether the plan says that the function is kept, and how far the outputs are apart."""
     example = (torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0)),)
@@ -257,3 +271,8 @@ def test_what_is_not_kept_is_not_called_so(make: Callable[..., nn.Module], chang
     promised, apart = taught(make(), make(**change), shape)
     assert apart > 1e-3
     assert not promised
+
+
+def test_zeros_that_follow_from_another_size_of_the_input_are_no_other_code():
+    here, there = (describe_live(Sized(), ((1, 3, size, size),)) for size in (8, 9))
+    assert promises(plan_injection(here, [there], OPTIONS, "target"))

@@ -76,7 +76,7 @@ def steps_differ(target: Layer, source: Layer, known: bool) -> str:
         return f"taps {_pair(mine[3])} apart, in the source {_pair(theirs[3])}"
     starts = kernel_starts(target, source)
     resized = kernel[0] != kernel[1] and _is_patch(stride[0], kernel[0])
-    if starts is not None and not resized:
+    if starts is not None and not resized and not _pads_for_size(target, source):
         grown = [step * start for step, start in zip(mine[3], starts, strict=True)]
         behind = [step * (m - n) - start for step, m, n, start in zip(mine[3], *kernel, grown, strict=True)]
         for at, said, more in ((2, "around", grown), (-1, "behind", behind)):
@@ -84,6 +84,14 @@ def steps_differ(target: Layer, source: Layer, known: bool) -> str:
             if [m - n for m, n in zip(here, there, strict=True)] != more:
                 return f"{_pair(here)} {said} the input, in the source {_pair(there)}"
     return ""
+
+
+def _pads_for_size(target: Layer, source: Layer) -> bool:
+    """Tell whether two convolutions of one kernel may find other zeros around their inputs for the sizes of these
+    alone, as where code puts as many there as the size asks for."""
+    kernel, places = ([layer.attribute(name) for layer in (target, source)] for name in ("kernel", "positions"))
+    uneven = any(len(number) > 4 for layer in (target, source) for number in layer.numbers if number[0] == CONVOLUTION)
+    return uneven and kernel[0] == kernel[1] and places[0] != places[1]
 
 
 def kernel_starts(target: Layer, source: Layer) -> tuple[int, ...] | None:
