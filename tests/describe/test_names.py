@@ -139,6 +139,8 @@ def test_down_path_bottleneck_and_up_path_stand_in_the_order_in_which_they_run()
         ("input_layernorm post_attention_layernorm", "norm1 norm2"),
         ("input_layernorm post_layernorm", "norm1 norm2"),
         ("sa_norm mlp_norm", "norm1 norm2"),
+        ("post_attention_layernorm output_layernorm", "norm1 norm2"),
+        ("first post_attention_layernorm", "norm1 norm2"),
     ],
 )
 def test_norms_are_told_by_those_beside_them(names: str, roles: str) -> None:

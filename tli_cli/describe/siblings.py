@@ -22,6 +22,9 @@ WORDS = {
 
 
 OTHER_NORM = {"norm1": "norm2", "norm2": "norm1"}
+BEHIND_ATTENTION = re.compile(r"(post|after)_(self_)?att(entio)?n\w*$")
+CLOSING = re.compile(r"^(out(put)?|final|last)_|(post|after)_(mlp|ffn?|feed_?forward)|_(out(put)?|final)$")
+"""Names of norms that end a block; beside one that is named as behind attention, both stand behind the sums."""
 ATTENDING = {"q", "k", "v", "qkv", "kv", "qk", "o"}
 SIDED = re.compile(
     r"(?P<side>pre|post|before|after)_?(?P<part>(self_)?a(tt(entio)?n)?|sa|f(f|fn|eed_?forward)?|m(lp)?)"
@@ -115,9 +118,13 @@ def _norms(group: Sequence[Layer]) -> Iterator[tuple[str, str]]:
     """Yield what the norms of one block are that their own names do not tell: the other one of two, of which one is
     attention's or the MLP's, and those beside one that is behind the MLP."""
     named = {layer.path: canonical_role(layer.path) for layer in group if layer.attribute("norm") != "batch"}
-    if len(group) == len(named) == 2 and "" in named.values() and re.search(r"\d", group[0].path):
-        other = OTHER_NORM.get("".join(named.values()))
-        yield from ((path, other) for path, role in named.items() if other and not role)
+    if len(group) == len(named) == 2 and re.search(r"\d", group[0].path):
+        for (path, role), (beside, other) in (named.items(), reversed(named.items())):
+            if role == "norm2" and BEHIND_ATTENTION.search(path) and CLOSING.search(beside.rpartition(".")[2]):
+                yield from ((path, "norm1"), (beside, "norm2"))
+                break
+            if role in OTHER_NORM and not other:
+                yield beside, OTHER_NORM[role]
     yield from _sided(group)
 
 
