@@ -20,8 +20,9 @@ from tli_cli.describe.vocabulary import NORMED, NORMED_WITH, canonical_role
 ROLES = {"weight": "weight", "bias": "bias", "running_mean": "running_mean", "running_var": "running_var",
          "num_batches_tracked": "num_batches_tracked"}  # fmt: skip
 NORM_SYNONYMS = {"gamma": "weight", "beta": "bias", "scale": "weight", "alpha": "weight", "g": "weight",
-                 "b": "bias", "a_2": "weight", "b_2": "bias", "moving_mean": "running_mean",
-                 "moving_variance": "running_var", "moving_var": "running_var"}  # fmt: skip
+                 "b": "bias", "shift": "bias", "offset": "bias", "a_2": "weight", "b_2": "bias",
+                 "moving_mean": "running_mean", "moving_variance": "running_var",
+                 "moving_var": "running_var"}  # fmt: skip
 STATISTICS = {"mean": "running_mean", "variance": "running_var", "var": "running_var"}
 """What a module holds that has both of them beside its weight, whatever it is called: Paddle, Flax."""
 RECURRENT = re.compile(r"(ih|hh)(_l\d+)?(_reverse)?")
@@ -44,7 +45,8 @@ TABLE_NAMES: tuple[tuple[str, str], ...] = (
               r"|skipinit_gain|tau|alpha)"),
 )  # fmt: skip
 EMBEDDING_NAME = re.compile(
-    r"(wte|wpe|shared|(tok|word)\w*embedder|\w*embed(ding|dings|_tokens|_in|_positions)?s?|\w*embd?|\w*embed_\w+|relative_attention_bias)$",
+    r"(?!un_?embed)(wte|wpe|shared|(tok|word)\w*embedder|\w*embed(ding|dings|_tokens|_in|_positions)?s?|\w*embd?"
+    r"|\w*embed_\w+|\w*embedding_table|relative_attention_bias)$",
     re.I,
 )
 _TABLES = tuple((kind, re.compile(names, re.I)) for kind, names in TABLE_NAMES)

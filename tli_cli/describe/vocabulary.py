@@ -33,7 +33,7 @@ ROLES: tuple[tuple[str, str, str], ...] = (
                      r"|pixel_pos|patch_pos|absolute_pos_embed|positional_encoding"),
     ("token_type", "", r"token_type_embed(ding)?s?|seg(ment)?s?(_?emb(ed(ding)?)?s?)?"),
     ("embed", "", r"wte|embed_tokens|tok(en)?_embed(ding)?s?|word_embed(ding)?s?|embed_in|shared"
-                  r"|token_embedding|embed|embedding|token_embd"
+                  r"|token_embedding(_table)?|embed|embedding|token_embd"
                   r"|tok_emb|token_embedder|word_emb|tok(en)?s?|words?|vocab(ulary)?|lookup|emb|embedder|lut"),
     ("cls", "", r"cls|cls_token|class_token|class_embedding|cls_embed"),
     ("dist", "", r"dist(illation)?_token"),
@@ -130,7 +130,7 @@ TOP: tuple[tuple[str, str], ...] = (
                    r"|layer_norm|norm_f|ln|last|last_norm|norm_last"
                    r"|(encoder|decoder)_norm|out(put)?_norm|norm_head|norm5|pooler\.layernorm|head\.norm)"),
     ("head_dist", r"head_dist(\.\w+)*|distillation_classifier"),
-    ("head", r"(lm_head(\.decoder)?|embed_out"
+    ("head", r"(lm_head(\.decoder)?|embed_out|out(put)?_head"
              r"|heads?(\.(head|fc|linear|l|out_proj))?|fc|classifier|last_linear|output_layer"
              r"|cls_classifier"
              r"|(visual|text)_projection|logits(_dense)?|score|cls\.predictions\.decoder|out|output|linear|outc(\.conv)?"
