@@ -64,12 +64,12 @@ def anchors(source: Side, target: Side) -> Iterator[tuple[Unit, Unit, Strength]]
                 given.add(s.key)
                 certain = (even or names in CERTAIN) and t.key not in crowded
                 yield t, s, Strength.PROVEN if certain and names == EVIDENCE[0] else Strength(1 + certain)
-
-    yield from _stem(source, target, given, taken)
+    if taken:
+        yield from _stem(source, target, given, taken)
 
 
 def _stem(source: Side, target: Side, given: set[Key], taken: set[Key]) -> Iterator[tuple[Unit, Unit, Strength]]:
-    """Yield what is left of either stem with its like on the other side: what follows may be another network."""
+    """Yield what is left of either stem with its like on the other side, where the graphs prove more than that."""
     stems = [{unit.key for block in side.ends[0] for unit in block.units} for side in (source, target)]
     theirs = target.groups(("before",))
     for fingerprint, units in source.groups(("before",)).items():

@@ -93,7 +93,8 @@ def match_sides(source: Side, target: Side) -> Matching:
         left = [unit for unit in offered if unit.key not in given]
         for t, s, similarity in pair_units([unit for unit in wanted if unit.key not in found], left, left):
             found[t.key] = Pair(t, by_key[s.key], similarity)
-    _first_uses(target, found, repeated)
+    if strengths or not known:
+        _first_uses(target, found, repeated)
     pairs = tuple(found[unit.key] for unit in target.units if unit.key in found)
     used = {pair.source.key for pair in pairs}
     heads = tuple((t, s) for t, s in heads_apart(source, target) if t.key in found and s.key not in used)
