@@ -13,7 +13,7 @@ from torch import nn
 from tli_cli.architecture import Architecture
 from tli_cli.errors import TliError
 from tli_cli.fitting.choice import Replan, feeding, fitted_plan, gains
-from tli_cli.fitting.files import SlowerThanPlain, before_fits, fitted_state, without_source
+from tli_cli.fitting.files import SlowerThanPlain, before_fits, fitted_state, without_fits, without_source
 from tli_cli.fitting.running import Running, runs
 from tli_cli.fitting.work import work_of
 from tli_cli.gates import check_gates
@@ -107,9 +107,9 @@ def apply_tli(
         except TliError as error:
             if options.method == "fit":
                 raise
-            said = (*plan.notes, f"not fitted: {error}")
             idle = plan.score < MAY_HURT or isinstance(error, SlowerThanPlain)
-            plan = replace(without_source(plan) if idle else before_fits(plan), fits=(), notes=said)
+            plan = without_source(plan) if idle else without_fits(plan)
+            plan = replace(plan, notes=(*plan.notes, f"not fitted: {error}"))
             made = {} if idle else made
     twins = _copied(plan, teachers)
     plan = _without_claims(plan, not_held(model, made, twins))

@@ -80,6 +80,8 @@ def test_where_a_plain_start_learns_faster_nothing_slower_is_moved(tmp_path, mon
         report = api.inject(str(tmp_path / f"{seed}.pt"), target, str(out), options=options)
         done = "nothing is moved" if idle else "injected by axis maps alone"
         assert any(done in said and "short trial" in said for said in report.warnings)
+        assert not report.plan.fits and (report.plan.coverage == 0) == idle
+        assert not any("are fitted" in note for note in report.plan.notes)
         written.append(api.read(str(out)).checkpoint)
     same = [torch.equal(written[0].read(spec.name), written[1].read(spec.name)) for spec in written[0].tensors]
     assert all(same) == idle

@@ -24,6 +24,8 @@ LEAST_COVERAGE = 0.5
 LOOKS = 5000
 """The least samples that the gradient steps are to look at, for `auto` to choose a fit: shorter ones gain nothing, but
 where the closed form does."""
+FITTED = "places of the target are fitted to the source's values on made-up inputs"
+"""What a plan with fits says of itself."""
 IMAGE = 3 * 224 * 224
 """The numbers of an image of unknown size."""
 
@@ -123,8 +125,7 @@ def fitted_plan(
     if not fitted.fits:
         said = "nothing to fit: no layer of the target ends where one of the source does"
         return replace(plan, notes=(*plan.notes, said))
-    note = (
-        f"{len(fitted.fits)} places of the target are fitted to the source's values on made-up inputs; no data is used"
-        + (f"; about {minutes:.0f} minutes of one core" if minutes >= 1.5 else "")
+    note = f"{len(fitted.fits)} {FITTED}; no data is used" + (
+        f"; about {minutes:.0f} minutes of one core" if minutes >= 1.5 else ""
     )
     return replace(fitted, method="fit", notes=(*base.notes, note))

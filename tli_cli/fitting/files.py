@@ -13,6 +13,7 @@ from tli_cli.axis_maps.take import MapValues
 from tli_cli.devices import double_device, reproducible, usable_device
 from tli_cli.errors import TliError, first_line
 from tli_cli.fitting.carry_out import fit_live, known_to_both, samples_for, seen_by
+from tli_cli.fitting.choice import FITTED
 from tli_cli.fitting.evidence import looks_untrained
 from tli_cli.fitting.running import run_source, run_target, shared_inputs
 from tli_cli.fitting.trial import FASTER, Trial
@@ -35,12 +36,17 @@ def before_fits(plan: Plan) -> Plan:
     return replace(plan, steps=tuple(_first(step) for step in plan.steps)) if plan.fits else plan
 
 
+def without_fits(plan: Plan) -> Plan:
+    """Return `plan` as it is carried out where its fits are worth nothing, and by axis maps alone."""
+    return replace(before_fits(plan), fits=(), notes=tuple(note for note in plan.notes if FITTED not in note))
+
+
 def without_source(plan: Plan) -> Plan:
     """Return `plan` as it is carried out where a fit is worth nothing and nothing is moved: each tensor starts as it
     would without a source, or keeps the target's own values where that has such."""
     own = "target" if any(step.initial == "target" for step in plan.steps) else "constructor"
     steps = (replace(step, action="keep", resizer="", pieces=(), initial=own, exact=False) for step in plan.steps)
-    return replace(plan, steps=tuple(steps), fits=())
+    return replace(without_fits(plan), steps=tuple(steps))
 
 
 def _first(step: Step) -> Step:

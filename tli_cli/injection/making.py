@@ -11,7 +11,7 @@ from tli_cli.allocator import kept_blocks
 from tli_cli.axis_maps.values import PlanMaps
 from tli_cli.devices import reproducible, usable_device
 from tli_cli.errors import TliError, first_line
-from tli_cli.fitting.files import SlowerThanPlain, before_fits, fitted_values, without_source
+from tli_cli.fitting.files import SlowerThanPlain, before_fits, fitted_values, without_fits, without_source
 from tli_cli.initial import CONSTANTS, constant_start, default_initial, replay
 from tli_cli.injection.injector import Injector
 from tli_cli.injection.stored_values import StoredValues
@@ -41,8 +41,8 @@ class Maker:
         self._device = usable_device(options.device)
         self._last: tuple[tuple[int, str], torch.Tensor] | None = None
         self._injector = Injector(before_fits(plan), self._read, self._initial, maps)
-        self.steps: Mapping[str, Step] = plan.by_target
-        """What is done to each target tensor: that of the plan, but nothing is moved where a fit is worth nothing."""
+        self.plan = plan
+        """What is carried out: the plan without its fits where these are worth nothing, or one that moves nothing."""
         self._fitted = self._fit(plan, sources[plan.fits[0].model], options, progress) if plan.fits else {}
 
     def _fit(
@@ -57,9 +57,7 @@ class Maker:
             if options.method == "fit":
                 raise
             idle = plan.score < MAY_HURT or isinstance(error, SlowerThanPlain)
-            if idle:
-                self._injector.plan = without_source(plan)
-                self.steps = self._injector.plan.by_target
+            self.plan = self._injector.plan = without_source(plan) if idle else without_fits(plan)
             done = "nothing is moved" if idle else "injected by axis maps alone"
             self._values.notes.append(f"not fitted, {done}: {error}")
             return {}

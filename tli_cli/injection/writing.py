@@ -77,8 +77,8 @@ def write_result(
         return maker
 
     def produce(spec: TensorSpec) -> Content:
-        steps = made_by().steps if plan.fits else plan.by_target  # a fit may come to nothing, and then nothing is moved
-        step = steps[original[spec.name].name]
+        carried = made_by().plan if plan.fits else plan  # a fit may come to nothing
+        step = carried.by_target[original[spec.name].name]
         unchanged = stored_values.unchanged(step, spec)
         if unchanged is not None:
             return unchanged
@@ -104,7 +104,11 @@ def write_result(
         progress=tell,
         ranks=ranks,
     )
-    return Report(plan, files, (*stored_values.warnings, *_not_cast(quantised, options.dtype)))
+    return Report(
+        maker.plan if maker is not None else plan,
+        files,
+        (*stored_values.warnings, *_not_cast(quantised, options.dtype)),
+    )
 
 
 def _not_cast(quantised: Mapping[str, str], dtype: str | None) -> tuple[str, ...]:
