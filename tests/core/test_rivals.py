@@ -51,6 +51,13 @@ def test_names_that_tell_nothing_leave_nothing_exact(tmp_path: Path) -> None:
     assert all("its names do not tell it from layers." in reason for reason in found.values())
 
 
+@pytest.mark.parametrize(("said", "exact"), [("bias", True), ("delta", False)])
+def test_a_bias_under_an_unknown_name_is_not_called_lacking(said: str, exact: bool, tmp_path: Path) -> None:
+    source = {name.replace("norm1.bias", f"norm1.{said}"): t for name, t in block(("norm1", "norm2")).items()}
+    steps = {step.target: step for step in plan_of(tmp_path, source).steps}
+    assert all(steps[f"layers.{i}.norm1.bias"].exact == exact for i in (0, 1))
+
+
 def test_the_order_of_a_file_is_believed(tmp_path: Path) -> None:
     assert not doubted(plan_of(tmp_path, block(("zeta", "alpha")), ".pt"))
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 
-from tli_cli.architecture import LINEAR, Layer
+from tli_cli.architecture import LINEAR, Layer, TensorSpec
 from tli_cli.describe.turned import Way
 from tli_cli.matching.segments import blocks_of
 from tli_cli.matching.units import Unit
@@ -167,6 +169,20 @@ class Drafter:
             return "zeros"
         return added_start(role, unit) if unit.place in self._added.chains else ""
 
+    def _may_be_called_otherwise(self, partner: Layer, shape: tuple[int, ...]) -> bool:
+        """Tell whether a source without a graph holds something of `shape` in a layer's module that is no part of it: a
+        bias may have any name."""
+        own = {name for _, name in partner.tensors}
+        return any(spec.shape == shape and spec.name not in own for spec in self._unplaced.get(partner.path, ()))
+
+    @cached_property
+    def _unplaced(self) -> dict[str, list[TensorSpec]]:
+        """The tensors of a source without a graph, by their modules; none of one with a graph."""
+        found: dict[str, list[TensorSpec]] = defaultdict(list)
+        for spec in () if self._source.graph else self._source.tensors:
+            found[spec.name.rpartition(".")[0]].append(spec)
+        return found
+
     def _draft_share(self, wanted: Share, offered: Share | None, pair: Pair, weight: float) -> None:
         draft = self._drafts.of(wanted.spec.name)
         layer, partner = self._layers(pair)
@@ -176,7 +192,7 @@ class Drafter:
         if offered is None:
             draft.reason = f"{partner.path} has no {wanted.role}"
             if wanted.role.partition(".")[0] == "bias":
-                draft.initial, draft.exact = "zeros", True
+                draft.initial, draft.exact = "zeros", not self._may_be_called_otherwise(partner, wanted.spec.shape)
             return
         self._book.added = pair.repeat
         query, rescale = self._scales.is_query(pair.target), self._scales.rescale(pair)
