@@ -44,6 +44,7 @@ def test_other_code_with_the_same_tensors_is_not_called_exact(seed):
         (1032, "1.5 times as wide"),
         (1079, "1.5 times as wide"),
         (1141, "heads twice"),
+        (1378, "deeper"),
         (7013, "twice as wide"),
         (7061, "twice as wide"),
     ],

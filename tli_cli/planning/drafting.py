@@ -88,9 +88,19 @@ class Drafter:
             lone = LONE if place in self._folding.doubtful else ""
             self._note_doubt(place, doubts.of(pair) or lone or lost.get(place, ""))
         self._draft_lone_norms({pair.target.place: pair for pair, _ in mine})
-        for draft in (draft for place in self._added.bypassed for draft in self._drafts.of_layer(place)):
-            draft.exact |= not draft.pieces  # whatever it holds, nothing is added
+        self._draft_unfed()
         self._note_lost_biases([pair for pair, _ in mine if pair.target.key not in self._matching.reused])
+
+    def _draft_unfed(self) -> None:
+        """Draft what nothing feeds of added blocks: their ends give zero, so that whatever else holds adds nothing."""
+        for place in self._added.bypassed:
+            layer = self._target.layers[place]
+            for role, name in layer.tensors:
+                draft = self._drafts.of(name)
+                if not draft.pieces and not draft.exact:
+                    draft.exact = True
+                    if place in self._added.ends and is_silenced(layer, role):
+                        draft.initial, draft.reason = "zeros", ADDED
 
     def _start(self, places: Collection[int], initial: str, reason: str, roles: Collection[str] = ()) -> None:
         """Start the tensors of layers, or those of `roles`, so that the layers change nothing."""
