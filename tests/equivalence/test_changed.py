@@ -201,3 +201,11 @@ def test_a_head_mapped_by_labels_keeps_its_rows(tmp_path: Path) -> None:
 def test_a_kept_head_keeps_the_rows_there_are(tmp_path: Path) -> None:
     result = transfer(tmp_path, VIT, f"{VIT}?num_classes=12", shape=(3, 32, 32), options=Options(head="keep"))
     assert torch.equal(result.tensors["head.weight"][:10], result.source.state_dict()["head.weight"])
+
+
+def test_places_beside_a_token_are_those_of_a_square_map_where_no_code_cuts_them_into_rows(tmp_path: Path) -> None:
+    model = "images:timm_tnt?img_size="
+    result = transfer(tmp_path, f"{model}64", f"{model}96", shape="guessed")
+    old, new = result.source.state_dict()["patch_pos"], result.tensors["patch_pos"]
+    assert changed(result) == {"patch_pos"}
+    assert close(new, resample_abs_pos_embed(old, [6, 6]))

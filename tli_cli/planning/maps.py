@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import isqrt
 from typing import Any
 
 from tli_cli.architecture import Architecture, AxisTree
@@ -208,10 +209,19 @@ class MapBook:
         for wanted, offered in ((mine[:at], theirs[:other]), (mine[at : at + 1], theirs[other : other + 1]),
                                 (mine[at + 1 :], theirs[other + 1 :])):  # fmt: skip
             pairs = list(zip(wanted, offered, strict=False))
-            parts += [self.expression(t, source, s, model, kind=kind) for t, s in pairs]
+            parts += [self._square(t, source, s) or self.expression(t, source, s, model, kind=kind) for t, s in pairs]
             parts += [self._drop(source, s, model) for s in offered[len(pairs) :]]
             parts += [self._none(t) for t in wanted[len(pairs) :]]
         return parts
+
+    def _square(self, t: AxisTree, source: Architecture, s: AxisTree) -> AxisExpression | None:
+        """Take places beside tokens that no code cuts into rows as those of square maps; None where they are none."""
+        m, n = self._target.size_of(t), source.size_of(s)
+        rows, columns = isqrt(m), isqrt(n)
+        if not isinstance(t, int) or not isinstance(s, int) or m == n or min(rows, columns) < 2:
+            return None
+        side = AxisMap("grid", rows, columns, exact=False)
+        return ("*", *[self._add(("side", rows, columns), side)] * 2) if (rows**2, columns**2) == (m, n) else None
 
     def _none(self, t: AxisTree) -> int:
         exact = not self._rules.is_weighed(t)

@@ -142,6 +142,11 @@ def timm_swin(**options: Any) -> Model:
     return timm.models.SwinTransformer(patch_size=4, embed_dim=24, num_heads=(2, 4), num_classes=CLASSES, **given)
 
 
+def timm_tnt(**options: Any) -> Model:
+    sizes = {"embed_dim": 24, "inner_dim": 8, "depth": 1, "num_heads_inner": 2, "num_heads_outer": 2}
+    return timm.models.TNT(patch_size=16, num_classes=CLASSES, **sizes, **options)
+
+
 def tv_swin_v2() -> Model:
     block, merging = tv.swin_transformer.SwinTransformerBlockV2, tv.swin_transformer.PatchMergingV2
     return tv.SwinTransformer(
