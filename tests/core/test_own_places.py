@@ -9,7 +9,7 @@ from tests.core.support import promises
 from tli_cli import Options, apply_tli
 from tli_cli.catalogue.libraries import import_timm
 
-SIZES = {"img_size": 32, "patch_size": 8, "depth": 1, "num_heads": 2, "mlp_ratio": 2, "num_classes": 5}
+SIZES = {"img_size": 32, "patch_size": 8, "depth": 2, "num_heads": 2, "mlp_ratio": 2, "num_classes": 5}
 
 
 def vit(**changes):

@@ -6,7 +6,6 @@ execution graph and by stages.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -93,8 +92,6 @@ def match_sides(source: Side, target: Side) -> Matching:
         left = [unit for unit in offered if unit.key not in given]
         for t, s, similarity in pair_units([unit for unit in wanted if unit.key not in found], left, left):
             found[t.key] = Pair(t, by_key[s.key], similarity)
-    if strengths or not known:
-        _first_uses(target, found, repeated)
     pairs = tuple(found[unit.key] for unit in target.units if unit.key in found)
     used = {pair.source.key for pair in pairs}
     heads = tuple((t, s) for t, s in heads_apart(source, target) if t.key in found and s.key not in used)
@@ -130,16 +127,6 @@ def _feed_between(target: Side, source: Side, found: dict[Key, Pair], repeated: 
     for pair in left_between(target.units, source.units, once):
         found[pair.target.key] = pair
         repeated.discard(home[pair.target.key])
-
-
-def _first_uses(target: Side, found: dict[Key, Pair], repeated: set[str]) -> None:
-    """Take blocks out of those `repeated` whose source units feed no other: they only stand in another order."""
-    users = Counter(pair.source.key for pair in found.values())
-    for block in target.blocks:
-        mine = [found[unit.key] for unit in block.units if unit.key in found]
-        if block.name in repeated and mine and all(users[pair.source.key] == 1 for pair in mine):
-            repeated.discard(block.name)
-            found |= {pair.target.key: replace(pair, repeat=False) for pair in mine}
 
 
 def _ends(target: Side, source: Side) -> Iterator[tuple[list[Unit], list[Unit]]]:

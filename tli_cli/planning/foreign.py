@@ -56,6 +56,19 @@ def without_foreign(target: Architecture, source: Architecture, matching: Matchi
     return replace(matching, pairs=pairs, added_blocks=matching.added_blocks - alone - fed)
 
 
+def without_false_copies(matching: Matching) -> Matching:
+    """Return `matching` with blocks that only stand in another order, whose source units feed no other, as no added
+    ones."""
+    users = Counter(pair.source.key for pair in matching.pairs)
+    given = {pair.target.key: pair.source.key for pair in matching.pairs}
+    fed = {b.name: [u.key for u in b.units if u.key in given] for b in blocks_of(matching.targets)}
+    added = matching.added_blocks
+    moved = {n for n, keys in fed.items() if n in added and keys and all(users[given[k]] == 1 for k in keys)}
+    units = {key for name in moved for key in fed[name]}
+    pairs = tuple(replace(p, repeat=False) if p.target.key in units else p for p in matching.pairs)
+    return replace(matching, pairs=pairs, added_blocks=added - moved) if moved else matching
+
+
 def holds(matching: Matching) -> bool:
     """Tell whether the target holds nearly all of the source, its head apart, layer by layer and in its size, whatever
     it adds."""

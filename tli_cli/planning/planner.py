@@ -11,7 +11,7 @@ from tli_cli.plan import Plan, Side, Step
 from tli_cli.planning.choice import Akin, choose_models, main_model
 from tli_cli.planning.drafting import Drafter
 from tli_cli.planning.drafts import Drafts
-from tli_cli.planning.foreign import without_foreign
+from tli_cli.planning.foreign import without_false_copies, without_foreign
 from tli_cli.planning.norms import norms_follow
 from tli_cli.planning.plain import chains_fill_branches, gains_branches
 from tli_cli.planning.quantised import whole_or_kept
@@ -34,6 +34,7 @@ def make_plan(
     """Return the plan for `target` from `sources`, one matching for each; every target tensor stands in exactly one
     step. `akin` tells which sources may be mixed."""
     if request.matcher == "dp":
+        matchings = [without_false_copies(matching) for matching in matchings]
         matchings = [without_foreign(target, s, m) for s, m in zip(sources, matchings, strict=True)]
         matchings = [chains_fill_branches(target, s, m) for s, m in zip(sources, matchings, strict=True)]
         matchings = [norms_follow(target, s, m) for s, m in zip(sources, matchings, strict=True)]
