@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tli_cli.checkpoints import Checkpoint
 from tli_cli.checkpoints.files import read_range
-from tli_cli.checkpoints.layout import tensor_bytes
+from tli_cli.checkpoints.writing.layout import tensor_bytes
 
 
 def stored_bytes(checkpoint: Checkpoint, name: str) -> bytes:

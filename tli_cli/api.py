@@ -192,7 +192,7 @@ def inject(
         TliError: something cannot be read or written, or the plan does not fit; nothing is left half written.
         GateError: a gate of `options` is not met; nothing is written.
     """
-    from tli_cli.checkpoints.ranks import ALONE, current_ranks
+    from tli_cli.checkpoints.writing.ranks import ALONE, current_ranks
     from tli_cli.gates import check_gates
     from tli_cli.injection.plan_checks import check_fits
     from tli_cli.plan import Plan

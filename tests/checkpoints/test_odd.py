@@ -11,7 +11,8 @@ from safetensors.torch import load_file, save_file
 
 from tests.stored import stored_bytes
 from tli_cli import Options, inject, match, verify
-from tli_cli.checkpoints import blocks, open_checkpoint
+from tli_cli.checkpoints import open_checkpoint
+from tli_cli.checkpoints.writing import blocks
 from tli_cli.cli import run
 from tli_cli.errors import TliError
 

@@ -124,7 +124,7 @@ def failing(name, where, what=full):
     return code
 
 from tli_cli import api
-from tli_cli.checkpoints import blocks, dcp_writer, output
+from tli_cli.checkpoints.writing import blocks, dcp_writer, output
 for where in ((api, "_resolve_sides"), (api, "plan_for"), (blocks.BlockWriter, "_write"), (output, "_name")):
     assert failing("a.safetensors", where) == 1
 assert failing("a.pt", (blocks.BlockWriter, "_write")) == 1
@@ -155,7 +155,7 @@ def test_a_rank_that_fails_or_is_killed_ends_all_and_leaves_what_was_there(
 NOBODY_COMES = """
 import sys
 from datetime import timedelta
-from tli_cli.checkpoints import ranks
+from tli_cli.checkpoints.writing import ranks
 from tli_cli.cli import run
 ranks.JOIN = timedelta(seconds=1)
 sys.exit(run(("inject", *sys.argv[1:3], "-t", sys.argv[2], "-o", sys.argv[3])))

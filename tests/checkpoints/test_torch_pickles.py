@@ -20,7 +20,7 @@ from torch._weights_only_unpickler import _get_allowed_globals
 
 from tests.stored import stored_bytes
 from tli_cli.checkpoints import open_checkpoint
-from tli_cli.checkpoints.torch_pickles import allowed
+from tli_cli.checkpoints.torch_files.torch_pickles import allowed
 from tli_cli.errors import CheckpointError
 
 KINDS: dict[str, Callable[[], torch.Tensor]] = {

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pytest
 
 from tli_cli.architecture import TensorSpec
-from tli_cli.describe.names import describe_names
+from tli_cli.describe.from_names.names import describe_names
 from tli_cli.matching.dp import match_dp
 
 BLOCK = {

@@ -9,7 +9,7 @@ from torch import nn
 from tests.core.test_feeders import MAPS, Pyramid, planned
 from tests.models import ResNet, images, randomised
 from tli_cli import TliError, apply_tli
-from tli_cli.describe.trace import trace
+from tli_cli.describe.tracing.trace import trace
 from tli_cli.matching.similarity import unit_similarity
 from tli_cli.matching.units import Unit
 

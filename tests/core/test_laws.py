@@ -12,7 +12,7 @@ from tli_cli.options import Options
 from tli_cli.plan import Plan
 from tli_cli.planning.injection import plan_injection
 from tli_cli.planning.methods import methods
-from tli_cli.planning.pieces import map_indices
+from tli_cli.planning.spaces.pieces import map_indices
 from tli_cli.scoring.verdict import score_architectures
 
 MAPS_OF_AUTO = {"fit", "maps"}

@@ -14,7 +14,7 @@ from torch import nn
 from tests.core.support import build, distance, same_bytes
 from tests.models import example_for, images, randomised
 from tli_cli import Options, apply_tli
-from tli_cli.describe.trace import trace
+from tli_cli.describe.tracing.trace import trace
 from tli_cli.errors import GateError, TliError, TraceError
 from tli_cli.providers.module import describe_live
 

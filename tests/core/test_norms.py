@@ -6,7 +6,7 @@ import pytest
 
 import tli_cli
 from tli_cli.catalogue import load
-from tli_cli.planning.norms import normalised_layers
+from tli_cli.planning.starts.norms import normalised_layers
 
 PAIRS = [
     ("mobilenetv2_050", "resnet18"),

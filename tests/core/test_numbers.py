@@ -12,8 +12,8 @@ from torch import nn
 from tests.core.support import distance, promises
 from tests.models import randomised
 from tli_cli import Options, apply_tli
-from tli_cli.describe.trace import trace
-from tli_cli.planning.unshared import Behind
+from tli_cli.describe.tracing.trace import trace
+from tli_cli.planning.claims.unshared import Behind
 
 
 class Attending(nn.Module):

@@ -14,8 +14,9 @@ from safetensors.torch import save_file
 
 from tests.core.support import build
 from tli_cli import Options, inject, match
-from tli_cli.checkpoints import blocks, open_checkpoint
-from tli_cli.checkpoints.contents import Held
+from tli_cli.checkpoints import open_checkpoint
+from tli_cli.checkpoints.writing import blocks
+from tli_cli.checkpoints.writing.contents import Held
 from tli_cli.errors import TliError
 from tli_cli.injection.composed import Constant, Joined, Patched
 from tli_cli.injection.streams import Streams

@@ -9,7 +9,7 @@ from torch import nn
 from tests.models import images, randomised
 from tests.models_tokens import Encoder, ViT
 from tli_cli.architecture import Architecture, TensorSpec
-from tli_cli.describe.names import describe_names
+from tli_cli.describe.from_names.names import describe_names
 from tli_cli.matching.dp import match_dp
 from tli_cli.providers.module import describe_live
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tli_cli.architecture import Architecture
-from tli_cli.describe.names import describe_names
+from tli_cli.describe.from_names.names import describe_names
 from tli_cli.describe.spaces import leaves
 
 STILL = {"kernel", "grid", "batch"}

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tli_cli.architecture import Architecture, Layer, TensorSpec
-from tli_cli.describe.names import describe_names
+from tli_cli.describe.from_names.names import describe_names
 from tli_cli.matching.units import units_of
 
 

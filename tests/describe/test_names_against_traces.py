@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tli_cli.catalogue.libraries import import_timm
-from tli_cli.describe.trace import trace
+from tli_cli.describe.tracing.trace import trace
 
 pytestmark = pytest.mark.skipif(not all(map(find_spec, ("timm", "transformers"))), reason="needs timm and transformers")
 

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from tli_cli.architecture import TensorSpec
-from tli_cli.describe.names import describe_names
+from tli_cli.describe.from_names.names import describe_names
 
 WORDS = """
     weight bias gamma q k v qkv attn mlp fc1 fc2 conv1 bn1 norm 0 1 layers blocks stem head branch1 branch2 se

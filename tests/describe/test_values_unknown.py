@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from tli_cli.architecture import Architecture
-from tli_cli.describe.trace import trace
+from tli_cli.describe.tracing.trace import trace
 from tli_cli.errors import TraceError
 
 

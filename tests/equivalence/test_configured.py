@@ -26,7 +26,7 @@ from tests.equivalence.harness import (
 from tli_cli import apply_tli
 from tli_cli.api import inject, match
 from tli_cli.checkpoints import open_checkpoint
-from tli_cli.describe.heads import configured_head_width, configured_heads
+from tli_cli.describe.from_names.heads import configured_head_width, configured_heads
 from tli_cli.errors import TliError
 from tli_cli.options import Options
 from tli_cli.plan import Plan

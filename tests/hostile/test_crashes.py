@@ -18,7 +18,8 @@ from safetensors.torch import load_file, save_file
 from tests.hostile.support import OLD, SPECS, contents, everything, ones
 from tests.stored import stored_bytes
 from tli_cli.architecture import TensorSpec
-from tli_cli.checkpoints import FileRange, blocks, open_checkpoint, output, write_checkpoint
+from tli_cli.checkpoints import FileRange, open_checkpoint, write_checkpoint
+from tli_cli.checkpoints.writing import blocks, output
 from tli_cli.errors import CheckpointError
 
 

@@ -14,8 +14,8 @@ from safetensors.torch import save_file
 from torch.distributed.checkpoint.metadata import MetadataIndex
 
 from tli_cli.checkpoints import open_checkpoint
-from tli_cli.checkpoints.dcp_metadata import Chunk
-from tli_cli.checkpoints.distributed import _overlap
+from tli_cli.checkpoints.torch_files.dcp_metadata import Chunk
+from tli_cli.checkpoints.torch_files.distributed import _overlap
 from tli_cli.errors import CheckpointError
 
 Refuses = Callable[..., str]

@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 import torch
 
-from tli_cli.checkpoints import open_checkpoint, pickles
+from tli_cli.checkpoints import open_checkpoint
 from tli_cli.checkpoints.nested import PLAIN_KEYS
-from tli_cli.checkpoints.pickles import load_allowed
+from tli_cli.checkpoints.torch_files import pickles
+from tli_cli.checkpoints.torch_files.pickles import load_allowed
 from tli_cli.errors import CheckpointError
 
 Refuses = Callable[..., str]

@@ -6,7 +6,7 @@ import pytest
 
 from tests.core.support import build
 from tli_cli.architecture import TensorSpec
-from tli_cli.describe.trace import state_specs
+from tli_cli.describe.tracing.trace import state_specs
 from tli_cli.kinship.copies import copies
 
 BLOCK = [

@@ -12,8 +12,8 @@ from tests.models import example_for
 from tli_cli import Options
 from tli_cli.architecture import Architecture
 from tli_cli.catalogue.loading import without
-from tli_cli.describe.names import describe_names
-from tli_cli.describe.trace import state_specs
+from tli_cli.describe.from_names.names import describe_names
+from tli_cli.describe.tracing.trace import state_specs
 from tli_cli.kinship import as_kin, related
 from tli_cli.plan import Plan
 from tli_cli.planning.injection import plan_injection

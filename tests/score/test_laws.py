@@ -22,7 +22,7 @@ from tests.score.conftest import MIXED, SMALL
 from tli_cli import catalogue
 from tli_cli.architecture import Architecture, Layer, Number
 from tli_cli.catalogue.libraries import import_timm
-from tli_cli.describe.names import describe_names
+from tli_cli.describe.from_names.names import describe_names
 from tli_cli.kinship import as_kin
 from tli_cli.matching import MATCHERS
 from tli_cli.matching.settings import ACTIVATIONS

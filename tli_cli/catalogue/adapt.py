@@ -80,7 +80,7 @@ def _resized(
 
 def joined(architecture: Architecture, extra: Sequence[TensorSpec]) -> Architecture:
     """Return `architecture` followed by the layers that the names of `extra` tell of, in a line after its output."""
-    from tli_cli.describe.names import describe_names
+    from tli_cli.describe.from_names.names import describe_names
 
     tail = describe_names(extra, order_from="file")
     moved = len(architecture.spaces)

@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from tli_cli.architecture import InitialValue
 from tli_cli.catalogue.record import Recorder
-from tli_cli.describe.constants import unsaved
+from tli_cli.describe.tracing.constants import unsaved
 from tli_cli.initial import stored
 
 _DRAWS = {"normal_", "uniform_", "bernoulli_", "exponential_"}

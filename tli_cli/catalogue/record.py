@@ -13,7 +13,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tli_cli.architecture import InitialValue
-from tli_cli.describe.meta import tensors_in
+from tli_cli.describe.tracing.meta import tensors_in
 
 COMPUTED: InitialValue = (("computed",),)
 """Stands for a tensor whose values follow from others by arithmetic that is no chain of elementwise operations."""

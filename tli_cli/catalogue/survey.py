@@ -18,9 +18,9 @@ from tli_cli.catalogue.record import COMPUTED, Recorder, initial_values
 from tli_cli.catalogue.sizes import Growth
 from tli_cli.catalogue.subjects import Subject
 from tli_cli.catalogue.vary import Variant, find_growth, space_growth, with_fan_numbers
-from tli_cli.describe.meta import NumbersInHand, on_meta
-from tli_cli.describe.names import describe_names
-from tli_cli.describe.trace import state_specs, trace
+from tli_cli.describe.from_names.names import describe_names
+from tli_cli.describe.tracing.meta import NumbersInHand, on_meta
+from tli_cli.describe.tracing.trace import state_specs, trace
 from tli_cli.errors import TliError, TraceError, first_line
 
 

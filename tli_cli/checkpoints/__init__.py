@@ -12,14 +12,14 @@ from typing import Any
 from tli_cli.checkpoints.checkpoint import Checkpoint
 from tli_cli.checkpoints.directory import find_checkpoint
 from tli_cli.checkpoints.files import FileRange, read_small, sniff
-from tli_cli.checkpoints.kernels import upright
+from tli_cli.checkpoints.layouts.kernels import upright
+from tli_cli.checkpoints.layouts.places_first import channels_first
 from tli_cli.checkpoints.located import ModuleReader, located
-from tli_cli.checkpoints.naming import require_named
-from tli_cli.checkpoints.places_first import channels_first
 from tli_cli.checkpoints.reader import Reader
 from tli_cli.checkpoints.safetensors_file import SafetensorsFile
 from tli_cli.checkpoints.sharded import ShardedCheckpoint
-from tli_cli.checkpoints.writer import parse_size, write_checkpoint
+from tli_cli.checkpoints.writing.naming import require_named
+from tli_cli.checkpoints.writing.writer import parse_size, write_checkpoint
 from tli_cli.errors import CheckpointError
 
 __all__ = ["Checkpoint", "FileRange", "open_checkpoint", "parse_size", "read_config", "write_checkpoint"]
@@ -72,7 +72,7 @@ def _module(given: Path, module: str, found: Path, ema: str | None, expected: Co
 
 def _reader(path: Path, ema: str | None) -> Reader:
     if path.name == ".metadata":
-        from tli_cli.checkpoints.distributed import DistributedCheckpoint
+        from tli_cli.checkpoints.torch_files.distributed import DistributedCheckpoint
 
         return DistributedCheckpoint(path.parent, ema)
     if path.name.endswith(".json"):
@@ -81,7 +81,7 @@ def _reader(path: Path, ema: str | None) -> Reader:
         if ema is not None:
             raise CheckpointError(f"{path}: a safetensors file holds one set of weights; leave --ema out")
         return SafetensorsFile(path)
-    from tli_cli.checkpoints.torch_file import TorchFile
+    from tli_cli.checkpoints.torch_files.torch_file import TorchFile
 
     return TorchFile(path, ema)
 

@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Any
 
 from tli_cli.checkpoints.names import is_counter
-from tli_cli.checkpoints.pickles import Inert
+from tli_cli.checkpoints.torch_files.pickles import Inert
 from tli_cli.errors import CheckpointError
 from tli_cli.registry import did_you_mean
 

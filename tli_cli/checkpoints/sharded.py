@@ -94,7 +94,7 @@ def _open_shard(index: Path, name: str) -> Reader:
     path = beside(index.parent, name, index)
     if sniff(path) == "safetensors":
         return SafetensorsFile(path)
-    from tli_cli.checkpoints.torch_file import TorchFile
+    from tli_cli.checkpoints.torch_files.torch_file import TorchFile
 
     return TorchFile(path)
 

@@ -8,7 +8,7 @@ from tli_cli.architecture import TensorSpec
 from tli_cli.checkpoints.dtypes import is_buffer
 from tli_cli.checkpoints.files import FileRange
 from tli_cli.checkpoints.nested import find_state_dict
-from tli_cli.checkpoints.slots import first_holders
+from tli_cli.checkpoints.torch_files.slots import first_holders
 from tli_cli.errors import CheckpointError
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ def write_new(path: Path, text: str, *, force: bool) -> None:
 
 def write_new_bytes(path: Path, data: bytes, *, force: bool) -> None:
     """Write `data` to `path` in one move; raise `TliError` if something is there and `force` is not given."""
-    from tli_cli.checkpoints.output import PendingFile, pending_files
+    from tli_cli.checkpoints.writing.output import PendingFile, pending_files
 
     target = check_new(path, force=force)
     try:

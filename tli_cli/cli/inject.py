@@ -75,7 +75,7 @@ def inject(
     if plan is not None:
         _check_undecided(decided)
     from tli_cli import api
-    from tli_cli.checkpoints.ranks import ALONE, current_ranks
+    from tli_cli.checkpoints.writing.ranks import ALONE, current_ranks
 
     options = Options(
         **decided,

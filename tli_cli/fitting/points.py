@@ -12,7 +12,7 @@ from tli_cli.describe.spaces import leaves
 from tli_cli.fitting.trunk import Place, trunk_points
 from tli_cli.fitting.work import octaves_apart
 from tli_cli.plan import Fit, Plan, Point, Step
-from tli_cli.planning.maps import MapBook
+from tli_cli.planning.spaces.maps import MapBook
 
 Levels = Mapping[float, list[Place]]
 """The points of a network by the number of their places in octaves."""

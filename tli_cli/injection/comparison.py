@@ -16,8 +16,8 @@ from tli_cli.architecture import TensorSpec
 from tli_cli.axis_maps.kept_tokens import KeptTokens, kept_tokens
 from tli_cli.catalogue import recognise, resolve_name
 from tli_cli.checkpoints import open_checkpoint
-from tli_cli.checkpoints.in_files import names_in_files
-from tli_cli.checkpoints.joined import joined
+from tli_cli.checkpoints.layouts.in_files import names_in_files
+from tli_cli.checkpoints.layouts.joined import joined
 from tli_cli.checkpoints.located import is_there
 from tli_cli.describe.channels_last import as_defined
 from tli_cli.devices import double_device, usable_device

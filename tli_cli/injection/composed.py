@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tli_cli.checkpoints.contents import Content
+from tli_cli.checkpoints.writing.contents import Content
 
 
 @dataclass(frozen=True)

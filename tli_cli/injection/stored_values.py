@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from tli_cli.architecture import TensorSpec
 from tli_cli.checkpoints import Checkpoint
-from tli_cli.checkpoints.contents import Content, Copied, Looked, Made, content_of
 from tli_cli.checkpoints.files import FileRange
 from tli_cli.checkpoints.finite import is_finite
+from tli_cli.checkpoints.writing.contents import Content, Copied, Looked, Made, content_of
 from tli_cli.errors import TliError
 from tli_cli.plan import Layout, Step
 

@@ -17,8 +17,8 @@ from tli_cli.architecture import TensorSpec
 from tli_cli.axis_maps.importance import group_importance
 from tli_cli.axis_maps.values import PlanMaps
 from tli_cli.checkpoints import write_checkpoint
-from tli_cli.checkpoints.contents import Content
-from tli_cli.checkpoints.ranks import current_ranks
+from tli_cli.checkpoints.writing.contents import Content
+from tli_cli.checkpoints.writing.ranks import current_ranks
 from tli_cli.floats import STORED
 from tli_cli.injection.parted import Parted
 from tli_cli.injection.stored_values import StoredValues

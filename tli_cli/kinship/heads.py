@@ -5,7 +5,7 @@ from __future__ import annotations
 from tli_cli.architecture import Architecture
 from tli_cli.matching.graph_roles import graph_roles
 from tli_cli.matching.units import units_of
-from tli_cli.planning.queries import innermost
+from tli_cli.planning.spaces.queries import innermost
 
 ALIKE = 0.9
 """The share of parameters that the smaller of two networks of one size must have of the larger."""

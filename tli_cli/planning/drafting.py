@@ -13,25 +13,25 @@ from tli_cli.matching.segments import blocks_of
 from tli_cli.matching.units import Unit
 from tli_cli.matching.values import Matching, Pair
 from tli_cli.plan import Piece
-from tli_cli.planning.added import Additions, additions
-from tli_cli.planning.chains import added_start
 from tli_cli.planning.choice import Choice
-from tli_cli.planning.doubts import Doubts
+from tli_cli.planning.claims.doubts import Doubts
+from tli_cli.planning.claims.rivals import untold
 from tli_cli.planning.drafts import Drafts
-from tli_cli.planning.embedded import embedding_gains
-from tli_cli.planning.folding import LONE, NO_FOLDING, STARTS, folding
 from tli_cli.planning.identity import ADDED, is_silenced, surplus_scales
-from tli_cli.planning.lone import LONE_BRANCH, Lone, lone_additions
-from tli_cli.planning.norms import averages_unevenly
 from tli_cli.planning.numbers import were_run
-from tli_cli.planning.own_places import FOLDED, own_places
-from tli_cli.planning.pieces import is_copy, is_exact, is_scaled, lie_alike, make_piece
-from tli_cli.planning.post_norms import Settled, norms_moved_behind
-from tli_cli.planning.rivals import untold
 from tli_cli.planning.roles import Share, answering, as_head, is_cut_by_guess, is_mask, shares
-from tli_cli.planning.scales import Scales
-from tli_cli.planning.shortcuts import NO_SHORTCUT, surplus_shortcuts
-from tli_cli.planning.turning import Turns
+from tli_cli.planning.spaces.embedded import embedding_gains
+from tli_cli.planning.spaces.pieces import is_copy, is_exact, is_scaled, lie_alike, make_piece
+from tli_cli.planning.spaces.scales import Scales
+from tli_cli.planning.spaces.turning import Turns
+from tli_cli.planning.starts.added import Additions, additions
+from tli_cli.planning.starts.chains import added_start
+from tli_cli.planning.starts.folding import LONE, NO_FOLDING, STARTS, folding
+from tli_cli.planning.starts.lone import LONE_BRANCH, Lone, lone_additions
+from tli_cli.planning.starts.norms import averages_unevenly
+from tli_cli.planning.starts.own_places import FOLDED, own_places
+from tli_cli.planning.starts.post_norms import Settled, norms_moved_behind
+from tli_cli.planning.starts.shortcuts import NO_SHORTCUT, surplus_shortcuts
 
 LOST_BIAS = "it has no place for its partner's bias"
 MASKED = "a mask of the target's own is worked into it"

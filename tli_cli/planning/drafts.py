@@ -10,10 +10,10 @@ from tli_cli.matching.values import Pair
 from tli_cli.plan import Piece, Step, map_indices
 from tli_cli.planning.identity import ADDED
 from tli_cli.planning.listed_rows import ListedRows
-from tli_cli.planning.maps import MapBook
-from tli_cli.planning.pieces import is_copy, is_exact
 from tli_cli.planning.refusals import Refusals
 from tli_cli.planning.request import Request
+from tli_cli.planning.spaces.maps import MapBook
+from tli_cli.planning.spaces.pieces import is_copy, is_exact
 
 STANDARDISED = "its weight is not standardised alike in both networks"
 TORN = "its channels come from layers that do not belong together"

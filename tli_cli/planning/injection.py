@@ -11,8 +11,8 @@ from tli_cli.matching import MATCHERS
 from tli_cli.matching.values import Matching
 from tli_cli.options import Labels, Options
 from tli_cli.plan import Plan
-from tli_cli.planning.activations import changed_activations
 from tli_cli.planning.choice import Akin
+from tli_cli.planning.claims.activations import changed_activations
 from tli_cli.planning.heads import NO_LABELS, other_labels, parse_head
 from tli_cli.planning.methods import method_request
 from tli_cli.planning.otherwise import copied_otherwise

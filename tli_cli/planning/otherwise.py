@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from tli_cli.plan import Step
 from tli_cli.planning.drafting import LOST_BIAS
-from tli_cli.planning.turning import UNCUT, UNTOLD
+from tli_cli.planning.spaces.turning import UNCUT, UNTOLD
 
 ALIKE = ("same", "adapted")
 """The relations of models that a user takes for one network, some sizes apart."""

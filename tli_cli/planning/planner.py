@@ -11,13 +11,13 @@ from tli_cli.plan import Plan, Side, Step
 from tli_cli.planning.choice import Akin, choose_models, main_model
 from tli_cli.planning.drafting import Drafter
 from tli_cli.planning.drafts import Drafts
-from tli_cli.planning.foreign import without_false_copies, without_foreign
-from tli_cli.planning.norms import norms_follow
-from tli_cli.planning.plain import chains_fill_branches, gains_branches
 from tli_cli.planning.quantised import whole_or_kept
 from tli_cli.planning.relation import OTHER, relation_of
 from tli_cli.planning.request import Request
-from tli_cli.planning.turning import turned_by_guess
+from tli_cli.planning.spaces.turning import turned_by_guess
+from tli_cli.planning.starts.foreign import without_false_copies, without_foreign
+from tli_cli.planning.starts.norms import norms_follow
+from tli_cli.planning.starts.plain import chains_fill_branches, gains_branches
 
 
 def _relation(target: Architecture, source: Architecture, matching: Matching, steps: Sequence[Step]) -> str:

@@ -10,7 +10,7 @@ from tli_cli.matching.segments import WEIGHTED
 from tli_cli.matching.units import Unit, main_tensor
 from tli_cli.matching.values import Matching
 from tli_cli.plan import Plan, Step
-from tli_cli.planning.foreign import holds
+from tli_cli.planning.starts.foreign import holds
 
 FAMILY = 0.8
 OTHER = "other"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from tli_cli.architecture import Architecture
-from tli_cli.checkpoints.in_files import Layouts
+from tli_cli.checkpoints.layouts.in_files import Layouts
 from tli_cli.options import InputShape
 from tli_cli.providers.arguments import split_reference
 

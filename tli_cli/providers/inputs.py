@@ -13,8 +13,8 @@ import torch
 from torch import nn
 
 from tli_cli.describe.failures import told
-from tli_cli.describe.meta import without_values
-from tli_cli.describe.reach import reach_of
+from tli_cli.describe.tracing.meta import without_values
+from tli_cli.describe.tracing.reach import reach_of
 from tli_cli.errors import TliError, TraceError
 from tli_cli.options import InputShape
 

@@ -13,10 +13,10 @@ from torch.utils._pytree import tree_map
 from tli_cli.architecture import Architecture, InitialValue
 from tli_cli.catalogue.computed import exactly
 from tli_cli.catalogue.detection import without_crops
-from tli_cli.describe.constants import LARGEST, unsaved
-from tli_cli.describe.meta import on_meta
-from tli_cli.describe.names import describe_names
-from tli_cli.describe.trace import state_specs, trace
+from tli_cli.describe.from_names.names import describe_names
+from tli_cli.describe.tracing.constants import LARGEST, unsaved
+from tli_cli.describe.tracing.meta import on_meta
+from tli_cli.describe.tracing.trace import state_specs, trace
 from tli_cli.errors import TliError, TraceError
 from tli_cli.initial import stored
 from tli_cli.providers.effective import made_plain

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from tli_cli.describe.meta import on_meta, without_values
+from tli_cli.describe.tracing.meta import on_meta, without_values
 
 TOKENS = 16
 FRAMES = 16

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from tli_cli.checkpoints import Checkpoint, read_config
 from tli_cli.checkpoints.directory import find_checkpoint
+from tli_cli.checkpoints.layouts.low_rank import CONFIG, merged
 from tli_cli.checkpoints.located import is_there
-from tli_cli.checkpoints.low_rank import CONFIG, merged
 from tli_cli.errors import CheckpointError
 from tli_cli.kinship.adapters import are_alone
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from tli_cli.architecture import TensorSpec
 from tli_cli.checkpoints.checkpoint import Checkpoint
-from tli_cli.checkpoints.in_files import InFiles, Part
-from tli_cli.checkpoints.joined import JoinedReader
+from tli_cli.checkpoints.layouts.in_files import InFiles, Part
+from tli_cli.checkpoints.layouts.joined import JoinedReader
 from tli_cli.checkpoints.located import ModuleReader
 from tli_cli.describe.prefixes import prefix_change
 from tli_cli.kinship.copies import copies

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from tli_cli.architecture import Architecture, TensorSpec
 from tli_cli.catalogue.naming import LIBRARIES
-from tli_cli.checkpoints.in_files import Layouts, names_in_files
-from tli_cli.checkpoints.joined import joined
+from tli_cli.checkpoints.layouts.in_files import Layouts, names_in_files
+from tli_cli.checkpoints.layouts.joined import joined
 from tli_cli.checkpoints.located import is_there
 from tli_cli.decoding import shown
 from tli_cli.describe.renaming import renamed
@@ -115,7 +115,7 @@ def resolve(text: str, reading: Reading = Reading()) -> Reference:
     if LIVE.match(text) and text.partition(":")[0] not in LIBRARIES:
         return _from_code(text, reading)
     if path.suffix in SUFFIXES or "/" in text:
-        from tli_cli.checkpoints.naming import require_named
+        from tli_cli.checkpoints.writing.naming import require_named
 
         require_named(path)
         raise UnknownReferenceError(f"{text}: no such file or directory")
@@ -215,7 +215,7 @@ def _refuse_other_sizes(text: str, reading: Reading) -> None:
 def describe_bare(reference: Reference, tensors: Sequence[TensorSpec]) -> Reference:
     """Return a bare checkpoint with the architecture of `tensors` of it, and what is not certain of that."""
     from tli_cli import catalogue
-    from tli_cli.describe.names import describe_names
+    from tli_cli.describe.from_names.names import describe_names
     from tli_cli.references.configured import as_catalogued
 
     text, checkpoint = reference.text, reference.checkpoint

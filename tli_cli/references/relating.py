@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from tli_cli.describe.channels_last import with_channels_last
-from tli_cli.describe.heads import configured_head_width, configured_heads
+from tli_cli.describe.from_names.heads import configured_head_width, configured_heads
 from tli_cli.references.likest import is_open, with_likest
 from tli_cli.references.reference import BARE, Reference, describe_bare, guesses_of, merged_into, resolve
 
@@ -88,7 +88,7 @@ def _alone(source: Reference, target: Reference) -> Reference:
 
 def _cut_alike(reference: Reference, others: Sequence[Reference]) -> Reference:
     """Return a bare checkpoint with its heads cut as those of the first other one of its size, if that is known."""
-    from tli_cli.describe.names import describe_names
+    from tli_cli.describe.from_names.names import describe_names
     from tli_cli.kinship.heads import heads_like
 
     checkpoint, bare = reference.checkpoint, reference.architecture

@@ -1,0 +1,1 @@
+"""Files of torch.save and directories of torch.distributed.checkpoint, read without their loaders."""

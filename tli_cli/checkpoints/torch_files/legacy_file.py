@@ -1,0 +1,68 @@
+"""Files that torch.save wrote before torch 1.6: pickles one after another, and then the elements of each storage."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any, BinaryIO
+
+from tli_cli.checkpoints.torch_files.pickles import globals_in, load_allowed
+from tli_cli.checkpoints.torch_files.slots import item_size
+from tli_cli.checkpoints.torch_files.torch_pickles import Storage, allowed, storage_of
+from tli_cli.errors import CheckpointError
+
+_MAGIC = 0x1950A86A20F9469CFC6C
+_PROTOCOL = 1001
+_COUNT = struct.Struct("<q")
+
+
+def read_legacy(file: BinaryIO, size: int, where: str) -> tuple[Any, dict[str, tuple[int, int]]]:
+    """Return what the file of `size` bytes holds, and where the bytes of each storage begin and how many there are.
+
+    Raises:
+        CheckpointError: it is no such file, is damaged, or its pickles ask for more than data.
+    """
+    seen: dict[str, Storage] = {}
+
+    def noted(pid: Any) -> Storage:
+        storage = storage_of(pid)
+        seen[storage.key] = storage
+        return storage
+
+    magic, protocol, machine = (_next(file, where) for _ in range(3))
+    if magic != _MAGIC or protocol != _PROTOCOL or not isinstance(machine, dict):
+        raise CheckpointError(
+            f"{where}: expected a state dict written by torch.save, found a pickle of something else; "
+            "save `model.state_dict()` with torch.save, or better as safetensors"
+        )
+    if machine.get("little_endian") is not True:
+        raise CheckpointError(f"{where}: written on a big-endian machine; save it again on a little-endian one")
+    root = _next(file, where, noted)
+    keys = _next(file, where)
+    return root, _storages(file, size, seen, keys, where)
+
+
+def _next(file: BinaryIO, where: str, persistent: Any = None) -> Any:
+    """Return what the next pickle describes; it is looked through before it is read."""
+    start = file.tell()
+    globals_in(file, where)
+    end = file.tell()
+    file.seek(start)
+    return load_allowed(file.read(end - start), allowed(), where, persistent)
+
+
+def _storages(file: BinaryIO, size: int, seen: dict[str, Storage], keys: Any, where: str) -> dict[str, tuple[int, int]]:
+    """Return where the bytes of the storages `keys` stand, which follow each other with their numbers before them."""
+    found: dict[str, tuple[int, int]] = {}
+    position = file.tell()
+    for key in keys if isinstance(keys, list) else ():
+        storage = seen.get(key) if isinstance(key, str) else None
+        file.seek(position)
+        count = file.read(_COUNT.size)
+        if storage is None or len(count) < _COUNT.size or _COUNT.unpack(count) != (storage.count,):
+            raise CheckpointError(f"{where}: its list of storages is damaged or cut off; make or download it again")
+        length = storage.count * item_size(storage.dtype, where)
+        found[key] = (position + _COUNT.size, length)
+        position += _COUNT.size + length
+        if position > size:
+            raise CheckpointError(f"{where}: its values reach beyond the end; it is incomplete: download it again")
+    return found

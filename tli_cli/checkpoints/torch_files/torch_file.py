@@ -1,0 +1,85 @@
+"""Reading files of torch.save: pickles of descriptions alone, values at their places in the file."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tli_cli.checkpoints.dtypes import PACKED
+from tli_cli.checkpoints.files import FileRange, read_range, sniff, stamp_of
+from tli_cli.checkpoints.nested import find_state_dict
+from tli_cli.checkpoints.torch_files.archive import read_archive
+from tli_cli.checkpoints.torch_files.legacy_file import read_legacy
+from tli_cli.checkpoints.torch_files.pickles import load_allowed
+from tli_cli.checkpoints.torch_files.slots import slot_of, slots_of, specs_of
+from tli_cli.checkpoints.torch_files.torch_pickles import PickledTensor, allowed, storage_of
+from tli_cli.errors import CheckpointError
+
+if TYPE_CHECKING:
+    import torch
+
+
+class TorchFile:
+    """One file of torch.save; opening it reads what describes the tensors, and does not import torch."""
+
+    format = "torch"
+    order_from = "file"
+
+    def __init__(self, path: Path, ema: str | None = None) -> None:
+        self.path = path
+        kind = sniff(path)
+        if path.suffix == ".safetensors":
+            raise CheckpointError(f"{path}: expected a safetensors file, found a {kind} file under its name; not read")
+        self._stamp = stamp_of(path)
+        self.metadata: dict[str, str] = {}
+        root, storages = self._zipped() if kind == "zip" else self._legacy()
+        found = find_state_dict(root, str(path), ema)
+        self._slots, left_out = slots_of(found.tensors, storages, str(path))
+        self.ignored = (*found.ignored, *left_out)
+        self.tensors = specs_of(self._slots)
+        self.settings = found.settings
+
+    def _zipped(self) -> tuple[Any, dict[str, tuple[int, int]]]:
+        with self.path.open("rb") as file:
+            archive = read_archive(file, self._stamp.size, str(self.path))
+        self.metadata = archive.notes
+        return load_allowed(archive.pickle, allowed(), str(self.path), storage_of), archive.storages
+
+    def _legacy(self) -> tuple[Any, dict[str, tuple[int, int]]]:
+        with self.path.open("rb") as file:
+            return read_legacy(file, self._stamp.size, str(self.path))
+
+    def read(self, name: str) -> torch.Tensor:
+        """Return the tensor stored as `name`, on the CPU, contiguous or not."""
+        import torch
+
+        slot = self._slots[name]
+        if slot.dtype in PACKED:
+            raise CheckpointError(f"{self.path}: {name} holds packed {slot.dtype} values: they can only be copied")
+        data = torch.empty(slot.length, dtype=torch.uint8)
+        if slot.length:
+            read_range(FileRange(self.path, slot.start, slot.length, self._stamp), data.numpy().data)
+        return slot.tensor(data)
+
+    def file_range(self, name: str) -> FileRange | None:
+        """Return where the bytes of `name` stand, None where they are not its elements in order."""
+        slot = self._slots[name]
+        return FileRange(self.path, slot.start, slot.length, self._stamp) if slot.is_plain else None
+
+
+def load_tensor(data: bytearray, where: str) -> torch.Tensor:
+    """Return the one tensor that torch.save wrote to `data`.
+
+    Raises:
+        CheckpointError: it holds something else, or is damaged.
+    """
+    import torch
+
+    archive = read_archive(io.BytesIO(data), len(data), where)
+    held = load_allowed(archive.pickle, allowed(), where, storage_of)
+    if not isinstance(held, PickledTensor):
+        raise CheckpointError(f"{where}: expected a tensor, found {type(held).__name__}; save the checkpoint again")
+    slot = slot_of(held, archive.storages, where)
+    piece = data[slot.start : slot.start + slot.length]
+    return slot.tensor(torch.frombuffer(piece, dtype=torch.uint8) if piece else torch.empty(0, dtype=torch.uint8))

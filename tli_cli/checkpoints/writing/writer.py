@@ -1,0 +1,185 @@
+"""Writing checkpoints as a stream: one tensor at a time, nothing visible before all of it is there."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from tli_cli.architecture import TensorSpec
+from tli_cli.checkpoints.dtypes import byte_count
+from tli_cli.checkpoints.writing.blocks import BlockWriter
+from tli_cli.checkpoints.writing.contents import Content, Held, Produced, Repeated, content_of
+from tli_cli.checkpoints.writing.layout import FileLayout, lay_out, repeated, require_writable
+from tli_cli.checkpoints.writing.naming import aside_name, recover
+from tli_cli.checkpoints.writing.output import PendingFile, pending_files, publish
+from tli_cli.checkpoints.writing.ranks import ALONE, Ranks
+from tli_cli.checkpoints.writing.shards import (
+    index_bytes,
+    index_path,
+    replaced_with,
+    require_no_shard,
+    shard_path,
+    split,
+)
+from tli_cli.errors import CheckpointError
+
+Produce = Callable[[TensorSpec], Produced]
+Progress = Callable[[TensorSpec], None]
+
+DCP = ".dcp"
+"""How the name of a directory of torch's distributed checkpoint format ends."""
+
+TORCH = (".pt", ".pth", ".bin")
+"""How the names of files as torch.save writes them end."""
+
+_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30}
+
+
+def write_checkpoint(
+    out: Path | str,
+    tensors: Sequence[TensorSpec],
+    produce: Produce,
+    *,
+    metadata: Mapping[str, str] | None = None,
+    max_shard_size: int | None = None,
+    force: bool = False,
+    progress: Progress | None = None,
+    ranks: Ranks = ALONE,
+) -> tuple[Path, ...]:
+    """Write `tensors` to `out` and return the files, the one to open first.
+
+    `produce` is called once for each tensor, in the order of writing, and returns a tensor of that shape and dtype,
+    its bytes, where they stand in a file (then they are not decoded), or what makes them part by part. A tensor tied to
+    an earlier one of the same file gets that one's bytes. How `out` ends says the format: `.safetensors`, that of
+    torch.save (`.pt`, `.pth`, `.bin`), or a directory of torch's distributed checkpoint format (`.dcp`). With
+    `max_shard_size` (bytes) the tensors of the first two go to shards beside an index `<out>.index.json`, unless they
+    fit in one. Several `ranks` each write their share. After any failure, what was there before is there, or nothing.
+
+    Raises:
+        CheckpointError: where `out` exists and not `force`, cannot be written, or a tensor is not as announced.
+    """
+    notes, form = dict(metadata or {}), Path(out).suffix
+    target = _target(Path(out))
+    require_writable(tensors)
+    if form == DCP:
+        from tli_cli.checkpoints.writing.dcp_writer import write_distributed
+
+        _is_there(target, several=True)
+        _require_space(target, sum(byte_count(spec.shape, spec.dtype) for spec in tensors))
+        return write_distributed(target, tensors, produce, notes, ranks, force=force, progress=progress)
+    require_no_shard(target)
+    shards = split(tensors, max_shard_size)
+    whole = len(shards) == 1
+    if not whole and not target.name.isprintable():
+        raise CheckpointError(f"{out}: shards are named in an index, which takes plain text alone; choose another name")
+    paths = [target] if whole else [shard_path(target, i, len(shards)) for i in range(len(shards))]
+    results = paths if whole else [index_path(target), *paths]
+    with ranks.step():
+        if ranks.is_first:
+            recover(target)
+    new = [path for path in results if _is_there(path, several=not whole)]
+    existing = list(dict.fromkeys([*replaced_with(target), *new]))
+    with ranks.step():
+        if existing and not force:
+            raise CheckpointError(f"{existing[0]}: exists already; use --force to replace it, or choose another name")
+        layouts = [_laid_out(shard, notes, path, form) for shard, path in zip(shards, paths, strict=True)]
+        _require_space(target, sum(layout.total for layout in layouts))
+    try:
+        with pending_files() as files:
+            with ranks.step():
+                for path, layout in list(zip(paths, layouts, strict=True))[ranks.rank :: ranks.count]:
+                    files.append(PendingFile(path, layout.total))
+                    _write_file(files[-1], layout, produce, progress)
+                if not whole and ranks.is_first:
+                    index = index_bytes(shards, paths, notes)
+                    files.append(PendingFile(results[0], len(index)))
+                    files[-1].write_at(memoryview(index), 0)
+                    files[-1].flush()
+            publish(target, files, results, existing, ranks, force=force)
+    except OSError as error:
+        raise CheckpointError(
+            f"{out}: could not be written: {error.strerror or error}; what was there before is unchanged"
+        ) from error
+    return tuple(results)
+
+
+def parse_size(text: str) -> int:
+    """Return the bytes that `text` means: `5GB` (10^9), `500MiB` (2^20), `1000`."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", text)
+    if match is None or match[2].upper() not in _UNITS or float(match[1]) <= 0:
+        raise CheckpointError(f"expected a size such as 5GB or 500MiB, found {text!r}")
+    return max(1, int(float(match[1]) * _UNITS[match[2].upper()]))
+
+
+def _target(out: Path) -> Path:
+    if out.suffix not in (".safetensors", *TORCH, DCP):
+        raise CheckpointError(
+            f"{out}: expected an output name that ends in .safetensors, {', '.join(TORCH)} (what torch.save writes) "
+            f"or {DCP} (a directory of torch's distributed checkpoint format); nothing else is written"
+        )
+    try:
+        target = out.resolve()
+        if not target.parent.is_dir():
+            raise CheckpointError(f"{out}: the directory {target.parent} does not exist; make it first")
+        kind = "directory" if out.suffix == DCP else "regular file"
+        if target.exists() and not (target.is_dir() if out.suffix == DCP else target.is_file()):
+            raise CheckpointError(f"{out}: is no {kind} and is not replaced; choose another name")
+    except (OSError, RuntimeError, ValueError) as error:
+        raise CheckpointError(f"{out}: cannot be written: {error}") from error
+    return target
+
+
+def _is_there(path: Path, *, several: bool) -> bool:
+    """Return whether something has the name `path`; raise `CheckpointError` where nothing can.
+
+    One of `several` files, or a directory, needs room for the longer name that it is moved aside with.
+    """
+    try:
+        (path.with_name(aside_name(path.name)) if several else path).lstat()
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be written: {error.strerror}; choose another name") from error
+    return os.path.lexists(path)
+
+
+def _require_space(target: Path, needed: int) -> None:
+    disk = os.statvfs(target.parent)
+    free = disk.f_bavail * disk.f_frsize
+    if free < needed:
+        raise CheckpointError(
+            f"{target}: needs {needed:,} bytes, but its disk has {free:,} free; make room or choose another place"
+        )
+
+
+def _laid_out(specs: Sequence[TensorSpec], notes: Mapping[str, str], path: Path, form: str) -> FileLayout:
+    if form not in TORCH:
+        return lay_out(specs, notes)
+    from tli_cli.checkpoints.writing.torch_layout import lay_out_torch
+
+    return lay_out_torch(specs, notes, path)
+
+
+def _write_file(file: PendingFile, layout: FileLayout, produce: Produce, progress: Progress | None) -> None:
+    copies, frames = repeated(layout.specs), dict(layout.frames)
+    with contextlib.closing(BlockWriter(file, layout.see)) as writer:
+        for spec in layout.specs:
+            first = layout.offsets.get(copies.get(spec.name, ""))
+            if first != layout.offsets[spec.name]:
+                writer.put(Held(memoryview(frames.get(writer.position, b""))))
+                if first is None:
+                    content: Content = content_of(spec, produce(spec))
+                else:
+                    writer.drain()
+                    content = Repeated(file.descriptor, first, byte_count(spec.shape, spec.dtype))
+                writer.put(content)
+            if progress is not None:
+                progress(spec)
+        writer.put(Held(memoryview(frames.get(writer.position, b""))))
+        writer.drain()
+    if layout.seal is not None:
+        layout.seal(file)
+    file.flush()

@@ -1,0 +1,1 @@
+"""Names and shapes alone: what a bare checkpoint can tell of its network."""

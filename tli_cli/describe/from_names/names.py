@@ -1,0 +1,266 @@
+"""From names, shapes and dtypes alone to an architecture: what a bare checkpoint can tell of its network."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from tli_cli.architecture import Architecture, Layer, TensorSpec
+from tli_cli.describe.blocks import with_blocks
+from tli_cli.describe.from_names.heads import stands_by_head
+from tli_cli.describe.from_names.order import inferred_order
+from tli_cli.describe.from_names.siblings import sibling_roles
+from tli_cli.describe.from_names.spaces_from_names import infer_spaces
+from tli_cli.describe.renaming import renamed, spoken
+from tli_cli.describe.vocabulary import NORMED, NORMED_WITH, canonical_role
+
+ROLES = {"weight": "weight", "bias": "bias", "running_mean": "running_mean", "running_var": "running_var",
+         "num_batches_tracked": "num_batches_tracked"}  # fmt: skip
+NORM_SYNONYMS = {"gamma": "weight", "beta": "bias", "scale": "weight", "alpha": "weight", "g": "weight",
+                 "b": "bias", "shift": "bias", "offset": "bias", "a_2": "weight", "b_2": "bias",
+                 "moving_mean": "running_mean", "moving_variance": "running_var",
+                 "moving_var": "running_var"}  # fmt: skip
+STATISTICS = {"mean": "running_mean", "variance": "running_var", "var": "running_var"}
+"""What a module holds that has both of them beside its weight, whatever it is called: Paddle, Flax."""
+RECURRENT = re.compile(r"(ih|hh)(_l\d+)?(_reverse)?")
+PROJECTION = re.compile(r"(\w*_)?proj(ection)?(_matrix)?|onnx::mat_?mul_\d+", re.I)
+"""Bare matrices that vectors are multiplied by from the left; what torch calls a weight that it turns for ONNX."""
+LENGTHS = ("weight.length", "weight.gain")
+"""Roles of what a weight is multiplied by after it has been divided by its own length."""
+FUSED_BIASES = {"q_bias", "v_bias", "k_bias"}
+NORM_NAME = re.compile(r"(^|[._])(\w*norm\w*|bn\w*|ln\w*|gn\d*|\w*_ln|\w*_bn|normalization)(\.\d+)?$", re.I)
+TABLE_NAMES: tuple[tuple[str, str], ...] = (
+    ("other", r"relative_position_index|\w*_idxs?|position_ids|relative_coords_table|\w*mask(?!_token)|inv_freq"
+          r"|\w*anchors?"),
+    ("token", r"(\w*_)?(cls|class|dist|distillation|mask|reg|register|storage|probe|latent|query)_?(tokens?"
+              r"|embed(ding)?)s?|latent|probe"),
+    ("position", r"\w*pos(ition)?(al)?_?(embed\w*|emb|embd|enc\w*|bias\w*)\w*|embed_pos\w*|pos|wpe"
+                 r"|(?!lin|proj|fc)\w*_pos"
+                 r"|relative_(position|attention)_bias\w*"
+                 r"|rel_pos\w*|rel_embedding|attention_biases|rel_height|rel_width|(height|width)_rel"),
+    ("scale", r"(\w*_)?(gamma\w*|lambda\w*|layer_?scale\w*|logit_scale|scale|ls\d?|temperature|gain"
+              r"|skipinit_gain|tau|alpha)"),
+)  # fmt: skip
+EMBEDDING_NAME = re.compile(
+    r"(?!un_?embed)(wte|wpe|shared|(tok|word)\w*embedder|\w*embed(ding|dings|_tokens|_in|_positions)?s?|\w*embd?"
+    r"|\w*embed_\w+|\w*embedding_table|relative_attention_bias)$",
+    re.I,
+)
+_TABLES = tuple((kind, re.compile(names, re.I)) for kind, names in TABLE_NAMES)
+
+
+def describe_names(
+    tensors: Sequence[TensorSpec],
+    *,
+    order_from: str = "inferred",
+    origin: str = "",
+    config: Mapping[str, Any] | None = None,
+) -> Architecture:
+    """Return the architecture that names, shapes and dtypes tell of.
+
+    With `order_from` "inferred" the order of `tensors` is taken to be lost and is guessed; with "file" or "definition"
+    it is kept, unless the widths of layers show that it is not the order of execution. `config` is the Hugging Face
+    configuration beside the file, if any: it tells the number of heads.
+
+    >>> describe_names([TensorSpec("fc2.weight", (2, 8)), TensorSpec("fc1.weight", (8, 4))]).layers[0].path
+    'fc1'
+    """
+    plain = spoken([t.name for t in tensors])
+    said = [replace(t, name=plain[t.name], tied_to=t.tied_to and plain.get(t.tied_to, t.tied_to)) for t in tensors]
+    by_head = {plain[t.name] for t in tensors if stands_by_head(t.name)}
+    described = replace(_described(said, order_from, config or {}, by_head), origin=origin)
+    real = {name: own for own, name in plain.items() if name != own}
+    return renamed(described, real) if real else described
+
+
+def _described(
+    tensors: Sequence[TensorSpec], order_from: str, config: Mapping[str, Any], by_head: Collection[str]
+) -> Architecture:
+    groups = _groups(tensors)
+    shapes = {t.name: t.shape for t in tensors}
+    layers = [_layer(path, roles, shapes) for path, roles in groups.items()]
+    layers = _told_by_siblings(_transposed(_with_loose_biases(layers, shapes), shapes), shapes)
+    if order_from == "inferred":
+        layers = inferred_order(layers, shapes)
+    layers = with_blocks(layers)
+    given = [layer.path for layer in layers]
+    layers, spaces, axes, guessed = infer_spaces(layers, shapes, config, by_head)
+    order_from = order_from if [layer.path for layer in layers] == given else "inferred"
+    return Architecture(tuple(tensors), tuple(layers), (), spaces, axes, {}, order_from, guessed=guessed)
+
+
+def _with_loose_biases(layers: Sequence[Layer], shapes: Mapping[str, tuple[int, ...]]) -> list[Layer]:
+    """Give a head's bias whose weight is the table of tokens to that table: the one matrix of as many rows that has no
+    bias."""
+    rows = {layer.path: shapes[w][0] for layer in layers if (w := layer.tensor("weight")) and len(shapes[w]) == 2}
+    free = [a for a in layers if a.path in rows and a.tensor("bias") is None and not a.path.endswith("bias")]
+    moved: dict[str, list[tuple[str, str]]] = {}
+    for layer in layers:
+        (role, name), *others = layer.tensors
+        alone = all(other.startswith("tied.") for other, _ in others)
+        if alone and (role == "bias" or (name == layer.path and name.endswith("bias"))):
+            size, long = max(shapes[name], default=1), sum(d > 1 for d in shapes[name])
+            homes = [other.path for other in free if size == rows[other.path] and long <= 1]
+            if len(homes) == 1 and homes[0] not in moved:
+                moved[homes[0]] = [("bias", name), *others]
+    gone = {name for found in moved.values() for _, name in found}
+    left = [layer for layer in layers if not gone.intersection(name for _, name in layer.tensors)]
+    return [replace(a, tensors=(*a.tensors, *moved[a.path])) if a.path in moved else a for a in left]
+
+
+def _told_by_siblings(layers: Sequence[Layer], shapes: Mapping[str, tuple[int, ...]]) -> list[Layer]:
+    roles = sibling_roles(layers, shapes)
+    return [layer.with_attributes(role_name=roles[layer.path]) if layer.path in roles else layer for layer in layers]
+
+
+def _groups(tensors: Sequence[TensorSpec]) -> dict[str, dict[str, str]]:
+    """Return layer path -> role -> tensor name, in the order of first appearance."""
+    by_name = {t.name: t for t in tensors}
+    names = set(by_name)
+    groups: dict[str, dict[str, str]] = {}
+    for tensor in tensors:
+        path, role = _place(tensor, names)
+        if role == "bias" and (linear := _only_linear(path, tensor, by_name)):
+            path = linear
+        if role in groups.get(path, {}):
+            path, role = tensor.name, f"weight.{tensor.name}"
+        groups.setdefault(path, {})[role] = tensor.name
+    return {path: _sorted_roles(roles) for path, roles in groups.items()}
+
+
+def _only_linear(module: str, bias: TensorSpec, by_name: Mapping[str, TensorSpec]) -> str:
+    """Return the one linear layer within `module` that has no bias of its own, where the module holds its `bias`."""
+    if f"{module}.weight" in by_name or len(bias.shape) != 1:
+        return ""
+    within = [n for n in by_name if n.startswith(f"{module}.") and n.count(".") == module.count(".") + 2]
+    fits = len(within) == 1 and within[0].endswith(".weight") and by_name[within[0]].shape[:1] == bias.shape
+    return within[0].rpartition(".")[0] if fits and len(by_name[within[0]].shape) == 2 else ""
+
+
+def _sorted_roles(roles: dict[str, str]) -> dict[str, str]:
+    rank = {role: i for i, role in enumerate(ROLES)}
+    return dict(sorted(roles.items(), key=lambda item: rank.get(item[0], len(rank))))
+
+
+def _place(tensor: TensorSpec, names: set[str]) -> tuple[str, str]:
+    """Return the path of the layer in which a tensor stands, and its role there."""
+    if tensor.tied_to in names:
+        return _place(TensorSpec(tensor.tied_to, ()), names)[0], f"tied.{tensor.name}"
+    module, _, last = tensor.name.rpartition(".")
+    if module and last in ROLES:
+        return module, ROLES[last]
+    if module and last in NORM_SYNONYMS and NORM_NAME.search(module):
+        return module, NORM_SYNONYMS[last]
+    if module and last in ("g", "b") and f"{module}.g" in names and sum(size > 1 for size in tensor.shape) == 1:
+        return module, "weight" if last == "g" else "bias"
+    if (
+        last in STATISTICS
+        and f"{module}.mean" in names
+        and not names.isdisjoint({f"{module}.var", f"{module}.variance"})
+    ):
+        return module, STATISTICS[last]
+    if last in FUSED_BIASES and f"{module}.qkv.weight" in names:
+        return f"{module}.qkv", f"bias.{last}"
+    if last == "gain" and f"{module}.weight" in names:
+        return module, "weight.gain"
+    if last in NORMED and f"{module}.{NORMED_WITH[last]}" in names:
+        return module.removesuffix(".parametrizations.weight"), NORMED[last]
+    for role in ("weight", "bias"):
+        stem = last.removesuffix(f"_{role}")
+        if stem != last and f"{module}.{stem}_weight".strip(".") in names:
+            return f"{module}.{stem}".strip("."), role
+        stem = last.removeprefix(f"{role}_")
+        if stem != last and (RECURRENT.fullmatch(stem) or f"{module}.bias_{stem}" in names):
+            return f"{module}.{stem}".strip("."), role
+    return tensor.name, "weight"
+
+
+def _layer(path: str, roles: Mapping[str, str], shapes: Mapping[str, tuple[int, ...]]) -> Layer:
+    main = roles.get("weight") or next(iter(roles.values()))
+    kind = _kind(path, roles, shapes[main])
+    attributes: dict[str, Any] = {}
+    if kind == "conv":
+        shape = shapes[main]
+        groups = shape[0] if shape[1] == 1 and shape[0] > 1 else 1
+        attributes = {"groups": groups, "kernel": tuple(shape[2:])}
+    elif kind == "norm":
+        attributes = {"norm": _norm(path, roles)}
+    elif kind == "linear" and main == path:
+        attributes = {"transposed": True}  # a bare matrix, which vectors are multiplied by from the left
+    if any(role in roles for role in LENGTHS):
+        attributes["standardised"] = True
+    if token := canonical_role(path):
+        attributes["role_name"] = token
+    return Layer(path, kind, tuple(roles.items()), attributes=tuple(sorted(attributes.items())))
+
+
+def _kind(path: str, roles: Mapping[str, str], shape: tuple[int, ...]) -> str:
+    last = path.rpartition(".")[2]
+    if "running_mean" in roles:
+        return "norm"
+    own = list(roles) == ["weight"] and (roles["weight"] == path or len(shape) == 2)
+    if own:
+        for kind, pattern in _TABLES:
+            if pattern.fullmatch(last) and (kind != "scale" or roles["weight"] == path):
+                return kind
+    if roles.get("weight") == path:
+        if len(shape) == 3 and shape[0] == 1 < min(shape[1:]):
+            return "position"
+        if len(shape) == 2 and PROJECTION.fullmatch(last):
+            return "linear"
+        return "scale" if len(shape) <= 1 or sum(d > 1 for d in shape) <= 1 else "other"
+    if list(roles) == ["bias"] and len(shape) > 1:
+        return "other"  # a mask, as GPT-2's attention keeps it
+    if NORM_NAME.search(path) and "weight" in roles and sum(d > 1 for d in shape) <= 1:
+        return "norm"
+    if len(shape) >= 3 and not roles.get("weight", "").endswith(".g"):
+        return "conv"
+    if len(shape) == 2:
+        return "embedding" if "bias" not in roles and EMBEDDING_NAME.fullmatch(last) else "linear"
+    return "norm" if "weight" in roles and sum(size > 1 for size in shape) == 1 else "other"
+
+
+def _norm(path: str, roles: Mapping[str, str]) -> str:
+    if "running_mean" in roles:
+        return "batch"
+    if re.search(r"(^|[._])(gn\d*|group_?norm\w*)$", path, re.I):
+        return "group"
+    return "layer" if "bias" in roles else "rms"
+
+
+def _transposed(layers: Sequence[Layer], shapes: Mapping[str, tuple[int, ...]]) -> list[Layer]:
+    """Mark the layers whose weight is `(in, out)`: only so does the bias fit, or do most linear layers' biases."""
+    layers = [_transposed_convolution(layer, shapes) for layer in layers]
+    fits: Counter[str] = Counter()
+    family = set()
+    for layer in layers:
+        weight, bias = layer.tensor("weight"), layer.tensor("bias")
+        if layer.kind != "linear" or weight is None or bias is None or len(shapes[weight]) != 2:
+            continue
+        out, inner = shapes[weight]
+        size = shapes[bias][0] if shapes[bias] else 0
+        family.add(layer.path)
+        fits["yes"] += size == inner != out
+        fits["no"] += size == out != inner
+    if fits["yes"] <= fits["no"]:
+        return list(layers)
+    return [
+        layer.with_attributes(transposed=True) if layer.path in family and not _only_upright(layer, shapes) else layer
+        for layer in layers
+    ]
+
+
+def _transposed_convolution(layer: Layer, shapes: Mapping[str, tuple[int, ...]]) -> Layer:
+    weight, bias = layer.tensor("weight"), layer.tensor("bias")
+    if layer.kind != "conv" or weight is None or bias is None or layer.attribute("groups", 1) > 1:
+        return layer
+    is_turned = shapes[bias][:1] == shapes[weight][1:2] != shapes[weight][:1]
+    return layer.with_attributes(transposed=True) if is_turned else layer
+
+
+def _only_upright(layer: Layer, shapes: Mapping[str, tuple[int, ...]]) -> bool:
+    weight, bias = layer.tensor("weight"), layer.tensor("bias")
+    return weight is None or bias is None or shapes[weight][1] != shapes[bias][0]

@@ -1,0 +1,185 @@
+"""Coupled axes without a graph: the layers are run in thought, block by block, in their order."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+from tli_cli.architecture import LINEAR, Axis, AxisTree, Layer, Space
+from tli_cli.describe.blocks import with_blocks
+from tli_cli.describe.from_names.chains import widths
+from tli_cli.describe.from_names.flow import Flow
+from tli_cli.describe.from_names.heads import attention, configured_heads, heads_by_shape, projection_sizes
+from tli_cli.describe.from_names.order import inferred_order
+from tli_cli.describe.from_names.wiring import ROWS, attention_path, role_of, wire
+from tli_cli.describe.spaces import UsedSpaces, leaves
+from tli_cli.describe.vocabulary import surroundings
+
+STARTS = {"norm1", "norm2", "norm3", "q", "qkv", "qk", "fc1", "gate", "gate_up"}
+BRANCHES = ("branch", "path", "b", "expand")
+HEADS = {"head", "head_dist"}
+
+
+def infer_spaces(
+    layers: Sequence[Layer],
+    shapes: Mapping[str, tuple[int, ...]],
+    config: Mapping[str, Any],
+    by_head: Collection[str] = (),
+) -> tuple[list[Layer], tuple[Space, ...], dict[str, tuple[Axis, ...]], frozenset[int]]:
+    """Return the layers with the groups that the chain of shapes tells, the spaces, the axes by tensor name, and those
+    of the spaces whose size is a guess that matters; the rows of the fused weights `by_head` stand head by head.
+
+    Where the given order chains worse than the inferred one, the spaces come from that; where it does so in more than
+    one place, it is not the order of execution, and the layers are in the inferred one.
+    """
+    flow = _run(layers, shapes, config, by_head)
+    if flow.misses:
+        ordered = with_blocks(inferred_order(layers, shapes))
+        other = _run(ordered, shapes, config, by_head)
+        layers = ordered if other.misses + 1 < flow.misses else layers
+        flow = other if other.misses < flow.misses else flow
+    spaces, axes, guessed = _numbered(flow, layers)
+    return [_with_counts(flow, layer) for layer in layers], spaces, axes, guessed
+
+
+def _run(
+    layers: Sequence[Layer],
+    shapes: Mapping[str, tuple[int, ...]],
+    config: Mapping[str, Any],
+    by_head: Collection[str],
+) -> Flow:
+    flow = Flow(shapes, config, by_head)
+    flow.of_text = _is_of_text(layers)
+    stage: str | None = None
+    for (block, name), members in groupby(layers, key=_unit):
+        if name != stage:
+            flow.stage_made, stage = ([flow.current] if flow.current is not None else []), name
+        _run_block(flow, block, list(members))
+        if flow.current is not None:
+            flow.stage_made.append(flow.current)
+            flow.history.append(flow.current)
+    _mark_classes(flow, layers)
+    return flow
+
+
+def _is_of_text(layers: Sequence[Layer]) -> bool:
+    """Tell whether a table of tokens stands among `layers`, and no convolution."""
+    return any(a.kind == "embedding" and role_of(a) == "embed" for a in layers) and all(
+        a.kind != "conv" for a in layers
+    )
+
+
+def _unit(layer: Layer) -> tuple[str, str]:
+    """Return the block and stage in which a layer runs: the branches of a block run in it, not each as its own."""
+    parent, _, last = layer.block.rpartition(".")
+    return (parent, parent.rpartition(".")[0]) if parent and last.startswith("branch") else (layer.block, layer.stage)
+
+
+def _run_block(flow: Flow, block: str, layers: Sequence[Layer]) -> None:
+    flow.entry = flow.base = flow.current
+    flow.gate = flow.attention_input = flow.mlp_input = None
+    flow.made, flow.unused = [], []
+    _prepare_attention(flow, layers)
+    weighted = [layer for layer in layers if layer.kind in LINEAR]
+    shortcut: AxisTree | None = None
+    fork: AxisTree | None = None
+    branch = ""
+    ends: list[AxisTree] = []
+    for layer in layers:
+        inside = layer.path[len(block) + 1 :].split(".")
+        around = {surroundings(part) for part in inside}
+        if (mine := _branch(inside[0])) and mine != branch:
+            if branch and flow.current is not None:
+                ends.append(flow.current)
+            fork = flow.current if not branch else fork
+            flow.current, branch = fork, mine
+        token = role_of(layer)
+        if token in STARTS and (layer.kind != "norm" or token.startswith("norm")):
+            flow.base = flow.current
+        if around & {"shortcut", "down"} and len(weighted) > 1:
+            result, flow.current = flow.current, flow.entry if shortcut is None else shortcut
+            wire(flow, layer, gate=False)
+            shortcut, flow.current = flow.current, result
+        else:
+            wire(flow, layer, gate="se" in around or token.startswith("se_"))
+    if ends and flow.current is not None:
+        flow.current = flow.table.summed([flow.table.resolve(tree) for tree in (*ends, flow.current)])
+    target = shortcut if shortcut is not None else flow.entry
+    if target is not None and flow.current is not None and len(weighted) > 1:
+        flow.table.unite(flow.current, target)
+
+
+def _branch(name: str) -> str:
+    """Return the name of the branch that a module of a block belongs to: `branch3x3` for `branch3x3_2a`; "" if none."""
+    lower = name.lower()
+    is_branch = lower.rstrip("0123456789x_") in BRANCHES or lower.startswith("branch")
+    return re.sub(r"(?<=\dx\d|[a-z]{3})_\d[a-z]?$", "", lower) if is_branch else ""
+
+
+def _prepare_attention(flow: Flow, layers: Sequence[Layer]) -> None:
+    """Find the attention modules of a block and the trees of their projections."""
+    modules: dict[str, dict[str, Layer]] = {}
+    for layer in layers:
+        token = role_of(layer)
+        if token in ROWS or token in ("o", "bias_table", "qk_scale", "q_norm", "k_norm"):
+            modules.setdefault(attention_path(layer.path), {}).setdefault(token, layer)
+    for path, named in modules.items():
+        out = {token: widths(layer, flow.shapes).last for token, layer in named.items() if token in ROWS}
+        into = widths(named["o"], flow.shapes).first if "o" in named else 0
+        stream = max((widths(named[token], flow.shapes).first for token in out), default=0)
+        heads, kv_heads = configured_heads(flow.config, stream)
+        sizes = projection_sizes(named, out, into, heads, flow.by_head)
+        if sizes is None:
+            continue
+        told = heads_by_shape(named, flow.shapes, sizes)
+        found = attention(flow.table, sizes, told or heads, kv_heads if not told or told == heads else 0)
+        flow.attentions[path] = found
+        flow.heads |= {named[token].path: told or heads for token in named if told or heads}
+        if found.fused is not None and sizes.head_major and not (told or heads):
+            flow.guessed.append(found.fused)
+
+
+def _mark_classes(flow: Flow, layers: Sequence[Layer]) -> None:
+    """Mark the rows of the heads as classes: those that are named so, else the last layer's if nothing takes them."""
+    weighted = [layer for layer in layers if layer.kind in LINEAR]
+    norms = [name for layer in layers if layer.kind == "norm" for _, name in layer.tensors if flow.axes.get(name)]
+    named = [layer for layer in weighted if role_of(layer) in HEADS]
+    for layer in named or weighted[-1:]:
+        name = layer.tensor("weight")
+        if name is None or name not in flow.axes:
+            continue
+        tree = flow.table.resolve(flow.axes[name][1 if layer.attribute("transposed") else 0])
+        taken = any(flow.table.resolve(flow.axes[n][d]) == tree for n, d in flow.summed)
+        taken = taken or any(flow.table.resolve(flow.axes[n][0]) == tree for n in norms)
+        if not taken:
+            flow.table.mark(tree, "classes")
+
+
+def _with_counts(flow: Flow, layer: Layer) -> Layer:
+    """Return the layer with its number of groups, and that of heads where something tells it."""
+    groups = flow.groups.get(layer.path, 1)
+    if layer.kind == "conv" and groups != layer.attribute("groups", 1):
+        layer = layer.with_attributes(groups=groups)
+    heads = flow.heads.get(layer.path)
+    return layer if heads is None else layer.with_attributes(heads=heads)
+
+
+def _numbered(
+    flow: Flow, layers: Sequence[Layer]
+) -> tuple[tuple[Space, ...], dict[str, tuple[Axis, ...]], frozenset[int]]:
+    """Return the spaces that are in use, in the order of the layers, the axes in terms of them, and the guessed
+    ones."""
+    used = UsedSpaces(flow.table)
+    axes = {
+        name: tuple(
+            Axis(used.tree(flow.table.resolve(tree)), (name, d) in flow.summed)
+            for d, tree in enumerate(flow.axes[name])
+        )
+        for layer in layers
+        for _, name in layer.tensors
+        if flow.axes.get(name)
+    }
+    guessed = {leaf for tree in flow.guessed for leaf in leaves(flow.table.resolve(tree))}
+    return tuple(used.spaces), axes, used.numbers_of(guessed)

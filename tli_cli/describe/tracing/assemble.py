@@ -1,0 +1,247 @@
+"""Turn a finished recording into an `Architecture`."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+
+from tli_cli.architecture import STATISTICS, Architecture, Axis, AxisTree, Layer, Node, TensorSpec
+from tli_cli.describe.blocks import with_blocks
+from tli_cli.describe.spaces import UsedSpaces, leaves
+from tli_cli.describe.tracing.numbers import constants_after, numbers_after
+from tli_cli.describe.tracing.recording import RecordedLayer, Recording, Value
+
+POSITIONS = {"grid", "batch", "kernel"}
+STANDARD_ROLES = {"weight", "bias", *STATISTICS}
+
+
+def assemble(
+    recording: Recording, tensors: tuple[TensorSpec, ...], outputs: Sequence[Value], origin: str
+) -> Architecture:
+    """Return the architecture that `recording` describes; tensors that were not used stand where they are defined."""
+    _mark_classes(recording, outputs)
+    tensors = tuple(replace(t, worked=tuple(recording.worked.get(t.name, ()))) for t in tensors)
+    layers = _layers(recording, tensors)
+    used, axes = _spaces(recording, tensors, layers)
+    layers = with_blocks(layers)
+    return Architecture(
+        tensors,
+        tuple(layers),
+        _graph(recording, outputs),
+        tuple(used.spaces),
+        axes,
+        order_from="trace",
+        origin=origin,
+        coded=_numbered(recording, [*recording.coded, *recording.turned], used),
+        dotted=_numbered(recording, recording.dotted, used),
+        averaged=_numbered(recording, [*recording.averaged, *recording.means], used),
+    )
+
+
+def _numbered(recording: Recording, trees: Sequence[AxisTree], used: UsedSpaces) -> frozenset[int]:
+    """Return the spaces that `trees` run over, as far as they are axes of tensors."""
+    return used.numbers_of({leaf for tree in trees for leaf in leaves(recording.table.resolve(tree))})
+
+
+def _mark_classes(recording: Recording, outputs: Sequence[Value]) -> None:
+    """Mark the outputs' channels as classes where nothing but the layers that make them carries them."""
+    table = recording.table
+    for value in outputs:
+        final = set(leaves(table.resolve(_channels(recording, value))))
+        contracted = {
+            leaf
+            for name, index in recording.layer_of.items()
+            for leaf in _summed_leaves(recording, name, index)
+            if leaf in final
+        }
+        for leaf in final - contracted:
+            table.mark(leaf, "classes")
+
+
+def _channels(recording: Recording, value: Value) -> AxisTree:
+    """Return the dimension of an output that holds its channels: the second of maps and of signals, else the last."""
+    table, dims = recording.table, value.dims
+    kinds = {table.kind(leaf) for leaf in leaves(table.resolve(dims[-1]))}
+    return dims[1] if len(dims) > 3 or (len(dims) == 3 and kinds <= POSITIONS) else dims[-1]
+
+
+def _summed_leaves(recording: Recording, name: str, index: int) -> list[int]:
+    roots = recording.parameter_dims.get(name, ())
+    summed = recording.layers[index].kind in ("norm", "scale", "position")
+    return [
+        leaf
+        for d, tree in enumerate(roots)
+        if summed or (name, d) in recording.contracted
+        for leaf in leaves(recording.table.resolve(tree))
+    ]
+
+
+def _path(layer: RecordedLayer) -> str:
+    """Return the module path shared by the layer's tensors, or the tensor's own name if it is no module's standard
+    role."""
+    names = list(layer.roles)
+    modules = {name.rpartition(".")[0] for name in names}
+    if len(modules) == 1:
+        module, last = names[0].rpartition(".")[::2]
+        if len(names) > 1 or last in STANDARD_ROLES:
+            stem = _shared_stem([name.rpartition(".")[2] for name in names])
+            return f"{module}.{stem}".strip(".") if stem else module
+        return names[0]
+    weights = [name for name in names if layer.roles[name].startswith("weight")] or names
+    return weights[0].rpartition(".")[0]
+
+
+def _shared_stem(lasts: Sequence[str]) -> str:
+    """Return `in_proj` for `in_proj_weight` and `in_proj_bias`."""
+    stems = {last.removesuffix("weight").removesuffix("bias").rstrip("_") for last in lasts}
+    return stems.pop() if len(stems) == 1 else ""
+
+
+def _layers(recording: Recording, tensors: Sequence[TensorSpec]) -> list[Layer]:
+    order = {tensor.name: i for i, tensor in enumerate(tensors)}
+    roles = [{name: role for name, role in layer.roles.items() if name in order} for layer in recording.layers]
+    paths = [_path(layer) for layer in recording.layers]
+    by_module = {path: i for i, path in enumerate(paths)}
+    left = [t for t in tensors if t.name not in recording.layer_of]
+    loose: dict[str, dict[str, str]] = defaultdict(dict)
+    for tensor in left:
+        module, _, last = tensor.name.rpartition(".")
+        if tensor.tied_to is not None and tensor.tied_to in recording.layer_of:
+            roles[recording.layer_of[tensor.tied_to]][tensor.name] = f"tied.{tensor.name}"
+        elif module in by_module and last in STANDARD_ROLES and last not in roles[by_module[module]].values():
+            roles[by_module[module]][tensor.name] = last
+        else:
+            loose[module if last in STANDARD_ROLES else tensor.name][tensor.name] = (
+                last if last in STANDARD_ROLES else "weight"
+            )
+    sizes = _part_sizes(recording)
+    numbers, constants = numbers_after(recording), constants_after(recording)
+    layers = [
+        Layer(
+            path,
+            layer.kind,
+            tuple((role, name) for name, role in named.items()),
+            attributes=_attributes(layer, parts),
+            numbers=noted,
+            constants=acting,
+        )
+        for path, layer, named, parts, noted, acting in zip(
+            paths, recording.layers, roles, sizes, numbers, constants, strict=True
+        )
+        if named
+    ]
+    return layers + [
+        Layer(path, "other", tuple((role, name) for name, role in named.items())) for path, named in loose.items()
+    ]
+
+
+def _attributes(layer: RecordedLayer, parts: tuple[int, ...]) -> tuple[tuple[str, object], ...]:
+    return tuple(sorted((layer.attributes | ({"parts": parts} if parts else {})).items()))
+
+
+def _part_sizes(recording: Recording) -> list[tuple[int, ...]]:
+    """Return for each layer the sizes of the parts that its output is cut in, if they are not all equal."""
+    table = recording.table
+    found: list[dict[int, int]] = [{} for _ in recording.layers]
+    whole = [0] * len(recording.layers)
+    for i, size in recording.part_sizes.items():
+        node, tree = recording.nodes[i], table.resolve(recording.part_axes[i])
+        layer = recording.nodes[node.inputs[0]].layer
+        if layer >= 0 and not POSITIONS.intersection(map(table.kind, leaves(tree))):
+            found[layer][node.index], whole[layer] = size, table.size(tree)
+    sizes = [tuple(size for _, size in sorted(parts.items())) for parts in found]
+    return [s if len(set(s)) > 1 and sum(s) == total else () for s, total in zip(sizes, whole, strict=True)]
+
+
+def _is_summed(recording: Recording, layer: Layer, name: str, dim: int) -> bool:
+    """Tell whether the layer sums over dimension `dim`; the width of an embedding that also serves as head does not
+    count."""
+    return (name, dim) in recording.contracted and not (layer.kind == "embedding" and dim > 0)
+
+
+def _spaces(
+    recording: Recording, tensors: Sequence[TensorSpec], layers: Sequence[Layer]
+) -> tuple[UsedSpaces, dict[str, tuple[Axis, ...]]]:
+    table = recording.table
+    used = UsedSpaces(table)
+    axes: dict[str, tuple[Axis, ...]] = {}
+    sizes = {tensor.name: tensor.shape for tensor in tensors}
+    for layer in layers:
+        for _, name in layer.tensors:
+            dims = recording.parameter_dims.get(name)
+            if dims:
+                trees = [table.resolve(tree) for tree in dims]
+                trees = [
+                    t if table.size(t) == size else table.leaf(size) for t, size in zip(trees, sizes[name], strict=True)
+                ]
+                axes[name] = tuple(
+                    Axis(used.tree(tree), _is_summed(recording, layer, name, d)) for d, tree in enumerate(trees)
+                )
+    for tensor in tensors:
+        if tensor.tied_to in axes:
+            axes[tensor.name] = axes[tensor.tied_to]
+    return used, axes
+
+
+def _graph(recording: Recording, outputs: Sequence[Value]) -> tuple[Node, ...]:
+    """Return the nodes that `outputs` depend on, without the parts of axes that carry positions instead of channels."""
+    table = recording.table
+    renamed: dict[int, int] = {}
+    graph: list[Node] = []
+    nodes = _unnested(recording)
+    ranks = _part_ranks(nodes)
+    used = _behind(nodes, [value.node for value in outputs])
+    for i, node in enumerate(nodes):
+        if used and i not in used:
+            continue
+        inputs = tuple(renamed[j] for j in node.inputs if j in renamed)
+        if node.op == "part":
+            kinds = {table.kind(leaf) for leaf in leaves(table.resolve(recording.part_axes[i]))}
+            if kinds & POSITIONS or node.index < 0:
+                renamed[i] = inputs[0]
+                continue
+        renamed[i] = len(graph)
+        graph.append(Node(node.op, inputs, node.layer, ranks.get(i, node.index)))
+    return tuple(graph)
+
+
+def _behind(nodes: Sequence[Node], ends: Sequence[int]) -> set[int]:
+    """Return the indices of `ends` and of all nodes that they depend on."""
+    found = set(ends)
+    for i in range(len(nodes) - 1, -1, -1):
+        if i in found:
+            found.update(nodes[i].inputs)
+    return found
+
+
+def _unnested(recording: Recording) -> list[Node]:
+    """Return the nodes with the parts of a slice of a weight as parts of the whole; a slice cut so is no part itself.
+
+    So a projection of which one input makes the queries and another the keys and values has three parts.
+    """
+    nodes, table = list(recording.nodes), recording.table
+    for i, node in enumerate(recording.nodes):
+        before = node.inputs[0] if node.op == "part" else -1
+        if before not in recording.slices:
+            continue
+        piece, cut = (table.resolve(tree) for tree in (recording.slices[before], recording.part_axes[i]))
+        if isinstance(piece, tuple) and isinstance(cut, tuple) and (piece[0], len(piece)) == ("+", len(cut)):
+            counted = node.index * table.size(piece) // table.size(cut)
+            nodes[i] = replace(node, inputs=nodes[before].inputs, index=recording.nodes[before].index + counted)
+            nodes[before] = replace(nodes[before], index=-1)
+    return nodes
+
+
+def _part_ranks(nodes: Sequence[Node]) -> dict[int, int]:
+    """Return which part of its input each part is, counted from the first: slices are recorded by where they start."""
+
+    def origin(node: Node) -> tuple[bool, int]:
+        before = nodes[node.inputs[0]]
+        return (True, before.layer) if before.layer >= 0 else (False, node.inputs[0])
+
+    parts = {i: node for i, node in enumerate(nodes) if node.op == "part" and node.inputs and node.index >= 0}
+    starts: dict[tuple[bool, int], set[int]] = defaultdict(set)
+    for node in parts.values():
+        starts[origin(node)].add(node.index)
+    return {i: sorted(starts[origin(node)]).index(node.index) for i, node in parts.items()}

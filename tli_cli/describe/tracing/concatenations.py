@@ -1,0 +1,65 @@
+"""How tensors that are laid together join their axes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from tli_cli.architecture import AxisTree
+from tli_cli.describe.tracing.recording import Origin, Recording, Value, are_addends
+
+
+def concatenate(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
+    """Lay tensors end to end; parameters among them become layers of kind `token` when joined to activations."""
+    tensors = [t for t in args[0] if t.shape != (0,)]
+    dim = (args[1] if len(args) > 1 else 0) % max(out.ndim, 1)
+    values = [rec.get(t) for t in tensors]
+    known = [v for v in values if v is not None]
+    if not known:
+        return
+    dims = list(known[0].dims)
+    for d in range(out.ndim):
+        if d == dim:
+            parts = [
+                rec.table.resolve(v.dims[d]) if v else rec.fresh(t.shape[d], "channels")
+                for v, t in zip(values, tensors, strict=True)
+            ]
+            dims[d] = rec.table.summed(parts)
+        else:
+            for v in known[1:]:
+                rec.table.unite(dims[d], v.dims[d])
+    origins = tuple(frozenset().union(*(v.origin(d) for v in known)) for d in range(out.ndim))
+    rec.put(out, join(rec, "cat", values, tuple(dims), origins))
+
+
+def join(
+    rec: Recording, op: str, values: Sequence[Value | None], dims: tuple[AxisTree, ...], origins: tuple[Origin, ...]
+) -> Value:
+    """Return the value of a concatenation: a join of activations, with parameters among them as `token` layers."""
+    known = [v for v in values if v is not None]
+    if all(v.node < 0 for v in known):
+        names = tuple(dict.fromkeys(n for v in known for n in v.names))
+        return Value(dims, -1, names, origins, addends=are_addends(known))
+    nodes = [rec.learned(v) if v.node < 0 and v.names else v.node for v in known]
+    nodes = [node for node in nodes if node >= 0]
+    return Value(dims, rec.node(op, nodes) if len(nodes) > 1 else nodes[0])
+
+
+def stack(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
+    """Lay tensors along a new dimension."""
+    dim = (args[1] if len(args) > 1 else 0) % out.ndim
+    values = [rec.get(t) for t in args[0]]
+    known = [v for v in values if v is not None]
+    if not known:
+        return
+    dims = list(known[0].dims)
+    for v in known[1:]:
+        for mine, other in zip(dims, v.dims, strict=True):
+            rec.table.unite(mine, other)
+    origins = [frozenset().union(*(v.origin(d) for v in known)) for d in range(len(dims))]
+    count = len(args[0])
+    dims.insert(dim, rec.table.summed([rec.fresh(1) for _ in range(count)]) if 1 < count <= 16 else rec.fresh(count))
+    origins.insert(dim, frozenset())
+    rec.put(out, join(rec, "cat", values, tuple(dims), tuple(origins)))

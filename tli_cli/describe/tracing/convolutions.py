@@ -1,0 +1,88 @@
+"""How convolutions couple axes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from tli_cli.architecture import AxisTree
+from tli_cli.describe.spaces import leaves
+from tli_cli.describe.tracing.applied import constant, placed, roles_of, standardised
+from tli_cli.describe.tracing.elementwise import shape_preserving
+from tli_cli.describe.tracing.recording import Recording, Value
+
+
+def convolution(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
+    """Convolve: output channels are the weight's, input channels are summed over within groups."""
+    x, weight, bias = args[0], args[1], args[2]
+    transposed, groups = bool(args[6]), int(args[8])
+    value, kernel = rec.get(x), rec.get(weight)
+    if kernel is None:
+        shape_preserving(rec, value, out)
+        return
+    if value is None:
+        value = constant(rec, x, 1)
+    out_axis, in_axis = (1, 0) if transposed else (0, 1)
+    table = rec.table
+    outer, inner = kernel.dims[out_axis], kernel.dims[in_axis]
+    if transposed:
+        inner_tree, result = inner, table.resolve(outer)
+        table.unite(value.dims[1], inner_tree)
+        if groups > 1:
+            result = table.multiplied([rec.fresh(groups, "channels"), table.resolve(outer)])
+    elif groups > 1:
+        group = rec.fresh(groups, "channels")
+        table.unite(value.dims[1], table.multiplied([group, table.resolve(inner)]))
+        per_group = rec.fresh(out.shape[1] // groups, "channels")
+        table.unite(outer, table.multiplied([group, per_group]))
+        result = table.resolve(outer)
+    else:
+        table.unite(value.dims[1], inner)
+        result = table.resolve(outer)
+    rec.contract(kernel, in_axis)
+    covered = [d for d in range(2, weight.ndim) if _covers_channels(rec, value, args, d, out)]
+    for d in range(2, weight.ndim):
+        if d in covered:
+            table.unite(kernel.dims[d], value.dims[d])
+        else:
+            table.mark(kernel.dims[d], "kernel")
+        rec.contract(kernel, d)
+    if bias is not None and (shift := rec.get(bias)):
+        table.unite(shift.dims[0], result)
+    attributes = {"groups": groups, "stride": tuple(args[3])} | placed(rec, out, 1)
+    attributes |= {"transposed": True} if transposed else {}
+    steps = tuple(1 if d in covered else weight.shape[d] for d in range(2, weight.ndim))
+    attributes |= {"kernel": steps} | standardised(kernel)
+    if value.node < 0:
+        rec.put(out, Value(tuple(rec.fresh(s) for s in out.shape), names=value.names + kernel.names))
+        return
+    node = _conv_node(rec, value, kernel, bias, weight, attributes)
+    rec.put(out, Value((value.dims[0], result, *_slid_over(rec, value, out)), node))
+
+
+def _covers_channels(rec: Recording, value: Value, args: Sequence[Any], d: int, out: torch.Tensor) -> bool:
+    """Tell whether a kernel is as long as dimension `d`, which runs over channels: it sums over all of them, as over
+    the width of embedded words (arXiv 1408.5882)."""
+    size = args[0].shape[d]
+    kinds = {rec.table.kind(leaf) for leaf in leaves(rec.table.resolve(value.dims[d]))}
+    return kinds == {"channels"} and not args[6] and args[1].shape[d] == size > out.shape[d] == 1
+
+
+def _slid_over(rec: Recording, value: Value, out: torch.Tensor) -> list[AxisTree]:
+    """Return the dimensions that a kernel has slid over: fresh places, but channels stay what they are, whose order
+    counts from here on (ECA, arXiv 1910.03151)."""
+    table, dims = rec.table, list[AxisTree]()
+    for d, size in enumerate(out.shape[2:], 2):
+        kinds = {table.kind(leaf) for leaf in leaves(table.resolve(value.dims[d]))}
+        channels = size > 1 and kinds == {"channels"} and table.size(value.dims[d]) == size
+        rec.coded += [value.dims[d]] if channels else []
+        dims.append(value.dims[d] if channels else rec.fresh(size))
+    return dims
+
+
+def _conv_node(rec: Recording, value: Value, kernel: Value, bias: Any, weight: Any, attributes: dict[str, Any]) -> int:
+    if kernel.node >= 0:
+        return rec.node("matmul", (value.node, kernel.node))
+    return rec.apply_layer("conv", roles_of(rec, weight=weight, bias=bias), (value.node,), **attributes)

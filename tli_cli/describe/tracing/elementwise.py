@@ -1,0 +1,233 @@
+"""How operations that work index by index couple axes, and what is done with operations that are not known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from tli_cli.architecture import EPSILON, POOLED, AxisTree
+from tli_cli.describe.spaces import leaves
+from tli_cli.describe.tracing.meta import tensors_in
+from tli_cli.describe.tracing.numbers import FACTORIES, constants_among, note_constants
+from tli_cli.describe.tracing.recording import Recording, Value, are_addends
+from tli_cli.describe.tracing.steps import steps_of_norm
+
+SILENT = {
+    "clone", "alias", "detach", "_to_copy", "contiguous", "lift_fresh", "copy_", "neg", "roll", "flip",
+    "native_dropout", "add", "add_", "sub", "sub_", "rsub", "mul", "mul_", "div", "div_", "to", "type_as",
+    "_conj", "real", "imag", "fill_", "clamp_min", "masked_fill", "masked_fill_", "pow", "exp", "log", "abs",
+    "zero_", "round", "floor", "as_strided_",
+}  # fmt: skip
+SAME_NUMBERS = {"clone", "alias", "detach", "_to_copy", "contiguous", "to", "clamp", "clamp_min", "clamp_max"}
+"""What leaves the numbers of a list what they are, as those in use lie within the bounds."""
+ADDITIONS = {"add", "add_", "sub", "sub_"}
+ROOTS = {"rsqrt", "sqrt"}
+POWERS = {0.5: "sqrt", -0.5: "rsqrt"}
+STATISTICS = {"running_mean", "running_var"}
+FIXED_NAMES = {"relu_": "relu", "silu_": "silu", "hardswish_": "hardswish", "sigmoid_": "sigmoid", "tanh_": "tanh",
+               "_softmax": "softmax", "_safe_softmax": "softmax", "hardtanh_": "hardtanh", "leaky_relu_": "leaky_relu",
+               "max_pool2d_with_indices": "max_pool", "_adaptive_avg_pool2d": "avg_pool", "avg_pool2d": "avg_pool",
+               "elu_": "elu", "gelu_": "gelu", "max_pool3d_with_indices": "max_pool",
+               "adaptive_max_pool2d": "max_pool", "adaptive_max_pool1d": "max_pool"}  # fmt: skip
+
+
+def first_of(out: Any) -> Any:
+    """Return the result itself, or the first of several."""
+    return out[0] if isinstance(out, (list, tuple)) else out
+
+
+def elementwise(rec: Recording, name: str, tensors: Sequence[torch.Tensor], out: torch.Tensor) -> None:
+    """Combine tensors index by index: equal dimensions are coupled; a parameter among them makes a layer."""
+    known = [v for v in map(rec.get, tensors) if v is not None]
+    dims: list[AxisTree] = [rec.fresh(s) for s in out.shape] if len(known) != 1 else list(known[0].dims)
+    if len(known) > 1 or [rec.table.size(tree) for tree in dims] != list(out.shape):
+        dims = _broadcast(rec, tensors, out)
+    origins = tuple(
+        frozenset().union(*(v.origin(d - lead) for v, lead in _aligned(known, out.ndim) if d >= lead))
+        for d in range(out.ndim)
+    )
+    live = [v for v in known if v.node >= 0]
+    masked = any(v.masked for v in known) or bool(constants_among(rec, tensors))
+    if not live:
+        names = tuple(dict.fromkeys(n for v in known for n in v.names))
+        standardised = any(v.standardised for v in known)
+        addends = (name in ADDITIONS and are_addends(known)) or (len(known) == 1 and known[0].addends)
+        expanded = any(v.expanded for v in known)
+        made = Value(tuple(dims), -1, names, origins, standardised=standardised, expanded=expanded, addends=addends)
+        rec.put(out, replace(made, masked=masked))
+        return
+    node = _combine(rec, name, known, live, out)
+    note_constants(rec, tensors, out)
+    made = replace(_normalising(rec, name, tensors, known), dims=tuple(dims), node=node, masked=masked)
+    rec.put(out, replace(made, picks=known[0].picks if name in SAME_NUMBERS else None))
+
+
+def _normalising(rec: Recording, name: str, tensors: Sequence[torch.Tensor], known: Sequence[Value]) -> Value:
+    """Return a value that says which step of a written-out normalisation the result of `name` is."""
+    live = [v for v in known if v.node >= 0]
+    alone = len(live) == 1 and name in SILENT
+    kept = alone or (len(live) == 1 and name in ROOTS)
+    product = name in ("mul", "div") and len(live) == len(known)
+    scaled = product and (any(v.rsqrt for v in live) or _is_divided(name, live))
+    weighed = any(v.node < 0 and v.names for v in known)  # by the norm's own weight, which comes last
+    centred = name in ("sub", "sub_") and len(live) == 2 and live[0].node == live[1].node
+    own = frozenset[int]().union(*(v.own for v in live)) if kept else frozenset[int]()
+    if centred:
+        rec.take_off(tensors[1])
+        own = frozenset({len(rec.numbers) - 1})
+    if scaled:
+        scale = next((v for v in reversed(live) if v.rsqrt or v.root), live[-1])
+        steps = steps_of_norm(next((v for v in live if v is not scale), scale), scale)
+        scaled, own = steps is not None, (steps or frozenset()) | {len(rec.numbers) - 1}
+    return Value(
+        (),
+        own=own,
+        rsqrt=name == "rsqrt" or (alone and live[0].rsqrt and not weighed) or scaled,
+        root=name == "sqrt" or (alone and live[0].root),
+        centred=((kept or scaled) and live[0].centred) or (centred and tensors[0].numel() > tensors[1].numel()),
+        averaged=bool(live) and all(v.averaged for v in live),
+    )
+
+
+def _is_divided(name: str, live: Sequence[Value]) -> bool:
+    """Tell whether a value is divided by its own deviation or length."""
+    return name == "div" and len(live) == 2 and live[1].root and not live[0].root
+
+
+def _aligned(values: Sequence[Value], ndim: int) -> list[tuple[Value, int]]:
+    return [(v, ndim - len(v.dims)) for v in values]
+
+
+def _broadcast(rec: Recording, tensors: Sequence[torch.Tensor], out: torch.Tensor) -> list[AxisTree]:
+    dims: list[AxisTree] = []
+    for d, size in enumerate(out.shape):
+        candidates: list[AxisTree] = []
+        for tensor in tensors:
+            value, at = rec.get(tensor), d - (out.ndim - tensor.ndim)
+            if value is not None and at >= 0 and tensor.shape[at] == size:
+                candidates.append(value.dims[at])
+        for other in candidates[1:]:
+            rec.table.unite(candidates[0], other)
+        dims.append(candidates[0] if candidates else rec.fresh(size))
+    return dims
+
+
+def _combine(rec: Recording, name: str, known: Sequence[Value], live: Sequence[Value], out: torch.Tensor) -> int:
+    nodes = list(dict.fromkeys(v.node for v in live))
+    family = name.rstrip("_")
+    if len(live) > 1:
+        join = {"sub": "add", "add": "add", "mul": "mul", "div": "mul", "rsub": "add"}.get(family, family)
+        if _is_divided(name, live) and live[0].centred:
+            _scaled_before(rec, live[0].node)
+            return live[0].node
+        if len(nodes) == 1:
+            rec.note_own(family)
+        elif family in ("sub", "rsub") and all(rec.nodes[node].op != "part" for node in nodes):
+            rec.numbers.append((rec.last, (family,)))
+        return rec.node(join, nodes) if len(nodes) > 1 else nodes[0]
+    fixed = [v for v in known if v.node < 0 and v.names]
+    if fixed:
+        names = tuple(dict.fromkeys(n for v in fixed for n in v.names))
+        statistics = {name: name.rpartition(".")[2] for name in names}
+        if STATISTICS.intersection(statistics.values()):
+            return rec.apply_layer("norm", {role: (name,) for name, role in statistics.items()}, nodes, norm="batch")
+        if live[0].rsqrt and family == "mul" and any(rec.table.size(t) > 1 for v in fixed for t in v.dims):
+            kind = "layer" if live[0].centred else "rms"
+            rec.forget(live[0])
+            node = rec.apply_layer("norm", {"weight": names}, nodes, norm=kind)
+            rec.numbers += [(rec.last, (POOLED,))] if live[0].averaged else []
+            rec.acting += [(rec.last, (EPSILON, live[0].epsilon))] if live[0].epsilon is not None else []
+            return node
+        kind = "scale" if family in ("mul", "div") else "position" if _is_placed(rec, fixed) else "bias"
+        attributes = {"relative": True} if rec.relative.issuperset(names) else {}
+        apart = name in ADDITIONS and all(len(v.names) == 1 or v.addends for v in fixed)
+        for group in [(name,) for name in names] if apart else [names]:
+            nodes = [rec.apply_layer(kind, {"weight" if kind != "bias" else "bias": group}, nodes, **attributes)]
+        return nodes[0]
+    if name in SILENT or name in ("rsqrt", "sqrt", "clamp", "where"):
+        return nodes[0]
+    return rec.node(FIXED_NAMES.get(name, name), nodes)
+
+
+def _is_placed(rec: Recording, values: Sequence[Value]) -> bool:
+    """Tell whether a value that is added differs from place to place, so that it is no bias."""
+    wide = [rec.table.resolve(t) for v in values for t in v.dims if rec.table.size(t) > 1]
+    return any(rec.table.kind(leaf) == "grid" for tree in wide for leaf in leaves(tree))
+
+
+def _scaled_before(rec: Recording, node: int) -> None:
+    """Note that what looked like a scale is a norm's: a weight applied between taking off the mean and dividing."""
+    if (index := rec.layer_behind(node)) >= 0 and rec.layers[index].kind == "scale":
+        rec.layers[index].kind = "norm"
+        rec.layers[index].attributes["norm"] = "layer"
+
+
+def shape_preserving(
+    rec: Recording, value: Value | None, out: Any, name: str = "", nodes: tuple[int, ...] = ()
+) -> None:
+    """Keep the dimensions that keep their size; the others are fresh. All of `nodes` go into what `name` makes."""
+    if value is None:
+        return
+    node = value.node
+    if name and node >= 0 and name not in SILENT:
+        node = rec.node(FIXED_NAMES.get(name, name), nodes or (node,))
+    for tensor in tensors_in([out]):
+        same = tensor.ndim == len(value.dims)
+        dims = tuple(
+            value.dims[d] if same and rec.table.size(value.dims[d]) == size else rec.fresh(size)
+            for d, size in enumerate(tensor.shape)
+        )
+        origins = value.origins if same else ()
+        made = Value(dims, node, value.names, origins, standardised=value.standardised, masked=value.masked)
+        rec.put(tensor, replace(made, averaged=value.averaged))
+
+
+def anything(rec: Recording, name: str, args: Sequence[Any], out: Any) -> None:
+    """Handle every other operation by shapes: equal or broadcast shapes index by index, else what keeps its size."""
+    tensors = tensors_in(args)
+    known = [t for t in tensors if rec.get(t) is not None]
+    if not known or name in FACTORIES:
+        return
+    result = first_of(out)
+    if not isinstance(result, torch.Tensor):
+        return
+    if name == "addcmul":
+        _add_product(rec, args, result)
+        return
+    if name.startswith("_adaptive_avg_pool") and result.shape == known[0].shape and (same := rec.get(known[0])):
+        rec.put(result, same)  # to the size that it has
+        return
+    if name == "pow" and not isinstance(args[1], torch.Tensor):
+        name = POWERS.get(args[1], name)
+    if (name == "pow" and args[1] == 2) or (name == "mul" and len(tensors) == 2 and tensors[0] is tensors[1]):
+        rec.note_square(result)
+    single = not isinstance(out, (list, tuple))
+    if single and _broadcasts(tensors, result):
+        elementwise(rec, name, tensors, result)
+        return
+    live = [v for v in map(rec.get, known) if v is not None and v.node >= 0]
+    if name.startswith("upsample") and (resampled := rec.get(known[0])):
+        for tree in resampled.dims[2:]:
+            rec.table.mark(tree, "grid")
+    shape_preserving(rec, live[0] if live else rec.get(known[0]), out, name, tuple(dict.fromkeys(v.node for v in live)))
+    if name == "topk" and live and (numbered := rec.get(out[1])) is not None:
+        dim = args[2] if len(args) > 2 and isinstance(args[2], int) else -1
+        rec.coded.append(live[0].dims[dim])  # two copies of one are chosen together
+        rec.put(out[1], replace(numbered, picks=live[0].dims[dim]))
+
+
+def _add_product(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
+    """Add the product of two tensors: a multiplication and then an addition, as others write it."""
+    product = torch.empty(torch.broadcast_shapes(args[1].shape, args[2].shape), device="meta")  # type: ignore[no-untyped-call]
+    elementwise(rec, "mul", args[1:3], product)
+    elementwise(rec, "add", (args[0], product), out)
+
+
+def _broadcasts(tensors: Sequence[torch.Tensor], out: torch.Tensor) -> bool:
+    try:
+        return bool(torch.broadcast_shapes(*(t.shape for t in tensors)) == out.shape)  # type: ignore[no-untyped-call]
+    except RuntimeError:
+        return False

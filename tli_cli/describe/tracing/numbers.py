@@ -1,0 +1,184 @@
+"""Numbers that are written in code: scales, caps, slopes, strides, shifts. No tensor holds them, and two networks with
+equal tensors compute other things where these differ."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from math import prod
+from typing import Any
+
+import torch
+
+from tli_cli.architecture import OFFSET, OUTPUTS, PICKED, Number
+from tli_cli.describe.spaces import leaves
+from tli_cli.describe.tracing.recording import Recording, Value
+
+FACTORIES = {
+    "new_zeros", "new_ones", "new_empty", "new_full", "zeros_like", "ones_like", "empty_like", "full_like", "rand_like",
+    "new_empty_strided", "randn_like",
+}  # fmt: skip
+UNCOUNTED = FACTORIES | {
+    "clone", "_to_copy", "contiguous", "detach", "alias", "lift_fresh", "copy_", "to", "type_as", "native_dropout",
+    "fill_", "zero_", "masked_fill", "masked_fill_", "where", "eq", "ne", "lt", "le", "gt", "ge",
+    "sort", "argmax", "isnan", "isinf", "bernoulli_", "as_strided", "as_strided_",
+    "_softmax", "_safe_softmax", "_adaptive_avg_pool2d",
+}  # fmt: skip
+"""Operations whose numbers say nothing of values, or follow from the sizes of what they are applied to."""
+
+ORDERED = {
+    "cumsum", "cumprod", "cummax", "cummin", "logcumsumexp", "flip", "roll", "sort", "argsort", "_fft_c2c", "_fft_r2c",
+    "_fft_c2r",
+}  # fmt: skip
+"""Operations that mix the indices of a dimension, or move them, by where they stand."""
+
+UNIFORM = {"zeros", "ones", "full", "zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full"}
+"""Operations that make the same number everywhere."""
+
+UNEVEN = {"tril", "triu", "cumsum", "constant_pad_nd", "cat", "stack", "index_put", "scatter", "eye"}
+"""Operations that make other numbers from place to place of what holds one number everywhere."""
+
+PLAIN = {"neg", "exp", "exp2", "expm1", "abs", "log", "log1p", "reciprocal", "sign", "floor", "round", "erf", "cumsum"}
+"""Operations that take no numbers and change values."""
+
+NEGLIGIBLE = 1e-3
+"""What is added to keep a division or a root from zero is no number that counts."""
+
+
+def note_numbers(rec: Recording, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], out: Any) -> None:
+    """Note for the last layer applied which numbers the operation `name`, which makes `out`, takes beside what is
+    known."""
+    tensors = [a for a in args if isinstance(a, torch.Tensor)]
+    if name in UNCOUNTED or not tensors or not any(_is_followed(rec, t) for t in tensors):
+        return
+    found = tuple(_plain(rec, a) for a in (*args, *kwargs.values()) if not _is_followed(rec, a))
+    numbers = tuple(n for n in found if n is not None and not _is_negligible(name, n))
+    if name in ("add", "rsub", "sub") and numbers and (names := _parameters(rec, tensors)):
+        rec.shift(tensors[0], out, names, numbers[0])
+    elif name.startswith("upsample") and _parameters(rec, tensors):
+        return  # a table of positions, whose size says all
+    elif numbers or name == "gelu":  # which has two forms, the usual one without a word
+        rec.numbers.append((rec.last, (name.rstrip("_"), *numbers)))
+    elif name.rstrip("_") in PLAIN and (name != "neg" or all(map(rec.is_whole, tensors))):
+        rec.numbers.append((rec.last, (name.rstrip("_"),)))
+
+
+def constants_among(rec: Recording, tensors: Sequence[Any]) -> list[torch.Tensor]:
+    """Return those of `tensors` that are made in code and differ from place to place."""
+    return [t for t in tensors if rec.get(t) is None and t.numel() > 1 and not rec.is_uniform(t)]
+
+
+def note_ordered(rec: Recording, name: str, args: Sequence[Any]) -> None:
+    """Note along which axes of a value the operation `name` mixes or moves indices by where they stand."""
+    value = rec.get(args[0]) if args else None
+    if name not in ORDERED or value is None:
+        return
+    taken = args[2] if name == "roll" and len(args) > 2 else args[1] if len(args) > 1 else -1 if "sort" in name else ()
+    found = [taken] if isinstance(taken, int) and not isinstance(taken, bool) else taken
+    for d in found if isinstance(found, (list, tuple)) else ():
+        rec.coded.append(value.dims[d])
+
+
+def note_constants(rec: Recording, tensors: Sequence[Any], out: torch.Tensor) -> None:
+    """Note along which axes of the known tensors among `tensors` others, which are made in code, differ."""
+    constants = constants_among(rec, tensors)
+    for d, size in enumerate(out.shape):
+        behind = out.ndim - d
+        varied = [t for t in constants if t.ndim >= behind and t.shape[-behind] == size > 1 and t.stride(-behind)]
+        known = [(t, v) for t in tensors if (v := rec.get(t)) is not None and t.ndim >= behind]
+        if varied:
+            rec.coded += [v.dims[-behind] for t, v in known if t.shape[-behind] == size]
+
+
+def note_uniform(rec: Recording, name: str, args: Sequence[Any], out: Any) -> None:
+    """Note that `out` holds the same number everywhere, if it does."""
+    tensors = [a for a in args if isinstance(a, torch.Tensor)]
+    even = bool(tensors) and all(rec.is_uniform(t) for t in tensors) and name.rstrip("_") not in UNEVEN
+    if name.endswith("_") and tensors:
+        rec.note_write(tensors[0], even)
+    if name in UNIFORM or even:
+        for made in out if isinstance(out, (list, tuple)) else [out]:
+            if isinstance(made, torch.Tensor) and rec.get(made) is None:
+                rec.put_uniform(made)
+    same = name in ("detach", "alias") and rec.blank_around(tensors[0]) is tensors[0]
+    if (name in UNIFORM or "empty" in name or same) and isinstance(out, torch.Tensor) and rec.get(out) is None:
+        rec.note_blank(out)
+
+
+def note_picked(rec: Recording, value: Value, dim: int, index: int, size: int) -> None:
+    """Note that the first or the last of all places is taken alone, such as a class token."""
+    kinds = {rec.table.kind(leaf) for leaf in leaves(rec.table.resolve(value.dims[dim]))}
+    if value.node >= 0 and kinds == {"grid"} and size > 1 and index in (0, size - 1):
+        rec.numbers.append((rec.last, (PICKED, "last" if index else "first")))
+
+
+def note_outputs(rec: Recording, outputs: Sequence[Value]) -> None:
+    """Note for the layers that outputs come from at how many places of one sample these are held."""
+    for value in outputs:
+        trees = [rec.table.resolve(tree) for tree in value.dims]
+        places = [rec.table.size(t) for t in trees if {rec.table.kind(leaf) for leaf in leaves(t)} == {"grid"}]
+        if (layer := rec.layer_behind(value.node)) >= 0:
+            rec.outputs[layer].append(prod(places))
+
+
+def numbers_after(rec: Recording) -> list[tuple[Number, ...]]:
+    """Return for each layer the numbers noted after it, once if they are the same each time that it is run; those
+    before the first stand with it."""
+    found: list[list[Number]] = [[] for _ in rec.layers]
+    for i, (place, number) in enumerate(rec.numbers):
+        if found and i not in rec.forgotten:
+            found[max(place, 0)].append(number)
+    runs = _runs(rec)
+    found = [_of_one_run(numbers, runs[place]) for place, numbers in enumerate(found)]
+    offsets = [[(OFFSET, rec.offsets[n]) for n in layer.roles if n in rec.offsets] for layer in rec.layers]
+    outputs = [[(OUTPUTS, *sorted(rec.outputs[i]))] if i in rec.outputs else [] for i in range(len(rec.layers))]
+    return [(*numbers, *own, *held) for numbers, own, held in zip(found, offsets, outputs, strict=True)]
+
+
+def _runs(rec: Recording) -> Counter[int]:
+    """Return how often each layer is run; slices of its weight, such as one for queries and one for keys and values,
+    are run side by side."""
+    starts = {rec.nodes[i].inputs[0]: rec.nodes[i].index for i in rec.slices}
+    runs = Counter((node.layer, starts.get(i, -1)) for i, node in enumerate(rec.nodes))
+    found = Counter[int]()
+    for (layer, _), count in runs.items():
+        found[layer] = max(found[layer], count)
+    return found
+
+
+def constants_after(rec: Recording) -> list[tuple[Number, ...]]:
+    """Return for each layer which constants act after it, each once; those before the first stand with it."""
+    found: list[dict[Number, None]] = [{} for _ in rec.layers]
+    for place, number in rec.acting if found else ():
+        found[max(place, 0)][number] = None
+    return [tuple(numbers) for numbers in found]
+
+
+def _of_one_run(numbers: list[Number], runs: int) -> list[Number]:
+    """Return the first of `runs` equal parts of `numbers`, or all if there are no such parts."""
+    once, over = divmod(len(numbers), max(runs, 1))
+    return numbers[:once] if not over and numbers == numbers[:once] * runs else numbers
+
+
+def _parameters(rec: Recording, tensors: Sequence[torch.Tensor]) -> tuple[str, ...]:
+    """Return the names of the parameters of which alone `tensors` are made; none if they depend on an input."""
+    values = [value for tensor in tensors if (value := rec.get(tensor)) is not None]
+    return tuple(name for value in values for name in value.names) if all(v.node < 0 for v in values) else ()
+
+
+def _is_followed(rec: Recording, item: Any) -> bool:
+    return isinstance(item, torch.Tensor) and item.is_floating_point() and rec.get(item) is not None
+
+
+def _plain(rec: Recording, item: Any) -> Any:
+    """Return a number, a word, or a run of numbers; None for anything else, and for tensors without values."""
+    if isinstance(item, torch.Tensor):
+        return float(item) if item.ndim == 0 and not item.is_meta and rec.get(item) is None else None
+    if isinstance(item, (list, tuple)):
+        return tuple(item) if item and all(isinstance(n, (int, float)) for n in item) else None
+    return item if isinstance(item, (int, float, str)) else None
+
+
+def _is_negligible(name: str, number: Any) -> bool:
+    adds = name.rstrip("_") in ("add", "clamp_min", "clamp", "sub")
+    return isinstance(number, (int, float)) and adds and abs(number) < NEGLIGIBLE

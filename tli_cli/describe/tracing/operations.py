@@ -1,0 +1,221 @@
+"""How layers couple axes: one function for each family of aten operations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from tli_cli.architecture import EPSILON, GROUPS, POOLED, AxisTree
+from tli_cli.describe.tracing.applied import constant, placed, positions, roles_of, standardised
+from tli_cli.describe.tracing.bilinear import trilinear
+from tli_cli.describe.tracing.convolutions import convolution
+from tli_cli.describe.tracing.elementwise import anything, first_of, shape_preserving
+from tli_cli.describe.tracing.lookups import embedding, index_
+from tli_cli.describe.tracing.numbers import constants_among, note_constants
+from tli_cli.describe.tracing.recording import Recording, Value
+from tli_cli.describe.tracing.reductions import deviation, maximum, mean_, reduce_, sum_
+
+
+def matmul(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
+    """Multiply matrices `(..., n, k) x (..., k, m)`: a linear layer, or a join of two activations."""
+    _multiply(rec, args[0], args[1], None, out)
+
+
+def matrix_vector(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
+    """Multiply a matrix by a vector: parameters by a buffer, as spectral norms do, are still parameters."""
+    matrix, vector = rec.get(args[0]), rec.get(args[1])
+    if matrix is None or vector is None or matrix.node >= 0 or not rec.is_buffer(vector) or rec.is_buffer(matrix):
+        matmul(rec, args, out)
+    else:
+        rec.put(out, Value(matrix.dims[:1], -1, matrix.names + vector.names, standardised=True))
+
+
+def dot(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
+    """Multiply two vectors to one number."""
+    known = [value for value in map(rec.get, args[:2]) if value is not None]
+    made = [value for value in known if not rec.is_buffer(value)]
+    if len(known) == 2 and len(made) == 1 and made[0].node < 0:
+        rec.put(out, Value((), -1, tuple(n for value in known for n in value.names), standardised=True))
+    else:
+        anything(rec, "dot", args, out)
+
+
+def addmm(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
+    """Multiply matrices and add a bias."""
+    _multiply(rec, args[1], args[2], args[0], out)
+    note_constants(rec, (args[0], out), out)
+    if constants_among(rec, args[:1]) and (value := rec.get(out)) is not None:
+        rec.put(out, replace(value, masked=True))
+
+
+def _multiply(rec: Recording, left: Any, right: Any, bias: Any, out: torch.Tensor) -> None:
+    a, b, shift = _operand(rec, left, right, -1), _operand(rec, right, left, -2), rec.get(bias)
+    if a is None or b is None:
+        shape_preserving(rec, a or b, out)
+        return
+    rec.table.unite(a.dims[-1], b.dims[-2] if right.ndim > 1 else b.dims[-1])
+    lead = tuple(a.dims[:-2])
+    for mine, other in zip(lead, b.dims[:-2], strict=False):
+        rec.table.unite(mine, other)
+    dims: tuple[AxisTree, ...] = (*lead, a.dims[-2], b.dims[-1])[-out.ndim :] if out.ndim > 1 else (a.dims[0],)
+    if shift:
+        rec.table.unite(shift.dims[-1], dims[-1])
+    if a.node < 0 and b.node < 0 and (shift or a.expanded) and a.names and not rec.is_buffer(a):
+        a = replace(a, node=rec.learned(a))  # a learned query, which is projected
+    if a.node < 0 and b.node < 0:
+        origins = (a.origin(-2), b.origin(-1)) if out.ndim == 2 and min(left.ndim, right.ndim) > 1 else ()
+        summed = out.ndim < 2 or a.standardised or b.standardised
+        rec.put(out, Value(dims, -1, a.names + b.names, origins, standardised=summed))
+        return
+    if a.node >= 0 and b.node >= 0:
+        rec.dotted.append(a.dims[-1])
+        rec.put(out, Value(dims, rec.node("matmul", (a.node, b.node))))
+        return
+    weight, data = (right, a) if b.node < 0 else (left, b)
+    value = b if b.node < 0 else a
+    rec.contract(value, max(-2, -len(value.dims)) if value is b else -1)
+    if len(value.dims) > 1:
+        rec.make(value, -1 if value is b else -2)
+    channel = out.ndim - 1 if value is b else out.ndim - 2
+    attributes = placed(rec, out, channel) | standardised(value)
+    inputs = [data.node] + ([shift.node] if shift and shift.node >= 0 else [])
+    if rec.nodes[data.node].op == "constant" and _is_looked_up(rec, value):
+        rec.put(out, Value(dims, rec.apply_layer("position", {"weight": value.names}, (), relative=True)))
+        return
+    node = rec.apply_layer("linear", roles_of(rec, weight=weight, bias=bias), inputs, **attributes)
+    made = _part_of_weight(rec, value, -1 if value is b else -2, node) if len(value.dims) > 1 else node
+    rec.put(out, Value(dims, made))
+
+
+def _is_looked_up(rec: Recording, value: Value) -> bool:
+    """Tell whether a parameter that meets a constant is a table of offsets, `(heads, 2h - 1, 2w - 1)`, whose rows and
+    columns a constant of zeros and ones picks; mark these."""
+    if len(value.names) != 1:
+        return False
+    dims = rec.parameter_dims[value.names[0]]
+    found = len(dims) == 3 and all(rec.table.size(d) % 2 for d in dims[1:])
+    for tree in dims[1:] if found else ():
+        rec.table.mark(tree, "grid")
+    return found
+
+
+def _part_of_weight(rec: Recording, weight: Value, dim: int, node: int) -> int:
+    """Return the node of what a slice of a weight makes: a part of what the whole weight would make."""
+    origin = weight.origin(dim % len(weight.dims))
+    if len(origin) != 1:
+        return node
+    name, axis = next(iter(origin))
+    whole, piece = rec.table.resolve(rec.parameter_dims[name][axis]), rec.table.resolve(weight.dims[dim])
+    start = rec.table.start_of(piece, whole)
+    if start < 0 or rec.table.size(piece) == rec.table.size(whole):
+        return node
+    return rec.part_of_weight(node, whole, piece, start)
+
+
+def _operand(rec: Recording, tensor: Any, other: Any, summed: int) -> Value | None:
+    """Return what is known of one side of a product that sums over dimension `summed` of it; a constant or buffer that
+    meets a parameter counts as an input."""
+    value, partner = rec.get(tensor), rec.get(other)
+    if partner is None or partner.node >= 0 or rec.is_buffer(partner):
+        return value
+    if value is None:
+        return constant(rec, tensor, max(summed, -tensor.ndim) % tensor.ndim)
+    return Value(value.dims, rec.node("constant", ())) if rec.is_buffer(value) else value
+
+
+def _normalise(rec: Recording, x: Any, out: Any, kind: str, channel: int, epsilon: Any, **tensors: Any) -> None:
+    value = rec.get(x)
+    if value is None:
+        return
+    result = first_of(out)
+    for tensor in tensors.values():
+        if (v := rec.get(tensor)) is not None:
+            for mine, other in zip(value.dims[channel : channel + len(v.dims)] or (), v.dims, strict=False):
+                rec.table.unite(mine, other)
+    roles = roles_of(rec, **tensors)
+    if value.node < 0 and value.names and not rec.is_buffer(value) and (value.expanded or "bias" in roles):
+        value = replace(value, node=rec.learned(value))  # a learned query, which is normalised
+    if value.node < 0:
+        names = value.names + tuple(n for group in roles.values() for n in group)
+        rec.same_shape(value, result, names=names, standardised=True)
+        return
+    places = positions(rec, result, channel % result.ndim)
+    attributes = {"norm": kind, "positions": places}
+    node = rec.apply_layer("norm", roles, (value.node,), **attributes) if roles else rec.node("norm", (value.node,))
+    if not roles and (kind in ("layer", "rms") or (kind == "group" and places > 1)):
+        rec.averaged += value.dims[channel:] if kind != "group" else value.dims[1:2]
+    if roles and isinstance(epsilon, float):
+        rec.numbers.append((rec.last, (EPSILON, epsilon)))
+    if roles and value.averaged:
+        rec.numbers.append((rec.last, (POOLED,)))
+    rec.put(result, replace(value, node=node, averaged=False))
+
+
+def batch_norm(rec: Recording, args: Sequence[Any], out: Any) -> None:
+    """Normalise over the batch, channel by channel; without running statistics each channel is a group of its own."""
+    statistics = {"running_mean": args[3], "running_var": args[4]} if len(args) > 4 else {}
+    own = roles_of(rec, weight=args[1], bias=args[2])
+    instance = bool(own) and not any(isinstance(tensor, torch.Tensor) for tensor in statistics.values())
+    kind = "group" if instance else "batch"
+    _normalise(rec, args[0], out, kind, 1, args[-1], weight=args[1], bias=args[2], **statistics)
+    if instance and rec.get(args[0]) is not None:
+        name = own["weight"][0] if "weight" in own else own["bias"][0]
+        rec.numbers.append((rec.last, (GROUPS, rec.table.size(rec.parameter_dims[name][0]))))
+
+
+def layer_norm(rec: Recording, args: Sequence[Any], out: Any) -> None:
+    """Normalise over the last dimensions."""
+    bias = args[3] if len(args) > 3 and isinstance(args[3], torch.Tensor) else None
+    kind = "layer" if len(args) > 3 and not isinstance(args[3], float) else "rms"
+    _normalise(rec, args[0], out, kind, args[0].ndim - len(args[1]), args[-1], weight=args[2], bias=bias)
+
+
+def group_norm(rec: Recording, args: Sequence[Any], out: Any) -> None:
+    """Normalise over groups of channels, which stay together from here on."""
+    value, channels, groups = rec.get(args[0]), args[0].shape[1], int(args[6])
+    if value is not None and 1 < groups < channels:
+        rec.table.split_product(value.dims[1], [groups, channels // groups])
+    _normalise(rec, args[0], out, "group", 1, args[-1], weight=args[1], bias=args[2])
+    if value is not None and roles_of(rec, weight=args[1], bias=args[2]):
+        rec.numbers.append((rec.last, (GROUPS, groups)))
+
+
+def weight_norm(rec: Recording, args: Sequence[Any], out: Any) -> None:
+    """Make a weight of a direction and a length for each index of one axis (arXiv 1602.07868)."""
+    direction, length = rec.get(args[0]), rec.get(args[1])
+    if direction is None or length is None:
+        return
+    kept = args[2] if len(args) > 2 else 0
+    rec.table.unite(direction.dims[kept], length.dims[kept])
+    rec.same_shape(direction, first_of(out), names=direction.names + length.names, standardised=True)
+
+
+def softmax(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
+    """Weigh the indices of one dimension against each other: channels among them are choices, which do not repeat."""
+    if (value := rec.get(args[0])) is not None:
+        rec.table.mark_channels(value.dims[args[1]], "choices")
+        if value.node >= 0:
+            value = replace(
+                value, node=rec.node("softmax", (value.node,), index=0 if value.masked else -1), masked=False
+            )
+        shape_preserving(rec, value, out)
+
+
+CONVOLUTIONS = ("convolution", "_convolution")
+PRODUCTS = ("addmm", "baddbmm")
+
+COMPUTE: dict[str, Callable[[Recording, Sequence[Any], Any], None]] = {
+    **dict.fromkeys(CONVOLUTIONS, convolution), "_weight_norm_interface": weight_norm,
+    "_trilinear": trilinear,
+    "mm": matmul, "bmm": matmul, "mv": matrix_vector, "dot": dot, "vdot": dot, **dict.fromkeys(PRODUCTS, addmm),
+    "native_batch_norm": batch_norm, "_native_batch_norm_legit": batch_norm,
+    "_native_batch_norm_legit_no_training": batch_norm, "cudnn_batch_norm": batch_norm,
+    "native_layer_norm": layer_norm, "_fused_rms_norm": layer_norm, "rms_norm": layer_norm,
+    "native_group_norm": group_norm, "embedding": embedding, "index": index_,
+    "mean": mean_, "sum": sum_, "amax": maximum, "amin": reduce_, "var": reduce_, "std": deviation,
+    "linalg_vector_norm": deviation, "max": maximum, "var_mean": reduce_, "logsumexp": reduce_,
+    "_softmax": softmax, "_safe_softmax": softmax,
+}  # fmt: skip

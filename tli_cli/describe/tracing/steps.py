@@ -1,0 +1,71 @@
+"""Which operations a value has been through since the last layer, activation or join: whether they are a norm's."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from tli_cli.describe.tracing.recording import Recording, Value
+
+SQUARE = "square"
+SQUARES = (SQUARE, "var", "var_mean", "std", "linalg_vector_norm")
+OF_NORMS = Counter({**dict.fromkeys(SQUARES, 1), "mean": 1, "sum": 1, "sqrt": 1, "rsqrt": 1, "reciprocal": 1})
+"""Operations by which a value becomes the scale that a norm divides it by, and how often."""
+FREE = ("add", "mul", "div", "clamp_min", "clamp", "maximum")
+"""Operations whose numbers, where they count, are noted apart."""
+UNSEEN = (
+    "view", "_unsafe_view", "reshape", "_reshape_alias", "squeeze", "unsqueeze", "expand", "permute", "transpose", "t",
+    "clone", "_to_copy", "contiguous", "detach", "alias", "to", "type_as", "repeat",
+)  # fmt: skip
+LONGEST = 24
+
+
+def note_steps(
+    rec: Recording, name: str, args: Sequence[Any], given: Sequence[Value | None], numbers: Iterable[int], out: Any
+) -> None:
+    """Add `name`, for which `numbers` were noted, to the steps of what it makes of `given`, unless it makes a new
+    node."""
+    result = out[0] if isinstance(out, (list, tuple)) and out else out
+    value = rec.get(result)
+    if value is None or name in UNSEEN:
+        return
+    for at, taken in enumerate(given):
+        for parameter in taken.names if taken is not None and taken.node < 0 else ():
+            rec.worked[parameter].append(f"{name.rstrip('_')} {at}")
+    if value.node < 0:
+        return
+    known = [v for v in given if v is not None and v.node == value.node]
+    if not known:
+        return
+    longest = max((v.chain for v in known), key=len)
+    chain = (*longest, _step(name.rstrip("_"), args)) if len(longest) < LONGEST else ()
+    steps = frozenset(numbers).union(*(v.steps for v in known))
+    added = _added_to_variance(name.rstrip("_"), args, longest)
+    epsilon = next((e for e in (added, *(v.epsilon for v in known)) if e is not None), None)
+    rec.put(result, replace(value, chain=chain, steps=steps, epsilon=epsilon))
+
+
+def _added_to_variance(name: str, args: Sequence[Any], chain: Sequence[str]) -> float | None:
+    """Return what is added to a mean of squares before its root is taken, if that is what happens."""
+    number = args[1] if len(args) > 1 and isinstance(args[1], (int, float)) else None
+    squared = any(step in SQUARES[:3] for step in chain) and not {"sqrt", "rsqrt"}.intersection(chain)
+    return number if name == "add" and squared else None
+
+
+def _step(name: str, args: Sequence[Any]) -> str:
+    if name == "pow" and isinstance(args[1], (int, float)):
+        return {2: SQUARE, 0.5: "sqrt", -0.5: "rsqrt", -1: "reciprocal"}.get(args[1], name)
+    return SQUARE if name == "mul" and args[0] is args[1] else name
+
+
+def steps_of_norm(scaled: Value, scale: Value) -> frozenset[int] | None:
+    """Return which numbers were noted while `scale` was made of what it scales; None if it is no norm's."""
+    shared = 0
+    while shared < min(len(scaled.chain), len(scale.chain)) and scaled.chain[shared] == scale.chain[shared]:
+        shared += 1
+    made = Counter(step for step in scale.chain[shared:] if step not in FREE)
+    if scaled.node != scale.node or made - OF_NORMS or sum(made[step] for step in SQUARES) > 1:
+        return None
+    return scaled.own | (scale.steps - scaled.steps)

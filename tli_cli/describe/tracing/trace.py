@@ -1,0 +1,174 @@
+"""Trace a model on the `meta` device: its layers, execution graph and coupled axes, with no arithmetic done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten
+
+from tli_cli.architecture import Architecture, TensorSpec
+from tli_cli.describe.failures import told
+from tli_cli.describe.tracing.assemble import assemble
+from tli_cli.describe.tracing.borders import note_convolution
+from tli_cli.describe.tracing.constants import summary
+from tli_cli.describe.tracing.elementwise import anything
+from tli_cli.describe.tracing.filling import FILLS
+from tli_cli.describe.tracing.meta import without_values
+from tli_cli.describe.tracing.numbers import note_numbers, note_ordered, note_outputs, note_uniform
+from tli_cli.describe.tracing.operations import COMPUTE, CONVOLUTIONS, PRODUCTS
+from tli_cli.describe.tracing.reach import reach_of
+from tli_cli.describe.tracing.recording import Recording, Value
+from tli_cli.describe.tracing.steps import note_steps
+from tli_cli.describe.tracing.views import VIEWS
+from tli_cli.errors import TraceError
+
+RULES = {**FILLS, **COMPUTE, **VIEWS}
+
+
+class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Pass every aten operation on and tell the recording of it."""
+
+    def __init__(self, recording: Recording) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._recording = recording
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        name = func._overloadpacket.__name__
+        arguments = [*args, *(kwargs or {}).values()]
+        given = [t for t in tree_flatten((args, dict(kwargs or {})))[0] if isinstance(t, torch.Tensor)]
+        self._follow_constants(func, args, kwargs or {}, given, out)
+        noted, values = len(self._recording.numbers), [self._recording.get(tensor) for tensor in given]
+        rule = RULES.get(name)
+        if rule is None or name in PRODUCTS:
+            note_numbers(self._recording, name, args, kwargs or {}, out)
+        if rule is not None:
+            rule(self._recording, arguments, out)
+        else:
+            anything(self._recording, name, arguments, out)
+        if name in CONVOLUTIONS:
+            note_convolution(self._recording, args, out)
+        note_uniform(self._recording, name, arguments, out)
+        note_ordered(self._recording, name, arguments)
+        note_steps(self._recording, name, args, values, range(noted, len(self._recording.numbers)), out)
+        return out
+
+    def _follow_constants(
+        self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], given: Sequence[torch.Tensor], out: Any
+    ) -> None:
+        rec = self._recording
+        known = any(rec.get(tensor) is not None for tensor in given)
+        rec.constants.follow(func, args, kwargs, out, known)
+        for tensor in given if known else ():
+            if rec.get(tensor) is None and tensor.numel() > 1 and (values := rec.constants.of(tensor)) is not None:
+                rec.acting.append((rec.last, summary(func._overloadpacket.__name__, values)))
+
+
+class _KnownIndices(TorchFunctionMode):
+    """Keep the numbers of a list that a tensor is indexed by, which a tensor on `meta` would lose."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.Tensor.__getitem__:
+            whole = args[1] if isinstance(args[1], tuple) else (args[1],)
+            args = (args[0], tuple(torch.tensor(i, device="cpu") if _is_numbers(i) else i for i in whole))
+        return func(*args, **(kwargs or {}))
+
+
+def _is_numbers(index: Any) -> bool:
+    return isinstance(index, list) and bool(index) and all(type(i) is int for i in index)
+
+
+def state_specs(model: nn.Module) -> tuple[TensorSpec, ...]:
+    """Return the entries of the state dict of `model` in definition order, ties known by identity."""
+    parameters = {id(p) for p in model.parameters()}
+    first: dict[int, str] = {}
+    specs = []
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        if not isinstance(tensor, torch.Tensor):
+            continue
+        tied = first.setdefault(id(tensor), name)
+        dtype = str(tensor.dtype).removeprefix("torch.")
+        specs.append(
+            TensorSpec(name, tuple(tensor.shape), dtype, None if tied == name else tied, id(tensor) not in parameters)
+        )
+    return tuple(specs)
+
+
+def _leaf_outputs(out: Any) -> list[torch.Tensor]:
+    if isinstance(out, torch.Tensor):
+        return [out]
+    if isinstance(out, Mapping):
+        return [t for item in out.values() for t in _leaf_outputs(item)]
+    if isinstance(out, (list, tuple)):
+        return [t for item in out for t in _leaf_outputs(item)]
+    return []
+
+
+def trace(
+    model: nn.Module,
+    args: Sequence[Any],
+    *,
+    kwargs: Mapping[str, Any] | None = None,
+    constants: Mapping[str, torch.Tensor] | None = None,
+    origin: str = "",
+) -> Architecture:
+    """Return the architecture of `model`, run once in evaluation mode on `args` and `kwargs` (tensors on `meta`).
+
+    `constants` are the values of buffers, by name, that are no part of its state.
+
+    What fails behind the last layer, as what sorts out boxes by their values, does not matter.
+
+    Raises:
+        TraceError: the model cannot be run on the `meta` device with this input.
+    """
+    recording = Recording()
+    recording.buffers = {name for name, _ in model.named_buffers(remove_duplicate=False)}
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        if isinstance(tensor, torch.Tensor) and recording.get(tensor) is None:
+            dims = tuple(recording.table.leaf(size) for size in tensor.shape)
+            recording.parameter_dims[name] = dims
+            recording.put(tensor, Value(dims, names=(name,), origins=_own_axes(name, tensor)))
+    for name, buffer in model.named_buffers():
+        recording.note_blank(buffer)  # such as a cache of keys, which holds what is written into it
+        if constants and name in constants:
+            recording.constants.put(buffer, constants[name])
+    for tensor in _leaf_outputs([*args, *(kwargs or {}).values()]):
+        _put_input(recording, tensor)
+    training = model.training
+    model.eval()
+    try:
+        with reach_of(model) as reach, torch.no_grad(), without_values(), _Recorder(recording), _KnownIndices():
+            made = _leaf_outputs(model(*args, **(kwargs or {})))
+            outputs = [value for value in map(recording.get, made) if value is not None]
+    except Exception as error:
+        if not reach.is_whole:
+            said = told(error)
+            raise TraceError(f"{origin or type(model).__name__}: cannot be run on the meta device: {said}") from error
+        outputs = recording.ends()
+    finally:
+        model.train(training)
+    made_of_inputs = [v for v in outputs if v.node >= 0 and v.dims]
+    note_outputs(recording, made_of_inputs)
+    return assemble(recording, state_specs(model), made_of_inputs, origin)
+
+
+def _own_axes(name: str, tensor: torch.Tensor) -> tuple[frozenset[tuple[str, int]], ...]:
+    return tuple(frozenset({(name, d)}) for d in range(tensor.ndim))
+
+
+def _put_input(recording: Recording, tensor: torch.Tensor) -> None:
+    table = recording.table
+    image = tensor.ndim >= 4 and tensor.is_floating_point()
+    dims = tuple(
+        table.leaf(size, "batch" if d == 0 else "input" if (d == 1 and image) else "grid")
+        for d, size in enumerate(tensor.shape)
+    )
+    if tensor.ndim in (2, 3) and tensor.is_floating_point():
+        dims = (*dims[:-1], table.leaf(tensor.shape[-1], "input"))
+    recording.batch = tensor.shape[0] if tensor.ndim else 1
+    recording.put(tensor, Value(dims, recording.node("input", ())))

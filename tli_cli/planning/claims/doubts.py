@@ -1,0 +1,164 @@
+"""Why a layer may not compute what its partner does, whatever its tensors hold."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping
+
+from tli_cli.architecture import Architecture, Layer
+from tli_cli.matching.values import Matching, Pair
+from tli_cli.planning.claims.activations import activations_before, changed_activations, differ, readers_behind
+from tli_cli.planning.claims.constants import other_constants
+from tli_cli.planning.claims.feeders import strange_feeders
+from tli_cli.planning.claims.proof import unlike_inputs
+from tli_cli.planning.claims.unshared import Behind
+from tli_cli.planning.numbers import (
+    difference_of,
+    epsilons_differ,
+    input_places,
+    norms_differ,
+    numbers_behind,
+    outputs_differ,
+    places_differ,
+    steps_differ,
+    were_run,
+)
+from tli_cli.planning.spaces.maps import MapBook
+from tli_cli.planning.starts.added import Additions
+
+OTHER_INPUT = "it takes something else than in the source"
+CHANGED_INPUT = "added layers change what goes into it"
+
+
+class Doubts:
+    """What is known of the surroundings of a target's layers and of their partners' in one source.
+
+    The layers `silent` give zero, those `passing` pass on what they take, other scales behind the layers `scaled` are
+    made up for, and layers `folded` of the source are taken into others. Of blocks that are `added`, some change
+    nothing.
+    """
+
+    def __init__(
+        self,
+        target: Architecture,
+        source: Architecture,
+        matching: Matching,
+        book: MapBook,
+        added: Additions,
+        *,
+        silent: Collection[int],
+        passing: Collection[int],
+        scaled: Collection[int],
+        folded: Collection[int],
+    ) -> None:
+        self._target, self._source, self._book, self._added = target, source, book, added
+        self._reused, self._scaled = matching.reused, scaled
+        self._idle: dict[int, bool] = {}
+        self._runs, self._their_runs = _runs(target), _runs(source)
+        idle = {*silent, *passing}.difference(added.norms)
+        self._mine, self._theirs = activations_before(target, idle, added.norms), activations_before(source)
+        self._alike = not changed_activations(source, target)
+        first = [p for p in matching.pairs if p.target.key not in matching.reused]
+        again = [p for p in matching.pairs if p.target.key in matching.reused]
+        partners, copies = ({p.target.place: p.source.place for p in pairs} for pairs in (first, again))
+        self._behind = numbers_behind(target, passing), numbers_behind(source, folded)
+        self._known = were_run(target, source)
+        self._unshared = Behind(*self._behind, partners, copies).unshared(scaled) if self._known else {}
+        self._same_places = input_places(target) == input_places(source)
+        self._constants = other_constants(target, source)
+        self._unlike: Collection[int] = ()
+        self._strange: Mapping[int, str] = {}
+        self._other_input = CHANGED_INPUT if silent else OTHER_INPUT
+        if target.graph and source.graph:
+            unread = {p.target.place for p in matching.pairs if self._is_unread(p.target.place)}.difference(passing)
+            self._unlike = unlike_inputs(
+                target,
+                source,
+                {p.target.key: p.source.key for p in first},
+                silent=silent,
+                passing=passing,
+                unread=unread,
+                added=copies,
+                folded=folded,
+            )
+            self._strange = strange_feeders(
+                target, source, matching, silent={*silent, *unread}, passing=passing, folded=folded
+            )
+
+    def of(self, pair: Pair) -> str:
+        """Return a reason, empty if there is none."""
+        if pair.target.key in self._reused:
+            place = pair.target.place
+            idle = place in self._added.bypassed or place in self._added.chains or self._is_idle(place)
+            idle = idle and place not in self._unlike
+            return "" if idle else "it is added and is no identity"
+        return self._activations(pair) or self._numbers(pair) or self._surroundings(pair)
+
+    def _surroundings(self, pair: Pair) -> str:
+        if pair.target.place in self._strange:
+            return self._strange[pair.target.place]
+        if pair.target.place in self._unlike:
+            return self._other_input
+        mine, theirs = self._runs[pair.target.place], self._their_runs[pair.source.place]
+        whole = pair.target.part < 0 and pair.source.part < 0
+        tables = [unit.kind == "embedding" for unit in (pair.target, pair.source)]
+        differ = mine > theirs if all(tables) else mine != theirs and not any(tables)
+        return f"it is run {mine} times, in the source {theirs}" if whole and differ and mine and theirs else ""
+
+    def _numbers(self, pair: Pair) -> str:
+        mine, theirs = self._target.layers[pair.target.place], self._source.layers[pair.source.place]
+        known = self._known
+        behind = self._behind[0][pair.target.place], self._behind[1][pair.source.place]
+        scaled = pair.target.place in self._scaled
+        return (
+            steps_differ(mine, theirs, known)
+            or epsilons_differ(mine, theirs)
+            or self._norms(pair, mine, theirs)
+            or (places_differ(mine, theirs) if known else "")
+            or (outputs_differ(mine, theirs, alike=self._same_places) if known else "")
+            or (difference_of(*behind, scaled=scaled, alike=self._alike) if known else "")
+            or self._unshared.get(pair.target.place, "")
+            or self._constants.get(pair.target.place, "")
+        )
+
+    def _norms(self, pair: Pair, mine: Layer, theirs: Layer) -> str:
+        """Return how a norm differs; of one that is wider, the maps say whether its groups are those of the source."""
+        traced = self._target.graph and self._source.graph
+        said = norms_differ(mine, theirs) if traced else ""
+        wider = mine.averages != theirs.averages and pair.target.shape != pair.source.shape
+        return "" if wider and 1 not in (mine.averages, theirs.averages) else said
+
+    def _activations(self, pair: Pair) -> str:
+        mine, theirs = self._mine.get(pair.target.place), self._theirs.get(pair.source.place)
+        if mine is None or theirs is None or not differ(mine, theirs):
+            return ""
+        if mine[1] != theirs[1]:
+            return "a sum stands before it in one of the networks alone"
+        here, there = (", ".join(ops) or "no activation" for ops in (mine[0], theirs[0]))
+        return f"behind {here}, in the source behind {there}"
+
+    def _is_idle(self, place: int) -> bool:
+        """Tell whether what a layer makes, or all that is made of it, is read with zero weight or adds nothing."""
+        if place not in self._idle:
+            self._idle[place] = False  # until more is known: a layer may be run several times
+            places = {reader for _, reader in readers_behind(self._target, place)}
+            self._idle[place] = self._is_unread(place) or (
+                bool(places) and all(p in self._added.bypassed or (p >= 0 and self._is_idle(p)) for p in places)
+            )
+        return self._idle[place]
+
+    def _is_unread(self, place: int) -> bool:
+        """Tell whether all that a layer makes is read with zero weight."""
+        weight = self._target.axes.get(self._target.layers[place].tensor("weight") or "", ())
+        return any(self._book.is_passed_by(axis.tree) for axis in weight if not axis.contracted)
+
+
+def _runs(architecture: Architecture) -> Counter[int]:
+    """Return how often each layer is run; a norm that code writes out as a scale and a shift is run once."""
+    graph, layers = architecture.graph, architecture.layers
+    return Counter(
+        node.layer
+        for node in graph
+        if node.layer >= 0
+        and (layers[node.layer].kind != "norm" or all(graph[i].layer != node.layer for i in node.inputs))
+    )

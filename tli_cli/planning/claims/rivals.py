@@ -1,0 +1,147 @@
+"""Layers of bare checkpoints that names do not tell apart, or tell otherwise than they were paired."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Mapping, Sequence
+
+from tli_cli.architecture import Architecture
+from tli_cli.describe.spelling import natural, stem_of
+from tli_cli.describe.vocabulary import module_place
+from tli_cli.matching.segments import WEIGHTED
+from tli_cli.matching.units import Key, Unit
+from tli_cli.matching.values import Matching, Pair
+from tli_cli.planning.starts.norms import normalised_layers
+
+
+def untold(matching: Matching, target: Architecture, source: Architecture) -> dict[int, str]:
+    """Return for each of the target's layers, by place, why nothing shows that its partner is the one that belongs
+    there, where nothing does.
+
+    The order of a checkpoint's layers may be lost, and then layers of one shape in one block have nothing but their
+    names to be told by.
+    """
+    if target.graph and source.graph:
+        return {}
+    mine, theirs = _rivals(target, matching.targets), _rivals(source, matching.sources)
+    away = _rivals_elsewhere(target, matching.targets), _rivals_elsewhere(source, matching.sources)
+    named = _named(matching.targets), _named(matching.sources)
+    rows = {_spelled(unit.block) for unit in matching.sources}
+    away_from = (p for p in matching.pairs if p.source.key in away[1] and not _at_home(p))
+    strayed = {_sort(pair) for pair in away_from if _spelled(pair.target.block) in rows}
+    found: dict[int, str] = {}
+    for pair in matching.pairs:
+        rival = theirs.get(pair.source.key) or mine.get(pair.target.key)
+        if pair.anchored:
+            continue
+        elsewhere = away[1].get(pair.source.key) or away[0].get(pair.target.key)
+        if elsewhere and (not _at_home(pair) or _sort(pair) in strayed):
+            found[pair.target.place] = f"nothing tells its block from that of {elsewhere}"
+        if _named_alike(pair):
+            continue
+        if rival:
+            found[pair.target.place] = f"its names do not tell it from {rival}"
+        elif other := _named_otherwise(pair, *named):
+            found[pair.target.place] = f"{other} is named for it"
+        elif all(roles := (pair.target.role, pair.source.role)) and len({"cross_" in role for role in roles}) > 1:
+            found[pair.target.place] = "one of the two is named as attending to another sequence"
+    norms = {pair.target.place for pair in matching.pairs if pair.target.kind == "norm" and not _named_alike(pair)}
+    behind = ((norm, before) for norm, before in normalised_layers(target).items() if norm in norms)
+    return {**{norm: found[before] for norm, before in behind if before in found}, **found}
+
+
+def _rivals(architecture: Architecture, units: Sequence[Unit]) -> dict[Key, str]:
+    """Return the path of one rival for each unit that has some: units whose names differ in numbers alone are in the
+    order of these, and roles tell all but one apart."""
+    if architecture.graph or architecture.order_from != "inferred":
+        return {}
+    normed = Counter((unit.block, stem_of(_last(unit))) for unit in units if unit.kind in WEIGHTED)
+    groups: dict[Hashable, dict[str, list[Unit]]] = defaultdict(dict)
+    for unit in units:
+        groups[unit.block, unit.kind, unit.shape].setdefault(_unnumbered(unit), []).append(unit)
+    found: dict[Key, str] = {}
+    for named in groups.values():
+        told = [_told(row[0], normed) for row in named.values()]
+        rows = list(named.values())
+        confused = [row for row in rows if not _in_order(row)] if len(set(told)) == len(told) else rows
+        members = [unit for row in confused for unit in row]
+        found |= {u.key: next(other.path for other in members if other is not u) for u in members}
+    return found
+
+
+def _rivals_elsewhere(architecture: Architecture, units: Sequence[Unit]) -> dict[Key, str]:
+    """Return the path of a unit of one kind and shape in a block of another row for each unit that has some, where no
+    name says which row comes first."""
+    if architecture.graph or architecture.order_from != "inferred":
+        return {}
+    rows: dict[Hashable, dict[str, list[Unit]]] = defaultdict(lambda: defaultdict(list))
+    for unit in units:
+        row = _row(unit.block)
+        if unit.block != unit.path and unit.kind in WEIGHTED:
+            rows[unit.kind, unit.shape, unit.role, module_place(row)][row].append(unit)
+    several = [list(found.values()) for found in rows.values() if len(found) > 1]
+    return {u.key: found[i - 1][0].path for found in several for i, row in enumerate(found) for u in row}
+
+
+def _row(block: str) -> str:
+    """Return what the blocks of one row have in common: their name without numbers."""
+    return re.sub(r"[0-9]+[a-z]?(?![a-z])", "#", block)
+
+
+def _spelled(block: str) -> str:
+    """Return the row of a block however its words are joined."""
+    return re.sub(r"[._]", "", _row(block)).lower()
+
+
+def _sort(pair: Pair) -> Hashable:
+    return pair.source.kind, pair.source.shape, pair.source.role
+
+
+def _at_home(pair: Pair) -> bool:
+    return _spelled(pair.target.block) == _spelled(pair.source.block)
+
+
+def _in_order(units: Sequence[Unit]) -> bool:
+    """Tell whether units whose names differ in numbers alone are in the order of these."""
+    return list(units) == sorted(units, key=lambda unit: natural(unit.path))
+
+
+def _told(unit: Unit, weighted: Mapping[tuple[str, str], int]) -> Hashable:
+    """Return what the name of a unit says that it is: for a norm also of which layer, if it is named like one."""
+    own = stem_of(_last(unit)) if unit.kind == "norm" else ""
+    return unit.role, own if weighted.get((unit.block, own)) == 1 else ""
+
+
+def _last(unit: Unit) -> str:
+    return unit.path.rpartition(".")[2]
+
+
+def _unnumbered(unit: Unit) -> str:
+    return f"{re.sub(r'_?[0-9]+$', '', re.sub(r'[0-9]+(?=[^0-9])', '#', unit.path))} {unit.part}"
+
+
+def _named_alike(pair: Pair) -> bool:
+    """Tell whether both have one name below their blocks."""
+    names = {unit.path.removeprefix(unit.block) for unit in (pair.target, pair.source)}
+    return len(names) == 1
+
+
+def _named(units: Sequence[Unit]) -> dict[Hashable, str]:
+    """Return the path of the one unit of each shape and role in a block."""
+    counts = Counter((unit.block, unit.shape, unit.role) for unit in units if unit.role)
+    found: dict[Hashable, str] = {}
+    for unit in units:
+        own = unit.block, unit.shape, unit.role
+        if counts[own] == 1:
+            found[own] = unit.path
+    return found
+
+
+def _named_otherwise(pair: Pair, mine: Mapping[Hashable, str], theirs: Mapping[Hashable, str]) -> str:
+    """Return the path of another unit beside the source's that has the role of the target's, and the other way round
+    a unit beside the target's has the role of the source's; empty if there is none."""
+    t, s = pair.target, pair.source
+    if not t.role or not s.role or t.role == s.role or (t.block, t.shape, s.role) not in mine:
+        return ""
+    return theirs.get((s.block, s.shape, t.role), "")

@@ -1,0 +1,66 @@
+"""What queries must make up for: copies of a head's channels, and another scale of their products with keys."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from math import isclose
+
+from tli_cli.architecture import Architecture
+from tli_cli.describe.spaces import leaves
+from tli_cli.matching.units import Unit
+from tli_cli.matching.values import Matching, Pair
+from tli_cli.planning.numbers import SCALES, TOLERANCE, factor_of, scale_of, were_run
+from tli_cli.planning.spaces.queries import innermost, query_makers
+
+
+class Scales:
+    """The queries of a target and of one source, with the numbers in code that scale their products.
+
+    `places` are the layers behind which scales may differ, since queries of wider heads make up for it or both sides
+    scale the products alike in other places, and `made_up` the spaces over which queries and keys meet.
+    """
+
+    def __init__(self, target: Architecture, source: Architecture, matching: Matching) -> None:
+        self._target, self._source = target, source
+        self._mine, self._theirs = query_makers(target, matching.targets), query_makers(source, matching.sources)
+        wider = (p for p in matching.pairs if p.target.key in self._mine and self._is_wider(p))
+        self.places = {place for pair in wider for place in self._mine[pair.target.key]}
+        self.places |= self._scaled_elsewhere(matching)
+        trees = (innermost(target, unit) for unit in matching.targets if unit.key in self._mine)
+        self.made_up = {leaf for tree in trees if tree is not None for leaf in leaves(tree)}
+
+    def is_query(self, unit: Unit) -> bool:
+        """Tell whether a unit of the target makes queries."""
+        return unit.key in self._mine
+
+    def rescale(self, pair: Pair) -> float | None:
+        """Return by what queries must be multiplied so that products are scaled as in the source; None if the numbers
+        in the code are not known."""
+        mine, theirs = self._mine.get(pair.target.key), self._theirs.get(pair.source.key)
+        if mine is None or theirs is None or not were_run(self._target, self._source):
+            return None
+        return scale_of(self._source, theirs) / (scale_of(self._target, mine) or 1.0)
+
+    def _scaled_elsewhere(self, matching: Matching) -> set[int]:
+        """Return the layers between queries and softmax where both sides scale the products alike, wherever they do."""
+        alike = [
+            (self._mine[p.target.key], self._theirs[p.source.key])
+            for p in matching.pairs
+            if (scale := self.rescale(p)) is not None and isclose(scale, 1, rel_tol=TOLERANCE)
+            if _only_shrinks(self._target, self._mine[p.target.key])
+            if _only_shrinks(self._source, self._theirs[p.source.key])
+        ]
+        mine = {place for places, _ in alike for place in places}
+        theirs = {place for _, places in alike for place in places}
+        return mine | {pair.target.place for pair in matching.pairs if pair.source.place in theirs}
+
+    def _is_wider(self, pair: Pair) -> bool:
+        mine, theirs = innermost(self._target, pair.target), innermost(self._source, pair.source)
+        known = mine is not None and theirs is not None
+        return known and self._target.size_of(mine) > self._source.size_of(theirs)  # type: ignore[arg-type]
+
+
+def _only_shrinks(architecture: Architecture, places: Collection[int]) -> bool:
+    """Tell whether no scale behind the layers `places` is taken back by another one, as around a cap."""
+    numbers = (number for place in places for number in architecture.layers[place].numbers)
+    return all(factor_of(number) <= 1 for number in numbers if number[0] in SCALES)

@@ -1,0 +1,122 @@
+"""What runs over the spaces of an architecture: norms, scales, depthwise convolutions, shared keys, tied heads."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+from tli_cli.architecture import Architecture, AxisTree, Layer
+from tli_cli.describe.spaces import leaves
+from tli_cli.planning.identity import NOT_ZERO
+from tli_cli.planning.spaces.streams import bent_streams, used_as_they_are
+
+CENTRED, ZERO = "centred", "zero"
+
+
+def bent_spaces(architecture: Architecture) -> set[AxisTree]:
+    """Return the spaces whose channels pass through something of their own kind each: a depthwise convolution, a scale.
+
+    A channel that starts at the mean of the others does not stay there behind them.
+    """
+    found: set[AxisTree] = set()
+    for layer in architecture.layers:
+        name = layer.tensor("weight")
+        axes = architecture.axes.get(name or "", ())
+        depthwise = layer.kind == "conv" and int(layer.attribute("groups", 1)) > 1
+        if axes and (layer.kind == "scale" or depthwise):
+            found.add(axes[-1 if layer.kind == "scale" else 0].tree)
+    found |= used_as_they_are(architecture) | bent_streams(architecture)
+    return found | (set(normalised_spaces(architecture)) if any(_token_mixers(architecture)) else set())
+
+
+def lifted_spaces(architecture: Architecture) -> set[AxisTree]:
+    """Return the spaces of which a channel that starts at zero does not stay there: maps over tokens add biases, the
+    same to all channels, and what is nowhere zero gives something for nothing."""
+    biased = any(layer.tensor("bias") for layer in _token_mixers(architecture))
+    return bent_streams(architecture, NOT_ZERO) | (set(normalised_spaces(architecture)) if biased else set())
+
+
+def _token_mixers(architecture: Architecture) -> Iterator[Layer]:
+    """Yield the layers that sum over places alone."""
+    for layer in architecture.layers:
+        axes = architecture.axes.get(layer.tensor("weight") or "", ())
+        kinds = {architecture.spaces[leaf].kind for axis in axes if axis.contracted for leaf in leaves(axis.tree)}
+        if layer.kind == "linear" and kinds == {"grid"}:
+            yield layer
+
+
+def norms_before_tied_heads(architecture: Architecture) -> set[str]:
+    """Return the paths of norms that feed a head which is an embedding's own table: what the table cannot divide,
+    they do."""
+    layers = architecture.layers
+    return {
+        layers[before.layer].path
+        for node in architecture.graph
+        if node.layer >= 0 and layers[node.layer].kind == "embedding" and node.inputs
+        for before in [architecture.graph[node.inputs[0]]]
+        if before.layer >= 0 and layers[before.layer].kind == "norm"
+    }
+
+
+def undivided_spaces(architecture: Architecture) -> set[AxisTree]:
+    """Return the widths of tables that serve as heads behind a norm without a weight: nothing there divides by how many
+    copies a channel has."""
+    layers, graph = architecture.layers, architecture.graph
+    heads = (n.layer for n in graph if n.layer >= 0 and n.inputs and graph[n.inputs[0]].op == "norm")
+    tables = (layers[place].tensor("weight") for place in heads if layers[place].kind == "embedding")
+    return {architecture.axes[name][-1].tree for name in tables if name in architecture.axes}
+
+
+def normalised_spaces(architecture: Architecture) -> dict[AxisTree, str]:
+    """Return how the spaces that a layer norm or RMS norm runs over must be widened: `centred` or `zero`."""
+    averaged = averaged_spaces(architecture) | architecture.averaged
+    return {
+        tree: ZERO if layer.attribute("norm") == "rms" else CENTRED
+        for tree, layer in _normalised(architecture)
+        if tree not in averaged
+    }
+
+
+def averaged_spaces(architecture: Architecture) -> set[AxisTree]:
+    """Return the spaces over which a group norm averages together with places: repeated evenly or not kept."""
+    return {
+        tree
+        for tree, layer in _normalised(architecture)
+        if layer.attribute("norm") == "group" and layer.attribute("positions", 1) > 1
+    }
+
+
+def _normalised(architecture: Architecture) -> Iterator[tuple[AxisTree, Layer]]:
+    for layer in architecture.layers:
+        flavour = layer.attribute("norm")
+        weight = layer.tensor("weight")
+        if layer.kind == "norm" and flavour in ("layer", "rms", "group") and weight in architecture.axes:
+            tree = architecture.axes[weight][-1].tree
+            yield tree[-1] if flavour == "group" and isinstance(tree, tuple) and tree[0] == "*" else tree, layer
+
+
+def repeats_of(architecture: Architecture) -> dict[AxisTree, AxisTree]:
+    """Return for each outermost factor of a product the one behind it, where another axis has the first without it:
+    the keys of an attention, and how many queries share each."""
+    products = {
+        tree
+        for layer in architecture.layers
+        for _, name in layer.tensors
+        for axis in architecture.axes.get(name, ())
+        for tree in _products(axis.tree)
+        if layer.kind == "linear"
+    }
+    seconds: dict[AxisTree, set[AxisTree]] = defaultdict(set)
+    for tree in products:
+        seconds[tree[1]].add(tree[2])
+    longer = {tree[1]: tree[2] for tree in products if len(tree) > 3}
+    return {first: second for first, second in longer.items() if len(seconds[first]) > 1}
+
+
+def _products(tree: AxisTree) -> Iterator[tuple[Any, ...]]:
+    if isinstance(tree, tuple):
+        if tree[0] == "*":
+            yield tree
+        for child in tree[1:]:
+            yield from _products(child)

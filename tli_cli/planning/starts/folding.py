@@ -1,0 +1,103 @@
+"""Batch norms that stand behind a layer in one of two networks alone: taken into the layer, or started so that they
+change nothing. Both keep the function in evaluation mode, up to the norm's epsilon."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+
+from tli_cli.architecture import Architecture, Layer
+from tli_cli.matching.units import Unit
+from tli_cli.matching.values import Matching, Pair
+from tli_cli.plan import Fold
+from tli_cli.planning.roles import Share
+from tli_cli.planning.starts.norms import normalised_layers
+
+LONE = "a batch norm stands behind it in one of the networks alone"
+STARTS = {"weight": "ones", "bias": "zeros", "running_mean": "zeros", "running_var": "ones"}
+"""How a batch norm starts that passes on what it gets."""
+
+
+@dataclass(frozen=True)
+class Folding:
+    """What is done about the batch norms that only one side has.
+
+    `folds` says for a target layer how the norm behind its partner is taken into it, `silent` for a target norm which
+    layer stands before it, both by their places; `taken` are the source's norms that are taken into layers, and
+    `doubtful` the layers whose lone norm nothing can be done about.
+    """
+
+    folds: Mapping[int, Fold]
+    silent: Mapping[int, int]
+    taken: Collection[int]
+    doubtful: Collection[int]
+
+    def offered(self, source: Architecture, pair: Pair, shares: list[Share]) -> list[Share]:
+        """Return `shares` of the pair's source unit, with what the norm behind it gives for the bias."""
+        fold = self.folds.get(pair.target.place)
+        if fold is None:
+            return shares
+        bias = Share(source.by_name[fold.mean], "bias", source.axes.get(fold.mean, ()))
+        return [*(share for share in shares if share.role != "bias"), bias]
+
+
+NO_FOLDING = Folding({}, {}, frozenset(), frozenset())
+
+
+def folding(target: Architecture, source: Architecture, matching: Matching) -> Folding:
+    """Return what is done about lone batch norms; nothing without both execution graphs."""
+    if not target.graph or not source.graph:
+        return NO_FOLDING
+    mine, theirs = _norms_behind(target), _norms_behind(source)
+    normalised = set(normalised_layers(target).values())
+    moved = {pair.source.place for pair in matching.pairs if pair.source.kind == "norm"}
+    fed = {pair.target.place for pair in matching.pairs if pair.target.kind == "norm"}
+    folds: dict[int, Fold] = {}
+    silent: dict[int, int] = {}
+    doubtful: set[int] = set()
+    for pair in _single(matching):
+        place, partner = pair.target.place, pair.source.place
+        if place in mine and partner not in theirs and mine[place] not in fed:
+            silent[mine[place]] = place
+        elif partner in theirs and place not in normalised and theirs[partner] not in moved:
+            fold = _fold(target.layers[place], source, source.layers[partner], source.layers[theirs[partner]])
+            if fold is None:
+                doubtful.add(place)
+            else:
+                folds[place] = fold
+    taken = {theirs[pair.source.place] for pair in matching.pairs if pair.target.place in folds}
+    return Folding(folds, silent, frozenset(taken), frozenset(doubtful))
+
+
+def _single(matching: Matching) -> Iterator[Pair]:
+    """Yield the pairs of whole convolutions and linear layers that are no additions."""
+    for pair in matching.pairs:
+        whole = pair.target.part < 0 and pair.source.part < 0
+        if whole and not pair.repeat and pair.target.key not in matching.reused and _is_linear(pair.target):
+            yield pair
+
+
+def _is_linear(unit: Unit) -> bool:
+    return unit.kind in ("conv", "dense")
+
+
+def _norms_behind(architecture: Architecture) -> dict[int, int]:
+    """Return for each linear map that only a batch norm with statistics reads the place of that norm."""
+    reads = {architecture.graph[i].layer: readers for i, readers in enumerate(architecture.readers)}
+    return {
+        linear: norm
+        for norm, linear in normalised_layers(architecture).items()
+        if architecture.layers[norm].tensor("running_var") and len(reads[linear]) == 1
+    }
+
+
+def _fold(layer: Layer, source: Architecture, partner: Layer, norm: Layer) -> Fold | None:
+    """Return how `norm` is taken into `layer`; None where that has no bias, or the channels do not come first."""
+    weight, mean, variance = partner.tensor("weight"), norm.tensor("running_mean"), norm.tensor("running_var")
+    if not (layer.tensor("bias") and weight and mean and variance) or partner.attribute("transposed"):
+        return None
+    if source.by_name[weight].shape[:1] != source.by_name[mean].shape:
+        return None
+    bias = partner.tensor("bias") or ""
+    known = () if norm.epsilon is None else (norm.epsilon,)
+    return Fold(mean, variance, norm.tensor("weight") or "", norm.tensor("bias") or "", bias, *known)

@@ -1,0 +1,87 @@
+"""What a target has besides all of its source, within blocks that the source has too: residual branches and tables of
+positions, which start by adding nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from tli_cli.architecture import Architecture
+from tli_cli.matching.segments import blocks_of
+from tli_cli.matching.values import Matching
+from tli_cli.planning.identity import LENGTH, silencers
+from tli_cli.planning.starts.foreign import holds
+from tli_cli.planning.walks import walked
+
+LONE_BRANCH = "the source has no such branch: it adds nothing at first"
+TABLES = ("position", "bias_table")
+
+
+@dataclass(frozen=True)
+class Lone:
+    """Layers by their places.
+
+    `ends` of branches give zero at first, as `tables` that stand for themselves do, `passing` tables add zero to what
+    they take, and `inner` layers only make what is then multiplied by zero.
+    """
+
+    ends: Collection[int] = frozenset()
+    tables: Collection[int] = frozenset()
+    passing: Collection[int] = frozenset()
+    inner: Collection[int] = frozenset()
+
+    @property
+    def zeros(self) -> set[int]:
+        """All that starts at zero."""
+        return {*self.ends, *self.tables, *self.passing}
+
+
+def lone_additions(target: Architecture, source: Architecture, matching: Matching) -> Lone:
+    """Return what of the target, what feeds added blocks apart, adds to what its source computes.
+
+    Nothing where the target does not hold all of the source, or where one of them has no graph.
+    """
+    if not (target.graph and source.graph and holds(matching)):
+        return Lone()
+    fed = {pair.target.place for pair in matching.pairs if pair.target.key not in matching.reused and not pair.repeat}
+    paired = {pair.target.place for pair in matching.pairs}
+    added = {unit.place for b in blocks_of(matching.targets) if b.name in matching.added_blocks for unit in b.units}
+    own = {unit.place for unit in matching.targets} - fed - (added & paired)
+    ends, inner = set[int](), set[int]()
+    for node in target.graph:
+        for branch in node.inputs if node.op == "add" and len(node.inputs) == 2 else ():
+            skip = next((i for i in node.inputs if i != branch), branch)
+            within, silent = _branch(target, branch, skip, own), silencers(target, branch)
+            plain = all(target.layers[place].tensor(LENGTH) is None for place in silent)
+            if silent and silent <= within and plain and skip != branch and _is_fed(target, skip, fed):
+                ends |= silent
+                inner |= within - silent
+    tables = {u.place for u in matching.targets if u.place not in paired and _is_table(target, u.place)}
+    alone = {node.layer for node in target.graph if node.layer in tables and not node.inputs}
+    run = {node.layer for node in target.graph}
+    return Lone(ends, tables & alone, (tables & run) - alone, inner - ends - tables)
+
+
+def _branch(target: Architecture, node: int, skip: int, own: Collection[int]) -> set[int]:
+    """Return the layers that make `node` of `skip`; none where some are not the target's own."""
+    graph = target.graph
+    layers = set[int]()
+    for i in walked([node], lambda i: () if i == skip else graph[i].inputs):
+        if i != skip and graph[i].layer >= 0:
+            if graph[i].layer not in own:
+                return set()
+            layers.add(graph[i].layer)
+    return layers
+
+
+def _is_fed(target: Architecture, node: int, fed: Collection[int]) -> bool:
+    """Tell whether a value is made right by a layer that the source feeds."""
+    graph = target.graph
+    found = walked([node], lambda i: graph[i].inputs if graph[i].layer < 0 else ())
+    return any(graph[i].layer in fed for i in found)
+
+
+def _is_table(target: Architecture, place: int) -> bool:
+    layer = target.layers[place]
+    learned = all(not target.by_name[name].buffer for _, name in layer.tensors)
+    return layer.kind in TABLES and learned and {role for role, _ in layer.tensors} == {"weight"}

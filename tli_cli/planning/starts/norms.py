@@ -1,0 +1,141 @@
+"""Batch norms go with the layer before them: statistics of other channels would do harm."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import replace
+from itertools import accumulate, pairwise
+from math import prod
+
+from tli_cli.architecture import LINEAR, Architecture, Layer
+from tli_cli.axis_maps.expressions import expression_columns
+from tli_cli.matching.similarity import unit_similarity
+from tli_cli.matching.units import Unit, main_tensor
+from tli_cli.matching.values import Matching, Pair
+from tli_cli.plan import AxisExpression, Piece
+from tli_cli.planning.spaces.maps import MapBook
+
+
+def norms_follow(target: Architecture, source: Architecture, matching: Matching) -> Matching:
+    """Return `matching` with each batch norm paired with the norm behind the partner of the layer before it.
+
+    A batch norm behind a layer that nothing feeds is left unpaired, and so is one whose layer's partner has no norm.
+    Where no graph shows what stands before them, norms of one name stay together, and so does one with its partner of
+    which its place in the file tells nothing.
+    """
+    before = normalised_layers(target)
+    behind: dict[int, list[int]] = defaultdict(list)
+    for norm, linear in normalised_layers(source).items():
+        behind[linear].append(norm)
+    sources = {unit.place: unit for unit in matching.sources if unit.kind == "norm"}
+    feeds = {pair.target.place: pair for pair in matching.pairs}
+    pairs = {pair.target.key: pair for pair in matching.pairs}
+    told = bool(target.graph and source.graph)
+    loose = sources.keys() - {norm for norms in behind.values() for norm in norms}
+    for unit in matching.targets:
+        if unit.kind != "norm" or unit.flavour != "batch" or unit.place not in before:
+            continue
+        fed = feeds.get(before[unit.place])
+        held = pairs.get(unit.key)
+        if (
+            held is not None
+            and not told
+            and (held.source.place in loose or _have_one_name(unit.path, held.source.path))
+        ):
+            continue
+        partners = [sources[norm] for norm in behind.get(fed.source.place, ()) if norm in sources] if fed else []
+        if fed is None or not partners:
+            pairs.pop(unit.key, None)
+        elif unit.key not in pairs or pairs[unit.key].source not in partners:
+            pairs[unit.key] = _following(unit, partners[-1], fed)
+    return replace(matching, pairs=tuple(pairs[unit.key] for unit in matching.targets if unit.key in pairs))
+
+
+def _have_one_name(path: str, other: str) -> bool:
+    """Tell whether two paths are one, below any prefix."""
+    return f".{path}".endswith(f".{other}") or f".{other}".endswith(f".{path}")
+
+
+def _following(norm: Unit, partner: Unit, fed: Pair) -> Pair:
+    return Pair(norm, partner, unit_similarity(norm, partner), repeat=fed.repeat)
+
+
+def averages_unevenly(layer: Layer, source: Layer, piece: Piece, book: MapBook) -> bool:
+    """Tell whether a norm averages over parts end to end that do not all grow by one whole factor; where it does so
+    group by group, whether a part that grows has channels in several groups."""
+    flavour = layer.attribute("norm")
+    over = flavour in ("layer", "rms") or (flavour == "group" and layer.attribute("positions", 1) > 1)
+    summed = [e for e in piece.axes if isinstance(e, tuple) and e[0] == "+"]
+    if layer.kind != "norm" or not over or not summed:
+        return False
+    groups = layer.averages or 1
+    if groups == 1:
+        factors = {_factor(part, book) for part in summed[-1][1:]}
+        return factors != {float(round(max(factors)))}
+    runs = _runs(summed[-1], book)
+    if source.averages == sum(columns for columns, _ in runs):
+        return False  # each channel alone
+    factors = {factor for _, factor in runs}
+    if len(factors) > 1 or groups != source.averages or not min(factors).is_integer():
+        return factors != {1.0}
+    ends = list(accumulate(columns for columns, _ in runs))
+    size = ends[-1] // groups
+    return any(start // size != (end - 1) // size for start, end in pairwise([0, *ends]) if end > start)
+
+
+def _runs(expression: AxisExpression, book: MapBook) -> list[tuple[int, float]]:
+    """Return the runs of source channels, in order, whose copies stand in their place, and how many there are of
+    each."""
+    if isinstance(expression, int):
+        made = book.maps[expression]
+        factor = made.rows / made.columns if made.columns else 0.0
+        return [(1, 1.0)] * made.columns if made.rule == "same" else [(made.columns, factor)]
+    if expression[0] == "+":
+        return [run for part in expression[1:] for run in _runs(part, book)]
+    first, rest = expression[1], expression[2:]
+    outer = book.maps[first] if isinstance(first, int) else None
+    inner = _runs(rest[0] if len(rest) == 1 else ("*", *rest), book)
+    if outer is not None and outer.rule == "same":
+        return inner * outer.columns
+    return [(expression_columns(expression, book.maps), _factor(expression, book))]
+
+
+def _factor(expression: AxisExpression, book: MapBook) -> float:
+    """Return how many times as many indices an expression makes as it takes; 0 where it takes none."""
+    if isinstance(expression, int):
+        made = book.maps[expression]
+        return made.rows / made.columns if made.columns else 0.0
+    factors = [_factor(child, book) for child in expression[1:]]
+    return prod(factors) if expression[0] == "*" else factors[0] if len(set(factors)) == 1 else 0.0
+
+
+def normalised_layers(architecture: Architecture) -> dict[int, int]:
+    """Return for each norm that normalises the output of one linear map alone the index of that map."""
+    if not architecture.graph:
+        return _by_order(architecture)
+    found: dict[int, int] = {}
+    for node in architecture.graph:
+        if node.op != "layer" or architecture.layers[node.layer].kind != "norm" or not node.inputs:
+            continue
+        before = architecture.graph[node.inputs[0]]
+        if before.op == "layer" and architecture.layers[before.layer].kind in LINEAR:
+            found[node.layer] = before.layer
+    return found
+
+
+def _by_order(architecture: Architecture) -> dict[int, int]:
+    """Without a graph: a norm normalises the linear map defined just before it, if that makes as many channels."""
+    found: dict[int, int] = {}
+    for index, (before, layer) in enumerate(pairwise(architecture.layers)):
+        if (
+            layer.kind == "norm"
+            and before.kind in LINEAR
+            and _width(architecture, before) == _width(architecture, layer)
+        ):
+            found[index + 1] = index
+    return found
+
+
+def _width(architecture: Architecture, layer: Layer) -> int:
+    name = main_tensor(layer)
+    return next(iter(architecture.by_name[name].shape), 0) if name else 0
