@@ -81,8 +81,9 @@ def steps_differ(target: Layer, source: Layer, known: bool) -> str:
         behind = [step * (m - n) - start for step, m, n, start in zip(mine[3], *kernel, grown, strict=True)]
         for at, said, more in ((2, "around", grown), (-1, "behind", behind)):
             here, there = (_around(number, at) for number in (mine, theirs))
-            if [m - n for m, n in zip(here, there, strict=True)] != more:
-                return f"{_pair(here)} {said} the input, in the source {_pair(there)}"
+            needed = [n + extra for n, extra in zip(there, more, strict=True)]
+            if list(here) != needed:
+                return f"{_pair(here)} zeros {said} the input, where the source's kernel is met by {_pair(needed)}"
     return ""
 
 
@@ -206,5 +207,5 @@ def _said(number: Number) -> str:
     return f"{number[0]} {', '.join(f'{n:.4g}' if isinstance(n, float) else str(n) for n in number[1:])}"
 
 
-def _pair(numbers: tuple[int, ...]) -> str:
+def _pair(numbers: Sequence[int]) -> str:
     return "x".join(map(str, numbers))

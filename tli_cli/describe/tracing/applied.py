@@ -6,7 +6,8 @@ from typing import Any
 
 import torch
 
-from tli_cli.describe.tracing.recording import Recording, Value
+from tli_cli.describe.tracing.recording import Recording
+from tli_cli.describe.tracing.values import Value
 
 
 def positions(rec: Recording, tensor: torch.Tensor, channel_dim: int) -> int:

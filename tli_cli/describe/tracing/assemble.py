@@ -10,7 +10,8 @@ from tli_cli.architecture import STATISTICS, Architecture, Axis, AxisTree, Layer
 from tli_cli.describe.blocks import with_blocks
 from tli_cli.describe.spaces import UsedSpaces, leaves
 from tli_cli.describe.tracing.numbers import constants_after, numbers_after
-from tli_cli.describe.tracing.recording import RecordedLayer, Recording, Value
+from tli_cli.describe.tracing.recording import Recording
+from tli_cli.describe.tracing.values import RecordedLayer, Value
 
 POSITIONS = {"grid", "batch", "kernel"}
 STANDARD_ROLES = {"weight", "bias", *STATISTICS}

@@ -9,7 +9,8 @@ import torch
 
 from tli_cli.describe.tracing.applied import positions, roles_of
 from tli_cli.describe.tracing.elementwise import anything
-from tli_cli.describe.tracing.recording import Recording, Value
+from tli_cli.describe.tracing.recording import Recording
+from tli_cli.describe.tracing.values import Value
 
 
 def trilinear(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 
 from tli_cli.architecture import AxisTree
-from tli_cli.describe.tracing.recording import Origin, Recording, Value, are_addends
+from tli_cli.describe.tracing.recording import Recording
+from tli_cli.describe.tracing.values import Origin, Value, are_addends
 
 
 def concatenate(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:

@@ -11,7 +11,8 @@ from tli_cli.architecture import AxisTree
 from tli_cli.describe.spaces import leaves
 from tli_cli.describe.tracing.applied import constant, placed, roles_of, standardised
 from tli_cli.describe.tracing.elementwise import shape_preserving
-from tli_cli.describe.tracing.recording import Recording, Value
+from tli_cli.describe.tracing.recording import Recording
+from tli_cli.describe.tracing.values import Value
 
 
 def convolution(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:

@@ -12,8 +12,9 @@ from tli_cli.architecture import EPSILON, POOLED, AxisTree
 from tli_cli.describe.spaces import leaves
 from tli_cli.describe.tracing.meta import tensors_in
 from tli_cli.describe.tracing.numbers import FACTORIES, constants_among, note_constants
-from tli_cli.describe.tracing.recording import Recording, Value, are_addends
+from tli_cli.describe.tracing.recording import Recording
 from tli_cli.describe.tracing.steps import steps_of_norm
+from tli_cli.describe.tracing.values import Value, are_addends
 
 SILENT = {
     "clone", "alias", "detach", "_to_copy", "contiguous", "lift_fresh", "copy_", "neg", "roll", "flip",

@@ -11,7 +11,8 @@ import torch
 
 from tli_cli.architecture import AxisTree
 from tli_cli.describe.tracing.elementwise import anything, shape_preserving
-from tli_cli.describe.tracing.recording import Recording, Value
+from tli_cli.describe.tracing.recording import Recording
+from tli_cli.describe.tracing.values import Value
 
 
 def fill(rec: Recording, args: Sequence[Any], out: torch.Tensor, *, at: int) -> None:

@@ -12,7 +12,8 @@ import torch
 
 from tli_cli.architecture import OFFSET, OUTPUTS, PICKED, Number
 from tli_cli.describe.spaces import leaves
-from tli_cli.describe.tracing.recording import Recording, Value
+from tli_cli.describe.tracing.recording import Recording
+from tli_cli.describe.tracing.values import Value
 
 FACTORIES = {
     "new_zeros", "new_ones", "new_empty", "new_full", "zeros_like", "ones_like", "empty_like", "full_like", "rand_like",

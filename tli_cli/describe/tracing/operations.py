@@ -15,8 +15,9 @@ from tli_cli.describe.tracing.convolutions import convolution
 from tli_cli.describe.tracing.elementwise import anything, first_of, shape_preserving
 from tli_cli.describe.tracing.lookups import embedding, index_
 from tli_cli.describe.tracing.numbers import constants_among, note_constants
-from tli_cli.describe.tracing.recording import Recording, Value
+from tli_cli.describe.tracing.recording import Recording
 from tli_cli.describe.tracing.reductions import deviation, maximum, mean_, reduce_, sum_
+from tli_cli.describe.tracing.values import Value
 
 
 def matmul(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 
 from tli_cli.describe.spaces import leaves
 from tli_cli.describe.tracing.elementwise import first_of
-from tli_cli.describe.tracing.recording import Recording, Value
+from tli_cli.describe.tracing.recording import Recording
+from tli_cli.describe.tracing.values import Value
 
 
 def reduce_(rec: Recording, args: Sequence[Any], out: Any) -> None:

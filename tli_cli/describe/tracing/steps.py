@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from tli_cli.describe.tracing.recording import Recording, Value
+from tli_cli.describe.tracing.recording import Recording
+from tli_cli.describe.tracing.values import Value
 
 SQUARE = "square"
 SQUARES = (SQUARE, "var", "var_mean", "std", "linalg_vector_norm")

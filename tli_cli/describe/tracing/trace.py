@@ -22,8 +22,9 @@ from tli_cli.describe.tracing.meta import without_values
 from tli_cli.describe.tracing.numbers import note_numbers, note_ordered, note_outputs, note_uniform
 from tli_cli.describe.tracing.operations import COMPUTE, CONVOLUTIONS, PRODUCTS
 from tli_cli.describe.tracing.reach import reach_of
-from tli_cli.describe.tracing.recording import Recording, Value
+from tli_cli.describe.tracing.recording import Recording
 from tli_cli.describe.tracing.steps import note_steps
+from tli_cli.describe.tracing.values import Value
 from tli_cli.describe.tracing.views import VIEWS
 from tli_cli.errors import TraceError
 

@@ -13,7 +13,8 @@ from tli_cli.architecture import AxisTree
 from tli_cli.describe.tracing.borders import note_cut, note_padding
 from tli_cli.describe.tracing.concatenations import concatenate, stack
 from tli_cli.describe.tracing.numbers import note_picked
-from tli_cli.describe.tracing.recording import Origin, Recording, Value
+from tli_cli.describe.tracing.recording import Recording
+from tli_cli.describe.tracing.values import Origin, Value
 
 NONE: Origin = frozenset()
 
