@@ -88,12 +88,17 @@ class Drafter:
             lone = LONE if place in self._folding.doubtful else ""
             self._note_doubt(place, doubts.of(pair) or lone or lost.get(place, ""))
         self._draft_lone_norms({pair.target.place: pair for pair, _ in mine})
-        self._draft_unfed()
+        self._draft_unfed(
+            {unit.place for unit in self._matching.targets if model not in chosen.get(unit.key, (model,))}
+        )
         self._note_lost_biases([pair for pair, _ in mine if pair.target.key not in self._matching.reused])
 
-    def _draft_unfed(self) -> None:
-        """Draft what nothing feeds of added blocks: their ends give zero, so that whatever else holds adds nothing."""
-        for place in self._added.bypassed:
+    def _draft_unfed(self, others: Collection[int]) -> None:
+        """Draft what nothing feeds of added blocks: their ends give zero, so that whatever else holds adds nothing.
+
+        Layers of `others` are fed by another source.
+        """
+        for place in {*self._added.bypassed}.difference(others):
             layer = self._target.layers[place]
             for role, name in layer.tensors:
                 draft = self._drafts.of(name)

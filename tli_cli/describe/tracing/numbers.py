@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from tli_cli.architecture import OFFSET, OUTPUTS, PICKED, Number
+from tli_cli.architecture import OFFSET, OUTPUTS, PICKED, AxisTree, Number
 from tli_cli.describe.spaces import leaves
 from tli_cli.describe.tracing.recording import Recording
 from tli_cli.describe.tracing.values import Value
@@ -108,16 +108,20 @@ def note_uniform(rec: Recording, name: str, args: Sequence[Any], out: Any) -> No
 
 def note_picked(rec: Recording, value: Value, dim: int, index: int, size: int) -> None:
     """Note that the first or the last of all places is taken alone, such as a class token."""
-    kinds = {rec.table.kind(leaf) for leaf in leaves(rec.table.resolve(value.dims[dim]))}
-    if value.node >= 0 and kinds == {"grid"} and size > 1 and index in (0, size - 1):
+    if value.node >= 0 and _are_places(rec, value.dims[dim]) and size > 1 and index in (0, size - 1):
         rec.numbers.append((rec.last, (PICKED, "last" if index else "first")))
+
+
+def _are_places(rec: Recording, tree: AxisTree) -> bool:
+    """Tell whether a dimension runs over places, tokens that stand before or behind them included."""
+    kinds = {rec.table.kind(leaf) for leaf in leaves(rec.table.resolve(tree))}
+    return "grid" in kinds and kinds <= {"grid", "choices"}
 
 
 def note_outputs(rec: Recording, outputs: Sequence[Value]) -> None:
     """Note for the layers that outputs come from at how many places of one sample these are held."""
     for value in outputs:
-        trees = [rec.table.resolve(tree) for tree in value.dims]
-        places = [rec.table.size(t) for t in trees if {rec.table.kind(leaf) for leaf in leaves(t)} == {"grid"}]
+        places = [rec.table.size(tree) for tree in value.dims if _are_places(rec, tree)]
         if (layer := rec.layer_behind(value.node)) >= 0:
             rec.outputs[layer].append(prod(places))
 
