@@ -24,7 +24,7 @@ from typing import Any
 from commands import Timing, compare
 from generate import KINDS
 
-from tli_cli.checkpoints import open_checkpoint, parse_size
+from tli_cli.checkpoints import open_checkpoint, parse_size, write_checkpoint
 
 TLI = [sys.executable, "-m", "tli_cli"]
 WIDER = 1.25
@@ -119,13 +119,16 @@ def largest(path: Path) -> int:
 
 def start_up(work: Path, rounds: int) -> list[Timing]:
     """Measure how long it takes until a command could do something."""
-    small = work / "small.safetensors"
+    small, saved = work / "small.safetensors", work / "small.pt"
     made("vision", 1, small)
+    with open_checkpoint(small) as checkpoint:
+        write_checkpoint(saved, checkpoint.tensors, lambda spec: checkpoint.file_range(spec.name))
     commands = {
         "python": [sys.executable, "-c", "pass"],
         "import torch": [sys.executable, "-c", "import torch"],
         "tli --help": [*TLI, "--help"],
         "tli match, two small files": [*TLI, "match", str(small), str(small), "--json"],
+        "tli match, two small files of torch.save": [*TLI, "match", str(saved), str(saved), "--json"],
         "tli inject, two small files": inject(small, small, work / "out"),
     }
     return compare(commands, work / "out", rounds)
