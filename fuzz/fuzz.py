@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import pickle
 import subprocess
 import sys
 import tempfile
@@ -18,13 +19,12 @@ INSTRUMENTED = ["tli_cli", "pickletools"]
 def fuzz(name: str, seconds: int, found: Path) -> None:
     """Fuzz the target called `name` in this process, which ends with it."""
     import atheris
-    import torch._weights_only_unpickler as unpickler  # before instrumenting: all of torch would take minutes
 
     with atheris.instrument_imports(include=INSTRUMENTED):
         from mutators import MUTATORS
         from seeds import seeds
         from targets import TARGETS
-    unpickler.Unpickler.load = atheris.instrument_func(unpickler.Unpickler.load)
+    pickle._Unpickler.load = atheris.instrument_func(pickle._Unpickler.load)
     corpus = Path(tempfile.mkdtemp(prefix=f"tli-corpus-{name}-"))
     for i, data in enumerate(seeds(name)):
         (corpus / f"seed{i}").write_bytes(data)
