@@ -7,7 +7,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from tli_cli.architecture import TensorSpec
-from tli_cli.checkpoints.files import FileRange
+from tli_cli.checkpoints.dtypes import PACKED
+from tli_cli.checkpoints.files import FileRange, read_range
+from tli_cli.errors import CheckpointError
 
 if TYPE_CHECKING:
     import torch
@@ -37,6 +39,22 @@ class Reader(Protocol):
     def file_range(self, name: str) -> FileRange | None:
         """Return where the contiguous little-endian bytes of `name` stand, None if nowhere in one piece."""
         ...
+
+
+def read_bytes(piece: FileRange, name: str, dtype: str) -> torch.Tensor:
+    """Return the bytes of the tensor `name`, whose elements are `dtype`, as one `uint8` for each.
+
+    Raises:
+        CheckpointError: several of its values share a byte, or the file is not what it was.
+    """
+    import torch
+
+    if dtype in PACKED:
+        raise CheckpointError(f"{piece.path}: {name} holds packed {dtype} values: they can only be copied")
+    data = torch.empty(piece.length, dtype=torch.uint8)
+    if piece.length:
+        read_range(piece, data.numpy().data)
+    return data
 
 
 def with_ties(specs: Sequence[TensorSpec], tied: Mapping[str, str]) -> tuple[TensorSpec, ...]:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from tli_cli.architecture import TensorSpec
 from tli_cli.checkpoints.dtypes import DTYPE_OF_CODE, PACKED, is_buffer
-from tli_cli.checkpoints.files import FileRange, Stamp, read_range, stamp_of
-from tli_cli.checkpoints.reader import with_ties
+from tli_cli.checkpoints.files import FileRange, Stamp, stamp_of
+from tli_cli.checkpoints.reader import read_bytes, with_ties
 from tli_cli.decoding import without_duplicates
 from tli_cli.errors import CheckpointError
 
@@ -53,24 +53,15 @@ class SafetensorsFile:
 
     def read(self, name: str) -> torch.Tensor:
         """Return the tensor stored as `name`, on the CPU."""
+        import torch
+
         spec = self._specs[name]
-        if spec.dtype in PACKED:
-            raise CheckpointError(f"{self.path}: {name} holds packed {spec.dtype} values: they can only be copied")
-        return tensor_from(self._ranges[name], spec.shape, spec.dtype)
+        data = read_bytes(self._ranges[name], name, spec.dtype)
+        return data.view(getattr(torch, spec.dtype)).reshape(spec.shape)
 
     def file_range(self, name: str) -> FileRange:
         """Return where the bytes of `name` stand."""
         return self._ranges[name]
-
-
-def tensor_from(piece: FileRange, shape: tuple[int, ...], dtype: str) -> torch.Tensor:
-    """Return the contiguous tensor of `shape` and `dtype` whose bytes are `piece`."""
-    import torch
-
-    values = torch.empty(piece.length, dtype=torch.uint8)
-    if piece.length:
-        read_range(piece, values.numpy().data)
-    return values.view(getattr(torch, dtype)).reshape(shape)
 
 
 def order_digest(names: Iterable[str]) -> str:

@@ -8,7 +8,7 @@ from tli_cli.architecture import TensorSpec
 from tli_cli.checkpoints.dtypes import is_buffer
 from tli_cli.checkpoints.files import FileRange
 from tli_cli.checkpoints.nested import find_state_dict
-from tli_cli.checkpoints.torch_files.slots import first_holders
+from tli_cli.checkpoints.torch_files.slots import LAZY, first_holders, quantised_line
 from tli_cli.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ class StateDict:
         for name, tensor in found.tensors.items():
             _require_values(tensor, f"{where}: {name}")
         self._tensors = {name: tensor for name, tensor in found.tensors.items() if not tensor.is_quantized}
-        quantised = {name: tensor for name, tensor in found.tensors.items() if tensor.is_quantized}
-        self.ignored = (*found.ignored, *(_left_out(name, tensor) for name, tensor in quantised.items()))
+        quantised = {name: str(tensor.dtype)[6:] for name, tensor in found.tensors.items() if tensor.is_quantized}
+        self.ignored = (*found.ignored, *(quantised_line(name, dtype) for name, dtype in quantised.items()))
         keys = {name: _place(tensor) for name, tensor in self._tensors.items()}
         self.tensors = tuple(_spec(name, self._tensors[name], first) for name, first in first_holders(keys))
 
@@ -47,7 +47,7 @@ def _require_values(tensor: torch.Tensor, where: str) -> None:
     from torch.nn.parameter import is_lazy
 
     if is_lazy(tensor):
-        raise CheckpointError(f"{where}: a lazy layer that never ran has no values; run the model once")
+        raise CheckpointError(f"{where}: {LAZY}")
     if tensor.layout != torch.strided or tensor.is_nested:
         layout = "a nested one" if tensor.is_nested else str(tensor.layout).removeprefix("torch.")
         raise CheckpointError(f"{where}: expected a dense tensor, found {layout}; give it as `.to_dense()`")
@@ -59,10 +59,6 @@ def _require_values(tensor: torch.Tensor, where: str) -> None:
             f"{where}: its shape {tuple(tensor.shape)} claims {claimed:,} bytes, but memory holds {held:,} for it (an "
             "expanded tensor); give it as `.contiguous()`"
         )
-
-
-def _left_out(name: str, tensor: torch.Tensor) -> str:
-    return f"{name}: quantised ({str(tensor.dtype)[6:]}), left out: it cannot be resized or copied"
 
 
 def _place(tensor: torch.Tensor) -> tuple[object, ...] | None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 MAX_AXES = 64
 _ENOUGH = 1 << 63
+LAZY = "a lazy layer that never ran has no values; run the model once"
 _INSTEAD = {"nested": "a nested one", "array": "an array of NumPy, as devices such as XLA give one"}
 
 
@@ -69,16 +70,21 @@ def slots_of(
     left_out = []
     for name, tensor in tensors.items():
         if tensor.layout == "quantised":
-            left_out.append(f"{name}: quantised ({tensor.dtype}), left out: it cannot be resized or copied")
+            left_out.append(quantised_line(name, tensor.dtype))
         else:
             slots[name] = slot_of(tensor, storages, f"{where}: {name}")
     return slots, tuple(left_out)
 
 
+def quantised_line(name: str, dtype: str) -> str:
+    """Return the line on a tensor of one of torch's own quantised types."""
+    return f"{name}: quantised ({dtype}), left out: it cannot be resized or copied"
+
+
 def slot_of(tensor: PickledTensor, storages: Mapping[str, tuple[int, int]], where: str) -> Slot:
     """Return where `tensor` stands; raise `CheckpointError` if it is no dense tensor backed by the file."""
     if tensor.layout == "lazy":
-        raise CheckpointError(f"{where}: a lazy layer that never ran has no values; run the model once")
+        raise CheckpointError(f"{where}: {LAZY}")
     if tensor.layout == "meta":
         raise CheckpointError(f"{where}: the file holds no values for it (a tensor saved from `meta`)")
     if tensor.layout != "strided":

@@ -6,13 +6,13 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tli_cli.checkpoints.dtypes import PACKED
-from tli_cli.checkpoints.files import FileRange, read_range, sniff, stamp_of
+from tli_cli.checkpoints.files import FileRange, sniff, stamp_of
 from tli_cli.checkpoints.nested import find_state_dict
+from tli_cli.checkpoints.reader import read_bytes
 from tli_cli.checkpoints.torch_files.archive import read_archive
 from tli_cli.checkpoints.torch_files.legacy_file import read_legacy
 from tli_cli.checkpoints.torch_files.pickles import load_allowed
-from tli_cli.checkpoints.torch_files.slots import slot_of, slots_of, specs_of
+from tli_cli.checkpoints.torch_files.slots import Slot, slot_of, slots_of, specs_of
 from tli_cli.checkpoints.torch_files.torch_pickles import PickledTensor, allowed, storage_of
 from tli_cli.errors import CheckpointError
 
@@ -52,20 +52,16 @@ class TorchFile:
 
     def read(self, name: str) -> torch.Tensor:
         """Return the tensor stored as `name`, on the CPU, contiguous or not."""
-        import torch
-
         slot = self._slots[name]
-        if slot.dtype in PACKED:
-            raise CheckpointError(f"{self.path}: {name} holds packed {slot.dtype} values: they can only be copied")
-        data = torch.empty(slot.length, dtype=torch.uint8)
-        if slot.length:
-            read_range(FileRange(self.path, slot.start, slot.length, self._stamp), data.numpy().data)
-        return slot.tensor(data)
+        return slot.tensor(read_bytes(self._range(slot), name, slot.dtype))
 
     def file_range(self, name: str) -> FileRange | None:
         """Return where the bytes of `name` stand, None where they are not its elements in order."""
         slot = self._slots[name]
-        return FileRange(self.path, slot.start, slot.length, self._stamp) if slot.is_plain else None
+        return self._range(slot) if slot.is_plain else None
+
+    def _range(self, slot: Slot) -> FileRange:
+        return FileRange(self.path, slot.start, slot.length, self._stamp)
 
 
 def load_tensor(data: bytearray, where: str) -> torch.Tensor:

@@ -96,8 +96,7 @@ def _without_masks(indices: Sequence[torch.Tensor | None]) -> list[torch.Tensor 
     found: list[torch.Tensor | None] = []
     for index in indices:
         if index is not None and index.is_meta and index.dtype in (torch.bool, torch.uint8):
-            places = torch.empty((index.numel(), index.ndim), dtype=torch.int64, device="meta")
-            found += places.unbind(1)
+            found += _all_of(index).to("meta").unbind(1)
         else:
             found.append(index)
     return found
