@@ -9,7 +9,8 @@ from safetensors.torch import load_file, save_file
 
 from tli_cli import api
 from tli_cli.errors import TliError
-from tli_cli.injection.comparison import largest_difference, output_of, random_like
+from tli_cli.injection.comparison import largest_difference, random_like
+from tli_cli.injection.outputs import difference, output_of
 from tli_cli.options import Options
 
 NETS = """
@@ -30,6 +31,18 @@ class Words(nn.Module):
         super().__init__()
         self.embed, self.head = nn.Embedding(words, width), nn.Linear(width, words)
     def forward(self, tokens): return self.head(self.embed(tokens))
+
+class Two(nn.Module):
+    def __init__(self, points=10):
+        super().__init__()
+        self.body, self.box, self.points = nn.Linear(6, 4), nn.Linear(4, 4), nn.Linear(4, points)
+    def forward(self, x):
+        x = self.body(x).relu()
+        return {"box": self.box(x), "points": self.points(x)}
+
+class Turned(Two):
+    def forward(self, x):
+        return tuple(super().forward(x).values())[::-1]
 """
 OPTIONS = Options(source_arch="nets.py:small", input_shape=(3, 8, 8))
 
@@ -56,6 +69,35 @@ def test_a_difference_is_seen():
     changed["7.bias"] += 1
     save_file(changed, "changed.safetensors")
     assert largest_difference("small.pt", "nets.py:wide", "changed.safetensors", OPTIONS) > 0.1
+
+
+def test_every_output_is_compared(folder):
+    scope: dict[str, object] = {}
+    exec(NETS, scope)
+    torch.save(scope["Two"]().state_dict(), folder / "two.pt")  # type: ignore[operator]
+    options = Options(source_arch="nets.py:Two", input_shape=(6,), verify=True)
+    for target in ("nets.py:Two", "nets.py:Turned"):
+        assert api.inject("two.pt", target, "two.safetensors", options=replace(options, force=True)).verification == 0
+        changed = load_file("two.safetensors")
+        changed["points.bias"] += 1
+        save_file(changed, "changed.safetensors")
+        assert largest_difference("two.pt", target, "changed.safetensors", options) > 0.1
+    report = api.inject("two.pt", "nets.py:Two?points=7", "seven.safetensors", options=options)
+    assert report.verification == 0, "the main output, where not all are alike"
+
+
+def test_a_difference_counts_where_values_are_not_finite():
+    some = torch.tensor([1.0, float("-inf"), 2.0])
+    assert difference(some, some) == 0.0
+    assert difference(some, torch.tensor([1.0, 0.0, 2.0])) == float("inf")
+
+
+def test_a_source_may_hold_more_than_its_architecture():
+    more = torch.load("small.pt") | {"loss.margin": torch.ones(1)}
+    torch.save(more, "more.pt")
+    report = api.inject("more.pt", "nets.py:wide", "wide.safetensors", options=replace(OPTIONS, verify=True))
+    assert report.verification is not None and report.verification < 1e-6 and not report.warnings
+    assert report.plan.unused == ("loss.margin",) and any("loss.margin" in note for note in report.plan.notes)
 
 
 def test_a_model_that_fails_is_one_message(monkeypatch, folder):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -141,3 +142,23 @@ def test_other_shapes_below_a_prefix_are_refused(arch: str, copies: dict[str, Te
     }
     with pytest.raises(TliError, match="is no checkpoint of"):
         resolve(kept(tmp_path, tensors), Reading(arch=arch, input_shape=SHAPE))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda tensors: tensors.pop("3.weight"),
+        lambda tensors: tensors.update({"3.weight": tensors["3.weight"].to(torch.int8)}),
+        lambda tensors: tensors.update({"3.weight": torch.zeros(6, 5, 3, 3)}),
+    ],
+    ids=["missing", "quantised", "another shape"],
+)
+def test_what_else_a_file_holds_is_left_aside_where_the_whole_architecture_is_there(
+    change: Callable[[Tensors], None], arch: str, copies: dict[str, Tensors], tmp_path: Path
+) -> None:
+    tensors = dict(copies["student"]) | {"3.scale": torch.ones(1)}
+    found = resolve(kept(tmp_path, tensors), Reading(arch=arch, input_shape=SHAPE))
+    assert found.aside == ("3.scale",) and any("3.scale" in note for note in found.notes)
+    change(tensors)
+    with pytest.raises(TliError, match=r"3\.scale \[1\]: unknown there"):
+        resolve(kept(tmp_path, tensors, "other.pt"), Reading(arch=arch, input_shape=SHAPE))

@@ -24,7 +24,7 @@ from tests.equivalence.harness import (
     save,
 )  # fmt: skip
 from tli_cli import apply_tli
-from tli_cli.api import inject, match
+from tli_cli.api import inject, match, score
 from tli_cli.checkpoints import open_checkpoint
 from tli_cli.describe.from_names.heads import configured_head_width, configured_heads
 from tli_cli.errors import TliError
@@ -78,6 +78,16 @@ def test_a_directory_is_run_to_verify_what_was_made_of_it(named, tmp_path):
     options = Options(verify=True, source_arch=f"hf:{directory}" if named else None)
     report = inject(directory, f"hf:{directory}?num_hidden_layers=4", tmp_path / "out.safetensors", options=options)
     assert report.verification is not None and report.verification < EXACT, report.warnings
+
+
+def test_a_table_that_older_classes_kept_changes_nothing(tmp_path):
+    model, directory = write("hf:bert", 1, tmp_path / "source")
+    held = load_file(f"{directory}/model.safetensors")
+    save_file(held | {"embeddings.position_ids": torch.arange(16)[None]}, f"{directory}/model.safetensors")
+    assert score(directory, f"hf:{directory}").forward == 1
+    report = inject(directory, f"hf:{directory}", tmp_path / "out.safetensors", options=Options(verify=True))
+    assert report.verification == 0 and report.plan.unused == ("embeddings.position_ids",)
+    load_strictly(model, load_file(tmp_path / "out.safetensors"))
 
 
 @pytest.mark.parametrize("suffix", ["", "/config.json"])

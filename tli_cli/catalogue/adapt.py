@@ -79,7 +79,10 @@ def _resized(
 
 
 def joined(architecture: Architecture, extra: Sequence[TensorSpec]) -> Architecture:
-    """Return `architecture` followed by the layers that the names of `extra` tell of, in a line after its output."""
+    """Return `architecture` followed by the layers that the names of `extra` tell of, in a line after its output.
+
+    What no name says the use of, such as a table of places that older classes kept, is in no such line.
+    """
     from tli_cli.describe.from_names.names import describe_names
 
     tail = describe_names(extra, order_from="file")
@@ -89,7 +92,8 @@ def joined(architecture: Architecture, extra: Sequence[TensorSpec]) -> Architect
         return tree + moved if isinstance(tree, int) else (tree[0], *(shifted(child) for child in tree[1:]))
 
     first, last = len(architecture.layers), len(architecture.graph) - 1
-    line = tuple(Node("layer", (last + i,), first + i) for i in range(len(tail.layers))) if architecture.graph else ()
+    behind = [first + i for i, layer in enumerate(tail.layers) if layer.kind != "other"] if architecture.graph else []
+    line = tuple(Node("layer", (last + i,), place) for i, place in enumerate(behind))
     return replace(
         architecture,
         tensors=(*architecture.tensors, *tail.tensors),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tli_cli.checkpoints.strangers import stranger
 from tli_cli.errors import CheckpointError
 
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
@@ -43,7 +44,7 @@ def find_checkpoint(directory: Path) -> tuple[Path, tuple[str, ...]]:
         alone = [name for name in candidates if not name.startswith("zero_pp_rank_") and "-of-" not in name]
         likely = indexes or alone or candidates
         if len(likely) != 1:
-            raise CheckpointError(_which(directory, likely))
+            raise CheckpointError(_which(directory, names, likely))
         chosen = likely[0]
     others = _alternatives(found, chosen)
     return directory / chosen, tuple(f"{name}: another checkpoint in the directory, not read" for name in others)
@@ -54,11 +55,12 @@ def _alternatives(candidates: list[str], chosen: str) -> list[str]:
     return [name for name in others if not name.startswith("zero_pp_rank_")]
 
 
-def _which(directory: Path, likely: list[str]) -> str:
+def _which(directory: Path, names: list[str], likely: list[str]) -> str:
     if not likely:
         hint = f"; its config.json alone is named hf:{directory}" if (directory / "config.json").is_file() else ""
+        others = [f", but {name}, {found[0]}: {found[1]}" for name in names if (found := stranger(name, b""))]
         return (
             f"{directory}: expected a checkpoint in the directory (model.safetensors, pytorch_model.bin, an index with "
-            f"its shards, a distributed checkpoint), found none{hint}"
+            f"its shards, a distributed checkpoint), found none{others[0] if others else ''}{hint}"
         )
     return f"{directory}: found several checkpoints: {', '.join(likely[:8])}; name the file that you mean"

@@ -10,20 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from tli_cli.checkpoints.strangers import stranger
 from tli_cli.errors import CheckpointError
 
 _MAX_READ = 1 << 30
 _AGAIN = "run again when nothing writes to it"
 _ZIP = b"PK\x03\x04"
-_KNOWN = (
-    (b"version https://git-lfs", "a Git LFS pointer", "fetch the real file with `git lfs pull`"),
-    (b"\x89HDF", "an HDF5 file", "convert it to safetensors with the library that wrote it"),
-    (b"GGUF", "a GGUF file", "use the safetensors or torch files that it was made from"),
-    (b"\x93NUMPY", "a NumPy array", "save the tensors as safetensors"),
-    (b"\x1f\x8b", "a gzip archive", "unpack it first"),
-    (b"<!DOCTYPE", "a web page", "download the file itself"),
-    (b"<html", "a web page", "download the file itself"),
-)
 
 
 class Stamp(NamedTuple):
@@ -134,13 +126,12 @@ def sniff(path: Path) -> str:
         return "zip"
     if head[257:262] == b"ustar":
         return "tar"
-    for magic, what, remedy in _KNOWN:
-        if head.startswith(magic):
-            raise CheckpointError(f"{path}: expected a checkpoint, found {what}; {remedy}")
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= size - 8:
         return "safetensors"
     if head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
         return "pickle"
+    if known := stranger(path.name, head):
+        raise CheckpointError(f"{path}: expected a checkpoint, found {known[0]}; {known[1]}")
     if head[8:9] == b"{" or path.suffix == ".safetensors":
         return "safetensors"
     raise CheckpointError(

@@ -22,6 +22,7 @@ from tli_cli.checkpoints.located import is_there
 from tli_cli.describe.channels_last import as_defined
 from tli_cli.devices import double_device, usable_device
 from tli_cli.errors import TliError, first_line
+from tli_cli.injection.outputs import difference, have_shapes, output_of, outputs_of
 from tli_cli.kinship.adapters import are_alone
 from tli_cli.options import InputShape, Options
 from tli_cli.references import Reading, resolve
@@ -49,13 +50,14 @@ def largest_difference(
 ) -> float:
     """Return the largest difference between the outputs of `source` and of `out` in `target`, over the largest output.
 
-    With `tokens`, both are given some of these, and their outputs for these are compared.
+    Where both give as many tensors of the same shapes, all are compared, each over its own largest value; else the main
+    one is. With `tokens`, both are given some of these, and their outputs for these are compared.
 
     Raises:
         TliError: one of the two cannot be built here, they take other inputs, or they give outputs of other shapes.
     """
     live = options.source_arch or source
-    first, sample = _loaded(live, source, options.input_shape, {}, options.ema)
+    first, sample = _loaded(live, source, options.input_shape, {}, options.ema, more=True)
     sizes = {"num_classes": options.num_classes, "in_chans": options.in_chans}
     second, other = _loaded(target, out, options.input_shape, sizes, None)
     if [tuple(t.shape) for t in sample.values()] != [tuple(t.shape) for t in other.values()]:
@@ -65,7 +67,11 @@ def largest_difference(
         theirs, mine = _named(sample, theirs, tokens.theirs), _named(sample, mine, tokens.mine)
     device = double_device(usable_device(options.device))
     with torch.no_grad():
-        expected, found = _output(first, sample, theirs, live, device), _output(second, other, mine, target, device)
+        given, made = _run(first, sample, theirs, live, device), _run(second, other, mine, target, device)
+    every, each = outputs_of(given), outputs_of(made)
+    if tokens is None and have_shapes(every, each):
+        return max(map(difference, every, each))
+    expected, found = output_of(given), output_of(made)
     if tokens is not None and (expected.shape[-1], found.shape[-1]) == (tokens.columns, tokens.rows):
         expected, found = expected[..., tokens.theirs], found[..., tokens.mine]
     elif _are_rows_alone(expected, found, sample):
@@ -73,8 +79,7 @@ def largest_difference(
         expected, found = expected[..., :rows], found[..., :rows]
     if expected.shape != found.shape:
         raise TliError(f"--verify: {live} gives {list(expected.shape)} and {target} {list(found.shape)}")
-    scale = max(float(expected.abs().max()), torch.finfo(torch.float64).tiny)
-    return float((expected - found).abs().max()) / scale
+    return difference(expected, found)
 
 
 def _named(names: Iterable[str], given: Sequence[torch.Tensor], rows: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -100,8 +105,11 @@ def _loaded(
     input_shape: InputShape | None,
     sizes: Mapping[str, int | None],
     ema: str | None,
+    *,
+    more: bool = False,
 ) -> tuple[nn.Module, Mapping[str, torch.Tensor]]:
-    """Return the model that `reference` names with the values of `checkpoint`, and a sample of its inputs by name.
+    """Return the model that `reference` names with the values of `checkpoint`, which may hold `more` than it takes, and
+    a sample of its inputs by name.
 
     Inputs without a name stand under their numbers.
     """
@@ -138,6 +146,8 @@ def _loaded(
     for tied in _tied(own):
         held = next((state[name] for name in tied if name in state), None)
         state |= {} if held is None else {name: state.get(name, held) for name in tied}
+    if more:
+        state = {name: value for name, value in state.items() if name in own}
     try:
         model.load_state_dict(state, strict=True)
     except RuntimeError as error:
@@ -153,20 +163,19 @@ def _tied(state: Mapping[str, torch.Tensor]) -> Iterable[list[str]]:
     return (several for place, several in names.items() if place and len(several) > 1)
 
 
-def _output(
+def _run(
     model: nn.Module, names: Iterable[str], values: Sequence[torch.Tensor], reference: str, device: torch.device
-) -> torch.Tensor:
+) -> Any:
     named = {name: value.to(device) for name, value in zip(names, values, strict=True)}
     try:
-        given = model.to(device)(
+        return model.to(device)(
             *(value for name, value in named.items() if name.isdigit()),
             **{name: value for name, value in named.items() if not name.isdigit()},
         )
     except Exception as error:  # a model's own code may raise anything
         if device.type != "cpu":  # it may hold tensors that do not move with it
-            return _output(model, names, values, reference, torch.device("cpu"))
+            return _run(model, names, values, reference, torch.device("cpu"))
         raise TliError(f"--verify: {reference} cannot be run on random input: {first_line(error)}") from error
-    return output_of(given).cpu()
 
 
 def _live_name(reference: str, ema: str | None) -> str:
@@ -196,20 +205,6 @@ def random_like(sample: tuple[torch.Tensor, ...], seed: int) -> tuple[torch.Tens
         else torch.randint(2, t.shape, generator=generator, dtype=t.dtype)
         for t in sample
     )
-
-
-def output_of(value: Any) -> torch.Tensor:
-    """Return the tensor in what a model gives: itself, its `logits`, or the first of several."""
-    while not isinstance(value, torch.Tensor):
-        if hasattr(value, "logits"):
-            value = value.logits
-        elif isinstance(value, Mapping) and value:
-            value = next(iter(value.values()))
-        elif isinstance(value, (tuple, list)) and value:
-            value = value[0]
-        else:
-            raise TliError(f"--verify: cannot compare outputs of type {type(value).__name__}")
-    return value
 
 
 def _shapes(sample: Mapping[str, torch.Tensor]) -> str:

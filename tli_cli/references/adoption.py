@@ -8,9 +8,15 @@ from dataclasses import dataclass, replace
 from tli_cli.architecture import Architecture, TensorSpec
 from tli_cli.catalogue.loading import without
 from tli_cli.checkpoints import Checkpoint
+from tli_cli.checkpoints.dtypes import bits, is_float
 from tli_cli.errors import TliError, join_problems
 from tli_cli.kinship.adapters import adapters, said_of
 from tli_cli.references.prefixes import prefixed
+
+HALF = 16
+"""The bits of the smallest numbers that mean something without a scale beside them."""
+SHOWN = 5
+"""How many names a note gives."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +47,34 @@ def adopt(architectures: Sequence[Architecture], checkpoint: Checkpoint, text: s
         found = prefixed(checkpoint, known.tensors)
         if found is not None:
             return Adopted(_held(known, found.checkpoint), found.checkpoint, found.said, found.aside)
+    if extra := _besides(architecture, checkpoint):
+        return Adopted(_held(architecture, checkpoint), checkpoint, (_said_of_besides(extra),), extra)
     raise TliError(
         join_problems(
             f"{text} is no checkpoint of {architecture.origin}: expected its names and shapes, found", strange
         )
     )
+
+
+def _besides(architecture: Architecture, checkpoint: Checkpoint) -> tuple[str, ...]:
+    """Return the tensors of `checkpoint` that `architecture` does not know, where all that this computes with is there
+    in its shape; none otherwise.
+
+    Whole numbers are counts and places, which another version of a class keeps or does not. A quantised weight is not
+    there: it needs what stands beside it.
+    """
+    held = {spec.name: spec for spec in checkpoint.tensors}
+    values = {name: spec for name, spec in held.items() if is_float(spec.dtype) and bits(spec.dtype) >= HALF}
+    shared = [spec for spec in architecture.tensors if spec.name in held]
+    needed = [spec for spec in architecture.tensors if is_float(spec.dtype) and not spec.tied_to]
+    if not all(_fits(spec, held) for spec in shared) or not all(_fits(spec, values) for spec in needed):
+        return ()
+    return tuple(name for name in held if name not in architecture.by_name)
+
+
+def _said_of_besides(extra: Sequence[str]) -> str:
+    more = f" and {len(extra) - SHOWN} more" if len(extra) > SHOWN else ""
+    return f"left aside, because its architecture has no such tensors: {', '.join(extra[:SHOWN])}{more}"
 
 
 def _held(architecture: Architecture, checkpoint: Checkpoint) -> Architecture:

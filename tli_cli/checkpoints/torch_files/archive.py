@@ -9,6 +9,7 @@ from pathlib import PurePath
 from typing import BinaryIO
 
 from tli_cli.checkpoints.notes import MAX_NOTES, NOTES, read_notes
+from tli_cli.checkpoints.strangers import zipped_stranger
 from tli_cli.checkpoints.torch_files.pickles import MAX_PICKLE
 from tli_cli.errors import CheckpointError
 
@@ -66,6 +67,8 @@ def _pickle_member(members: list[zipfile.ZipInfo], where: str) -> zipfile.ZipInf
     for member in members:
         if member.filename.count("/") == 1 and member.filename.endswith("/data.pkl"):
             return member
+    if known := zipped_stranger(names):
+        raise CheckpointError(f"{where}: expected a checkpoint, found {known[0]}; {known[1]}")
     found = ", ".join(sorted(names)[:4]) or "nothing"
     raise CheckpointError(f"{where}: a zip archive, but none of torch.save's: expected data.pkl, found {found}")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from typing import Any, BinaryIO
 
-from tli_cli.checkpoints.torch_files.pickles import globals_in, load_allowed
+from tli_cli.checkpoints.torch_files.pickles import blocked_message, globals_in, globals_so_far, load_allowed
 from tli_cli.checkpoints.torch_files.slots import item_size
 from tli_cli.checkpoints.torch_files.torch_pickles import Storage, allowed, storage_of
 from tli_cli.errors import CheckpointError
@@ -13,6 +13,12 @@ from tli_cli.errors import CheckpointError
 _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
 _COUNT = struct.Struct("<q")
+_BEGINNING = 32
+"""The bytes within which a file of torch.save has its number, whatever protocol it was pickled with."""
+_SOMETHING_ELSE = (
+    "expected a state dict written by torch.save, found a pickle of something else; save `model.state_dict()`, or "
+    "its arrays by name, best as safetensors"
+)
 
 
 def read_legacy(file: BinaryIO, size: int, where: str) -> tuple[Any, dict[str, tuple[int, int]]]:
@@ -28,17 +34,26 @@ def read_legacy(file: BinaryIO, size: int, where: str) -> tuple[Any, dict[str, t
         seen[storage.key] = storage
         return storage
 
+    _require_magic(file, where)
     magic, protocol, machine = (_next(file, where) for _ in range(3))
     if magic != _MAGIC or protocol != _PROTOCOL or not isinstance(machine, dict):
-        raise CheckpointError(
-            f"{where}: expected a state dict written by torch.save, found a pickle of something else; "
-            "save `model.state_dict()` with torch.save, or better as safetensors"
-        )
+        raise CheckpointError(f"{where}: {_SOMETHING_ELSE}")
     if machine.get("little_endian") is not True:
         raise CheckpointError(f"{where}: written on a big-endian machine; save it again on a little-endian one")
     root = _next(file, where, noted)
     keys = _next(file, where)
     return root, _storages(file, size, seen, keys, where)
+
+
+def _require_magic(file: BinaryIO, where: str) -> None:
+    """Refuse a pickle that does not begin as torch's do, and say what it asks for, as far as that can be read."""
+    held = _MAGIC.to_bytes(10, "little") in file.read(_BEGINNING)
+    file.seek(0)
+    if held:
+        return
+    if blocked := sorted(globals_so_far(file) - set(allowed())):
+        raise CheckpointError(blocked_message(where, blocked))
+    raise CheckpointError(f"{where}: {_SOMETHING_ELSE}")
 
 
 def _next(file: BinaryIO, where: str, persistent: Any = None) -> Any:

@@ -6,6 +6,7 @@ import io
 import pickle
 import pickletools
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
@@ -45,8 +46,10 @@ def globals_in(file: BinaryIO, where: str) -> frozenset[str]:
     Raises:
         CheckpointError: where it is damaged, or its operations claim more bytes than there are.
     """
+    named: set[str] = set()
     try:
-        return frozenset(_walk(file))
+        _walk(file, named)
+        return frozenset(named)
     except Exception as error:  # the disassembler raises many kinds on damaged input
         raise CheckpointError(
             f"{where}: expected a checkpoint, found a damaged pickle "
@@ -54,11 +57,22 @@ def globals_in(file: BinaryIO, where: str) -> frozenset[str]:
         ) from error
 
 
-def _walk(file: BinaryIO) -> set[str]:
-    """Return the globals, following on a stack which texts name one."""
+def globals_so_far(file: BinaryIO) -> frozenset[str]:
+    """Return the globals of a pickle up to where it ends or cannot be read, as where arrays stand in the midst of it.
+
+    The file's position is what it was.
+    """
+    start, named = file.tell(), set[str]()
+    with suppress(Exception):  # the disassembler raises many kinds on damaged input
+        _walk(file, named)
+    file.seek(start)
+    return frozenset(named)
+
+
+def _walk(file: BinaryIO, named: set[str]) -> None:
+    """Add the globals to `named`, following on a stack which texts name one."""
     stack: list[object] = []
     memo: dict[int, object] = {}
-    named: set[str] = set()
     for number, (operation, argument, _) in enumerate(pickletools.genops(file)):
         if number == _MAX_OPERATIONS:
             raise ValueError(f"it holds more than {_MAX_OPERATIONS:,} values beside tensors")
@@ -74,7 +88,6 @@ def _walk(file: BinaryIO) -> set[str]:
         if name in _NAMES:
             named.add(str(argument).replace(" ", ".", 1) if argument else ".".join(map(str, popped)))
         stack.extend([_MARK if name == "MARK" else argument if isinstance(argument, str) else ""] * given)
-    return named
 
 
 def _pop(stack: list[object], marked: bool, count: int) -> list[object]:
@@ -243,5 +256,5 @@ def blocked_message(where: str, blocked: list[str]) -> str:
     return (
         f"{where}: not read, because it is a pickle that asks to run or build more than tensors: {named}. "
         "Expected a plain state dict; there is no unsafe way to load it here. If you trust where it comes from, load "
-        "it yourself and save `model.state_dict()`, best as safetensors"
+        "it yourself and save `model.state_dict()`, or its arrays by name, best as safetensors"
     )
