@@ -39,6 +39,7 @@ def _net(file: str) -> object:
 
 _conv, _token, _held, _new = _net("nets"), _net("nets_tokens"), _net("held_out"), _net("fresh")
 _late, _late_token, _grey = _net("later"), _net("later_tokens"), _net("later_grey")
+_mixed, _vector = _net("later_mixed"), _net("later_vectors")
 
 
 def _tuned() -> list[Pair]:
@@ -141,6 +142,9 @@ def _later() -> list[Pair]:
     mlp, lenet, cnn = _grey("mlp", width=64), _grey("lenet", width=12), _grey("cnn_bn", width=16)
     token, rows = _grey("vit_token", width=32), _grey("lstm", width=40)
     narrow_vit = _late_token("vit_registers", width=32, depth=3)
+    compact, doubles = _mixed("compact", width=40), _mixed("doubles", width=10)
+    paths, gates = _mixed("inception", width=8), _mixed("gated_resnet", width=12)
+    added, normed, read = _vector("added_mlp", width=48), _vector("norm_mlp", width=64), _vector("gru", width=40)
     coloured = [
         ("vgg_flat-wider", "wider", flat, _late("vgg_flat", width=18), "small"),
         ("resnet_gn-deeper", "deeper", group, _late("resnet_gn", width=12, depth=2), "small"),
@@ -163,6 +167,11 @@ def _later() -> list[Pair]:
         ("mobile_v3-to-shuffle", "family", mobile, _late("shuffle", width=24), "small"),
         ("windows-to-mobile_v1", "family", swin, _late("mobile_v1", width=12), "digits"),
         ("hybrid-to-resmlp", "family", hybrid, _late_token("resmlp", width=48), "small"),
+        ("compact-to-gated_resnet", "family", compact, _mixed("gated_resnet", width=10), "small"),
+        ("compact-to-doubles", "family", compact, _mixed("doubles", width=12), "digits"),
+        ("doubles-to-compact", "family", doubles, _mixed("compact", width=32), "digits"),
+        ("inception-to-doubles", "family", paths, _mixed("doubles", width=12), "small"),
+        ("gated_resnet-to-inception", "family", gates, _mixed("inception", width=7), "small"),
     ]
     grey = [
         ("mlp-wider", "wider", mlp, _grey("mlp", width=96), "small"),
@@ -174,6 +183,9 @@ def _later() -> list[Pair]:
         ("vit_token-to-lenet", "family", token, _grey("lenet", width=8, hidden=32), "small"),
         ("lenet-to-vit_token", "family", lenet, _grey("vit_token", width=24, depth=2), "digits"),
         ("cnn_bn-to-columns", "family", cnn, _grey("columns", width=32), "digits"),
+        ("norm_mlp-to-added_mlp", "family", normed, _vector("added_mlp", width=40), "small"),
+        ("added_mlp-to-norm_mlp", "family", added, _vector("norm_mlp", width=48), "digits"),
+        ("gru-to-added_mlp", "family", read, _vector("added_mlp", width=40), "small"),
     ]
     return [Pair(*row[:4], "capitals", row[4]) for row in coloured] + [
         Pair(*row[:4], "capitals" + GREY, row[4] + GREY) for row in grey
