@@ -13,6 +13,7 @@ from tli_cli.axis_maps.kept_tokens import kept_tokens
 from tli_cli.axis_maps.take import MapValues
 from tli_cli.errors import TliError
 from tli_cli.fitting.fit import Fitter
+from tli_cli.fitting.head_input import size_for_head
 from tli_cli.fitting.observe import observe, observe_in_parts
 from tli_cli.fitting.polish import difference, goals, polish
 from tli_cli.fitting.samples import synthetic_images, synthetic_tokens, synthetic_values
@@ -114,7 +115,9 @@ def fit_live(
     own = {fit: reached[fit.target] for fit in plan.fits if fit.target in reached}
     found = goals(target, few, plan.fits, own, observed, channels)
     polish(target, mine, found, free, work, generator_for(plan.seed, "gradient steps"), progress)
-    if not found or not work.unseen:
-        return None
-    apart = difference(target, mine, found[-1], torch.arange(work.samples - work.unseen, work.samples))
-    return Worth(apart, reader.source, reader.features(target), before)
+    worth = None
+    if found and work.unseen:
+        apart = difference(target, mine, found[-1], torch.arange(work.samples - work.unseen, work.samples))
+        worth = Worth(apart, reader.source, reader.features(target), before)
+    size_for_head(target, plan, few)
+    return worth
