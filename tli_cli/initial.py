@@ -39,6 +39,17 @@ def constant_start(name: str, shape: Sequence[int], dtype: torch.dtype) -> torch
     return value
 
 
+DRAWN = ("kaiming", "xavier")
+"""The ways other than its constructor's in which a plan may draw a weight."""
+
+
+def drawn_start(name: str, shape: Sequence[int]) -> InitialValue:
+    """Return what draws a weight of `shape` `(out, in, *kernel)` as He et al. (arXiv 1502.01852) or as Glorot and
+    Bengio (AISTATS 2010) do."""
+    fan_in, fan_out = math.prod(shape[1:]), shape[0] * math.prod(shape[2:])
+    return (("normal_", 0.0, math.sqrt(2.0 / max(fan_in if name == "kaiming" else fan_in + fan_out, 1))),)
+
+
 def replay(operations: InitialValue, shape: Sequence[int], dtype: str, seed: int, name: str) -> torch.Tensor:
     """Return a tensor of `shape` and `dtype` as `operations` make it, rounded to float32 first.
 

@@ -12,9 +12,10 @@ from torch import nn
 
 from tli_cli.architecture import Architecture
 from tli_cli.errors import TliError
-from tli_cli.fitting.choice import Replan, feeding, fitted_plan, gains
-from tli_cli.fitting.files import SlowerThanPlain, before_fits, fitted_state, without_fits, without_source
+from tli_cli.fitting.choice import Replan, feeding, fitted_plan, gains, is_tried
+from tli_cli.fitting.files import fitted_state, tried_live
 from tli_cli.fitting.running import Running, runs
+from tli_cli.fitting.verdict import before_fits, carried_out
 from tli_cli.fitting.work import work_of
 from tli_cli.gates import check_gates
 from tli_cli.given import require
@@ -37,7 +38,6 @@ from tli_cli.providers.inputs import Inputs
 from tli_cli.providers.module import described_live
 from tli_cli.references import Reference
 from tli_cli.references.labels import labels_in, labels_of, shared_labels
-from tli_cli.scoring.bands import MAY_HURT
 from tli_cli.teachers import Taught, Teacher, understood
 from tli_cli.vocabularies.shared import shared_tokens
 
@@ -100,17 +100,19 @@ def apply_tli(
     made = {step.target: injector.make(step).to(own[step.target]) for step in injector.plan.steps}
     fitted_to = teachers[plan.fits[0].model if plan.fits else 0]
     taught_by = fitted_to.module
-    if plan.fits and taught_by is not None:
+    if is_tried(plan) or (plan.fits and taught_by is not None):
         try:
-            work = work_of(target.architecture, fitted_to.reference.architecture, _numbers(sample))
-            made |= fitted_state(plan, model, taught_by, made, sample, injector.maps, work, options)
+            if taught_by is None or not plan.fits:
+                tried_live(plan, target.architecture, model, made, inputs.tensors)
+            else:
+                work = work_of(target.architecture, fitted_to.reference.architecture, _numbers(sample))
+                made |= fitted_state(plan, model, taught_by, made, sample, injector.maps, work, options)
         except TliError as error:
             if options.method == "fit":
                 raise
-            idle = plan.score < MAY_HURT or isinstance(error, SlowerThanPlain)
-            plan = without_source(plan) if idle else without_fits(plan)
-            plan = replace(plan, notes=(*plan.notes, f"not fitted: {error}"))
-            made = {} if idle else made
+            plan, said = carried_out(plan, error, target.architecture)
+            plan = replace(plan, notes=(*plan.notes, said))
+            made = made if plan.coverage else {}
     twins = _copied(plan, teachers)
     plan = _without_claims(plan, not_held(model, made, twins))
     set_effective(model, made, twins)

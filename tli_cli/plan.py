@@ -27,7 +27,7 @@ EDITED = "changed since tli made it: its score is that of the plan before, and n
 _SEAL = "seal"
 
 ACTIONS = ("transfer", "keep")
-INITIALS = ("constructor", "target", "zeros", "ones", "identity")
+INITIALS = ("constructor", "target", "zeros", "ones", "identity", "kaiming", "xavier")
 
 AxisExpression = int | tuple[Any, ...]
 """One target axis in terms of `Plan.maps`: a map's index, `("+", e, ...)` for parts end to end, `("*", e, ...)` for
@@ -133,9 +133,9 @@ class Step:
     """What is done to one target tensor.
 
     `action` is `transfer` (from `pieces`, by `resizer`) or `keep` (by `initial`: `constructor`, `target`, `zeros`,
-    `ones` or `identity`). `exact` says whether the step keeps the function of what it transfers; `reason` says, for
-    people, why a tensor is kept or what was adapted. Elements of `target` outside every piece's range start by
-    `initial`.
+    `ones`, `identity`, `kaiming` or `xavier`). `exact` says whether the step keeps the function of what it transfers;
+    `reason` says, for people, why a tensor is kept or what was adapted. Elements of `target` outside every piece's
+    range start by `initial`.
     """
 
     target: str

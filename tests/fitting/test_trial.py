@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from itertools import cycle
 
 import pytest
 import torch
 from torch import nn
 
 from tests.models import ResNet, randomised
-from tli_cli import api
+from tli_cli import api, apply_tli
 from tli_cli.fitting import work
+from tli_cli.fitting.plain_starts import RULES, PlainStarts
 from tli_cli.fitting.samples import drawn_classes
-from tli_cli.fitting.trial import PASSES, WORK, Trial
+from tli_cli.fitting.trial import FASTER, PASSES, WORK, Trial
 from tli_cli.options import Options
+from tli_cli.plan import Plan
+from tli_cli.report import Report
 
 
 def network() -> nn.Module:
@@ -40,7 +42,13 @@ def test_a_start_that_cannot_learn_is_told_from_one_that_can_and_neither_is_chan
     dead = deepcopy(plain)
     nn.init.constant_(dead[1].bias, -100.0)
     before = deepcopy(dead.state_dict())
-    assert trial.prefers(plain, dead) and not trial.prefers(plain, plain)
+    starts = PlainStarts(trial, lambda _rule: plain, ("constructor",))
+    assert starts.learn_faster(dead, FASTER) and not starts.learn_faster(plain, FASTER)
+    assert starts.rule == "constructor"
+    assert (
+        PlainStarts(trial, {"constructor": dead, "xavier": plain}.__getitem__, ("constructor", "xavier")).rule
+        == "xavier"
+    )
     assert trial.learned(plain) > 0.3
     assert all(torch.equal(value, before[name]) for name, value in dead.state_dict().items())
 
@@ -50,7 +58,8 @@ def test_what_cannot_be_trained_is_not_tried():
         def forward(self, images: torch.Tensor) -> torch.Tensor:
             raise RuntimeError("in training")
 
-    assert not Trial((1, 8, 8), 0).prefers(network(), Failing())
+    assert not PlainStarts(Trial((1, 8, 8), 0), lambda _rule: network(), ("constructor",)).learn_faster(Failing(), 0.0)
+    assert not PlainStarts(Trial((1, 8, 8), 0), lambda _rule: Failing(), ("constructor",)).learn_faster(network(), 0.0)
     image, tokens = torch.zeros(1, 3, 8, 8), torch.zeros(1, 8, dtype=torch.long)
     assert Trial.for_inputs((image,), 1000, 0) == Trial((3, 8, 8), 0)
     assert Trial.for_inputs((tokens,), 1000, 0) is Trial.for_inputs((image, image), 1000, 0) is None
@@ -69,8 +78,8 @@ def test_where_a_plain_start_learns_faster_nothing_slower_is_moved(tmp_path, mon
     monkeypatch.setattr(work, "IMAGES", 16)
     monkeypatch.setattr(work, "STEPS", 20)
     monkeypatch.setattr("tli_cli.fitting.files.fit_live", lambda *_args, **_kwargs: None)
-    answers = cycle([True, maps_too])
-    monkeypatch.setattr(Trial, "prefers", lambda *_args: next(answers))
+    monkeypatch.setattr(PlainStarts, "learn_faster", lambda _starts, _start, by: maps_too or by == FASTER)
+    monkeypatch.setattr(PlainStarts, "rule", "constructor")
     idle = maps_too or "ViT" in target
     options = Options(source_arch="tests.models:ResNet?width=8", input_shape=(3, 16, 16))
     written = []
@@ -85,3 +94,57 @@ def test_where_a_plain_start_learns_faster_nothing_slower_is_moved(tmp_path, mon
         written.append(api.read(str(out)).checkpoint)
     same = [torch.equal(written[0].read(spec.name), written[1].read(spec.name)) for spec in written[0].tensors]
     assert all(same) == idle
+
+
+def test_plain_starts_are_tried_once(monkeypatch):
+    tried = []
+    monkeypatch.setattr(Trial, "learned", lambda _trial, model: tried.append(model) or 0.5)
+    starts = PlainStarts(Trial((1, 8, 8), 0), {"constructor": "own", "kaiming": "drawn"}.__getitem__, RULES[:2])
+    assert not starts.learn_faster("fitted", 0.0) and not starts.learn_faster("mapped", 0.0)
+    assert tried == ["own", "drawn", "fitted", "mapped"]
+
+
+class Flat(nn.Module):
+    """Two linear layers that have nothing in common with a network of blocks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.head = nn.Linear(768, 40), nn.Linear(40, 12)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.head(torch.relu(self.body(images.flatten(1))))
+
+
+def test_where_nothing_is_moved_the_target_starts_as_it_learns_fastest(tmp_path, monkeypatch):
+    monkeypatch.setattr(Trial, "learned", lambda _trial, model: float(model.body.weight.detach().std()))
+    torch.save(randomised(ResNet(), 0).float().state_dict(), tmp_path / "source.pt")
+    options = Options(source_arch="tests.models:ResNet", input_shape=(3, 16, 16))
+
+    def injected(name: str, plan: Plan | None) -> Report:
+        out = tmp_path / f"{name}.safetensors"
+        return api.inject(str(tmp_path / "source.pt"), f"{__name__}:Flat", str(out), plan=plan, options=options)
+
+    monkeypatch.setattr("tli_cli.fitting.plain_starts.BETTER", 0.02)
+    report = injected("first", None)
+    assert [step.initial for step in report.plan.steps] == ["kaiming", "zeros"] * 2
+    assert any("drawn as Kaiming" in said and "short trial" in said for said in report.warnings)
+    written = api.read(str(tmp_path / "first.safetensors")).checkpoint
+    assert abs(float(written.read("body.weight").std()) - (2 / 768) ** 0.5) < 1e-3
+    assert not written.read("head.bias").any()
+    replayed = Plan.from_json(report.plan.to_json())
+    assert injected("again", replayed).plan.steps == report.plan.steps
+    assert (tmp_path / "first.safetensors").read_bytes()[-400:] == (tmp_path / "again.safetensors").read_bytes()[-400:]
+    monkeypatch.setattr("tli_cli.fitting.plain_starts.BETTER", 0.04)
+    assert {step.initial for step in injected("own", None).plan.steps} == {"constructor"}
+
+
+@pytest.mark.parametrize("faster", [True, False])
+def test_maps_between_families_that_learn_slower_leave_a_live_model_as_it_is(monkeypatch, faster):
+    monkeypatch.setattr(PlainStarts, "learn_faster", lambda *_args: faster)
+    target = network()
+    before = deepcopy(target.state_dict())
+    source = nn.Sequential(nn.Flatten(), nn.Linear(64, 192), nn.ReLU(), nn.Linear(192, 11))
+    plan = apply_tli(target, source, example=torch.zeros(1, 1, 8, 8))
+    assert plan.relation == "other" and (plan.coverage == 0) == faster
+    assert any("short trial" in note for note in plan.notes) == faster
+    assert all(torch.equal(value, before[name]) for name, value in target.state_dict().items()) == faster

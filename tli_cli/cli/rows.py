@@ -15,6 +15,8 @@ INITIAL = {
     "target": "the target's own values",
     "zeros": "zeros",
     "ones": "ones",
+    "kaiming": "drawn as Kaiming",
+    "xavier": "drawn as Xavier",
 }
 
 

@@ -11,7 +11,7 @@ from tli_cli.fitting.building import recipe_for
 from tli_cli.fitting.points import with_fits
 from tli_cli.fitting.work import input_numbers, work_of
 from tli_cli.options import Options
-from tli_cli.plan import Plan
+from tli_cli.plan import EDITED, Plan
 from tli_cli.planning.relation import UNLIKE, of_another_family
 from tli_cli.references import Reference
 
@@ -39,6 +39,11 @@ def gains(plan: Plan) -> bool:
     A target that is only shallower keeps its tensors byte for byte, and trains as fast as a fitted one.
     """
     return of_another_family(plan) or "narrower" in plan.relation
+
+
+def is_tried(plan: Plan) -> bool:
+    """Tell whether what `plan` makes without a fit is held against starts without a source when it is carried out."""
+    return plan.method == "auto" and not plan.fits and of_another_family(plan) and EDITED not in plan.notes
 
 
 def feeding(plan: Plan) -> int | None:

@@ -4,55 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import replace
 
 import torch
 from torch import nn
 
+from tli_cli.architecture import Architecture
 from tli_cli.axis_maps.take import MapValues
 from tli_cli.devices import double_device, reproducible, usable_device
 from tli_cli.errors import TliError, first_line
 from tli_cli.fitting.carry_out import fit_live, known_to_both, samples_for, seen_by
-from tli_cli.fitting.choice import FITTED
 from tli_cli.fitting.evidence import looks_untrained
+from tli_cli.fitting.plain_starts import OWN, RULES, PlainStarts, Started, started
 from tli_cli.fitting.running import run_source, run_target, shared_inputs
-from tli_cli.fitting.trial import FASTER, Trial
-from tli_cli.fitting.work import Work, work_of
-from tli_cli.fitting.worth import Worth
+from tli_cli.fitting.trial import Trial
+from tli_cli.fitting.verdict import check_start, check_worth, without_source
+from tli_cli.fitting.work import Work, forward_work, work_of
 from tli_cli.injection.injector import Injector
 from tli_cli.options import Options
-from tli_cli.plan import Plan, Step
+from tli_cli.plan import Plan
 from tli_cli.planning.relation import of_another_family
 from tli_cli.references import Reference
 from tli_cli.report import Progress
-
-
-class SlowerThanPlain(TliError):
-    """A fit is worth nothing, and from axis maps alone the target learns slower than from its plain start."""
-
-
-def before_fits(plan: Plan) -> Plan:
-    """Return `plan` as it is carried out before its fits: what they change is first made from the pieces, or kept."""
-    return replace(plan, steps=tuple(_first(step) for step in plan.steps)) if plan.fits else plan
-
-
-def without_fits(plan: Plan) -> Plan:
-    """Return `plan` as it is carried out where its fits are worth nothing, and by axis maps alone."""
-    return replace(before_fits(plan), fits=(), notes=tuple(note for note in plan.notes if FITTED not in note))
-
-
-def without_source(plan: Plan) -> Plan:
-    """Return `plan` as it is carried out where a fit is worth nothing and nothing is moved: each tensor starts as it
-    would without a source, or keeps the target's own values where that has such."""
-    own = "target" if any(step.initial == "target" for step in plan.steps) else "constructor"
-    steps = (replace(step, action="keep", resizer="", pieces=(), initial=own, exact=False) for step in plan.steps)
-    return replace(without_fits(plan), steps=tuple(steps))
-
-
-def _first(step: Step) -> Step:
-    if step.resizer != "fit":
-        return step
-    return replace(step, resizer="maps") if step.pieces else replace(step, action="keep", resizer="")
 
 
 def fitted_values(
@@ -77,10 +49,74 @@ def fitted_values(
     work = work_of(target.architecture, source.architecture, mine.numbers)
     made = samples_for(mine.sample, theirs.model, work.samples, plan.seed)
     arguments = (made, seen_by(theirs.sample, made))
-    plain = deepcopy(mine.model) if work.unseen else None
+    plain, rules = _without_source(injector, plan, mine.model, target), _rules(target)
     _load(mine.model, {step.target: injector.make(step) for step in injector.plan.steps}, target.text)
-    device = usable_device(options.device)
-    return _fitted(plan, mine.model, theirs.model, plain, arguments, injector.maps, work, options, device, progress)
+    device, values = usable_device(options.device), injector.maps
+    return _fitted(plan, mine.model, theirs.model, plain, rules, arguments, values, work, options, device, progress)
+
+
+def tried(injector: Injector, plan: Plan, target: Reference, options: Options) -> None:
+    """Raise `SlowerThanPlain` where the target learns a made-up task slower from what `injector` makes by `plan`, which
+    fits nothing, than from a start without a source; nothing is tried where the target cannot be run here."""
+    if not Trial.is_short(forward_work(target.architecture)):
+        return
+    try:
+        mine = run_target(target, options)
+        plain = _without_source(injector, plan, mine.model, target)
+        _load(mine.model, {step.target: injector.make(step) for step in plan.steps}, target.text)
+    except TliError:
+        return
+    _try(plan, target.architecture, mine.model, plain, _rules(target), mine.sample)
+
+
+def tried_live(
+    plan: Plan,
+    architecture: Architecture,
+    target: nn.Module,
+    made: Mapping[str, torch.Tensor],
+    sample: Sequence[torch.Tensor],
+) -> None:
+    """Do what `tried` does for a live target, of which `made` is what the plan gives; it may keep its values alone."""
+    if not Trial.is_short(forward_work(architecture)):
+        return
+    try:
+        plain = deepcopy(target).cpu().float()
+        copy = deepcopy(plain)
+        _load(copy, made, type(target).__name__)
+    except Exception:  # a model's own code may raise anything
+        return
+    _try(plan, architecture, copy, lambda _: plain, (OWN,), sample)
+
+
+def _try(
+    plan: Plan,
+    architecture: Architecture,
+    target: nn.Module,
+    plain: Started,
+    rules: Sequence[str],
+    sample: Sequence[torch.Tensor],
+) -> None:
+    trial = Trial.for_inputs(sample, forward_work(architecture), plan.seed)
+    if trial is not None:
+        with reproducible(torch.device("cpu")):
+            check_start(PlainStarts(trial, plain, rules), target, plan)
+
+
+def _rules(target: Reference) -> tuple[str, ...]:
+    """Return by which rules `target` may start without a source: it keeps the values of its own, if it has such."""
+    return (OWN,) if target.checkpoint is not None else RULES
+
+
+def _without_source(injector: Injector, plan: Plan, model: nn.Module, target: Reference) -> Started:
+    """Return what gives copies of `model` as it would start without the source of `plan`."""
+
+    def made(rule: str) -> nn.Module:
+        steps = started(without_source(plan), target.architecture, rule).steps
+        copy = deepcopy(model)
+        _load(copy, {step.target: injector.initial(step) for step in steps}, target.text)
+        return copy
+
+    return made
 
 
 def fitted_state(
@@ -101,12 +137,12 @@ def fitted_state(
     """
     _check_trained(source, type(source).__name__, options)
     copy = deepcopy(target).cpu().float()
-    plain = deepcopy(copy) if work.unseen else None
+    plain = deepcopy(copy)
     _load(copy, made, type(target).__name__)
     teacher = deepcopy(source).cpu().float()
     inputs = samples_for(sample, teacher, work.samples, plan.seed)
     device = next((parameter.device for parameter in source.parameters()), torch.device("cpu"))
-    return _fitted(plan, copy, teacher, plain, (inputs, inputs), values, work, options, device)
+    return _fitted(plan, copy, teacher, lambda _: plain, (OWN,), (inputs, inputs), values, work, options, device)
 
 
 def _check_trained(source: nn.Module, name: str, options: Options) -> None:
@@ -120,7 +156,8 @@ def _fitted(
     plan: Plan,
     target: nn.Module,
     source: nn.Module,
-    plain: nn.Module | None,
+    plain: Started,
+    rules: Sequence[str],
     arguments: Sequence[Sequence[torch.Tensor]],
     values: Sequence[MapValues],
     work: Work,
@@ -130,44 +167,21 @@ def _fitted(
 ) -> Mapping[str, torch.Tensor]:
     try:
         given = known_to_both(plan, target, source, arguments)
-        there = _moved([target, source, *([plain] if plain is not None else [])], given, device)
+        there = _moved([target, source], given, device)
         given = tuple(tuple(value.to(there) for value in side) for side in given)
-        begun = deepcopy(target) if plain is not None else None
+        begun, own = (deepcopy(target), plain(OWN).to(there)) if work.unseen else (None, None)
         with reproducible(there):
-            worth = fit_live(plan, target, source, given, values, work, progress, plain)
+            worth = fit_live(plan, target, source, given, values, work, progress, own)
     # Both models are the user's own code, which may fail in any way.
     except Exception as error:
         raise TliError(f"{type(target).__name__} could not be fitted: {first_line(error)}") from error
     if options.method != "fit":
         trial = Trial.for_inputs(given[0], work.target, plan.seed) if of_another_family(plan) else None
+        plains = PlainStarts(trial, lambda rule: plain(rule).to(there), rules) if trial and work.unseen else None
         with reproducible(there):
-            _check_worth(worth, trial, target, begun, plain)
+            check_worth(worth, plains, target, begun, plan)
     state = target.state_dict()
     return {step.target: state[step.target] for step in plan.steps if step.resizer == "fit"}
-
-
-def _check_worth(
-    worth: Worth | None, trial: Trial | None, target: nn.Module, begun: nn.Module | None, plain: nn.Module | None
-) -> None:
-    """Raise `TliError` where the fitted `target` is worth no more than `plain`, its start without a source, and
-    `SlowerThanPlain` where `begun`, what the axis maps alone make of it, is worth less than that too."""
-
-    def slower(start: nn.Module | None, by: float) -> bool:
-        return trial is not None and plain is not None and start is not None and trial.prefers(plain, start, by)
-
-    name = type(target).__name__
-    if worth is not None and worth.is_nothing:
-        said = (
-            f"on made-up inputs that it was not fitted on, {name} tells no more of what its source computes than before"
-        )
-    elif slower(target, FASTER):
-        said = (
-            f"in a short trial on made-up classes, {name} learns slower when fitted than as it starts without a source;"
-            " --method fit fits all the same"
-        )
-    else:
-        return
-    raise SlowerThanPlain(said) if slower(begun, 0.0) else TliError(said)
 
 
 def _moved(models: Sequence[nn.Module], given: Sequence[Sequence[torch.Tensor]], device: torch.device) -> torch.device:

@@ -22,7 +22,7 @@ RATES = (3e-3, 1e-2)
 """The learning rates, of which the better one counts for each start."""
 WARMUP = 10
 FASTER = 0.08
-"""By how much the accuracy of a plain start has to be higher, on average over its steps, to learn faster."""
+"""By how much the accuracy of a plain start has to be higher, on average over its steps, to learn faster than a fit."""
 WORK = 5e11
 """About how many multiplications two trials may take."""
 PASSES = len(RATES) * (3 * STEPS * BATCH + STEPS // EVERY * TESTED)
@@ -36,21 +36,25 @@ class Trial:
     shape: tuple[int, ...]
     seed: int
 
+    @staticmethod
+    def is_short(multiplications: int) -> bool:
+        """Tell whether trying a network that takes `multiplications` for each sample takes a minute at most."""
+        return 2 * PASSES * multiplications <= WORK
+
     @classmethod
     def for_inputs(cls, arguments: Sequence[torch.Tensor], multiplications: int, seed: int) -> Trial | None:
         """Return the task for a network that takes `arguments` and `multiplications` for each sample; None where it
         takes no image alone, or where trying takes long."""
-        shape = tuple(arguments[0].shape[1:])
+        shape = tuple(arguments[0].shape[1:]) if arguments else ()
         known = len(arguments) == 1 and len(shape) == 3 and arguments[0].is_floating_point()
-        return cls(shape, seed) if known and 2 * PASSES * multiplications <= WORK else None
+        return cls(shape, seed) if known and cls.is_short(multiplications) else None
 
-    def prefers(self, plain: nn.Module, start: nn.Module, by: float = FASTER) -> bool:
-        """Tell whether `plain` learns faster than `start`, by more than `by` of the accuracy; not so where one of them
-        cannot be trained."""
+    def reached(self, model: nn.Module) -> float | None:
+        """Return what `learned` does; None where the model cannot be trained."""
         try:
-            return self.learned(plain) > self.learned(start) + by
+            return self.learned(model)
         except Exception:  # a model's own code may raise anything
-            return False
+            return None
 
     def learned(self, model: nn.Module) -> float:
         """Return the mean accuracy of a copy of `model` over the steps in which it learns; 0 if it gives no classes."""

@@ -11,12 +11,13 @@ from tli_cli.allocator import kept_blocks
 from tli_cli.axis_maps.values import PlanMaps
 from tli_cli.devices import reproducible, usable_device
 from tli_cli.errors import TliError, first_line
-from tli_cli.fitting.files import SlowerThanPlain, before_fits, fitted_values, without_fits, without_source
-from tli_cli.initial import CONSTANTS, constant_start, default_initial, replay
+from tli_cli.fitting.choice import is_tried
+from tli_cli.fitting.files import fitted_values, tried
+from tli_cli.fitting.verdict import before_fits, carried_out
+from tli_cli.initial import CONSTANTS, DRAWN, constant_start, default_initial, drawn_start, replay
 from tli_cli.injection.injector import Injector
 from tli_cli.injection.stored_values import StoredValues
 from tli_cli.plan import Plan, Step
-from tli_cli.scoring.bands import MAY_HURT
 
 if TYPE_CHECKING:
     from tli_cli.options import Options
@@ -43,23 +44,27 @@ class Maker:
         self._injector = Injector(before_fits(plan), self._read, self._initial, maps)
         self.plan = plan
         """What is carried out: the plan without its fits where these are worth nothing, or one that moves nothing."""
-        self._fitted = self._fit(plan, sources[plan.fits[0].model], options, progress) if plan.fits else {}
+        self._fitted = self._fit(sources, options, progress) if plan.fits or is_tried(plan) else {}
 
     def _fit(
-        self, plan: Plan, source: Reference, options: Options, progress: Progress | None
+        self, sources: Sequence[Reference], options: Options, progress: Progress | None
     ) -> Mapping[str, torch.Tensor]:
         """Return what is fitted; nothing where that fails and was not asked for: the maps alone are a start too, but
         between unlike models, where the target starts as it would without a source."""
+        plan = self.plan
         try:
             with kept_blocks():
+                if not plan.fits:
+                    tried(self._injector, plan, self._target, options)
+                    return {}
+                source = sources[plan.fits[0].model]
                 return fitted_values(self._injector, plan, source, self._target, options, progress)
         except TliError as error:
             if options.method == "fit":
                 raise
-            idle = plan.score < MAY_HURT or isinstance(error, SlowerThanPlain)
-            self.plan = self._injector.plan = without_source(plan) if idle else without_fits(plan)
-            done = "nothing is moved" if idle else "injected by axis maps alone"
-            self._values.notes.append(f"not fitted, {done}: {error}")
+            self.plan, said = carried_out(plan, error, self._target.architecture)
+            self._injector.plan = self.plan
+            self._values.notes.append(said)
             return {}
 
     def make(self, step: Step, dtype: str) -> torch.Tensor:
@@ -96,6 +101,8 @@ class Maker:
             return constant_start(step.initial, spec.shape, getattr(torch, spec.dtype))
         if step.initial == "target" and self._target.checkpoint is not None:
             return self._target.checkpoint.read(step.target)
+        if step.initial in DRAWN:
+            return replay(drawn_start(step.initial, spec.shape), spec.shape, spec.dtype, self._seed, step.target)
         layer = architecture.layer_of.get(step.target)
         operations = architecture.initial.get(step.target) or default_initial(
             layer.kind if layer else "other", step.role, spec.shape

@@ -11,6 +11,7 @@ from tli_cli.architecture import Architecture, TensorSpec
 from tli_cli.axis_maps.checks import map_problems
 from tli_cli.axis_maps.expressions import InvalidExpression, measured
 from tli_cli.errors import PlanError, join_problems
+from tli_cli.initial import DRAWN
 from tli_cli.plan import ACTIONS, INITIALS, Fit, Fold, Piece, Plan, Side, Step
 from tli_cli.registry import did_you_mean
 from tli_cli.resizing import RESIZERS
@@ -89,8 +90,8 @@ class PlanCheck:
             yield _unknown("action", step.action, ACTIONS)
         if step.initial not in INITIALS:
             yield _unknown("initial value", step.initial, INITIALS)
-        elif step.initial == "identity" and (len(step.shape) < 2 or 0 in step.shape):
-            yield f"no identity has the shape {list(step.shape)}"
+        elif step.initial in ("identity", *DRAWN) and (len(step.shape) < 2 or 0 in step.shape):
+            yield f"no start by {step.initial} has the shape {list(step.shape)}"
         if step.action == "keep" and step.pieces:
             yield "it is kept, yet has pieces; expected `transfer`, or none"
         if step.action != "transfer":

@@ -19,6 +19,7 @@ from tli_cli.axis_maps.values import PlanMaps
 from tli_cli.checkpoints import write_checkpoint
 from tli_cli.checkpoints.writing.contents import Content
 from tli_cli.checkpoints.writing.ranks import current_ranks
+from tli_cli.fitting.choice import is_tried
 from tli_cli.floats import STORED
 from tli_cli.injection.parted import Parted
 from tli_cli.injection.stored_values import StoredValues
@@ -77,7 +78,7 @@ def write_result(
         return maker
 
     def produce(spec: TensorSpec) -> Content:
-        carried = made_by().plan if plan.fits else plan  # a fit may come to nothing
+        carried = made_by().plan if plan.fits or is_tried(plan) else plan  # either may come to nothing
         step = carried.by_target[original[spec.name].name]
         unchanged = stored_values.unchanged(step, spec)
         if unchanged is not None:

@@ -1,0 +1,75 @@
+"""Which start without a source a network learns a made-up task fastest from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from torch import nn
+
+from tli_cli.architecture import LINEAR, Architecture
+from tli_cli.fitting.trial import Trial
+from tli_cli.initial import DRAWN
+from tli_cli.plan import Plan, Step
+
+OWN = "constructor"
+"""The start that the network's own constructor gives."""
+BETTER = 0.05
+"""By how much the accuracy of another start has to be higher, on average over its steps, to take its place."""
+
+RULES = (OWN, *DRAWN)
+"""How a network may start that no file gives values."""
+
+Started = Callable[[str], nn.Module]
+"""Return a network, started without a source by a rule."""
+
+
+@dataclass
+class PlainStarts:
+    """The starts of a network without a source that `made` gives by each of `rules`, of which the first is its own.
+
+    Each is tried once, when they are first held against another start.
+    """
+
+    trial: Trial
+    made: Started
+    rules: Sequence[str]
+
+    def learn_faster(self, start: nn.Module, by: float) -> bool:
+        """Tell whether one of them learns faster than `start`, by more than `by` of the accuracy; not so where one
+        cannot be trained."""
+        best = self._best[1]
+        reached = self.trial.reached(start) if best is not None else None
+        return best is not None and reached is not None and best > reached + by
+
+    @property
+    def rule(self) -> str:
+        """What the fastest one is drawn by: the constructor's own way, unless another one is faster by far."""
+        return self._best[0]
+
+    @cached_property
+    def _best(self) -> tuple[str, float | None]:
+        first, *others = self.rules
+        own = self.trial.reached(self.made(first))
+        if own is None:
+            return first, None
+        reached = {rule: self.trial.reached(self.made(rule)) or 0.0 for rule in others}
+        rule = max(reached, key=lambda name: reached[name], default=first)
+        return (rule, reached[rule]) if reached.get(rule, 0.0) > own + BETTER else (first, own)
+
+
+def started(plan: Plan, architecture: Architecture, rule: str) -> Plan:
+    """Return `plan`, which moves nothing, with the weights of all linear maps drawn by `rule` and their biases at
+    zero."""
+    if rule == OWN:
+        return plan
+    tied = {name for spec in architecture.tensors if spec.tied_to for name in (spec.name, spec.tied_to)}
+    linear = {name for layer in architecture.layers if layer.kind in LINEAR for _, name in layer.tensors} - tied
+    return replace(plan, steps=tuple(_drawn(step, rule) if step.target in linear else step for step in plan.steps))
+
+
+def _drawn(step: Step, rule: str) -> Step:
+    if step.initial != OWN or 0 in step.shape or step.role not in ("weight", "bias"):
+        return step
+    return replace(step, initial=rule if len(step.shape) > 1 else "zeros")

@@ -1,0 +1,92 @@
+"""What is carried out of a plan, by what its start is worth against those without a source."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from torch import nn
+
+from tli_cli.architecture import Architecture
+from tli_cli.errors import TliError
+from tli_cli.fitting.choice import FITTED
+from tli_cli.fitting.plain_starts import OWN, PlainStarts, started
+from tli_cli.fitting.trial import FASTER
+from tli_cli.fitting.worth import Worth
+from tli_cli.plan import Plan, Step
+from tli_cli.planning.relation import UNLIKE
+from tli_cli.scoring.bands import MAY_HURT
+
+SAID = {OWN: "nothing is moved", "kaiming": "weights are drawn as Kaiming", "xavier": "weights are drawn as Xavier"}
+"""What is said of a target that starts without a source."""
+BY_MAPS = "injected by axis maps alone"
+
+
+class SlowerThanPlain(TliError):
+    """What the source gives is worth less than a start without it: the constructor's own, or one by another `rule`."""
+
+    def __init__(self, said: str, rule: str = OWN) -> None:
+        super().__init__(said)
+        self.rule = rule
+
+
+def check_worth(
+    worth: Worth | None, plains: PlainStarts | None, target: nn.Module, begun: nn.Module | None, plan: Plan
+) -> None:
+    """Raise `TliError` where the fitted `target` is worth no more than a start without a source, and `SlowerThanPlain`
+    where `begun`, what the axis maps of `plan` alone make of it, is worth less than that too."""
+    name = type(target).__name__
+    if worth is not None and worth.is_nothing:
+        said = (
+            f"on made-up inputs that it was not fitted on, {name} tells no more of what its source computes than before"
+        )
+    elif plains is not None and plains.learn_faster(target, FASTER):
+        said = (
+            f"in a short trial on made-up classes, {name} learns slower when fitted than as it starts without a source;"
+            " --method fit fits all the same"
+        )
+    else:
+        return
+    idle = plan.score < MAY_HURT or (plains is not None and begun is not None and plains.learn_faster(begun, 0.0))
+    raise SlowerThanPlain(said, plains.rule if plains is not None else OWN) if idle else TliError(said)
+
+
+def check_start(plains: PlainStarts, target: nn.Module, plan: Plan) -> None:
+    """Raise `SlowerThanPlain` where `target`, as `plan` starts it without a fit, is worth less than a start without a
+    source; where it moves nothing, where that is another than the constructor's own."""
+    said = f"in a short trial on made-up classes, {type(target).__name__} learns faster so"
+    worse = plains.rule != OWN if plan.relation == UNLIKE else plains.learn_faster(target, 0.0)
+    if worse:
+        raise SlowerThanPlain(said, plains.rule)
+
+
+def carried_out(plan: Plan, error: TliError, target: Architecture) -> tuple[Plan, str]:
+    """Return what is carried out of `plan` for `target` where `error` was raised of it, and what is said of that."""
+    if not isinstance(error, SlowerThanPlain) and plan.score >= MAY_HURT:
+        return without_fits(plan), f"not fitted, {BY_MAPS}: {error}"
+    rule = error.rule if isinstance(error, SlowerThanPlain) else OWN
+    said = f"{SAID[rule]}: {error}"
+    return started(without_source(plan), target, rule), f"not fitted, {said}" if plan.fits else said
+
+
+def before_fits(plan: Plan) -> Plan:
+    """Return `plan` as it is carried out before its fits: what they change is first made from the pieces, or kept."""
+    return replace(plan, steps=tuple(_first(step) for step in plan.steps)) if plan.fits else plan
+
+
+def without_fits(plan: Plan) -> Plan:
+    """Return `plan` as it is carried out where its fits are worth nothing, and by axis maps alone."""
+    return replace(before_fits(plan), fits=(), notes=tuple(note for note in plan.notes if FITTED not in note))
+
+
+def without_source(plan: Plan) -> Plan:
+    """Return `plan` as it is carried out where nothing is moved: each tensor starts as it would without a source, or
+    keeps the target's own values where that has such."""
+    own = "target" if any(step.initial == "target" for step in plan.steps) else OWN
+    steps = (replace(step, action="keep", resizer="", pieces=(), initial=own, exact=False) for step in plan.steps)
+    return replace(without_fits(plan), steps=tuple(steps))
+
+
+def _first(step: Step) -> Step:
+    if step.resizer != "fit":
+        return step
+    return replace(step, resizer="maps") if step.pieces else replace(step, action="keep", resizer="")
