@@ -33,7 +33,8 @@ class Flat(nn.Module):
 def planned(norm: str = "", block: str = "", head: str = "keep") -> Plan:
     side = Side("net", "0")
     fit = Fit(Point("body", norm, "", block), Point("body"), 0)
-    return Plan((side,), side, (Step("head.weight", (4, 8), head), Step("body.weight", (8, 8), "transfer")), fits=(fit,))
+    steps = (Step("head.weight", (4, 8), head), Step("body.weight", (8, 8), "transfer"))
+    return Plan((side,), side, steps, fits=(fit,))
 
 
 @pytest.mark.parametrize("norm", [None, nn.BatchNorm1d(8)])
