@@ -34,9 +34,9 @@ def assemble(
         axes,
         order_from="trace",
         origin=origin,
-        coded=_numbered(recording, [*recording.coded, *recording.turned], used),
-        dotted=_numbered(recording, recording.dotted, used),
-        averaged=_numbered(recording, [*recording.averaged, *recording.means], used),
+        coded=_numbered(recording, [*recording.coded, *recording.turned, *recording.statistics.changed], used),
+        dotted=_numbered(recording, [*recording.dotted, *recording.statistics.measured], used),
+        averaged=_numbered(recording, [*recording.averaged, *recording.statistics.averaged], used),
     )
 
 

@@ -22,6 +22,7 @@ def convolution(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
     value, kernel = rec.get(x), rec.get(weight)
     if kernel is None:
         shape_preserving(rec, value, out)
+        rec.coded += [value.dims[1]] if value is not None and groups != x.shape[1] else []
         return
     if value is None:
         value = constant(rec, x, 1)

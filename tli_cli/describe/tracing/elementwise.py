@@ -8,13 +8,13 @@ from typing import Any
 
 import torch
 
-from tli_cli.architecture import EPSILON, POOLED, AxisTree
+from tli_cli.architecture import AxisTree
 from tli_cli.describe.spaces import leaves
 from tli_cli.describe.tracing.meta import tensors_in
 from tli_cli.describe.tracing.numbers import FACTORIES, constants_among, note_constants
 from tli_cli.describe.tracing.recording import Recording
-from tli_cli.describe.tracing.steps import steps_of_norm
 from tli_cli.describe.tracing.values import Value, are_addends
+from tli_cli.describe.tracing.written import is_divided, normalising, note_scale, scaled_before, weighed
 
 SILENT = {
     "clone", "alias", "detach", "_to_copy", "contiguous", "lift_fresh", "copy_", "neg", "roll", "flip",
@@ -25,7 +25,6 @@ SILENT = {
 SAME_NUMBERS = {"clone", "alias", "detach", "_to_copy", "contiguous", "to", "clamp", "clamp_min", "clamp_max"}
 """What leaves the numbers of a list what they are, as those in use lie within the bounds."""
 ADDITIONS = {"add", "add_", "sub", "sub_"}
-ROOTS = {"rsqrt", "sqrt"}
 POWERS = {0.5: "sqrt", -0.5: "rsqrt"}
 STATISTICS = {"running_mean", "running_var"}
 FIXED_NAMES = {"relu_": "relu", "silu_": "silu", "hardswish_": "hardswish", "sigmoid_": "sigmoid", "tanh_": "tanh",
@@ -62,40 +61,12 @@ def elementwise(rec: Recording, name: str, tensors: Sequence[torch.Tensor], out:
         return
     node = _combine(rec, name, known, live, out)
     note_constants(rec, tensors, out)
-    made = replace(_normalising(rec, name, tensors, known), dims=tuple(dims), node=node, masked=masked)
+    directions = name == "mul" and len(live) == 2 and all(v.rsqrt for v in live)
+    over = frozenset[int]().union(*(v.over for v in live if v.node == node or directions))
+    gain = live[0].gain if live[0].node == node else 1.0
+    made = normalising(rec, name, tensors, known)
+    made = replace(made, dims=tuple(dims), node=node, masked=masked, over=over, gain=gain)
     rec.put(out, replace(made, picks=known[0].picks if name in SAME_NUMBERS else None))
-
-
-def _normalising(rec: Recording, name: str, tensors: Sequence[torch.Tensor], known: Sequence[Value]) -> Value:
-    """Return a value that says which step of a written-out normalisation the result of `name` is."""
-    live = [v for v in known if v.node >= 0]
-    alone = len(live) == 1 and name in SILENT
-    kept = alone or (len(live) == 1 and name in ROOTS)
-    product = name in ("mul", "div") and len(live) == len(known)
-    scaled = product and (any(v.rsqrt for v in live) or _is_divided(name, live))
-    weighed = any(v.node < 0 and v.names for v in known)  # by the norm's own weight, which comes last
-    centred = name in ("sub", "sub_") and len(live) == 2 and live[0].node == live[1].node
-    own = frozenset[int]().union(*(v.own for v in live)) if kept else frozenset[int]()
-    if centred:
-        rec.take_off(tensors[1])
-        own = frozenset({len(rec.numbers) - 1})
-    if scaled:
-        scale = next((v for v in reversed(live) if v.rsqrt or v.root), live[-1])
-        steps = steps_of_norm(next((v for v in live if v is not scale), scale), scale)
-        scaled, own = steps is not None, (steps or frozenset()) | {len(rec.numbers) - 1}
-    return Value(
-        (),
-        own=own,
-        rsqrt=name == "rsqrt" or (alone and live[0].rsqrt and not weighed) or scaled,
-        root=name == "sqrt" or (alone and live[0].root),
-        centred=((kept or scaled) and live[0].centred) or (centred and tensors[0].numel() > tensors[1].numel()),
-        averaged=bool(live) and all(v.averaged for v in live),
-    )
-
-
-def _is_divided(name: str, live: Sequence[Value]) -> bool:
-    """Tell whether a value is divided by its own deviation or length."""
-    return name == "div" and len(live) == 2 and live[1].root and not live[0].root
 
 
 def _aligned(values: Sequence[Value], ndim: int) -> list[tuple[Value, int]]:
@@ -121,8 +92,9 @@ def _combine(rec: Recording, name: str, known: Sequence[Value], live: Sequence[V
     family = name.rstrip("_")
     if len(live) > 1:
         join = {"sub": "add", "add": "add", "mul": "mul", "div": "mul", "rsub": "add"}.get(family, family)
-        if _is_divided(name, live) and live[0].centred:
-            _scaled_before(rec, live[0].node)
+        if (scaled := scaled_before(rec, name, live)) >= 0:
+            return scaled
+        if is_divided(name, live) and live[0].centred:
             return live[0].node
         if len(nodes) == 1:
             rec.note_own(family)
@@ -136,18 +108,14 @@ def _combine(rec: Recording, name: str, known: Sequence[Value], live: Sequence[V
         if STATISTICS.intersection(statistics.values()):
             return rec.apply_layer("norm", {role: (name,) for name, role in statistics.items()}, nodes, norm="batch")
         if live[0].rsqrt and family == "mul" and any(rec.table.size(t) > 1 for v in fixed for t in v.dims):
-            kind = "layer" if live[0].centred else "rms"
-            rec.forget(live[0])
-            node = rec.apply_layer("norm", {"weight": names}, nodes, norm=kind)
-            rec.numbers += [(rec.last, (POOLED,))] if live[0].averaged else []
-            rec.acting += [(rec.last, (EPSILON, live[0].epsilon))] if live[0].epsilon is not None else []
-            return node
+            return weighed(rec, live[0], fixed, names, nodes[0])
         kind = "scale" if family in ("mul", "div") else "position" if _is_placed(rec, fixed) else "bias"
         attributes = {"relative": True} if rec.relative.issuperset(names) else {}
         apart = name in ADDITIONS and all(len(v.names) == 1 or v.addends for v in fixed)
         for group in [(name,) for name in names] if apart else [names]:
             nodes = [rec.apply_layer(kind, {"weight" if kind != "bias" else "bias": group}, nodes, **attributes)]
         return nodes[0]
+    note_scale(rec, name, live)
     if name in SILENT or name in ("rsqrt", "sqrt", "clamp", "where"):
         return nodes[0]
     return rec.node(FIXED_NAMES.get(name, name), nodes)
@@ -157,13 +125,6 @@ def _is_placed(rec: Recording, values: Sequence[Value]) -> bool:
     """Tell whether a value that is added differs from place to place, so that it is no bias."""
     wide = [rec.table.resolve(t) for v in values for t in v.dims if rec.table.size(t) > 1]
     return any(rec.table.kind(leaf) == "grid" for tree in wide for leaf in leaves(tree))
-
-
-def _scaled_before(rec: Recording, node: int) -> None:
-    """Note that what looked like a scale is a norm's: a weight applied between taking off the mean and dividing."""
-    if (index := rec.layer_behind(node)) >= 0 and rec.layers[index].kind == "scale":
-        rec.layers[index].kind = "norm"
-        rec.layers[index].attributes["norm"] = "layer"
 
 
 def shape_preserving(
@@ -214,9 +175,10 @@ def anything(rec: Recording, name: str, args: Sequence[Any], out: Any) -> None:
         for tree in resampled.dims[2:]:
             rec.table.mark(tree, "grid")
     shape_preserving(rec, live[0] if live else rec.get(known[0]), out, name, tuple(dict.fromkeys(v.node for v in live)))
+    made = rec.get(result)
+    rec.coded += [tree for v in live for tree in v.dims if made is not None and tree not in made.dims]
     if name == "topk" and live and (numbered := rec.get(out[1])) is not None:
         dim = args[2] if len(args) > 2 and isinstance(args[2], int) else -1
-        rec.coded.append(live[0].dims[dim])  # two copies of one are chosen together
         rec.put(out[1], replace(numbered, picks=live[0].dims[dim]))
 
 

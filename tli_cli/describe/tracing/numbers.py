@@ -27,11 +27,8 @@ UNCOUNTED = FACTORIES | {
 }  # fmt: skip
 """Operations whose numbers say nothing of values, or follow from the sizes of what they are applied to."""
 
-ORDERED = {
-    "cumsum", "cumprod", "cummax", "cummin", "logcumsumexp", "flip", "roll", "sort", "argsort", "_fft_c2c", "_fft_r2c",
-    "_fft_c2r",
-}  # fmt: skip
-"""Operations that mix the indices of a dimension, or move them, by where they stand."""
+ALONG = ("dim", "dims", "dimension")
+"""What operations call the dimensions along which they work."""
 
 UNIFORM = {"zeros", "ones", "full", "zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full"}
 """Operations that make the same number everywhere."""
@@ -60,6 +57,8 @@ def note_numbers(rec: Recording, name: str, args: Sequence[Any], kwargs: Mapping
         return  # a table of positions, whose size says all
     elif numbers or name == "gelu":  # which has two forms, the usual one without a word
         rec.numbers.append((rec.last, (name.rstrip("_"), *numbers)))
+        if rec.serves_as_head:
+            rec.layers[rec.last].attributes["scaled_as_head"] = True
     elif name.rstrip("_") in PLAIN and (name != "neg" or all(map(rec.is_whole, tensors))):
         rec.numbers.append((rec.last, (name.rstrip("_"),)))
 
@@ -69,15 +68,22 @@ def constants_among(rec: Recording, tensors: Sequence[Any]) -> list[torch.Tensor
     return [t for t in tensors if rec.get(t) is None and t.numel() > 1 and not rec.is_uniform(t)]
 
 
-def note_ordered(rec: Recording, name: str, args: Sequence[Any]) -> None:
-    """Note along which axes of a value the operation `name` mixes or moves indices by where they stand."""
+def note_along(rec: Recording, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+    """Note along which axes of a value the operation `func`, of which nothing else is known, works: it mixes or moves
+    their indices by where they stand, or by their values."""
     value = rec.get(args[0]) if args else None
-    if name not in ORDERED or value is None:
+    if value is None or value.node < 0:
         return
-    taken = args[2] if name == "roll" and len(args) > 2 else args[1] if len(args) > 1 else -1 if "sort" in name else ()
-    found = [taken] if isinstance(taken, int) and not isinstance(taken, bool) else taken
-    for d in found if isinstance(found, (list, tuple)) else ():
-        rec.coded.append(value.dims[d])
+    for at, argument in enumerate(func._schema.arguments):
+        if argument.name in ALONG:
+            taken = args[at] if at < len(args) else kwargs.get(argument.name, argument.default_value)
+            dims = [taken] if isinstance(taken, int) else taken or range(len(value.dims))
+            rec.coded += [value.dims[d] for d in dims if -len(value.dims) <= d < len(value.dims)]
+    if "pool" in (name := func._overloadpacket.__name__):
+        sides = next((a for a in args[1:] if isinstance(a, (list, tuple))), ())
+        first = len(value.dims) - len(sides)
+        whole = args[0].shape[first:] if "adaptive" in name else (1,) * len(sides)
+        rec.coded += [value.dims[first + i] for i, side in enumerate(sides) if side != whole[i]]
 
 
 def note_constants(rec: Recording, tensors: Sequence[Any], out: torch.Tensor) -> None:

@@ -16,7 +16,16 @@ from tli_cli.describe.tracing.elementwise import anything, first_of, shape_prese
 from tli_cli.describe.tracing.lookups import embedding, index_
 from tli_cli.describe.tracing.numbers import constants_among, note_constants
 from tli_cli.describe.tracing.recording import Recording
-from tli_cli.describe.tracing.reductions import deviation, maximum, mean_, reduce_, sum_
+from tli_cli.describe.tracing.reductions import (
+    combine,
+    deviation,
+    length,
+    maximum,
+    mean_,
+    reduce_,
+    sum_,
+    variance,
+)
 from tli_cli.describe.tracing.values import Value
 
 
@@ -56,6 +65,7 @@ def _multiply(rec: Recording, left: Any, right: Any, bias: Any, out: torch.Tenso
     a, b, shift = _operand(rec, left, right, -1), _operand(rec, right, left, -2), rec.get(bias)
     if a is None or b is None:
         shape_preserving(rec, a or b, out)
+        rec.coded += [a.dims[-1]] if a is not None else [b.dims[max(-2, -right.ndim)]] if b is not None else []
         return
     rec.table.unite(a.dims[-1], b.dims[-2] if right.ndim > 1 else b.dims[-1])
     lead = tuple(a.dims[:-2])
@@ -70,9 +80,11 @@ def _multiply(rec: Recording, left: Any, right: Any, bias: Any, out: torch.Tenso
         origins = (a.origin(-2), b.origin(-1)) if out.ndim == 2 and min(left.ndim, right.ndim) > 1 else ()
         summed = out.ndim < 2 or a.standardised or b.standardised
         rec.put(out, Value(dims, -1, a.names + b.names, origins, standardised=summed))
+        rec.coded.append(a.dims[-1])  # nothing divides copies of what both sides hold
         return
     if a.node >= 0 and b.node >= 0:
-        rec.dotted.append(a.dims[-1])
+        sides = [v.over if v.rsqrt else () for v in (a, b)]
+        rec.dotted += [] if rec.statistics.meet(sides, [a.dims[-1]]) else [a.dims[-1]]
         rec.put(out, Value(dims, rec.node("matmul", (a.node, b.node))))
         return
     weight, data = (right, a) if b.node < 0 else (left, b)
@@ -199,10 +211,20 @@ def softmax(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
     if (value := rec.get(args[0])) is not None:
         rec.table.mark_channels(value.dims[args[1]], "choices")
         if value.node >= 0:
+            _note_scaled_sum(rec, value)
             value = replace(
                 value, node=rec.node("softmax", (value.node,), index=0 if value.masked else -1), masked=False
             )
         shape_preserving(rec, value, out)
+
+
+def _note_scaled_sum(rec: Recording, value: Value) -> None:
+    """Note of layers that are added to something that the sum is scaled before a softmax."""
+    node = rec.nodes[value.node]
+    added = [rec.nodes[i].layer for i in node.inputs] if node.op == "add" else [node.layer]
+    for layer in added if value.gain != 1.0 else ():
+        if layer >= 0 and (node.op == "add" or rec.layers[layer].kind in ("bias", "position")):
+            rec.layers[layer].attributes["scaled_in_sum"] = True
 
 
 CONVOLUTIONS = ("convolution", "_convolution")
@@ -216,7 +238,8 @@ COMPUTE: dict[str, Callable[[Recording, Sequence[Any], Any], None]] = {
     "_native_batch_norm_legit_no_training": batch_norm, "cudnn_batch_norm": batch_norm,
     "native_layer_norm": layer_norm, "_fused_rms_norm": layer_norm, "rms_norm": layer_norm,
     "native_group_norm": group_norm, "embedding": embedding, "index": index_,
-    "mean": mean_, "sum": sum_, "amax": maximum, "amin": reduce_, "var": reduce_, "std": deviation,
-    "linalg_vector_norm": deviation, "max": maximum, "var_mean": reduce_, "logsumexp": reduce_,
+    "mean": mean_, "sum": sum_, "amax": maximum, "amin": reduce_, "min": reduce_,
+    **dict.fromkeys(("var", "var_mean"), variance), **dict.fromkeys(("std", "std_mean"), deviation),
+    "linalg_vector_norm": length, "max": maximum, **dict.fromkeys(("logsumexp", "prod"), combine),
     "_softmax": softmax, "_safe_softmax": softmax,
 }  # fmt: skip

@@ -12,6 +12,7 @@ import torch
 from tli_cli.architecture import DOT, LINEAR, AxisTree, Node, Number
 from tli_cli.describe.spaces import SpaceTable, leaves
 from tli_cli.describe.tracing.constants import Constants
+from tli_cli.describe.tracing.statistics import Statistics
 from tli_cli.describe.tracing.values import OWN, Borders, RecordedLayer, Value
 from tli_cli.describe.vocabulary import part_role
 
@@ -21,6 +22,7 @@ class Recording:
 
     def __init__(self) -> None:
         self.table = SpaceTable()
+        self.statistics = Statistics(self.table)
         self.batch = 1
         self.nodes: list[Node] = []
         self.part_axes: dict[int, AxisTree] = {}
@@ -42,14 +44,15 @@ class Recording:
         self.dotted: list[AxisTree] = []
         self.averaged: list[AxisTree] = []
         self.offsets: dict[str, float] = {}
+        self.lengths: dict[int, int] = {}
         self.outputs: dict[int, list[int]] = defaultdict(list)
         self._shifts: dict[int, float] = {}
         self.last = -1
+        self.serves_as_head = False
         self.worked: dict[str, list[str]] = defaultdict(list)
         self._blank: dict[int, torch.Tensor] = {}
         self._uniform: set[int] = set()
         self._squares: set[int] = set()
-        self._means: dict[int, tuple[AxisTree, ...]] = {}
         self._values: dict[int, Value] = {}
         self._written: set[int] = set()
         self._alive: list[torch.Tensor] = []
@@ -77,23 +80,13 @@ class Recording:
         self._alive.append(tensor)
 
     def note_square(self, tensor: torch.Tensor) -> None:
-        """Remember that `tensor` holds squares, whose mean is a norm's."""
+        """Remember that `tensor` holds squares."""
         self._squares.add(id(tensor))
         self._alive.append(tensor)
 
-    def note_mean(self, tensor: torch.Tensor, mean: torch.Tensor, trees: Sequence[AxisTree]) -> None:
-        """Remember over what `mean` is taken of `tensor`, unless it is a norm's."""
-        if id(tensor) not in self._squares:
-            self._means[id(mean)] = tuple(trees)
-
-    def take_off(self, mean: torch.Tensor) -> None:
-        """Remember that `mean` is taken off what it is the mean of, as a norm does that is written out."""
-        self._means.pop(id(mean), None)
-
-    @property
-    def means(self) -> list[AxisTree]:
-        """What means are taken over that are used as they are."""
-        return [tree for trees in self._means.values() for tree in trees]
+    def is_square(self, tensor: torch.Tensor) -> bool:
+        """Tell whether `tensor` holds squares."""
+        return id(tensor) in self._squares
 
     def put_uniform(self, tensor: torch.Tensor) -> None:
         """Remember that `tensor` holds one number everywhere."""
@@ -182,6 +175,7 @@ class Recording:
         else:
             self.layers.append(RecordedLayer(kind))
         self.last, layer = index, self.layers[index]
+        self.serves_as_head = layer.kind == "embedding" and kind == "linear"
         layer.attributes = attributes | layer.attributes
         if "bias" in layer.roles.values() and "bias" in roles and self.layer_of.keys().isdisjoint(roles["bias"]):
             rest = {role: group for role, group in roles.items() if role != "bias"}

@@ -4,28 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import inf
 from typing import Any
+
+import torch
 
 from tli_cli.describe.spaces import leaves
 from tli_cli.describe.tracing.elementwise import first_of
 from tli_cli.describe.tracing.recording import Recording
+from tli_cli.describe.tracing.statistics import LENGTH, MEAN, OTHER
 from tli_cli.describe.tracing.values import Value
 
 
 def reduce_(rec: Recording, args: Sequence[Any], out: Any) -> None:
-    """Reduce some dimensions (mean, sum, maximum, norm)."""
-    value, result = rec.get(args[0]), first_of(out)
+    """Reduce some dimensions to what is the largest or the smallest in them."""
+    value = rec.get(args[0])
     if value is None:
         return
+    reduced = _reduced(args)
+    pairs = [(value.dims[d] if d not in reduced else rec.fresh(1), d) for d in range(args[0].ndim)]
+    summed = value.standardised or (value.node < 0 and bool(value.names))
+    for result in out if isinstance(out, (list, tuple)) else [out]:
+        keep = result.ndim == args[0].ndim
+        dims = tuple(tree for tree, d in pairs if keep or d not in reduced)
+        if result.is_floating_point() or result is first_of(out):
+            rec.put(result, replace(value, dims=dims, origins=(), standardised=summed))
+
+
+def _reduced(args: Sequence[Any]) -> set[int]:
+    """Return the dimensions that an operation with `args` reduces: all where none is named."""
     where = next((a for a in args[1:] if isinstance(a, (list, tuple))), None)
     if where is None:
         where = [a for a in args[1:2] if isinstance(a, int) and not isinstance(a, bool)]
-    reduced = {d % args[0].ndim for d in where} if where else set(range(args[0].ndim))
-    keep = result.ndim == args[0].ndim
-    pairs = [(value.dims[d] if d not in reduced else rec.fresh(1), d) for d in range(args[0].ndim)]
-    dims = tuple(tree for tree, d in pairs if keep or d not in reduced)
-    summed = value.standardised or (value.node < 0 and bool(value.names))
-    rec.put(result, replace(value, dims=dims, origins=(), node=value.node, standardised=summed))
+    return {d % max(args[0].ndim, 1) for d in where} if where else set(range(args[0].ndim))
 
 
 def maximum(rec: Recording, args: Sequence[Any], out: Any) -> None:
@@ -40,13 +51,9 @@ def maximum(rec: Recording, args: Sequence[Any], out: Any) -> None:
 
 def mean_(rec: Recording, args: Sequence[Any], out: Any) -> None:
     """Average over some dimensions; over channels, their copies have to be as many of each."""
-    reduce_(rec, args, out)
+    _measure(rec, args, out, MEAN)
     value, result = rec.get(args[0]), rec.get(out)
-    if value is None or result is None:
-        return
-    if value.node >= 0 and len(args) > 1 and isinstance(args[1], (list, tuple)):
-        rec.note_mean(args[0], first_of(out), [value.dims[d] for d in args[1]])
-    if _shrinks_places(rec, value, result):
+    if value is not None and result is not None and _shrinks_places(rec, value, result):
         rec.put(first_of(out), replace(result, averaged=True))
 
 
@@ -57,16 +64,58 @@ def _shrinks_places(rec: Recording, before: Value, after: Value) -> bool:
 
 
 def sum_(rec: Recording, args: Sequence[Any], out: Any) -> None:
-    """Add up some dimensions."""
+    """Add up some dimensions; of squares, that is the square of a length."""
     value = rec.get(args[0])
-    if value is not None and value.node >= 0 and len(args) > 1 and isinstance(args[1], (list, tuple)):
-        rec.dotted += [value.dims[d] for d in args[1]]
-        rec.note_dot(value.node, [value.dims[d] for d in args[1]])
+    if rec.is_square(args[0]):
+        _measure(rec, args, out, LENGTH)
+        return
+    if value is not None and value.node >= 0:
+        trees = [value.dims[d] for d in _reduced(args)]
+        rec.dotted += [] if rec.statistics.meet([value.over], trees) else trees
+        rec.note_dot(value.node, trees)
     reduce_(rec, args, out)
+
+
+def length(rec: Recording, args: Sequence[Any], out: Any) -> None:
+    """Measure the length of a value over some dimensions; the largest size in them is no matter of copies."""
+    power = args[1] if len(args) > 1 and isinstance(args[1], (int, float)) else 2
+    rest = [args[0], *args[2:]]
+    if abs(power) == inf:
+        reduce_(rec, rest, out)
+    else:
+        _measure(rec, rest, out, LENGTH if power == 2 else OTHER)
+    _note_root(rec, out)
+
+
+def variance(rec: Recording, args: Sequence[Any], out: Any) -> None:
+    """Take the variance over some dimensions: that of a sample depends on how many values it is taken of."""
+    numbers = (a for a in args[2:] if isinstance(a, (int, float)) and not isinstance(a, bool))
+    _measure(rec, args[:2], out, MEAN if next(numbers, 1) == 0 else OTHER)
 
 
 def deviation(rec: Recording, args: Sequence[Any], out: Any) -> None:
-    """Reduce some dimensions to their deviation or length."""
+    """Take the root of the variance over some dimensions."""
+    variance(rec, args, out)
+    _note_root(rec, out)
+
+
+def combine(rec: Recording, args: Sequence[Any], out: Any) -> None:
+    """Reduce some dimensions to what copies change, such as a product or the logarithm of a sum."""
+    _measure(rec, args, out, OTHER)
+
+
+def _measure(rec: Recording, args: Sequence[Any], out: Any, kind: str) -> None:
+    """Reduce some dimensions to a statistic."""
     reduce_(rec, args, out)
+    value = rec.get(args[0])
+    if value is None or value.node < 0:
+        return
+    noted = rec.statistics.note(kind, [value.dims[d] for d in sorted(_reduced(args))])
+    for result in out if isinstance(out, (list, tuple)) else [out]:
+        if (made := rec.get(result)) is not None:
+            rec.put(result, replace(made, over=made.over | noted))
+
+
+def _note_root(rec: Recording, out: torch.Tensor) -> None:
     if (value := rec.get(first_of(out))) is not None:
         rec.put(first_of(out), replace(value, root=True))

@@ -45,7 +45,19 @@ def note_steps(
     steps = frozenset(numbers).union(*(v.steps for v in known))
     added = _added_to_variance(name.rstrip("_"), args, longest)
     epsilon = next((e for e in (added, *(v.epsilon for v in known)) if e is not None), None)
-    rec.put(result, replace(value, chain=chain, steps=steps, epsilon=epsilon))
+    gain = _gain(name.rstrip("_"), args, known)
+    rec.put(result, replace(value, chain=chain, steps=steps, epsilon=epsilon, gain=gain))
+
+
+def _gain(name: str, args: Sequence[Any], known: Sequence[Value]) -> float:
+    """Return by what the result of `name` is multiplied, where that goes through roots and squares."""
+    own, number = known[0].gain, args[1] if len(args) > 1 and isinstance(args[1], (int, float)) else None
+    other = known[1].gain if len(known) > 1 else float(number) if number is not None else 1.0
+    powers = {SQUARE: 2.0, "sqrt": 0.5, "rsqrt": -0.5, "reciprocal": -1.0}
+    step = _step(name, args)
+    if step in powers and own > 0:
+        return float(own ** powers[step])
+    return own * other if name == "mul" else own / (other or 1.0) if name == "div" else own
 
 
 def _added_to_variance(name: str, args: Sequence[Any], chain: Sequence[str]) -> float | None:

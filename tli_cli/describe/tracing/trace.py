@@ -19,7 +19,7 @@ from tli_cli.describe.tracing.constants import summary
 from tli_cli.describe.tracing.elementwise import anything
 from tli_cli.describe.tracing.filling import FILLS
 from tli_cli.describe.tracing.meta import without_values
-from tli_cli.describe.tracing.numbers import note_numbers, note_ordered, note_outputs, note_uniform
+from tli_cli.describe.tracing.numbers import note_along, note_numbers, note_outputs, note_uniform
 from tli_cli.describe.tracing.operations import COMPUTE, CONVOLUTIONS, PRODUCTS
 from tli_cli.describe.tracing.reach import reach_of
 from tli_cli.describe.tracing.recording import Recording
@@ -52,10 +52,10 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             rule(self._recording, arguments, out)
         else:
             anything(self._recording, name, arguments, out)
+            note_along(self._recording, func, args, kwargs or {})
         if name in CONVOLUTIONS:
             note_convolution(self._recording, args, out)
         note_uniform(self._recording, name, arguments, out)
-        note_ordered(self._recording, name, arguments)
         note_steps(self._recording, name, args, values, range(noted, len(self._recording.numbers)), out)
         return out
 

@@ -40,7 +40,8 @@ class Value:
     `rsqrt` is the inverse of one or what was divided by one. `picks` is the dimension whose largest values it numbers;
     `masked` says that a constant made in code acts on it, index by index, `averaged` that it is a mean over
     places. `chain` lists the operations since its node was made and `steps` the numbers noted meanwhile, `own` those
-    of them that are a norm's, and `epsilon` is what was added to the variance.
+    of them that are a norm's, `epsilon` is what was added to the variance, `over` are the numbers of the
+    statistics that it is made of, and `gain` is what it was multiplied with.
     """
 
     dims: tuple[AxisTree, ...]
@@ -60,6 +61,8 @@ class Value:
     steps: frozenset[int] = frozenset()
     own: frozenset[int] = frozenset()
     epsilon: float | None = None
+    over: frozenset[int] = frozenset()
+    gain: float = 1.0
 
     def origin(self, dim: int) -> Origin:
         """Return the parameter axes under dimension `dim`."""

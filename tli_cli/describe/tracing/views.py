@@ -14,6 +14,7 @@ from tli_cli.describe.tracing.borders import note_cut, note_padding
 from tli_cli.describe.tracing.concatenations import concatenate, stack
 from tli_cli.describe.tracing.numbers import note_picked
 from tli_cli.describe.tracing.recording import Recording
+from tli_cli.describe.tracing.shuffles import channel_shuffle, pixel_shuffle, pixel_unshuffle
 from tli_cli.describe.tracing.values import Origin, Value
 
 NONE: Origin = frozenset()
@@ -272,17 +273,6 @@ def glu(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
     rec.put(out, replace(_with_dim(value, dim, kept), node=node))
 
 
-def pixel_shuffle(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
-    """Spread channels over a finer grid: the factor's square of them stand for one."""
-    value, factor = rec.get(args[0]), int(args[1])
-    if value is None:
-        return
-    channel = out.ndim - 3
-    pieces = rec.table.split_product(value.dims[channel], [out.shape[channel], factor, factor])
-    made = pieces[0] if pieces else rec.fresh(out.shape[channel], "channels")
-    rec.same_shape(value, out, dims=(*value.dims[:channel], made, *(rec.fresh(s) for s in out.shape[-2:])), origins=())
-
-
 VIEWS: dict[str, Callable[[Recording, Sequence[Any], Any], None]] = {
     "view": view, "_unsafe_view": view, "reshape": view, "_reshape_alias": view,
     "squeeze": view, **dict.fromkeys(("t", "t_", "transpose", "transpose_"), transpose), "permute": permute,
@@ -290,5 +280,6 @@ VIEWS: dict[str, Callable[[Recording, Sequence[Any], Any], None]] = {
     "split": split, "unsafe_split": split, "split_with_sizes": split, "unsafe_split_with_sizes": split,
     "unbind": unbind, "select": select, "slice": slice_, "cat": concatenate, "stack": stack,
     "constant_pad_nd": pad, "glu": glu, "pixel_shuffle": pixel_shuffle,
+    "pixel_unshuffle": pixel_unshuffle, **dict.fromkeys(("channel_shuffle", "native_channel_shuffle"), channel_shuffle),
     "view_as_complex": as_complex, "view_as_real": as_real,
 }  # fmt: skip

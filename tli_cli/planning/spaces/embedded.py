@@ -21,7 +21,8 @@ def embedding_gains(target: Architecture, source: Architecture, matching: Matchi
     gains = {}
     for pair in matching.pairs:
         layer, partner = target.layers[pair.target.place], source.layers[pair.source.place]
-        if layer.kind == partner.kind == "embedding" and _is_read_alone(target, pair.target.place):
+        scaled_late = layer.attribute("scaled_as_head") or partner.attribute("scaled_as_head")
+        if layer.kind == partner.kind == "embedding" and not scaled_late and _is_read_alone(target, pair.target.place):
             gain = _scale(partner) / (_scale(layer) or 1.0)
             if not isclose(gain, 1.0, rel_tol=1e-6):
                 gains[pair.target.place] = gain

@@ -190,7 +190,7 @@ class MapBook:
         for i, t in enumerate(mine):
             at = self._find_part(t, theirs, model, len(mine) - i)
             if at is None:
-                parts.append(self._none(t))
+                parts.append(self._none(t, alone=mine.count(t) == 1))
                 continue
             parts.extend(self._drop(source, s, model) for s in theirs[:at])
             parts.append(self.expression(t, source, theirs[at], model, kind=kind, use=use))
@@ -211,7 +211,7 @@ class MapBook:
             pairs = list(zip(wanted, offered, strict=False))
             parts += [self._square(t, source, s) or self.expression(t, source, s, model, kind=kind) for t, s in pairs]
             parts += [self._drop(source, s, model) for s in offered[len(pairs) :]]
-            parts += [self._none(t) for t in wanted[len(pairs) :]]
+            parts += [self._none(t, alone=mine.count(t) == 1) for t in wanted[len(pairs) :]]
         return parts
 
     def _square(self, t: AxisTree, source: Architecture, s: AxisTree) -> AxisExpression | None:
@@ -223,9 +223,11 @@ class MapBook:
         side = AxisMap("grid", rows, columns, exact=False)
         return ("*", *[self._add(("side", rows, columns), side)] * 2) if (rows**2, columns**2) == (m, n) else None
 
-    def _none(self, t: AxisTree) -> int:
-        exact = not self._rules.is_weighed(t)
-        return self._add(("none", t), AxisMap("none", self._target.size_of(t), 0, exact=exact))
+    def _none(self, t: AxisTree, *, alone: bool = True) -> int:
+        """Return the map that takes nothing for a part; one that does not stand `alone` is coupled with those beside
+        it."""
+        exact = alone and not self._rules.is_weighed(t)
+        return self._add(("none", t, exact), AxisMap("none", self._target.size_of(t), 0, exact=exact))
 
     def _find_part(self, t: AxisTree, theirs: list[AxisTree], model: int, left: int) -> int | None:
         """Return which of the remaining source parts serves target part `t`, with `left` target parts to go."""

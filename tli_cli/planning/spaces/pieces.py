@@ -67,7 +67,7 @@ def make_piece(
     use = _use(target_layer, wanted.role, query, target_layer.path in book.before_tied_head)
     made = [i for i, (t, _) in enumerate(alignment.pairs) if not t.contracted]
     rotary = [i for i in made if book.is_turned(alignment.pairs[i][0].tree, i)]
-    innermost = max(rotary or made, default=-1)
+    innermost = max(rotary or [i for i in made if alignment.pairs[i][0].size > 1] or made, default=-1)
     head = max(made, default=-1) if turn is not None else -1
     of_image = any(t.contracted and t.kind == "input" for t, _ in alignment.pairs)
     raw = "raw" if target_layer.path in book.raw_readers else ""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from tli_cli.architecture import DOT, LINEAR, Architecture, AxisTree, Node
 from tli_cli.describe.turned import head_factors, turned_channels
@@ -15,36 +17,56 @@ PASSING = ("part", "add", "cat", "mul")
 """What may stand between a projection and the product: the turns of a rotary embedding."""
 BEFORE_SOFTMAX = ("mul", "part", "layer", "gather", "where", *ACTIVATIONS)
 """What may stand between that product and the softmax, beside sums."""
+ALONG = ("scale", "bias", "position", "norm")
+"""Kinds of layers that act on each channel alone."""
+ADDED = ("bias", "position")
 REACH = 24
 Makers = tuple[Key, ...]
 """The units that together make one side of a product."""
 
 
-def query_makers(architecture: Architecture, units: Collection[Unit]) -> dict[Key, frozenset[int]]:
-    """Return the keys of the units that make queries, by the graph, or by their roles where there is none; with each,
-    the layers run from there until a softmax weighs the products.
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What stands behind a unit that makes queries: the layers run from there until a softmax weighs the products, and
+    how many softmaxes they are run before, each time."""
+
+    places: frozenset[int] = frozenset()
+    softmaxes: int = 1
+
+
+def query_makers(architecture: Architecture, units: Collection[Unit]) -> dict[Key, Query]:
+    """Return the keys of the units that make queries, by the graph, or by their roles where there is none; what is
+    added to queries is one of them.
 
     A norm of the queries stands for the projection before it, whose scale it takes away. Where an activation stands in
     between, as in linear attention, nothing scales the product by the heads' width.
     """
     if not architecture.graph:
-        return {unit.key: frozenset() for unit in units if unit.role == "q"}
+        return {unit.key: Query() for unit in units if unit.role == "q"}
     keys = {unit.key for unit in units}
-    return dict(_found(architecture, keys)) | {made: frozenset() for made in _of_dots(architecture, keys)}
+    found = list(_found(architecture, keys))
+    runs = Counter(node.layer for node in architecture.graph)
+    weighing = Counter(place for place, _ in {(key[0], softmax) for softmax, key, _ in found})
+    made = {key: Query(places, max(weighing[key[0]] // runs[key[0]], 1)) for _, key, places in found}
+    return made | {key: Query() for key in _of_dots(architecture, keys)}
 
 
-def _found(architecture: Architecture, keys: Collection[Key]) -> Iterator[tuple[Key, frozenset[int]]]:
+def _found(architecture: Architecture, keys: Collection[Key]) -> Iterator[tuple[int, Key, frozenset[int]]]:
+    """Yield each softmax with the keys of the queries that meet their keys before it, and the layers run since."""
     graph = architecture.graph
     for index, node in enumerate(graph):
         if node.op != "softmax" or not node.inputs:
             continue
+        products = _products(architecture, node.inputs[0])
+        if _scales_more(architecture, node.inputs[0]):
+            continue
         for makers in _one_of_each(
-            [_makers(architecture, i, keys) for i in graph[product].inputs if _meets_alone(architecture, i)]
-            for product in _products(architecture, node.inputs[0])
+            [_makers(architecture, i, keys) for i in graph[product].inputs if _meets_alone(architecture, i, products)]
+            for product in products
         ):
             first = max(i for i in range(index) if graph[i].layer == makers[0][0])
             between = frozenset(n.layer for n in graph[first:index] if n.layer >= 0)
-            yield from ((made, between) for made in makers)
+            yield from ((index, made, between) for made in makers)
 
 
 def _of_dots(architecture: Architecture, keys: Collection[Key]) -> list[Key]:
@@ -73,7 +95,7 @@ def _one_of_each(products: Iterable[Sequence[Makers]]) -> list[Makers]:
     chosen: list[Makers] = []
     others: set[Makers] = set()
     for pair in products:
-        known = [made for made in pair if made]
+        known = [made for made in dict.fromkeys(pair) if made and pair.count(made) == 1]
         if not any(made in chosen for made in known):
             chosen += [made for made in known if made not in others][:1]
         others.update(made for made in known if made not in chosen)
@@ -90,16 +112,28 @@ def innermost(architecture: Architecture, unit: Unit) -> AxisTree | None:
     return None
 
 
+def _scales_more(architecture: Architecture, start: int) -> bool:
+    """Tell whether what is added to products before a softmax is scaled with them: no queries make up for that."""
+    layers = (architecture.graph[i].layer for i in _before_softmax(architecture, start))
+    return any(place >= 0 and architecture.layers[place].attribute("scaled_in_sum") for place in layers)
+
+
 def _products(architecture: Architecture, start: int) -> list[int]:
-    """Return the products of queries and keys before a softmax, in order: through what adds, picks and caps them."""
+    """Return the products of queries and keys before a softmax, in order."""
+    graph = architecture.graph
+    met = (i for i in _before_softmax(architecture, start) if graph[i].op == "matmul" and len(graph[i].inputs) == 2)
+    return sorted(i for i in met if not _weighs(architecture, graph[i]))
+
+
+def _before_softmax(architecture: Architecture, start: int) -> Iterator[int]:
+    """Yield the nodes before a softmax, through what adds, picks and caps products."""
     graph = architecture.graph
 
     def through(index: int) -> Sequence[int]:
         node = graph[index]
         return node.inputs if node.op == "add" else node.inputs[:1] if node.op in BEFORE_SOFTMAX else ()
 
-    met = (i for i in walked([start], through) if graph[i].op == "matmul" and len(graph[i].inputs) == 2)
-    return sorted(i for i in met if not _weighs(architecture, graph[i]))
+    return walked([start], through)
 
 
 def _weighs(architecture: Architecture, product: Node) -> bool:
@@ -114,45 +148,44 @@ def _weighs(architecture: Architecture, product: Node) -> bool:
     return False
 
 
-def _meets_alone(architecture: Architecture, start: int) -> bool:
-    """Tell whether what the layer before node `start` makes goes into products alone, so that its scale is free: what
-    is added to what comes of them too, is not."""
-    graph = architecture.graph
-    while graph[start].layer < 0 and graph[start].op in ("add", "mul", "cat") and graph[start].inputs:
-        start = graph[start].inputs[0]
-    readers = architecture.readers
-    for index in walked(readers[start], lambda i: readers[i] if graph[i].op != "matmul" else ()):
-        node = graph[index]
-        is_linear = node.layer >= 0 and architecture.layers[node.layer].kind in LINEAR
-        if node.op != "matmul" and (is_linear or not readers[index]):
-            return False
-    return True
+def _meets_alone(architecture: Architecture, start: int, products: Collection[int]) -> bool:
+    """Tell whether what makes node `start` goes into `products` alone, so that its scale is free: what is added to what
+    comes of them too, or is weighed there, is not."""
+    graph, readers = architecture.graph, architecture.readers
+
+    def passes(index: int) -> bool:
+        place = graph[index].layer
+        return place < 0 or architecture.layers[place].kind in ALONG
+
+    made = walked([start], lambda i: graph[i].inputs if _joins(architecture, i) else ())
+    read = (reader for index in made for reader in readers[index])
+    behind = walked(read, lambda i: readers[i] if graph[i].op != "matmul" else ())
+    return all(i in products or (graph[i].op != "matmul" and passes(i) and readers[i]) for i in behind)
 
 
-def _makers(architecture: Architecture, start: int, keys: Collection[Key]) -> Makers:
-    """Return the units that make what goes into a product: one, or several parts of one layer that are put together,
-    such as its heads."""
-    node = architecture.graph[start]
-    found = {_maker(architecture, i, keys) for i in node.inputs} if node.op == "cat" else set()
-    parts = sorted(made for made in found if made is not None)
-    if len(parts) > 1 and len(parts) == len(found) and len({place for place, _ in parts}) == 1:
-        return tuple(parts)
-    first = _maker(architecture, start, keys)
-    return () if first is None else (first,)
+def _joins(architecture: Architecture, index: int) -> bool:
+    """Tell whether a node puts several values together or adds to one, so that all that it takes has its scale."""
+    node = architecture.graph[index]
+    return node.op in ("add", "mul", "cat") or (node.layer >= 0 and architecture.layers[node.layer].kind in ADDED)
 
 
-def _maker(architecture: Architecture, start: int, keys: Collection[Key]) -> Key | None:
-    for _ in range(REACH):
-        node = architecture.graph[start]
-        kind = architecture.layers[node.layer].kind if node.layer >= 0 else ""
-        if kind in LINEAR or kind == "norm":
-            return (node.layer, -1) if (node.layer, -1) in keys else None
-        if not node.inputs:
-            return None
-        before = architecture.graph[node.inputs[0]]
-        if node.op == "part" and (before.layer, node.index) in keys:
-            return before.layer, node.index
-        if node.op not in PASSING and not kind:
-            return None
-        start = node.inputs[0]
-    return None
+def _makers(architecture: Architecture, start: int, keys: Collection[Key], reach: int = REACH) -> Makers:
+    """Return the units that together make what goes into a product, such as a projection and what is added to it; none
+    where that is not known of all of it."""
+    graph, node = architecture.graph, architecture.graph[start]
+    kind = architecture.layers[node.layer].kind if node.layer >= 0 else ""
+    own = (node.layer, -1)
+    if kind in LINEAR or kind == "norm":
+        return (own,) if own in keys else ()
+    if not node.inputs or not reach:
+        return ()
+    part = (graph[node.inputs[0]].layer, node.index)
+    if node.op == "part" and part in keys:
+        return (part,)
+    if node.op not in PASSING and not kind:
+        return ()
+    inputs = node.inputs if node.op in ("add", "cat") else node.inputs[:1]
+    found = [_makers(architecture, i, keys, reach - 1) for i in inputs]
+    if kind in ADDED:
+        found.append((own,) if own in keys else ())
+    return tuple(dict.fromkeys(made for makers in found for made in makers)) if all(found) else ()

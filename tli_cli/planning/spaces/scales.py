@@ -7,10 +7,10 @@ from math import isclose
 
 from tli_cli.architecture import Architecture
 from tli_cli.describe.spaces import leaves
-from tli_cli.matching.units import Unit
+from tli_cli.matching.units import Key, Unit
 from tli_cli.matching.values import Matching, Pair
 from tli_cli.planning.numbers import SCALES, TOLERANCE, factor_of, scale_of, were_run
-from tli_cli.planning.spaces.queries import innermost, query_makers
+from tli_cli.planning.spaces.queries import Query, innermost, query_makers
 
 
 class Scales:
@@ -22,9 +22,9 @@ class Scales:
 
     def __init__(self, target: Architecture, source: Architecture, matching: Matching) -> None:
         self._target, self._source = target, source
-        self._mine, self._theirs = query_makers(target, matching.targets), query_makers(source, matching.sources)
+        self._mine, self._theirs = _free_queries(target, matching.targets), _free_queries(source, matching.sources)
         wider = (p for p in matching.pairs if p.target.key in self._mine and self._is_wider(p))
-        self.places = {place for pair in wider for place in self._mine[pair.target.key]}
+        self.places = {place for pair in wider for place in self._mine[pair.target.key].places}
         self.places |= self._scaled_elsewhere(matching)
         trees = (innermost(target, unit) for unit in matching.targets if unit.key in self._mine)
         self.made_up = {leaf for tree in trees if tree is not None for leaf in leaves(tree)}
@@ -39,16 +39,17 @@ class Scales:
         mine, theirs = self._mine.get(pair.target.key), self._theirs.get(pair.source.key)
         if mine is None or theirs is None or not were_run(self._target, self._source):
             return None
-        return scale_of(self._source, theirs) / (scale_of(self._target, mine) or 1.0)
+        whole = scale_of(self._source, theirs.places) / (scale_of(self._target, mine.places) or 1.0)
+        return float(whole ** (1 / mine.softmaxes)) if mine.softmaxes == theirs.softmaxes else None
 
     def _scaled_elsewhere(self, matching: Matching) -> set[int]:
         """Return the layers between queries and softmax where both sides scale the products alike, wherever they do."""
         alike = [
-            (self._mine[p.target.key], self._theirs[p.source.key])
+            (self._mine[p.target.key].places, self._theirs[p.source.key].places)
             for p in matching.pairs
             if (scale := self.rescale(p)) is not None and isclose(scale, 1, rel_tol=TOLERANCE)
-            if _only_shrinks(self._target, self._mine[p.target.key])
-            if _only_shrinks(self._source, self._theirs[p.source.key])
+            if _only_shrinks(self._target, self._mine[p.target.key].places)
+            if _only_shrinks(self._source, self._theirs[p.source.key].places)
         ]
         mine = {place for places, _ in alike for place in places}
         theirs = {place for _, places in alike for place in places}
@@ -58,6 +59,17 @@ class Scales:
         mine, theirs = innermost(self._target, pair.target), innermost(self._source, pair.source)
         known = mine is not None and theirs is not None
         return known and self._target.size_of(mine) > self._source.size_of(theirs)  # type: ignore[arg-type]
+
+
+def _free_queries(architecture: Architecture, units: Collection[Unit]) -> dict[Key, Query]:
+    """Return the queries whose scale is free: nothing without tensors divides them by their length or deviation."""
+    found, known = query_makers(architecture, units), {unit.key: unit for unit in units}
+    trees = {key: innermost(architecture, known[key]) for key in found}
+    return {
+        key: query
+        for key, query in found.items()
+        if (tree := trees[key]) is None or architecture.averaged.isdisjoint(leaves(tree))
+    }
 
 
 def _only_shrinks(architecture: Architecture, places: Collection[int]) -> bool:

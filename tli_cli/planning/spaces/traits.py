@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from math import prod
 from typing import Any
 
 from tli_cli.architecture import Architecture, AxisTree, Layer
@@ -21,11 +22,11 @@ def bent_spaces(architecture: Architecture) -> set[AxisTree]:
     """
     found: set[AxisTree] = set()
     for layer in architecture.layers:
-        name = layer.tensor("weight")
-        axes = architecture.axes.get(name or "", ())
         depthwise = layer.kind == "conv" and int(layer.attribute("groups", 1)) > 1
-        if axes and (layer.kind == "scale" or depthwise):
-            found.add(axes[-1 if layer.kind == "scale" else 0].tree)
+        if layer.kind == "scale":
+            found.update(_held(architecture, layer))
+        elif depthwise and (axes := architecture.axes.get(layer.tensor("weight") or "", ())):
+            found.add(axes[0].tree)
     found |= used_as_they_are(architecture) | bent_streams(architecture)
     return found | (set(normalised_spaces(architecture)) if any(_token_mixers(architecture)) else set())
 
@@ -79,21 +80,28 @@ def normalised_spaces(architecture: Architecture) -> dict[AxisTree, str]:
 
 
 def averaged_spaces(architecture: Architecture) -> set[AxisTree]:
-    """Return the spaces over which a group norm averages together with places: repeated evenly or not kept."""
+    """Return the spaces over which a norm averages together with places: repeated evenly or not kept."""
     return {
         tree
         for tree, layer in _normalised(architecture)
-        if layer.attribute("norm") == "group" and layer.attribute("positions", 1) > 1
+        if (layer.attribute("norm") == "group" and layer.attribute("positions", 1) > 1)
+        or len(_held(architecture, layer)) > 1
     }
 
 
 def _normalised(architecture: Architecture) -> Iterator[tuple[AxisTree, Layer]]:
     for layer in architecture.layers:
         flavour = layer.attribute("norm")
-        weight = layer.tensor("weight")
-        if layer.kind == "norm" and flavour in ("layer", "rms", "group") and weight in architecture.axes:
-            tree = architecture.axes[weight][-1].tree
+        trees = _held(architecture, layer) if layer.kind == "norm" and flavour in ("layer", "rms", "group") else []
+        alone = layer.averages == prod(map(architecture.size_of, trees))
+        for tree in [] if alone else trees:
             yield tree[-1] if flavour == "group" and isinstance(tree, tuple) and tree[0] == "*" else tree, layer
+
+
+def _held(architecture: Architecture, layer: Layer) -> list[AxisTree]:
+    """Return what the weight of a norm or a scale runs over, axes of one index apart."""
+    axes = architecture.axes.get(layer.tensor("weight") or "", ())
+    return [axis.tree for axis in axes if architecture.size_of(axis.tree) > 1]
 
 
 def repeats_of(architecture: Architecture) -> dict[AxisTree, AxisTree]:

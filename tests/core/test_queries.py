@@ -1,0 +1,103 @@
+"""Wider heads in forms of attention that people write: queries make up for it, or nothing is promised."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as functional
+from torch import nn
+
+from tests.core.support import distance, promises
+from tests.models import randomised
+from tli_cli import Options, apply_tli
+
+Form = Callable[..., torch.Tensor]
+
+
+class Attention(nn.Module):
+    """Two heads of `width` by `form`, which may use a learned tensor of the shape that `held` gives for a width."""
+
+    def __init__(self, form: Form, held: Callable[[int], tuple[int, ...]] | None = None, width: int = 4) -> None:
+        super().__init__()
+        self.form, self.width = form, width
+        self.made = nn.ModuleList(nn.Linear(5, 2 * width) for _ in range(form.__code__.co_argcount - 1))
+        self.out = nn.Linear(2 * width, 3)
+        self.held = nn.Parameter(torch.ones(held(width))) if held else None
+
+    @property
+    def scale(self) -> float:
+        return self.width**-0.5
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        cut = (layer(x).unflatten(-1, (2, -1)).transpose(1, 2) for layer in self.made)
+        return self.out(self.form(self, *cut).transpose(1, 2).flatten(2))
+
+
+def direction(x: torch.Tensor) -> torch.Tensor:
+    return functional.normalize(x, dim=-1)
+
+
+def rms(x: torch.Tensor) -> torch.Tensor:
+    return functional.rms_norm(x, x.shape[-1:])
+
+
+def halves(own: Attention, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+    pairs = zip(q.chunk(2, -1), k.chunk(2, -1), strict=True)
+    first, second = ((a @ b.mT * (own.width // 2) ** -0.5).softmax(-1) for a, b in pairs)
+    return (first - 0.3 * second) @ v
+
+
+def by_offset(own: Attention, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+    place = torch.arange(q.shape[-2])
+    table = own.held[place - place[:, None] + 5]
+    return ((q @ k.mT + torch.einsum("bhid,ijd->bhij", q, table)) * own.scale).softmax(-1) @ v
+
+
+Held = Callable[[int], tuple[int, ...]] | None
+KEPT: dict[str, tuple[Form, Held]] = {
+    "plain": (lambda own, q, k, v: (q @ k.mT * own.scale).softmax(-1) @ v, None),
+    "added to queries": (
+        lambda own, q, k, v: ((q + own.held) @ k.mT * own.scale).softmax(-1) @ v,
+        lambda width: (2, 1, width),
+    ),
+    "two softmaxes": (halves, None),
+    "directions": (lambda own, q, k, v: (direction(q) @ direction(k).mT * 8).softmax(-1) @ v, None),
+    "added to products": (
+        lambda own, q, k, v: (q @ k.mT * own.scale + own.held).softmax(-1) @ v,
+        lambda width: (2, 1, 1),
+    ),
+}
+CHANGED: dict[str, tuple[Form, Held]] = {
+    "no weight behind the norm": (lambda own, q, k, v: (rms(q) @ rms(k).mT * own.scale).softmax(-1) @ v, None),
+    "scaled directions": (lambda own, q, k, v: (direction(q) @ direction(k).mT * own.width).softmax(-1) @ v, None),
+    "directions of queries": (lambda own, q, k, v: (direction(q) @ k.mT).softmax(-1) @ v, None),
+    "products with offsets": (by_offset, lambda width: (11, width)),
+    "added before the scale": (
+        lambda own, q, k, v: ((q @ k.mT + own.held) * own.scale).softmax(-1) @ v,
+        lambda width: (2, 6, 6),
+    ),
+    "all from one": (lambda own, v: (v @ v.mT * own.scale).softmax(-1) @ v, None),
+}
+
+
+def told(form: Form, held: Held) -> tuple[bool, float]:
+    """Return whether a plan for heads twice as wide promises the function, and how far the outputs are apart."""
+    example = (torch.randn(2, 6, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0)),)
+    given, wanted = randomised(Attention(form, held), 1), randomised(Attention(form, held, 8), 2)
+    plan = apply_tli(wanted, given, example=example, options=Options(method="maps"))
+    return promises(plan), distance(given, wanted, example)
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_wider_heads_keep_the_function(name):
+    promised, apart = told(*KEPT[name])
+    assert promised and apart < 1e-9
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_what_queries_cannot_make_up_for_is_not_called_exact(name):
+    promised, apart = told(*CHANGED[name])
+    assert apart > 1e-3
+    assert not promised
