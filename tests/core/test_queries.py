@@ -82,22 +82,86 @@ CHANGED: dict[str, tuple[Form, Held]] = {
 }
 
 
-def told(form: Form, held: Held) -> tuple[bool, float]:
-    """Return whether a plan for heads twice as wide promises the function, and how far the outputs are apart."""
-    example = (torch.randn(2, 6, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0)),)
-    given, wanted = randomised(Attention(form, held), 1), randomised(Attention(form, held, 8), 2)
-    plan = apply_tli(wanted, given, example=example, options=Options(method="maps"))
+def told(source: nn.Module, target: nn.Module, *shape: int, bare: bool = False) -> tuple[bool, float]:
+    """Return whether a plan promises the function, and how far the outputs are apart; of a `bare` source nothing is
+    known but its tensors."""
+    example = (torch.randn(2, *shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0)),)
+    given, wanted = randomised(source, 1), randomised(target, 2)
+    teacher = given.state_dict() if bare else given
+    plan = apply_tli(wanted, teacher, example=example, options=Options(method="maps"))
     return promises(plan), distance(given, wanted, example)
+
+
+def told_of_wider_heads(form: Form, held: Held) -> tuple[bool, float]:
+    return told(Attention(form, held), Attention(form, held, 8), 6, 5)
 
 
 @pytest.mark.parametrize("name", KEPT)
 def test_wider_heads_keep_the_function(name):
-    promised, apart = told(*KEPT[name])
+    promised, apart = told_of_wider_heads(*KEPT[name])
     assert promised and apart < 1e-9
 
 
 @pytest.mark.parametrize("name", CHANGED)
 def test_what_queries_cannot_make_up_for_is_not_called_exact(name):
-    promised, apart = told(*CHANGED[name])
+    promised, apart = told_of_wider_heads(*CHANGED[name])
+    assert apart > 1e-3
+    assert not promised
+
+
+class Unscaled(nn.Module):
+    """Heads whose products no number scales, as T5 has them, with a table of levels that tells how many there are."""
+
+    def __init__(self, width: int = 4) -> None:
+        super().__init__()
+        self.q, self.k, self.v = (nn.Linear(5, 3 * width) for _ in range(3))
+        self.levels = nn.Parameter(torch.ones(3, 6, 6))
+        self.out = nn.Linear(3 * width, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        q, k, v = (layer(x).unflatten(-1, (3, -1)).transpose(1, 2) for layer in (self.q, self.k, self.v))
+        return self.out(((q @ k.mT + self.levels).softmax(-1) @ v).transpose(1, 2).flatten(2))
+
+
+class Backward(nn.Module):
+    """A gated convolution that looks back alone."""
+
+    def __init__(self, kernel: int = 2) -> None:
+        super().__init__()
+        self.first, self.last = nn.Conv1d(4, 6, kernel, dilation=2), nn.Conv1d(6, 3, 1)
+        self.before = 2 * (kernel - 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.last(torch.tanh(self.first(functional.pad(x, (self.before, 0)))))
+
+
+class LateScale(nn.Module):
+    """A table that serves as head, whose outputs the root of its width scales."""
+
+    def __init__(self, width: int = 8) -> None:
+        super().__init__()
+        self.table, self.norm = nn.Embedding(5, width), nn.RMSNorm(width, eps=1e-9)
+        self.first = nn.Linear(5, width)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        tokens = self.table(torch.arange(5, device=x.device))
+        return self.norm(self.first(x) + tokens) @ self.table.weight.T * self.table.weight.shape[1] ** -0.5
+
+
+def test_a_file_has_the_scales_of_its_class():
+    promised, apart = told(Unscaled(), Unscaled(8), 6, 5, bare=True)
+    assert apart < 1e-9
+    assert promised
+
+
+def test_a_file_looks_back_as_its_class_does():
+    promised, apart = told(Backward(), Backward(3), 4, 12, bare=True)
+    assert apart < 1e-9
+    assert promised
+
+
+@pytest.mark.parametrize("bare", [False, True])
+def test_a_scale_behind_a_head_is_no_embeddings(bare):
+    promised, apart = told(LateScale(), LateScale(16), 5, 5, bare=bare)
     assert apart > 1e-3
     assert not promised

@@ -13,6 +13,9 @@ PLACED = ("roll", "avg_pool2d", "avg_pool3d", "max_pool2d_with_indices", "max_po
 """Operations that no network has without another that computes the same having them too."""
 OF_THE_LAYER = (CONVOLUTION, EPSILON, GROUPS, OFFSET, OUTPUTS, POOLED)
 """Numbers of the layer itself, not of what is behind it."""
+SHRINKING = (-1.0, -0.5, -0.25)
+"""The powers of the width of heads by which their products are scaled; of the last one both sides are."""
+POWERS = (*SHRINKING, 0.25, 0.5, 1.0)
 TOLERANCE = 1e-6
 COUNTS = 5e-6
 """By how much what two norms add to the variance may differ before the function is called another one."""
@@ -100,6 +103,8 @@ def kernel_starts(target: Layer, source: Layer) -> tuple[int, ...] | None:
     places: as far as there are zeros before the input, else in the middle; None where that is not known."""
     mine, theirs = (next((n for n in layer.numbers if n[0] == CONVOLUTION), ()) for layer in (target, source))
     kernel = [tuple(layer.attribute("kernel", ())) for layer in (target, source)]
+    if len(mine) >= 4 and not theirs and looks_back(mine, kernel[0]):
+        return tuple(m - n for m, n in zip(*kernel, strict=True)) if len(kernel[0]) == len(kernel[1]) else None
     if len(mine) < 4 or len(theirs) < 4 or len({len(n) for n in (mine[2], theirs[2], *kernel)}) > 1:
         return None
     found = []
@@ -107,6 +112,13 @@ def kernel_starts(target: Layer, source: Layer) -> tuple[int, ...] | None:
         start, over = divmod(here - there, step)
         found.append(start if not over and min(m - n, 0) <= start <= max(m - n, 0) else middle(m, n))
     return tuple(found)
+
+
+def looks_back(number: Number, kernel: Sequence[int]) -> bool:
+    """Tell whether a convolution meets all of its zeros before its input, so that it looks back alone."""
+    before, behind = _around(number, 2), _around(number, -1)
+    whole = [step * (size - 1) for step, size in zip(number[3], kernel, strict=False)]
+    return len(number) > 4 and list(before) == whole and not any(behind) and any(whole)
 
 
 def middle(rows: int, columns: int) -> int:
@@ -171,6 +183,16 @@ def input_places(architecture: Architecture) -> list[int]:
 def scale_of(architecture: Architecture, places: Iterable[int]) -> float:
     """Return the product of the scales written in code after the layers `places`."""
     return prod(factor_of(n) for place in places for n in architecture.layers[place].numbers if n[0] in SCALES)
+
+
+def width_power(numbers: Iterable[Number], width: int, powers: Sequence[float] = POWERS) -> float:
+    """Return which power of `width` the scales among `numbers` are in all, of those that are one of `powers` of it.
+
+    >>> width_power([("mul", 0.25), ("mul", 3.0)], 16)
+    -0.5
+    """
+    factors = [factor_of(number) for number in numbers if number[0] in SCALES]
+    return sum(p for factor in factors for p in powers if width > 1 and isclose(factor, width**p, rel_tol=TOLERANCE))
 
 
 def factor_of(number: Number) -> float:

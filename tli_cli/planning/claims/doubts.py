@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
-from tli_cli.architecture import Architecture, Layer
+from tli_cli.architecture import Architecture, Layer, Number
 from tli_cli.matching.values import Matching, Pair
 from tli_cli.planning.claims.activations import activations_before, changed_activations, differ, readers_behind
 from tli_cli.planning.claims.constants import other_constants
@@ -22,11 +22,13 @@ from tli_cli.planning.numbers import (
     places_differ,
     steps_differ,
     were_run,
+    width_power,
 )
 from tli_cli.planning.spaces.maps import MapBook
 from tli_cli.planning.starts.added import Additions
 
 OTHER_INPUT = "it takes something else than in the source"
+WIDTH = "behind it a scale that goes with its width, which is another in the source"
 CHANGED_INPUT = "added layers change what goes into it"
 
 
@@ -117,9 +119,16 @@ class Doubts:
             or (places_differ(mine, theirs) if known else "")
             or (outputs_differ(mine, theirs, alike=self._same_places) if known else "")
             or (difference_of(*behind, scaled=scaled, alike=self._alike) if known else "")
+            or ("" if known or scaled else self._width_scale(pair, behind[0]))
             or self._unshared.get(pair.target.place, "")
             or self._constants.get(pair.target.place, "")
         )
+
+    def _width_scale(self, pair: Pair, numbers: Sequence[Number]) -> str:
+        """Return that code scales by a width that is another one in the source, whose code is not known."""
+        sizes = zip(pair.target.shape, pair.source.shape, strict=False)
+        goes_with = any(m != n and width_power(numbers, m) for m, n in sizes)
+        return WIDTH if goes_with and self._target.was_run and self._source.graph else ""
 
     def _norms(self, pair: Pair, mine: Layer, theirs: Layer) -> str:
         """Return how a norm differs; of one that is wider, the maps say whether its groups are those of the source."""

@@ -9,7 +9,7 @@ from tli_cli.architecture import Architecture
 from tli_cli.describe.spaces import leaves
 from tli_cli.matching.units import Key, Unit
 from tli_cli.matching.values import Matching, Pair
-from tli_cli.planning.numbers import SCALES, TOLERANCE, factor_of, scale_of, were_run
+from tli_cli.planning.numbers import SCALES, SHRINKING, TOLERANCE, factor_of, scale_of, were_run, width_power
 from tli_cli.planning.spaces.queries import Query, innermost, query_makers
 
 
@@ -35,12 +35,23 @@ class Scales:
 
     def rescale(self, pair: Pair) -> float | None:
         """Return by what queries must be multiplied so that products are scaled as in the source; None if the numbers
-        in the code are not known."""
+        in the code are not known.
+
+        Where those of the source alone are not, it is taken for one of the target's class, whose scales are the same
+        powers of the width.
+        """
         mine, theirs = self._mine.get(pair.target.key), self._theirs.get(pair.source.key)
-        if mine is None or theirs is None or not were_run(self._target, self._source):
+        if mine is None or theirs is None or not self._target.was_run or mine.softmaxes != theirs.softmaxes:
             return None
-        whole = scale_of(self._source, theirs.places) / (scale_of(self._target, mine.places) or 1.0)
-        return float(whole ** (1 / mine.softmaxes)) if mine.softmaxes == theirs.softmaxes else None
+        if were_run(self._source):
+            whole = scale_of(self._source, theirs.places) / (scale_of(self._target, mine.places) or 1.0)
+            return float(whole ** (1 / mine.softmaxes))
+        widths = self._widths(pair)
+        if not self._source.graph or widths is None or widths[0] <= widths[1]:
+            return None
+        numbers = (number for place in mine.places for number in self._target.layers[place].numbers)
+        power = width_power(numbers, widths[0], SHRINKING) / mine.softmaxes
+        return float((widths[1] / widths[0]) ** power)
 
     def _scaled_elsewhere(self, matching: Matching) -> set[int]:
         """Return the layers between queries and softmax where both sides scale the products alike, wherever they do."""
@@ -56,9 +67,15 @@ class Scales:
         return mine | {pair.target.place for pair in matching.pairs if pair.source.place in theirs}
 
     def _is_wider(self, pair: Pair) -> bool:
+        widths = self._widths(pair)
+        return widths is not None and widths[0] > widths[1]
+
+    def _widths(self, pair: Pair) -> tuple[int, int] | None:
+        """Return how wide heads are on both sides; None where that is not known."""
         mine, theirs = innermost(self._target, pair.target), innermost(self._source, pair.source)
-        known = mine is not None and theirs is not None
-        return known and self._target.size_of(mine) > self._source.size_of(theirs)  # type: ignore[arg-type]
+        if mine is None or theirs is None:
+            return None
+        return self._target.size_of(mine), self._source.size_of(theirs)
 
 
 def _free_queries(architecture: Architecture, units: Collection[Unit]) -> dict[Key, Query]:
