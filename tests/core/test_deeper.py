@@ -122,6 +122,36 @@ def test_a_convolution_that_no_shortcut_goes_around_is_not_called_exact():
     assert difference > 1e-6 and not promises(plan)
 
 
+class Scaled(nn.Module):
+    """A residual block that ends in a scale of each channel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.inner, self.outer = nn.LayerNorm(8), nn.Linear(8, 8), nn.Linear(8, 8)
+        self.scale = nn.Parameter(torch.ones(8))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.scale * self.outer(torch.relu(self.inner(self.norm(x))))
+
+
+class ReadLast(nn.Module):
+    """Blocks behind all of which the last place alone is read."""
+
+    def __init__(self, depth: int) -> None:
+        super().__init__()
+        self.first, self.last = nn.Conv2d(3, 8, 4, 4), nn.Linear(8, 3)
+        self.blocks = nn.Sequential(*(Scaled() for _ in range(depth)))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.last(self.blocks(self.first(x).flatten(2).transpose(1, 2))[:, -1])
+
+
+def test_what_is_done_behind_all_blocks_may_stand_behind_an_added_one():
+    difference, plan = deeper(ReadLast)
+    assert difference < 1e-9
+    assert promises(plan)
+
+
 def test_two_norms_of_one_convolution_keep_their_places():
     given, wanted = randomised(TwoNorms(), 1), randomised(TwoNorms(), 2)
     apply_tli(wanted, given, example=IMAGES)

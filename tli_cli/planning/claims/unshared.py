@@ -46,14 +46,24 @@ class Behind:
         mine, theirs = ([Counter[Number](_told(numbers)) for numbers in side] for side in (self.mine, self.theirs))
         whole, grown = sum(theirs, Counter[Number]()), sum(mine, Counter[Number]())
         kept = sum((own for place, own in enumerate(mine) if place not in self.copies), Counter[Number]())
+        moved = {n for n in grown if grown[n] == whole[n] == 1 and self._stands_behind_copy(n, mine, theirs)}
         grown -= sum((theirs[place] for place in self.copies.values()), Counter[Number]())
-        strange = {n for n in whole | kept | grown if kept[n] != whole[n] != grown[n]}
+        strange = {n for n in whole | kept | grown if kept[n] != whole[n] != grown[n]} - moved
         found = {}
         for place, partner in self.partners.items():
             here, there = ({n: own[n] for n in strange & own.keys()} for own in (mine[place], theirs[partner]))
             if here != there:
                 found[place] = f"behind it {_said(here)}, in the source {_said(there)}"
         return found
+
+    def _stands_behind_copy(
+        self, number: Number, mine: Sequence[Counter[Number]], theirs: Sequence[Counter[Number]]
+    ) -> bool:
+        """Tell whether what stands behind the last layer of a block stands behind an added copy of that, such as what
+        is done once behind all blocks."""
+        last = max(self.copies.values(), default=-1)
+        ends = (place for place, copied in self.copies.items() if copied == last)
+        return any(mine[place][number] and theirs[last][number] for place in ends)
 
     def _scales(self, scaled: Collection[int]) -> dict[int, str]:
         mine, theirs = ([_scale(numbers) for numbers in side] for side in (self.mine, self.theirs))
