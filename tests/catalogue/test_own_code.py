@@ -70,6 +70,14 @@ def test_arguments_stand_behind_a_question_mark_or_in_brackets(tmp_path, end):
     assert [spec.shape for spec in found.tensors if spec.name.endswith("weight")] == [(5, 4), (5, 5), (2, 5)]
 
 
+def test_more_arguments_than_a_path_has_room_for(tmp_path):
+    (tmp_path / "net.py").write_text(
+        "from torch import nn\n\n\ndef net(*widths):\n    return nn.Linear(4, len(widths))\n"
+    )
+    widths = ", ".join(map(str, range(200)))
+    assert resolve(f"{tmp_path}/net.py:net({widths})").architecture.tensors[0].shape == (200, 4)
+
+
 def test_what_is_no_literal_in_brackets_is_told(tmp_path):
     with pytest.raises(TliError, match="function without arguments"):
         resolve(f"{written(tmp_path / 'net.py')}:Net(width=int)")

@@ -25,3 +25,10 @@ def test_a_name_that_may_be_cut_short_of_two_is_neither() -> None:
     mine, theirs = names_in_common(first, second)
     assert mine[first[0].key] == theirs[second[0].key] != ()
     assert mine[first[1].key] == theirs[second[1].key] == theirs[second[2].key] == ()
+
+
+def test_what_is_numbered_alone_has_no_name_in_common() -> None:
+    first, second = units("a.branches.branch1.conv", "a.cheap_conv_2.bn"), units("b.branch0.conv", "b.cheap_conv_1.bn")
+    mine, theirs = names_in_common(first, second)
+    assert mine[first[0].key] == theirs[second[0].key] == ()
+    assert mine[first[1].key] == theirs[second[1].key] != ()

@@ -107,3 +107,15 @@ def test_a_weight_and_one_that_is_normed_are_not_the_same(back: bool, tmp_path: 
     found = doubted(match(*map(str, paths)))
     assert found.keys() >= {f"layers.{i}.mlp.fc1.weight{'' if back else '_v'}" for i in (0, 1)}
     assert all("fc1" in name and "standardised alike" in why for name, why in found.items() if "_g" not in name)
+
+
+def test_a_role_that_the_other_side_does_not_know_tells_nothing(tmp_path: Path) -> None:
+    named = {"conv1": 0, "conv2": 1, "shortcut_conv": 2}
+    kernels = [torch.randn(8, 8, 1, 1) for _ in range(6)]
+    source = {f"stage.{i}.{name}.weight": kernels[3 * i + at] for i in (0, 1) for name, at in named.items()}
+    target = {f"stage.{i}.branch{at}.weight": torch.randn(8, 8, 1, 1) for i in (0, 1) for at in range(3)}
+    head = {"fc.weight": torch.randn(5, 8), "fc.bias": torch.randn(5)}
+    for name, tensors in (("source", source), ("target", target)):
+        save_file(tensors | head, tmp_path / f"{name}.safetensors")
+    plan = match(str(tmp_path / "source.safetensors"), str(tmp_path / "target.safetensors"))
+    assert doubted(plan).keys() == target.keys()

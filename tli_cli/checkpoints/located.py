@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from os.path import exists  # which takes what is too long for a path
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,12 +23,12 @@ _SHOWN = 8
 def located(text: str) -> tuple[Path, str]:
     """Return the path that `text` names, and the module in the file behind it, empty if it names none."""
     path, (file, _, module) = Path(text), text.rpartition("#")
-    return (Path(file), module) if file and module and not path.exists() and Path(file).exists() else (path, "")
+    return (Path(file), module) if file and module and not exists(text) and exists(file) else (path, "")
 
 
 def is_there(text: str) -> bool:
     """Return whether `text` names a file, a directory or a module in one."""
-    return located(text)[0].exists()
+    return exists(located(text)[0])
 
 
 class ModuleReader(ReaderOf):

@@ -10,6 +10,9 @@ from collections.abc import Hashable, Mapping, Sequence
 from tli_cli.describe.vocabulary import WRAPPERS, surroundings
 from tli_cli.matching.units import Key, Unit
 
+NUMBERED = re.compile(r"[a-z]+\d+")
+"""Names that say which of several a layer is, and not what it is for: `branch1`."""
+
 Words = tuple[str, ...]
 Keys = Mapping[Key, Hashable]
 
@@ -91,7 +94,7 @@ def _is_short_for(first: Words, second: Words) -> bool:
 
 def _name(unit: Unit) -> Words:
     parts = [part for part in unit.path.lower().split(".") if part not in WRAPPERS and not part.isdecimal()]
-    if not parts:
+    if not parts or NUMBERED.fullmatch(parts[-1]):
         return ()
     around = next((context for part in reversed(parts[:-1]) if (context := surroundings(part))), "")
     return around, *(word for word in re.split(r"[_\d]+", parts[-1]) if word)

@@ -290,3 +290,4 @@ class Drafter:
                 piece = bias and self._piece(wanted, self._target.layers[norm.place], bias)
                 if piece:
                     draft.pieces.append((piece, pair))
+                    draft.doubt = draft.doubt or ("" if self._target.graph and self._source.graph else UNPROVED)

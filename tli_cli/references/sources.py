@@ -91,7 +91,7 @@ def search(texts: Sequence[str]) -> list[str]:
     """
     found: dict[str, None] = {}
     for text in expand(texts):
-        inside = list(_checkpoints_below(Path(text))) if Path(text).is_dir() else [text]
+        inside = list(_checkpoints_below(Path(text))) if os.path.isdir(text) else [text]
         if not inside:
             raise CheckpointError(f"{text}: expected checkpoints in or below this directory, found none")
         found.update(dict.fromkeys(inside))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from tli_cli.describe.tracing.lookups import embedding, index_
 from tli_cli.describe.tracing.numbers import constants_among, note_constants
 from tli_cli.describe.tracing.recording import Recording
 from tli_cli.describe.tracing.reductions import (
+    average_pool,
     combine,
     deviation,
     length,
@@ -242,4 +244,5 @@ COMPUTE: dict[str, Callable[[Recording, Sequence[Any], Any], None]] = {
     **dict.fromkeys(("var", "var_mean"), variance), **dict.fromkeys(("std", "std_mean"), deviation),
     "linalg_vector_norm": length, "max": maximum, **dict.fromkeys(("logsumexp", "prod"), combine),
     "_softmax": softmax, "_safe_softmax": softmax,
+    "avg_pool2d": partial(average_pool, name="avg_pool2d"), "avg_pool3d": partial(average_pool, name="avg_pool3d"),
 }  # fmt: skip

@@ -12,6 +12,7 @@ import torch
 from tli_cli.architecture import DOT, LINEAR, AxisTree, Node, Number
 from tli_cli.describe.spaces import SpaceTable, leaves
 from tli_cli.describe.tracing.constants import Constants
+from tli_cli.describe.tracing.curves import Curves
 from tli_cli.describe.tracing.statistics import Statistics
 from tli_cli.describe.tracing.values import OWN, Borders, RecordedLayer, Value
 from tli_cli.describe.vocabulary import part_role
@@ -38,6 +39,7 @@ class Recording:
         self.numbers: list[tuple[int, Number]] = []
         self.forgotten: set[int] = set()
         self.constants = Constants()
+        self.curves = Curves()
         self.borders = Borders()
         self.acting: list[tuple[int, Number]] = []
         self.coded: list[AxisTree] = []

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 
 from tli_cli.describe.spaces import leaves
-from tli_cli.describe.tracing.elementwise import first_of
+from tli_cli.describe.tracing.elementwise import anything, first_of
+from tli_cli.describe.tracing.numbers import note_numbers
 from tli_cli.describe.tracing.recording import Recording
 from tli_cli.describe.tracing.statistics import LENGTH, MEAN, OTHER
 from tli_cli.describe.tracing.values import Value
@@ -55,6 +56,16 @@ def mean_(rec: Recording, args: Sequence[Any], out: Any) -> None:
     value, result = rec.get(args[0]), rec.get(out)
     if value is not None and result is not None and _shrinks_places(rec, value, result):
         rec.put(first_of(out), replace(result, averaged=True))
+
+
+def average_pool(rec: Recording, args: Sequence[Any], out: Any, *, name: str) -> None:
+    """Average over windows; over one that holds all places, as others write a mean over these."""
+    window, around = tuple(args[1]), args[3] if len(args) > 3 else (0,)
+    if tuple(args[0].shape[-len(window) :]) == window and not any(around):
+        mean_(rec, (args[0], list(range(-len(window), 0)), True), out)
+        return
+    note_numbers(rec, name, args, {}, out)
+    anything(rec, name, args, out)
 
 
 def _shrinks_places(rec: Recording, before: Value, after: Value) -> bool:

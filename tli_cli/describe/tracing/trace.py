@@ -26,6 +26,7 @@ from tli_cli.describe.tracing.recording import Recording
 from tli_cli.describe.tracing.steps import note_steps
 from tli_cli.describe.tracing.values import Value
 from tli_cli.describe.tracing.views import VIEWS
+from tli_cli.describe.tracing.written_out import curves_given, note_curve
 from tli_cli.errors import TraceError
 
 RULES = {**FILLS, **COMPUTE, **VIEWS}
@@ -45,6 +46,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         given = [t for t in tree_flatten((args, dict(kwargs or {})))[0] if isinstance(t, torch.Tensor)]
         self._follow_constants(func, args, kwargs or {}, given, out)
         noted, values = len(self._recording.numbers), [self._recording.get(tensor) for tensor in given]
+        curves = curves_given(self._recording, func, given)
         rule = RULES.get(name)
         if rule is None or name in PRODUCTS:
             note_numbers(self._recording, name, args, kwargs or {}, out)
@@ -56,7 +58,9 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if name in CONVOLUTIONS:
             note_convolution(self._recording, args, out)
         note_uniform(self._recording, name, arguments, out)
-        note_steps(self._recording, name, args, values, range(noted, len(self._recording.numbers)), out)
+        numbers = range(noted, len(self._recording.numbers))
+        note_steps(self._recording, name, args, values, numbers, out)
+        note_curve(self._recording, func, args, kwargs or {}, curves, out, numbers)
         return out
 
     def _follow_constants(

@@ -9,10 +9,14 @@ from collections.abc import Hashable, Mapping, Sequence
 from tli_cli.architecture import Architecture
 from tli_cli.describe.spelling import natural, stem_of
 from tli_cli.describe.vocabulary import module_place
+from tli_cli.matching.graph_roles import graph_roles
 from tli_cli.matching.segments import WEIGHTED
 from tli_cli.matching.units import Key, Unit
 from tli_cli.matching.values import Matching, Pair
 from tli_cli.planning.starts.norms import normalised_layers
+
+Roles = frozenset[tuple[tuple[int, ...], str]]
+"""The roles of a side's layers, each with the shape of one that has it."""
 
 
 def untold(matching: Matching, target: Architecture, source: Architecture) -> dict[int, str]:
@@ -24,8 +28,9 @@ def untold(matching: Matching, target: Architecture, source: Architecture) -> di
     """
     if target.graph and source.graph:
         return {}
-    mine, theirs = _rivals(target, matching.targets), _rivals(source, matching.sources)
-    away = _rivals_elsewhere(target, matching.targets), _rivals_elsewhere(source, matching.sources)
+    here, there = _roles(target, matching.targets), _roles(source, matching.sources)
+    mine, theirs = _rivals(target, matching.targets, there), _rivals(source, matching.sources, here)
+    away = _rivals_elsewhere(target, matching.targets, there), _rivals_elsewhere(source, matching.sources, here)
     named = _named(matching.targets), _named(matching.sources)
     rows = {_spelled(unit.block) for unit in matching.sources}
     away_from = (p for p in matching.pairs if p.source.key in away[1] and not _at_home(p))
@@ -51,9 +56,15 @@ def untold(matching: Matching, target: Architecture, source: Architecture) -> di
     return {**{norm: found[before] for norm, before in behind if before in found}, **found}
 
 
-def _rivals(architecture: Architecture, units: Sequence[Unit]) -> dict[Key, str]:
+def _roles(architecture: Architecture, units: Sequence[Unit]) -> Roles:
+    """Return the roles of all units with their shapes, as far as names or the graph tell them."""
+    told = graph_roles(architecture, {unit.key: unit for unit in units}) if architecture.graph else {}
+    return frozenset((unit.shape, role) for unit in units for role in (unit.role, told.get(unit.key, "")) if role)
+
+
+def _rivals(architecture: Architecture, units: Sequence[Unit], known: Roles) -> dict[Key, str]:
     """Return the path of one rival for each unit that has some: units whose names differ in numbers alone are in the
-    order of these, and roles tell all but one apart."""
+    order of these, and roles that the other side knows too tell all but one apart."""
     if architecture.graph or architecture.order_from != "inferred":
         return {}
     normed = Counter((unit.block, stem_of(_last(unit))) for unit in units if unit.kind in WEIGHTED)
@@ -62,7 +73,7 @@ def _rivals(architecture: Architecture, units: Sequence[Unit]) -> dict[Key, str]
         groups[unit.block, unit.kind, unit.shape].setdefault(_unnumbered(unit), []).append(unit)
     found: dict[Key, str] = {}
     for named in groups.values():
-        told = [_told(row[0], normed) for row in named.values()]
+        told = [_told(row[0], normed, known) for row in named.values()]
         rows = list(named.values())
         confused = [row for row in rows if not _in_order(row)] if len(set(told)) == len(told) else rows
         members = [unit for row in confused for unit in row]
@@ -70,7 +81,7 @@ def _rivals(architecture: Architecture, units: Sequence[Unit]) -> dict[Key, str]
     return found
 
 
-def _rivals_elsewhere(architecture: Architecture, units: Sequence[Unit]) -> dict[Key, str]:
+def _rivals_elsewhere(architecture: Architecture, units: Sequence[Unit], known: Roles) -> dict[Key, str]:
     """Return the path of a unit of one kind and shape in a block of another row for each unit that has some, where no
     name says which row comes first."""
     if architecture.graph or architecture.order_from != "inferred":
@@ -79,7 +90,7 @@ def _rivals_elsewhere(architecture: Architecture, units: Sequence[Unit]) -> dict
     for unit in units:
         row = _row(unit.block)
         if unit.block != unit.path and unit.kind in WEIGHTED:
-            rows[unit.kind, unit.shape, unit.role, module_place(row)][row].append(unit)
+            rows[unit.kind, unit.shape, _shared(unit, known), module_place(row)][row].append(unit)
     several = [list(found.values()) for found in rows.values() if len(found) > 1]
     return {u.key: found[i - 1][0].path for found in several for i, row in enumerate(found) for u in row}
 
@@ -107,10 +118,16 @@ def _in_order(units: Sequence[Unit]) -> bool:
     return list(units) == sorted(units, key=lambda unit: natural(unit.path))
 
 
-def _told(unit: Unit, weighted: Mapping[tuple[str, str], int]) -> Hashable:
+def _shared(unit: Unit, known: Roles) -> str:
+    """Return the role of a unit if units of its shape have it on the other side too; one that these lack tells them
+    nothing."""
+    return unit.role if (unit.shape, unit.role) in known else ""
+
+
+def _told(unit: Unit, weighted: Mapping[tuple[str, str], int], known: Roles) -> Hashable:
     """Return what the name of a unit says that it is: for a norm also of which layer, if it is named like one."""
     own = stem_of(_last(unit)) if unit.kind == "norm" else ""
-    return unit.role, own if weighted.get((unit.block, own)) == 1 else ""
+    return _shared(unit, known), own if weighted.get((unit.block, own)) == 1 else ""
 
 
 def _last(unit: Unit) -> str:

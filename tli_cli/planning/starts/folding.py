@@ -45,9 +45,10 @@ NO_FOLDING = Folding({}, {}, frozenset(), frozenset())
 
 
 def folding(target: Architecture, source: Architecture, matching: Matching) -> Folding:
-    """Return what is done about lone batch norms; nothing without both execution graphs."""
-    if not target.graph or not source.graph:
-        return NO_FOLDING
+    """Return what is done about lone batch norms.
+
+    Without a graph one stands behind the layer that is defined before it.
+    """
     mine, theirs = _norms_behind(target), _norms_behind(source)
     normalised = set(normalised_layers(target).values())
     moved = {pair.source.place for pair in matching.pairs if pair.source.kind == "norm"}
@@ -58,15 +59,31 @@ def folding(target: Architecture, source: Architecture, matching: Matching) -> F
     for pair in _single(matching):
         place, partner = pair.target.place, pair.source.place
         if place in mine and partner not in theirs and mine[place] not in fed:
-            silent[mine[place]] = place
+            if _are_in_line(target, place, mine[place]):
+                silent[mine[place]] = place
         elif partner in theirs and place not in normalised and theirs[partner] not in moved:
-            fold = _fold(target.layers[place], source, source.layers[partner], source.layers[theirs[partner]])
+            known = _are_in_line(source, partner, theirs[partner])
+            layers = source.layers[partner], source.layers[theirs[partner]]
+            fold = _fold(target.layers[place], source, *layers) if known else None
             if fold is None:
                 doubtful.add(place)
             else:
                 folds[place] = fold
     taken = {theirs[pair.source.place] for pair in matching.pairs if pair.target.place in folds}
+    if not (target.graph and source.graph):
+        doubtful |= _beside_lost_norms(source, matching, {*moved, *taken})
     return Folding(folds, silent, frozenset(taken), frozenset(doubtful))
+
+
+def _beside_lost_norms(source: Architecture, matching: Matching, used: Collection[int]) -> set[int]:
+    """Return the target's layers whose partners stand in one block with a batch norm of the source that is used for
+    nothing: one of them may be what that stands behind."""
+    lost = {
+        layer.block
+        for place, layer in enumerate(source.layers)
+        if place not in used and layer.tensor("running_var") and layer.block != layer.path
+    }
+    return {pair.target.place for pair in _single(matching) if source.layers[pair.source.place].block in lost}
 
 
 def _single(matching: Matching) -> Iterator[Pair]:
@@ -87,8 +104,16 @@ def _norms_behind(architecture: Architecture) -> dict[int, int]:
     return {
         linear: norm
         for norm, linear in normalised_layers(architecture).items()
-        if architecture.layers[norm].tensor("running_var") and len(reads[linear]) == 1
+        if architecture.layers[norm].tensor("running_var") and len(reads.get(linear, (norm,))) == 1
     }
+
+
+def _are_in_line(architecture: Architecture, linear: int, norm: int) -> bool:
+    """Tell whether nothing but `linear` feeds `norm`, as far as is known: without a graph, where both stand in one
+    block, or both in none. At the start of a block a norm may take a sum."""
+    layers = [architecture.layers[place] for place in (linear, norm)]
+    blocks = [layer.block if layer.block != layer.path else "" for layer in layers]
+    return bool(architecture.graph) or blocks[0] == blocks[1]
 
 
 def _fold(layer: Layer, source: Architecture, partner: Layer, norm: Layer) -> Fold | None:

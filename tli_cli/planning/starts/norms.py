@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from itertools import accumulate, pairwise
 from math import prod
@@ -124,16 +125,38 @@ def normalised_layers(architecture: Architecture) -> dict[int, int]:
 
 
 def _by_order(architecture: Architecture) -> dict[int, int]:
-    """Without a graph: a norm normalises the linear map defined just before it, if that makes as many channels."""
+    """Without a graph: a norm normalises the linear map defined just before it, if that makes as many channels; of
+    batch norms defined behind as many maps, each its own."""
+    layers = architecture.layers
     found: dict[int, int] = {}
-    for index, (before, layer) in enumerate(pairwise(architecture.layers)):
-        if (
-            layer.kind == "norm"
-            and before.kind in LINEAR
-            and _width(architecture, before) == _width(architecture, layer)
-        ):
-            found[index + 1] = index
+    for index, (before, layer) in enumerate(pairwise(layers)):
+        if layer.kind != "norm" or before.kind not in LINEAR:
+            continue
+        pairs = [(index, index + 1)]
+        if architecture.order_from != "inferred" and layer.tensor("running_var"):
+            maps, norms = (
+                _run(layers, range(index, -1, -1), LINEAR),
+                _run(layers, range(index + 1, len(layers)), ("norm",)),
+            )
+            rows = list(zip(maps[::-1], norms, strict=False)) if len(maps) == len(norms) else []
+            pairs = rows if rows and all(_are_as_wide(architecture, *pair) for pair in rows) else pairs
+        found |= {norm: linear for linear, norm in pairs if _are_as_wide(architecture, linear, norm)}
     return found
+
+
+def _run(layers: Sequence[Layer], places: Iterable[int], kinds: Collection[str]) -> list[int]:
+    """Return the first of `places` as long as the layers there are of `kinds`, in one block."""
+    found: list[int] = []
+    for place in places:
+        if layers[place].kind not in kinds or (found and layers[place].block != layers[found[0]].block):
+            break
+        found.append(place)
+    return found
+
+
+def _are_as_wide(architecture: Architecture, linear: int, norm: int) -> bool:
+    widths = [_width(architecture, architecture.layers[place]) for place in (linear, norm)]
+    return widths[0] == widths[1]
 
 
 def _width(architecture: Architecture, layer: Layer) -> int:
