@@ -75,10 +75,10 @@ class Layout:
 @dataclass(frozen=True, slots=True)
 class Fold:
     """A batch norm of the source that is taken into the layer before it, by the names of its tensors and of that
-    layer's bias; empty where there is none.
+    layer's bias; empty where there is none. Of a scale alone there is no mean and no variance.
 
-    A weight is multiplied by `scale / sqrt(variance + epsilon)` along its first axis; a piece of `mean` becomes the
-    bias.
+    A weight is multiplied by `scale / sqrt(variance + epsilon)` along its first axis, or by `scale` alone, and so is a
+    bias; a piece of `mean` becomes the bias.
     """
 
     mean: str

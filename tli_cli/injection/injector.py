@@ -80,7 +80,8 @@ class Injector:
         return tensor
 
     def _folded(self, tensor: torch.Tensor, fold: Fold, piece: Piece) -> torch.Tensor:
-        """Return a layer's weight, or its bias in place of the norm's mean, with the norm behind it taken into it."""
+        """Return a layer's weight, or its bias, which may stand in place of the norm's mean, with the norm or scale
+        behind it taken into it."""
 
         def held(name: str, missing: float) -> torch.Tensor:
             return read(name) if name else torch.full_like(slope, missing)
@@ -88,8 +89,8 @@ class Injector:
         def read(name: str) -> torch.Tensor:
             return computed(self.read(piece.model, name)).to(tensor.device)
 
-        slope = (read(fold.variance) + fold.epsilon).rsqrt()
-        slope = slope * held(fold.scale, 1.0)
+        slope = (read(fold.variance) + fold.epsilon).rsqrt() if fold.variance else torch.ones(1)
+        slope = slope.to(tensor.device) * held(fold.scale, 1.0)
         if piece.source == fold.mean:
             made = held(fold.shift, 0.0) + (held(fold.bias, 0.0) - computed(tensor)) * slope
         else:

@@ -132,7 +132,8 @@ class PlanCheck:
         source = self._sources[piece.model]
         if step.resizer in ("copy", *RESIZERS):
             yield f"a norm can only be folded where the resizer is `maps`, found {step.resizer!r}"
-        for name in dict.fromkeys((fold.mean, fold.variance, *fold.names)):
+        needed = (fold.mean, fold.variance) if fold.mean or fold.variance else (fold.scale,)
+        for name in dict.fromkeys((*needed, *fold.names)):
             spec = source.by_name.get(name)
             if spec is None:
                 yield f"source {piece.model} has no tensor {name!r}"

@@ -1,5 +1,5 @@
-"""Batch norms that stand behind a layer in one of two networks alone: taken into the layer, or started so that they
-change nothing. Both keep the function in evaluation mode, up to the norm's epsilon."""
+"""Batch norms and scales that stand behind a layer in one of two networks alone: taken into the layer, or, batch norms,
+started so that they change nothing. Both keep the function in evaluation mode, up to the norm's epsilon."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from tli_cli.matching.values import Matching, Pair
 from tli_cli.plan import Fold
 from tli_cli.planning.roles import Share
 from tli_cli.planning.starts.norms import normalised_layers
+from tli_cli.planning.starts.scaled import scaled_layers
 
-LONE = "a batch norm stands behind it in one of the networks alone"
+LONE = "a batch norm or a scale stands behind it in one of the networks alone"
 STARTS = {"weight": "ones", "bias": "zeros", "running_mean": "zeros", "running_var": "ones"}
 """How a batch norm starts that passes on what it gets."""
 
 
 @dataclass(frozen=True)
 class Folding:
-    """What is done about the batch norms that only one side has.
+    """What is done about the batch norms and scales that only one side has.
 
-    `folds` says for a target layer how the norm behind its partner is taken into it, `silent` for a target norm which
-    layer stands before it, both by their places; `taken` are the source's norms that are taken into layers, and
-    `doubtful` the layers whose lone norm nothing can be done about.
+    `folds` says for a target layer how the norm or scale behind its partner is taken into it, `silent` for a target
+    norm which layer stands before it, both by their places; `taken` are the source's that are taken into layers, and
+    `doubtful` the layers whose lone norm or scale nothing can be done about.
     """
 
     folds: Mapping[int, Fold]
@@ -35,7 +36,7 @@ class Folding:
     def offered(self, source: Architecture, pair: Pair, shares: list[Share]) -> list[Share]:
         """Return `shares` of the pair's source unit, with what the norm behind it gives for the bias."""
         fold = self.folds.get(pair.target.place)
-        if fold is None:
+        if fold is None or not fold.mean:
             return shares
         bias = Share(source.by_name[fold.mean], "bias", source.axes.get(fold.mean, ()))
         return [*(share for share in shares if share.role != "bias"), bias]
@@ -49,9 +50,9 @@ def folding(target: Architecture, source: Architecture, matching: Matching) -> F
 
     Without a graph one stands behind the layer that is defined before it.
     """
-    mine, theirs = _norms_behind(target), _norms_behind(source)
+    mine, theirs, scaled = _norms_behind(target), _norms_behind(source), scaled_layers(source)
     normalised = set(normalised_layers(target).values())
-    moved = {pair.source.place for pair in matching.pairs if pair.source.kind == "norm"}
+    moved = {pair.source.place for pair in matching.pairs}
     fed = {pair.target.place for pair in matching.pairs if pair.target.kind == "norm"}
     folds: dict[int, Fold] = {}
     silent: dict[int, int] = {}
@@ -69,19 +70,26 @@ def folding(target: Architecture, source: Architecture, matching: Matching) -> F
                 doubtful.add(place)
             else:
                 folds[place] = fold
-    taken = {theirs[pair.source.place] for pair in matching.pairs if pair.target.place in folds}
+        elif scaled.get(partner, partner) not in moved:
+            fold = _scaling(source, source.layers[partner], source.layers[scaled[partner]])
+            if fold is None:
+                doubtful.add(place)
+            else:
+                folds[place] = fold
+    behind = {**scaled, **theirs}
+    taken = {behind[pair.source.place] for pair in matching.pairs if pair.target.place in folds}
     if not (target.graph and source.graph):
         doubtful |= _beside_lost_norms(source, matching, {*moved, *taken})
     return Folding(folds, silent, frozenset(taken), frozenset(doubtful))
 
 
 def _beside_lost_norms(source: Architecture, matching: Matching, used: Collection[int]) -> set[int]:
-    """Return the target's layers whose partners stand in one block with a batch norm of the source that is used for
-    nothing: one of them may be what that stands behind."""
+    """Return the target's layers whose partners stand in one block with a batch norm or scale of the source that is
+    used for nothing: one of them may be what that stands behind."""
     lost = {
         layer.block
         for place, layer in enumerate(source.layers)
-        if place not in used and layer.tensor("running_var") and layer.block != layer.path
+        if place not in used and _acts_alone(layer) and layer.block != layer.path
     }
     return {pair.target.place for pair in _single(matching) if source.layers[pair.source.place].block in lost}
 
@@ -114,6 +122,20 @@ def _are_in_line(architecture: Architecture, linear: int, norm: int) -> bool:
     layers = [architecture.layers[place] for place in (linear, norm)]
     blocks = [layer.block if layer.block != layer.path else "" for layer in layers]
     return bool(architecture.graph) or blocks[0] == blocks[1]
+
+
+def _acts_alone(layer: Layer) -> bool:
+    """Tell whether a layer is a batch norm with statistics or a scale of channels."""
+    return layer.kind == "scale" or layer.tensor("running_var") is not None
+
+
+def _scaling(source: Architecture, partner: Layer, scale: Layer) -> Fold | None:
+    """Return how a scale behind `partner` is taken into weight and bias; None where it has other sizes or roles."""
+    weight, factor = partner.tensor("weight"), scale.tensor("weight")
+    if weight is None or factor is None or len(scale.tensors) > 1 or partner.attribute("transposed"):
+        return None
+    same = source.by_name[weight].shape[:1] == source.by_name[factor].shape
+    return Fold("", "", factor) if same and not scale.offset else None
 
 
 def _fold(layer: Layer, source: Architecture, partner: Layer, norm: Layer) -> Fold | None:
