@@ -153,3 +153,29 @@ def bart() -> nn.Module:
     for side in ("encoder", "decoder"):
         sizes |= {f"{side}_layers": 2, f"{side}_attention_heads": 4, f"{side}_ffn_dim": 96}
     return _giving(_make("BartModel", "BartConfig", **sizes), "last_hidden_state", "input_ids", "decoder_input_ids")
+
+
+def ijepa() -> nn.Module:
+    return _image("IJepaForImageClassification", "IJepaConfig", **VIT)
+
+
+def vit_msn() -> nn.Module:
+    return _image("ViTMSNForImageClassification", "ViTMSNConfig", **VIT)
+
+
+def data2vec() -> nn.Module:
+    relative = {"use_relative_position_bias": True, "layer_scale_init_value": 0.1}
+    return _image("Data2VecVisionForImageClassification", "Data2VecVisionConfig", **VIT, **relative)
+
+
+def dinov3() -> nn.Module:
+    biases = dict.fromkeys(("query_bias", "key_bias", "value_bias"), False)
+    return _giving(
+        _make("DINOv3ViTModel", "DINOv3ViTConfig", num_register_tokens=4, **VIT, **biases), "last_hidden_state"
+    )
+
+
+def sam() -> nn.Module:
+    sizes = {**VIT, "image_size": 64, "window_size": 4, "global_attn_indexes": [1], "output_channels": 24}
+    given = {name: value for name, value in sizes.items() if name != "intermediate_size"}
+    return _giving(_make("SamVisionModel", "SamVisionConfig", mlp_dim=96, **given), "last_hidden_state")

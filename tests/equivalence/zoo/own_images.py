@@ -148,3 +148,22 @@ def timm_focalnet() -> nn.Module:
 def timm_hiera() -> nn.Module:
     sizes = {"img_size": (224, 224), "embed_dim": 24, "stages": (1, 1, 2, 1), "num_heads": 1}
     return timm.models.Hiera(num_classes=CLASSES, **sizes)
+
+
+def timm_ijepa() -> nn.Module:
+    return _timm_vit(class_token=False, global_pool="avg", fc_norm=False, num_classes=CLASSES)
+
+
+def timm_dinov3() -> nn.Module:
+    from timm.models.eva import Eva
+
+    turned = {"rope_type": "dinov3", "rope_temperature": 100.0, "rope_rotate_half": True, "use_rot_pos_emb": True}
+    sizes = {"img_size": 32, "patch_size": 8, "embed_dim": WIDTH, "depth": 2, "num_heads": HEADS, "mlp_ratio": 2}
+    plain = {"qkv_bias": False, "use_abs_pos_emb": False, "num_reg_tokens": 4, "use_fc_norm": False}
+    return Eva(num_classes=0, global_pool="", init_values=0.1, **sizes, **turned, **plain)
+
+
+def timm_sam() -> nn.Module:
+    sizes = {"img_size": 64, "patch_size": 8, "embed_dim": WIDTH, "depth": 2, "num_heads": HEADS, "mlp_ratio": 2}
+    windows = {"window_size": 4, "global_attn_indexes": (1,), "use_rel_pos": True, "neck_chans": 24}
+    return timm.models.VisionTransformerSAM(num_classes=0, global_pool="", **sizes, **windows)
