@@ -176,9 +176,11 @@ def _frames_beyond(dims: list[Dim], others: list[Dim]) -> list[Dim]:
 
 
 def _experts_beyond(dims: list[Dim], others: list[Dim]) -> list[Dim]:
-    """Return the dimension over the matrices of which one is picked for each input, where `others` have one matrix."""
+    """Return the dimension over the matrices of which one is picked for each input, where `others` have one matrix; as
+    many channels in all are the same ones, which one side alone cuts."""
     picked = len(dims) == len(others) + 1 > 1 and not dims[0].contracted and dims[0].kind == "choices"
-    return dims[:1] if picked and not any(d.kind == "choices" for d in others) else []
+    cut = prod(d.size for d in dims) == prod(d.size for d in others)
+    return dims[:1] if picked and not cut and not any(d.kind == "choices" for d in others) else []
 
 
 def _in_kind_order(wanted: list[Dim], offered: list[Dim]) -> list[Dim]:
