@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from tests.core.support import promises
 from tli_cli import Options, apply_tli
@@ -29,6 +30,16 @@ def test_what_a_row_gives_a_token_is_the_tokens_own(before, after) -> None:
     plan = apply_tli(target, source, example=image.float(), options=Options(method="maps"))
     assert promises(plan) and plan.initialised == 0 and not plan.unused
     assert plan.relation == ("wider" if "embed_dim" in after else "adapted")
+    assert torch.allclose(target(image), source(image), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("changes", [({}, {"no_embed_class": True}), ({"no_embed_class": True}, {})])
+def test_so_it_is_with_a_bare_file_under_other_names(changes, tmp_path) -> None:
+    source, target = vit(**changes[0]), vit(**changes[1])
+    tensors = {n.replace("blocks", "layers").replace("mlp", "ffn"): t.float() for n, t in source.state_dict().items()}
+    save_file(tensors, path := tmp_path / "source.safetensors")
+    image = torch.randn(2, 3, 32, 32, dtype=torch.float64)
+    apply_tli(target, path, example=image.float(), options=Options(method="maps"))
     assert torch.allclose(target(image), source(image), rtol=0, atol=1e-5)
 
 

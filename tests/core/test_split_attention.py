@@ -1,4 +1,4 @@
-"""Split attention (ResNeSt, arXiv 2004.08955) in two ways: parts added one by one, and summed as an axis of their own."""
+"""Split attention (arXiv 2004.08955) in two ways: parts added one by one, and summed as an axis of their own."""
 
 from __future__ import annotations
 

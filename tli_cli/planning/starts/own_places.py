@@ -30,14 +30,18 @@ class OwnPlaces:
 
 def own_places(target: Architecture, source: Architecture, matching: Matching, *, folds: bool = True) -> OwnPlaces:
     """Return both sides with their positions before their tokens where one alone adds them behind, and what makes up
-    for it; both as they are where that is not so, where one graph alone is known, or without `folds`."""
+    for it; both as they are where that is not so, or without `folds`. Where one graph alone is known, the numbers of
+    rows must tell it too."""
     found = OwnPlaces(target, source)
-    if not folds or bool(target.graph) != bool(source.graph):
+    if not folds:
         return found
     mine, theirs = _tables(target), _tables(source)
     partners = {pair.source.place: pair.target.place for pair in matching.pairs if not pair.repeat}
     fed = {*partners.values()}
+    alike = bool(target.graph) == bool(source.graph)
     for there, here in partners.items():
+        if not alike and _places(source, there) == _places(target, here):
+            continue
         if there in theirs and here not in mine and (before := _before_tokens(source, there)):
             rows = {partners[t]: row for t, row in _rows(source, there, theirs[there]).items() if t in partners}
             found = replace(found, source=before, rows={**found.rows, **rows}, without=found.without | {here})
@@ -84,6 +88,12 @@ def _tree(architecture: Architecture, table: int) -> AxisTree:
     """Return the axis of a table that runs over places."""
     axes = _axes(architecture, architecture.layers[table])
     return axes[-2].tree if len(axes) > 1 else ()
+
+
+def _places(architecture: Architecture, table: int) -> int:
+    """Return how many rows a table of positions has; 0 where its axes are not known."""
+    tree = _tree(architecture, table)
+    return architecture.size_of(tree) if tree != () else 0
 
 
 def _axes(architecture: Architecture, layer: Layer) -> tuple[Axis, ...]:
