@@ -165,3 +165,18 @@ def test_an_example_may_be_a_dictionary(kind, given):
 def test_what_is_no_example_is_told():
     with pytest.raises(TliError, match=r"dictionary of them\) or its shape .* found int"):
         apply_tli(Batch(4), Batch(4), example=3)
+
+
+def test_a_sparse_buffer_does_not_keep_a_network_from_being_run(tmp_path):
+    (tmp_path / "net.py").write_text(
+        "import torch\n"
+        "from torch import nn\n"
+        "class Net(nn.Sequential):\n"
+        "    def __init__(self):\n"
+        "        super().__init__(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2))\n"
+        "        self.register_buffer('heads', torch.ones(3, 3, dtype=torch.bool).to_sparse(), persistent=False)\n"
+    )
+    architecture = provide(f"{tmp_path}/net.py:Net")
+    assert architecture.order_from == "trace" and set(architecture.by_name) == {
+        "0.weight", "0.bias", "2.weight", "2.bias"
+    }  # fmt: skip

@@ -230,6 +230,15 @@ def test_numbers_in_the_code_of_a_configuration_are_known(tmp_path):
     }  # fmt: skip
 
 
+def test_names_that_two_ways_to_turn_heads_have_tell_neither(tmp_path):
+    held = save(build("hf:llama", 1), tmp_path / "source.safetensors")
+    plan = match(str(held), reference("hf:helium"))
+    assert {step.target.split(".", 3)[-1] for step in plan.steps if not step.exact} == {
+        "self_attn.q_proj.weight", "self_attn.k_proj.weight"
+    }  # fmt: skip
+    assert any("may turn in pairs" in note for note in plan.notes)
+
+
 @pytest.mark.parametrize(
     ("config", "plausible"),
     [({"num_hidden_layers": 3, "block_multiple_of": 256, "max_window_layers": 99}, True),

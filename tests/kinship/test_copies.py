@@ -45,5 +45,10 @@ def test_a_network_is_no_copy_of_itself(name: str) -> None:
     assert copies(state_specs(build(name))) is None
 
 
+def test_layers_of_one_shape_are_no_copies() -> None:
+    parts = ("a", "q_proj", "k_proj", "v_proj", "out_proj")
+    assert copies([TensorSpec(f"{part}.{role}", (8, 8)) for part in parts for role in ("weight", "bias")]) is None
+
+
 def test_numbered_modules_are_blocks() -> None:
     assert copies(under("layer1", "layer2")) is None

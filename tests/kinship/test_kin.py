@@ -112,6 +112,27 @@ def test_what_shapes_leave_open_is_not_called_exact(name, source, target):
     assert not all(step.exact for step in planned(kin, wanted).steps)
 
 
+class _Ended(torch.nn.Module):
+    """A short chain whose last layer has a bias or not."""
+
+    def __init__(self, bias: bool) -> None:
+        super().__init__()
+        self.layers = torch.nn.ModuleList(torch.nn.Linear(6, 6) for _ in range(4))
+        self.end = torch.nn.Linear(6, 6, bias=bias)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for layer in self.layers:
+            x = layer(x).relu()
+        return self.end(x)
+
+
+def test_a_bias_that_the_class_lacks_is_missed():
+    wanted = describe_live(_Ended(bias=False), (2, 6))
+    kin = as_kin(bare(_Ended(bias=True)), wanted)
+    assert kin is not None
+    assert [step.target for step in planned(kin, wanted).steps if not step.exact] == ["end.weight"]
+
+
 @pytest.mark.parametrize(("name", "other"), OTHERS)
 def test_another_class_is_no_kin(name, other):
     assert as_kin(bare(build(name, 1)), describe_live(build(other, 2), example_for(other))) is None

@@ -70,13 +70,13 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run `func` and log what it did; what only writes values is not run where there are none."""
         name = func.overloadpacket.__name__
-        if func._schema.is_mutable and args and isinstance(args[0], torch.Tensor):
+        if func._schema.is_mutable and args and isinstance(args[0], torch.Tensor) and _is_stored(args[0]):
             self.in_place(args[0], name, *args[1:], **(kwargs or {}))
             writes_values = name in _OVERWRITES or name.removesuffix("_") in _ELEMENTWISE
             return args[0] if args[0].is_meta and writes_values else func(*args, **(kwargs or {}))
         out = func(*args, **(kwargs or {}))
         for result in out if isinstance(out, (list, tuple)) else [out]:
-            if isinstance(result, torch.Tensor):
+            if isinstance(result, torch.Tensor) and _is_stored(result):
                 self._made(result, name, args)
         return out
 
@@ -90,7 +90,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if program is None:
             program = self._keep(tensor, Program(tuple(tensor.shape), COMPUTED))
         numbers = tuple(a for a in (*args, *_bounds(name, kwargs)) if isinstance(a, (bool, int, float)))
-        others = [self.program(a) for a in args if isinstance(a, torch.Tensor)]
+        others = [self.program(a) for a in args if isinstance(a, torch.Tensor) and _is_stored(a)]
         whole = tensor.numel() == _size(program.shape)
         step = (name, *numbers)
         program.random |= name in _RANDOM or any(o.random for o in others if o)
@@ -112,7 +112,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             program.operations, program.random = COMPUTED, known is not None and known.random
 
     def _made(self, result: torch.Tensor, name: str, args: Any) -> None:
-        parents = tensors_in(args)
+        parents = [parent for parent in tensors_in(args) if _is_stored(parent)]
         if any(_key(result) == _key(parent) for parent in parents):
             return
         shape = tuple(result.shape)
@@ -179,6 +179,11 @@ def initial_values(recorder: Recorder, tensors: Mapping[str, torch.Tensor]) -> d
         program = recorder.program(tensor)
         values[name] = program.operations if program is not None and not program.computed else COMPUTED
     return values
+
+
+def _is_stored(tensor: torch.Tensor) -> bool:
+    """Tell whether a tensor has one storage: sparse ones have several."""
+    return tensor.layout == torch.strided
 
 
 def _key(tensor: torch.Tensor) -> int:

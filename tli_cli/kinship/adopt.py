@@ -59,7 +59,8 @@ def as_kin(bare: Architecture, known: Architecture, head_width: int = 0) -> Arch
 
     if not _is_coherent(members, known, axes) or _repeats_what_it_lacks(members, known):
         return None
-    layers = [_layer(member, known, bare, axes, spaces) for member in members]
+    beside = _beside(bare, like)
+    layers = [_layer(member, known, bare, axes, spaces, beside) for member in members]
     layers += [layer for layer in bare.layers if all(name not in like for _, name in layer.tensors)]
     return replace(
         bare,
@@ -244,16 +245,30 @@ def _shared(known: Architecture) -> set[int]:
     return {leaf for leaf, users in blocks.items() if len(users) > 1}
 
 
+def _beside(bare: Architecture, like: Mapping[str, Likeness]) -> dict[str, tuple[tuple[str, str], ...]]:
+    """Return for each tensor that the known network has what its layer holds in the checkpoint alone, such as a bias,
+    with its role."""
+    return {
+        name: tuple((role, other) for role, other in layer.tensors if other not in like)
+        for layer in bare.layers
+        for _, name in layer.tensors
+        if name in like
+    }
+
+
 def _layer(
     member: _Member,
     known: Architecture,
     bare: Architecture,
     axes: Mapping[str, tuple[Axis, ...]],
     spaces: Sequence[Space],
+    beside: Mapping[str, tuple[tuple[str, str], ...]],
 ) -> Layer:
-    """Return the layer with the checkpoint's tensors, and its kernel and groups as their shapes tell."""
+    """Return the layer with the checkpoint's tensors, those `beside` that the known one lacks among them, and its
+    kernel and groups as their shapes tell."""
     like = known.layers[member.like]
     tensors = tuple((role, member.tensors[name]) for role, name in like.tensors if name in member.tensors)
+    tensors += tuple(dict.fromkeys(more for _, name in tensors for more in beside.get(name, ())))
     attributes = dict(like.attributes)
     weight = dict(tensors).get("weight")
     if weight is not None and like.kind == "conv":

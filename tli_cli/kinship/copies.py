@@ -35,7 +35,8 @@ class Copies:
 def copies(tensors: Sequence[TensorSpec]) -> Copies | None:
     """Return what `tensors` are without the second copy of one network; None if they hold each once.
 
-    Modules are copies that stand side by side, have no number and hold the same names and shapes.
+    Modules are copies that stand side by side, have no number and hold the same names and shapes, of several layers:
+    queries and keys of one attention are alike as well.
     """
     total = sum(t.size for t in tensors)
     for prefix in _prefixes([t.name for t in tensors]):
@@ -73,7 +74,8 @@ def _alike(tensors: Sequence[TensorSpec], start: int) -> Iterator[list[str]]:
         clean = clean_names(list(held))
         groups[frozenset((name, held[stored].shape) for name, stored in clean.items())].append(module)
     for held_alike, modules in sorted(groups.items(), key=lambda item: -len(item[0])):
-        if len(modules) > 1 and (len(held_alike) >= MIN_TENSORS or any(map(_is_second, modules))):
+        is_layer = all("." not in name for name, _ in held_alike)
+        if len(modules) > 1 and not is_layer and (len(held_alike) >= MIN_TENSORS or any(map(_is_second, modules))):
             yield sorted(modules, key=_is_second)
 
 

@@ -19,7 +19,7 @@ from tli_cli.planning.claims.rivals import untold
 from tli_cli.planning.drafts import Drafts
 from tli_cli.planning.identity import ADDED, is_silenced, surplus_scales
 from tli_cli.planning.numbers import were_run
-from tli_cli.planning.roles import Share, answering, as_head, is_cut_by_guess, is_mask, shares
+from tli_cli.planning.roles import Share, answering, as_head, biases_beside, is_cut_by_guess, is_mask, shares
 from tli_cli.planning.spaces.embedded import embedding_gains
 from tli_cli.planning.spaces.pieces import is_copy, is_exact, is_scaled, lie_alike, make_piece
 from tli_cli.planning.spaces.scales import Scales
@@ -153,9 +153,10 @@ class Drafter:
     def _note_lost_biases(self, pairs: Sequence[Pair]) -> None:
         """Note for layers whose partner adds a bias that it is added nowhere; one of keys changes no softmax."""
         used = self._drafts.used()
+        held = biases_beside(self._source)
         for pair in pairs:
             _, source = self._layers(pair)
-            biases = [name for role, name in source.tensors if role.partition(".")[0] == "bias"]
+            biases = {bias for _, name in source.tensors for bias in held[name]}
             if pair.target.role.removeprefix("cross_") != "k" and not used.issuperset(biases):
                 for draft in self._drafts.of_layer(pair.target.place):
                     draft.doubt = draft.doubt or LOST_BIAS

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from tli_cli.architecture import STATISTICS, Architecture, Axis, TensorSpec
@@ -141,3 +142,23 @@ def is_cut_by_guess(target: Architecture, wanted: Share, source: Architecture, o
 
 def _is_guessed(architecture: Architecture, share: Share) -> bool:
     return share.dim >= 0 and not architecture.guessed.isdisjoint(leaves(share.axes[share.dim].tree))
+
+
+def biases_beside(architecture: Architecture) -> Mapping[str, set[str]]:
+    """Return for each tensor the biases of its layer, and those that its module holds apart from any weight, such as
+    that of an attention with three weights, which names alone do not tell from another vector."""
+    apart: dict[str, set[str]] = defaultdict(set)
+    for layer in architecture.layers:
+        names = [name for _, name in layer.tensors]
+        if len(names) == 1 and names[0].endswith("bias"):
+            apart[_module(names[0])].add(names[0])
+    return {
+        name: {other for role, other in layer.tensors if role.partition(".")[0] == "bias"} | apart[_module(name)]
+        for layer in architecture.layers
+        for _, name in layer.tensors
+    }
+
+
+def _module(name: str) -> str:
+    """Return the module that holds a tensor; of one that no module holds, the tensor itself."""
+    return name.rpartition(".")[0] or name

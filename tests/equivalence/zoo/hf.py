@@ -111,6 +111,12 @@ def _turns(theta: float) -> dict[str, Any]:
     return {"rope_type": "default", "rope_theta": theta}
 
 
+def helium() -> nn.Module:
+    """Return a LLaMA whose heads turn neighbouring channels, under the same names."""
+    given = {**TEXT, "num_key_value_heads": 2, "head_dim": 12, "max_position_embeddings": 32}
+    return _make("HeliumForCausalLM", "HeliumConfig", rope_parameters=_turns(1e4), **given)
+
+
 def mistral() -> nn.Module:
     return _make("MistralForCausalLM", "MistralConfig", **TEXT, num_key_value_heads=2, max_position_embeddings=32)
 

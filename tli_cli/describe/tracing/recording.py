@@ -51,6 +51,7 @@ class Recording:
         self._shifts: dict[int, float] = {}
         self.last = -1
         self.serves_as_head = False
+        self.joined: dict[int, tuple[int, tuple[torch.Tensor, ...]]] = {}
         self.worked: dict[str, list[str]] = defaultdict(list)
         self._blank: dict[int, torch.Tensor] = {}
         self._uniform: set[int] = set()

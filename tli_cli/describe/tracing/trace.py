@@ -139,6 +139,8 @@ def trace(
             recording.parameter_dims[name] = dims
             recording.put(tensor, Value(dims, names=(name,), origins=_own_axes(name, tensor)))
     for name, buffer in model.named_buffers():
+        if buffer.layout != torch.strided:
+            continue  # a sparse one has no storage to write into
         recording.note_blank(buffer)  # such as a cache of keys, which holds what is written into it
         if constants and name in constants:
             recording.constants.put(buffer, constants[name])

@@ -11,7 +11,7 @@ import torch
 
 from tli_cli.architecture import AxisTree
 from tli_cli.describe.tracing.borders import note_cut, note_padding
-from tli_cli.describe.tracing.concatenations import concatenate, stack
+from tli_cli.describe.tracing.concatenations import concatenate, stack, taken_apart
 from tli_cli.describe.tracing.numbers import note_picked
 from tli_cli.describe.tracing.recording import Recording
 from tli_cli.describe.tracing.shuffles import channel_shuffle, pixel_shuffle, pixel_unshuffle
@@ -154,8 +154,14 @@ def split(rec: Recording, args: Sequence[Any], out: Sequence[torch.Tensor]) -> N
     dim = (args[2] if len(args) > 2 else 0) % args[0].ndim
     whole = value.dims[dim]
     pieces = _pieces(rec, value, dim, [t.shape[dim] for t in out])
+    start = 0
     for index, (tensor, piece) in enumerate(zip(out, pieces, strict=True)):
-        _put_part(rec, tensor, _with_dim(value, dim, piece), whole, index, tensor.shape[dim])
+        size = tensor.shape[dim]
+        if (joined := taken_apart(rec, args[0], dim, start, size)) is not None:
+            rec.put(tensor, joined)
+        else:
+            _put_part(rec, tensor, _with_dim(value, dim, piece), whole, index, size)
+        start += size
 
 
 def unbind(rec: Recording, args: Sequence[Any], out: Sequence[torch.Tensor]) -> None:
@@ -200,6 +206,9 @@ def slice_(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
         note_cut(rec, args, dim, start, out)
     if out.shape[dim] == size:
         rec.put(out, value)
+        return
+    if step == 1 and (joined := taken_apart(rec, args[0], dim, start, out.shape[dim])) is not None:
+        rec.put(out, joined)
         return
     whole = value.dims[dim]
     if out.shape[dim] == 1:

@@ -65,7 +65,7 @@ class Turns:
     def of(self, pair: Pair) -> Turn:
         """Return how the channels of `pair` are turned otherwise in its target than in its source."""
         if self._are_named_alike(pair):
-            return Turn()
+            return Turn(doubt=UNTOLD if self._is_named_otherwise(pair) else "")
         mine, theirs = self._mine.way(pair.target), self._theirs.way(pair.source)
         if mine is None or theirs is None:
             return Turn(doubt=UNTOLD if self._is_doubtful(pair, mine, theirs) else "")
@@ -86,6 +86,13 @@ class Turns:
             return False
         side, way = (self._theirs, theirs) if paired[0] else (self._mine, mine)
         return side.is_silent or way is not None
+
+    def _is_named_otherwise(self, pair: Pair) -> bool:
+        """Tell whether the names of a bare file are those of projects that turn heads in another way than the other
+        side, which has the same names and is run: it may be a file of either."""
+        run, bare = ((self._mine, pair.target), (self._theirs, pair.source))[:: 1 if self._mine.is_run else -1]
+        way, named = run[0].way(run[1]), bare[0].named_way(bare[1])
+        return run[0].is_run and way is not None and named not in ("", way.kind)
 
     def _are_named_alike(self, pair: Pair) -> bool:
         """Tell whether names are all that one side tells, and are those of the other."""
@@ -132,12 +139,16 @@ class _Side:
         tree = self._made(unit)
         if tree is None:
             return None
-        if unit.role in ROLES:
-            for kind, names in self._named:
-                if names.search(self._full(unit)):
-                    width = self._width(tree)
-                    return Way(kind, width, width) if width % 2 == 0 else None
+        if kind := self.named_way(unit):
+            width = self._width(tree)
+            return Way(kind, width, width) if width % 2 == 0 else None
         return way_of(self._architecture, tree, self._turned) if self._architecture.graph else None
+
+    def named_way(self, unit: Unit) -> str:
+        """Return how names say that the heads of what `unit` makes are turned; empty if they do not."""
+        if unit.role not in ROLES:
+            return ""
+        return next((kind for kind, names in self._named if names.search(self._full(unit))), "")
 
     def is_likely(self, unit: Unit) -> bool:
         """Tell whether a unit is named as those of which neighbours often turn."""
