@@ -239,8 +239,8 @@ def _fused(architecture: Architecture, layer: Layer, name: str, role: str, count
         # two parts are not enough to tell: the turned and the unturned channels of a rotary embedding look like that
         parts = parts_of(architecture, axes[dim].tree, count if count > 2 else 0, layer.attribute("parts", ()))
         return dim, parts if len(parts) > 1 and count == len(parts) else []
-    told = len(part_roles(role))
-    parts = parts_of(architecture, axes[dim].tree, told)
+    told = len(part_roles(role)) if len(made) == 1 else int(layer.attribute("cut", 0))
+    parts = parts_of(architecture, axes[dim := made[-1]].tree, told) if told else []
     return dim, parts if told == len(parts) else []
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from tli_cli.describe.channels_last import with_channels_last
 from tli_cli.describe.from_names.heads import configured_head_width, configured_heads
+from tli_cli.references.experts import with_experts_of, with_known_experts
 from tli_cli.references.likest import is_open, with_likest
 from tli_cli.references.reference import BARE, Reference, describe_bare, guesses_of, merged_into, resolve
 
@@ -27,6 +28,7 @@ def _as_laid_out(reference: Reference) -> Reference:
 
 def _related(references: Sequence[Reference]) -> tuple[Reference, ...]:
     references = with_configurations([*(_alone(source, references[-1]) for source in references[:-1]), references[-1]])
+    references = (*(with_experts_of(source, references[-1]) for source in references[:-1]), references[-1])
     if any(map(is_open, references)):
         references = with_likest(references)
     if all(reference.architecture.graph for reference in references):
@@ -41,7 +43,8 @@ def _related(references: Sequence[Reference]) -> tuple[Reference, ...]:
         else replace(reference, architecture=architecture, doubts=guesses_of(reference.text, architecture))
         for reference, architecture in zip(references, found, strict=True)
     ]
-    return tuple(_cut_alike(reference, described) for reference in described)
+    *sources, target = (_cut_alike(reference, described) for reference in described)
+    return (*(with_known_experts(source, target) for source in sources), target)
 
 
 def with_configurations(references: Sequence[Reference], *, known: bool = False) -> tuple[Reference, ...]:

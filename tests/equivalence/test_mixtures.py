@@ -1,0 +1,33 @@
+"""Experts that one side has one by one and the other in one tensor for all."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.equivalence.harness import EXACT, compare, reference, transfer
+from tli_cli.api import inject
+
+FORMS = ["mixtures:stacked", "mixtures:stacked?turned=True"]
+
+
+@pytest.mark.parametrize("together", FORMS)
+@pytest.mark.parametrize("is_source", [True, False])
+@pytest.mark.parametrize("bare_target", [True, False])
+def test_experts_are_read_as_the_target_has_them(together, is_source, bare_target, tmp_path):
+    sides = (together, "mixtures:listed") if is_source else ("mixtures:listed", together)
+    result = transfer(tmp_path, *sides, shape=None, suffix=".safetensors", traced=False, bare_target=bare_target)
+    assert compare(result, None) < EXACT
+    said = "read one by one" if is_source else "read as one tensor"
+    assert any(said in note for note in result.report.plan.notes)
+
+
+def test_experts_of_a_named_class_are_read_as_the_target_has_them(tmp_path):
+    result = transfer(tmp_path, "mixtures:listed", "mixtures:stacked", shape=None)
+    assert compare(result, None) < EXACT
+
+
+def test_a_plan_for_experts_is_carried_out_again(tmp_path):
+    result = transfer(tmp_path, "mixtures:stacked", "mixtures:listed", shape=None, traced=False)
+    again = tmp_path / "again.safetensors"
+    inject(str(tmp_path / "source.pt"), reference("mixtures:listed"), again, plan=result.report.plan)
+    assert again.read_bytes() == (tmp_path / "out.safetensors").read_bytes()
