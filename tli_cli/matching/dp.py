@@ -6,11 +6,12 @@ execution graph and by stages.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from tli_cli.architecture import Architecture
 from tli_cli.matching.anchors import Strength, anchors
+from tli_cli.matching.beside import heads_beside
 from tli_cli.matching.between import left_between
 from tli_cli.matching.blocks import pair_blocks, pair_stages
 from tli_cli.matching.crossed import uncrossed
@@ -53,11 +54,12 @@ def match_sides(source: Side, target: Side) -> Matching:
         found.setdefault(t.key, Pair(t, s, unit_similarity(t, replace(s, kind=t.kind)), anchored=True))
     for t, s in biases_of_tables(source, target):
         found.setdefault(t.key, Pair(t, s, ENOUGH, anchored=True))
+    proven = {key for key, strength in strengths.items() if strength is Strength.PROVEN}
+    _replace(heads_beside(source, target), found, proven)
     partners = {key: pair.source.key for key, pair in found.items()}
     stages = pair_stages(target, source, partners)
     paired = pair_blocks(target, source, stages, partners)
     body = {block.name for block in target.ends[1]}
-    proven = {key for key, strength in strengths.items() if strength is Strength.PROVEN}
     one_network = len(proven) == len(targets) == len(sources)  # however names cut it into blocks
     stages = tuple(replace(pair, room=1.0) for pair in stages) if one_network else stages
     certain = {key for key, strength in strengths.items() if strength is not Strength.LIKELY}
@@ -118,6 +120,16 @@ def _believe(named: Sequence[tuple[Unit, Unit]], found: dict[Key, Pair], known: 
     for t, s in named:
         if (t.key not in found and s.key not in given) or not known:
             found[t.key] = Pair(t, s, max(unit_similarity(t, s), ENOUGH))
+
+
+def _replace(pairs: Iterable[tuple[Unit, Unit]], found: dict[Key, Pair], proven: set[Key]) -> None:
+    """Add pairs in place of those of either unit that are not proven."""
+    for t, s in pairs:
+        held = [key for key, pair in found.items() if t.key == key or s.key == pair.source.key]
+        if proven.isdisjoint(held):
+            for key in held:
+                del found[key]
+            found[t.key] = Pair(t, s, unit_similarity(t, s), anchored=True)
 
 
 def _feed_between(target: Side, source: Side, found: dict[Key, Pair], repeated: set[str]) -> None:
