@@ -68,8 +68,14 @@ def test_what_is_something_else_stays_so() -> None:
         lambda x: x * torch.sigmoid(x.mean((2, 3), keepdim=True)),
         lambda x: x * torch.sigmoid(x.flip(1)),
         lambda x: in_place(x + 0) * x,
+        lambda x: x / x.norm(dim=1, keepdim=True).clamp_min(1e-12),
     ):
         assert traced(form).graph != own.graph
+
+
+def test_what_keeps_a_length_from_zero_is_no_activation() -> None:
+    graph = traced(lambda x: functional.normalize(x, dim=1)).graph
+    assert not any(node.op == "relu" for node in graph)
 
 
 @pytest.mark.parametrize("size", [6, (6, 6)])

@@ -25,6 +25,9 @@ LONGEST = 12
 CLOSE = 1e-6
 """By how much an activation may differ from one whose constants are written with more digits."""
 
+ROUNDING = 1e-13
+"""By how much values near zero may differ; less than what keeps a division from zero, such as `clamp_min(1e-12)`."""
+
 NAMED: Mapping[tuple[Any, ...], Callable[[torch.Tensor], torch.Tensor]] = {
     ("relu",): F.relu,
     ("hardtanh", 0.0, 6.0): F.relu6,
@@ -141,7 +144,7 @@ def _applied(
 
 
 def _is_close(first: torch.Tensor, second: torch.Tensor) -> bool:
-    return first.is_floating_point() and bool(torch.allclose(first, second, rtol=CLOSE, atol=CLOSE))
+    return first.is_floating_point() and bool(torch.allclose(first, second, rtol=CLOSE, atol=ROUNDING))
 
 
 @cache
