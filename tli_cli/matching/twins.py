@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -202,11 +202,19 @@ def _pair(targets: Sequence[Unit], sources: Sequence[Unit], tellers: Sequence[Te
         yield from zip(targets, sources, strict=True)
         return
     (wanted, offered), *others = tellers
-    mine, theirs = Counter(offered[s.key] for s in sources), Counter(wanted[t.key] for t in targets)
-    told = [value for value, count in theirs.items() if value and mine[value] == count]
-    for value in told:
-        same = [t for t in targets if wanted[t.key] == value], [s for s in sources if offered[s.key] == value]
-        yield from _pair(*same, others)
+    asking, giving = _by_answer(targets, wanted), _by_answer(sources, offered)
+    told = {value for value, same in asking.items() if value and len(same) == len(giving.get(value, ()))}
+    for value in asking:
+        if value in told:
+            yield from _pair(asking[value], giving[value], others)
     rest = [t for t in targets if wanted[t.key] not in told], [s for s in sources if offered[s.key] not in told]
     if rest[0]:
         yield from _pair(*rest, others)
+
+
+def _by_answer(units: Sequence[Unit], answers: Mapping[Key, Hashable]) -> dict[Hashable, list[Unit]]:
+    """Return the units of each answer that a teller gives of them, in order."""
+    found: dict[Hashable, list[Unit]] = defaultdict(list)
+    for unit in units:
+        found[answers[unit.key]].append(unit)
+    return found
