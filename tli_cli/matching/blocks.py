@@ -13,7 +13,7 @@ from tli_cli.matching.bags import overlap
 from tli_cli.matching.mixing import mixing_likeness
 from tli_cli.matching.residuals import room_for, trunk_likeness
 from tli_cli.matching.segments import Block, Stage
-from tli_cli.matching.sides import Side
+from tli_cli.matching.sides import Side, both_known
 from tli_cli.matching.units import Key
 from tli_cli.matching.values import StagePair
 
@@ -109,9 +109,10 @@ def pair_ends(targets: Sequence[Block], sources: Sequence[Block]) -> list[BlockP
 def pair_stages(target: Side, source: Side, partners: Partner) -> tuple[StagePair, ...]:
     """Return a pair for every stage of `target`; none if `source` has no stages.
 
-    `partners` maps anchored target units to their source units: a stage that holds one of these is not lost.
+    `partners` maps anchored target units to their source units: a stage that holds one of these is not lost. Where
+    names alone are known and those of one side do not tell how it mixes places, like layers count as like mixing.
     """
-    targets, sources = target.stages, source.stages
+    targets, sources, known = target.stages, source.stages, both_known(source, target)
     if not targets or not sources:
         return ()
     t_falls, s_falls = falls(targets, target.first_level), falls(sources, source.first_level)
@@ -132,7 +133,9 @@ def pair_stages(target: Side, source: Side, partners: Partner) -> tuple[StagePai
         given[j] += len(stage.blocks) if lost else 0
     pairs = []
     for i, (stage, j) in enumerate(zip(targets, chosen, strict=True)):
-        kinship = trunk * mixing_likeness(stage.mixing, sources[j].mixing)
+        untold = not known and any(stage.mixing) != any(sources[j].mixing)
+        mixing = overlap(stage.forms, sources[j].forms) if untold else mixing_likeness(stage.mixing, sources[j].mixing)
+        kinship = trunk * mixing
         room = room_for(users[j], given[j], target.residual) if trunk == 1 else 1.0
         pairs.append(StagePair(stage, sources[j], i not in matched, kinship, levels[i][j], room))
     return tuple(pairs)

@@ -20,7 +20,7 @@ from tli_cli.matching.sides import Side, both_known
 from tli_cli.matching.similarity import unit_similarity
 from tli_cli.matching.tied import biases_of_tables, heads_apart, tables_in_heads, tied_heads
 from tli_cli.matching.towers import of_common_inputs
-from tli_cli.matching.twins import in_other_words, twins, without_extras
+from tli_cli.matching.twins import are_all, in_other_words, twins, without_extras
 from tli_cli.matching.uncut import with_whole_layers
 from tli_cli.matching.unit_pairs import ENOUGH, pair_units
 from tli_cli.matching.units import Key, Unit
@@ -47,7 +47,8 @@ def match_sides(source: Side, target: Side) -> Matching:
         named = s if strength is not Strength.PROVEN or s.role == t.role else replace(s, role=t.role)
         found[t.key] = Pair(t, s, unit_similarity(t, named), anchored=True)
         strengths[t.key] = strength
-    for t, s in twins(source, target):
+    same = list(twins(source, target))
+    for t, s in same:
         found[t.key] = Pair(t, s, max(unit_similarity(t, in_other_words(t, s)), ENOUGH))
     _believe(sakes if not known or len(sakes) == len(target.units) else (), found, known)
     for t, s in (*tied_heads(source, target), *tables_in_heads(source, target)):
@@ -60,7 +61,7 @@ def match_sides(source: Side, target: Side) -> Matching:
     stages = pair_stages(target, source, partners)
     paired = pair_blocks(target, source, stages, partners)
     body = {block.name for block in target.ends[1]}
-    one_network = len(proven) == len(targets) == len(sources)  # however names cut it into blocks
+    one_network = are_all(same, source, target) or len(proven) == len(targets) == len(sources)
     stages = tuple(replace(pair, room=1.0) for pair in stages) if one_network else stages
     certain = {key for key, strength in strengths.items() if strength is not Strength.LIKELY}
     stages = tuple(replace(p, kinship=1.0) if certain.issuperset(u.key for u in p.target.units) else p for p in stages)
@@ -97,7 +98,7 @@ def match_sides(source: Side, target: Side) -> Matching:
     pairs = tuple(found[unit.key] for unit in target.units if unit.key in found)
     used = {pair.source.key for pair in pairs}
     heads = tuple((t, s) for t, s in heads_apart(source, target) if t.key in found and s.key not in used)
-    return Matching(pairs, targets, sources, frozenset(repeated), stages, not one_network, heads)
+    return Matching(pairs, targets, sources, frozenset(repeated), stages, one_network=one_network, heads=heads)
 
 
 def _without_extras(source: Side, target: Side, named: Sequence[tuple[Unit, Unit]]) -> tuple[Side, Side]:

@@ -80,6 +80,11 @@ def twins(source: Side, target: Side) -> Iterator[tuple[Unit, Unit]]:
             yield from _pair(theirs[shape], mine[shape], told)
 
 
+def are_all(pairs: Sequence[tuple[Unit, Unit]], source: Side, target: Side) -> bool:
+    """Tell whether `pairs` of twins are all units of both sides that count: one network under two sets of names."""
+    return bool(pairs) and len(pairs) == _count(_by_shape(source)) == _count(_by_shape(target))
+
+
 def in_other_words(first: Unit, second: Unit) -> Unit:
     """Return `second` with the role of `first`, if one layer may be called both."""
     one = SYNONYMS.get(first.role, first.role) == SYNONYMS.get(second.role, second.role)

@@ -45,8 +45,9 @@ class StagePair:
 class Matching:
     """The pairs, at most one for each target unit, in target order, both sides' units, and the pairs of stages.
 
-    `windows` says whether it matters how far the blocks look: not to a matcher that looks at layers alone, nor where
-    the graphs prove all of both sides. `heads` are tables of tokens that are the target's head, each with the head of
+    `windows` says whether it matters how far the blocks look: not to a matcher that looks at layers alone.
+    `one_network` says that all units of both sides are paired, as the graphs prove or, where one is not known, as
+    shapes say: whatever blocks their names cut them into. `heads` are tables of tokens that are the target's head, each with the head of
     the source's own in its place.
     """
 
@@ -56,6 +57,7 @@ class Matching:
     added_blocks: frozenset[str] = frozenset()
     stages: tuple[StagePair, ...] = ()
     windows: bool = True
+    one_network: bool = False
     heads: tuple[tuple[Unit, Unit], ...] = ()
 
     @cached_property

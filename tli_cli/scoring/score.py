@@ -114,14 +114,15 @@ def fed_weights(
     own = {}
     for pair in matching.pairs:
         key, partner = pair.target.key, pair.source.key
+        same = matching.one_network and _is_identical(pair)
         own[key] = fed_weight(
             mine.weight[key],
-            pair.similarity
+            (1.0 if same else pair.similarity)
             * keeping(pair.target, pair.source)
             * (OTHER_SETTING if pair.target.place in doubted else 1.0),
             use=(ADDED if key in grown else REPEATED) if pair.repeat else 1.0,
-            in_place=pair.anchored or (in_step and mine.rank[key] == theirs.rank[partner]),
-            context=_context(pair, mine.home[key], theirs.home[partner], windows=matching.windows),
+            in_place=same or pair.anchored or (in_step and mine.rank[key] == theirs.rank[partner]),
+            context=1.0 if same else _context(pair, mine.home[key], theirs.home[partner], windows=matching.windows),
         )
     fed = {key: PARTS * value for key, value in own.items()}
     for stages in matching.stages:
@@ -129,6 +130,11 @@ def fed_weights(
         for key in (unit.key for unit in stages.target.units):
             fed[key] = fed_in_stage(own.get(key, 0), mine.weight[key], shares)
     return fed
+
+
+def _is_identical(pair: Pair) -> bool:
+    """Tell whether both units hold the same numbers in the same order; a linear layer is a 1x1 convolution."""
+    return pair.target.shape == pair.source.shape and prod(pair.target.kernel) == prod(pair.source.kernel)
 
 
 def _context(pair: Pair, target: Block, source: Block, *, windows: bool) -> float:

@@ -76,7 +76,7 @@ class _Sorter:
             parts = self._with_norms(parts)
             parts = self._with_gates(parts)
         parts = self._with_makers(parts)
-        parts = parts if node.path else self._with_end(parts)
+        parts = parts if node.path else self._with_start(self._with_end(parts))
         return ([node.layer] if node.layer else []) + [layer for _, part in parts for layer in part]
 
     def _stem_keys(self, siblings: Mapping[str, Module]) -> dict[str, Key]:
@@ -244,7 +244,8 @@ class _Sorter:
         return parts
 
     def _with_end(self, parts: list[Part]) -> list[Part]:
-        """Put the one layer that takes what the last module gives, and not what stands before it, behind that."""
+        """Put the one layer that takes what the last module gives, and not what stands before it, behind that;
+        with nothing before it, if nothing takes what it gives."""
         ends = [self._ends(layers) for _, layers in parts]
         takers = Counter(end.first for end in ends)
         given, before = [0], 0
@@ -254,10 +255,21 @@ class _Sorter:
             first, last = ends[at]
             alone = len(layers) == 1 and layers[0].kind in LINEAR
             given_last = given[-at - 2] or before
-            if alone and before not in (0, first) and given_last == first and takers[last] == (first == last):
+            strange = before != first if before else first != last
+            if alone and strange and given_last == first and takers[last] == (first == last):
                 return [*parts[:at], *parts[at + 1 :], parts[at]]
             before = last or before
         return parts
+
+    def _with_start(self, parts: list[Part]) -> list[Part]:
+        """Put the one layer that takes what nothing gives before all others, if the first of these takes what it gives."""
+        ends = [self._ends(layers) for _, layers in parts]
+        given = {end.last for end in ends}
+        strange = [i for i, end in enumerate(ends) if end.first and end.first not in given]
+        at = strange[0] if len(strange) == 1 else 0
+        before = next((end.first for end in ends[:at] if end.first), 0)
+        alone = at and len(parts[at][1]) == 1 and parts[at][1][0].kind in LINEAR
+        return [parts[at], *parts[:at], *parts[at + 1 :]] if alone and before == ends[at].last else parts
 
     def _entry_keys(self, parts: Sequence[Part]) -> dict[str, Key]:
         """Return the place of what halves the resolution before the rest of its block or stage, and not beside it: it

@@ -118,7 +118,9 @@ def _norms(group: Sequence[Layer]) -> Iterator[tuple[str, str]]:
     """Yield what the norms of one block are that their own names do not tell: the other one of two, of which one is
     attention's or the MLP's, and those beside one that is behind the MLP."""
     named = {layer.path: canonical_role(layer.path) for layer in group if layer.attribute("norm") != "batch"}
-    if len(group) == len(named) == 2 and re.search(r"\d", group[0].path):
+    if len(group) == len(named) == 2 and not any(named.values()) and _are_in_row(*sorted(named)):
+        yield from zip(sorted(named), OTHER_NORM, strict=True)
+    elif len(group) == len(named) == 2 and re.search(r"\d", group[0].path):
         for (path, role), (beside, other) in (named.items(), reversed(named.items())):
             if role == "norm2" and BEHIND_ATTENTION.search(path) and CLOSING.search(beside.rpartition(".")[2]):
                 yield from ((path, "norm1"), (beside, "norm2"))
@@ -126,6 +128,11 @@ def _norms(group: Sequence[Layer]) -> Iterator[tuple[str, str]]:
             if role in OTHER_NORM and not other:
                 yield beside, OTHER_NORM[role]
     yield from _sided(group)
+
+
+def _are_in_row(first: str, second: str) -> bool:
+    """Tell whether two names are the same but for a last letter or digit, which is the next one: `ln_a` and `ln_b`."""
+    return first[:-1] == second[:-1] and ord(second[-1]) - ord(first[-1]) == 1
 
 
 def _sided(group: Sequence[Layer]) -> Iterator[tuple[str, str]]:
@@ -158,7 +165,25 @@ def _told(group: Sequence[Layer], shapes: Mapping[str, tuple[int, ...]]) -> Iter
             yield ends[0].path, "o"
             left = [layer for layer in left if layer is not ends[0]]
     left = [layer for layer in left if canonical_role(layer.path) not in ATTENDING]
+    if len(left) == len(group):
+        attending = _attending(group, shapes)
+        yield from attending.items()
+        left = [layer for layer in left if layer.path not in attending]
     yield from _fed_forward(left, shapes, named)
+
+
+def _attending(group: Sequence[Layer], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, str]:
+    """Return which of layers, none of which is named as an attention's, is the one of queries, keys and values and
+    which its output: the only one that widens three times, where none takes so much, and the only one that keeps the
+    width."""
+    size = {layer.path: widths(layer, shapes) for layer in group if not canonical_role(layer.path)}
+    wide = [path for path, own in size.items() if own.last == 3 * own.first > 0]
+    if len(wide) != 1:
+        return {}
+    width = size[wide[0]].first
+    square = [path for path, own in size.items() if own.first == own.last == width]
+    taken = any(widths(layer, shapes).first in (3 * width, 3 * width / 2) for layer in group)
+    return {} if taken or len(square) != 1 else {wide[0]: "qkv", square[0]: "o"}
 
 
 def _fed_forward(
