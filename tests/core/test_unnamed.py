@@ -24,7 +24,8 @@ KNOWN = {
 """What libraries call the layers of a vision transformer."""
 STRANGE = {
     "blocks": "tu.ra", "norm1": "ln_a", "qkv": "mi.two", "o": "mi.one", "norm2": "ln_b", "fc1": "ko.x", "fc2": "ko.y",
-    "patch": "zo.ve", "cls": "ba", "pos": "ne", "norm": "so", "head": "du", "q": "mi.three", "k": "mi.two", "v": "mi.four",
+    "patch": "zo.ve", "cls": "ba", "pos": "ne", "norm": "so", "head": "du",
+    "q": "mi.three", "k": "mi.two", "v": "mi.four",
 }  # fmt: skip
 SILENT = ("attn.proj.weight", "attn.proj.bias", "mlp.fc2.weight", "mlp.fc2.bias")
 """What is zero in a block that is added."""

@@ -47,8 +47,8 @@ class Matching:
 
     `windows` says whether it matters how far the blocks look: not to a matcher that looks at layers alone.
     `one_network` says that all units of both sides are paired, as the graphs prove or, where one is not known, as
-    shapes say: whatever blocks their names cut them into. `heads` are tables of tokens that are the target's head, each with the head of
-    the source's own in its place.
+    shapes say: whatever blocks their names cut them into. `heads` are tables of tokens that are the target's head, each
+    with the head of the source's own in its place.
     """
 
     pairs: tuple[Pair, ...]

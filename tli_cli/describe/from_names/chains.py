@@ -31,6 +31,12 @@ def widths(layer: Layer, shapes: Mapping[str, tuple[int, ...]]) -> Widths:
     return Widths(0, 0)
 
 
+def ends_of(size: Mapping[str, Widths], layers: Sequence[Layer]) -> Widths:
+    """Return the input width of the first of `layers` that has one and the output width of the last."""
+    known = [size[layer.path] for layer in layers if size[layer.path].last]
+    return Widths(next((w.first for w in known if w.first), 0), known[-1].last) if known else Widths(0, 0)
+
+
 def _cost(before: int, after: Widths) -> int:
     if not before or not after.first or before == after.first:
         return 0

@@ -25,6 +25,8 @@ NUMBERED = re.compile(
 )
 DIMENSIONS = re.compile(r"(?<=conv)[123]d_?")
 """What the number in `conv2d` is, which is not its place."""
+BESIDE = ("se", "down", "shortcut")
+"""Surroundings of convolutions that are not in line with the others of a block."""
 DENSE = re.compile(r"(fc|linear|lin|dense)_?\d")
 NORMS = {"bn", "norm", "gn", "ln", "in", "layernorm", "layer_norm"}
 LATE = {"ls", "gamma", "se", "act", "relu"}
@@ -47,6 +49,10 @@ class Module:
         """Return the layers at and below this module, unordered."""
         own = [self.layer] if self.layer else []
         return own + [layer for child in self.children.values() for layer in child.layers()]
+
+
+Part = tuple[Module, list[Layer]]
+"""A module and its layers in order."""
 
 
 @dataclass(frozen=True, slots=True)
