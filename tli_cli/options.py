@@ -11,7 +11,7 @@ from tli_cli.errors import TliError, join_problems
 InputShape = tuple[int, ...] | tuple[tuple[int, ...], ...] | Mapping[str, tuple[int, ...]]
 """The shape of one sample, or one shape for each input of a model, in order or by name."""
 
-HEAD_CHOICES = ("fresh", "keep", "map")
+HEAD_CHOICES = ("auto", "fresh", "keep", "map")
 """What happens to the rows of a classifier of another size, or by labels to any; `map:FILE` names a file that says
 which source row feeds which target row."""
 
@@ -29,8 +29,9 @@ class Options:
     Attributes:
         matcher: the strategy that pairs layers (`dp`, `path`).
         method: the strategy that resizes tensors (`auto`, `combo`, `crop`, ...).
-        head: `fresh` or `keep` for a classifier of another size; `map` takes rows by label, as the configurations
-            beside both models name them, `map:FILE` by one `target-row source-row` pair a line, rows or labels.
+        head: `auto` takes a classifier of as many classes as it is and starts one of others afresh, `fresh` starts any
+            afresh, `keep` takes rows by index; `map` takes rows by label, as the configurations beside both models name
+            them, `map:FILE` by one `target-row source-row` pair a line, rows or labels.
         seed: the seed of everything that is drawn.
         top_k: how many about equally good sources are mixed for each target tensor.
         batchnorm: whether norm layers are injected.
@@ -57,7 +58,7 @@ class Options:
 
     matcher: str = "dp"
     method: str = "auto"
-    head: str = "fresh"
+    head: str = "auto"
     seed: int = 0
     top_k: int = 1
     batchnorm: bool = True

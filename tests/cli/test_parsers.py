@@ -29,7 +29,12 @@ def test_shapes(text, shape):
 
 
 def test_heads():
-    assert [parse_head(text) for text in ("fresh", "keep", "map:rows.txt")] == ["fresh", "keep", "map:rows.txt"]
+    assert [parse_head(text) for text in ("auto", "fresh", "keep", "map:rows.txt")] == [
+        "auto",
+        "fresh",
+        "keep",
+        "map:rows.txt",
+    ]
     with pytest.raises(typer.BadParameter, match="map:FILE"):
         parse_head("old")
 

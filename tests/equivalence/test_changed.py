@@ -187,6 +187,13 @@ def test_a_fresh_head_is_the_only_thing_left_out(tmp_path: Path) -> None:
     assert set(result.report.plan.unused) == {"head.weight", "head.bias"}
 
 
+@pytest.mark.parametrize("classes", [10, 7])
+def test_a_head_starts_afresh_where_that_is_asked_for_whatever_its_classes(classes: int, tmp_path: Path) -> None:
+    target = f"{VIT}?num_classes={classes}"
+    result = transfer(tmp_path, VIT, target, shape=(3, 32, 32), options=Options(head="fresh"))
+    assert result.kept.keys() == {"head.weight", "head.bias"} == changed(result)
+
+
 def test_a_head_mapped_by_labels_keeps_its_rows(tmp_path: Path) -> None:
     rows = tmp_path / "labels.txt"
     rows.write_text("0 3\n1 9\n2 0\n")

@@ -45,7 +45,7 @@ def inject(
     target_tokenizer: given.TargetTokenizer = None,
     matcher: given.MatcherOption = Matcher.dp,
     method: given.MethodOption = Method.auto,
-    head: given.Head = "fresh",
+    head: given.Head = "auto",
     seed: given.Seed = 0,
     top_k: given.TopK = 1,
     no_batchnorm: given.NoBatchnorm = False,

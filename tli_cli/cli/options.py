@@ -115,9 +115,9 @@ Head = Annotated[
     str,
     typer.Option(
         parser=parse_head,
-        metavar="fresh|keep|map|map:FILE",
-        help="A classifier of another size: start it afresh, or keep rows by index. Of any size: take rows by label, "
-        "or as FILE lists them.",
+        metavar="auto|fresh|keep|map|map:FILE",
+        help="The classifier: auto takes one of as many classes as it is and starts others afresh; start any afresh; "
+        "keep rows by index; take rows by label, or as FILE lists them.",
         rich_help_panel=MATCHING,
     ),
 ]

@@ -65,10 +65,10 @@ def a_number(value: float | None) -> float | None:
 
 
 def parse_head(text: str) -> str:
-    """Return `text` if it is `fresh`, `keep`, `map` or `map:FILE`."""
+    """Return `text` if it is `auto`, `fresh`, `keep`, `map` or `map:FILE`."""
     if text in HEAD_CHOICES or (text.startswith("map:") and len(text) > len("map:")):
         return text
-    raise typer.BadParameter(f"{text!r} is not a head rule: expected fresh, keep, map or map:FILE")
+    raise typer.BadParameter(f"{text!r} is not a head rule: expected auto, fresh, keep, map or map:FILE")
 
 
 def none_of(text: str, known: Collection[str]) -> typer.BadParameter:

@@ -15,7 +15,7 @@ NO_LABELS: Labels = MappingProxyType({})
 
 
 def parse_head(head: str, mine: Labels = NO_LABELS, theirs: Labels = NO_LABELS) -> Mapping[int, int]:
-    """Return target row -> source row for `map` and `map:FILE`, empty for `fresh` and `keep`.
+    """Return target row -> source row for `map` and `map:FILE`, empty for `auto`, `fresh` and `keep`.
 
     `map` takes the rows of the classes that are called alike, by the labels of the target and of the source. The file
     has one pair a line, of the target and of the source, each a row or a label; a tab or a comma parts labels that hold
@@ -25,12 +25,12 @@ def parse_head(head: str, mine: Labels = NO_LABELS, theirs: Labels = NO_LABELS) 
         TliError: the choice is unknown, the file is not of that form, or labels are not known.
     """
     choice, _, name = head.partition(":")
-    if choice in ("fresh", "keep") and not name:
+    if choice in ("auto", "fresh", "keep") and not name:
         return {}
     if head == "map":
         return _alike(mine, theirs)
     if choice != "map" or not name:
-        raise TliError(f"--head {head}: expected fresh, keep, map, or map:FILE")
+        raise TliError(f"--head {head}: expected auto, fresh, keep, map, or map:FILE")
     rows: dict[int, int] = {}
     for number, line in enumerate(read_text(name, "`target-row source-row` a line").split("\n"), 1):
         if not line.strip() or line.lstrip().startswith("#"):

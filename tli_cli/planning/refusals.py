@@ -14,6 +14,8 @@ from tli_cli.planning.roles import Share, is_iterated
 COMPUTED = "computed by the constructor"
 DRAWS = ("normal_", "uniform_", "bernoulli_", "exponential_", "trunc_normal_", "orthogonal_", "sparse_")
 """Operations of constructors that draw numbers."""
+FRESH = ("auto", "fresh")
+"""The choices by which a head of other classes starts afresh."""
 PACKED = "quantised values are copied as they are, never resized or cast"
 INDEX = "int64"
 """The dtype of what picks rows of a table, in which no quantised values are held."""
@@ -30,12 +32,8 @@ class Refusals:
         """Return why `wanted` of `layer` is not made of `offered` of `source_layer`; empty if it may be."""
         if layer.kind == "norm" and not self._request.norms:
             return "norms are left out"
-        if self._roots[wanted.spec.name] and offered is not None and offered.spec.shape != wanted.spec.shape:
-            rows = (self._roots[wanted.spec.name], class_rows(source, offered.spec.name) or offered.spec.shape[0])
-            known = [vocabulary_sizes(one) for one in self._sources]
-            is_text = rows[0] in vocabulary_sizes(self._target) and any(rows[1] in sizes for sizes in known)
-            if self._request.head == "fresh" and rows[0] != rows[1] and not is_text:
-                return f"head: {rows[0]} classes, the source has {rows[1]}"
+        if refused := self._head_refused(wanted, offered, source):
+            return refused
         if _is_packed(wanted.spec, wanted.role) or (offered is not None and _is_packed(offered.spec, offered.role)):
             same = offered is not None and (offered.spec.shape, offered.spec.dtype) == (
                 wanted.spec.shape,
@@ -52,6 +50,20 @@ class Refusals:
         if layer.kind == "norm" and kinds.count("batch") == 1:
             return "another kind of norm: a batch norm moves with its statistics or not at all"
         return ""
+
+    def _head_refused(self, wanted: Share, offered: Share | None, source: Architecture) -> str:
+        """Return why rows of classes are not taken; tables of tokens are none."""
+        mine = self._roots[wanted.spec.name]
+        if not mine or offered is None:
+            return ""
+        theirs = class_rows(source, offered.spec.name) or (offered.spec.shape or (0,))[0]
+        known = [vocabulary_sizes(one) for one in self._sources]
+        if mine in vocabulary_sizes(self._target) and any(theirs in sizes for sizes in known):
+            return ""
+        if self._request.head == "fresh" and mine == theirs:
+            return "head: fresh, as asked for"
+        other = mine != theirs and offered.spec.shape != wanted.spec.shape
+        return f"head: {mine} classes, the source has {theirs}" if other and self._request.head in FRESH else ""
 
     def _is_taken(self, wanted: Share, offered: Share | None, source: Architecture) -> bool:
         """Tell whether a buffer is taken from the source all the same: what is found or drawn, and no other number than

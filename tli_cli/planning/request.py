@@ -15,7 +15,7 @@ class Request:
 
     matcher: str = "dp"
     method: str = "auto"
-    head: str = "fresh"
+    head: str = "auto"
     head_rows: Mapping[int, int] = field(default_factory=dict)
     norms: bool = True
     seed: int = 0
