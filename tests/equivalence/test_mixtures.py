@@ -24,6 +24,7 @@ def test_experts_are_read_as_the_target_has_them(together, is_source, bare_targe
 def test_experts_of_a_named_class_are_read_as_the_target_has_them(tmp_path):
     result = transfer(tmp_path, "mixtures:listed", "mixtures:stacked", shape=None)
     assert compare(result, None) < EXACT
+    assert not any(step.exact for step in result.report.plan.steps), "no graph shows the form in which they are read"
 
 
 def test_a_plan_for_experts_is_carried_out_again(tmp_path):

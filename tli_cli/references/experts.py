@@ -59,7 +59,8 @@ class _Mixture:
 def with_experts_of(source: Reference, target: Reference) -> Reference:
     """Return `source` with its experts as `target` has them; as it is where it holds none, or holds them so.
 
-    It is described by names alone then: no graph shows what it computes in that form.
+    It is described by names alone then: no graph shows what it computes in that form, and nothing of it is called exact
+    if one did before.
     """
     checkpoint = source.checkpoint
     if checkpoint is None or not _may_hold(source.architecture, target.architecture):
@@ -71,7 +72,8 @@ def with_experts_of(source: Reference, target: Reference) -> Reference:
         return source
     read = _apart(checkpoint, pairs) if mine[0].is_listed else _together(checkpoint, pairs)
     said = f"{source.text}: {APART if mine[0].is_listed else TOGETHER}, as the target has them"
-    bare = replace(source, checkpoint=read, notes=(*source.notes, said), doubts=(), recognised=None)
+    known = bool(source.architecture.graph)
+    bare = replace(source, checkpoint=read, notes=(*source.notes, said), doubts=(), recognised=None, unproved=known)
     return describe_bare(bare, read.tensors)
 
 

@@ -45,6 +45,7 @@ class Reference:
         in_files: what stands in files for tensors of `architecture` that have other names there, or other forms.
         aside: tensors of the checkpoint that are no part of `architecture`.
         recognised: what nothing but its names and shapes said that it is.
+        unproved: whether its graph is left behind, as `architecture` has the tensors in another form.
     """
 
     text: str
@@ -55,6 +56,7 @@ class Reference:
     in_files: Layouts = field(default_factory=dict)
     aside: tuple[str, ...] = ()
     recognised: Recognition | None = None
+    unproved: bool = False
 
     @property
     def remarks(self) -> tuple[str, ...]:
