@@ -14,12 +14,12 @@ from tli_cli.describe.from_names.flow import Flow
 from tli_cli.describe.from_names.heads import attention, configured_heads, heads_by_shape, projection_sizes
 from tli_cli.describe.from_names.order import inferred_order
 from tli_cli.describe.from_names.wiring import ROWS, attention_path, role_of, wire
+from tli_cli.describe.last_layers import HEADS, gives_features
 from tli_cli.describe.spaces import UsedSpaces, leaves
 from tli_cli.describe.vocabulary import surroundings
 
 STARTS = {"norm1", "norm2", "norm3", "q", "qkv", "qk", "fc1", "gate", "gate_up"}
 BRANCHES = ("branch", "path", "b", "expand")
-HEADS = {"head", "head_dist"}
 
 
 def infer_spaces(
@@ -142,13 +142,14 @@ def _prepare_attention(flow: Flow, layers: Sequence[Layer]) -> None:
 
 
 def _mark_classes(flow: Flow, layers: Sequence[Layer]) -> None:
-    """Mark the rows of the heads as classes: those that are named so, else the last layer's if nothing takes them."""
+    """Mark the rows of the heads as classes: those that are named so, else the last layer's if nothing takes them and
+    they are no features."""
     weighted = [layer for layer in layers if layer.kind in LINEAR]
     norms = [name for layer in layers if layer.kind == "norm" for _, name in layer.tensors if flow.axes.get(name)]
     named = [layer for layer in weighted if role_of(layer) in HEADS]
     for layer in named or weighted[-1:]:
         name = layer.tensor("weight")
-        if name is None or name not in flow.axes:
+        if name is None or name not in flow.axes or gives_features(layer.path, *widths(layer, flow.shapes)):
             continue
         tree = flow.table.resolve(flow.axes[name][1 if layer.attribute("transposed") else 0])
         taken = any(flow.table.resolve(flow.axes[n][d]) == tree for n, d in flow.summed)

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from tli_cli.architecture import STATISTICS, Architecture, Axis, AxisTree, Layer, Node, TensorSpec
 from tli_cli.describe.blocks import with_blocks
+from tli_cli.describe.last_layers import gives_features
 from tli_cli.describe.spaces import UsedSpaces, leaves
 from tli_cli.describe.tracing.numbers import constants_after, numbers_after
 from tli_cli.describe.tracing.recording import Recording
@@ -46,7 +47,8 @@ def _numbered(recording: Recording, trees: Sequence[AxisTree], used: UsedSpaces)
 
 
 def _mark_classes(recording: Recording, outputs: Sequence[Value]) -> None:
-    """Mark the outputs' channels as classes where nothing but the layers that make them carries them."""
+    """Mark the outputs' channels as classes where nothing but the layers that make them carries them, and these make
+    other than features."""
     table = recording.table
     for value in outputs:
         final = set(leaves(table.resolve(_channels(recording, value))))
@@ -56,8 +58,20 @@ def _mark_classes(recording: Recording, outputs: Sequence[Value]) -> None:
             for leaf in _summed_leaves(recording, name, index)
             if leaf in final
         }
-        for leaf in final - contracted:
+        for leaf in final - contracted - _features(recording):
             table.mark(leaf, "classes")
+
+
+def _features(recording: Recording) -> set[int]:
+    """Return the channels that layers make which would give features if they were the last."""
+    table = recording.table
+    matrices = ((name, dims) for name, dims in recording.parameter_dims.items() if len(dims) == 2)
+    return {
+        leaf
+        for name, (first, last) in matrices
+        if gives_features(name.rpartition(".")[0], table.size(first), table.size(last))
+        for leaf in leaves(table.resolve(first))
+    }
 
 
 def _channels(recording: Recording, value: Value) -> AxisTree:

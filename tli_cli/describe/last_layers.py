@@ -1,0 +1,18 @@
+"""Whether what a network gives last are classes or features."""
+
+from __future__ import annotations
+
+from tli_cli.describe.vocabulary import canonical_role
+
+HEADS = frozenset({"head", "head_dist"})
+UNTOLD = ""
+
+
+def gives_features(path: str, rows: int, columns: int) -> bool:
+    """Tell whether the last layer gives features: it makes as many as it takes, and its name says that it is for
+    something else than classes.
+
+    >>> gives_features("pooler.dense", 384, 384), gives_features("fc", 384, 384), gives_features("pooler", 9, 384)
+    (True, False, False)
+    """
+    return rows == columns and canonical_role(path) not in (UNTOLD, *HEADS)
