@@ -38,7 +38,8 @@ def test_drawn_classes_differ_in_their_means_and_not_in_their_colours():
 
 def test_a_start_that_cannot_learn_is_told_from_one_that_can_and_neither_is_changed(monkeypatch):
     monkeypatch.setattr("tli_cli.fitting.trial.RATES", (1e-2,))
-    plain, trial = network(), Trial((1, 8, 8), 0)
+    told: list[tuple[int, int, str]] = []
+    plain, trial = network(), Trial((1, 8, 8), 0, lambda *said: told.append(said))
     dead = deepcopy(plain)
     nn.init.constant_(dead[1].bias, -100.0)
     before = deepcopy(dead.state_dict())
@@ -50,6 +51,8 @@ def test_a_start_that_cannot_learn_is_told_from_one_that_can_and_neither_is_chan
         == "xavier"
     )
     assert trial.learned(plain) > 0.3
+    steps = told[-1][1]
+    assert steps > 1 and [done for done, _, _ in told[-steps:]] == list(range(1, steps + 1))
     assert all(torch.equal(value, before[name]) for name, value in dead.state_dict().items())
 
 

@@ -55,7 +55,9 @@ def fitted_values(
     return _fitted(plan, mine.model, theirs.model, plain, rules, arguments, values, work, options, device, progress)
 
 
-def tried(injector: Injector, plan: Plan, target: Reference, options: Options) -> None:
+def tried(
+    injector: Injector, plan: Plan, target: Reference, options: Options, progress: Progress | None = None
+) -> None:
     """Raise `SlowerThanPlain` where the target learns a made-up task slower from what `injector` makes by `plan`, which
     fits nothing, than from a start without a source; nothing is tried where the target cannot be run here."""
     if not Trial.is_short(forward_work(target.architecture)):
@@ -66,7 +68,7 @@ def tried(injector: Injector, plan: Plan, target: Reference, options: Options) -
         _load(mine.model, {step.target: injector.make(step) for step in plan.steps}, target.text)
     except TliError:
         return
-    _try(plan, target.architecture, mine.model, plain, _rules(target), mine.sample)
+    _try(plan, target.architecture, mine.model, plain, _rules(target), mine.sample, progress)
 
 
 def tried_live(
@@ -95,8 +97,9 @@ def _try(
     plain: Started,
     rules: Sequence[str],
     sample: Sequence[torch.Tensor],
+    progress: Progress | None = None,
 ) -> None:
-    trial = Trial.for_inputs(sample, forward_work(architecture), plan.seed)
+    trial = Trial.for_inputs(sample, forward_work(architecture), plan.seed, progress)
     if trial is not None:
         with reproducible(torch.device("cpu")):
             check_start(PlainStarts(trial, plain, rules), target, plan)
@@ -176,7 +179,8 @@ def _fitted(
     except Exception as error:
         raise TliError(f"{type(target).__name__} could not be fitted: {first_line(error)}") from error
     if options.method != "fit":
-        trial = Trial.for_inputs(given[0], work.target, plan.seed) if of_another_family(plan) else None
+        another = of_another_family(plan)
+        trial = Trial.for_inputs(given[0], work.target, plan.seed, progress) if another else None
         plains = PlainStarts(trial, lambda rule: plain(rule).to(there), rules) if trial and work.unseen else None
         with reproducible(there):
             check_worth(worth, plains, target, begun, plan)

@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from tli_cli.fitting.samples import drawn_classes
+from tli_cli.report import Progress
 from tli_cli.seeding import generator_for
 
 CLASSES = 10
@@ -31,10 +32,14 @@ PASSES = len(RATES) * (3 * STEPS * BATCH + STEPS // EVERY * TESTED)
 
 @dataclass(frozen=True)
 class Trial:
-    """A task of drawn characters for networks that take images of `shape`, drawn from `seed`."""
+    """A task of drawn characters for networks that take images of `shape`, drawn from `seed`.
+
+    `progress` is told of every step.
+    """
 
     shape: tuple[int, ...]
     seed: int
+    progress: Progress | None = None
 
     @staticmethod
     def is_short(multiplications: int) -> bool:
@@ -42,12 +47,14 @@ class Trial:
         return 2 * PASSES * multiplications <= WORK
 
     @classmethod
-    def for_inputs(cls, arguments: Sequence[torch.Tensor], multiplications: int, seed: int) -> Trial | None:
+    def for_inputs(
+        cls, arguments: Sequence[torch.Tensor], multiplications: int, seed: int, progress: Progress | None = None
+    ) -> Trial | None:
         """Return the task for a network that takes `arguments` and `multiplications` for each sample; None where it
         takes no image alone, or where trying takes long."""
         shape = tuple(arguments[0].shape[1:]) if arguments else ()
         known = len(arguments) == 1 and len(shape) == 3 and arguments[0].is_floating_point()
-        return cls(shape, seed) if known and cls.is_short(multiplications) else None
+        return cls(shape, seed, progress) if known and cls.is_short(multiplications) else None
 
     def reached(self, model: nn.Module) -> float | None:
         """Return what `learned` does; None where the model cannot be trained."""
@@ -65,10 +72,11 @@ class Trial:
             given = model.eval()(images[:2])
         if not isinstance(given, torch.Tensor) or given.ndim != 2 or given.shape[1] < CLASSES:
             return 0.0
-        return max(self._accuracy(deepcopy(model), images, labels, rate) for rate in RATES)
+        return max(self._accuracy(deepcopy(model), images, labels, turn) for turn in range(len(RATES)))
 
-    def _accuracy(self, model: nn.Module, images: torch.Tensor, labels: torch.Tensor, rate: float) -> float:
-        """Train `model` in place and return its mean accuracy on the last images."""
+    def _accuracy(self, model: nn.Module, images: torch.Tensor, labels: torch.Tensor, turn: int) -> float:
+        """Train `model` in place with one of `RATES` and return its mean accuracy on the last images."""
+        rate = RATES[turn]
         parameters = [p.requires_grad_() for p in model.parameters() if p.is_floating_point()]
         optimizer = torch.optim.AdamW(parameters, rate, weight_decay=0.01)
         generator, found = generator_for(self.seed, "steps of a trial"), []
@@ -81,6 +89,8 @@ class Trial:
                 optimizer.zero_grad()
                 torch.autograd.backward(cross_entropy(model.train()(images[chosen])[:, :CLASSES], labels[chosen]))
                 optimizer.step()
+                if self.progress is not None:
+                    self.progress(turn * STEPS + step + 1, len(RATES) * STEPS, "steps of a trial on made-up classes")
                 if (step + 1) % EVERY == 0:
                     with torch.no_grad():
                         given = model.eval()(images[IMAGES:])[:, :CLASSES]

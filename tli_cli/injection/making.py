@@ -55,7 +55,7 @@ class Maker:
         try:
             with kept_blocks():
                 if not plan.fits:
-                    tried(self._injector, plan, self._target, options)
+                    tried(self._injector, plan, self._target, options, progress)
                     return {}
                 source = sources[plan.fits[0].model]
                 return fitted_values(self._injector, plan, source, self._target, options, progress)
