@@ -114,6 +114,13 @@ def test_natural_order_of_blocks_with_stem_first_and_head_last() -> None:
     assert paths == ["patch_embed.proj", "cls_token", *middle, "norm", "head"]
 
 
+def test_a_final_block_stands_behind_the_stages() -> None:
+    names = ["features.final_block.conv1", "features.final_block.conv2"]
+    names += [f"features.stage{i}.unit{j}.conv{k}" for i in (1, 2) for j in (1, 2) for k in (1, 2)]
+    found = describe({f"{name}.weight": (8, 8, 3, 3) for name in names})
+    assert [layer.path for layer in found.layers][-2:] == names[:2]
+
+
 def test_shapes_decide_where_names_say_nothing() -> None:
     found = describe(
         {"alpha.weight": (10, 48), "beta.weight": (48, 32), "delta.weight": (64, 20), "gam.weight": (32, 64)}

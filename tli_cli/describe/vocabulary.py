@@ -266,7 +266,7 @@ MODULE_PLACES: tuple[tuple[re.Pattern[str], tuple[float, float]], ...] = (
     (re.compile(r"mid(dle)?(_\w+)?|bottleneck|bridge|cent(er|re)"), (54, 0)),
     (re.compile(r"dec(oders?)?|ups?(_?(blocks?|path|convs?))?|expan(d|s)\w*"), (60, 0)),
     (re.compile(r"attn_?pool\w*|attention_?pool\w*|pooling|map_?head(_?\d+)?"), (86, 0)),
-    (re.compile(r"conv_head|final_conv|last_conv|features_mix"), (80, 0)),
+    (re.compile(r"conv_head|(final|last)_(conv|block|stage|unit)|features_mix"), (80, 0)),
 )
 """(names, place) of further modules: within a block, or, from 48 on, among the stages."""
 
