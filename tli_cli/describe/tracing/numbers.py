@@ -80,10 +80,18 @@ def note_along(rec: Recording, func: Any, args: Sequence[Any], kwargs: Mapping[s
             dims = [taken] if isinstance(taken, int) else taken or range(len(value.dims))
             rec.coded += [value.dims[d] for d in dims if -len(value.dims) <= d < len(value.dims)]
     if "pool" in (name := func._overloadpacket.__name__):
-        sides = next((a for a in args[1:] if isinstance(a, (list, tuple))), ())
-        first = len(value.dims) - len(sides)
-        whole = args[0].shape[first:] if "adaptive" in name else (1,) * len(sides)
-        rec.coded += [value.dims[first + i] for i, side in enumerate(sides) if side != whole[i]]
+        note_windows(rec, name, args)
+
+
+def note_windows(rec: Recording, name: str, args: Sequence[Any]) -> None:
+    """Note along which axes of a value the windows of the pool `name` hold several indices."""
+    value = rec.get(args[0])
+    if value is None or value.node < 0:
+        return
+    sides = next((a for a in args[1:] if isinstance(a, (list, tuple))), ())
+    first = len(value.dims) - len(sides)
+    whole = args[0].shape[first:] if "adaptive" in name else (1,) * len(sides)
+    rec.coded += [value.dims[first + i] for i, side in enumerate(sides) if side != whole[i]]
 
 
 def note_constants(rec: Recording, tensors: Sequence[Any], out: torch.Tensor) -> None:

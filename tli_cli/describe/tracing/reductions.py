@@ -11,7 +11,7 @@ import torch
 
 from tli_cli.describe.spaces import leaves
 from tli_cli.describe.tracing.elementwise import anything, first_of
-from tli_cli.describe.tracing.numbers import note_numbers
+from tli_cli.describe.tracing.numbers import note_numbers, note_windows
 from tli_cli.describe.tracing.recording import Recording
 from tli_cli.describe.tracing.statistics import LENGTH, MEAN, OTHER
 from tli_cli.describe.tracing.values import Value
@@ -65,6 +65,7 @@ def average_pool(rec: Recording, args: Sequence[Any], out: Any, *, name: str) ->
         mean_(rec, (args[0], list(range(-len(window), 0)), True), out)
         return
     note_numbers(rec, name, args, {}, out)
+    note_windows(rec, name, args)
     anything(rec, name, args, out)
 
 
