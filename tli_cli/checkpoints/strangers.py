@@ -23,13 +23,14 @@ _FLAX = (
     "sep='.', as safetensors",
 )
 _NPZ = ("a NumPy archive (.npz)", "save its arrays, which numpy.load(FILE) gives, with safetensors.numpy.save_file")
+_GGUF = ("a GGUF file", "use the safetensors or torch files that it was made from")
 _ARCHIVE = "unpack it first"
 _WEB_PAGE = ("a web page", "download the file itself")
 
 _BEGINNINGS: tuple[tuple[int, bytes, str, str], ...] = (
     (0, b"version https://git-lfs", "a Git LFS pointer", "fetch the real file with `git lfs pull`"),
     (0, b"\x89HDF", *_HDF5),
-    (0, b"GGUF", "a GGUF file", "use the safetensors or torch files that it was made from"),
+    (0, b"GGUF", *_GGUF),
     (0, b"\x93NUMPY", "a NumPy array", "save the tensors as safetensors"),
     (0, b"\x1f\x8b", "a gzip archive", _ARCHIVE),
     (0, b"BZh", "a bzip2 archive", _ARCHIVE),
@@ -48,7 +49,7 @@ _NAMES = (
     (re.compile(r"\.(index|meta|data-\d+-of-\d+)$"), *_TENSORFLOW),
     (re.compile(r"\.pb$"), "a TensorFlow graph", "read it with TensorFlow and save its variables as safetensors"),
     (re.compile(r"\.(h5|hdf5)$"), *_HDF5),
-    (re.compile(r"\.gguf$"), "a GGUF file", "use the safetensors or torch files that it was made from"),
+    (re.compile(r"\.gguf$"), *_GGUF),
     (re.compile(r"\.msgpack$"), *_FLAX),
     (re.compile(r"\.npz$"), *_NPZ),
     (re.compile(r"\.mlmodel$"), "a Core ML file", _ORIGIN),

@@ -54,9 +54,8 @@ def folding(target: Architecture, source: Architecture, matching: Matching) -> F
     normalised = set(normalised_layers(target).values())
     moved = {pair.source.place for pair in matching.pairs}
     fed = {pair.target.place for pair in matching.pairs if pair.target.kind == "norm"}
-    folds: dict[int, Fold] = {}
+    found: dict[int, Fold | None] = {}
     silent: dict[int, int] = {}
-    doubtful: set[int] = set()
     for pair in _single(matching):
         place, partner = pair.target.place, pair.source.place
         if place in mine and partner not in theirs and mine[place] not in fed:
@@ -65,17 +64,11 @@ def folding(target: Architecture, source: Architecture, matching: Matching) -> F
         elif partner in theirs and place not in normalised and theirs[partner] not in moved:
             known = _are_in_line(source, partner, theirs[partner])
             layers = source.layers[partner], source.layers[theirs[partner]]
-            fold = _fold(target.layers[place], source, *layers) if known else None
-            if fold is None:
-                doubtful.add(place)
-            else:
-                folds[place] = fold
+            found[place] = _fold(target.layers[place], source, *layers) if known else None
         elif scaled.get(partner, partner) not in moved:
-            fold = _scaling(source, source.layers[partner], source.layers[scaled[partner]])
-            if fold is None:
-                doubtful.add(place)
-            else:
-                folds[place] = fold
+            found[place] = _scaling(source, source.layers[partner], source.layers[scaled[partner]])
+    folds = {place: fold for place, fold in found.items() if fold is not None}
+    doubtful = found.keys() - folds.keys()
     behind = {**scaled, **theirs}
     taken = {behind[pair.source.place] for pair in matching.pairs if pair.target.place in folds}
     if not (target.graph and source.graph):
