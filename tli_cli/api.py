@@ -50,7 +50,6 @@ def plan_for(sources: Sequence[Reference], target: Reference, options: Options) 
     """Return the plan between resolved references; reads no values, but a few where several sources may be mixed."""
     from tli_cli.fitting.choice import add_fits
     from tli_cli.kinship.ancestry import Values, ancestry
-    from tli_cli.planning.claims.unproved import without_proof
     from tli_cli.planning.injection import plan_injection
     from tli_cli.references.labels import labels_of, shared_labels
     from tli_cli.vocabularies.shared import shared_tokens
@@ -62,11 +61,14 @@ def plan_for(sources: Sequence[Reference], target: Reference, options: Options) 
     tokens = shared_tokens(sources, target, options)
     labels = labels_of(target), shared_labels([labels_of(source) for source in sources])
 
+    unproved = {i for i, source in enumerate(sources) if source.unproved}
+
     def planned(options: Options) -> Plan:
-        return plan_injection(target.architecture, architectures, options, keep_values, ancestry(held), tokens, labels)
+        return plan_injection(
+            target.architecture, architectures, options, keep_values, ancestry(held), tokens, labels, unproved
+        )
 
     plan = add_fits(planned(options), sources, target, options, lambda: planned(replace(options, method="fit")))
-    plan = without_proof(plan, {i for i, source in enumerate(sources) if source.unproved})
     notes = tuple(note for reference in (*sources, target) for note in reference.remarks)
     many = len(sources) > 1
     aside = tuple(f"{i}:{name}" if many else name for i, source in enumerate(sources) for name in source.aside)

@@ -80,7 +80,8 @@ def apply_tli(
 
     def planned(options: Options) -> Plan:
         given = [r.architecture for r in references]
-        return plan_injection(target.architecture, given, options, "target", akin, tokens, labels)
+        unproved = {i for i, r in enumerate(references) if r.unproved}
+        return plan_injection(target.architecture, given, options, "target", akin, tokens, labels, unproved)
 
     def replan() -> Plan:
         return planned(replace(options, method="fit"))

@@ -54,7 +54,19 @@ def understood(
         raise TliError("no teacher given: expected a module, a state dict or a checkpoint file, or a list of such")
     taught = [_taught(teacher, target, example, options) for teacher in listed]
     *references, wanted = related([*(t.reference for t in taught), target])
-    return [replace(t, reference=r) for t, r in zip(taught, references, strict=True)], wanted
+    return [_as_related(t, r, wanted, options) for t, r in zip(taught, references, strict=True)], wanted
+
+
+def _as_related(taught: Taught, reference: Reference, target: Reference, options: Options) -> Taught:
+    """Return a teacher as `reference`, which may hold tensors in another form than it was understood in."""
+    if taught.module is not None or reference is taught.reference:
+        return replace(taught, reference=reference)
+    return _stored(reference, target, options)
+
+
+def _stored(reference: Reference, target: Reference, options: Options) -> Taught:
+    values = StoredValues([reference], target, keep_nonfinite=options.on_nonfinite == "keep")
+    return Taught(reference, lambda name: values.read(0, name))
 
 
 def _taught(teacher: Teacher, target: Reference, example: Any, options: Options) -> Taught:
@@ -73,8 +85,7 @@ def _taught(teacher: Teacher, target: Reference, example: Any, options: Options)
         raise TliError(
             f"expected a module, a state dict or a checkpoint file as a teacher, found {type(teacher).__name__}"
         )
-    values = StoredValues([reference], target, keep_nonfinite=options.on_nonfinite == "keep")
-    return Taught(reference, lambda name: values.read(0, name))
+    return _stored(reference, target, options)
 
 
 def _in_memory(loaded: Mapping[str, Any], options: Options, expected: Collection[str]) -> Checkpoint:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.equivalence.harness import EXACT, compare, reference, transfer
+from tests.equivalence.harness import EXACT, batch, build, compare, difference, outputs, reference, save, transfer
+from tli_cli import apply_tli
 from tli_cli.api import inject
+from tli_cli.options import Options
 
 FORMS = ["mixtures:stacked", "mixtures:stacked?turned=True"]
 
@@ -25,6 +27,15 @@ def test_experts_of_a_named_class_are_read_as_the_target_has_them(tmp_path):
     result = transfer(tmp_path, "mixtures:listed", "mixtures:stacked", shape=None)
     assert compare(result, None) < EXACT
     assert not any(step.exact for step in result.report.plan.steps), "no graph shows the form in which they are read"
+
+
+def test_a_live_model_is_taught_by_a_file_with_experts_in_another_form(tmp_path):
+    source, target = build("mixtures:listed"), build("mixtures:stacked", 1)
+    save(source, tmp_path / "source.pt")
+    options, tokens = Options(source_arch=reference("mixtures:listed")), batch(source, None)
+    plan = apply_tli(target, str(tmp_path / "source.pt"), example=tokens, options=options)
+    assert difference(outputs(source, tokens), outputs(target, tokens)) < EXACT
+    assert plan.coverage == 1 and not any(step.exact for step in plan.steps)
 
 
 def test_a_plan_for_experts_is_carried_out_again(tmp_path):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
 from tli_cli.architecture import Architecture
@@ -13,6 +13,7 @@ from tli_cli.options import Labels, Options
 from tli_cli.plan import Plan
 from tli_cli.planning.choice import Akin
 from tli_cli.planning.claims.activations import changed_activations
+from tli_cli.planning.claims.unproved import without_proof
 from tli_cli.planning.heads import NO_LABELS, other_labels, parse_head
 from tli_cli.planning.methods import method_request
 from tli_cli.planning.otherwise import copied_otherwise
@@ -33,12 +34,13 @@ def plan_injection(
     akin: Akin = lambda first, second: True,
     tokens: Sequence[Tokens] = (),
     labels: tuple[Labels, Labels] = (NO_LABELS, NO_LABELS),
+    unproved: Collection[int] = (),
 ) -> Plan:
     """Return the plan for `target` from `sources`, with the best source's score; reads no values.
 
     `keep_values` says how what nothing feeds starts: `constructor`, or `target` for the target's own values; `akin`
     tells which sources may be mixed, `tokens` for each which of its rows stand for the target's tokens, `labels`
-    what the classes of the target and of the sources are called.
+    what the classes of the target and of the sources are called, `unproved` which sources have left their graph behind.
 
     Raises:
         TliError: the matcher or the method is unknown, `top_k` is not positive, or the head's map cannot be read.
@@ -66,7 +68,7 @@ def plan_injection(
     )
     if options.method == "auto" and options.matcher == "dp" and score < MAY_HURT:
         return _untouched(target, sources, matchings, request, score)
-    plan = make_plan(target, sources, matchings, request, akin)
+    plan = without_proof(make_plan(target, sources, matchings, request, akin), unproved)
     alone = plan.relation != OTHER and len(sources) == 1
     said = (*_left_heads(target, sources[0], matchings[0]), *changed_activations(sources[0], target)) if alone else ()
     said += () if request.head_rows else other_labels(*labels)

@@ -92,10 +92,10 @@ def with_known_experts(source: Reference, target: Reference) -> Reference:
     return replace(source, architecture=with_axes_of(own, known, like, streams))
 
 
-def _may_hold(*architectures: Architecture) -> bool:
+def _may_hold(first: Architecture, second: Architecture) -> bool:
     """Tell whether the one holds tensors that may be those of all experts, and the other those of each."""
-    ways = [(_holds_threes(architecture), _holds_numbers(architecture)) for architecture in architectures]
-    return any(mine[0] and theirs[1] and not theirs[0] for mine, theirs in (ways, ways[::-1]))
+    threes = _holds_threes(first), _holds_threes(second)
+    return threes[0] != threes[1] and _holds_numbers(second if threes[0] else first)
 
 
 def _holds_threes(architecture: Architecture) -> bool:
@@ -200,8 +200,9 @@ def _together(checkpoint: Checkpoint, pairs: Sequence[tuple[_Mixture, _Mixture]]
     return Checkpoint(checkpoint.path, reader, checkpoint.config, {spec.name for spec in reader.tensors})
 
 
-def _held(role: str, theirs: _Mixture) -> tuple[str, ...]:
-    return (role,) if role in theirs.matrices else ROLES[role]
+def _held(role: str, other: _Mixture) -> tuple[str, ...]:
+    """Return as what layers of `other` it holds the layer called `role`."""
+    return (role,) if role in other.matrices else ROLES[role]
 
 
 def _stack(checkpoint: Checkpoint, held: Sequence[_Matrix], wanted: _Matrix, count: int) -> InFiles:
@@ -221,7 +222,7 @@ def _apart(checkpoint: Checkpoint, pairs: Sequence[tuple[_Mixture, _Mixture]]) -
     parts: dict[str, Part] = {}
     for mine, theirs in pairs:
         for role, matrix in theirs.matrices.items():
-            wanted = (role,) if role in mine.matrices else ROLES[role]
+            wanted = _held(role, mine)
             for place, part in enumerate(wanted):
                 name = _moved(mine.matrices[part].name, mine, theirs)
                 for expert in range(theirs.count):
