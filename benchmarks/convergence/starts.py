@@ -19,7 +19,9 @@ from benchmarks.convergence.plain import PLAIN
 LIMIT = "limit"
 REFERENCES = (*PLAIN, LIMIT)
 """Starts that depend on the target alone (and, for the limit, on the source's data)."""
-OTHERS = ("names", "iatransfer", "untrained", "shuffled")
+COPIES = ("names", "iatransfer")
+"""Starts that copy values without `tli`."""
+OTHERS = (*COPIES, "untrained", "shuffled")
 TLI = ("auto", "combo", "crop", "resize", "select", "net2net", "fna", "tile", "magnitude", "dpiat")
 
 
@@ -32,7 +34,8 @@ class Start:
 
 
 def make(method: str, pair: Pair, seed: int) -> Start:
-    """Return the target of `pair` started by `method`; its head is always the constructor's own, of this seed."""
+    """Return the target of `pair` started by `method`; its head is always fresh: what `tli` starts a fresh head with
+    where it starts the target, else the constructor's own, of this seed."""
     classes = CLASSES[pair.target_data]
     model = pair.target.build(classes, seed)
     begun = time.perf_counter()
@@ -42,7 +45,8 @@ def make(method: str, pair: Pair, seed: int) -> Start:
         return Start(model, 0.0)
     with torch.no_grad():
         _fill(method, model, pair, seed)
-        _fresh_head(model, pair.target.build(classes, seed))
+        if method in (LIMIT, *COPIES):
+            _fresh_head(model, pair.target.build(classes, seed))
     return Start(model, time.perf_counter() - begun)
 
 
@@ -73,6 +77,7 @@ def _inject(checkpoint: Path, model: nn.Module, pair: Pair, method: str, seed: i
     options = Options(
         method=name,
         matcher=matcher or Options().matcher,
+        head="fresh",
         seed=seed,
         source_arch=pair.source.reference(CLASSES[pair.source_data]),
         input_shape=pair.target.input_shape,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 
 import torch
@@ -13,7 +13,9 @@ from tli_cli.axis_maps.take import MapValues
 from tli_cli.devices import double_device, reproducible, usable_device
 from tli_cli.errors import TliError, first_line
 from tli_cli.fitting.carry_out import fit_live, known_to_both, samples_for, seen_by
+from tli_cli.fitting.choice import VALUES
 from tli_cli.fitting.evidence import looks_untrained
+from tli_cli.fitting.head_input import draw_smaller, head_factor
 from tli_cli.fitting.plain_starts import OWN, RULES, PlainStarts, Started, started
 from tli_cli.fitting.running import run_source, run_target, shared_inputs
 from tli_cli.fitting.trial import Trial
@@ -21,10 +23,16 @@ from tli_cli.fitting.verdict import check_start, check_worth, without_source
 from tli_cli.fitting.work import Work, forward_work, work_of
 from tli_cli.injection.injector import Injector
 from tli_cli.options import Options
-from tli_cli.plan import Plan
+from tli_cli.plan import Plan, Step
+from tli_cli.planning.bare_head import bare_head
 from tli_cli.planning.relation import of_another_family
 from tli_cli.references import Reference
 from tli_cli.report import Progress
+
+LOOKED = 32
+"""The most made-up samples on which is looked at what a head reads."""
+LOOKING = 2e10
+"""About how many multiplications that may take."""
 
 
 def fitted_values(
@@ -52,7 +60,10 @@ def fitted_values(
     plain, rules = _without_source(injector, plan, mine.model, target), _rules(target)
     _load(mine.model, {step.target: injector.make(step) for step in injector.plan.steps}, target.text)
     device, values = usable_device(options.device), injector.maps
-    return _fitted(plan, mine.model, theirs.model, plain, rules, arguments, values, work, options, device, progress)
+    head = bare_head(plan, target.architecture)
+    return _fitted(
+        plan, mine.model, theirs.model, plain, rules, head, arguments, values, work, options, device, progress
+    )
 
 
 def tried(
@@ -69,6 +80,28 @@ def tried(
     except TliError:
         return
     _try(plan, target.architecture, mine.model, plain, _rules(target), mine.sample, progress)
+
+
+def head_start(
+    plan: Plan, target: Reference, made: Callable[[Step], torch.Tensor], options: Options
+) -> tuple[str, float]:
+    """Return the weight of the target's fresh head that starts smaller than its constructor draws it, where values that
+    nothing normalises are large, and by which factor; no name where there is none, or the target cannot be run here.
+
+    `made` gives what `plan` makes of each tensor.
+    """
+    weight, work = bare_head(plan, target.architecture), max(forward_work(target.architecture), 1)
+    held = sum(spec.size for spec in target.architecture.tensors)
+    if weight is None or work > LOOKING or held > VALUES:
+        return "", 1.0
+    try:
+        mine = run_target(target, options)
+        _load(mine.model, {step.target: made(step) for step in plan.steps}, target.text)
+        inputs = samples_for(mine.sample, mine.model, int(min(LOOKED, LOOKING // work)), plan.seed)
+        factor = head_factor(mine.model, weight, inputs)
+    except Exception:  # a model's own code may raise anything
+        return "", 1.0
+    return (weight, factor) if factor != 1.0 else ("", 1.0)
 
 
 def tried_live(
@@ -101,6 +134,7 @@ def _try(
 ) -> None:
     trial = Trial.for_inputs(sample, forward_work(architecture), plan.seed, progress)
     if trial is not None:
+        draw_smaller(target, bare_head(plan, architecture), samples_for(sample, target, LOOKED, plan.seed))
         with reproducible(torch.device("cpu")):
             check_start(PlainStarts(trial, plain, rules), target, plan)
 
@@ -145,7 +179,7 @@ def fitted_state(
     teacher = deepcopy(source).cpu().float()
     inputs = samples_for(sample, teacher, work.samples, plan.seed)
     device = next((parameter.device for parameter in source.parameters()), torch.device("cpu"))
-    return _fitted(plan, copy, teacher, lambda _: plain, (OWN,), (inputs, inputs), values, work, options, device)
+    return _fitted(plan, copy, teacher, lambda _: plain, (OWN,), None, (inputs, inputs), values, work, options, device)
 
 
 def _check_trained(source: nn.Module, name: str, options: Options) -> None:
@@ -161,6 +195,7 @@ def _fitted(
     source: nn.Module,
     plain: Started,
     rules: Sequence[str],
+    head: str | None,
     arguments: Sequence[Sequence[torch.Tensor]],
     values: Sequence[MapValues],
     work: Work,
@@ -182,6 +217,8 @@ def _fitted(
         another = of_another_family(plan)
         trial = Trial.for_inputs(given[0], work.target, plan.seed, progress) if another else None
         plains = PlainStarts(trial, lambda rule: plain(rule).to(there), rules) if trial and work.unseen else None
+        for model in filter(None, (target, begun)):
+            draw_smaller(model, head, [value[:LOOKED] for value in given[0]])
         with reproducible(there):
             check_worth(worth, plains, target, begun, plan)
     state = target.state_dict()

@@ -12,7 +12,7 @@ from tli_cli.axis_maps.values import PlanMaps
 from tli_cli.devices import reproducible, usable_device
 from tli_cli.errors import TliError, first_line
 from tli_cli.fitting.choice import is_tried
-from tli_cli.fitting.files import fitted_values, tried
+from tli_cli.fitting.files import fitted_values, head_start, tried
 from tli_cli.fitting.verdict import before_fits, carried_out
 from tli_cli.initial import CONSTANTS, DRAWN, constant_start, default_initial, drawn_start, replay
 from tli_cli.injection.injector import Injector
@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from tli_cli.options import Options
     from tli_cli.references import Reference
     from tli_cli.report import Progress
+
+SMALLER = (
+    "{} is drawn {:.2g} times as large as its constructor draws it, to learn at once: what it reads has grown in "
+    "training, as nothing normalises it"
+)
 
 
 class Maker:
@@ -45,6 +50,9 @@ class Maker:
         self.plan = plan
         """What is carried out: the plan without its fits where these are worth nothing, or one that moves nothing."""
         self._fitted = self._fit(sources, options, progress) if plan.fits or is_tried(plan) else {}
+        self._head, self._factor = head_start(self.plan, target, self._made, options)
+        if self._head:
+            values.notes.append(SMALLER.format(self._head, self._factor))
 
     def _fit(
         self, sources: Sequence[Reference], options: Options, progress: Progress | None
@@ -75,8 +83,8 @@ class Maker:
         """
         try:
             with torch.no_grad(), reproducible(self._device):
-                fitted = self._fitted.get(step.target)
-                made = self._injector.make(self._injector.plan.by_target[step.target]) if fitted is None else fitted
+                made = self._made(step)
+                made = made * self._factor if step.target == self._head else made
             if all(piece.source_range is None for piece in step.pieces):
                 self._last = None
             return made.to(device="cpu", dtype=getattr(torch, dtype)).contiguous()
@@ -85,6 +93,11 @@ class Maker:
             raise TliError(
                 f"{step.target} {list(step.shape)}: could not be made from {_named(step)}: {said}; nothing was written"
             ) from error
+
+    def _made(self, step: Step) -> torch.Tensor:
+        """Return the tensor of `step`, a fresh head as its constructor draws it."""
+        fitted = self._fitted.get(step.target)
+        return self._injector.make(self._injector.plan.by_target[step.target]) if fitted is None else fitted
 
     def _read(self, model: int, name: str) -> torch.Tensor:
         key = (model, name)
