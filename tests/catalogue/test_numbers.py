@@ -89,9 +89,10 @@ def test_a_file_that_several_names_fit_is_the_plainest_beside_what_tells_nothing
     for pair in ([file, other], [other, file]):
         found = next(r for r in related(pair) if r.text == file.text)
         assert found.architecture.layers == plain.architecture.layers
-    assert related([file, resolve("timm:tf_efficientnet_b0")])[0].architecture.origin.endswith(
-        "(timm tf_efficientnet_b0, num_classes=7)"
-    )
+    read, _ = related([file, resolve("timm:tf_efficientnet_b0")])
+    assert read.architecture.origin.endswith("(timm tf_efficientnet_b0, num_classes=7)")
+    assert any("those of timm efficientnet_b0, num_classes=7 too" in doubt for doubt in read.doubts)
+    assert not related([file, resolve("timm:efficientnet_b0")])[0].doubts
 
 
 def test_a_checkpoint_that_is_named_is_that_one(timm, tmp_path):

@@ -48,7 +48,10 @@ def _likest(reference: Reference, other: Architecture) -> Reference:
             origin = reference.architecture.origin.replace(f"({found})", f"({reading})")
             nearest = replace(reference, architecture=replace(reading.architecture, origin=origin), recognised=reading)
             apart = further
-    return nearest if not apart or _are_alike(reference.architecture, other) else reference
+    if nearest is reference or (apart and not _are_alike(reference.architecture, other)):
+        return reference
+    told = f"{reference.text}: its tensors are those of {found} too; read as the other side is; --source-arch can tell"
+    return replace(nearest, doubts=(*nearest.doubts, told))
 
 
 def _of_its_image(architecture: Architecture, other: Architecture, found: Recognition) -> Architecture | None:

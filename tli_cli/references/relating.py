@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from tli_cli.describe.channels_last import with_channels_last
 from tli_cli.describe.from_names.heads import configured_head_width, configured_heads
+from tli_cli.references.assumed import with_assumptions
 from tli_cli.references.experts import with_experts_of, with_known_experts
 from tli_cli.references.likest import is_open, with_likest
 from tli_cli.references.reference import BARE, Reference, describe_bare, guesses_of, merged_into, resolve
@@ -33,6 +34,7 @@ def _related(references: Sequence[Reference]) -> tuple[Reference, ...]:
         references = with_likest(references)
     if all(reference.architecture.graph for reference in references):
         return tuple(references)
+    own = [_says_what_runs(reference) for reference in references]
     from tli_cli.kinship import related as related_architectures
 
     configs = [(r.checkpoint.config if r.checkpoint else None) or {} for r in references]
@@ -44,7 +46,14 @@ def _related(references: Sequence[Reference]) -> tuple[Reference, ...]:
         for reference, architecture in zip(references, found, strict=True)
     ]
     *sources, target = (_cut_alike(reference, described) for reference in described)
-    return (*(with_known_experts(source, target) for source in sources), target)
+    return with_assumptions((*(with_known_experts(source, target) for source in sources), target), own)
+
+
+def _says_what_runs(reference: Reference) -> bool:
+    from tli_cli.references.configured import configured_reference
+
+    checkpoint = reference.checkpoint
+    return bool(reference.architecture.graph or (checkpoint and configured_reference(checkpoint)))
 
 
 def with_configurations(references: Sequence[Reference], *, known: bool = False) -> tuple[Reference, ...]:
@@ -102,9 +111,8 @@ def _cut_alike(reference: Reference, others: Sequence[Reference]) -> Reference:
     if heads is None:
         return reference
     described = describe_names(bare.tensors, order_from=bare.order_from, origin=bare.origin, config=heads)
-    told = f"{reference.text}: how its heads are cut is taken from the other model of its size; --source-arch can tell"
     certain = tuple(doubt for doubt in reference.doubts if doubt not in guesses_of(reference.text, bare))
-    return replace(reference, architecture=described, doubts=(*certain, told))
+    return replace(reference, architecture=described, doubts=certain)
 
 
 def _told_heads(reference: Reference) -> tuple[int, int]:

@@ -1,0 +1,59 @@
+"""What a file does not tell, and the other side is taken to tell for it, is said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from tli_cli import Options, apply_tli, match
+
+SAID = "nothing says what runs between its tensors"
+
+
+class Net(nn.Module):
+    def __init__(self, width: int = 6) -> None:
+        super().__init__()
+        self.stem, self.mixing, self.fc = nn.Linear(4, width), nn.Linear(width, width), nn.Linear(width, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fc(torch.nn.functional.gelu(self.mixing(self.stem(x).relu())))
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[str]:
+    paths = [str(tmp_path / name) for name in ("a.safetensors", "b.safetensors")]
+    for path in paths:
+        save_file(Net().state_dict(), path)
+    return paths
+
+
+def assumed(*sides: Any, **options: Any) -> list[str]:
+    return [note for note in match(*sides, options=Options(**options)).notes if SAID in note]
+
+
+def test_of_two_files_the_source_is_said_to_be_read_as_the_target(files: list[str]) -> None:
+    (note,) = assumed(*files)
+    assert note.startswith(f"{files[0]}: ") and f"as in {files[1]}" in note and "--source-arch" in note
+
+
+def test_a_file_beside_code_is_said_to_be_read_as_that(files: list[str]) -> None:
+    code = f"{__file__}:Net"
+    (note,) = assumed(files[0], code, input_shape=(4,))
+    assert note.startswith(f"{files[0]}: ") and f"as in {code}" in note
+    (note,) = assumed(code, files[0], input_shape=(4,))
+    assert note.startswith(f"{files[0]}: ") and f"as in {code}" in note and "--source-arch" not in note
+
+
+def test_of_a_file_whose_architecture_is_named_nothing_is_assumed(files: list[str]) -> None:
+    code = f"{__file__}:Net"
+    assert not assumed(files[0], code, input_shape=(4,), source_arch=code)
+
+
+def test_a_state_dict_is_said_to_be_read_as_the_model_it_goes_into() -> None:
+    plan = apply_tli(Net(8), Net().state_dict(), example=torch.zeros(1, 4))
+    assert any(SAID in note for note in plan.notes)
