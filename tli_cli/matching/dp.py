@@ -6,25 +6,23 @@ execution graph and by stages.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from tli_cli.architecture import Architecture
-from tli_cli.matching.anchors import Strength, anchors
-from tli_cli.matching.beside import heads_beside
 from tli_cli.matching.between import left_between
-from tli_cli.matching.blocks import pair_blocks, pair_stages
+from tli_cli.matching.blocks import BlockPair, pair_blocks, pair_stages
 from tli_cli.matching.crossed import uncrossed
+from tli_cli.matching.evidence import Evidence, evidence_of
 from tli_cli.matching.namesakes import namesakes
 from tli_cli.matching.sides import Side, both_known
-from tli_cli.matching.similarity import unit_similarity
-from tli_cli.matching.tied import biases_of_tables, heads_apart, tables_in_heads, tied_heads
+from tli_cli.matching.tied import heads_apart
 from tli_cli.matching.towers import of_common_inputs
-from tli_cli.matching.twins import are_all, in_other_words, twins, without_extras
+from tli_cli.matching.twins import without_extras
 from tli_cli.matching.uncut import with_whole_layers
-from tli_cli.matching.unit_pairs import ENOUGH, pair_units
+from tli_cli.matching.unit_pairs import pair_units
 from tli_cli.matching.units import Key, Unit
-from tli_cli.matching.values import Matching, Pair
+from tli_cli.matching.values import Matching, Pair, StagePair
 
 
 def match_dp(source: Architecture, target: Architecture) -> Matching:
@@ -38,67 +36,24 @@ def match_sides(source: Side, target: Side) -> Matching:
     source, target = (source, target) if known else with_whole_layers(source, target)
     targets, sources = target.units, source.units
     source, target = of_common_inputs(source, target)
-    sakes = namesakes(source, target)
-    source, target = (source, target) if known else _without_extras(source, target, sakes)
-    by_key = {unit.key: unit for unit in source.units}
-    found: dict[Key, Pair] = {}
-    strengths: dict[Key, Strength] = {}
-    for t, s, strength in anchors(source, target):
-        named = s if strength is not Strength.PROVEN or s.role == t.role else replace(s, role=t.role)
-        found[t.key] = Pair(t, s, unit_similarity(t, named), anchored=True)
-        strengths[t.key] = strength
-    same = list(twins(source, target))
-    for t, s in same:
-        found[t.key] = Pair(t, s, max(unit_similarity(t, in_other_words(t, s)), ENOUGH))
-    _believe(sakes if not known or len(sakes) == len(target.units) else (), found, known)
-    for t, s in (*tied_heads(source, target), *tables_in_heads(source, target)):
-        found.setdefault(t.key, Pair(t, s, unit_similarity(t, replace(s, kind=t.kind)), anchored=True))
-    for t, s in biases_of_tables(source, target):
-        found.setdefault(t.key, Pair(t, s, ENOUGH, anchored=True))
-    proven = {key for key, strength in strengths.items() if strength is Strength.PROVEN}
-    _replace(heads_beside(source, target), found, proven)
-    partners = {key: pair.source.key for key, pair in found.items()}
+    named = namesakes(source, target)
+    source, target = (source, target) if known else _without_extras(source, target, named)
+    evidence = evidence_of(source, target, named)
+    partners = {key: pair.source.key for key, pair in evidence.pairs.items()}
     stages = pair_stages(target, source, partners)
-    paired = pair_blocks(target, source, stages, partners)
-    body = {block.name for block in target.ends[1]}
-    one_network = are_all(same, source, target) or len(proven) == len(targets) == len(sources)
-    stages = tuple(replace(pair, room=1.0) for pair in stages) if one_network else stages
-    certain = {key for key, strength in strengths.items() if strength is not Strength.LIKELY}
-    stages = tuple(replace(p, kinship=1.0) if certain.issuperset(u.key for u in p.target.units) else p for p in stages)
-    proven |= found.keys() if all(unit.key in found for unit in target.units) else set()
-    repeated = {
-        blocks.target.name
-        for blocks in paired
-        if blocks.repeat and not any(unit.key in proven for unit in blocks.target.units)
-    }
-    for blocks in paired:
-        home = {unit.key for unit in blocks.source.units}
-        for unit in blocks.target.units:
-            likely = strengths.get(unit.key) is Strength.LIKELY
-            stray = likely and partners[unit.key] not in home and blocks.target.name in body
-            if stray or blocks.target.name in repeated:
-                found.pop(unit.key, None)
-    given = {pair.source.key for pair in found.values()}
-    for blocks in paired:
-        repeat = blocks.target.name in repeated
-        wanted = [unit for unit in blocks.target.units if unit.key not in found]
-        candidates = [unit for unit in blocks.source.units if repeat or unit.key not in given]
-        for t, s, similarity in pair_units(wanted, candidates, list(blocks.source.units)):
-            found[t.key] = Pair(t, by_key[s.key], similarity, repeat=repeat)
-            given |= set() if repeat else {s.key}
-    if not known:
-        found = {pair.target.key: pair for pair in uncrossed(found.values())}
-    if strengths:
-        _feed_between(target, source, found, repeated)
-        given = {pair.source.key for pair in found.values()}
-    for wanted, offered in _ends(target, source):
-        left = [unit for unit in offered if unit.key not in given]
-        for t, s, similarity in pair_units([unit for unit in wanted if unit.key not in found], left, left):
-            found[t.key] = Pair(t, by_key[s.key], similarity)
-    pairs = tuple(found[unit.key] for unit in target.units if unit.key in found)
-    used = {pair.source.key for pair in pairs}
-    heads = tuple((t, s) for t, s in heads_apart(source, target) if t.key in found and s.key not in used)
-    return Matching(pairs, targets, sources, frozenset(repeated), stages, one_network=one_network, heads=heads)
+    blocks = pair_blocks(target, source, stages, partners)
+    pairs, added = _Pairing(source, target, evidence, blocks).found()
+    one_network = evidence.twins_are_all or len(evidence.proven) == len(targets) == len(sources)
+    used = {pair.source.key for pair in pairs.values()}
+    return Matching(
+        tuple(pairs[unit.key] for unit in target.units if unit.key in pairs),
+        targets,
+        sources,
+        frozenset(added),
+        tuple(_with_certainty(pair, evidence, one_network) for pair in stages),
+        one_network=one_network,
+        heads=tuple((t, s) for t, s in heads_apart(source, target) if t.key in pairs and s.key not in used),
+    )
 
 
 def _without_extras(source: Side, target: Side, named: Sequence[tuple[Unit, Unit]]) -> tuple[Side, Side]:
@@ -111,39 +66,82 @@ def _without_extras(source: Side, target: Side, named: Sequence[tuple[Unit, Unit
     )
 
 
-def _believe(named: Sequence[tuple[Unit, Unit]], found: dict[Key, Pair], known: bool) -> None:
-    """Add pairs of one name, in place of others; between two graphs only what these leave open."""
-    if not known:
-        theirs = {s.key for _, s in named}
-        for key in [key for key, pair in found.items() if pair.source.key in theirs]:
-            del found[key]
-    given = {pair.source.key for pair in found.values()}
-    for t, s in named:
-        if (t.key not in found and s.key not in given) or not known:
-            found[t.key] = Pair(t, s, max(unit_similarity(t, s), ENOUGH))
+def _with_certainty(pair: StagePair, evidence: Evidence, one_network: bool) -> StagePair:
+    """Return `pair` as what is certain of its units makes it: of one network, or of one kin."""
+    certain = evidence.certain.issuperset(unit.key for unit in pair.target.units)
+    return replace(pair, room=1.0 if one_network else pair.room, kinship=1.0 if certain else pair.kinship)
 
 
-def _replace(pairs: Iterable[tuple[Unit, Unit]], found: dict[Key, Pair], proven: set[Key]) -> None:
-    """Add pairs in place of those of either unit that are not proven."""
-    for t, s in pairs:
-        held = [key for key, pair in found.items() if t.key == key or s.key == pair.source.key]
-        if proven.isdisjoint(held):
-            for key in held:
-                del found[key]
-            found[t.key] = Pair(t, s, unit_similarity(t, s), anchored=True)
+class _Pairing:
+    """The pairs that what is known proves, and then those of what is left in the blocks that are paired."""
 
+    def __init__(self, source: Side, target: Side, evidence: Evidence, blocks: Sequence[BlockPair]) -> None:
+        self._source, self._target, self._evidence, self._blocks = source, target, evidence, blocks
+        self._by_key = {unit.key: unit for unit in source.units}
+        self._body = {block.name for block in target.ends[1]}
+        self._pairs = dict(evidence.pairs)
+        proven = evidence.proven | (self._pairs.keys() if all(u.key in self._pairs for u in target.units) else set())
+        self._repeated = {
+            pair.target.name
+            for pair in blocks
+            if pair.repeat and not any(unit.key in proven for unit in pair.target.units)
+        }
 
-def _feed_between(target: Side, source: Side, found: dict[Key, Pair], repeated: set[str]) -> None:
-    """Pair what is left over of one size between other pairs, which goes before blocks that are added."""
-    home = {unit.key: block.name for block in target.blocks for unit in block.units}
-    once = [pair for pair in found.values() if not pair.repeat]
-    for pair in left_between(target.units, source.units, once):
-        found[pair.target.key] = pair
-        repeated.discard(home[pair.target.key])
+    def found(self) -> tuple[dict[Key, Pair], set[str]]:
+        """Return the pairs by target unit, and the blocks that are added."""
+        for pair in self._blocks:
+            self._drop_strays(pair)
+        self._pair_in_blocks()
+        if not both_known(self._source, self._target):
+            self._pairs = {pair.target.key: pair for pair in uncrossed(self._pairs.values())}
+        if self._evidence.strengths:
+            self._feed_between()
+        self._pair_ends()
+        return self._pairs, self._repeated
+
+    def _drop_strays(self, blocks: BlockPair) -> None:
+        """Forget all of a block that is added, and in the body what is only likely and leads to another block."""
+        added = blocks.target.name in self._repeated
+        inside = blocks.target.name in self._body
+        home = {unit.key for unit in blocks.source.units}
+        for unit in blocks.target.units:
+            pair = self._pairs.get(unit.key)
+            stray = pair and inside and self._evidence.is_likely(unit) and pair.source.key not in home
+            if added or stray:
+                self._pairs.pop(unit.key, None)
+
+    def _given(self) -> set[Key]:
+        return {pair.source.key for pair in self._pairs.values() if not pair.repeat}
+
+    def _pair_in_blocks(self) -> None:
+        given = self._given()
+        for blocks in self._blocks:
+            repeat = blocks.target.name in self._repeated
+            wanted = [unit for unit in blocks.target.units if unit.key not in self._pairs]
+            candidates = [unit for unit in blocks.source.units if repeat or unit.key not in given]
+            for t, s, similarity in pair_units(wanted, candidates, list(blocks.source.units)):
+                self._pairs[t.key] = Pair(t, self._by_key[s.key], similarity, repeat=repeat)
+                given |= set() if repeat else {s.key}
+
+    def _feed_between(self) -> None:
+        """Pair what is left over of one size between other pairs, which goes before blocks that are added."""
+        home = {unit.key: block.name for block in self._target.blocks for unit in block.units}
+        once = [pair for pair in self._pairs.values() if not pair.repeat]
+        for pair in left_between(self._target.units, self._source.units, once):
+            self._pairs[pair.target.key] = pair
+            self._repeated.discard(home[pair.target.key])
+
+    def _pair_ends(self) -> None:
+        """Pair what is left of the stems, and of the heads, which libraries cut into blocks in their own ways."""
+        given = self._given()
+        for wanted, offered in _ends(self._target, self._source):
+            left = [unit for unit in offered if unit.key not in given]
+            for t, s, similarity in pair_units([u for u in wanted if u.key not in self._pairs], left, left):
+                self._pairs[t.key] = Pair(t, self._by_key[s.key], similarity)
 
 
 def _ends(target: Side, source: Side) -> Iterator[tuple[list[Unit], list[Unit]]]:
-    """Yield the units of the two stems, and of the two heads, which libraries cut into blocks in their own ways."""
+    """Yield the units of the two stems, and of the two heads."""
     (t_stem, _, t_head), (s_stem, _, s_head) = target.ends, source.ends
     for blocks, others in ((t_stem, s_stem), (t_head, s_head)):
         yield tuple([unit for block in side for unit in block.units] for side in (blocks, others))  # type: ignore[misc]

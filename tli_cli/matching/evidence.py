@@ -1,0 +1,103 @@
+"""Pairs of units that graphs, shapes and names prove, before any block is held against another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from tli_cli.matching.anchors import Strength, anchors
+from tli_cli.matching.beside import heads_beside
+from tli_cli.matching.sides import Side, both_known
+from tli_cli.matching.similarity import unit_similarity
+from tli_cli.matching.tied import biases_of_tables, tables_in_heads, tied_heads
+from tli_cli.matching.twins import are_all, in_other_words, twins
+from tli_cli.matching.unit_pairs import ENOUGH
+from tli_cli.matching.units import Key, Unit
+from tli_cli.matching.values import Pair
+
+Units = tuple[Unit, Unit]
+"""A target unit and a source unit."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of two sides.
+
+    Attributes:
+        pairs: the pairs by target unit.
+        strengths: how much speaks for those that the graphs tell of.
+        twins_are_all: whether shapes pair all units of both sides.
+    """
+
+    pairs: Mapping[Key, Pair]
+    strengths: Mapping[Key, Strength]
+    twins_are_all: bool
+
+    @property
+    def proven(self) -> set[Key]:
+        """The target units whose place the graphs prove."""
+        return {key for key, strength in self.strengths.items() if strength is Strength.PROVEN}
+
+    @property
+    def certain(self) -> set[Key]:
+        """The target units of which the graphs leave no doubt."""
+        return {key for key, strength in self.strengths.items() if strength is not Strength.LIKELY}
+
+    def is_likely(self, unit: Unit) -> bool:
+        """Tell whether no more speaks for the pair of a target unit than what is near it in the graphs."""
+        return self.strengths.get(unit.key) is Strength.LIKELY
+
+
+def evidence_of(source: Side, target: Side, named: Sequence[Units]) -> Evidence:
+    """Return what is known of two sides, of which `named` are the units of one name."""
+    known = both_known(source, target)
+    anchored = list(anchors(source, target))
+    strengths = {t.key: strength for t, _, strength in anchored}
+    found = {t.key: _anchor(t, s, strength) for t, s, strength in anchored}
+    same = list(twins(source, target))
+    found |= {t.key: Pair(t, s, max(unit_similarity(t, in_other_words(t, s)), ENOUGH)) for t, s in same}
+    if not known:
+        found = _with_named(named, found)
+    elif len(named) == len(target.units):
+        found = _with_left_over(named, found)
+    for t, s in (*tied_heads(source, target), *tables_in_heads(source, target)):
+        found.setdefault(t.key, Pair(t, s, unit_similarity(t, replace(s, kind=t.kind)), anchored=True))
+    for t, s in biases_of_tables(source, target):
+        found.setdefault(t.key, Pair(t, s, ENOUGH, anchored=True))
+    proven = {key for key, strength in strengths.items() if strength is Strength.PROVEN}
+    _replace(heads_beside(source, target), found, proven)
+    return Evidence(found, strengths, are_all(same, source, target))
+
+
+def _anchor(target: Unit, source: Unit, strength: Strength) -> Pair:
+    """Return a pair that the graphs tell of: where they prove it, whatever names say that the layers are for."""
+    same = strength is not Strength.PROVEN or source.role == target.role
+    named = source if same else replace(source, role=target.role)
+    return Pair(target, source, unit_similarity(target, named), anchored=True)
+
+
+def _with_named(named: Sequence[Units], found: Mapping[Key, Pair]) -> dict[Key, Pair]:
+    """Return `found` with pairs of one name in place of others."""
+    theirs = {s.key for _, s in named}
+    kept = {key: pair for key, pair in found.items() if pair.source.key not in theirs}
+    return kept | {t.key: _namesake(t, s) for t, s in named}
+
+
+def _with_left_over(named: Sequence[Units], found: Mapping[Key, Pair]) -> dict[Key, Pair]:
+    """Return `found` with pairs of one name where it leaves both units open."""
+    given = {pair.source.key for pair in found.values()}
+    return {**found, **{t.key: _namesake(t, s) for t, s in named if t.key not in found and s.key not in given}}
+
+
+def _namesake(target: Unit, source: Unit) -> Pair:
+    return Pair(target, source, max(unit_similarity(target, source), ENOUGH))
+
+
+def _replace(pairs: Iterable[Units], found: dict[Key, Pair], proven: set[Key]) -> None:
+    """Add pairs in place of those of either unit that are not proven."""
+    for t, s in pairs:
+        held = [key for key, pair in found.items() if t.key == key or s.key == pair.source.key]
+        if proven.isdisjoint(held):
+            for key in held:
+                del found[key]
+            found[t.key] = Pair(t, s, unit_similarity(t, s), anchored=True)
