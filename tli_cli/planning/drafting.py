@@ -21,6 +21,7 @@ from tli_cli.planning.identity import ADDED, is_silenced, surplus_scales
 from tli_cli.planning.numbers import were_run
 from tli_cli.planning.roles import Share, answering, as_head, biases_beside, is_cut_by_guess, is_mask, shares
 from tli_cli.planning.spaces.embedded import embedding_gains
+from tli_cli.planning.spaces.ends import Ends
 from tli_cli.planning.spaces.pieces import is_copy, is_exact, is_scaled, lie_alike, make_piece
 from tli_cli.planning.spaces.scales import Scales
 from tli_cli.planning.spaces.turning import Turns
@@ -246,8 +247,8 @@ class Drafter:
         rescale: float | None = None,
         turn: Way | None = None,
     ) -> Piece | None:
-        source = self._source, offered, self._model
-        return make_piece(self._target, wanted, home, query, *source, self._book, rescale, turn)
+        ends = Ends(self._target, wanted, home, self._source, offered, self._model, query, rescale, turn)
+        return make_piece(ends, self._book)
 
     def _made_up_for(self, piece: Piece, wanted: Share, pair: Pair) -> Piece:
         """Return `piece` with what makes up for code that differs: a norm in one network alone, another scale of what

@@ -4,42 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from math import isclose
 
 from tli_cli.architecture import LINEAR, Architecture, Layer
 from tli_cli.describe.channels_last import is_place
 from tli_cli.describe.turned import PAIRS, Way
-from tli_cli.describe.vocabulary import canonical_role
 from tli_cli.plan import Layout, Piece, map_indices
-from tli_cli.planning.numbers import kernel_starts, middle
 from tli_cli.planning.roles import Share
-from tli_cli.planning.spaces.dims import BEHIND, Alignment, Dim, align_dims, with_heads
+from tli_cli.planning.spaces.dims import Alignment, align_dims
+from tli_cli.planning.spaces.ends import Ends
+from tli_cli.planning.spaces.mapped import Mapped
 from tli_cli.planning.spaces.maps import MapBook
 
-LOOKED_UP = ("embedding", "position", "token", "bias_table")
-"""Kinds of layers that pick rows instead of summing over them."""
 
-
-def make_piece(
-    target: Architecture,
-    wanted: Share,
-    target_layer: Layer,
-    query: bool,
-    source: Architecture,
-    offered: Share,
-    model: int,
-    book: MapBook,
-    rescale: float | None = None,
-    turn: Way | None = None,
-) -> Piece | None:
-    """Return the piece that fills `wanted` from `offered`; None where their dimensions cannot be lined up.
-
-    `rescale` is by what queries must be multiplied, the usual `1/sqrt(width)` if it is None. `turn` is how
-    heads are turned, where the source turns them in the other way.
-    """
+def make_piece(ends: Ends, book: MapBook) -> Piece | None:
+    """Return the piece that fills what `ends` want from what they offer; None where their dimensions cannot be lined
+    up."""
+    wanted, offered = ends.wanted, ends.offered
     piece = Piece(
         offered.spec.name,
-        model,
+        ends.model,
         target_range=wanted.cut,
         source_range=offered.cut,
         source_shape=offered.spec.shape,
@@ -47,75 +30,47 @@ def make_piece(
         source_view=offered.view,
     )
     if not wanted.axes or not offered.axes:
-        same = wanted.shape == offered.shape and turn is None
+        same = wanted.shape == offered.shape and ends.turn is None
         return piece if same else None
-    if turn is not None:
-        wanted = replace(wanted, axes=with_heads(target, wanted.axes, turn.width))
-        offered = replace(offered, axes=with_heads(source, offered.axes, turn.width))
-    guessed = not (target.graph and source.graph) and not _are_relisted(target, wanted, source, offered, model, book)
-    known = bool(target.graph or source.graph)
-    in_place = not known or lie_alike(target, wanted, source, offered)
-    if guessed and turn is None and _is_same_layout(wanted, offered, target_layer) and in_place:
+    ends = ends.with_whole_heads
+    return _by_shape(piece, ends, book) or _along(piece, ends, book)
+
+
+def _by_shape(piece: Piece, ends: Ends, book: MapBook) -> Piece | None:
+    """Return `piece` as shapes alone tell, where nothing else is known of one side: as it is, or turned; else None."""
+    wanted, offered, known = ends.wanted, ends.offered, (ends.target.graph, ends.source.graph)
+    if all(known) or ends.turn is not None or _are_relisted(ends, book):
+        return None
+    in_place = not any(known) or lie_alike(ends.target, wanted, ends.source, offered)
+    if in_place and _is_same_layout(wanted, offered, ends.layer):
         return piece
-    if guessed and turn is None and _is_turned(wanted, offered):
-        turned = Layout(offered.shape, (1, 0), wanted.shape)
-        summed = tuple(d for d, axis in enumerate(wanted.axes) if axis.contracted)
-        return replace(piece, layout=turned, axes=tuple(map(book.same, wanted.shape)), contracted=summed)
-    alignment = align_dims(target, wanted.axes, source, offered.axes, table=target_layer.kind == "position")
+    if not _is_turned(wanted, offered):
+        return None
+    turned = Layout(offered.shape, (1, 0), wanted.shape)
+    summed = tuple(d for d, axis in enumerate(wanted.axes) if axis.contracted)
+    return replace(piece, layout=turned, axes=tuple(map(book.same, wanted.shape)), contracted=summed)
+
+
+def _along(piece: Piece, ends: Ends, book: MapBook) -> Piece | None:
+    """Return `piece` with a map along each dimension; None where dimensions cannot be lined up."""
+    wanted, offered, turn = ends.wanted, ends.offered, ends.turn
+    table = ends.layer.kind == "position"
+    alignment = align_dims(ends.target, wanted.axes, ends.source, offered.axes, table=table)
     if alignment is None or (turn is not None and not _shows_heads(alignment, turn)):
         return None
-    use = _use(target_layer, wanted.role, query, target_layer.path in book.before_tied_head)
-    made = [i for i, (t, _) in enumerate(alignment.pairs) if not t.contracted]
-    rotary = [i for i in made if book.is_turned(alignment.pairs[i][0].tree, i)]
-    innermost = max(rotary or [i for i in made if alignment.pairs[i][0].size > 1] or made, default=-1)
-    head = max(made, default=-1) if turn is not None else -1
-    of_image = any(t.contracted and t.kind == "input" for t, _ in alignment.pairs)
-    raw = "raw" if target_layer.path in book.raw_readers else ""
-    starts = _starts(alignment, target_layer, source.layer_of[offered.spec.name])
-    kinds = [_kind(t, s, target_layer, of_image, book) for t, s in alignment.pairs]
-    uses = {i: starts.get(i, "") if kind == "kernel" else raw for i, kind in enumerate(kinds) if i not in made}
-    expressions = tuple(
-        book.turned(turn)
-        if turn is not None and i == head and not turn.is_whole
-        else book.expression(
-            t.tree,
-            source,
-            s.tree,
-            model,
-            kind=kinds[i],
-            use=use if i == innermost else uses.get(i, ""),
-        )
-        for i, (t, s) in enumerate(alignment.pairs)
-    )
-    return replace(
-        piece,
-        gain=_gain(alignment.pairs[innermost], rescale) if "query" in use else 1.0,
-        layout=_layout(alignment, offered.shape)
-        if turn is None or not turn.is_whole
-        else _turned(alignment, head, turn),
-        axes=expressions,
-        contracted=tuple(
-            i for i, (t, _) in enumerate(alignment.pairs) if t.contracted and target_layer.kind not in LOOKED_UP
-        ),
-    )
+    mapped = Mapped(ends, alignment, book)
+    if turn is not None and turn.is_whole:
+        layout: Layout | None = _turned(alignment, mapped.head, turn)
+    else:
+        layout = _layout(alignment, offered.shape)
+    return replace(piece, gain=mapped.gain, layout=layout, axes=mapped.expressions, contracted=mapped.contracted)
 
 
-def _are_relisted(
-    target: Architecture, wanted: Share, source: Architecture, offered: Share, model: int, book: MapBook
-) -> bool:
+def _are_relisted(ends: Ends, book: MapBook) -> bool:
     """Tell whether the rows of two tensors of one shape are not each other's."""
-    spaces = [target.spaces[axis.tree] for axis in wanted.axes if isinstance(axis.tree, int)]
-    same = sorted(wanted.shape) == sorted(offered.shape)
-    return same and any(book.rows.moves(space.kind, space.size, source, model) for space in spaces)
-
-
-def _gain(innermost: tuple[Dim, Dim], rescale: float | None) -> float:
-    """Return what is left to multiply where the queries' map makes up for the usual scale by another width of heads."""
-    wanted, offered = innermost
-    if rescale is None or wanted.size <= offered.size:
-        return 1.0
-    gain = rescale / (wanted.size / offered.size) ** 0.5
-    return 1.0 if isclose(gain, 1.0, rel_tol=1e-6) else gain
+    spaces = [ends.target.spaces[axis.tree] for axis in ends.wanted.axes if isinstance(axis.tree, int)]
+    same = sorted(ends.wanted.shape) == sorted(ends.offered.shape)
+    return same and any(book.rows.moves(space.kind, space.size, ends.source, ends.model) for space in spaces)
 
 
 def _is_same_layout(wanted: Share, offered: Share, layer: Layer) -> bool:
@@ -173,49 +128,6 @@ def _turned(alignment: Alignment, head: int, way: Way) -> Layout:
     order = [(i,) if i < at else (at + 1, at) if i == at else (i + 1,) for i in alignment.permute]
     split = (*alignment.split[:at], *cut, *alignment.split[at + 1 :])
     return Layout(split, tuple(i for found in order for i in found), alignment.shape)
-
-
-def _use(layer: Layer, role: str, query: bool, before_tied_head: bool) -> str:
-    if layer.kind != "norm":
-        return "query" if query else ""
-    what = "weight" if role == "weight" else "bias"
-    return f"{what}{' tied' if before_tied_head else ''}{' query' if query else ''}"
-
-
-def _kind(t: Dim, s: Dim, layer: Layer, of_image: bool, book: MapBook) -> str:
-    if t.kind == "kernel" or s.kind == "kernel" or (of_image and t.kind == "grid"):
-        if _is_patch(layer, of_image) and s.size > 1:
-            return "patch"
-        return "summed" if t.place >= BEHIND and layer.kind == "conv" else "kernel"
-    if t.kind == "grid" and s.kind == "grid" and t.contracted and book.has_channels(t.tree):
-        return "channels"  # beside others that the input has
-    if t.kind == "grid" and s.kind == "grid":
-        return "offsets" if layer.kind == "bias_table" or layer.attribute("relative") else "grid"
-    if book.is_turned(t.tree, t.place, t.contracted):
-        return "rotary"
-    if t.kind == "regrouped":
-        return t.kind
-    for kind in ("input", "vocabulary", "classes"):
-        if kind in (t.kind, s.kind):
-            placed = layer.kind == "position" or canonical_role(layer.path) == "position"
-            return "places" if kind == "vocabulary" and placed else kind
-    return "channels"
-
-
-def _starts(alignment: Alignment, target: Layer, source: Layer) -> dict[int, str]:
-    """Return by dimension at which row of a kernel that of the source starts, where it is not in the middle."""
-    kernel = [i for i, (t, s) in enumerate(alignment.pairs) if t.kind == s.kind == "kernel"]
-    starts = kernel_starts(target, source) or ()
-    sizes = [(alignment.pairs[i][0].size, alignment.pairs[i][1].size) for i in kernel]
-    if len(starts) != len(kernel):
-        return {}
-    return {i: str(at) for i, at, (m, n) in zip(kernel, starts, sizes, strict=True) if at != middle(m, n)}
-
-
-def _is_patch(layer: Layer, of_image: bool) -> bool:
-    """Tell whether a layer takes an image patch by patch: one vector of each, or a kernel as wide as its stride."""
-    stride, kernel = layer.attribute("stride"), layer.attribute("kernel")
-    return bool(kernel and stride == kernel and max(kernel) > 1) or (layer.kind == "linear" and of_image)
 
 
 def is_exact(piece: Piece, book: MapBook, but: str = "") -> bool:

@@ -1,0 +1,121 @@
+"""Which rule maps each dimension of a piece, and what the map is used for."""
+
+from __future__ import annotations
+
+from math import isclose
+
+from tli_cli.architecture import Layer
+from tli_cli.describe.vocabulary import canonical_role
+from tli_cli.plan import AxisExpression
+from tli_cli.planning.numbers import kernel_starts, middle
+from tli_cli.planning.spaces.dims import BEHIND, Alignment, Dim
+from tli_cli.planning.spaces.ends import Ends
+from tli_cli.planning.spaces.maps import MapBook
+
+LOOKED_UP = ("embedding", "position", "token", "bias_table")
+"""Kinds of layers that pick rows instead of summing over them."""
+
+
+class Mapped:
+    """How the dimensions of a piece between `ends`, lined up by `alignment`, are mapped."""
+
+    def __init__(self, ends: Ends, alignment: Alignment, book: MapBook) -> None:
+        self._ends, self._pairs, self._book = ends, alignment.pairs, book
+        self._made = [i for i, (t, _) in enumerate(self._pairs) if not t.contracted]
+        rotary = [i for i in self._made if book.is_turned(self._pairs[i][0].tree, i)]
+        wide = [i for i in self._made if self._pairs[i][0].size > 1]
+        self._innermost = max(rotary or wide or self._made, default=-1)
+        self._use = _use(ends.layer, ends.wanted.role, ends.query, ends.layer.path in book.before_tied_head)
+        of_image = any(t.contracted and t.kind == "input" for t, _ in self._pairs)
+        self._kinds = [_kind(t, s, ends.layer, of_image, book) for t, s in self._pairs]
+        self._starts = _starts(alignment, ends.layer, ends.source.layer_of[ends.offered.spec.name])
+
+    @property
+    def head(self) -> int:
+        """The dimension along which heads that are turned otherwise are made; -1 if none is."""
+        return max(self._made, default=-1) if self._ends.turn is not None else -1
+
+    @property
+    def gain(self) -> float:
+        """What queries are left to be multiplied by."""
+        return _gain(self._pairs[self._innermost], self._ends.rescale) if "query" in self._use else 1.0
+
+    @property
+    def contracted(self) -> tuple[int, ...]:
+        """The dimensions that the layer sums over."""
+        if self._ends.layer.kind in LOOKED_UP:
+            return ()
+        return tuple(i for i, (t, _) in enumerate(self._pairs) if t.contracted)
+
+    @property
+    def expressions(self) -> tuple[AxisExpression, ...]:
+        """The maps along the dimensions."""
+        return tuple(map(self._expression, range(len(self._pairs))))
+
+    def _expression(self, i: int) -> AxisExpression:
+        turn, (mine, theirs) = self._ends.turn, self._pairs[i]
+        if turn is not None and i == self.head and not turn.is_whole:
+            return self._book.turned(turn)
+        source, model = self._ends.source, self._ends.model
+        return self._book.expression(mine.tree, source, theirs.tree, model, kind=self._kinds[i], use=self._use_of(i))
+
+    def _use_of(self, i: int) -> str:
+        if i == self._innermost:
+            return self._use
+        if i in self._made:
+            return ""
+        if self._kinds[i] == "kernel":
+            return self._starts.get(i, "")
+        return "raw" if self._ends.layer.path in self._book.raw_readers else ""
+
+
+def _gain(innermost: tuple[Dim, Dim], rescale: float | None) -> float:
+    """Return what is left to multiply where the queries' map makes up for the usual scale by another width of heads."""
+    wanted, offered = innermost
+    if rescale is None or wanted.size <= offered.size:
+        return 1.0
+    gain = rescale / (wanted.size / offered.size) ** 0.5
+    return 1.0 if isclose(gain, 1.0, rel_tol=1e-6) else gain
+
+
+def _use(layer: Layer, role: str, query: bool, before_tied_head: bool) -> str:
+    if layer.kind != "norm":
+        return "query" if query else ""
+    what = "weight" if role == "weight" else "bias"
+    return f"{what}{' tied' if before_tied_head else ''}{' query' if query else ''}"
+
+
+def _kind(t: Dim, s: Dim, layer: Layer, of_image: bool, book: MapBook) -> str:
+    if t.kind == "kernel" or s.kind == "kernel" or (of_image and t.kind == "grid"):
+        if _is_patch(layer, of_image) and s.size > 1:
+            return "patch"
+        return "summed" if t.place >= BEHIND and layer.kind == "conv" else "kernel"
+    if t.kind == "grid" and s.kind == "grid" and t.contracted and book.has_channels(t.tree):
+        return "channels"  # beside others that the input has
+    if t.kind == "grid" and s.kind == "grid":
+        return "offsets" if layer.kind == "bias_table" or layer.attribute("relative") else "grid"
+    if book.is_turned(t.tree, t.place, t.contracted):
+        return "rotary"
+    if t.kind == "regrouped":
+        return t.kind
+    for kind in ("input", "vocabulary", "classes"):
+        if kind in (t.kind, s.kind):
+            placed = layer.kind == "position" or canonical_role(layer.path) == "position"
+            return "places" if kind == "vocabulary" and placed else kind
+    return "channels"
+
+
+def _starts(alignment: Alignment, target: Layer, source: Layer) -> dict[int, str]:
+    """Return by dimension at which row of a kernel that of the source starts, where it is not in the middle."""
+    kernel = [i for i, (t, s) in enumerate(alignment.pairs) if t.kind == s.kind == "kernel"]
+    starts = kernel_starts(target, source) or ()
+    sizes = [(alignment.pairs[i][0].size, alignment.pairs[i][1].size) for i in kernel]
+    if len(starts) != len(kernel):
+        return {}
+    return {i: str(at) for i, at, (m, n) in zip(kernel, starts, sizes, strict=True) if at != middle(m, n)}
+
+
+def _is_patch(layer: Layer, of_image: bool) -> bool:
+    """Tell whether a layer takes an image patch by patch: one vector of each, or a kernel as wide as its stride."""
+    stride, kernel = layer.attribute("stride"), layer.attribute("kernel")
+    return bool(kernel and stride == kernel and max(kernel) > 1) or (layer.kind == "linear" and of_image)
