@@ -51,7 +51,8 @@ class Behind:
         strange = {n for n in whole | kept | grown if kept[n] != whole[n] != grown[n]} - moved
         found = {}
         for place, partner in self.partners.items():
-            here, there = ({n: own[n] for n in strange & own.keys()} for own in (mine[place], theirs[partner]))
+            sides = mine[place], theirs[partner]
+            here, there = ({n: count for n, count in own.items() if n in strange} for own in sides)
             if here != there:
                 found[place] = f"behind it {_said(here)}, in the source {_said(there)}"
         return found
