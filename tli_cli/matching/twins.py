@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from tli_cli.checkpoints.dtypes import is_float
@@ -50,34 +50,44 @@ def twins(source: Side, target: Side) -> Iterator[tuple[Unit, Unit]]:
     covered = sum(len(theirs[shape]) for shape in common)
     if covered < ALIKE * max(_count(mine), _count(theirs), 1):
         return
-    towers = _towers(target), _towers(source)
-    roles = _roles(target), _roles(source)
-    plain: Teller = (_plain(roles[0]), _plain(roles[1]))
-    called = names_in_common(target.units, source.units)
-    makers = _makers(target), _makers(source)
+    told = _Told(target, source)
     matrices = [shape for shape in common if len(shape[0]) > 1]
-    company, beside = (_company(target), _company(source)), (_beside(target), _beside(source))
-    siblings = siblings_in_common(target.units, source.units)
-    blocks = blocks_in_common(target.units, source.units)
-    told = [towers, blocks, siblings, roles, plain, (_biased(target), _biased(source)), called, beside, makers]
-    certain = [pair for shape in matrices for pair in _pair(theirs[shape], mine[shape], told)]
+    of_matrices = told.of_matrices()
+    certain = [pair for shape in matrices for pair in _pair(theirs[shape], mine[shape], of_matrices)]
     yield from certain
-    homes = _homes(target, source, certain)
-    told = [
-        towers,
-        homes,
-        shared_homes(target, source, certain),
-        siblings,
-        roles,
-        plain,
-        called,
-        company,
-        beside,
-        makers,
-    ]
+    of_vectors = told.of_vectors(certain)
     for shape in common:
         if len(shape[0]) <= 1:
-            yield from _pair(theirs[shape], mine[shape], told)
+            yield from _pair(theirs[shape], mine[shape], of_vectors)
+
+
+class _Told:
+    """What tells units of one shape apart, on both sides, what tells most first."""
+
+    def __init__(self, target: Side, source: Side) -> None:
+        self._sides = target, source
+        roles = _roles(target), _roles(source)
+        self._roles: list[Teller] = [roles, (_plain(roles[0]), _plain(roles[1]))]
+        self._towers = self._both(_towers)
+        self._called = names_in_common(target.units, source.units)
+        self._siblings = siblings_in_common(target.units, source.units)
+        self._beside, self._makers = self._both(_beside), self._both(_makers)
+
+    def of_matrices(self) -> list[Teller]:
+        """Return what tells matrices apart."""
+        target, source = self._sides
+        blocks = blocks_in_common(target.units, source.units)
+        places = [self._towers, blocks, self._siblings]
+        return [*places, *self._roles, self._both(_biased), self._called, self._beside, self._makers]
+
+    def of_vectors(self, certain: Sequence[tuple[Unit, Unit]]) -> list[Teller]:
+        """Return what tells vectors apart, the places of the matrices, which are `certain`, among it."""
+        homes = [_homes(*self._sides, certain), shared_homes(*self._sides, certain)]
+        beside = [self._called, self._both(_company), self._beside, self._makers]
+        return [self._towers, *homes, self._siblings, *self._roles, *beside]
+
+    def _both(self, teller: Callable[[Side], Mapping[Key, Hashable]]) -> Teller:
+        return teller(self._sides[0]), teller(self._sides[1])
 
 
 def are_all(pairs: Sequence[tuple[Unit, Unit]], source: Side, target: Side) -> bool:
