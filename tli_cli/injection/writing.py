@@ -6,9 +6,10 @@ torch is imported when the first tensor needs more than copying, and choosing al
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,45 +57,8 @@ def write_result(
     ranks = current_ranks()
     notes = provenance(plan)
     ranks.agreed(notes["tli.plan"], "their plan")
-    stored_values = StoredValues(sources, target, keep_nonfinite=options.on_nonfinite == "keep")
-    maps = PlanMaps(plan, lambda axis_map: group_importance(axis_map, stored_values.read))
-    streams = Streams(plan, maps, stored_values)
-    maker: Maker | None = None
-    stored = target.checkpoint.stored_names if target.checkpoint is not None else {}
-    quantised = quantised_layers(target.architecture.tensors) if options.dtype else {}
-    specs = [
-        _output_spec(spec, stored, None if spec.name in quantised else options.dtype)
-        for spec in target.architecture.tensors
-    ]
-    original = {out_spec.name: spec for out_spec, spec in zip(specs, target.architecture.tensors, strict=True)}
-    done = 0
-
-    def made_by() -> Maker:
-        nonlocal maker
-        if maker is None:
-            from tli_cli.injection.making import Maker
-
-            maker = Maker(plan, maps, stored_values, sources, target, options, progress)
-        return maker
-
-    def produce(spec: TensorSpec) -> Content:
-        carried = made_by().plan if plan.fits or is_tried(plan) else plan  # either may come to nothing
-        step = carried.by_target[original[spec.name].name]
-        unchanged = stored_values.unchanged(step, spec)
-        if unchanged is not None:
-            return unchanged
-        chosen = streams.content(step, spec)
-        if chosen is not None:
-            return stored_values.made(step, spec, chosen)
-        return stored_values.made(step, spec, made_by().make(step, spec.dtype))
-
-    def tell(spec: TensorSpec) -> None:
-        nonlocal done
-        done += 1
-        if progress is not None:
-            progress(done, len(parted.specs), spec.name)
-
-    parted = Parted(specs, target.checkpoint.layouts if target.checkpoint is not None else {}, produce)
+    made = _Made(plan, sources, target, options, progress)
+    parted = Parted(made.specs, target.checkpoint.layouts if target.checkpoint is not None else {}, made.produce)
     files = write_checkpoint(
         out,
         parted.specs,
@@ -102,14 +66,72 @@ def write_result(
         metadata=notes,
         max_shard_size=options.max_shard_size,
         force=options.force,
-        progress=tell,
+        progress=_counting(progress, len(parted.specs)),
         ranks=ranks,
     )
-    return Report(
-        maker.plan if maker is not None else plan,
-        files,
-        (*stored_values.warnings, *_not_cast(quantised, options.dtype)),
-    )
+    return Report(made.plan, files, made.warnings)
+
+
+def _counting(progress: Progress | None, of: int) -> Callable[[TensorSpec], None]:
+    done = count(1)
+
+    def tell(spec: TensorSpec) -> None:
+        if progress is not None:
+            progress(next(done), of, spec.name)
+
+    return tell
+
+
+class _Made:
+    """What each tensor of the output holds, the cheapest way first: as stored, chosen along axes, made by torch."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        sources: Sequence[Reference],
+        target: Reference,
+        options: Options,
+        progress: Progress | None,
+    ) -> None:
+        self._plan, self._dtype = plan, options.dtype
+        self._stored = stored = StoredValues(sources, target, keep_nonfinite=options.on_nonfinite == "keep")
+        self._maps = PlanMaps(plan, lambda axis_map: group_importance(axis_map, stored.read))
+        self._streams = Streams(plan, self._maps, stored)
+        self._maker: Maker | None = None
+        self._making = sources, target, options, progress
+        self._quantised = quantised_layers(target.architecture.tensors) if options.dtype else {}
+        wanted, names = target.architecture.tensors, target.checkpoint.stored_names if target.checkpoint else {}
+        self.specs = [
+            _output_spec(spec, names, None if spec.name in self._quantised else options.dtype) for spec in wanted
+        ]
+        self._names = {out_spec.name: spec.name for out_spec, spec in zip(self.specs, wanted, strict=True)}
+
+    def produce(self, spec: TensorSpec) -> Content:
+        """Return what the tensor `spec` of the output holds."""
+        plan = self._made_by().plan if self._plan.fits or is_tried(self._plan) else self._plan  # may come to nothing
+        step = plan.by_target[self._names[spec.name]]
+        unchanged = self._stored.unchanged(step, spec)
+        if unchanged is not None:
+            return unchanged
+        chosen = self._streams.content(step, spec)
+        return self._stored.made(step, spec, self._made_by().make(step, spec.dtype) if chosen is None else chosen)
+
+    @property
+    def plan(self) -> Plan:
+        """The plan that was carried out."""
+        return self._plan if self._maker is None else self._maker.plan
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the user should know of the values."""
+        return (*self._stored.warnings, *_not_cast(self._quantised, self._dtype))
+
+    def _made_by(self) -> Maker:
+        if self._maker is None:
+            from tli_cli.injection.making import Maker
+
+            self._maker = Maker(self._plan, self._maps, self._stored, *self._making)
+        return self._maker
 
 
 def _not_cast(quantised: Mapping[str, str], dtype: str | None) -> tuple[str, ...]:
