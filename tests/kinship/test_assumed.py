@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from tli_cli import Options, apply_tli, match
+from tli_cli import Options, match
 
 SAID = "nothing says what runs between its tensors"
 
@@ -41,19 +41,22 @@ def test_of_two_files_the_source_is_said_to_be_read_as_the_target(files: list[st
     assert note.startswith(f"{files[0]}: ") and f"as in {files[1]}" in note and "--source-arch" in note
 
 
-def test_a_file_beside_code_is_said_to_be_read_as_that(files: list[str]) -> None:
+def test_a_file_beside_code_is_described_as_that_and_says_so(files: list[str]) -> None:
     code = f"{__file__}:Net"
-    (note,) = assumed(files[0], code, input_shape=(4,))
-    assert note.startswith(f"{files[0]}: ") and f"as in {code}" in note
-    (note,) = assumed(code, files[0], input_shape=(4,))
-    assert note.startswith(f"{files[0]}: ") and f"as in {code}" in note and "--source-arch" not in note
+    plan = match(files[0], code, options=Options(input_shape=(4,)))
+    assert plan.sources[0].origin.endswith(f"(like {code})") and not any(SAID in note for note in plan.notes)
+
+
+def test_a_file_of_another_class_than_the_code_beside_it_is_said_to_be_read_as_that(tmp_path: Path) -> None:
+    other = {f"{name}.weight": torch.zeros(shape) for name, shape in (("a", (6, 4)), ("b", (6, 6)), ("c", (3, 6)))}
+    save_file(other, tmp_path / "other.safetensors")
+    code, file = f"{__file__}:Net", str(tmp_path / "other.safetensors")
+    (note,) = assumed(file, code, input_shape=(4,))
+    assert note.startswith(f"{file}: ") and f"as in {code}" in note and "--source-arch" in note
+    (note,) = assumed(code, file, input_shape=(4,))
+    assert note.startswith(f"{file}: ") and f"as in {code}" in note and "--source-arch" not in note
 
 
 def test_of_a_file_whose_architecture_is_named_nothing_is_assumed(files: list[str]) -> None:
     code = f"{__file__}:Net"
     assert not assumed(files[0], code, input_shape=(4,), source_arch=code)
-
-
-def test_a_state_dict_is_said_to_be_read_as_the_model_it_goes_into() -> None:
-    plan = apply_tli(Net(8), Net().state_dict(), example=torch.zeros(1, 4))
-    assert any(SAID in note for note in plan.notes)

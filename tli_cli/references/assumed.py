@@ -10,7 +10,7 @@ from tli_cli.references.reference import Reference
 
 def with_assumptions(references: Sequence[Reference], own: Sequence[bool]) -> tuple[Reference, ...]:
     """Return `references`, of which the last is the target, with a doubt on each that is taken to compute as the other
-    side does; `own` tells of each whether its own code is known."""
+    side does and is not described as that; `own` tells of each whether its own code is known."""
     *sources, target = references
     *theirs, its = own
     doubted = [s if known else _taken_as(s, target, "--source-arch") for s, known in zip(sources, theirs, strict=True)]
@@ -19,8 +19,10 @@ def with_assumptions(references: Sequence[Reference], own: Sequence[bool]) -> tu
 
 
 def _taken_as(reference: Reference, other: Reference, remedy: str) -> Reference:
+    if reference.architecture.graph:
+        return reference
     doubt = (
-        f"{reference.text}: nothing says what runs between its tensors, such as activations and how heads are cut; "
+        f"{reference.text}: nothing says what runs between its tensors (activations, heads of attention); "
         f"taken to be as in {other.text}; {remedy} can tell"
     )
     return replace(reference, doubts=(*reference.doubts, doubt))
