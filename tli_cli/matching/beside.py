@@ -4,39 +4,37 @@ tells them apart, for no order is theirs."""
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
+from tli_cli.architecture import Architecture
 from tli_cli.matching.segments import WEIGHTED
-from tli_cli.matching.sides import Side, both_known
 from tli_cli.matching.units import Unit
 
-
-def heads_beside(source: Side, target: Side) -> Iterator[tuple[Unit, Unit]]:
-    """Yield (target unit, source unit) for heads that give as much, where each side has one set of them, all of which
-    read one value and no two of which give as much."""
-    if not both_known(source, target):
-        return
-    mine, theirs = _sets(target), _sets(source)
-    if len(mine) == len(theirs) == 1:
-        yield from ((head, theirs[0][size]) for size, head in mine[0].items() if size in theirs[0])
+Heads = Mapping[int, Unit]
+"""Last layers that read one value, by how much each gives."""
 
 
-def _sets(side: Side) -> list[dict[int, Unit]]:
-    """Return the one set of last layers that read one value, by what each gives; none where two give as much, or where
-    there are several sets."""
-    places = _last(side)
+def heads_beside(source: Heads, target: Heads) -> Iterator[tuple[Unit, Unit]]:
+    """Yield (target unit, source unit) for heads that give as much."""
+    yield from ((head, source[size]) for size, head in target.items() if size in source)
+
+
+def heads_of(architecture: Architecture, units: Sequence[Unit]) -> Heads:
+    """Return the last layers among `units` that read one value, by how much each gives; none where no graph is known,
+    where two give as much, or where several values have such readers."""
+    places = _last(architecture)
     found: dict[tuple[int, ...], list[Unit]] = defaultdict(list)
-    for unit in side.units:
+    for unit in units:
         if unit.kind in WEIGHTED and unit.place in places:
             found[places[unit.place]].append(unit)
     sets = [heads for heads in found.values() if len(heads) > 1]
-    by_size = [{_given(head): head for head in heads} for heads in sets]
-    return by_size if len(sets) == 1 and len(by_size[0]) == len(sets[0]) else []
+    by_size = {_given(head): head for heads in sets for head in heads}
+    return by_size if len(sets) == 1 and len(by_size) == len(sets[0]) else {}
 
 
-def _last(side: Side) -> dict[int, tuple[int, ...]]:
+def _last(architecture: Architecture) -> dict[int, tuple[int, ...]]:
     """Return what each layer reads that no other layer comes behind, by its place."""
-    graph, readers = side.architecture.graph, side.architecture.readers
+    graph, readers = architecture.graph, architecture.readers
     leads = [False] * len(graph)
     for i in reversed(range(len(graph))):
         leads[i] = any(graph[j].layer >= 0 or leads[j] for j in readers[i])

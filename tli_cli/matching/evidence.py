@@ -65,7 +65,7 @@ def evidence_of(source: Side, target: Side, named: Sequence[Units]) -> Evidence:
     for t, s in biases_of_tables(source, target):
         found.setdefault(t.key, Pair(t, s, ENOUGH, anchored=True))
     proven = {key for key, strength in strengths.items() if strength is Strength.PROVEN}
-    _replace(heads_beside(source, target), found, proven)
+    _replace(heads_beside(source.heads, target.heads), found, proven)
     return Evidence(found, strengths, are_all(same, source, target))
 
 

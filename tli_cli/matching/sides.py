@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from tli_cli.architecture import Architecture
+from tli_cli.matching.beside import Heads, heads_of
 from tli_cli.matching.hashes import HEAD, backward_hashes, forward_hashes, local_forward_hashes, unit_graph
 from tli_cli.matching.residuals import is_residual
 from tli_cli.matching.segments import WEIGHTED, Block, Stage, blocks_of, first_level, split_ends, stages_of
@@ -74,6 +75,11 @@ class Side:
     def weighted(self) -> int:
         """The number of convolutions and linear layers."""
         return sum(unit.kind in WEIGHTED for unit in self.units)
+
+    @cached_property
+    def heads(self) -> Heads:
+        """The last layers that stand side by side, by how much each gives."""
+        return heads_of(self.architecture, self.units)
 
     @cached_property
     def hashes(self) -> dict[str, dict[Key, int]]:
