@@ -18,6 +18,8 @@ which source row feeds which target row."""
 DTYPES = ("float64", "float32", "float16", "bfloat16", "float8_e5m2", "float8_e4m3fn")
 """What floating tensors may be cast to."""
 
+SHAPES = "a shape such as (3, 224, 224), a tuple of such, or such by the names of inputs"
+
 Labels = Mapping[str, int]
 """The rows of a classifier by what its classes are called."""
 
@@ -49,6 +51,7 @@ class Options:
         input_shape: the `(channels, height, width)` with which a user's own class is traced, or such a shape for each
             of the inputs that it takes, in order or by name; names that are no arguments of its `forward` are those of
             the one dictionary that it takes.
+        source_input_shape: such shapes for the sources' classes, where they take another input than the target's.
         num_classes: the number of classes of the target, where its architecture has one.
         in_chans: the number of input channels of the target, where its architecture has one.
         ema: which averaged weights to take from a training checkpoint; None takes the plain ones.
@@ -74,11 +77,17 @@ class Options:
     on_nonfinite: str = "error"
     source_arch: str | None = None
     input_shape: InputShape | None = None
+    source_input_shape: InputShape | None = None
     num_classes: int | None = None
     in_chans: int | None = None
     ema: str | None = None
     source_tokenizer: str | None = None
     target_tokenizer: str | None = None
+
+    @property
+    def shape_of_source(self) -> InputShape | None:
+        """The input with which a source's class is traced."""
+        return self.input_shape if self.source_input_shape is None else self.source_input_shape
 
     def __post_init__(self) -> None:
         """Raise `TliError` for numbers that nothing could be asked with: the command line checks its own."""
@@ -93,10 +102,8 @@ class Options:
             ),
             "num_classes": ("a whole number from 0 on", self.num_classes is None or _is_count(self.num_classes, 0)),
             "in_chans": ("a whole number from 1 on", self.in_chans is None or _is_count(self.in_chans, 1)),
-            "input_shape": (
-                "a shape such as (3, 224, 224), a tuple of such, or such by the names of inputs",
-                self.input_shape is None or _are_shapes(self.input_shape),
-            ),
+            "input_shape": (SHAPES, self.input_shape is None or _are_shapes(self.input_shape)),
+            "source_input_shape": (SHAPES, self.source_input_shape is None or _are_shapes(self.source_input_shape)),
             "dtype": (f"one of {', '.join(DTYPES)}", self.dtype is None or self.dtype in DTYPES),
             "on_nonfinite": ("error or keep", self.on_nonfinite in ("error", "keep")),
         }

@@ -67,6 +67,14 @@ InputShape = Annotated[
         rich_help_panel=REFERENCES,
     ),
 ]
+SourceInputShape = Annotated[
+    str | None,
+    typer.Option(
+        metavar="C,H,W",
+        help="The input of the source's own class, where it takes another one than the target's.",
+        rich_help_panel=REFERENCES,
+    ),
+]
 NumClasses = Annotated[
     int | None, typer.Option(min=0, help="The number of classes of the target.", rich_help_panel=REFERENCES)
 ]

@@ -26,7 +26,7 @@ def parse_size(text: str) -> int:
         raise typer.BadParameter(str(error)) from error
 
 
-def parse_shape(text: str | None) -> InputShape | None:
+def parse_shape(text: str | None, option: str = "--input-shape") -> InputShape | None:
     """Return a shape from `3,16,16` or `3x16x16`, several from `3,16,16;10`, by name from `image=3,16,16;tokens=10`.
 
     An empty one of several, as in `3,16,16;`, is a number alone.
@@ -40,7 +40,7 @@ def parse_shape(text: str | None) -> InputShape | None:
         raise typer.BadParameter(
             f"{text!r} is not a shape: expected positive numbers such as 3,224,224, or several shapes as 3,224,224;10 "
             "or, all by name, as 'image=3,224,224;tokens=10'",
-            param_hint="'--input-shape'",
+            param_hint=f"'{option}'",
         )
     found = tuple(tuple(int(part) for part in shape if part) for shape in shapes)
     if are_named:

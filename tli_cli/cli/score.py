@@ -54,6 +54,7 @@ def score(
     jobs: Jobs = None,
     source_arch: given.SourceArch = None,
     input_shape: given.InputShape = None,
+    source_input_shape: given.SourceInputShape = None,
     num_classes: given.NumClasses = None,
     in_chans: given.InChans = None,
     ema: given.Ema = None,
@@ -74,6 +75,7 @@ def score(
         matcher=matcher.value,
         source_arch=source_arch,
         input_shape=parse_shape(input_shape),
+        source_input_shape=parse_shape(source_input_shape, "--source-input-shape"),
         num_classes=num_classes,
         in_chans=in_chans,
         ema=ema,
@@ -90,7 +92,13 @@ def score(
         render_score(result, given_style)
         check_minimum(result.forward, minimum)
         return
-    _check_for_matrix(source_arch=source_arch, num_classes=num_classes, in_chans=in_chans, minimum=minimum)
+    _check_for_matrix(
+        source_arch=source_arch,
+        source_input_shape=source_input_shape,
+        num_classes=num_classes,
+        in_chans=in_chans,
+        minimum=minimum,
+    )
     if plot is not None:
         _check_plot(plot, force=force)
     with progress() as tell:

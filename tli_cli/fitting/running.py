@@ -34,7 +34,7 @@ def run_source(reference: Reference, options: Options) -> Running:
     Raises:
         TliError: it cannot be built here.
     """
-    return _run(reference, options.source_arch, options.input_shape, {})
+    return _run(reference, options.source_arch, options.shape_of_source, {})
 
 
 def run_target(reference: Reference, options: Options) -> Running:

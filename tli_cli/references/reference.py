@@ -77,7 +77,7 @@ class Reading:
     @classmethod
     def of_source(cls, options: Options) -> Reading:
         """Return how sources are to be read."""
-        return cls(arch=options.source_arch, input_shape=options.input_shape, ema=options.ema)
+        return cls(arch=options.source_arch, input_shape=options.shape_of_source, ema=options.ema)
 
     @classmethod
     def of_target(cls, options: Options) -> Reading:
