@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import nn
 
-from tli_cli.architecture import Architecture
+from tli_cli.axis_maps.take import MapValues
 from tli_cli.errors import TliError
 from tli_cli.fitting.choice import Replan, feeding, fitted_plan, gains, is_tried
 from tli_cli.fitting.files import fitted_state, tried_live
@@ -41,6 +41,8 @@ from tli_cli.references.labels import labels_in, labels_of, shared_labels
 from tli_cli.teachers import Taught, Teacher, understood
 from tli_cli.vocabularies.shared import shared_tokens
 
+Sample = tuple[torch.Tensor, ...]
+
 
 def apply_tli(
     model: nn.Module,
@@ -64,60 +66,102 @@ def apply_tli(
         TliError: a model cannot be run on the given example, a checkpoint cannot be read, or an option is unknown.
         GateError: a gate of `options` is not met.
     """
-    own_example = teacher_example if teacher_example is not None else example
     require(options, Options, "options")
     model = unwrapped(model, "the model")
-    own = effective_state(model)
-    require_values(own, "the model", "`model.to_empty(device=...)`, and its own start, come first")
+    require_values(effective_state(model), "the model", "`model.to_empty(device=...)`, and its own start, come first")
     described, inputs = described_live(model, example)
-    student = Reference(type(model).__name__, described)
-    teachers, target = understood(teacher, student, own_example, options)
-    references = [t.reference for t in teachers]
-    akin = ancestry([Values(t.reference.architecture.tensors, t.read) for t in teachers])
-    tokens = shared_tokens(references, target, options)
-    theirs = [labels_of(t.reference) if t.module is None else _labels(t.module) for t in teachers]
-    labels = _labels(model), shared_labels(theirs)
-
-    def planned(options: Options) -> Plan:
-        given = [r.architecture for r in references]
-        unproved = {i for i, r in enumerate(references) if r.unproved}
-        return plan_injection(target.architecture, given, options, "target", akin, tokens, labels, unproved)
-
-    def replan() -> Plan:
-        return planned(replace(options, method="fit"))
-
-    unlike = planned(options)
-    plan, sample = _add_fits(unlike, model, target.architecture, teachers, inputs, options, replan)
-    plan = replace(plan, notes=(*(note for r in references for note in r.remarks), *plan.notes))
+    shown = teacher_example if teacher_example is not None else example
+    teachers, target = understood(teacher, Reference(type(model).__name__, described), shown, options)
+    lesson = _Lesson(model, target, inputs, tuple(teachers), options)
+    plan, sample = lesson.planned()
     check_gates(plan, strict=options.strict, min_score=options.min_score, min_coverage=options.min_coverage)
     if options.dry_run:
         return plan
-
-    def initial(step: Step) -> torch.Tensor:
-        value = own[step.target]
-        return constant_start(step.initial, value.shape, value.dtype) if step.initial in CONSTANTS else value
-
-    injector = injector_for(before_fits(plan), lambda index, name: teachers[index].read(name), initial)
-    made = {step.target: injector.make(step).to(own[step.target]) for step in injector.plan.steps}
-    fitted_to = teachers[plan.fits[0].model if plan.fits else 0]
-    taught_by = fitted_to.module
-    if is_tried(plan) or (plan.fits and taught_by is not None):
-        try:
-            if taught_by is None or not plan.fits:
-                tried_live(plan, target.architecture, model, made, inputs.tensors)
-            else:
-                work = work_of(target.architecture, fitted_to.reference.architecture, _numbers(sample))
-                made |= fitted_state(plan, model, taught_by, made, sample, injector.maps, work, options)
-        except TliError as error:
-            if options.method == "fit":
-                raise
-            plan, said = carried_out(plan, error, target.architecture)
-            plan = replace(plan, notes=(*plan.notes, said))
-            made = made if plan.coverage else {}
+    plan, made = lesson.carried_out(plan, sample)
     twins = _copied(plan, teachers)
     plan = _without_claims(plan, not_held(model, made, twins))
     set_effective(model, made, twins)
     return plan
+
+
+@dataclass(frozen=True)
+class _Lesson:
+    """A model, what was understood of it, what it takes, and what is taken from where."""
+
+    model: nn.Module
+    target: Reference
+    inputs: Inputs
+    teachers: tuple[Taught, ...]
+    options: Options
+
+    def planned(self) -> tuple[Plan, Sample]:
+        """Return the plan, and zeros of the models' inputs' shape where it has fits."""
+        references = [teacher.reference for teacher in self.teachers]
+        given = [reference.architecture for reference in references]
+        akin = ancestry([Values(t.reference.architecture.tensors, t.read) for t in self.teachers])
+        tokens = shared_tokens(references, self.target, self.options)
+        theirs = [labels_of(t.reference) if t.module is None else _labels(t.module) for t in self.teachers]
+        labels = _labels(self.model), shared_labels(theirs)
+        unproved = {i for i, reference in enumerate(references) if reference.unproved}
+
+        def with_options(options: Options) -> Plan:
+            return plan_injection(self.target.architecture, given, options, "target", akin, tokens, labels, unproved)
+
+        plan, sample = self._fitted(
+            with_options(self.options), lambda: with_options(replace(self.options, method="fit"))
+        )
+        return replace(plan, notes=(*(note for r in references for note in r.remarks), *plan.notes)), sample
+
+    def _fitted(self, plan: Plan, replan: Replan) -> tuple[Plan, Sample]:
+        """Return `plan` with fits where they are asked for or promise most."""
+        asked = self.options.method == "fit"
+        only, target = feeding(plan), self.target.architecture
+        teacher, source = self.teachers[only or 0].module, self.teachers[only or 0].reference.architecture
+        graphs = bool(target.graph and source.graph and self.inputs.tensors)
+        possible = only is not None and teacher is not None and graphs and not any(worked_out(self.model))
+        if teacher is None or not possible or not (asked or (self.options.method == "auto" and gains(plan))):
+            if asked:
+                raise TliError("method 'fit': expected one module as a teacher, and both models to run on the example")
+            return plan, ()
+        sample = tuple(torch.zeros(t.shape, dtype=t.dtype) for t in self.inputs.tensors)
+        try:
+            for module in (self.model, teacher):
+                runs(Running(deepcopy(module).float().cpu().eval(), sample))
+            return fitted_plan(plan, target, source, _numbers(sample), self.options, replan), sample
+        except TliError as error:
+            if asked:
+                raise
+            return replace(plan, notes=(*plan.notes, f"not fitted: {error}")), ()
+
+    def carried_out(self, plan: Plan, sample: Sample) -> tuple[Plan, dict[str, torch.Tensor]]:
+        """Return the plan as far as it could be carried out, and what it makes of the model's tensors."""
+        own = effective_state(self.model)
+
+        def initial(step: Step) -> torch.Tensor:
+            value = own[step.target]
+            return constant_start(step.initial, value.shape, value.dtype) if step.initial in CONSTANTS else value
+
+        injector = injector_for(before_fits(plan), lambda index, name: self.teachers[index].read(name), initial)
+        made = {step.target: injector.make(step).to(own[step.target]) for step in injector.plan.steps}
+        try:
+            return plan, {**made, **self._learned(plan, made, sample, injector.maps)}
+        except TliError as error:
+            if self.options.method == "fit":
+                raise
+            plan, said = carried_out(plan, error, self.target.architecture)
+            return replace(plan, notes=(*plan.notes, said)), made if plan.coverage else {}
+
+    def _learned(
+        self, plan: Plan, made: Mapping[str, torch.Tensor], sample: Sample, maps: Sequence[MapValues]
+    ) -> Mapping[str, torch.Tensor]:
+        """Return what fits change of what was `made`; raise `TliError` where a trial is against it."""
+        teacher = self.teachers[plan.fits[0].model if plan.fits else 0]
+        if plan.fits and teacher.module is not None:
+            work = work_of(self.target.architecture, teacher.reference.architecture, _numbers(sample))
+            return fitted_state(plan, self.model, teacher.module, made, sample, maps, work, self.options)
+        if is_tried(plan):
+            tried_live(plan, self.target.architecture, self.model, made, self.inputs.tensors)
+        return {}
 
 
 def _copied(plan: Plan, teachers: Sequence[Taught]) -> dict[str, Worked]:
@@ -144,36 +188,6 @@ def _without_claims(plan: Plan, names: Collection[str]) -> Plan:
 def _labels(module: nn.Module) -> Labels:
     """Return what the classes of a model of transformers are called."""
     return labels_in({"id2label": getattr(getattr(module, "config", None), "id2label", None)})
-
-
-def _add_fits(
-    plan: Plan,
-    model: nn.Module,
-    target: Architecture,
-    teachers: Sequence[Taught],
-    inputs: Inputs,
-    options: Options,
-    replan: Replan,
-) -> tuple[Plan, tuple[torch.Tensor, ...]]:
-    """Return the plan with fits where they are asked for or promise most, and zeros of the models' inputs' shape."""
-    asked = options.method == "fit"
-    only = feeding(plan)
-    teacher, source = teachers[only or 0].module, teachers[only or 0].reference.architecture
-    graphs = bool(target.graph and source.graph and inputs.tensors)
-    possible = only is not None and teacher is not None and graphs and not any(worked_out(model))
-    if teacher is None or not possible or not (asked or (options.method == "auto" and gains(plan))):
-        if asked:
-            raise TliError("method 'fit': expected one module as a teacher, and both models to run on the example")
-        return plan, ()
-    sample = tuple(torch.zeros(t.shape, dtype=t.dtype) for t in inputs.tensors)
-    try:
-        for module in (model, teacher):
-            runs(Running(deepcopy(module).float().cpu().eval(), sample))
-        return fitted_plan(plan, target, source, _numbers(sample), options, replan), sample
-    except TliError as error:
-        if asked:
-            raise
-        return replace(plan, notes=(*plan.notes, f"not fitted: {error}")), ()
 
 
 def _numbers(sample: Sequence[torch.Tensor]) -> int:
