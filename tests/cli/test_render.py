@@ -51,6 +51,13 @@ def test_json_value_names_its_version(capsys):
     assert json.loads(capsys.readouterr().out) == {"version": 1, "a": 1}
 
 
+def test_a_message_of_megabytes_is_cut_in_its_midst(capsys):
+    render.fail("model.pt: the name " + "x" * 3_000_000 + " is no name\n  - save the file again")
+    first, second = capsys.readouterr().err.splitlines()
+    assert len(first) < 2100 and first.startswith("error: model.pt: ") and first.endswith("x is no name")
+    assert second == "  - save the file again"
+
+
 def test_only_one_reads_as_one():
     assert similarity_text(0.99999) == "0.99" and similarity_text(1.0) == "1.00"
     assert score_text(0.99999) == "0.9999" and score_text(1.0) == "1.0000"

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 
+from tli_cli.api import match
 from tli_cli.checkpoints import open_checkpoint
 from tli_cli.checkpoints.nested import PLAIN_KEYS
 from tli_cli.checkpoints.torch_files import pickles
@@ -128,7 +129,14 @@ _IN_ITSELF = [*PLAIN_KEYS, *map(str, range(10_000))]
 _SAME_HASH = [struct.pack(">cdcd", b"G", -1_000_003.0 * i, b"G", float(i)) for i in range(20_000)]
 _PAIRS = b"](" + b"".join(b"](" + _text(str(i)) + b"Ne" for i in range(10_000)) + b"e"
 
+_HUGE = b"\x8b" + struct.pack("<i", 2501) + bytes(2500) + b"\x01"
+"""A whole number of 20,001 bits."""
+_STORED = b"(" + _text("storage") + b"ctorch\nFloatStorage\n" + _text("0") + _text("cpu") + _HUGE + b"tQ"
+_SIZED = b"ctorch._utils\n_rebuild_tensor_v2\n("
+
 BOMBS = {
+    "a storage of 2^20000 elements": b"\x80\x02}" + _text("a") + _SIZED + _STORED + b"K\x00K\x02\x85K\x01\x85tRs.",
+    "a name of a number of 6,000 digits": b"\x80\x02}" + _HUGE + b"Ns.",
     "a wide key that takes for ever": b"\x80\x02}(" + _nested(b"(", b"t") + b"K\x01u.",
     "a key of sizes": b"\x80\x02}(" + _nested(b"ctorch\nSize\n](", b"e\x85R") + b"K\x01u.",
     "a type of 10^20 characters": b"\x80\x02"
@@ -185,6 +193,25 @@ def test_a_pickle_of_too_many_values_is_refused_before_it_is_loaded(
     test_bombs_take_neither_time_nor_memory(
         tmp_path, lambda path: refuses(path, "1,000 values"), "deep lists", wrapping
     )
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("zipped", [True, False])
+def test_settings_beside_weights_may_be_any_number(tmp_path: Path, sign: int, zipped: bool) -> None:
+    path, count = tmp_path / "a.pt", sign << 20_000
+    held = {"model": {"fc.weight": torch.ones(3, 3)}, "args": {"n_head": count}, "epoch": count}
+    torch.save(held, path, _use_new_zipfile_serialization=zipped)
+    assert match(path, path).by_target["fc.weight"].exact
+
+
+def test_settings_beside_weights_may_be_nested_in_any_depth(tmp_path: Path) -> None:
+    weights = _text("a") + _SIZED + _STORED.replace(_HUGE, b"K\x02") + b"K\x00K\x02\x85K\x01\x85tR"
+    settings = (b"}" + _text("inner")) * 5000 + b"}" + b"s" * 5000
+    path = tmp_path / "a.pt"
+    archive_of(b"\x80\x02}(" + _text("model") + b"}" + weights + b"s" + _text("args") + settings + b"u.", path)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("archive/data/0", bytes(8))
+    assert open_checkpoint(path).read("a").tolist() == [0, 0]
 
 
 class Shadowed(dict[str, Any]):

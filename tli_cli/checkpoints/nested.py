@@ -36,6 +36,7 @@ ANY_EMA = "any"
 _EMA = re.compile(r"(^|_)(ema|averaged|swa)($|_)")
 _MAX_DEPTH = 4
 _MOST_SETTINGS = 1000
+_DEEPEST_SETTINGS = 32
 
 
 class Unread:
@@ -85,18 +86,18 @@ def find_state_dict(loaded: object, where: str, ema: str | None = None) -> Found
     return Found(tensors, tuple(ignored), {name: held for name, held in settings.items() if held})
 
 
-def _whole_numbers(settings: object, seen: set[int]) -> dict[str, Any]:
+def _whole_numbers(settings: object, seen: set[int], depth: int = 0) -> dict[str, Any]:
     """Return the whole numbers in `settings`, a dictionary or what `argparse` makes, and in those within it."""
     held = vars(settings) if isinstance(settings, Namespace) else settings
     held = held.held if isinstance(held, Inert) else held
-    if not isinstance(held, Mapping) or id(held) in seen or len(seen) > _MOST_SETTINGS:
+    if not isinstance(held, Mapping) or id(held) in seen or len(seen) > _MOST_SETTINGS or depth > _DEEPEST_SETTINGS:
         return {}
     seen.add(id(held))
     found: dict[str, Any] = {}
     for name, value in islice(_items(held), _MOST_SETTINGS):
         if type(value) is int:
             found[str(name)] = value
-        elif inner := _whole_numbers(value, seen):
+        elif inner := _whole_numbers(value, seen, depth + 1):
             found[str(name)] = inner
     return found
 

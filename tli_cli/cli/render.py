@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 JSON_VERSION = 1
 
+_LONGEST_LINE = 2_000
+"""What a file is asked to be called, and what it says, may be a message of megabytes."""
+
 
 class Style(Enum):
     """The form of what goes to standard output."""
@@ -98,5 +101,12 @@ def fail(text: str) -> None:
 def _say(text: str, label: str) -> None:
     if label and sys.stderr.isatty() and not os.environ.get("NO_COLOR"):
         label = f"\x1b[{'31' if label == 'error' else '33'}m{label}\x1b[0m"
-    text = "\n".join(shown(line) for line in text.split("\n"))
+    text = "\n".join(_short(shown(line)) for line in text.split("\n"))
     print(f"{label}: {text}" if label else text, file=sys.stderr)
+
+
+def _short(line: str) -> str:
+    """Return `line` without its midst, if that is too long to be read; what is wrong and what to do stand at its
+    ends."""
+    half = _LONGEST_LINE // 2
+    return line if len(line) <= _LONGEST_LINE else f"{line[:half]} [...] {line[-half:]}"

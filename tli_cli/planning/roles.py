@@ -152,11 +152,13 @@ def biases_beside(architecture: Architecture) -> Mapping[str, set[str]]:
         names = [name for _, name in layer.tensors]
         if len(names) == 1 and names[0].endswith("bias"):
             apart[_module(names[0])].add(names[0])
-    return {
-        name: {other for role, other in layer.tensors if role.partition(".")[0] == "bias"} | apart[_module(name)]
-        for layer in architecture.layers
-        for _, name in layer.tensors
-    }
+    beside: dict[str, set[str]] = {}
+    for layer in architecture.layers:
+        own = {name for role, name in layer.tensors if role.partition(".")[0] == "bias"}
+        beside |= {
+            name: own | apart[module] if (module := _module(name)) in apart else own for _, name in layer.tensors
+        }
+    return beside
 
 
 def _module(name: str) -> str:

@@ -22,11 +22,14 @@ _MAX_OPERATIONS = 5_000_000
 """Enough for 200,000 tensors, and looked at in seconds."""
 
 _MAX_SIZES = 64
+_MAX_BITS = 128
+"""Of whole numbers: those of a random generator's state have as many, and all others fewer."""
 _MARK = object()
 _NAMES = frozenset({"GLOBAL", "INST", "STACK_GLOBAL"})
 _PUTS = frozenset({"MEMOIZE", "BINPUT", "LONG_BINPUT", "PUT"})
 _GETS = frozenset({"BINGET", "LONG_BINGET", "GET"})
 _KEYS = (str, bytes, int, float, bool, type(None))
+_NUMBERS = (pickle.INT, pickle.LONG, pickle.LONG1, pickle.LONG4)
 _MARKED = pickletools.markobject
 _EFFECTS = {
     known.name: (
@@ -169,6 +172,21 @@ def as_key(value: Any) -> Any:
 _SET, _FROZEN = inert("set"), inert("frozenset")
 
 
+def _bounded(load: Callable[[Any], None]) -> Callable[[Any], None]:
+    """Return what loads a whole number as `load` does, and something inert in the place of one beyond bounds, which no
+    message could say and no JSON hold."""
+
+    def loaded(unpickler: Any) -> None:
+        load(unpickler)
+        if unpickler.stack[-1].bit_length() > _MAX_BITS:
+            unpickler.stack[-1] = inert("int")()
+
+    return loaded
+
+
+_WHOLE = {code[0]: _bounded(pickle._Unpickler.dispatch[code[0]]) for code in _NUMBERS}
+
+
 # the unpickler in C allocates by the index that a memo entry claims; this one does not
 class _AllowListUnpickler(pickle._Unpickler):
     dispatch: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)
@@ -220,6 +238,7 @@ class _AllowListUnpickler(pickle._Unpickler):
         self.pop_mark()  # type: ignore[attr-defined]
         self.stack.append(_FROZEN())
 
+    dispatch |= _WHOLE
     dispatch |= {
         pickle.BUILD[0]: load_build,
         pickle.SETITEM[0]: load_setitem,
