@@ -10,6 +10,8 @@ import torch
 from torch import nn
 
 from tli_cli import apply_tli
+from tli_cli.catalogue import survey
+from tli_cli.catalogue.subjects import Subject
 from tli_cli.cli import run
 from tli_cli.errors import TliError, UnknownReferenceError
 from tli_cli.providers import provide, provided
@@ -102,6 +104,29 @@ def test_scripts_that_are_no_library_are_one_message(tmp_path, capfd, more, end,
     else:
         with pytest.raises(TliError, match=said):
             resolve(f"{net}{end}")
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (
+            "def made():\n    net = Net(3)\n    net.forward = lambda x: exit(0)\n    return net",
+            "ended the program",
+        ),
+        ("def made():\n    net = Net(3)\n    net.net = net\n    return net", "without end"),
+    ],
+)
+def test_what_never_runs_is_one_message(tmp_path, more, said):
+    net = written(tmp_path / "net.py", more=more)
+    with pytest.raises(TliError, match=said):
+        provided(f"{net}:made", input_shape=(4,))
+
+
+def test_an_input_that_nothing_can_count_is_told(tmp_path):
+    with pytest.raises(TliError, match="no input of"):
+        provided(f"{written(tmp_path / 'net.py')}:Net(3)", input_shape=(1 << 31, 1 << 31))
+    subject = Subject("", "huge", lambda: nn.Linear(4, 3), (3, 1 << 40, 1 << 40), {})
+    assert survey.run(subject, nn.Linear(4, 3), {}, "")[1].startswith("an input of 3x")
 
 
 def test_a_package_that_is_not_there_is_unknown():

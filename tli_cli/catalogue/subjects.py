@@ -13,6 +13,7 @@ from torch import nn
 from tli_cli.catalogue.detection import traceable
 from tli_cli.catalogue.libraries import import_timm, import_torchvision
 from tli_cli.checkpoints.layouts.in_files import Layouts
+from tli_cli.errors import TraceError, first_line
 
 
 @dataclass(frozen=True)
@@ -36,9 +37,16 @@ class Subject:
     keywords: Mapping[str, torch.Tensor] = field(default_factory=dict)
 
     def arguments(self, in_chans: int | None = None) -> tuple[torch.Tensor, ...]:
-        """Return what the model is traced on: a batch of two on the `meta` device."""
+        """Return what the model is traced on: a batch of two on the `meta` device.
+
+        Raises:
+            TraceError: it has more values than can be counted.
+        """
         size = (in_chans, *self.input_size[1:]) if in_chans else self.input_size
-        return tuple(torch.empty(2, *size, device="meta") for _ in range(self.inputs))
+        try:
+            return tuple(torch.empty(2, *size, device="meta") for _ in range(self.inputs))
+        except (RuntimeError, TypeError) as error:
+            raise TraceError(f"an input of {'x'.join(map(str, size))} cannot be made: {first_line(error)}") from error
 
     def in_files(self) -> Layouts:
         """Return what stands in the library's files for the tensors that have other names there, or other forms."""

@@ -6,10 +6,12 @@ Only the explicit forms `timm:NAME?...`, `torchvision:NAME?...`, `hf:PATH`, `pat
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tli_cli.architecture import Architecture
 from tli_cli.checkpoints.layouts.in_files import Layouts
+from tli_cli.errors import TliError
 from tli_cli.options import InputShape
 from tli_cli.providers.arguments import split_reference
 
@@ -51,14 +53,25 @@ def provided(
     """Return what `provide` returns; a note says so where the model cannot be run and has its order of definition.
 
     Raises:
-        TliError: it cannot be imported or built.
+        TliError: it cannot be imported or built, or its code ends the program or never comes to an end.
     """
+    given = {"num_classes": num_classes, "in_chans": in_chans}
+    try:
+        return _provided(
+            reference, input_shape, {option: value for option, value in given.items() if value is not None}
+        )
+    except SystemExit as error:
+        raise TliError(f"{reference}: its code ended the program when it was run; let it raise an error") from error
+    except RecursionError as error:
+        raise TliError(f"{reference}: its modules or its calls stand in each other without end, or too deep") from error
+
+
+def _provided(reference: str, input_shape: InputShape | None, given: Mapping[str, int]) -> Provided:
     from tli_cli.catalogue.survey import described
     from tli_cli.providers.live import subject_for
 
     head, arguments = split_reference(reference)
-    given = {"num_classes": num_classes, "in_chans": in_chans}
-    arguments |= {option: value for option, value in given.items() if value is not None}
+    arguments |= given
     subject = subject_for(head, arguments, input_shape=input_shape, reference=reference)
     architecture, _, problem = described(subject, {}, reference)
     in_files = subject.in_files()

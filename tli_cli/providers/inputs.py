@@ -15,7 +15,7 @@ from torch import nn
 from tli_cli.describe.failures import told
 from tli_cli.describe.tracing.meta import without_values
 from tli_cli.describe.tracing.reach import reach_of
-from tli_cli.errors import TliError, TraceError
+from tli_cli.errors import TliError, TraceError, first_line
 from tli_cli.options import InputShape
 
 IMAGE_SIZES = (224, 32, 64, 28, 299, 256, 384, 128, 96, 48, 192, 160, 16, 8, 512)
@@ -113,9 +113,16 @@ def _runs(model: nn.Module, inputs: Inputs) -> bool:
 
 
 def _of_shapes(shapes: Sequence[tuple[int, ...]]) -> Iterator[tuple[torch.Tensor, ...]]:
-    """Yield tensors of each shape: of values, then of tokens, in every combination."""
+    """Yield tensors of each shape: of values, then of tokens, in every combination.
+
+    Raises:
+        TliError: they have more values than can be counted.
+    """
     for dtypes in product((torch.float32, torch.int64), repeat=len(shapes)):
-        yield tuple(torch.empty(s, dtype=dtype, device="meta") for s, dtype in zip(shapes, dtypes, strict=True))
+        try:
+            yield tuple(torch.empty(s, dtype=dtype, device="meta") for s, dtype in zip(shapes, dtypes, strict=True))
+        except (RuntimeError, TypeError) as error:
+            raise TliError(f"no input of {list(shapes)} can be made: {first_line(error)}") from error
 
 
 def _candidates(model: nn.Module) -> Iterator[torch.Tensor]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 COUNTS = re.compile(r"^(n|num)_(.*_)?(layer|block)|^(?!max_).*(layer|block|depth)s?$")
@@ -12,15 +12,29 @@ COUNTS = re.compile(r"^(n|num)_(.*_)?(layer|block)|^(?!max_).*(layer|block|depth
 MOST_LAYERS = 1_000
 """No model has more in a row."""
 
+EXPERTS = re.compile(r"(^|_)experts?$")
+"""Settings that count experts."""
+
+MOST_EXPERTS = 10_000
+"""No layer has more; a file holds tensors for each of them."""
+
+TOO_MANY = f"it asks for more than {MOST_LAYERS:,} layers, or {MOST_EXPERTS:,} experts"
+
 
 def is_plausible(config: Mapping[str, Any], most: int = MOST_LAYERS) -> bool:
-    """Tell whether no part of `config` asks for more than `most` layers."""
+    """Tell whether no part of `config` asks for more than `most` layers, or for more experts than any layer has."""
     waiting = [config]
     while waiting:
         part = waiting.pop()
         waiting += [value for value in part.values() if isinstance(value, Mapping)]
-        named = [value for key, value in part.items() if COUNTS.search(key) and "size" not in key]
-        counts = [count for value in named for count in (value if isinstance(value, list) else [value])]
-        if any(count > most for count in counts if isinstance(count, int)):
+        layers = [value for key, value in part.items() if COUNTS.search(key) and "size" not in key]
+        experts = [value for key, value in part.items() if EXPERTS.search(key)]
+        if _exceeds(layers, most) or _exceeds(experts, MOST_EXPERTS):
             return False
     return True
+
+
+def _exceeds(values: Sequence[Any], most: int) -> bool:
+    """Tell whether a number among `values`, or in a list among them, is more than `most`."""
+    counts = (count for value in values for count in (value if isinstance(value, list) else [value]))
+    return any(count > most for count in counts if isinstance(count, int))

@@ -19,7 +19,7 @@ from tli_cli.checkpoints.files import read_small
 from tli_cli.checkpoints.layouts.in_files import InFiles, Layouts, Part
 from tli_cli.errors import TliError, UnknownReferenceError, first_line
 from tli_cli.providers.module import TRACEABLE_EXPERTS
-from tli_cli.providers.plausible import MOST_LAYERS, is_plausible
+from tli_cli.providers.plausible import TOO_MANY, is_plausible
 from tli_cli.providers.samples import fitting_inputs
 
 _MAX = 16 << 20
@@ -30,7 +30,11 @@ class TransformersSubject(Subject):
 
     def in_files(self) -> Layouts:
         """Return what `save_pretrained` makes of the tensors that it renames or cuts; those that it joins are left
-        out."""
+        out.
+
+        Raises:
+            TliError: the library cannot cut them.
+        """
         try:
             revert = importlib.import_module("transformers.core_model_loading").revert_weight_conversion
         except (ImportError, AttributeError):  # before transformers 5, files hold what the class holds
@@ -38,8 +42,11 @@ class TransformersSubject(Subject):
         with torch.device("meta"):
             model = self.create()
         state = model.state_dict()
-        with _Views():
-            saved = revert(model, dict(state))
+        try:
+            with _Views():
+                saved = revert(model, dict(state))
+        except Exception as error:  # as many kinds as there are settings that do not hold together
+            raise TliError(f"hf:{self.name}: transformers cannot save its model: {first_line(error)}") from error
         parts: dict[int, list[Part]] = {}
         for name, tensor in saved.items():
             part = Part(name, tuple(tensor.shape), tensor.storage_offset(), tensor.stride())
@@ -116,7 +123,7 @@ def _config(transformers: Any, file: Path, arguments: Mapping[str, Any], referen
         raw = json.loads(read_small(file, _MAX, "a configuration"), object_hook=_float_or_object)
         settings = {**raw, **arguments}
         if not is_plausible(settings):
-            raise ValueError(f"it asks for more than {MOST_LAYERS:,} layers")
+            raise ValueError(TOO_MANY)
         config = transformers.AutoConfig.for_model(settings.pop("model_type"), **settings)
     except Exception as error:  # as many kinds as there are ways to be no configuration
         said = first_line(error)
