@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from copy import deepcopy
 
 import pytest
@@ -10,12 +11,15 @@ from torch import nn
 
 from tests.models import ResNet, randomised
 from tli_cli import api, apply_tli
+from tli_cli.errors import TliError
 from tli_cli.fitting import work
 from tli_cli.fitting.plain_starts import RULES, PlainStarts
 from tli_cli.fitting.samples import drawn_classes
 from tli_cli.fitting.trial import FASTER, PASSES, WORK, Trial
+from tli_cli.fitting.verdict import SlowerThanPlain, check_start, check_worth
+from tli_cli.fitting.worth import Features, Worth
 from tli_cli.options import Options
-from tli_cli.plan import Plan
+from tli_cli.plan import Plan, Side
 from tli_cli.report import Report
 
 
@@ -105,6 +109,20 @@ def test_plain_starts_are_tried_once(monkeypatch):
     starts = PlainStarts(Trial((1, 8, 8), 0), {"constructor": "own", "kaiming": "drawn"}.__getitem__, RULES[:2])
     assert not starts.learn_faster("fitted", 0.0) and not starts.learn_faster("mapped", 0.0)
     assert tried == ["own", "drawn", "fitted", "mapped"]
+
+
+@pytest.mark.parametrize(("reached", "moved"), [(0.45, False), (0.51, False), (0.54, True)])
+def test_maps_between_families_stay_where_they_learn_faster_than_a_plain_start(monkeypatch, reached, moved):
+    monkeypatch.setattr(Trial, "learned", lambda _trial, model: reached if model == "mapped" else 0.5)
+    starts = PlainStarts(Trial((1, 8, 8), 0), lambda _rule: "own", ("constructor",))
+    side = Side("net", "0")
+    plan = Plan((side,), side, (), relation="other", score=0.5)
+    with nullcontext() if moved else pytest.raises(SlowerThanPlain):
+        check_start(starts, "mapped", plan)
+    slower = Worth(1.2, Features(1.0, 12), Features(0.5, 12), [])
+    with pytest.raises(TliError) as raised:
+        check_worth(slower, starts, "fitted", "mapped", plan)
+    assert isinstance(raised.value, SlowerThanPlain) != moved
 
 
 class Flat(nn.Module):

@@ -9,7 +9,7 @@ from torch import nn
 from tli_cli.architecture import Architecture
 from tli_cli.errors import TliError
 from tli_cli.fitting.choice import FITTED
-from tli_cli.fitting.plain_starts import OWN, PlainStarts, started
+from tli_cli.fitting.plain_starts import BETTER, OWN, PlainStarts, started
 from tli_cli.fitting.trial import FASTER
 from tli_cli.fitting.worth import Worth
 from tli_cli.plan import Plan, Step
@@ -33,7 +33,7 @@ def check_worth(
     worth: Worth | None, plains: PlainStarts | None, target: nn.Module, begun: nn.Module | None, plan: Plan
 ) -> None:
     """Raise `TliError` where the fitted `target` is worth no more than a start without a source, and `SlowerThanPlain`
-    where `begun`, what the axis maps of `plan` alone make of it, is worth less than that too."""
+    where `begun`, what the axis maps of `plan` alone make of it, is not worth more than that either."""
     name = type(target).__name__
     if worth is not None and worth.is_nothing:
         said = (
@@ -46,15 +46,15 @@ def check_worth(
         )
     else:
         return
-    idle = plan.score < MAY_HURT or (plains is not None and begun is not None and plains.learn_faster(begun, 0.0))
+    idle = plan.score < MAY_HURT or (plains is not None and begun is not None and plains.learn_faster(begun, -BETTER))
     raise SlowerThanPlain(said, plains.rule if plains is not None else OWN) if idle else TliError(said)
 
 
 def check_start(plains: PlainStarts, target: nn.Module, plan: Plan) -> None:
-    """Raise `SlowerThanPlain` where `target`, as `plan` starts it without a fit, is worth less than a start without a
-    source; where it moves nothing, where that is another than the constructor's own."""
-    said = f"in a short trial on made-up classes, {type(target).__name__} learns faster so"
-    worse = plains.rule != OWN if plan.relation == UNLIKE else plains.learn_faster(target, 0.0)
+    """Raise `SlowerThanPlain` where `target`, as `plan` starts it without a fit, is worth no more than a start without
+    a source; where it moves nothing, where that is another than the constructor's own."""
+    said = f"in a short trial on made-up classes, {type(target).__name__} learns as fast so, or faster"
+    worse = plains.rule != OWN if plan.relation == UNLIKE else plains.learn_faster(target, -BETTER)
     if worse:
         raise SlowerThanPlain(said, plains.rule)
 
