@@ -134,4 +134,4 @@ def _is_shape(value: object) -> bool:
 
 
 def _is_count(value: object, least: int) -> bool:
-    return isinstance(value, int) and value >= least
+    return isinstance(value, int) and least <= value < 1 << 63  # a plan holds no more

@@ -138,3 +138,19 @@ def test_streams_that_take_nothing_leave_no_traceback(home: Path, kind: str) -> 
     assert done.returncode == ("full" in kind) and "Traceback" not in done.stderr
     assert ("error: standard output cannot be written" in done.stderr) == ("full" in kind)
     assert Path("out.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    "given", [("-o", "a.safetensors"), ("-o", "a.pt"), ("-o", "a.safetensors", "--max-shard-size", "20")]
+)
+def test_what_only_its_owner_may_read_stays_so(home: Path, given: tuple[str, ...]) -> None:
+    save_file({"fc.weight": torch.ones(3, 3), "fc2.weight": torch.ones(3, 3)}, "fine")
+    command = ["inject", "fine", "-t", "fine", *given]
+    assert run(command) == 0
+    made = sorted(home.glob("a*"))
+    assert made
+    for path in made:
+        path.chmod(0o600)
+    assert run([*command, "--force"]) == 0
+    assert sorted(home.glob("a*")) == made
+    assert {stat.S_IMODE(path.stat().st_mode) for path in made} == {0o600}

@@ -90,6 +90,7 @@ CALLS: dict[str, Callable[[], object]] = {
     "None as a method": lambda: tli_cli.match(A, B, options=Options(method=None)),  # type: ignore[arg-type]
     "a number as a matcher": lambda: tli_cli.score(A, B, options=Options(matcher=5)),  # type: ignore[arg-type]
     "a text as a seed": lambda: Options(seed="x"),  # type: ignore[arg-type]
+    "a seed that no plan holds": lambda: Options(seed=1 << 63),
     "no score": lambda: Options(min_score=float("nan")),
     "a device of no kind": lambda: tli_cli.inject(A, B, OUT, options=Options(device="tpu")),
     "a name as a plan": lambda: tli_cli.inject(A, B, OUT, plan="plan.json"),  # type: ignore[arg-type]

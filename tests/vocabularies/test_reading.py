@@ -131,6 +131,7 @@ def test_tekken(tmp_path: Path) -> None:
      ("tokenizer.model", b"\x0f"), ("tokenizer.model", b"not a model"), ("spiece.model", b""),
      ("tokenizer.model", field(1, field(3, 1))), ("tokenizer.model", field(1, 5)), ("vocab.txt", b"\xff\xfe"),
      ("tekken.json", b'{"vocab": [], "config": {}}'), ("tekken.json", b'{"vocab": [{"rank": "x"}], "config": 3}'),
+     ("tekken.json", b'{"vocab": [], "config": {"default_num_special_tokens": 1e400, "default_vocab_size": 1}}'),
      ("vocab.json", b'{"a": 1.5}'), ("vocab.json", b"{"), ("vocab.json", b'{"a": true}')],
 )  # fmt: skip
 def test_broken_files_are_told(name: str, data: bytes, tmp_path: Path) -> None:

@@ -147,7 +147,7 @@ def _of_tekken(listed: Mapping[str, Any], origin: str) -> Vocabulary:
         most = int(settings["default_vocab_size"]) - first
         texts = {first + int(e["rank"]): base64.b64decode(e["token_bytes"]) for e in entries if int(e["rank"]) < most}
         named = {int(e["rank"]): str(e["token_str"]) for e in listed.get("special_tokens") or ()}
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise TliError(f"{origin}: expected the tokens of a tekken tokeniser, found something else") from error
     numbers = {name: number for number, name in named.items()}
     roles = {role: numbers[name] for role, name in usual_roles(numbers).items()}

@@ -32,6 +32,7 @@ class PendingFile:
             try:
                 hold(self.descriptor)
                 self._direct = self._past_the_cache()
+                self._take_permissions()
                 os.ftruncate(self.descriptor, size)
             except OSError:
                 self.close()
@@ -105,6 +106,11 @@ class PendingFile:
         descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
         self.temporary = temporary
         return descriptor
+
+    def _take_permissions(self) -> None:
+        """Give the file the permissions of what it will replace: what only its owner may read stays so."""
+        with contextlib.suppress(OSError):  # nothing is there, or the system has no such permissions
+            os.fchmod(self.descriptor, self.path.stat().st_mode & 0o777)
 
     def _past_the_cache(self) -> int | None:
         """Return the file opened once more, for writing past the system's cache; None where that cannot be had."""

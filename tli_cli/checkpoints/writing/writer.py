@@ -108,7 +108,7 @@ def write_checkpoint(
 
 def parse_size(text: str) -> int:
     """Return the bytes that `text` means: `5GB` (10^9), `500MiB` (2^20), `1000`."""
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", text)
+    match = re.fullmatch(r"\s*(\d{1,18}(?:\.\d{1,18})?)\s*([A-Za-z]*)\s*", text)
     if match is None or match[2].upper() not in _UNITS or float(match[1]) <= 0:
         raise CheckpointError(f"expected a size such as 5GB or 500MiB, found {text!r}")
     return max(1, int(float(match[1]) * _UNITS[match[2].upper()]))
