@@ -102,7 +102,8 @@ ROLES: tuple[tuple[str, str, str], ...] = (
                        r"|layernorm_embedding"),
     ("downsample", "down", r"\w+(\.\w+)?"),
     ("shortcut", "shortcut", r"\w+(\.\w+)?"),
-    ("shortcut", "", r"block\d+-\d+\.proj(\.\d+)?"),
+    ("shortcut", "", r"block\d+-\d+\.proj(\.\d+)?|\w+_shortcut|skip_connection"),
+    ("step", "", r"t(ime)?_?emb(ed(ding)?)?_?(proj(ection)?|layers?\.\d)|emb_layers\.\d|emb_proj"),
     ("dw", "", r"conv_dw|dwconv|dw|dw_conv|depthwise\w*|conv_depthwise|token_mixer"),
     ("dw_norm", "", r"bn_dw|norm_dw"),
     ("expand", "", r"conv_pw_exp|conv_exp|expand_conv|expand|pw_exp|expand_1x1|conv1_1x1|conv_a"),
@@ -245,6 +246,8 @@ CONTEXT_PLACES: dict[str, tuple[float, float]] = {
 }  # fmt: skip
 """(phase, place in it) of the modules within a block."""
 
+ENCODER, MIDDLE, DECODER = 48.0, 54.0, 60.0
+
 MODULE_PLACES: tuple[tuple[re.Pattern[str], tuple[float, float]], ...] = (
     (re.compile(r"mlp_tokens?|token_mix\w*|linear_tokens|mlp_t"), (1, 20)),
     (
@@ -262,13 +265,20 @@ MODULE_PLACES: tuple[tuple[re.Pattern[str], tuple[float, float]], ...] = (
     (re.compile(r"cpb_mlp|continuous_position_bias_mlp"), (1, 17)),
     (re.compile(r"attn_block|window_attention"), (1, 20)),
     (re.compile(r"attn_grid|grid_attention"), (1.1, 20)),
-    (re.compile(r"enc(oders?)?|vision_model|downs?(_?(blocks?|path|convs?))?|contract\w*"), (48, 0)),
-    (re.compile(r"mid(dle)?(_\w+)?|bottleneck|bridge|cent(er|re)"), (54, 0)),
-    (re.compile(r"dec(oders?)?|ups?(_?(blocks?|path|convs?))?|expan(d|s)\w*"), (60, 0)),
+    (re.compile(r"enc(oders?)?|vision_model|downs?(_?(blocks?|path|convs?))?|contract\w*|input_blocks"), (ENCODER, 0)),
+    (re.compile(r"mid(dle)?(_\w+)?|bottleneck|bridge|cent(er|re)"), (MIDDLE, 0)),
+    (re.compile(r"dec(oders?)?|ups?(_?(blocks?|path|convs?))?|expan(d|s)\w*|output_blocks"), (DECODER, 0)),
     (re.compile(r"attn_?pool\w*|attention_?pool\w*|pooling|map_?head(_?\d+)?"), (86, 0)),
     (re.compile(r"conv_head|(final|last)_(conv|block|stage|unit)|features_mix"), (80, 0)),
 )
 """(names, place) of further modules: within a block, or, from 48 on, among the stages."""
+
+
+def flow_place(name: str) -> float:
+    """Return where among the stages a module called so stands, if it is an encoder, a middle or a decoder; else 0."""
+    bare = name.lower().rstrip("0123456789_")
+    places = (place[0] for names, place in MODULE_PLACES if names.fullmatch(bare))
+    return next((place for place in places if ENCODER <= place <= DECODER), 0.0)
 
 
 def module_place(path: str) -> tuple[float, str]:

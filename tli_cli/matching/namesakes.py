@@ -17,8 +17,8 @@ FEWEST = 8
 
 
 def namesakes(source: Side, target: Side) -> list[tuple[Unit, Unit]]:
-    """Return (target unit, source unit) for units of one name and shape, whatever stands before all names of a side;
-    none if too few layers have such."""
+    """Return (target unit, source unit) for units of one name, whatever stands before all names of a side; none if too
+    few layers have one of their shape. Layers of other sizes count for nothing then, but have their namesakes too."""
     least = min(len(source.tails), len(target.tails))
     if len(source.tails & target.tails) < LIKE / 2 * least:
         return []  # as of nearly all pairs of networks that are nothing to each other
@@ -31,7 +31,7 @@ def namesakes(source: Side, target: Side) -> list[tuple[Unit, Unit]]:
         _are_most(side.units, keys) for side, keys in zip((target, source), known, strict=True)
     ):
         return []
-    return found
+    return [(t, s) for t, s in wanted if s is not None and (t.kind, len(t.shape)) == (s.kind, len(s.shape))]
 
 
 def _paths(units: Sequence[Unit]) -> list[str]:

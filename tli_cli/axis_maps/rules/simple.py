@@ -53,9 +53,12 @@ def input_channels(axis_map: AxisMap, importance: Importance, draws: Draws) -> M
     summing.
 
     The response to a grey image, and to the source's channels repeated in turn, is kept; for one channel or a
-    multiple of the source's this is what timm's `adapt_input_conv` does.
+    multiple of the source's this is what timm's `adapt_input_conv` does. Where the rule says `zero`, the channels that
+    the source lacks start at zero, as in InstructPix2Pix (arXiv 2211.09800).
     """
     m, n = axis_map.rows, axis_map.columns
+    if axis_map.rule.endswith("zero"):
+        return rows(axis_map, importance, draws)
     if m >= n:
         index = np.arange(m) % n
         take = Take(index, 1.0 / np.bincount(index, minlength=n)[index])

@@ -12,6 +12,7 @@ from tli_cli.architecture import Architecture, Layer, TensorSpec
 from tli_cli.describe.blocks import with_blocks
 from tli_cli.describe.from_names.heads import stands_by_head
 from tli_cli.describe.from_names.order import inferred_order
+from tli_cli.describe.from_names.rows import as_run
 from tli_cli.describe.from_names.siblings import sibling_roles
 from tli_cli.describe.from_names.spaces_from_names import infer_spaces
 from tli_cli.describe.renaming import renamed, spoken
@@ -83,10 +84,8 @@ def _described(
     shapes = {t.name: t.shape for t in tensors}
     layers = [_layer(path, roles, shapes) for path, roles in groups.items()]
     layers = _told_by_siblings(_transposed(_with_loose_biases(layers, shapes), shapes), shapes)
-    if order_from == "inferred":
-        layers = inferred_order(layers, shapes)
-    layers = with_blocks(layers)
     given = [layer.path for layer in layers]
+    layers = with_blocks(inferred_order(layers, shapes) if order_from == "inferred" else as_run(layers, shapes))
     layers, spaces, axes, guessed = infer_spaces(layers, shapes, config, by_head)
     order_from = order_from if [layer.path for layer in layers] == given else "inferred"
     return Architecture(tuple(tensors), tuple(layers), (), spaces, axes, {}, order_from, guessed=guessed)

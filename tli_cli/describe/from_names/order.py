@@ -21,7 +21,9 @@ from tli_cli.describe.from_names.places import (
     inner_key,
     numbered_key,
     outer_key,
+    tree_of,
 )
+from tli_cli.describe.from_names.rows import counted_down, taking_turns
 from tli_cli.describe.spelling import family, natural
 from tli_cli.describe.vocabulary import TOP_PLACES, surroundings
 
@@ -31,19 +33,8 @@ def inferred_order(layers: Sequence[Layer], shapes: Mapping[str, tuple[int, ...]
     blocks = block_paths([layer.path for layer in layers], [layer.kind for layer in layers])
     size = {layer.path: widths(layer, shapes) for layer in layers}
     sorter = _Sorter({block for block, _ in blocks}, habits_of(layers, size), size)
-    ordered = sorter.flatten(_tree(layers), inside=False)
+    ordered = sorter.flatten(tree_of(layers), inside=False)
     return [layer for layer in ordered if layer.kind != "other"] + [layer for layer in ordered if layer.kind == "other"]
-
-
-def _tree(layers: Sequence[Layer]) -> Module:
-    root = Module("", "")
-    for layer in layers:
-        node = root
-        for part in layer.path.split("."):
-            path = f"{node.path}.{part}" if node.path else part
-            node = node.children.setdefault(part, Module(part, path))
-        node.layer = layer
-    return root
 
 
 class _Sorter:
@@ -70,6 +61,7 @@ class _Sorter:
         parts = sorted(held, key=lambda part: (keys[part[0].name], natural(part[0].name)))
         parts = self._interleaved(parts)
         parts = self._rechained(parts, keys)
+        parts = taking_turns(node, counted_down(node, parts, self.size), self.size)
         parts = self._with_pair(parts)
         if inside:
             parts = self.norms.beside_convolutions(parts)

@@ -51,6 +51,18 @@ class Module:
         return own + [layer for child in self.children.values() for layer in child.layers()]
 
 
+def tree_of(layers: Iterable[Layer]) -> Module:
+    """Return the modules that hold `layers`, in the order of their first layers."""
+    root = Module("", "")
+    for layer in layers:
+        node = root
+        for part in layer.path.split("."):
+            path = f"{node.path}.{part}" if node.path else part
+            node = node.children.setdefault(part, Module(part, path))
+        node.layer = layer
+    return root
+
+
 Part = tuple[Module, list[Layer]]
 """A module and its layers in order."""
 

@@ -8,11 +8,11 @@ from collections.abc import Hashable, Mapping, Sequence
 
 from tli_cli.architecture import Architecture
 from tli_cli.describe.spelling import natural, stem_of
-from tli_cli.describe.vocabulary import module_place
 from tli_cli.matching.graph_roles import graph_roles
 from tli_cli.matching.segments import WEIGHTED
 from tli_cli.matching.units import Key, Unit
 from tli_cli.matching.values import Matching, Pair
+from tli_cli.planning.claims.rows import untold_rows
 from tli_cli.planning.starts.norms import normalised_layers
 
 Roles = frozenset[tuple[tuple[int, ...], str]]
@@ -30,20 +30,11 @@ def untold(matching: Matching, target: Architecture, source: Architecture) -> di
         return {}
     here, there = _roles(target, matching.targets), _roles(source, matching.sources)
     mine, theirs = _rivals(target, matching.targets, there), _rivals(source, matching.sources, here)
-    away = _rivals_elsewhere(target, matching.targets, there), _rivals_elsewhere(source, matching.sources, here)
     named = _named(matching.targets), _named(matching.sources)
-    rows = {_spelled(unit.block) for unit in matching.sources}
-    away_from = (p for p in matching.pairs if p.source.key in away[1] and not _at_home(p))
-    strayed = {_sort(pair) for pair in away_from if _spelled(pair.target.block) in rows}
-    found: dict[int, str] = {}
+    found = untold_rows(matching, target, source, lambda unit: _shared(unit, there), lambda unit: _shared(unit, here))
     for pair in matching.pairs:
         rival = theirs.get(pair.source.key) or mine.get(pair.target.key)
-        if pair.anchored:
-            continue
-        elsewhere = away[1].get(pair.source.key) or away[0].get(pair.target.key)
-        if elsewhere and (not _at_home(pair) or _sort(pair) in strayed):
-            found[pair.target.place] = f"nothing tells its block from that of {elsewhere}"
-        if _named_alike(pair):
+        if pair.anchored or _named_alike(pair):
             continue
         if rival:
             found[pair.target.place] = f"its names do not tell it from {rival}"
@@ -79,38 +70,6 @@ def _rivals(architecture: Architecture, units: Sequence[Unit], known: Roles) -> 
         members = [unit for row in confused for unit in row]
         found |= {u.key: next(other.path for other in members if other is not u) for u in members}
     return found
-
-
-def _rivals_elsewhere(architecture: Architecture, units: Sequence[Unit], known: Roles) -> dict[Key, str]:
-    """Return the path of a unit of one kind and shape in a block of another row for each unit that has some, where no
-    name says which row comes first."""
-    if architecture.graph or architecture.order_from != "inferred":
-        return {}
-    rows: dict[Hashable, dict[str, list[Unit]]] = defaultdict(lambda: defaultdict(list))
-    for unit in units:
-        row = _row(unit.block)
-        if unit.block != unit.path and unit.kind in WEIGHTED:
-            rows[unit.kind, unit.shape, _shared(unit, known), module_place(row)][row].append(unit)
-    several = [list(found.values()) for found in rows.values() if len(found) > 1]
-    return {u.key: found[i - 1][0].path for found in several for i, row in enumerate(found) for u in row}
-
-
-def _row(block: str) -> str:
-    """Return what the blocks of one row have in common: their name without numbers."""
-    return re.sub(r"[0-9]+[a-z]?(?![a-z])", "#", block)
-
-
-def _spelled(block: str) -> str:
-    """Return the row of a block however its words are joined."""
-    return re.sub(r"[._]", "", _row(block)).lower()
-
-
-def _sort(pair: Pair) -> Hashable:
-    return pair.source.kind, pair.source.shape, pair.source.role
-
-
-def _at_home(pair: Pair) -> bool:
-    return _spelled(pair.target.block) == _spelled(pair.source.block)
 
 
 def _in_order(units: Sequence[Unit]) -> bool:

@@ -17,6 +17,9 @@ from tli_cli.planning.spaces.traits import (
     undivided_spaces,
 )
 
+COLOURS = (1, 3)
+"""How many channels of images are repeated for more of them; others, such as a latent's, mean each something else."""
+
 
 class MapRules:
     """The rules for the spaces of one target; what is wider follows the rule `widen`, what is narrower `narrow`."""
@@ -35,7 +38,9 @@ class MapRules:
         """Return the rule by which `m` indices of `t` are taken from `n`."""
         if kind == "kernel":
             return f"kernel {use}".rstrip()
-        if kind in ("summed", "patch", "grid", "offsets", "input"):
+        if kind == "input":
+            return kind if m < n or n in COLOURS else "input zero"
+        if kind in ("summed", "patch", "grid", "offsets"):
             return kind
         if kind in ("classes", "vocabulary", "places"):
             return "rows"

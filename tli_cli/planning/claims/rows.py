@@ -1,0 +1,105 @@
+"""Blocks of bare checkpoints that nothing shows to belong to the row, or to the place in it, that they are put in."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Sequence
+
+from tli_cli.architecture import Architecture
+from tli_cli.describe.vocabulary import DECODER, module_place
+from tli_cli.matching.segments import WEIGHTED
+from tli_cli.matching.units import Key, Unit
+from tli_cli.matching.values import Matching, Pair
+
+Told = Callable[[Unit], str]
+"""What a unit is for, as far as the other side knows such units too; "" where nothing tells."""
+NUMBER = re.compile(r"(^|\.)([0-9]+)(\.|$)")
+DIRECTION = "nothing tells from which end the blocks of its row are counted"
+
+
+def untold_rows(
+    matching: Matching, target: Architecture, source: Architecture, mine: Told, theirs: Told
+) -> dict[int, str]:
+    """Return for each of the target's layers, by place, why nothing shows that its block is fed from the one that
+    belongs there, where nothing does; what is said of one layer holds for all of the same two blocks."""
+    away = _rivals_elsewhere(target, matching.targets, mine), _rivals_elsewhere(source, matching.sources, theirs)
+    rows = {_spelled(unit.block) for unit in matching.sources}
+    away_from = (p for p in matching.pairs if p.source.key in away[1] and not _at_home(p))
+    strayed = {_sort(pair) for pair in away_from if _spelled(pair.target.block) in rows}
+    places = _places(matching.targets), _places(matching.sources)
+    undirected = _undirected(target, matching.targets) | _undirected(source, matching.sources)
+    found: dict[tuple[str, str], str] = {}
+    for pair in matching.pairs:
+        if pair.anchored:
+            continue
+        elsewhere = away[1].get(pair.source.key) or away[0].get(pair.target.key)
+        if elsewhere and (not _at_home(pair) or _sort(pair) in strayed):
+            found[_blocks(pair)] = f"nothing tells its block from that of {elsewhere}"
+        elif _is_out_of_place(pair, *places):
+            found[_blocks(pair)] = f"by its name {pair.source.path} belongs elsewhere"
+        elif not _at_home(pair) and undirected & {pair.target.block, pair.source.block}:
+            found[_blocks(pair)] = DIRECTION
+    return {p.target.place: found[_blocks(p)] for p in matching.pairs if not p.anchored and _blocks(p) in found}
+
+
+def _rivals_elsewhere(architecture: Architecture, units: Sequence[Unit], told: Told) -> dict[Key, str]:
+    """Return the path of a unit of one kind and shape in a block of another row for each unit that has some, where no
+    name says which row comes first."""
+    if architecture.graph or architecture.order_from != "inferred":
+        return {}
+    rows: dict[Hashable, dict[str, list[Unit]]] = defaultdict(lambda: defaultdict(list))
+    for unit in units:
+        row = _row(unit.block)
+        if unit.block != unit.path and unit.kind in WEIGHTED:
+            rows[unit.kind, unit.shape, told(unit), module_place(row)][row].append(unit)
+    several = [list(found.values()) for found in rows.values() if len(found) > 1]
+    return {u.key: found[i - 1][0].path for found in several for i, row in enumerate(found) for u in row}
+
+
+def _undirected(architecture: Architecture, units: Sequence[Unit]) -> frozenset[str]:
+    """Return the blocks of decoders of maps that may be counted from either end: no width tells."""
+    if architecture.graph:
+        return frozenset()
+    rows: dict[str, dict[str, list[Unit]]] = defaultdict(lambda: defaultdict(list))
+    for unit in units:
+        number = NUMBER.search(unit.block)
+        if number and unit.kind == "conv" and module_place(unit.block[: number.start()])[0] == DECODER:
+            rows[unit.block[: number.start()]][number[2]].append(unit)
+    even = [row for row in rows.values() if len(row) > 1 and len({made[-1].shape[0] for made in row.values()}) == 1]
+    return frozenset(unit.block for row in even for made in row.values() for unit in made)
+
+
+def _places(units: Sequence[Unit]) -> frozenset[Hashable]:
+    """Return the shapes of weighted units with where the modules that they stand in are named to be."""
+    return frozenset((u.shape, module_place(u.block)[0]) for u in units)
+
+
+def _is_out_of_place(pair: Pair, mine: frozenset[Hashable], theirs: frozenset[Hashable]) -> bool:
+    """Tell whether the names of both put them in other places, such as a middle and a decoder: where one name tells
+    none, another unit of this shape is named as in the other's place."""
+    t, s = pair.target, pair.source
+    here, there = module_place(t.block)[0], module_place(s.block)[0]
+    return here != there and (bool(there) or (s.shape, here) in theirs) and (bool(here) or (t.shape, there) in mine)
+
+
+def _blocks(pair: Pair) -> tuple[str, str]:
+    return pair.target.block, pair.source.block
+
+
+def _row(block: str) -> str:
+    """Return what the blocks of one row have in common: their name without numbers."""
+    return re.sub(r"[0-9]+[a-z]?(?![a-z])", "#", block)
+
+
+def _spelled(block: str) -> str:
+    """Return the row of a block however its words are joined."""
+    return re.sub(r"[._]", "", _row(block)).lower()
+
+
+def _sort(pair: Pair) -> Hashable:
+    return pair.source.kind, pair.source.shape, pair.source.role
+
+
+def _at_home(pair: Pair) -> bool:
+    return _spelled(pair.target.block) == _spelled(pair.source.block)
