@@ -176,7 +176,7 @@ def read(reference: Named, *, options: Options = Options()) -> Reference:
         TliError: the reference cannot be read.
     """
     require(options, Options, "options")
-    reading = Reading.of_target(options)
+    reading = Reading.of_one(options)
     check_input_shape(name_of(reference), reading)
     return as_its_configuration(resolve(name_of(reference), reading))
 

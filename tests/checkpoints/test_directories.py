@@ -103,3 +103,28 @@ def test_a_distributed_checkpoint_is_read(distributed: tuple[Path, torch.nn.Modu
         assert torch.equal(checkpoint.read(name), value)
         assert stored_bytes(checkpoint, name) == value.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
     assert any("optim" in line for line in checkpoint.ignored)
+
+
+def test_the_latest_step_of_a_directory_is_taken(tmp_path: Path) -> None:
+    (tmp_path / "global_step10").mkdir()
+    (tmp_path / "latest").write_text("global_step10\n")
+    torch.save({"module": {"a": torch.ones(2)}}, tmp_path / "global_step10/mp_rank_00_model_states.pt")
+    assert [spec.name for spec in open_checkpoint(tmp_path).tensors] == ["a"]
+    for elsewhere in ("../other", "/", "gone", ""):
+        (tmp_path / "latest").write_text(elsewhere)
+        with pytest.raises(CheckpointError, match="found none"):
+            open_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["zero_pp_rank_0_mp_rank_00_model_states.pt", "zero_pp_rank_1_mp_rank_00_model_states.pt"], "zero_to_fp32"),
+        (["pytorch_model-00001-of-00002.bin", "pytorch_model-00002-of-00002.bin"], "without the index"),
+    ],
+)
+def test_parts_of_one_checkpoint_are_told(tmp_path: Path, names: list[str], said: str) -> None:
+    for name in names:
+        torch.save({name: torch.ones(1)}, tmp_path / name)
+    with pytest.raises(CheckpointError, match=said):
+        open_checkpoint(tmp_path)

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
+from tli_cli import Options, inject
 from tli_cli.checkpoints import open_checkpoint
 from tli_cli.errors import CheckpointError
 
@@ -104,3 +106,27 @@ def test_one_of_several_is_taken_by_its_path_of_keys(tmp_path: Path, path: str, 
     assert [spec.name for spec in found.tensors] == list(WEIGHTS)
     assert float(found.read("fc.weight")[0, 0]) == (2 if path.endswith("d") else 1)
     assert any(line.startswith("critic") for line in found.ignored)
+
+
+def test_modules_in_modules_are_one_state_dict(tmp_path: Path) -> None:
+    modules = {
+        "language_model": {"embedding": {"words": {"weight": torch.ones(5, 3)}}, "encoder": {"layers.0": WEIGHTS}}
+    }
+    checkpoint = opened(tmp_path, {"model": modules, "args": argparse.Namespace(tp=1), "iteration": 4})
+    names = ("embedding.words.weight", "encoder.layers.0.fc.weight", "encoder.layers.0.fc.bias")
+    assert [spec.name for spec in checkpoint.tensors] == [f"language_model.{name}" for name in names]
+    assert torch.equal(checkpoint.read("language_model.encoder.layers.0.fc.weight"), WEIGHTS["fc.weight"])
+
+
+def test_weights_that_each_process_keeps_its_part_of_are_told(tmp_path: Path) -> None:
+    parted = {f"layers.{i}.weight": torch.empty(0) for i in range(4)} | {"rotary.inv_freq": torch.ones(4)}
+    with pytest.raises(CheckpointError, match=r"4 of 5 tensors with no elements.*ZeRO stage 3.*zero_to_fp32\.py"):
+        opened(tmp_path, {"module": parted, "param_shapes": [OrderedDict(a=torch.Size([2]))]})
+
+
+def test_averaged_weights_are_those_of_the_source(tmp_path: Path) -> None:
+    torch.save({"model": WEIGHTS, "model_ema": AVERAGED}, tmp_path / "source.pt")
+    save_file(WEIGHTS, tmp_path / "target.safetensors")
+    out = tmp_path / "out.safetensors"
+    inject(str(tmp_path / "source.pt"), str(tmp_path / "target.safetensors"), out, options=Options(ema="any"))
+    assert torch.equal(load_file(out)["fc.weight"], AVERAGED["fc.weight"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import torch
 
 _LONGEST, _DEEPEST = 2_000, 100
+_FEW = 4
+"""Fewer tensors without elements are what a network has."""
 _MOST_AXES = 64
 """What numpy has room for."""
 
@@ -48,6 +50,7 @@ class Checkpoint:
             raise CheckpointError(f"{path}: expected a checkpoint, found no tensors in it")
         for spec in reader.tensors:
             _require_sound(spec, path)
+        _require_values(reader.tensors, path)
         self.path = path
         self.format = reader.format
         self.stored_names = clean_names([spec.name for spec in reader.tensors], expected)
@@ -110,6 +113,17 @@ def _require_sound(spec: TensorSpec, path: Path) -> None:
     if len(spec.shape) > _MOST_AXES:
         raise CheckpointError(
             f"{path}: {spec.name}: expected at most {_MOST_AXES} axes, found {len(spec.shape):,}; leave it out"
+        )
+
+
+def _require_values(tensors: Sequence[TensorSpec], path: Path) -> None:
+    """Raise `CheckpointError` where most tensors stand for others, which are elsewhere."""
+    empty = [spec.name for spec in tensors if spec.shape == (0,)]
+    if len(empty) >= _FEW and 2 * len(empty) > len(tensors):
+        raise CheckpointError(
+            f"{path}: expected weights, found {len(empty)} of {len(tensors)} tensors with no elements, such as "
+            f"{empty[0][:60]}: DeepSpeed's ZeRO stage 3 keeps them in its optimizer's files; put them together with "
+            "zero_to_fp32.py, which it writes beside them"
         )
 
 

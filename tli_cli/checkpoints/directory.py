@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tli_cli.checkpoints.files import read_small
 from tli_cli.checkpoints.strangers import stranger
 from tli_cli.errors import CheckpointError
 
@@ -21,6 +22,9 @@ _PREFERRED = (
 )
 _NOT_MODELS = ("optimizer", "scheduler", "training_args", "rng_state", "scaler", "trainer_state")
 _ADAPTER = "adapter_model."
+_PARTITION = "zero_pp_rank_"
+"""What DeepSpeed calls the files that each process wrote of its own."""
+_LONGEST_NAME = 255
 
 
 def is_checkpoint_name(name: str) -> bool:
@@ -41,8 +45,10 @@ def find_checkpoint(directory: Path) -> tuple[Path, tuple[str, ...]]:
     chosen = next((name for name in _PREFERRED if name in candidates), None)
     if chosen is None:
         indexes = [name for name in candidates if name.endswith(".index.json")]
-        alone = [name for name in candidates if not name.startswith("zero_pp_rank_") and "-of-" not in name]
+        alone = [name for name in candidates if not name.startswith(_PARTITION) and "-of-" not in name]
         likely = indexes or alone or candidates
+        if not likely and (latest := _latest(directory, names)):
+            return find_checkpoint(latest)
         if len(likely) != 1:
             raise CheckpointError(_which(directory, names, likely))
         chosen = likely[0]
@@ -50,9 +56,18 @@ def find_checkpoint(directory: Path) -> tuple[Path, tuple[str, ...]]:
     return directory / chosen, tuple(f"{name}: another checkpoint in the directory, not read" for name in others)
 
 
+def _latest(directory: Path, names: list[str]) -> Path | None:
+    """Return the directory within `directory` that a file called `latest` names, as DeepSpeed writes it."""
+    if "latest" not in names:
+        return None
+    name = read_small(directory / "latest", _LONGEST_NAME, "the name of a directory").decode(errors="replace").strip()
+    plain = name.isprintable() and name not in ("", ".", "..") and not any(mark in name for mark in "/\\:")
+    return directory / name if plain and (directory / name).is_dir() and not (directory / name).is_symlink() else None
+
+
 def _alternatives(candidates: list[str], chosen: str) -> list[str]:
     others = [name for name in candidates if name != chosen and "-of-" not in name]
-    return [name for name in others if not name.startswith("zero_pp_rank_")]
+    return [name for name in others if not name.startswith(_PARTITION)]
 
 
 def _which(directory: Path, names: list[str], likely: list[str]) -> str:
@@ -63,4 +78,9 @@ def _which(directory: Path, names: list[str], likely: list[str]) -> str:
             f"{directory}: expected a checkpoint in the directory (model.safetensors, pytorch_model.bin, an index with "
             f"its shards, a distributed checkpoint), found none{others[0] if others else ''}{hint}"
         )
-    return f"{directory}: found several checkpoints: {', '.join(likely[:8])}; name the file that you mean"
+    shown = ", ".join(likely[:8])
+    if all(name.startswith(_PARTITION) for name in likely):
+        return f"{directory}: found the parts of ZeRO stage 3 alone: {shown}; put them together with zero_to_fp32.py"
+    if all("-of-" in name for name in likely):
+        return f"{directory}: found shards without the index that names them: {shown}; get their .index.json too"
+    return f"{directory}: found several checkpoints: {shown}; name the file that you mean"

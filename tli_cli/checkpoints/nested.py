@@ -72,6 +72,8 @@ def find_state_dict(loaded: object, where: str, ema: str | None = None) -> Found
                 f"{where}: expected a state dict (names to tensors){_at(path)}, found {_kind(node)}; "
                 "save `model.state_dict()` instead"
             )
+        if ema is None and path and (joined := _joined(node)):
+            node = joined
         if ema is None and _is_state_dict(node):
             break
         key, ema = _choose(node, where, path, ema), None
@@ -125,6 +127,27 @@ def _paths(node: object, seen: set[int], depth: int = 0) -> list[str]:
     return [_join(key, rest).rstrip(".") for key, value in named for rest in _paths(value, seen, depth + 1)]
 
 
+def _joined(node: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return the tensors in dictionaries within `node`, where it holds none and only one dictionary that such are in,
+    each by the keys that lead to it: modules in modules, as Megatron saves them. Nothing for all other dictionaries."""
+    inner = [value for _, value in _items(node) if isinstance(value, Mapping)]
+    if len(inner) != 1 or any(_holds_state_dict(value, {}) for value in (node, *inner)):
+        return {}
+    return dict(_leaves(node, set()))
+
+
+def _leaves(node: Mapping[Any, Any], seen: set[int], depth: int = 0) -> Iterator[tuple[str, Any]]:
+    """Yield the tensors in and below `node`, each dictionary once, with the keys that lead to it."""
+    if id(node) in seen or depth > 2 * _MAX_DEPTH:
+        return
+    seen.add(id(node))
+    for key, value in _items(node):
+        if _is_tensor(value):
+            yield str(key), value
+        elif isinstance(value, Mapping):
+            yield from ((_join(str(key), name), held) for name, held in _leaves(value, seen, depth + 1))
+
+
 def _choose(node: Mapping[Any, Any], where: str, path: str, ema: str | None) -> str | None:
     known: dict[tuple[int, int], bool] = {}
     candidates = [key for key, value in _items(node) if isinstance(key, str) and _holds_state_dict(value, known)]
@@ -140,6 +163,9 @@ def _choose(node: Mapping[Any, Any], where: str, path: str, ema: str | None) -> 
         return (plain or others)[0]
     if not others and averaged:
         return averaged[0]
+    modules = [key for key in PLAIN_KEYS if key in node and isinstance(node[key], Mapping) and _joined(node[key])]
+    if not others and not path and modules:
+        return modules[0]
     if not others and (deeper := _paths(node, set())):
         raise CheckpointError(
             f"{where}: found tensors{_at(path)} at {', '.join(deeper[:12])} alone; {_how(path, deeper)}"

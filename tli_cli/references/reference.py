@@ -81,8 +81,13 @@ class Reading:
 
     @classmethod
     def of_target(cls, options: Options) -> Reading:
-        """Return how the target is to be read."""
-        return cls(None, options.input_shape, options.num_classes, options.in_chans, options.ema)
+        """Return how the target is to be read: `ema` is what to take of a source."""
+        return cls(None, options.input_shape, options.num_classes, options.in_chans)
+
+    @classmethod
+    def of_one(cls, options: Options) -> Reading:
+        """Return how a reference alone is to be read."""
+        return replace(cls.of_target(options), ema=options.ema)
 
 
 def is_traced(text: str) -> bool:
