@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from tli_cli.checkpoints import Checkpoint, read_config
 from tli_cli.checkpoints.directory import find_checkpoint
-from tli_cli.checkpoints.layouts.low_rank import CONFIG, merged
+from tli_cli.checkpoints.layouts.apart import apart
+from tli_cli.checkpoints.layouts.low_rank import CONFIG, config_within, merged, scaled_elsewhere, scaled_within
 from tli_cli.checkpoints.located import is_there
 from tli_cli.errors import CheckpointError
-from tli_cli.kinship.adapters import are_alone
+from tli_cli.kinship.adapters import adapter_names, are_alone
 
 
 def base_beside(adapter: Checkpoint) -> str:
@@ -34,16 +37,37 @@ def on_base(text: str, adapter: Checkpoint, base: Checkpoint) -> tuple[Checkpoin
     Raises:
         CheckpointError: it has no configuration, or is an adapter of another kind or model.
     """
-    config = read_config(_home(adapter) / CONFIG)
-    if config is None or are_alone(base.tensors):
-        wanted = f"{CONFIG} beside it, which tells its scale" if config is None else "the checkpoint of its base model"
-        found = "none" if config is None else f"{base.path}, which holds adapters"
+    config = config_of(adapter)
+    untold = config is None and scaled_elsewhere(adapter)
+    if untold or are_alone(base.tensors):
+        wanted = f"{CONFIG} beside it, which tells its scale" if untold else "the checkpoint of its base model"
+        found = "none" if untold else f"{base.path}, which holds adapters"
         raise CheckpointError(
             f"{text} holds adapters alone: expected {wanted}, found {found}; --source-arch names a base"
         )
     made = merged(base, adapter, config)
     left = (f"{text}: left aside {line}" for line in made.ignored)
     return made, (f"{text}: an adapter, merged into its base model {base.path}", *left)
+
+
+def on_own_base(text: str, whole: Checkpoint) -> tuple[Checkpoint, tuple[str, ...]] | None:
+    """Return the base model in a checkpoint with the adapter in it taken into its weights, and what the user should
+    know of it; None where nothing tells the adapter's scale, or it cannot be merged."""
+    base, adapter = apart(whole, adapter_names([spec.name for spec in whole.tensors]))
+    config = config_of(whole)
+    if config is None and not scaled_within(adapter):
+        return None
+    try:
+        made = merged(base, adapter, config)
+    except CheckpointError:
+        return None
+    left = (f"{text}: left aside {line}" for line in made.ignored)
+    return made, (f"{text}: its adapter is merged into its base model", *left)
+
+
+def config_of(adapter: Checkpoint) -> Mapping[str, Any] | None:
+    """Return the configuration of a LoRA, from its own file or from beside it."""
+    return config_within(adapter) or read_config(_home(adapter) / CONFIG)
 
 
 def _home(adapter: Checkpoint) -> Path:

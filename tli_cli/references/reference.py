@@ -16,7 +16,7 @@ from tli_cli.checkpoints.located import is_there
 from tli_cli.decoding import shown
 from tli_cli.describe.renaming import renamed
 from tli_cli.errors import TliError, UnknownReferenceError, join_problems
-from tli_cli.kinship.adapters import are_alone
+from tli_cli.kinship.adapters import adapter_names, are_alone
 from tli_cli.options import InputShape, Options
 from tli_cli.references.adoption import adopt
 
@@ -184,6 +184,8 @@ def read_checkpoint(text: str, reading: Reading, opened: Callable[[Collection[st
     if given is not None and given.checkpoint is not None and are_alone(checkpoint.tensors):
         return merged_into(given, text, checkpoint)
     if given is not None:
+        checkpoint, said = _without_adapter(checkpoint, given, text)
+        notes += said
         checkpoint = joined(checkpoint, given.in_files) or checkpoint
         found = adopt(named, checkpoint, text)
         origin = f"checkpoint {shown(Path(text).name)} ({given.architecture.origin})"
@@ -191,6 +193,17 @@ def read_checkpoint(text: str, reading: Reading, opened: Callable[[Collection[st
         told = (*notes, *given.notes, *(f"{text}: {said}" for said in found.said))
         return Reference(text, architecture, found.checkpoint, told, aside=found.aside)
     return describe_bare(Reference(text, Architecture((), ()), checkpoint, tuple(notes)), checkpoint.tensors)
+
+
+def _without_adapter(checkpoint: Checkpoint, given: Reference, text: str) -> tuple[Checkpoint, tuple[str, ...]]:
+    """Return `checkpoint` with the adapter in it taken into its weights, where the architecture that was named for it
+    has none and something tells the adapter's scale."""
+    held, wanted = (adapter_names([spec.name for spec in side.tensors]) for side in (checkpoint, given.architecture))
+    if not held or wanted or are_alone(checkpoint.tensors):
+        return checkpoint, ()
+    from tli_cli.references.merging import on_own_base
+
+    return on_own_base(text, checkpoint) or (checkpoint, ())
 
 
 def merged_into(base: Reference, text: str, adapter: Checkpoint) -> Reference:

@@ -81,7 +81,7 @@ def _alone(source: Reference, target: Reference) -> Reference:
     from tli_cli.kinship.adapters import adapters, are_alone, said_of
     from tli_cli.kinship.copies import copies
     from tli_cli.kinship.quantised import said_of_quantised
-    from tli_cli.references.merging import base_beside
+    from tli_cli.references.merging import base_beside, on_own_base
 
     wanted = target.architecture.tensors
     if source.checkpoint is None or source.architecture.order_from not in BARE:
@@ -89,11 +89,14 @@ def _alone(source: Reference, target: Reference) -> Reference:
     if are_alone(source.checkpoint.tensors) and not are_alone(wanted) and (base := base_beside(source.checkpoint)):
         return merged_into(resolve(base), source.text, source.checkpoint)
     aside = adapters(source.architecture.tensors, wanted, source.text)
+    if aside and (found := on_own_base(source.text, source.checkpoint)):
+        whole = replace(source, checkpoint=found[0], notes=(*source.notes, *found[1]), doubts=(), recognised=None)
+        return describe_bare(whole, found[0].tensors)
     told = [*([said_of(aside)] if aside else ()), *said_of_quantised(source.architecture.tensors, wanted)]
     kept = tuple(spec for spec in source.architecture.tensors if spec.name not in set(aside))
-    found = copies(kept) if copies(wanted) is None else None
-    if found is not None:
-        kept, aside, told = found.kept, (*aside, *found.dropped), [*told, str(found)]
+    twice = copies(kept) if copies(wanted) is None else None
+    if twice is not None:
+        kept, aside, told = twice.kept, (*aside, *twice.dropped), [*told, str(twice)]
     noted = replace(source, notes=(*source.notes, *(f"{source.text}: {line}" for line in told)))
     return describe_bare(replace(noted, doubts=(), recognised=None, aside=aside), kept) if aside else noted
 

@@ -1,31 +1,25 @@
-"""Low-rank adapters of peft, taken into the weights of their base model (LoRA, arXiv 2106.09685)."""
+"""Low-rank adapters, taken into the weights of their base model (LoRA, arXiv 2106.09685)."""
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import prod, sqrt
 from typing import TYPE_CHECKING, Any
 
 from tli_cli.checkpoints.checkpoint import Checkpoint, ReaderOf
 from tli_cli.checkpoints.files import FileRange
-from tli_cli.describe.prefixes import changed, prefix_change
+from tli_cli.checkpoints.layouts.low_rank_names import BaseNames, component, factored_paths, part_of
 from tli_cli.errors import CheckpointError, join_problems
 
 if TYPE_CHECKING:
     import torch
 
 CONFIG = "adapter_config.json"
-FACTOR = re.compile(
-    r"(?P<path>.+)\.(lora_(?P<linear>[AB])(\.\w+)?\.weight|lora_embedding_(?P<table>[AB])(\.\w+)?"
-    r"|lora_(?P<length>magnitude)_vector(\.\w+)?(\.weight)?)"
-)
-"""peft's names, `peft/tuners/lora/layer.py`: with the adapter's own name in a state dict, without it in files."""
 NAME = re.compile(r"[\w.]+")
-SAVED = re.compile(r"\.(base_layer|modules_to_save(\.\w+)?)\.(?=\w+$)")
-"""Where a layer stands whole, within what peft puts around it."""
-WRAPPED = "base_model.model."
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -33,23 +27,28 @@ Shapes = Mapping[str, tuple[int, ...]]
 @dataclass(frozen=True)
 class Change:
     """What an adapter makes of one weight: `scale * up @ down` is added; in DoRA (arXiv 2402.09353) the rows of the sum
-    then get the `length` that is given for each. `turned` weights are `(in, out)`."""
+    then get the `length` that is given for each. `turned` weights are `(in, out)`. Where the adapter holds an `alpha`,
+    the scale is that times `scale`."""
 
     down: str
     up: str
     scale: float
     turned: bool
     length: str = ""
+    alpha: str = ""
 
 
-def merged(base: Checkpoint, adapter: Checkpoint, config: Mapping[str, Any]) -> Checkpoint:
+def merged(base: Checkpoint, adapter: Checkpoint, config: Mapping[str, Any] | None) -> Checkpoint:
     """Return `base` with what `adapter`, whose `adapter_config.json` holds `config`, makes of its weights.
+
+    Without one the adapter itself tells its scale: by an alpha for each layer, or as diffusers does, that all are 1.
 
     Raises:
         CheckpointError: it is an adapter of another kind, or of another model.
     """
-    parts, whole, strange = _parts(base, adapter)
-    reader = MergedReader(base, adapter, _changes(base, adapter, parts, config), whole)
+    names = BaseNames(_stored(base), adapter.stored_names.values())
+    parts, whole, strange = _parts(base, adapter, names)
+    reader = MergedReader(base, adapter, _changes(base, adapter, names, parts, config), whole)
     reader.ignored = tuple(f"{name}: its base model has no such tensor" for name in strange)
     return Checkpoint(base.path, reader, base.config, {spec.name for spec in base.tensors})
 
@@ -92,7 +91,8 @@ class MergedReader(ReaderOf):
 
         working = torch.float64 if tensor.dtype == torch.float64 else torch.float32
         down, up = (self._adapter.read(name).to(working).flatten(1) for name in (change.down, change.up))
-        added = up @ down * change.scale
+        alpha = float(self._adapter.read(change.alpha)) if change.alpha else 1.0
+        added = up @ down * (alpha * change.scale)
         whole = tensor.to(working) + (added.t() if change.turned else added).reshape(tensor.shape)
         if change.length:
             rows = (whole.t() if change.turned else whole).flatten(1)
@@ -102,19 +102,28 @@ class MergedReader(ReaderOf):
         return whole.to(tensor.dtype)
 
 
+def _stored(checkpoint: Checkpoint) -> dict[str, str]:
+    """Return stored name -> clean name."""
+    return {stored: clean for clean, stored in checkpoint.stored_names.items()}
+
+
 def _changes(
-    base: Checkpoint, adapter: Checkpoint, parts: Mapping[str, Mapping[str, str]], config: Mapping[str, Any]
+    base: Checkpoint,
+    adapter: Checkpoint,
+    names: BaseNames,
+    parts: Mapping[str, Mapping[str, str]],
+    config: Mapping[str, Any] | None,
 ) -> dict[str, Change]:
     """Return what becomes of the weights of `base`, by their clean names."""
-    kind, alpha = config.get("peft_type", "LORA"), config.get("lora_alpha")
-    if kind != "LORA" or not isinstance(alpha, (int, float)) or not alpha:
+    kind, alpha = (config or {}).get("peft_type", "LORA"), (config or {}).get("lora_alpha")
+    if config is not None and (kind != "LORA" or not isinstance(alpha, (int, float)) or not alpha):
         raise CheckpointError(
             f"{adapter.path}: expected a LoRA with its lora_alpha in {CONFIG}, found {str(kind)[:40]}"
         )
     shapes = {spec.name: spec.shape for spec in base.tensors}
     sizes = {spec.name: spec.shape for spec in adapter.tensors}
-    names = _Names(base, adapter)
-    weights = {path: names.of(f"{path}.weight") for path in parts}
+    clean = _stored(base)
+    weights = {path: clean.get(names.of(f"{path}.weight"), "") for path in parts}
     strange = [f"{path}: no such layer in {base.path}" for path, name in weights.items() if not name]
     strange += [f"{path}: expected both factors" for path, held in parts.items() if not {"A", "B"} <= held.keys()]
     if strange:
@@ -122,65 +131,92 @@ def _changes(
     strange = [line for path, held in parts.items() for line in _unlike(weights[path], held, shapes, sizes)]
     if strange:
         raise CheckpointError(join_problems(f"{adapter.path} does not fit {base.path}:", strange))
-    found = {weights[path]: _change(path, held, sizes, config, alpha) for path, held in parts.items()}
+    found = {weights[path]: _change(path, held, sizes, config) for path, held in parts.items()}
     made = {n: (sizes[c.up][0], sizes[c.down][1]) for n, c in found.items() if not c.turned and len(shapes[n]) == 2}
-    turned = bool(config.get("fan_in_fan_out")) or any(shapes[name] != product for name, product in made.items())
+    turned = bool((config or {}).get("fan_in_fan_out")) or any(
+        shapes[name] != product for name, product in made.items()
+    )
     return found | {name: replace(found[name], turned=turned) for name in made}
 
 
-def _change(path: str, held: Mapping[str, str], sizes: Shapes, config: Mapping[str, Any], alpha: float) -> Change:
+def _change(path: str, held: Mapping[str, str], sizes: Shapes, config: Mapping[str, Any] | None) -> Change:
     """Return what becomes of one layer's weight; a table of embeddings has its factors turned."""
     rank = sizes[held["A"]][0]
-    power = _of_path(config.get("alpha_pattern"), path, alpha)
-    scale = power / (sqrt(rank) if config.get("use_rslora") else rank)
-    return Change(held["A"], held["B"], scale, "embedding" in held["A"], held.get("magnitude", ""))
+    change = Change(held["A"], held["B"], 1.0, "embedding" in held["A"], held.get("magnitude", ""))
+    if config is None:
+        return replace(change, scale=1 / rank, alpha=held["alpha"]) if "alpha" in held else change
+    power = _of_path(config.get("alpha_pattern"), path, config["lora_alpha"])
+    return replace(change, scale=power / (sqrt(rank) if config.get("use_rslora") else rank))
 
 
-def _parts(base: Checkpoint, adapter: Checkpoint) -> tuple[dict[str, dict[str, str]], dict[str, str], list[str]]:
+def _parts(
+    base: Checkpoint, adapter: Checkpoint, names: BaseNames
+) -> tuple[dict[str, dict[str, str]], dict[str, str], list[str]]:
     """Return the names of each layer's factors, by its path and what they are, those of the tensors that stand for one
     of the base's, and those that do not.
 
     Raises:
-        CheckpointError: a layer has several adapters, or a tensor has another shape than the base's.
+        CheckpointError: a layer has several adapters or parts of another kind, or a tensor has another shape than the
+            base's.
     """
     parts: dict[str, dict[str, str]] = {}
     whole: dict[str, str] = {}
-    left, problems = [], []
-    shapes, names = {spec.name: spec.shape for spec in base.tensors}, _Names(base, adapter)
+    left, problems, clean = [], [], _stored(base)
+    shapes = {stored: spec.shape for spec in base.tensors for stored in (base.stored_names[spec.name],)}
+    foreign = names.foreign(list(adapter.stored_names.values()))
+    factored = factored_paths(adapter.stored_names.values())
     for spec in adapter.tensors:
         stored = adapter.stored_names[spec.name]
-        if match := FACTOR.fullmatch(stored):
-            held = parts.setdefault(match["path"].removeprefix(WRAPPED), {})
-            what = match["linear"] or match["table"] or match["length"]
-            problems += [f"{stored}: a second adapter of this layer"] if what in held else []
-            held[what] = spec.name
+        if component(stored) in foreign:
+            left.append(stored)
+        elif (part := part_of(stored)) and part.path in factored:
+            held = parts.setdefault(part.path, {})
+            problems += [f"{stored}: a second adapter of this layer"] if part.what in held else []
+            held[part.what] = spec.name
         elif name := names.of(stored):
-            whole[name] = spec.name
+            whole[clean[name]] = spec.name
             fits = shapes[name] == spec.shape
             problems += [] if fits else [f"{stored} {list(spec.shape)}: {list(shapes[name])} in its base model"]
         else:
             left.append(stored)
+    problems += [f"{name}: no part of a LoRA" for name in left if any(path in parts for path in _outer(name))]
+    problems += [] if parts else [f"{name}: no part of a LoRA" for name in left[:1]]
     if problems:
         raise CheckpointError(join_problems(f"{adapter.path} cannot be merged into {base.path}:", problems))
     return parts, whole, left
 
 
-class _Names:
-    """The names of the tensors of a base model that stands in `base` alone, or within or around others there."""
-
-    def __init__(self, base: Checkpoint, adapter: Checkpoint) -> None:
-        self._clean = {stored: clean for clean, stored in base.stored_names.items()}
-        self._change = prefix_change([_of_base(stored) for stored in adapter.stored_names.values()], list(self._clean))
-
-    def of(self, stored: str) -> str:
-        """Return the base's name for what the adapter stores as `stored`, of a factor for its weight; "" if it has
-        none."""
-        return self._clean.get(changed(_of_base(stored), self._change), "")
+def _outer(name: str) -> Iterator[str]:
+    """Yield the paths of the modules in which what is called `name` stands."""
+    while name := name.rpartition(".")[0]:
+        yield name
 
 
-def _of_base(stored: str) -> str:
-    match = FACTOR.fullmatch(stored)
-    return SAVED.sub(".", f"{match['path']}.weight" if match else stored).removeprefix(WRAPPED)
+def scaled_elsewhere(adapter: Checkpoint) -> bool:
+    """Tell whether an adapter has layers whose scale is not in its file."""
+    known = [part for stored in adapter.stored_names.values() if (part := part_of(stored))]
+    told = {part.path for part in known if part.what == "alpha"}
+    return any(part.scaled and part.path not in told for part in known)
+
+
+def scaled_within(adapter: Checkpoint) -> bool:
+    """Tell whether each layer has its own scale in an adapter's file."""
+    names = list(adapter.stored_names.values())
+    told = {part.path for name in names if (part := part_of(name)) and part.what == "alpha"}
+    return bool(told) and factored_paths(names) <= told
+
+
+def config_within(adapter: Checkpoint) -> Mapping[str, Any] | None:
+    """Return the configuration of a LoRA that diffusers keeps in the notes of a file, of the model that most of its
+    tensors are for; None where it has none."""
+    try:
+        noted = json.loads(adapter.metadata.get("lora_adapter_metadata", "null"))
+    except (ValueError, RecursionError):
+        return None
+    begins = Counter(component(stored) for stored in adapter.stored_names.values())
+    begin = begins.most_common(1)[0][0]
+    own = {key.removeprefix(begin): value for key, value in noted.items()} if isinstance(noted, dict) else {}
+    return own if "lora_alpha" in own else None
 
 
 def _of_path(patterns: object, path: str, default: float) -> float:
