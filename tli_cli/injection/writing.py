@@ -20,13 +20,13 @@ from tli_cli.axis_maps.values import PlanMaps
 from tli_cli.checkpoints import write_checkpoint
 from tli_cli.checkpoints.writing.contents import Content
 from tli_cli.checkpoints.writing.ranks import current_ranks
+from tli_cli.describe.quantised import quantised_layers
 from tli_cli.fitting.choice import is_tried
 from tli_cli.floats import STORED
 from tli_cli.injection.parted import Parted
 from tli_cli.injection.stored_values import StoredValues
 from tli_cli.injection.streams import Streams
 from tli_cli.plan import Plan
-from tli_cli.planning.quantised import quantised_layers
 from tli_cli.report import Progress, Report
 from tli_cli.version import __version__
 

@@ -2,48 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from itertools import accumulate
 
-from tli_cli.architecture import Architecture, TensorSpec
-from tli_cli.checkpoints.dtypes import PACKED
+from tli_cli.architecture import Architecture
+from tli_cli.describe.prefixes import changed, prefix_change
+from tli_cli.describe.quantised import quantised_layers
 from tli_cli.plan import Step
 
 REASON = "quantised values go with their scales, all as they are or none"
+HIDDEN = "its layer is quantised in the source, and others are not in its place"
 
-_SCALE = re.compile(r"scale|scb|absmax|quant|zero", re.IGNORECASE)
-_CODES = re.compile(r"weight|pack|w_q|blocks|data", re.IGNORECASE)
-_INTEGERS = frozenset({"int8", "uint8", "int16", "uint16", "int32", "uint32"})
 _ZERO_IS_ZERO = ("float8", "int8")
-
-
-def quantised_layers(tensors: Iterable[TensorSpec]) -> dict[str, str]:
-    """Return the path of the quantised layer that each tensor of one belongs to.
-
-    A layer is quantised if it holds codes (small floats, or integers named like weights) and scales beside them. What
-    is named below a tensor (`weight.absmax`, `weight.quant_state.nf4`) belongs to that tensor's layer.
-    """
-    specs = {spec.name: spec for spec in tensors}
-    members: dict[str, list[TensorSpec]] = defaultdict(list)
-    for name, spec in specs.items():
-        owner = next((above for above in accumulate(name.split("."), "{}.{}".format) if above in specs), name)
-        members[owner.rpartition(".")[0]].append(spec)
-    return {spec.name: path for path, held in members.items() if _is_quantised(path, held) for spec in held}
-
-
-def _is_quantised(path: str, held: Sequence[TensorSpec]) -> bool:
-    codes = {spec.name for spec in held if _holds_codes(spec, spec.name[len(path) :])}
-    scales = {spec.name for spec in held if _SCALE.search(spec.name[len(path) :])}
-    return bool(scales) and bool(codes - scales)
-
-
-def _holds_codes(spec: TensorSpec, leaf: str) -> bool:
-    if spec.dtype.startswith("float8") or spec.dtype in PACKED:
-        return True
-    return spec.dtype in _INTEGERS and bool(_CODES.search(leaf))
 
 
 def whole_or_kept(
@@ -60,10 +31,12 @@ def whole_or_kept(
             members[wanted[step.target]].append(step)
     whole = {path for path, held in members.items() if _is_whole(path, held, target, sources, offered)}
     torn = {step.target for step in steps if _is_torn(step, target, wanted, offered, whole)}
+    hidden = [_hidden(target, source, own) for source, own in zip(sources, offered, strict=True)]
+    lost = {s.target for s in steps if any(s.target in hidden[piece.model] for piece in s.pieces)} - torn
     not_silent = {step.block for step in steps if step.target in torn and step.initial == "zeros" and step.exact}
     return [
-        _kept(step, keep_values)
-        if step.target in torn
+        _kept(step, keep_values, REASON if step.target in torn else HIDDEN)
+        if step.target in torn or step.target in lost
         else replace(step, exact=step.exact and (not step.block or step.block not in not_silent))
         for step in steps
     ]
@@ -110,7 +83,16 @@ def _is_torn(
     return wanted[step.target] not in whole
 
 
-def _kept(step: Step, keep_values: str) -> Step:
+def _hidden(target: Architecture, source: Architecture, offered: Mapping[str, str]) -> Collection[str]:
+    """Return the tensors of plain layers of `target` whose namesakes are quantised in `source`."""
+    paths = set(offered.values())
+    plain = {spec.name: spec.name.rpartition(".")[0] for spec in target.tensors}
+    change = prefix_change(list(plain), [spec.name for spec in source.tensors]) if paths else ("", "")
+    layers = {name: changed(path, change) for name, path in plain.items()}
+    return {name for name, path in layers.items() if path in paths or f"{path}.weight" in paths}
+
+
+def _kept(step: Step, keep_values: str, reason: str) -> Step:
     return replace(
-        step, action="keep", pieces=(), resizer="", similarity=0.0, exact=False, initial=keep_values, reason=REASON
+        step, action="keep", pieces=(), resizer="", similarity=0.0, exact=False, initial=keep_values, reason=reason
     )

@@ -1,0 +1,41 @@
+"""Quantised layers: codes and the scales beside them, which mean something only together."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
+
+from tli_cli.architecture import TensorSpec
+from tli_cli.checkpoints.dtypes import PACKED
+
+_SCALE = re.compile(r"scale|scb|absmax|quant|zero", re.IGNORECASE)
+_CODES = re.compile(r"weight|pack|w_q|blocks|data|codes", re.IGNORECASE)
+_INTEGERS = frozenset({"int8", "uint8", "int16", "uint16", "int32", "uint32"})
+
+
+def quantised_layers(tensors: Iterable[TensorSpec]) -> dict[str, str]:
+    """Return the path of the quantised layer that each tensor of one belongs to.
+
+    A layer is quantised if it holds codes (small floats, or integers named like weights) and scales beside them. What
+    is named below a tensor (`weight.absmax`, `weight.quant_state.nf4`) belongs to that tensor's layer.
+    """
+    specs = {spec.name: spec for spec in tensors}
+    members: dict[str, list[TensorSpec]] = defaultdict(list)
+    for name, spec in specs.items():
+        owner = next((above for above in accumulate(name.split("."), "{}.{}".format) if above in specs), name)
+        members[owner.rpartition(".")[0]].append(spec)
+    return {spec.name: path for path, held in members.items() if _is_quantised(path, held) for spec in held}
+
+
+def _is_quantised(path: str, held: Sequence[TensorSpec]) -> bool:
+    codes = {spec.name for spec in held if _holds_codes(spec, spec.name[len(path) :])}
+    scales = {spec.name for spec in held if _SCALE.search(spec.name[len(path) :])}
+    return bool(scales) and bool(codes - scales)
+
+
+def _holds_codes(spec: TensorSpec, leaf: str) -> bool:
+    if spec.dtype.startswith("float8") or spec.dtype in PACKED:
+        return True
+    return spec.dtype in _INTEGERS and bool(_CODES.search(leaf))
