@@ -62,3 +62,13 @@ def test_channels_besides_those_of_a_latent_start_at_zero(tmp_path: Path) -> Non
     assert all(step.exact for step in plan.steps)
     sample = torch.randn(2, 9, 16, 16)
     torch.testing.assert_close(target(sample), source(sample[:, :4]))
+
+
+def test_blocks_in_lists_side_by_side_are_fed_from_blocks_in_one_row(tmp_path: Path) -> None:
+    def fed(target: str) -> dict[str, str]:
+        plan = apply_tli(build(f"diffusion:{target}"), build("diffusion:Listed"), example=(2, *SHAPE))
+        return {step.target: step.pieces[0].source for step in plan.steps if step.action == "transfer"}
+
+    same, other = fed("Staged"), fed("Staged?bias=0")
+    gone = ("to_q.bias", "to_k.bias", "to_v.bias")
+    assert other == {name: source for name, source in same.items() if not name.endswith(gone)}

@@ -15,7 +15,8 @@ def with_parallel_lists(groups: Groups) -> dict[str, list[Unit]]:
     """Return `groups` of units by name, in order, those of one index in lists side by side in one.
 
     Lists stand side by side if one module holds them, their indices are the same, and what has one index is run before
-    all that has the next; of lists of one item there are three at least, and one holds a norm alone.
+    all that has the next; of lists of one item there are three at least, and one holds a norm alone. What begins with a
+    norm of its own and holds two weighted layers is a block in itself: lists of such stand for themselves.
     """
     parted = [(name, item, unit) for name, units in groups.items() for item, unit in _items(name, units)]
     items: dict[str, list[Unit]] = {}
@@ -36,6 +37,12 @@ def _items(name: str, units: Sequence[Unit]) -> list[tuple[str, Unit]]:
     return [(f"{name}.{index}", unit) for index, unit in zip(indices, units, strict=True)]
 
 
+def _is_block(units: Sequence[Unit]) -> bool:
+    return (
+        min(units, key=lambda u: u.key).kind == "norm" and sum(u.kind in ("conv", "dense", "linear") for u in units) > 1
+    )
+
+
 def _homes(items: Groups) -> dict[str, str]:
     """Return for each item of lists side by side the one that is run first of those with its index."""
     order = {name: min(unit.key for unit in units) for name, units in items.items()}
@@ -47,6 +54,8 @@ def _homes(items: Groups) -> dict[str, str]:
             lists[holder].append(index)
     beside: dict[tuple[str, tuple[str, ...]], list[str]] = defaultdict(list)
     for holder, indices in lists.items():
+        if all(_is_block(items[f"{holder}.{index}"]) for index in indices):
+            continue
         beside[holder.rpartition(".")[0], tuple(sorted(indices, key=int))].append(holder)
     home: dict[str, str] = {}
     for (_, shared), holders in beside.items():

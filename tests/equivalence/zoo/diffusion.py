@@ -53,10 +53,10 @@ class _Sequences(nn.Module):
 
 
 class _Attention(nn.Module):
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, bias: bool = True) -> None:
         super().__init__()
         self.norm = _norm(width)
-        self.to_q, self.to_k, self.to_v = (nn.Linear(width, width) for _ in range(3))
+        self.to_q, self.to_k, self.to_v = (nn.Linear(width, width, bias) for _ in range(3))
         self.proj_out = nn.Linear(width, width)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -187,16 +187,17 @@ class Listed(_Unet):
 class Staged(_Unet):
     """`down_blocks`, `up_blocks` and then `mid_block`, which hold `attentions` and `resnets`."""
 
-    def __init__(self) -> None:
+    def __init__(self, bias: bool = True) -> None:
         super().__init__()
         one, two = 8, 16
         self.conv_in = nn.Conv2d(3, one, 3, padding=1)
-        self.down_blocks = nn.ModuleList([_stage([(one, one)], _Resampling(one, True)), _stage([(one, two)])])
+        down = [_stage([(one, one)], bias, _Resampling(one, True)), _stage([(one, two)], bias)]
+        self.down_blocks = nn.ModuleList(down)
         self.up_blocks = nn.ModuleList([
-            _stage([(two + two, two), (two + one, two)], _Resampling(two, False)),
-            _stage([(two + one, one), (one + one, one)]),
+            _stage([(two + two, two), (two + one, two)], bias, _Resampling(two, False)),
+            _stage([(two + one, one), (one + one, one)], bias),
         ])  # fmt: skip
-        self.mid_block = _stage([(two, two)])
+        self.mid_block = _stage([(two, two)], bias)
         self.mid_block.resnets.append(_Named(two, two, 12))  # type: ignore[operator, union-attr]
         self.conv_norm_out, self.conv_out = _norm(one), nn.Conv2d(one, 3, 3, padding=1)
 
@@ -207,8 +208,8 @@ class Staged(_Unet):
         return self.run(x, self.conv_in, down, middle, up, [self.conv_norm_out, self.conv_out])
 
 
-def _stage(sizes: list[tuple[int, int]], resampling: _Resampling | None = None) -> nn.Module:
-    parts = {"attentions": nn.ModuleList(_Attention(width) for _, width in sizes),
+def _stage(sizes: list[tuple[int, int]], bias: bool, resampling: _Resampling | None = None) -> nn.Module:
+    parts = {"attentions": nn.ModuleList(_Attention(width, bias) for _, width in sizes),
              "resnets": nn.ModuleList(_Named(before, width, 12) for before, width in sizes)}  # fmt: skip
     return _holding(**parts, **({"samplers": nn.ModuleList([resampling])} if resampling else {}))
 
