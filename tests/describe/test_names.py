@@ -218,6 +218,9 @@ def test_keys_that_groups_of_queries_share_stand_group_by_group(fused: str, out:
         ("transformer.encoder.layers.0.self_attention.query_key_value", False),
         ("model.layers.0.attention.wqkv", True),
         ("layers.0.attention.wqkv", False),
+        ("input_blocks.4.1.qkv", True),
+        ("middle_block.1.qkv", True),
+        ("blocks.4.attn.qkv", False),
     ],
 )
 def test_names_tell_whether_rows_stand_by_head(name: str, by_head: bool) -> None:

@@ -20,10 +20,12 @@ FUSED: tuple[tuple[re.Pattern[str], bool], ...] = (
     (re.compile(r"(^|\.)transformer\.encoder\.layers\.\d+\.self_attention\.query_key_value\."), False),
     (re.compile(r"(query_key_value|linear_qkv|attn\.attn)\."), True),
     (re.compile(r"(^|\.)model\.layers\.\d+\.attention\.wqkv\."), True),
+    (re.compile(r"(^|\.)(input_blocks\.\d+|middle_block|output_blocks\.\d+)\.\d+\.qkv\."), True),
 )
 """Names of fused projections, and whether their rows stand head by head, or group by group; the first that fits
 decides: ChatGLM (`modeling_chatglm.py`); Megatron, GPT-NeoX, Falcon, Megatron Core
-(`megatron/core/transformer/attention.py`), lit-gpt; InternLM2 (`modeling_internlm2.py`)."""
+(`megatron/core/transformer/attention.py`), lit-gpt; InternLM2 (`modeling_internlm2.py`);
+guided diffusion (`QKVAttentionLegacy` in `unet.py`, the default)."""
 USUAL_WIDTH = 64
 """The width of a head in most published transformers: taken where nothing tells it."""
 
