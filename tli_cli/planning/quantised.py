@@ -32,7 +32,8 @@ def whole_or_kept(
     whole = {path for path, held in members.items() if _is_whole(path, held, target, sources, offered)}
     torn = {step.target for step in steps if _is_torn(step, target, wanted, offered, whole)}
     hidden = [_hidden(target, source, own) for source, own in zip(sources, offered, strict=True)]
-    lost = {s.target for s in steps if any(s.target in hidden[piece.model] for piece in s.pieces)} - torn
+    fed = {step.target: {piece.model for piece in step.pieces} for step in steps if step.target not in wanted}
+    lost = {name for name, models in fed.items() if any(name in hidden[model] for model in models)} - torn
     not_silent = {step.block for step in steps if step.target in torn and step.initial == "zeros" and step.exact}
     return [
         _kept(step, keep_values, REASON if step.target in torn else HIDDEN)
