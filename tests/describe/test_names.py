@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from tli_cli.architecture import Architecture, Layer, TensorSpec
+from tli_cli.architecture import Architecture, AxisTree, Layer, TensorSpec
 from tli_cli.describe.from_names.names import describe_names
+from tli_cli.describe.spaces import SpaceTable
 from tli_cli.matching.units import units_of
 
 
@@ -348,3 +349,22 @@ def test_a_module_that_holds_nearly_everything_says_nothing() -> None:
     plain = {layer.path: layer.attribute("role_name") for layer in describe(shapes).layers}
     assert {path: roles[f"text_embedder.{path}"] for path in plain} == plain
     assert set(plain.values()) == {"o", "fc1", "fc2"}
+
+
+def test_what_unrelated_widths_cost_grows_no_faster_than_their_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = 0
+    size = SpaceTable.size
+
+    def counted(table: SpaceTable, tree: AxisTree) -> int:
+        nonlocal calls
+        calls += 1
+        return size(table, tree)
+
+    monkeypatch.setattr(SpaceTable, "size", counted)
+    costs = []
+    for count in (60, 240):
+        calls = 0
+        shapes = [(2 + 37 * i % 101, 3 + 53 * i % 97) for i in range(count)]
+        describe({f"{chr(97 + i % 26)}{chr(97 + i // 26)}q.weight": shape for i, shape in enumerate(shapes)})
+        costs.append(calls)
+    assert costs[1] < 20 * costs[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate, islice
 from typing import Any
 
 from tli_cli.architecture import AxisTree
@@ -98,11 +99,18 @@ class Flow:
         if len(self.unused) > 1:
             yield self._joined(self.unused)
 
+    def _widths_from(self, made: list[AxisTree]) -> Iterator[tuple[int, int]]:
+        """Yield from where on two layers or more were `made`, the latest first, and the channels of them together."""
+        sizes = accumulate(map(self.size, reversed(made)))
+        yield from islice(zip(range(len(made) - 1, -1, -1), sizes, strict=True), 1, None)
+
     def _far(self, wanted: int) -> Iterator[AxisTree | None]:
         for made in (self.made, self.stage_made):
-            for start in range(len(made) - 2, -1, -1):
-                if sum(map(self.size, made[start:])) == wanted:
-                    yield self._joined(made[start:])
+            for start, width in self._widths_from(made):
+                if width >= wanted:
+                    if width == wanted:
+                        yield self._joined(made[start:])
+                    break
         yield self._doubled(wanted)
         yield self._skipped(wanted)
         yield self._multiple(wanted)
