@@ -101,3 +101,26 @@ def test_two_inputs_on_the_command_line(nets, tmp_path, monkeypatch, capsys):
     given = ["inject", "two.pt", "--target", "nets.py:Two?width=12", "--source-arch", "nets.py:Two", "--verify"]
     assert run([*given, "--input-shape", "3,8,8;5", "-o", "out.safetensors", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["verification"] < 1e-6
+
+
+ONE_OF_TWO = """
+from torch import nn
+
+
+def net(chans=1, axes=2):
+    conv = nn.Conv2d if axes == 2 else nn.Conv3d
+    return nn.Sequential(conv(chans, 4, 3), nn.ReLU(), conv(4, 2, 1))
+"""
+
+
+@pytest.mark.parametrize(
+    ("call", "shape", "taken"),
+    [("chans=3", (1, 20, 20), "3,20,20"), ("axes=2", (1, 16, 20, 20), "1,224,224"), ("chans=1", (1, 20, 20), None)],
+)
+def test_a_shape_that_the_other_model_takes_is_replaced_and_said_so(tmp_path, call, shape, taken):
+    (tmp_path / "one.py").write_text(ONE_OF_TWO)
+    made = provided(f"{tmp_path}/one.py:net({call})", input_shape=shape)
+    assert made.architecture.order_from == "trace"
+    assert [note.rpartition(": ")[2] for note in made.notes] == (
+        [f"does not run on --input-shape; traced with {taken} instead"] if taken else []
+    )

@@ -92,9 +92,10 @@ class _Pairing:
         for pair in self._blocks:
             self._drop_strays(pair)
         self._pair_in_blocks()
-        if not both_known(self._source, self._target):
+        known = both_known(self._source, self._target)
+        if not known:
             self._pairs = {pair.target.key: pair for pair in uncrossed(self._pairs.values())}
-        if self._evidence.strengths:
+        if self._evidence.strengths or not known:
             self._feed_between()
         self._pair_ends()
         return self._pairs, self._repeated
@@ -124,10 +125,13 @@ class _Pairing:
                 given |= set() if repeat else {s.key}
 
     def _feed_between(self) -> None:
-        """Pair what is left over of one size between other pairs, which goes before blocks that are added."""
+        """Pair what is left over of one size between other pairs, which goes before blocks that are added; of two
+        networks that nothing anchors in each other, only what has one name."""
         home = {unit.key: block.name for block in self._target.blocks for unit in block.units}
         once = [pair for pair in self._pairs.values() if not pair.repeat]
         for pair in left_between(self._target.units, self._source.units, once):
+            if not self._evidence.strengths and pair.target.path != pair.source.path:
+                continue
             self._pairs[pair.target.key] = pair
             self._repeated.discard(home[pair.target.key])
 

@@ -121,11 +121,21 @@ def _is_loose(block: Block) -> bool:
 
 
 def _is_chain(block: Block) -> bool:
-    """Tell whether a block is a sequence of layers; outside of numbered blocks, of sequences of layers as well."""
+    """Tell whether a block is a sequence of layers, or of modules of one weighted layer each; outside of numbered
+    blocks, of sequences of layers as well."""
     inner = [unit.path.removeprefix(f"{block.name}.") for unit in block.units]
     nested = not any(part.isdecimal() for part in block.name.split(".")[:-1])
     digits = all(part.isdecimal() for path in inner for part in path.split("."))
-    return block.weighted >= 2 and digits and (nested or all("." not in path for path in inner))
+    if block.weighted >= 2 and digits:
+        return nested or all("." not in path for path in inner)
+    return nested and _is_row(inner, block.units)
+
+
+def _is_row(inner: Sequence[str], units: Sequence[Unit]) -> bool:
+    """Tell whether all units stand in numbered modules that hold no more than one weighted layer each."""
+    holders = {unit.place: path.partition(".")[0] for path, unit in zip(inner, units, strict=True)}
+    weighted = [holders[place] for place in {unit.place for unit in units if unit.kind in WEIGHTED}]
+    return len({*weighted}) == len(weighted) > 1 and all(holder.isdecimal() for holder in holders.values())
 
 
 def _chain(block: Block) -> list[Block]:

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from tli_cli.architecture import Architecture
 from tli_cli.checkpoints.layouts.in_files import Layouts
 from tli_cli.errors import TliError
 from tli_cli.options import InputShape
 from tli_cli.providers.arguments import split_reference
+
+if TYPE_CHECKING:
+    from tli_cli.catalogue.subjects import Subject
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,7 @@ def _provided(reference: str, input_shape: InputShape | None, given: Mapping[str
     architecture, _, problem = described(subject, {}, reference)
     in_files = subject.in_files()
     if not problem:
-        return Provided(architecture, in_files=in_files)
+        return Provided(architecture, _other_input(subject, input_shape, reference), in_files)
     note = f"{problem}; its layers stand in the order of their definition"
     said = (
         ""
@@ -85,3 +89,14 @@ def _provided(reference: str, input_shape: InputShape | None, given: Mapping[str
         "'image=3,224,224;tokens=10'"
     )
     return Provided(architecture, (note + said,), in_files)
+
+
+def _other_input(subject: Subject, input_shape: InputShape | None, reference: str) -> tuple[str, ...]:
+    """Return what is said where a user's own model does not run on `input_shape` and was run on something else."""
+    from tli_cli.providers.inputs import shapes_of
+
+    taken = [tuple(value.shape[1:]) for value in subject.arguments()]
+    if subject.library or input_shape is None or subject.keywords or taken == list(shapes_of(input_shape)):
+        return ()
+    shapes = ";".join(",".join(map(str, shape)) for shape in taken)
+    return (f"{reference}: does not run on --input-shape; traced with {shapes} instead",)

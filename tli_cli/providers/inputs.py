@@ -45,18 +45,24 @@ def shapes_of(input_shape: InputShape) -> tuple[tuple[int, ...], ...]:
 
 
 def guess_input(create: Callable[..., nn.Module], input_shape: InputShape | None, reference: str) -> Inputs:
-    """Return a batch of two samples on the `meta` device on which the model runs: of `input_shape` if given.
+    """Return a batch of two samples on the `meta` device on which the model runs: of `input_shape` if given and the
+    model takes that, for the other one of two models may take other channels or places.
 
     Raises:
         TliError: the model cannot be made.
         TraceError: no input is given and none of the usual ones fits.
     """
     model = _made(create, reference).eval()
-    if input_shape is not None:
-        return first_that_runs(model, [(2, *shape) for shape in shapes_of(input_shape)], names_of(input_shape))
-    for candidate in _candidates(model):
+    shapes = [(2, *shape) for shape in shapes_of(input_shape)] if input_shape is not None else []
+    given = first_that_runs(model, shapes, names_of(input_shape)) if shapes else None
+    if given is not None and (not given.tensors or len(shapes) > 1 or _runs(model, given)):
+        return given
+    sizes = shapes[0][2:] if shapes else ()
+    for candidate in (*_of_other_channels(model, sizes), *_candidates(model)):
         if _runs(model, inputs := Inputs((candidate,))):
             return inputs
+    if given is not None:
+        return given
     raise TraceError(
         f"{reference}: no usual input fits this model; give one sample's shape with --input-shape 3,224,224, "
         "or the shapes of several inputs as 3,224,224;10 or by name as 'image=3,224,224;tokens=10'"
@@ -136,6 +142,14 @@ def _candidates(model: nn.Module) -> Iterator[torch.Tensor]:
         yield from _inputs_of(first)
     if not any(isinstance(first, nn.Conv2d) for first in firsts.values()):
         yield from (torch.empty(2, 3, size, size, device="meta") for size in IMAGE_SIZES)
+
+
+def _of_other_channels(model: nn.Module, sizes: tuple[int, ...]) -> Iterator[torch.Tensor]:
+    """Yield an input of `sizes` with the channels that the first convolution over as many axes takes."""
+    for module in model.modules():
+        if isinstance(module, (nn.Conv1d, nn.Conv2d, nn.Conv3d)) and len(module.kernel_size) == len(sizes):
+            yield torch.empty(2, module.in_channels, *sizes, device="meta")
+            return
 
 
 def _inputs_of(first: nn.Module) -> Iterator[torch.Tensor]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from math import prod
 
@@ -109,19 +109,28 @@ def _scales_of_other_channels(matching: Matching) -> set[Key]:
 
 def _heads_of_other_channels(matching: Matching, target: Architecture, source: Architecture) -> set[Key]:
     """Return the heads that take another number of channels than their partners, where no layer that makes the one is
-    fed from one that makes the other."""
+    fed from one that makes the other; of as many parts end to end, part by part."""
     if not (target.graph and source.graph):
         return set()
     made = {(p.target.shape[0], p.source.shape[0]) for p in matching.pairs if p.target.shape and p.source.shape}
     heads = (p for p in matching.pairs if p.target.kind in WEIGHTED and _makes_classes(target, p.target))
-    takes = ((p, (_channels(target, p.target), _channels(source, p.source))) for p in heads)
-    return {p.target.key for p, widths in takes if 1 < widths[0] != widths[1] > 1 and widths not in made}
+    takes = ((p, _pairwise(_channels(target, p.target), _channels(source, p.source))) for p in heads)
+    return {p.target.key for p, widths in takes if any(1 < w[0] != w[1] > 1 and w not in made for w in widths)}
 
 
-def _channels(architecture: Architecture, unit: Unit) -> int:
-    """Return how many channels a layer takes, places that are flattened beside them apart."""
+def _pairwise(mine: Sequence[int], theirs: Sequence[int]) -> list[tuple[int, int]]:
+    return list(zip(mine, theirs, strict=True)) if len(mine) == len(theirs) else [(sum(mine), sum(theirs))]
+
+
+def _channels(architecture: Architecture, unit: Unit) -> list[int]:
+    """Return how many channels a layer takes, for each part of those that lie end to end; places that are flattened
+    beside them apart."""
     axes = architecture.axes.get(main_tensor(architecture.layers[unit.place]) or "", ())
-    return prod(dim.size for dim in tensor_dims(architecture, axes) if dim.contracted and dim.kind == "channels")
+    taken = [dim for dim in tensor_dims(architecture, axes) if dim.contracted and dim.kind == "channels"]
+    tree = taken[0].tree if len(taken) == 1 else 0
+    if isinstance(tree, tuple) and tree[0] == "+":
+        return [architecture.size_of(part) for part in tree[1:]]
+    return [prod(dim.size for dim in taken)]
 
 
 def _widths(pair: Pair) -> Iterator[tuple[int, int]]:
