@@ -97,7 +97,7 @@ def same(shown: str, seen: str, *, numbers: bool) -> bool:
     """Return whether the output shown is the output seen."""
     if not numbers:
         return True
-    shown, seen = (re.sub(r"(?m)^(largest difference +)\S+$", r"\1#", text) for text in (shown, seen))
+    shown, seen = (re.sub(r"(?m)^(outputs differ by +)\S+$", r"\1#", text) for text in (shown, seen))
     pattern = r"(?:.*\n)*?".join(re.escape(part) for part in re.split(r"^\.\.\.\n", shown, flags=re.MULTILINE))
     return re.fullmatch(pattern, seen) is not None
 

@@ -199,7 +199,8 @@ def inject(
     from tli_cli.checkpoints.writing.ranks import ALONE, current_ranks
     from tli_cli.gates import check_gates
     from tli_cli.injection.plan_checks import check_fits
-    from tli_cli.plan import Plan
+    from tli_cli.plan import EDITED, Plan
+    from tli_cli.planning.unused import recounted
     from tli_cli.report import Report
 
     written = None if out is None else path_of(out, "out")
@@ -215,6 +216,8 @@ def inject(
             made = plan if plan is not None else plan_for(given, wanted, options)
             if plan is not None:
                 check_fits(plan, given, wanted)
+            if EDITED in made.notes:
+                made = recounted(made, [reference.architecture for reference in given])
             check_gates(made, strict=options.strict, min_score=options.min_score, min_coverage=options.min_coverage)
         if options.dry_run or written is None:
             return Report(made)

@@ -21,7 +21,7 @@ MAX_LENGTH = 64 << 20
 MAX_BRACKETS = 4 << 20
 """The most lists and objects in it."""
 
-EDITED = "changed since tli made it: its score is that of the plan before, and none of its steps is called exact"
+EDITED = "the plan was changed by hand: its score is that of the plan before, and none of its steps is called exact"
 """What a plan says of itself that was edited."""
 
 _SEAL = "seal"

@@ -184,4 +184,5 @@ def unknown_name(text: str, library: str | None, name: str) -> UnknownReferenceE
         hint = f"arguments stand behind a question mark: '{plain}?{inside.rstrip(')').replace(', ', '&')}'"
     else:
         hint = did_you_mean(name, known) or "`tli archs` lists them"
-    return UnknownReferenceError(f"unknown architecture {text!r}: the catalogue has no such name; {hint}")
+    missing = "" if library else ", and there is no such file"
+    return UnknownReferenceError(f"unknown architecture {text!r}: the catalogue has no such name{missing}; {hint}")

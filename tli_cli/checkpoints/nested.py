@@ -155,8 +155,8 @@ def _choose(node: Mapping[Any, Any], where: str, path: str, ema: str | None) -> 
     if ema is not None:
         if ema == ANY_EMA and averaged:
             return averaged[0]
-        hint = did_you_mean(ema, candidates) or f"use one of: {', '.join(candidates) or 'none is there'}"
-        raise CheckpointError(f"{where}: no averaged weights called {ema!r}; {hint}")
+        held = f"it holds {', '.join(candidates) or 'no state dict by name'}; leave --ema out to take the plain weights"
+        raise CheckpointError(f"{where}: no averaged weights called {ema!r}; {did_you_mean(ema, averaged) or held}")
     plain = [key for key in PLAIN_KEYS if key in candidates]
     others = [key for key in candidates if key not in averaged and not _is_training_state(key)]
     if plain or len(others) == 1:

@@ -43,7 +43,7 @@ def check_new(path: Path, *, force: bool) -> Path:
             f"{path}: expected a file in a directory that is there, found something else, which is not replaced"
         )
     if is_there and not force:
-        raise TliError(f"{path}: already there; use --force to replace it, or another name")
+        raise TliError(f"{path}: exists already; use --force to replace it, or choose another name")
     return target
 
 

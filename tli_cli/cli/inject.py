@@ -107,6 +107,8 @@ def inject(
         report = api.inject(sources, target, output, plan=fixed, options=options, progress=tell)
     if ranks.is_first:
         render_report(report, render.style(as_json=as_json), every=every)
+        if verify and dry_run:
+            render.warn("--verify: nothing is written with --dry-run, and so nothing was run")
 
 
 def _check_undecided(options: Mapping[str, object]) -> None:

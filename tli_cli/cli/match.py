@@ -60,8 +60,9 @@ def match(
         source_tokenizer=source_tokenizer,
         target_tokenizer=target_tokenizer,
     )
+    given_style = render.style(as_json=as_json, as_csv=as_csv)
     plan = api.match(sources, target, options=options)
     if output is not None:
         write_new(output, plan.to_json(), force=force)
-    render_plan(plan, render.style(as_json=as_json, as_csv=as_csv), every=every)
+    render_plan(plan, given_style, every=every)
     check_gates(plan, strict=strict, min_score=min_score, min_coverage=min_coverage)

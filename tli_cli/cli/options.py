@@ -33,7 +33,7 @@ Sources = Annotated[list[str], references("SOURCE", f"The models that give weigh
 Checkpoints = Annotated[
     list[str], references("SOURCE", "The checkpoints that give weights: files, directories or index files.")
 ]
-Target = Annotated[str, references("TARGET", "The model that receives weights, named likewise.")]
+Target = Annotated[str, references("TARGET", "The model that receives weights, named in the same ways.")]
 TargetOption = Annotated[
     str,
     typer.Option(

@@ -21,6 +21,7 @@ Sources = Annotated[
         "SOURCE...", "Checkpoints, directories that are searched, names, or globs such as 'timm:resnet*'."
     ),
 ]
+Target = Annotated[str, given.references("TARGET", f"The model that receives weights. {given.NAMED_BY}")]
 Top = Annotated[int | None, typer.Option(min=1, help="Show this many.", rich_help_panel=given.OUTPUT)]
 Minimum = Annotated[
     float | None,
@@ -29,7 +30,7 @@ Minimum = Annotated[
 
 
 def rank(
-    target: given.Target,
+    target: Target,
     sources: Sources = None,
     from_file: given.FromFile = None,
     top: Top = None,
@@ -48,6 +49,7 @@ def rank(
     from tli_cli import api
     from tli_cli.references.sources import read_names
 
+    given_style = render.style(as_json=as_json, as_csv=as_csv)
     listed = [*(sources or ()), *(read_names(from_file) if from_file else ())]
     if not listed:
         raise typer.BadParameter("name one source or more, or a file of them", param_hint="'SOURCE...'")
@@ -62,5 +64,5 @@ def rank(
     )
     with progress() as tell:
         found = api.rank(target, listed, options=options, progress=tell)
-    render_ranking(found, render.style(as_json=as_json, as_csv=as_csv), top)
+    render_ranking(found, given_style, top)
     check_minimum(found.candidates[0].score, minimum)

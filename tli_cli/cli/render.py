@@ -11,6 +11,8 @@ from enum import Enum
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any
 
+import typer
+
 from tli_cli.cli.streams import data_stream, standard_output
 from tli_cli.decoding import shown
 
@@ -34,6 +36,8 @@ class Style(Enum):
 
 def style(*, as_json: bool = False, as_csv: bool = False) -> Style:
     """Return the form that was asked for: tables when a person looks, plain lines in a pipe."""
+    if as_json and as_csv:
+        raise typer.BadParameter("only one of --json and --csv is printed", param_hint="'--csv'")
     if as_json:
         return Style.JSON
     if as_csv:

@@ -61,7 +61,9 @@ def leftovers(plan: Plan, *, every: bool = False, most: int = SHOWN_NAMES) -> It
     for (initial, reason), group in groupby(sorted(kept, key=_why), key=_why):
         lines = [line for *_, line in group]
         start = INITIAL.get(initial, initial)
-        yield Padding(f"{reason or 'kept'} ({start}): {count_text(len(lines), 'layer')}", (0, 0, 0, 2), expand=False)
+        yield Padding(
+            f"{reason or 'the plan says so'} ({start}): {count_text(len(lines), 'layer')}", (0, 0, 0, 2), expand=False
+        )
         yield from _listed(lines, 4, every=every, most=most)
     if kept:
         yield Text()

@@ -27,7 +27,7 @@ def render_ranking(ranking: Ranking, style: Style, top: int | None = None) -> No
     if style is Style.JSON:
         render.as_json(ranking_value(ranking, shown))
     elif style is Style.CSV:
-        render.as_csv(HEADER, map(_cells, shown))
+        render.as_csv(HEADER, ((c.source, c.score, c.coverage, c.parameters, why(c)) for c in shown))
     elif style is Style.PLAIN:
         render.plain(map(_cells, shown))
     else:

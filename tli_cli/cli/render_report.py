@@ -113,11 +113,17 @@ def _facts(report: Report) -> Iterator[tuple[str, object]]:
     yield "unused", report.unused
     yield "coverage", share_text(report.coverage)
     if report.verification is not None:
-        yield "largest_difference", f"{report.verification:.3g}"
-    for path in report.files:
-        yield "written", f"{_short(path)} ({size_text(path.stat().st_size)})"
+        yield "outputs_differ_by", f"{report.verification:.3g}"
+    yield "written", _written(report)
+
+
+def _written(report: Report) -> str:
+    """Return what was written: a file with its size, or of several the first one and how many more."""
     if not report.files:
-        yield "written", f"nothing (dry run); {count_text(len(report.plan.steps), 'tensor')} planned"
+        return f"nothing (dry run); {count_text(len(report.plan.steps), 'tensor')} planned"
+    first, *more = report.files
+    size = size_text(sum(path.stat().st_size for path in report.files))
+    return f"{_short(first)} and {count_text(len(more), 'more file')} ({size})" if more else f"{_short(first)} ({size})"
 
 
 def _short(path: Path) -> Path:

@@ -23,7 +23,7 @@ def render_score(score: Score, style: Style) -> None:
     if style is Style.JSON:
         render.as_json(score_value(score))
     elif style is Style.CSV:
-        render.as_csv(HEADER, _directions(score))
+        render.as_csv(HEADER, _numbers(score))
     elif style is Style.PLAIN:
         render.plain((*_directions(score), ("mean", "", score_text(score.mean), "")))
     else:
@@ -69,8 +69,13 @@ def score_value(score: Score) -> dict[str, Any]:
     }
 
 
-def _directions(score: Score) -> tuple[tuple[str, str, str, str], ...]:
+def _numbers(score: Score) -> tuple[tuple[str, str, float, float], ...]:
     return (
-        (score.source, score.target, score_text(score.forward), share_text(score.coverage_forward)),
-        (score.target, score.source, score_text(score.backward), share_text(score.coverage_backward)),
+        (score.source, score.target, score.forward, score.coverage_forward),
+        (score.target, score.source, score.backward, score.coverage_backward),
     )
+
+
+def _directions(score: Score) -> tuple[tuple[str, str, str, str], ...]:
+    first, second = ((s, t, score_text(value), share_text(covered)) for s, t, value, covered in _numbers(score))
+    return first, second

@@ -102,7 +102,7 @@ def how(plan: Plan, step: Step) -> str:
     """Return the few words that say how a target tensor gets its values; what is copied to where it does not compute
     what it did is not called exact."""
     if step.action != "transfer":
-        return f"kept: {step.initial}"
+        return f"not fed: {step.initial}"
     if placed_exactly(step):
         return "exact" if step.exact else "copied"
     return ", ".join(_changes(plan, step)) or step.resizer
@@ -152,11 +152,11 @@ def _source_shapes(pieces: Iterable[Piece]) -> list[str]:
 def _layer_how(plan: Plan, steps: Sequence[Step], fed: Sequence[Step]) -> str:
     if not fed:
         return how(plan, steps[0])
-    words = list(dict.fromkeys(how(plan, step) for step in fed))
+    words = list(dict.fromkeys(word for step in fed for word in how(plan, step).split(", ")))
     if len(words) > 1 and "exact" in words:
         words.remove("exact")
     kept = len(steps) - len(fed)
-    return ", ".join(words) + (f"; {kept} kept" if kept else "")
+    return ", ".join(words) + (f"; {kept} not fed" if kept else "")
 
 
 def _common_source(plan: Plan, fed: Sequence[Step]) -> str:

@@ -18,6 +18,7 @@ from tli_cli.planning.spaces.turning import turned_by_guess
 from tli_cli.planning.starts.foreign import without_false_copies, without_foreign
 from tli_cli.planning.starts.norms import norms_follow
 from tli_cli.planning.starts.plain import chains_fill_branches, gains_branches
+from tli_cli.planning.unused import unused_by
 
 
 def _relation(target: Architecture, source: Architecture, matching: Matching, steps: Sequence[Step]) -> str:
@@ -46,19 +47,6 @@ def make_plan(
     main = main_model(matchings)
     if len({piece.model for step in steps for piece in step.pieces}) > 1:  # no function is that of any one source
         steps = [replace(step, exact=False) for step in steps]
-    used = {
-        (piece.model, own)
-        for step in steps
-        for piece in step.pieces
-        for name in piece.names
-        for own in (name, sources[piece.model].by_name[name].tied_to)
-    }
-    unused = tuple(
-        spec.name if len(sources) == 1 else f"{model}:{spec.name}"
-        for model, source in enumerate(sources)
-        for spec in source.tensors
-        if (model, spec.name) not in used and spec.tied_to is None
-    )
     sides = tuple(Side(source.origin, source.fingerprint, source.order_from) for source in sources)
     return Plan(
         sources=sides,
@@ -69,6 +57,6 @@ def make_plan(
         method=request.method,
         relation=_relation(target, sources[main], matchings[main], steps),
         seed=request.seed,
-        unused=unused,
+        unused=unused_by(steps, sources),
         notes=(*drafts.book.rows.notes, *turned_by_guess(steps)),
     )

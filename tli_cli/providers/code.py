@@ -37,8 +37,9 @@ def load_factory(reference: str) -> Callable[..., Any]:
     try:
         found = reduce(getattr, name.split("."), module)
     except AttributeError as error:
-        public = [n for n in vars(module) if not n.startswith("_")]
-        hint = did_you_mean(name, public) or f"it has {', '.join(public[:8])}"
+        own = [n for n, held in vars(module).items() if getattr(held, "__module__", "") == module.__name__]
+        public = [n for n in own if not n.startswith("_")]
+        hint = did_you_mean(name, public) or f"it defines {', '.join(public[:8]) or 'no class and no function'}"
         raise UnknownReferenceError(f"{reference}: {where} has no {name!r}; {hint}") from error
     if isinstance(found, nn.Module):
         raise TliError(

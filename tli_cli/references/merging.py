@@ -46,7 +46,7 @@ def on_base(text: str, adapter: Checkpoint, base: Checkpoint) -> tuple[Checkpoin
             f"{text} holds adapters alone: expected {wanted}, found {found}; --source-arch names a base"
         )
     made = merged(base, adapter, config)
-    left = (f"{text}: left aside {line}" for line in made.ignored)
+    left = (f"{text}: left aside {'; '.join(made.ignored)}",) if made.ignored else ()
     return made, (f"{text}: an adapter, merged into its base model {base.path}", *left)
 
 

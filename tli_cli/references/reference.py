@@ -179,7 +179,7 @@ def read_checkpoint(text: str, reading: Reading, opened: Callable[[Collection[st
         [given.architecture, renamed(given.architecture, names_in_files(given.in_files))] if given is not None else []
     )
     checkpoint = opened({name for architecture in named for name in architecture.by_name})
-    notes = [f"{text}: left aside {line}" for line in checkpoint.ignored]
+    notes = [f"{text}: left aside {'; '.join(checkpoint.ignored)}"] if checkpoint.ignored else []
     notes += [f"{text}: {line}" for line in checkpoint.readings]
     if given is not None and given.checkpoint is not None and are_alone(checkpoint.tensors):
         return merged_into(given, text, checkpoint)
