@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -158,3 +159,37 @@ def test_verify_reads_a_result_back(capsys, folder):
     save_file(broken, "broken.safetensors")
     _, err = tli(capsys, "verify", "broken.safetensors", "--target", "nets.py:wide", *SHAPE, code=1)
     assert "0.weight: holds NaN" in err and "0.bias: missing" in err and "no provenance" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("match", "small.pt", "nets.py:wide", "--json", "--csv"), 2, "only one of --json and --csv"),
+        (("inspect", "https://there.example/net.pt"), 1, "nothing is downloaded"),
+        (("inspect", "people/net"), 1, "nothing is downloaded"),
+        (("inspect", "nothing"), 1, "there is no such file"),
+        (("inspect", "nets.py:other"), 1, "it defines net, small, wide"),
+        (("inspect", "small.pt", "--ema", "any"), 1, "leave --ema out"),
+    ],
+)
+def test_what_is_asked_for_wrongly_is_told(arguments, code, said, capsys):
+    assert said in tli(capsys, *arguments, code=code)[1]
+
+
+def test_what_a_dry_run_does_not_verify_is_said(capsys):
+    arguments = ("inject", "small.pt", "--target", "nets.py:wide", *SHAPE, "--dry-run", "--verify")
+    assert "nothing was run" in tli(capsys, *arguments)[1]
+
+
+def test_a_file_and_its_shards_take_one_line(capsys):
+    arguments = ("inject", "small.pt", "--target", "nets.py:wide", *SHAPE, "-o", "out.safetensors")
+    out, _ = tli(capsys, *arguments, "--max-shard-size", "1kB")
+    assert [line.split("\t")[1].partition(" (")[0] for line in out.splitlines() if line.startswith("written")] == [
+        f"out.safetensors.index.json and {len(list(Path().glob('out-*')))} more files"
+    ]
+
+
+def test_training_state_takes_one_line(capsys):
+    torch.save({"state_dict": torch.load("small.pt"), "epoch": 3, "lr": 0.1}, "last.ckpt")
+    _, err = tli(capsys, "inspect", "last.ckpt")
+    assert "note: last.ckpt: left aside epoch: int; lr: float" in err.splitlines()

@@ -74,3 +74,11 @@ def test_join_names_says_what_is_shared_once():
     assert join_names(["conv", "bn"]) == "{conv,bn}"
     assert join_names(["a.b", "a.b.c"]) == "a.{b,b.c}"
     assert join_names(["x", "x"]) == "x" and join_names([]) == ""
+
+
+def test_a_narrow_terminal_shows_no_shapes(plan, as_text, monkeypatch):
+    wide = as_text(plan_parts(plan)).splitlines()
+    monkeypatch.setenv("COLUMNS", "40")
+    narrow = as_text(plan_parts(plan)).splitlines()
+    assert any(line.startswith("target") and "shape" in line for line in wide)
+    assert any(line.split() == ["target", "source", "how", "sim"] for line in narrow)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 JSON_VERSION = 1
+NARROW = 64
 
 _LONGEST_LINE = 2_000
 """What a file is asked to be called, and what it says, may be a message of megabytes."""
@@ -48,6 +49,11 @@ def style(*, as_json: bool = False, as_csv: bool = False) -> Style:
 def columns() -> int:
     """Return how many columns the terminal has."""
     return get_terminal_size().columns
+
+
+def is_narrow() -> bool:
+    """Tell whether a table of six columns would break most words."""
+    return columns() < NARROW
 
 
 @standard_output()

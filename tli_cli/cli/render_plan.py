@@ -82,32 +82,34 @@ def plan_counts(plan: Plan) -> str:
 
 
 def pairing_table(rows: Iterable[Row]) -> Table:
-    """Return the table of pairings, a heading above the rows of each block."""
+    """Return the table of pairings, a heading above the rows of each block; no shapes in a narrow terminal."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=SIMPLE_HEAD, header_style="dim", pad_edge=False, show_edge=False)
-    for name, align in (("target", "left"), ("shape", "left"), ("source", "left"), ("shape", "left"), ("how", "left")):
-        table.add_column(name, justify=align, overflow="fold")  # type: ignore[arg-type]
+    shape = () if render.is_narrow() else ("shape",)
+    for name in ("target", *shape, "source", *shape, "how"):
+        table.add_column(name, overflow="fold")
     table.add_column("sim", justify="right", no_wrap=True)
     for block, group in groupby(rows, key=lambda row: row.block):
         members = list(group)
         if block and [row.target for row in members] != [block]:
             table.add_row(Text(block, style="bold"))
         for row in members:
-            table.add_row(*_styled(row, block))
+            table.add_row(*_styled(row, block, shapes=bool(shape)))
     return table
 
 
-def _styled(row: Row, block: str) -> list[RenderableType]:
+def _styled(row: Row, block: str, *, shapes: bool) -> list[RenderableType]:
     from rich.text import Text
 
     inside = bool(block) and row.target.startswith(f"{block}.")
     name = f"  {row.target[len(block) + 1 :]}" if inside else row.target
     colour = "dim" if not row.fed else "green" if row.exact else "yellow"
     similarity = similarity_text(row.similarity) if row.fed else ""
-    cells = (name, row.shape, row.source or "-", row.source_shape)
+    source = row.source or "-"
+    cells = (name, row.shape, source, row.source_shape) if shapes else (name, source)
     return [*(Text(cell, style="" if row.fed else "dim") for cell in cells), Text(row.how, colour), Text(similarity)]
 
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".json", ".tar", ".dcp")
 LIVE = re.compile(r"^(hf:.+|(.+\.py|[A-Za-z_]\w*(\.\w+)*):\w[\w.]*(\?.*|\(.*\))?)$")
+HUB = re.compile(r"\w+://.+|[A-Za-z][\w-]*/[\w.-]+")
+"""What a model is called on the web, and not on this machine."""
 BARE = ("file", "inferred", "definition", "recognised")
 """Where the order of layers comes from where nothing but the file was named."""
 NEAR = 0.6
@@ -125,7 +127,8 @@ def resolve(text: str, reading: Reading = Reading()) -> Reference:
         from tli_cli.checkpoints.writing.naming import require_named
 
         require_named(path)
-        raise UnknownReferenceError(f"{text}: no such file or directory")
+        hint = "; nothing is downloaded: name a file here" if HUB.fullmatch(text) else ""
+        raise UnknownReferenceError(f"{text}: no such file or directory{hint}")
     return _from_name(text, reading)
 
 
