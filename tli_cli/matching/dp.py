@@ -14,6 +14,7 @@ from tli_cli.matching.between import left_between
 from tli_cli.matching.blocks import BlockPair, pair_blocks, pair_stages
 from tli_cli.matching.crossed import uncrossed
 from tli_cli.matching.evidence import Evidence, evidence_of
+from tli_cli.matching.inside import kept_apart
 from tli_cli.matching.namesakes import namesakes
 from tli_cli.matching.sides import Side, both_known
 from tli_cli.matching.tied import heads_apart
@@ -41,7 +42,7 @@ def match_sides(source: Side, target: Side) -> Matching:
     evidence = evidence_of(source, target, named)
     partners = {key: pair.source.key for key, pair in evidence.pairs.items()}
     stages = pair_stages(target, source, partners)
-    blocks = pair_blocks(target, source, stages, partners)
+    blocks = kept_apart(pair_blocks(target, source, stages, partners), evidence.inside)
     pairs, added = _Pairing(source, target, evidence, blocks).found()
     one_network = evidence.twins_are_all or len(evidence.proven) == len(targets) == len(sources)
     used = {pair.source.key for pair in pairs.values()}

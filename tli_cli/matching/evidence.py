@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from tli_cli.matching.anchors import Strength, anchors
 from tli_cli.matching.beside import heads_beside
+from tli_cli.matching.inside import inside
 from tli_cli.matching.sides import Side, both_known
 from tli_cli.matching.similarity import unit_similarity
 from tli_cli.matching.tied import biases_of_tables, tables_in_heads, tied_heads
@@ -18,6 +19,9 @@ from tli_cli.matching.values import Pair
 Units = tuple[Unit, Unit]
 """A target unit and a source unit."""
 
+Anchor = tuple[Unit, Unit, Strength]
+"""Two such, and how much speaks for the pair."""
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -27,11 +31,13 @@ class Evidence:
         pairs: the pairs by target unit.
         strengths: how much speaks for those that the graphs tell of.
         twins_are_all: whether shapes pair all units of both sides.
+        inside: all of the network that stands whole within the other one, if one of them does.
     """
 
     pairs: Mapping[Key, Pair]
     strengths: Mapping[Key, Strength]
     twins_are_all: bool
+    inside: Sequence[Units] = ()
 
     @property
     def proven(self) -> set[Key]:
@@ -51,7 +57,8 @@ class Evidence:
 def evidence_of(source: Side, target: Side, named: Sequence[Units]) -> Evidence:
     """Return what is known of two sides, of which `named` are the units of one name."""
     known = both_known(source, target)
-    anchored = list(anchors(source, target))
+    within = inside(source, target)
+    anchored = _with_inside(within, list(anchors(source, target)))
     strengths = {t.key: strength for t, _, strength in anchored}
     found = {t.key: _anchor(t, s, strength) for t, s, strength in anchored}
     same = list(twins(source, target))
@@ -66,7 +73,14 @@ def evidence_of(source: Side, target: Side, named: Sequence[Units]) -> Evidence:
         found.setdefault(t.key, Pair(t, s, ENOUGH, anchored=True))
     proven = {key for key, strength in strengths.items() if strength is Strength.PROVEN}
     _replace(heads_beside(source.heads, target.heads), found, proven)
-    return Evidence(found, strengths, are_all(same, source, target))
+    return Evidence(found, strengths, are_all(same, source, target), within)
+
+
+def _with_inside(within: Sequence[Units], anchored: Sequence[Anchor]) -> list[Anchor]:
+    """Return what the graphs tell, where a network that stands within the other one leaves no doubt of its layers."""
+    kept = [anchor for anchor in anchored if not within or anchor[2] is not Strength.LIKELY]
+    taken, given = {t.key for t, _, _ in kept}, {s.key for _, s, _ in kept}
+    return kept + [(t, s, Strength.CERTAIN) for t, s in within if t.key not in taken and s.key not in given]
 
 
 def _anchor(target: Unit, source: Unit, strength: Strength) -> Pair:

@@ -11,7 +11,8 @@ from tli_cli.matching.sides import Side
 from tli_cli.matching.units import Key, Unit
 
 LIKE = 0.9
-"""The share of the layers of one side that must have a namesake on the other side for names to be believed."""
+"""The share of the layers of one side, its head apart, that must have a namesake on the other side for names to be
+believed."""
 FEWEST = 8
 """Fewer layers of one name say nothing: `conv1`, `bn1` and `fc` are in many networks."""
 
@@ -28,7 +29,7 @@ def namesakes(source: Side, target: Side) -> list[tuple[Unit, Unit]]:
     found = [(t, s) for t, s in wanted if s is not None and (t.shape, t.parts) == (s.shape, s.parts)]
     known = {t.key for t, _ in found}, {s.key for _, s in found}
     if len(found) < FEWEST or not any(
-        _are_most(side.units, keys) for side, keys in zip((target, source), known, strict=True)
+        _are_most(side, keys) for side, keys in zip((target, source), known, strict=True)
     ):
         return []
     return [(t, s) for t, s in wanted if s is not None and (t.kind, len(t.shape)) == (s.kind, len(s.shape))]
@@ -38,6 +39,7 @@ def _paths(units: Sequence[Unit]) -> list[str]:
     return list(dict.fromkeys(unit.path for unit in units))
 
 
-def _are_most(units: Sequence[Unit], known: set[Key]) -> bool:
-    counted = [unit for unit in units if unit.kind in WEIGHTED or unit.kind == "norm"]
-    return sum(unit.key in known for unit in counted) >= LIKE * len(counted)
+def _are_most(side: Side, known: set[Key]) -> bool:
+    head = {unit.key for block in side.ends[2] for unit in block.units}
+    counted = [u for u in side.units if u.key not in head and (u.kind in WEIGHTED or u.kind == "norm")]
+    return sum(unit.key in known for unit in counted) >= LIKE * len(counted) > 0

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 
-from tli_cli.architecture import Architecture, Layer, Number
+from tli_cli.architecture import Architecture, AxisTree, Layer, Number
+from tli_cli.describe.spaces import leaves
 from tli_cli.matching.values import Matching, Pair
 from tli_cli.planning.claims.activations import activations_before, changed_activations, differ, readers_behind
 from tli_cli.planning.claims.constants import other_constants
@@ -55,6 +56,7 @@ class Doubts:
     ) -> None:
         self._target, self._source, self._book, self._added = target, source, book, added
         self._reused, self._scaled = matching.reused, scaled
+        self._fed, self._readers = {pair.target.place for pair in matching.pairs}, _readers(target)
         self._idle: dict[int, bool] = {}
         self._runs, self._their_runs = _runs(target), _runs(source)
         idle = {*silent, *passing}.difference(added.norms)
@@ -157,9 +159,24 @@ class Doubts:
         return self._idle[place]
 
     def _is_unread(self, place: int) -> bool:
-        """Tell whether all that a layer makes is read with zero weight."""
+        """Tell whether all that a layer makes is read with zero weight, by layers that the source feeds."""
         weight = self._target.axes.get(self._target.layers[place].tensor("weight") or "", ())
-        return any(self._book.is_passed_by(axis.tree) for axis in weight if not axis.contracted)
+        made = [axis.tree for axis in weight if not axis.contracted]
+        return any(self._book.is_passed_by(tree) and self._fed.issuperset(self._readers_of(tree)) for tree in made)
+
+    def _readers_of(self, tree: AxisTree) -> set[int]:
+        """Return the layers that sum over the channels `tree`."""
+        return {place for leaf in leaves(tree) for place in self._readers[leaf]}
+
+
+def _readers(architecture: Architecture) -> Mapping[int, set[int]]:
+    """Return for each space the layers, by place, whose weights sum over it."""
+    found: dict[int, set[int]] = defaultdict(set)
+    for place, layer in enumerate(architecture.layers):
+        for axis in architecture.axes.get(layer.tensor("weight") or "", ()):
+            for leaf in leaves(axis.tree) if axis.contracted else ():
+                found[leaf].add(place)
+    return found
 
 
 def _runs(architecture: Architecture) -> Counter[int]:

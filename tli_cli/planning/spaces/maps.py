@@ -57,7 +57,8 @@ class MapBook:
         self._turned = turned_channels(target)
         self._whole = {axis.tree for axes in target.axes.values() for axis in axes if axis.contracted}
         self.before_tied_head, self.raw_readers = norms_before_tied_heads(target), raw_readers(target)
-        self._partner: dict[AxisTree, tuple[int, AxisTree]] = {}
+        self._partners: dict[AxisTree, list[tuple[int, AxisTree]]] = {}
+        self._made_together = set[int]()
         self._members: dict[int, Mapping[AxisTree, list[Place]]] = {}
         self._columns: dict[tuple[AxisTree, int], int] = {}
         self._first: dict[tuple[AxisTree, int], AxisTree] = {}
@@ -187,16 +188,28 @@ class MapBook:
         mine, theirs = list(t_tree[1:]), list(s_tree[1:])  # type: ignore[index]
         if kind in ("grid", "offsets"):
             return ("+", *self._positions(mine, source, theirs, model, kind))
-        for i, t in enumerate(mine):
-            at = self._find_part(t, theirs, model, len(mine) - i)
+        parted = [*mine]
+        while mine:
+            count, at = self._next_part(mine, theirs, model)
+            t = mine[0] if count == 1 else ("+", *mine[:count])
+            mine = mine[count:]
             if at is None:
-                parts.append(self._none(t, alone=mine.count(t) == 1))
+                parts.append(self._none(t, alone=parted.count(t) == 1))
                 continue
             parts.extend(self._drop(source, s, model) for s in theirs[:at])
             parts.append(self.expression(t, source, theirs[at], model, kind=kind, use=use))
             theirs = theirs[at + 1 :]
         parts.extend(self._drop(source, s, model) for s in theirs)
         return ("+", *parts)
+
+    def _next_part(self, mine: list[AxisTree], theirs: list[AxisTree], model: int) -> tuple[int, int | None]:
+        """Return how many of the target's parts come next, and the source's part that serves them: of parts that one
+        layer makes together, which a sum with others, such as a decoder's, cuts, all."""
+        for count in sorted((n for n in self._made_together if n <= len(mine)), reverse=True):
+            run = ("+", *mine[:count])
+            if run in self._partners and (at := self._find_part(run, theirs, model, 1)) is not None:
+                return count, at
+        return 1, self._find_part(mine[0], theirs, model, len(mine))
 
     def _positions(
         self, mine: list[AxisTree], source: Architecture, theirs: list[AxisTree], model: int, kind: str
@@ -231,10 +244,10 @@ class MapBook:
 
     def _find_part(self, t: AxisTree, theirs: list[AxisTree], model: int, left: int) -> int | None:
         """Return which of the remaining source parts serves target part `t`, with `left` target parts to go."""
-        known = self._partner.get(t)
-        if known is not None and known[0] == model and known[1] in theirs:
-            return theirs.index(known[1])
-        return 0 if known is None and t not in self._partner and theirs and left <= len(theirs) else None
+        known = self._partners.get(t, ())
+        if known:
+            return next((i for i, s in enumerate(theirs) if (model, s) in known), None)
+        return 0 if theirs and left <= len(theirs) else None
 
     def _drop(self, source: Architecture, s: AxisTree, model: int) -> int:
         return self._add(("drop", model, s), AxisMap("none", 0, source.size_of(s), exact=False))
@@ -260,13 +273,15 @@ class MapBook:
     def introduce(self, t: AxisTree, model: int, s: AxisTree | None) -> None:
         """Note that the channels `t` are made by a layer that source layer makes `s`; None if an added layer makes
         them."""
-        self._partner.setdefault(t, (model, s if s is not None else ()))
+        self._partners.setdefault(t, []).append((model, s if s is not None else ()))
+        if isinstance(t, tuple) and t[0] == "+":
+            self._made_together.add(len(t) - 1)
 
     def is_passed_by(self, t: AxisTree) -> bool:
         """Tell whether the channels `t` are an added layer's, which all that reads them reads beside others, with zero
         weight."""
-        _, partner = self._partner.get(t, (0, t))
-        return partner == () and t not in self._whole
+        partners = self._partners.get(t, ())
+        return bool(partners) and all(s == () for _, s in partners) and t not in self._whole
 
     def is_torn(self, tree: AxisTree) -> bool:
         """Tell whether the channels of `tree`, or a part of them, are fed from source channels that do not belong

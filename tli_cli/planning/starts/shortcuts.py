@@ -3,10 +3,13 @@ counts, as in the source."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from tli_cli.architecture import Architecture
 from tli_cli.matching.values import Matching
 from tli_cli.planning.identity import silencers
 from tli_cli.planning.starts.plain import gains_branches
+from tli_cli.planning.walks import walked
 
 NO_SHORTCUT = "the source has no shortcut"
 
@@ -14,18 +17,24 @@ NO_SHORTCUT = "the source has no shortcut"
 def surplus_shortcuts(target: Architecture, source: Architecture, matching: Matching) -> set[int]:
     """Return the layers that must give zero so that no projection adds to a branch that the source feeds.
 
-    Nothing without both execution graphs, where the source has shortcuts of its own, or where the branch is an addition
-    that starts at zero itself.
+    Nothing without both execution graphs, where the source has shortcuts of its own, where the branch is an addition
+    that starts at zero itself, or where the source ends before the sum, as in a decoder.
     """
     if not gains_branches(target, source):
         return set()
     fed = {pair.target.place for pair in matching.pairs}
     own = fed - {pair.target.place for pair in matching.pairs if pair.repeat or pair.target.key in matching.reused}
     found: set[int] = set()
-    for node in target.graph:
-        if node.op == "add" and len(node.inputs) == 2:
+    for index, node in enumerate(target.graph):
+        if node.op == "add" and len(node.inputs) == 2 and _goes_on(target, index, fed):
             ends = [silencers(target, i) for i in node.inputs]
             for branch, shortcut in (ends, ends[::-1]):
                 if branch and branch <= own and not shortcut & fed:
                     found |= shortcut
     return found
+
+
+def _goes_on(target: Architecture, node: int, fed: Collection[int]) -> bool:
+    """Tell whether the source goes on behind a node of the target, or the target ends there."""
+    behind = {target.graph[i].layer for i in walked(target.readers[node], target.readers.__getitem__)} - {-1}
+    return not behind or not behind.isdisjoint(fed)
