@@ -26,24 +26,9 @@ def convolution(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
         return
     if value is None:
         value = constant(rec, x, 1)
-    out_axis, in_axis = (1, 0) if transposed else (0, 1)
     table = rec.table
-    outer, inner = kernel.dims[out_axis], kernel.dims[in_axis]
-    if transposed:
-        inner_tree, result = inner, table.resolve(outer)
-        table.unite(value.dims[1], inner_tree)
-        if groups > 1:
-            result = table.multiplied([rec.fresh(groups, "channels"), table.resolve(outer)])
-    elif groups > 1:
-        group = rec.fresh(groups, "channels")
-        table.unite(value.dims[1], table.multiplied([group, table.resolve(inner)]))
-        per_group = rec.fresh(out.shape[1] // groups, "channels")
-        table.unite(outer, table.multiplied([group, per_group]))
-        result = table.resolve(outer)
-    else:
-        table.unite(value.dims[1], inner)
-        result = table.resolve(outer)
-    rec.contract(kernel, in_axis)
+    result = _channels(rec, value, kernel, out, transposed=transposed, groups=groups)
+    rec.contract(kernel, 0 if transposed else 1)
     covered = [d for d in range(2, weight.ndim) if _covers_channels(rec, value, args, d, out)]
     for d in range(2, weight.ndim):
         if d in covered:
@@ -62,6 +47,25 @@ def convolution(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
         return
     node = _conv_node(rec, value, kernel, bias, weight, attributes)
     rec.put(out, Value((value.dims[0], result, *_slid_over(rec, value, out)), node))
+
+
+def _channels(
+    rec: Recording, value: Value, kernel: Value, out: torch.Tensor, *, transposed: bool, groups: int
+) -> AxisTree:
+    """Return the channels that a convolution makes, and unite those that it takes with its kernel's."""
+    table = rec.table
+    outer, inner = (kernel.dims[1], kernel.dims[0]) if transposed else (kernel.dims[0], kernel.dims[1])
+    if transposed:
+        made = table.resolve(outer)
+        table.unite(value.dims[1], inner)
+        return made if groups == 1 else table.multiplied([rec.fresh(groups, "channels"), table.resolve(outer)])
+    if groups == 1:
+        table.unite(value.dims[1], inner)
+        return table.resolve(outer)
+    group = rec.fresh(groups, "channels")
+    table.unite(value.dims[1], table.multiplied([group, table.resolve(inner)]))
+    table.unite(outer, table.multiplied([group, rec.fresh(out.shape[1] // groups, "channels")]))
+    return table.resolve(outer)
 
 
 def _covers_channels(rec: Recording, value: Value, args: Sequence[Any], d: int, out: torch.Tensor) -> bool:

@@ -131,6 +131,17 @@ def trace(
     Raises:
         TraceError: the model cannot be run on the `meta` device with this input.
     """
+    recording = _begun(model, constants or {})
+    for tensor in _leaf_outputs([*args, *(kwargs or {}).values()]):
+        _put_input(recording, tensor)
+    outputs = _run(model, recording, args, kwargs or {}, origin)
+    made_of_inputs = [v for v in outputs if v.node >= 0 and v.dims]
+    note_outputs(recording, made_of_inputs)
+    return assemble(recording, state_specs(model), made_of_inputs, origin)
+
+
+def _begun(model: nn.Module, constants: Mapping[str, torch.Tensor]) -> Recording:
+    """Return a recording that knows the model's tensors, and the values of its buffers in `constants`."""
     recording = Recording()
     recording.buffers = {name for name, _ in model.named_buffers(remove_duplicate=False)}
     for name, tensor in model.state_dict(keep_vars=True).items():
@@ -142,26 +153,28 @@ def trace(
         if buffer.layout != torch.strided:
             continue  # a sparse one has no storage to write into
         recording.note_blank(buffer)  # such as a cache of keys, which holds what is written into it
-        if constants and name in constants:
+        if name in constants:
             recording.constants.put(buffer, constants[name])
-    for tensor in _leaf_outputs([*args, *(kwargs or {}).values()]):
-        _put_input(recording, tensor)
+    return recording
+
+
+def _run(
+    model: nn.Module, recording: Recording, args: Sequence[Any], kwargs: Mapping[str, Any], origin: str
+) -> list[Value]:
+    """Return the outputs of `model`, run once; those of its last layers where what is behind them fails."""
     training = model.training
     model.eval()
     try:
         with reach_of(model) as reach, torch.no_grad(), without_values(), _Recorder(recording), _KnownIndices():
-            made = _leaf_outputs(model(*args, **(kwargs or {})))
-            outputs = [value for value in map(recording.get, made) if value is not None]
+            made = _leaf_outputs(model(*args, **kwargs))
+            return [value for value in map(recording.get, made) if value is not None]
     except Exception as error:
         if not reach.is_whole:
             said = told(error)
             raise TraceError(f"{origin or type(model).__name__}: cannot be run on the meta device: {said}") from error
-        outputs = recording.ends()
+        return recording.ends()
     finally:
         model.train(training)
-    made_of_inputs = [v for v in outputs if v.node >= 0 and v.dims]
-    note_outputs(recording, made_of_inputs)
-    return assemble(recording, state_specs(model), made_of_inputs, origin)
 
 
 def _own_axes(name: str, tensor: torch.Tensor) -> tuple[frozenset[tuple[str, int]], ...]:
