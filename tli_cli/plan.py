@@ -29,6 +29,9 @@ _SEAL = "seal"
 ACTIONS = ("transfer", "keep")
 INITIALS = ("constructor", "target", "zeros", "ones", "identity", "kaiming", "xavier")
 
+DIRECTION, LENGTH = "direction", "length"
+"""What makes the two tensors of a weight that the target gives a length."""
+
 AxisExpression = int | tuple[Any, ...]
 """One target axis in terms of `Plan.maps`: a map's index, `("+", e, ...)` for parts end to end, `("*", e, ...)` for
 factors, the outermost first."""
@@ -78,20 +81,22 @@ class Fold:
     layer's bias; empty where there is none. Of a scale alone there is no mean and no variance.
 
     A weight is multiplied by `scale / sqrt(variance + epsilon)` along its first axis, or by `scale` alone, and so is a
-    bias; a piece of `mean` becomes the bias.
+    bias; a piece of `mean` becomes the bias. Before that a weight gets the `length` that the source gives it, along the
+    axes along which that has places (weight normalisation, arXiv 1602.07868).
     """
 
-    mean: str
-    variance: str
+    mean: str = ""
+    variance: str = ""
     scale: str = ""
     shift: str = ""
     bias: str = ""
     epsilon: float = 1e-5
+    length: str = ""
 
     @property
     def names(self) -> tuple[str, ...]:
         """The names of the tensors that there are."""
-        return tuple(filter(None, (self.mean, self.variance, self.scale, self.shift, self.bias)))
+        return tuple(filter(None, (self.mean, self.variance, self.scale, self.shift, self.bias, self.length)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +137,11 @@ class Piece:
 class Step:
     """What is done to one target tensor.
 
-    `action` is `transfer` (from `pieces`, by `resizer`) or `keep` (by `initial`: `constructor`, `target`, `zeros`,
-    `ones`, `identity`, `kaiming` or `xavier`). `exact` says whether the step keeps the function of what it transfers;
-    `reason` says, for people, why a tensor is kept or what was adapted. Elements of `target` outside every piece's
-    range start by `initial`.
+    `action` is `transfer` (from `pieces`, by `resizer`: `copy`, `maps`, `fit`, a published method; of a weight that the
+    target gives a length `direction`, as `maps`, and `length`, that of what the weight's own step gives) or `keep` (by
+    `initial`: `constructor`, `target`, `zeros`, `ones`, `identity`, `kaiming` or `xavier`). `exact` says whether the
+    step keeps the function of what it transfers; `reason` says, for people, why a tensor is kept or what was adapted.
+    Elements of `target` outside every piece's range start by `initial`.
     """
 
     target: str

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
-from tli_cli import match
+from tli_cli import inject, match
 from tli_cli.plan import Plan
 
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
@@ -95,18 +95,27 @@ def test_a_file_whose_neighbours_turn_is_not_exact_where_halves_do(
 
 
 @pytest.mark.parametrize("back", [False, True])
-def test_a_weight_and_one_that_is_normed_are_not_the_same(back: bool, tmp_path: Path) -> None:
+def test_a_weight_and_one_that_is_normed_are_the_same_by_what_they_make(back: bool, tmp_path: Path) -> None:
     plain = block(("norm1", "norm2"))
     normed = {n: t for n, t in plain.items() if "fc1" not in n}
     for name in plain.keys() - normed.keys():
         path = name.removesuffix(".weight")
         normed |= {f"{path}.weight_g": torch.rand(16, 1), f"{path}.weight_v": torch.randn(16, 8)}
-    paths = [tmp_path / f"{name}.safetensors" for name in ("source", "target")]
-    for path, tensors in zip(paths, (normed, plain) if back else (plain, normed), strict=True):
-        save_file(tensors, path)
-    found = doubted(match(*map(str, paths)))
-    assert found.keys() >= {f"layers.{i}.mlp.fc1.weight{'' if back else '_v'}" for i in (0, 1)}
-    assert all("fc1" in name and "standardised alike" in why for name, why in found.items() if "_g" not in name)
+    source, target = (normed, plain) if back else (plain, normed)
+    save_file(source, tmp_path / "source.safetensors")
+    save_file(target, tmp_path / "target.safetensors")
+    report = inject(*(str(tmp_path / f"{n}.safetensors") for n in ("source", "target")), tmp_path / "out.safetensors")
+    assert not doubted(report.plan)
+    made = load_file(tmp_path / "out.safetensors")
+    for i in (0, 1):
+        torch.testing.assert_close(used(made, f"layers.{i}.mlp.fc1"), used(source, f"layers.{i}.mlp.fc1"))
+
+
+def used(tensors: dict[str, torch.Tensor], path: str) -> torch.Tensor:
+    if f"{path}.weight" in tensors:
+        return tensors[f"{path}.weight"]
+    direction = tensors[f"{path}.weight_v"]
+    return direction * tensors[f"{path}.weight_g"] / direction.norm(dim=1, keepdim=True)
 
 
 def test_a_role_that_the_other_side_does_not_know_tells_nothing(tmp_path: Path) -> None:

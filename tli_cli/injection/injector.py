@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -14,7 +14,8 @@ from tli_cli.axis_maps.values import LEAVE_SOME, PlanMaps
 from tli_cli.errors import PlanError
 from tli_cli.floats import STORED
 from tli_cli.injection.in_memory import computed, selected
-from tli_cli.plan import AxisExpression, Fold, Piece, Plan, Step
+from tli_cli.injection.normed import length_of, lengthened
+from tli_cli.plan import DIRECTION, LENGTH, AxisExpression, Fold, Piece, Plan, Step
 from tli_cli.resizing import RESIZERS
 from tli_cli.seeding import generator_for
 
@@ -45,6 +46,25 @@ class Injector:
         """
         if step.action == "keep":
             return self.initial(step)
+        if step.resizer == LENGTH:
+            whole = self._of_pieces(self._weight_beside(step))
+            return length_of(whole, step.shape).to(whole.dtype)
+        return self._direction(step) if step.resizer == DIRECTION else self._of_pieces(step)
+
+    def _weight_beside(self, step: Step) -> Step:
+        """Return the step of the weight whose length `step` gives."""
+        beside = (s for s in self.plan.steps if (s.layer, s.role) == (step.layer, "weight"))
+        return replace(next(beside), resizer="maps")
+
+    def _direction(self, step: Step) -> torch.Tensor:
+        """Return a weight that the target gives a length: what has none of its own starts in some direction, for code
+        divides by it."""
+        made = self._of_pieces(replace(step, resizer="maps"))
+        shape = next(s.shape for s in self.plan.steps if s.layer == step.layer and s.resizer == LENGTH)
+        gone = length_of(made, shape) == 0
+        return torch.where(gone, self.initial(step).to(made), made) if bool(gone.any()) else made
+
+    def _of_pieces(self, step: Step) -> torch.Tensor:
         regions: dict[Region | None, torch.Tensor] = {}
         for piece in step.pieces:
             made = self._with_missing_rows(step, piece, self._piece(step, piece))
@@ -89,6 +109,9 @@ class Injector:
         def read(name: str) -> torch.Tensor:
             return computed(self.read(piece.model, name)).to(tensor.device)
 
+        tensor = lengthened(tensor, read(fold.length)) if fold.length else tensor
+        if not (fold.variance or fold.scale):
+            return tensor
         slope = (read(fold.variance) + fold.epsilon).rsqrt() if fold.variance else torch.ones(1)
         slope = slope.to(tensor.device) * held(fold.scale, 1.0)
         if piece.source == fold.mean:

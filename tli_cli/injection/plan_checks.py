@@ -12,14 +12,14 @@ from tli_cli.axis_maps.checks import map_problems
 from tli_cli.axis_maps.expressions import InvalidExpression, measured
 from tli_cli.errors import PlanError, join_problems
 from tli_cli.initial import DRAWN
-from tli_cli.plan import ACTIONS, INITIALS, Fit, Fold, Piece, Plan, Side, Step
+from tli_cli.plan import ACTIONS, DIRECTION, INITIALS, LENGTH, Fit, Fold, Piece, Plan, Side, Step
 from tli_cli.registry import did_you_mean
 from tli_cli.resizing import RESIZERS
 
 if TYPE_CHECKING:
     from tli_cli.references import Reference
 
-RESIZING = ("copy", "maps", "fit", *RESIZERS)
+RESIZING = ("copy", "maps", "fit", DIRECTION, LENGTH, *RESIZERS)
 """What a step may name as its resizer."""
 
 _MAX_PROBLEMS = 1000
@@ -103,9 +103,20 @@ class PlanCheck:
             yield "it is to be fitted, but the plan has no fits"
         if not step.pieces and step.resizer != "fit":
             yield "it is transferred from nothing: expected pieces, or `keep`"
+        if step.resizer in (DIRECTION, LENGTH):
+            yield from self._normed(step)
         for i, piece in enumerate(step.pieces):
             where = f"pieces[{i}]: " if len(step.pieces) > 1 else ""
             yield from (f"{where}{line}" for line in self._piece(step, spec, piece))
+
+    def _normed(self, step: Step) -> Iterator[str]:
+        """Yield what is wrong with the two steps of a weight that is given a length."""
+        beside = {s.resizer if s.resizer == LENGTH else s.role: s for s in self._plan.steps if s.layer == step.layer}
+        weight, length = beside.get("weight"), beside.get(LENGTH)
+        if weight is None or length is None or weight.action != "transfer":
+            yield f"expected a transferred weight and its length in {step.layer!r}"
+        elif length.shape and not _runs_along(length.shape, weight.shape):
+            yield f"a length of shape {list(length.shape)} is none of a weight of {list(weight.shape)}"
 
     def _piece(self, step: Step, spec: TensorSpec, piece: Piece) -> Iterator[str]:
         if not 0 <= piece.model < len(self._sources):
@@ -122,6 +133,8 @@ class PlanCheck:
         if piece.fold is not None:
             yield from self._fold(step, piece, piece.fold, held)
         try:
+            if step.resizer == LENGTH:
+                return
             shape = cut(held.shape, piece.source_range, piece.source_view, held.name)
             wanted = cut(step.shape, piece.target_range, piece.target_view, step.target)
             self._require_made(step, piece, held, shape, wanted)
@@ -132,12 +145,17 @@ class PlanCheck:
         source = self._sources[piece.model]
         if step.resizer in ("copy", *RESIZERS):
             yield f"a norm can only be folded where the resizer is `maps`, found {step.resizer!r}"
-        needed = (fold.mean, fold.variance) if fold.mean or fold.variance else (fold.scale,)
+        needed = (fold.mean, fold.variance) if fold.mean or fold.variance else (fold.scale or fold.length,)
         for name in dict.fromkeys((*needed, *fold.names)):
             spec = source.by_name.get(name)
+            fits = spec is not None and (
+                (not spec.shape or _runs_along(spec.shape, held.shape))
+                if name == fold.length
+                else spec.shape == held.shape[:1]
+            )
             if spec is None:
                 yield f"source {piece.model} has no tensor {name!r}"
-            elif spec.shape != held.shape[:1] or not spec.dtype.startswith(("float", "bfloat")):
+            elif not fits or not spec.dtype.startswith(("float", "bfloat")):
                 yield f"{name} {spec.dtype} {list(spec.shape)} cannot be folded into {held.name} {list(held.shape)}"
         if not held.dtype.startswith(("float", "bfloat")):
             yield f"nothing can be folded into {held.name}, which is {held.dtype}"
@@ -213,6 +231,11 @@ def cut(shape: tuple[int, ...], part: tuple[int, int, int] | None, view: tuple[i
     if not 1 <= axis < len(view) - 1 or len(view) != len(shape) + 2 or not same:
         raise _Unfit(f"{list(view)} is not {name} {list(shape)} with one axis seen as three")
     return (*shape[: axis - 1], view[axis - 1] * (stop - start) * view[axis + 1], *shape[axis:])
+
+
+def _runs_along(length: tuple[int, ...], weight: tuple[int, ...]) -> bool:
+    """Tell whether lengths of shape `length` are some of a weight: for each place of some of its axes."""
+    return len(length) == len(weight) and all(mine in (1, whole) for mine, whole in zip(length, weight, strict=True))
 
 
 def _module_paths(architecture: Architecture) -> set[str]:

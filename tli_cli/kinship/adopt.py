@@ -11,6 +11,7 @@ from tli_cli.architecture import LINEAR, Architecture, Axis, AxisTree, Layer, No
 from tli_cli.describe.blocks import with_blocks
 from tli_cli.describe.spaces import leaves
 from tli_cli.describe.spelling import natural
+from tli_cli.describe.vocabulary import WITH_LENGTH
 from tli_cli.kinship.naming import LIKE, Likeness, in_its_order, templates
 from tli_cli.kinship.regions import Flow, Region, rebuilt
 from tli_cli.kinship.sizes import solve
@@ -270,6 +271,8 @@ def _layer(
     tensors = tuple((role, member.tensors[name]) for role, name in like.tensors if name in member.tensors)
     tensors += tuple(dict.fromkeys(more for _, name in tensors for more in beside.get(name, ())))
     attributes = dict(like.attributes)
+    if like.tensor(WITH_LENGTH) and WITH_LENGTH not in dict(tensors):
+        attributes.pop("standardised", None)
     weight = dict(tensors).get("weight")
     if weight is not None and like.kind == "conv":
         shape = bare.by_name[weight].shape

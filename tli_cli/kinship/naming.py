@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from tli_cli.architecture import STATISTICS, Architecture, TensorSpec
 from tli_cli.describe.prefixes import changed, prefix_change
-from tli_cli.describe.vocabulary import NORMED_ALIKE, canonical_role
+from tli_cli.describe.vocabulary import LENGTH_ENDS, NORMED_ENDS, canonical_role, respelled
 
 LIKE = 0.9
 """The share of the checkpoint's tensors that must be named like one of the network's."""
@@ -40,22 +40,34 @@ def templates(tensors: Sequence[TensorSpec], known: Architecture) -> dict[str, L
     """
     wanted = known.by_name
     change = prefix_change([t.name for t in tensors], list(wanted))
-    renamed = {t.name: _as_spelled(changed(t.name, change), wanted) for t in tensors}
+    ends = {end for end in (*NORMED_ENDS[:-1], *LENGTH_ENDS) if any(name.endswith(end) for name in wanted)}
+    ends |= {NORMED_ENDS[-1]} if not ends else set()
+    renamed = {t.name: _as_spelled(changed(t.name, change), wanted, ends) for t in tensors}
     found = {
         t.name: Likeness(renamed[t.name], renamed[t.name]) for t in tensors if _fits(t, wanted.get(renamed[t.name]))
     }
     found |= _like_blocks([t for t in tensors if t.name not in found], renamed, wanted)
-    if len(found) < LIKE * len(tensors):
+    counted = [t for t in tensors if t.name in found or not _is_spare_length(renamed[t.name], wanted)]
+    if len(found) < LIKE * len(counted):
         return {}
     return found | dict(_left_over([t for t in tensors if t.name not in found], renamed, wanted, found))
 
 
-def _as_spelled(name: str, wanted: Mapping[str, TensorSpec]) -> str:
-    """Return `name` as the network spells it, in which torch has normed a weight in its other way."""
+def _as_spelled(name: str, wanted: Mapping[str, TensorSpec], ends: Collection[str]) -> str:
+    """Return `name` as the network spells it, in which torch has normed a weight in its other way, or not at all; of
+    the `ends` that its names have where none of them is this."""
     if name in wanted:
         return name
-    other = next((name.removesuffix(old) + new for old, new in NORMED_ALIKE if name.endswith(old)), name)
-    return other if other in wanted else name
+    others = respelled(name)
+    other = next((other for other in others if other in wanted), "")
+    if other or name.endswith(tuple(ends)):
+        return other or name
+    return next((other for other in others if other.endswith(tuple(ends))), name)
+
+
+def _is_spare_length(name: str, wanted: Mapping[str, TensorSpec]) -> bool:
+    """Tell whether a tensor is the length of a weight that the network does not norm."""
+    return name.endswith(LENGTH_ENDS) and name not in wanted
 
 
 def _left_over(

@@ -18,6 +18,7 @@ from tli_cli.planning.claims.doubts import Doubts
 from tli_cli.planning.claims.rivals import untold
 from tli_cli.planning.drafts import Drafts
 from tli_cli.planning.identity import ADDED, is_silenced, surplus_scales
+from tli_cli.planning.lengths import draft_lengths, without_length
 from tli_cli.planning.numbers import were_run
 from tli_cli.planning.roles import Share, answering, as_head, biases_beside, is_cut_by_guess, is_mask, shares
 from tli_cli.planning.spaces.embedded import embedding_gains
@@ -147,7 +148,7 @@ class Drafter:
             copied = (
                 draft.reason != ADDED
                 and not draft.note
-                and all(is_copy(piece, self._book) for piece, _ in draft.pieces)
+                and all(is_copy(without_length(piece), self._book) for piece, _ in draft.pieces)
             )
             draft.doubt = draft.doubt or doubt or ("" if proved or copied else UNPROVED)
 
@@ -176,6 +177,7 @@ class Drafter:
                 draft.initial, draft.exact, draft.reason = start, exact, ADDED
             else:
                 self._draft_share(share, answering(share, offered), pair, weight)
+        draft_lengths({share.role: draft for share, draft in wanted}, offered, self._book, by_axes=self._by_axes)
         if any(is_mask(share) and not draft.pieces for share, draft in wanted):
             for _, draft in wanted:
                 draft.doubt = draft.doubt or MASKED

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from tli_cli.architecture import Architecture, Layer, TensorSpec
+from tli_cli.describe.vocabulary import WITH_LENGTH
 from tli_cli.matching.values import Pair
-from tli_cli.plan import Piece, Step, map_indices
+from tli_cli.plan import DIRECTION, LENGTH, Piece, Step, map_indices
 from tli_cli.planning.identity import ADDED
 from tli_cli.planning.listed_rows import ListedRows
 from tli_cli.planning.refusals import Refusals
@@ -15,13 +16,16 @@ from tli_cli.planning.request import Request
 from tli_cli.planning.spaces.maps import MapBook
 from tli_cli.planning.spaces.pieces import is_copy, is_exact
 
+BY_AXES = ("copy", "maps", DIRECTION, LENGTH)
+"""What works along the axes of tensors, not on their shapes alone."""
 STANDARDISED = "its weight is not standardised alike in both networks"
 TORN = "its channels come from layers that do not belong together"
 
 
 @dataclass
 class Draft:
-    """What is found for one target tensor while its units are visited."""
+    """What is found for one target tensor while its units are visited; `normed` says that it is one of the two tensors
+    of a weight that is given a length, and which."""
 
     pieces: list[tuple[Piece, Pair]] = field(default_factory=list)
     reason: str = ""
@@ -29,6 +33,7 @@ class Draft:
     exact: bool = False
     doubt: str = ""
     note: str = ""
+    normed: str = ""
 
 
 class Drafts:
@@ -80,7 +85,7 @@ class Drafts:
             return replace(step, exact=draft.exact and not draft.doubt, reason=reason)
         pieces = tuple(piece for piece, _ in draft.pieces)
         copied = all(is_copy(piece, self.book) for piece in pieces)
-        resizer = "copy" if copied and not draft.note else self.request.resizer
+        resizer = draft.normed or ("copy" if copied and not draft.note else self.request.resizer)
         exact = draft.exact or all(is_exact(piece, self.book) for piece in pieces)
         torn = TORN if self._is_torn(spec) else ""
         doubt = draft.doubt or torn or ("" if draft.exact or self._scales_alike(layer, draft, copied) else STANDARDISED)
@@ -88,17 +93,17 @@ class Drafts:
         return replace(
             step,
             action="transfer",
-            pieces=pieces if resizer in ("copy", "maps") else tuple(replace(p, axes=(), contracted=()) for p in pieces),
+            pieces=pieces if resizer in BY_AXES else tuple(replace(p, axes=(), contracted=()) for p in pieces),
             resizer=resizer,
             similarity=round(similarity, 6),
-            exact=exact and not doubt and resizer in ("copy", "maps"),
+            exact=exact and not doubt and resizer in BY_AXES,
             reason="; ".join(said for said in ("" if copied else self._adaptation(pieces), draft.note, doubt) if said),
         )
 
     def _scales_alike(self, layer: Layer | None, draft: Draft, copied: bool) -> bool:
         """Tell whether both sides use their weights as they are, or both standardise equal ones."""
         sides = [layer] + [self.sources[piece.model].layers[pair.source.place] for piece, pair in draft.pieces]
-        found = {side is not None and bool(side.attribute("standardised")) for side in sides}
+        found = {side is not None and _is_standardised(side) for side in sides}
         return found == {False} or (found == {True} and copied)
 
     def _is_torn(self, spec: TensorSpec) -> bool:
@@ -108,3 +113,8 @@ class Drafts:
         rules = [self.book.maps[i] for piece in pieces for expression in piece.axes for i in map_indices(expression)]
         said = dict.fromkeys(f"{m.rule} {m.columns}->{m.rows}" for m in rules if m.rule != "same")
         return ", ".join(said)
+
+
+def _is_standardised(layer: Layer) -> bool:
+    """Tell whether a layer scales its weight itself, and not to a length that it stores, which is seen to."""
+    return bool(layer.attribute("standardised")) and layer.tensor(WITH_LENGTH) is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from tli_cli.architecture import Architecture, Layer
+from tli_cli.describe.vocabulary import WITH_LENGTH
 from tli_cli.matching.segments import WEIGHTED, Block
 from tli_cli.matching.units import Unit
 from tli_cli.matching.values import Matching
@@ -14,8 +15,6 @@ NOT_ZERO = ("sigmoid", "softmax", "hardsigmoid", "softplus", "exp", "cos", "log_
 """Operations that do not give zero for zero."""
 ADDITIVE = ("bias", "position", "token", "embedding", "bias_table")
 """Kinds of layers that give something for nothing."""
-LENGTH = "weight.length"
-"""The role of the length that a weight is given whatever its direction's own."""
 ADDED = "added block starts as the identity"
 
 
@@ -50,8 +49,8 @@ def branch_ends(
 def is_silenced(layer: Layer, role: str) -> bool:
     """Tell whether a tensor of a layer that is to give zero starts at zero: of a direction and a length the length
     alone, for a direction is divided by its own (arXiv 1602.07868)."""
-    if layer.tensor(LENGTH) and role.partition(".")[0] == "weight":
-        return role == LENGTH
+    if layer.tensor(WITH_LENGTH) and role.partition(".")[0] == "weight":
+        return role == WITH_LENGTH
     return role.partition(".")[0] in ("weight", "bias")
 
 

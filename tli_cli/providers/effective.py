@@ -123,9 +123,12 @@ def _put(module: nn.Module, attribute: str, value: torch.Tensor, twin: Worked | 
         for name, part in mine.items():
             part.copy_(theirs[name])
     elif parametrize.is_parametrized(module, attribute):
+        steps = _steps(module, attribute)
+        before = {name: part.clone() for name, part in steps.state_dict().items()}
         try:
-            setattr(module, attribute, value)
-            _iterate(_steps(module, attribute))
+            setattr(module, attribute, value.clone())  # torch may keep it
+            _iterate(steps)
+            _keep_directions(steps, before)
         except (NotImplementedError, RuntimeError, ValueError):  # there are no such values for it
             return
     else:
@@ -153,6 +156,14 @@ def _iterate(steps: parametrize.ParametrizationList) -> None:
         for _ in range(ITERATIONS):
             steps[0](steps.original)
         steps[0].train(training)
+
+
+def _keep_directions(steps: parametrize.ParametrizationList, before: Mapping[str, torch.Tensor]) -> None:
+    """Give what a weight norm (arXiv 1602.07868) gives no length the direction that it had `before`: it divides by
+    what that measures."""
+    if [type(step).__name__ for step in steps] == ["_WeightNorm"]:
+        length, direction = (cast(torch.Tensor, getattr(steps, name)) for name in ("original0", "original1"))
+        direction.copy_(torch.where(length == 0, before["original1"], direction))
 
 
 def _used(module: nn.Module, attribute: str) -> torch.Tensor:

@@ -16,7 +16,7 @@ from tli_cli.describe.from_names.rows import as_run
 from tli_cli.describe.from_names.siblings import sibling_roles
 from tli_cli.describe.from_names.spaces_from_names import infer_spaces
 from tli_cli.describe.renaming import renamed, spoken
-from tli_cli.describe.vocabulary import NORMED, NORMED_WITH, canonical_role
+from tli_cli.describe.vocabulary import NORMED, NORMED_WITH, WITH_LENGTH, canonical_role
 
 ROLES = {"weight": "weight", "bias": "bias", "running_mean": "running_mean", "running_var": "running_var",
          "num_batches_tracked": "num_batches_tracked"}  # fmt: skip
@@ -29,7 +29,7 @@ STATISTICS = {"mean": "running_mean", "variance": "running_var", "var": "running
 RECURRENT = re.compile(r"(ih|hh)(_l\d+)?(_reverse)?")
 PROJECTION = re.compile(r"(\w*_)?proj(ection)?(_matrix)?|onnx::mat_?mul_\d+", re.I)
 """Bare matrices that vectors are multiplied by from the left; what torch calls a weight that it turns for ONNX."""
-LENGTHS = ("weight.length", "weight.gain")
+LENGTHS = (WITH_LENGTH, "weight.gain")
 """Roles of what a weight is multiplied by after it has been divided by its own length."""
 FUSED_BIASES = {"q_bias", "v_bias", "k_bias"}
 NORM_NAME = re.compile(r"(^|[._])(\w*norm\w*|bn\w*|ln\w*|gn\d*|\w*_ln|\w*_bn|normalization)(\.\d+)?$", re.I)

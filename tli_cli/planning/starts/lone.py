@@ -7,9 +7,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from tli_cli.architecture import Architecture
+from tli_cli.describe.vocabulary import WITH_LENGTH
 from tli_cli.matching.segments import blocks_of
 from tli_cli.matching.values import Matching
-from tli_cli.planning.identity import LENGTH, silencers
+from tli_cli.planning.identity import silencers
 from tli_cli.planning.starts.foreign import holds
 from tli_cli.planning.walks import walked
 
@@ -52,7 +53,7 @@ def lone_additions(target: Architecture, source: Architecture, matching: Matchin
         for branch in node.inputs if node.op == "add" and len(node.inputs) == 2 else ():
             skip = next((i for i in node.inputs if i != branch), branch)
             within, silent = _branch(target, branch, skip, own), silencers(target, branch)
-            plain = all(target.layers[place].tensor(LENGTH) is None for place in silent)
+            plain = all(target.layers[place].tensor(WITH_LENGTH) is None for place in silent)
             if silent and silent <= within and plain and skip != branch and _is_fed(target, skip, fed):
                 ends |= silent
                 inner |= within - silent
