@@ -251,3 +251,10 @@ def test_nothing_comes_of_a_side_that_has_no_channels(tmp_path):
         out = tmp_path / f"{source}.out.safetensors"
         inject(str(tmp_path / f"{source}.safetensors"), str(tmp_path / f"{target}.safetensors"), out)
         assert load_file(out)["fc.weight"].isfinite().all()
+
+
+def test_a_convolution_of_one_value_is_one(tmp_path):
+    tensors = {"blocks.3.one.weight": torch.ones(1, 1, 1, 1), "blocks.3.more.weight": torch.ones(6, 6, 6)}
+    save_file(tensors, tmp_path / "a.safetensors")
+    plan = match(str(tmp_path / "a.safetensors"), str(tmp_path / "a.safetensors"))
+    assert all(step.exact for step in plan.steps) and not plan.notes

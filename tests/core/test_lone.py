@@ -81,3 +81,21 @@ def test_a_scale_behind_a_branch_that_is_fed_is_no_branch_of_its_own() -> None:
     plan = apply_tli(target, source, example=(1, 3, 32, 32), options=Options(method="maps"))
     image = torch.randn(1, 3, 32, 32, dtype=torch.float64)
     assert promises(plan) and torch.allclose(source.eval()(image), target.eval()(image), atol=1e-12)
+
+
+class Mean(nn.Module):
+    """A network, or the mean of it and a second one."""
+
+    def __init__(self, two: bool) -> None:
+        super().__init__()
+        self.first = nn.Sequential(nn.Linear(5, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 3))
+        self.second = nn.Sequential(nn.Linear(5, 12), nn.ReLU(), nn.Linear(12, 3)) if two else None
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.first(x) if self.second is None else (self.first(x) + self.second(x)) / 2
+
+
+def test_a_number_behind_the_sum_with_an_added_branch_is_not_overlooked() -> None:
+    plan = apply_tli(Mean(True), Mean(False), example=torch.randn(2, 5), options=Options(method="maps"))
+    doubted = {step.target: step.reason for step in plan.steps if not step.exact}
+    assert doubted.keys() == {"first.4.weight", "first.4.bias"} and all("0.5" in why for why in doubted.values())

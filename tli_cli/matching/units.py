@@ -101,7 +101,7 @@ def main_tensor(layer: Layer) -> str | None:
 def _canonical_shape(architecture: Architecture, layer: Layer, name: str) -> tuple[int, ...]:
     shape = architecture.by_name[name].shape
     axes = architecture.axes.get(name)
-    is_vector = len(shape) > 2 and sum(size > 1 for size in shape) <= 1
+    is_vector = len(shape) > 2 and sum(size > 1 for size in shape) == 1
     if layer.kind in LINEAR and not is_vector:
         summed = [axis.contracted for axis in axes] if axes else [False] + [True] * (len(shape) - 1)
         out = [size for size, s in zip(shape, summed, strict=True) if not s]

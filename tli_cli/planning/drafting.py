@@ -29,7 +29,7 @@ from tli_cli.planning.spaces.turning import Turns
 from tli_cli.planning.starts.added import Additions, additions
 from tli_cli.planning.starts.chains import added_start
 from tli_cli.planning.starts.folding import LONE, NO_FOLDING, STARTS, folding
-from tli_cli.planning.starts.lone import LONE_BRANCH, Lone, lone_additions
+from tli_cli.planning.starts.lone import LONE_BRANCH, NO_BRANCH, lone_additions
 from tli_cli.planning.starts.norms import averages_unevenly
 from tli_cli.planning.starts.own_places import FOLDED, own_places
 from tli_cli.planning.starts.post_norms import Settled, norms_moved_behind
@@ -63,7 +63,7 @@ class Drafter:
         self._folding = folding(*sides, matching) if self._by_axes and request.norms else NO_FOLDING
         self._surplus = surplus_scales(matching, blocks, self._target)
         self._added = additions(*sides, matching, blocks, settled) if request.identity else Additions()
-        self._lone = lone_additions(*sides, matching) if request.identity else Lone()
+        self._lone = lone_additions(*sides, matching) if request.identity else NO_BRANCH
         self._bare = surplus_shortcuts(*sides, matching) if request.identity else set()
 
     def draft(self, chosen: Choice) -> None:
@@ -139,6 +139,7 @@ class Drafter:
             passing={*self._added.chains, *self._surplus, *self._folding.silent, *self._lone.passing},
             scaled={*self._scales.places, *self._gains},
             folded=self._folding.taken,
+            lone=self._lone,
         )
 
     def _note_doubt(self, place: int, doubt: str) -> None:

@@ -26,8 +26,11 @@ def were_run(*architectures: Architecture) -> bool:
     return all(architecture.was_run for architecture in architectures)
 
 
-def numbers_behind(architecture: Architecture, passing: Collection[int] = ()) -> list[list[Number]]:
-    """Return for each layer the numbers behind it, those behind the layers `passing` with what these pass on."""
+def numbers_behind(
+    architecture: Architecture, passing: Collection[int] = (), apart: Collection[int] = ()
+) -> list[list[Number]]:
+    """Return for each layer the numbers behind it, those behind the layers `passing` with what these pass on: of
+    branches `apart`, which add nothing, those behind their ends, which may be behind the sum."""
     found: list[list[Number]] = []
     last: list[Number] = []
     for place, layer in enumerate(architecture.layers):
@@ -35,7 +38,7 @@ def numbers_behind(architecture: Architecture, passing: Collection[int] = ()) ->
         if place in passing:
             last += own
             own = []
-        else:
+        elif place not in apart:
             last = own
         found.append(own)
     return found

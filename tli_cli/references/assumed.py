@@ -19,7 +19,7 @@ def with_assumptions(references: Sequence[Reference], own: Sequence[bool]) -> tu
 
 
 def _taken_as(reference: Reference, other: Reference, remedy: str) -> Reference:
-    if reference.architecture.graph:
+    if reference.architecture.graph or reference.text == other.text:
         return reference
     doubt = (
         f"{reference.text}: nothing says what runs between its tensors (activations, heads of attention); "

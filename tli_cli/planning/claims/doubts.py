@@ -27,6 +27,7 @@ from tli_cli.planning.numbers import (
 )
 from tli_cli.planning.spaces.maps import MapBook
 from tli_cli.planning.starts.added import Additions
+from tli_cli.planning.starts.lone import NO_BRANCH, Lone
 
 OTHER_INPUT = "it takes something else than in the source"
 WIDTH = "behind it a scale that goes with its width, which is another in the source"
@@ -38,7 +39,7 @@ class Doubts:
 
     The layers `silent` give zero, those `passing` pass on what they take, other scales behind the layers `scaled` are
     made up for, and layers `folded` of the source are taken into others. Of blocks that are `added`, some change
-    nothing.
+    nothing. Branches that are `lone`, the target's own, give zero too.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Doubts:
         passing: Collection[int],
         scaled: Collection[int],
         folded: Collection[int],
+        lone: Lone = NO_BRANCH,
     ) -> None:
         self._target, self._source, self._book, self._added = target, source, book, added
         self._reused, self._scaled = matching.reused, scaled
@@ -65,7 +67,10 @@ class Doubts:
         first = [p for p in matching.pairs if p.target.key not in matching.reused]
         again = [p for p in matching.pairs if p.target.key in matching.reused]
         partners, copies = ({p.target.place: p.source.place for p in pairs} for pairs in (first, again))
-        self._behind = numbers_behind(target, passing), numbers_behind(source, folded)
+        self._behind = (
+            numbers_behind(target, {*passing, *lone.ends}, lone.inner),
+            numbers_behind(source, folded),
+        )
         self._known = were_run(target, source)
         self._unshared = Behind(*self._behind, partners, copies).unshared(scaled) if self._known else {}
         self._same_places = input_places(target) == input_places(source)

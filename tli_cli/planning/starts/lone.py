@@ -37,13 +37,16 @@ class Lone:
         return {*self.ends, *self.tables, *self.passing}
 
 
+NO_BRANCH = Lone()
+
+
 def lone_additions(target: Architecture, source: Architecture, matching: Matching) -> Lone:
     """Return what of the target, what feeds added blocks apart, adds to what its source computes.
 
     Nothing where the target does not hold all of the source, or where one of them has no graph.
     """
     if not (target.graph and source.graph and holds(matching)):
-        return Lone()
+        return NO_BRANCH
     fed = {pair.target.place for pair in matching.pairs if pair.target.key not in matching.reused and not pair.repeat}
     paired = {pair.target.place for pair in matching.pairs}
     added = {unit.place for b in blocks_of(matching.targets) if b.name in matching.added_blocks for unit in b.units}
