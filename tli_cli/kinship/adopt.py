@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 
 from tli_cli.architecture import LINEAR, Architecture, Axis, AxisTree, Layer, Node, Space, tree_size
 from tli_cli.describe.blocks import with_blocks
+from tli_cli.describe.normed import WITH_LENGTH
 from tli_cli.describe.spaces import leaves
 from tli_cli.describe.spelling import natural
-from tli_cli.describe.vocabulary import WITH_LENGTH
 from tli_cli.kinship.naming import LIKE, Likeness, in_its_order, templates
 from tli_cli.kinship.regions import Flow, Region, rebuilt
 from tli_cli.kinship.sizes import solve

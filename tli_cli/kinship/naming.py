@@ -7,8 +7,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from tli_cli.architecture import STATISTICS, Architecture, TensorSpec
+from tli_cli.describe.normed import LENGTH_ENDS, NORMED_ENDS, respelled
 from tli_cli.describe.prefixes import changed, prefix_change
-from tli_cli.describe.vocabulary import LENGTH_ENDS, NORMED_ENDS, canonical_role, respelled
+from tli_cli.describe.vocabulary import canonical_role
 
 LIKE = 0.9
 """The share of the checkpoint's tensors that must be named like one of the network's."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from tli_cli.architecture import Architecture, Layer, TensorSpec
-from tli_cli.describe.vocabulary import WITH_LENGTH
+from tli_cli.describe.normed import WITH_LENGTH
 from tli_cli.matching.values import Pair
 from tli_cli.plan import DIRECTION, LENGTH, Piece, Step, map_indices
 from tli_cli.planning.identity import ADDED

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from tli_cli.architecture import Architecture, Layer
-from tli_cli.describe.vocabulary import WITH_LENGTH
+from tli_cli.describe.normed import WITH_LENGTH
 from tli_cli.matching.segments import WEIGHTED, Block
 from tli_cli.matching.units import Unit
 from tli_cli.matching.values import Matching

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from tli_cli.describe.vocabulary import WITH_LENGTH
+from tli_cli.describe.normed import WITH_LENGTH
 from tli_cli.plan import DIRECTION, LENGTH, Fold, Piece
 from tli_cli.planning.drafts import Draft
 from tli_cli.planning.identity import ADDED

@@ -15,8 +15,9 @@ from tli_cli.describe.from_names.order import inferred_order
 from tli_cli.describe.from_names.rows import as_run
 from tli_cli.describe.from_names.siblings import sibling_roles
 from tli_cli.describe.from_names.spaces_from_names import infer_spaces
+from tli_cli.describe.normed import NORMED, NORMED_WITH, WITH_LENGTH
 from tli_cli.describe.renaming import renamed, spoken
-from tli_cli.describe.vocabulary import NORMED, NORMED_WITH, WITH_LENGTH, canonical_role
+from tli_cli.describe.vocabulary import canonical_role
 
 ROLES = {"weight": "weight", "bias": "bias", "running_mean": "running_mean", "running_var": "running_var",
          "num_batches_tracked": "num_batches_tracked"}  # fmt: skip

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from tli_cli.architecture import Architecture
-from tli_cli.describe.vocabulary import WITH_LENGTH
+from tli_cli.describe.normed import WITH_LENGTH
 from tli_cli.matching.segments import blocks_of
 from tli_cli.matching.values import Matching
 from tli_cli.planning.identity import silencers
