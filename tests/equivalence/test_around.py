@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from tests.equivalence.harness import EXACT, batch, transfer
-from tli_cli import Options, match
+from tli_cli import Options, apply_tli, match
+from tli_cli.catalogue.libraries import import_torchvision
 
 CASES = [
     ("images:timm_resnet", "layer4", "around:fcn", "backbone", "backbone.layer4"),
@@ -72,6 +73,19 @@ def test_a_backbone_arrives_whole_where_a_detector_cuts_it_otherwise(source: str
     plan = match(f"torchvision:{source}", f"torchvision:{target}", options=Options(method="maps"))
     steps = [step for step in plan.steps if step.target.startswith(f"{inside}.")]
     assert steps and all((step.action, step.resizer) == ("transfer", "copy") for step in steps)
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_live_detector_is_run_on_a_list_of_images(wrapped: bool) -> None:
+    models = import_torchvision().models
+    images = [torch.rand(3, 64, 64), torch.rand(3, 80, 64)]
+    detector = models.detection.fasterrcnn_mobilenet_v3_large_320_fpn(weights=None, weights_backbone=None)
+    source = models.mobilenet_v3_large()
+    plan = apply_tli(detector, source.state_dict(), example=(images,) if wrapped else images)
+    steps = [step for step in plan.steps if step.target.startswith("backbone.body.")]
+    assert steps and all((step.action, step.resizer) == ("transfer", "copy") for step in steps)
+    own, held = source.features.state_dict(), detector.backbone.body.state_dict()
+    assert all(torch.equal(held[name], own[name]) for name in held)
 
 
 def test_what_a_detector_adds_takes_no_layer_of_another_width_that_has_a_twin() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.utils._pytree import tree_leaves
 
 
 def traceable(model: nn.Module) -> nn.Module:
@@ -19,10 +20,23 @@ def traceable(model: nn.Module) -> nn.Module:
 
 def without_crops(model: nn.Module) -> nn.Module:
     """Return `model`, with heads that take whole maps if it is a detector that crops them by boxes that it picks."""
-    heads = getattr(model, "roi_heads", None)
-    if hasattr(model, "rpn") and all(hasattr(heads, name) for name in ("box_roi_pool", "box_head", "box_predictor")):
+    if _crops(model):
         model.forward = MethodType(_two_stages, model)
     return model
+
+
+def one_batch(model: nn.Module, example: Any) -> Any:
+    """Return `example`; of a list of images, `(channels, height, width)` each, as a detector that crops takes them, a
+    batch of the first one."""
+    image = next(iter(tree_leaves(example)), None) if isinstance(example, (list, tuple)) else None
+    if not _crops(model) or not isinstance(image, torch.Tensor) or image.ndim != 3:
+        return example
+    return torch.stack([image, image])
+
+
+def _crops(model: nn.Module) -> bool:
+    heads = getattr(model, "roi_heads", None)
+    return hasattr(model, "rpn") and all(hasattr(heads, n) for n in ("box_roi_pool", "box_head", "box_predictor"))
 
 
 def _levels(features: Any) -> list[torch.Tensor]:

@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_map
 
 from tli_cli.architecture import Architecture, InitialValue
 from tli_cli.catalogue.computed import exactly
-from tli_cli.catalogue.detection import without_crops
+from tli_cli.catalogue.detection import one_batch, without_crops
 from tli_cli.describe.from_names.names import describe_names
 from tli_cli.describe.tracing.constants import LARGEST, unsaved
 from tli_cli.describe.tracing.meta import on_meta
@@ -70,7 +70,8 @@ def _described(model: nn.Module, example: Any) -> tuple[Architecture, Inputs]:
     origin = type(model).__name__
     twin = without_crops(_with_plain_experts(made_plain(on_meta(model), model).float()))
     try:
-        inputs = meta_inputs(twin, example) if example is not None else guess_input(lambda: twin, None, origin)
+        given = None if example is None else meta_inputs(twin, one_batch(twin, example))
+        inputs = given or guess_input(lambda: twin, None, origin)
         constants = {name: buffer.cpu() for name, buffer in unsaved(model).items() if not buffer.is_meta}
         return trace(twin, inputs.args, kwargs=inputs.kwargs, constants=constants, origin=origin), inputs
     except TraceError:
