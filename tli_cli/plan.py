@@ -219,6 +219,11 @@ class Plan:
         """The steps by target tensor."""
         return {step.target: step for step in self.steps}
 
+    @cached_property
+    def by_role(self) -> dict[tuple[str, str], Step]:
+        """The steps by layer and role."""
+        return {(step.layer, step.role): step for step in self.steps}
+
     def __repr__(self) -> str:
         """Say in one line what is done; `steps` say it in full."""
         return (

@@ -11,6 +11,7 @@ from tli_cli.axis_maps.apply import apply_expression
 from tli_cli.axis_maps.importance import group_importance
 from tli_cli.axis_maps.selection import selection_of
 from tli_cli.axis_maps.values import LEAVE_SOME, PlanMaps
+from tli_cli.describe.normed import WITH_LENGTH
 from tli_cli.errors import PlanError
 from tli_cli.floats import STORED
 from tli_cli.injection.in_memory import computed, selected
@@ -53,15 +54,13 @@ class Injector:
 
     def _weight_beside(self, step: Step) -> Step:
         """Return the step of the weight whose length `step` gives."""
-        beside = (s for s in self.plan.steps if (s.layer, s.role) == (step.layer, "weight"))
-        return replace(next(beside), resizer="maps")
+        return replace(self.plan.by_role[step.layer, "weight"], resizer="maps")
 
     def _direction(self, step: Step) -> torch.Tensor:
         """Return a weight that the target gives a length: what has none of its own starts in some direction, for code
         divides by it."""
         made = self._of_pieces(replace(step, resizer="maps"))
-        shape = next(s.shape for s in self.plan.steps if s.layer == step.layer and s.resizer == LENGTH)
-        gone = length_of(made, shape) == 0
+        gone = length_of(made, self.plan.by_role[step.layer, WITH_LENGTH].shape) == 0
         return torch.where(gone, self.initial(step).to(made), made) if bool(gone.any()) else made
 
     def _of_pieces(self, step: Step) -> torch.Tensor:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from tli_cli.architecture import Architecture, TensorSpec
 from tli_cli.axis_maps.checks import map_problems
 from tli_cli.axis_maps.expressions import InvalidExpression, measured
+from tli_cli.describe.normed import WITH_LENGTH
 from tli_cli.errors import PlanError, join_problems
 from tli_cli.initial import DRAWN
 from tli_cli.plan import ACTIONS, DIRECTION, INITIALS, LENGTH, Fit, Fold, Piece, Plan, Side, Step
@@ -111,9 +112,8 @@ class PlanCheck:
 
     def _normed(self, step: Step) -> Iterator[str]:
         """Yield what is wrong with the two steps of a weight that is given a length."""
-        beside = {s.resizer if s.resizer == LENGTH else s.role: s for s in self._plan.steps if s.layer == step.layer}
-        weight, length = beside.get("weight"), beside.get(LENGTH)
-        if weight is None or length is None or weight.action != "transfer":
+        weight, length = (self._plan.by_role.get((step.layer, role)) for role in ("weight", WITH_LENGTH))
+        if weight is None or weight.action != "transfer" or length is None or length.resizer != LENGTH:
             yield f"expected a transferred weight and its length in {step.layer!r}"
         elif length.shape and not _runs_along(length.shape, weight.shape):
             yield f"a length of shape {list(length.shape)} is none of a weight of {list(weight.shape)}"
