@@ -34,6 +34,7 @@ class Checkpoint:
         format: what it is, for people.
         tensors: the entries under their clean names, in stored order.
         stored_names: clean name -> stored name.
+        clean_by_stored: stored name -> clean name.
         order_from: `file` if the stored order is the definition's, else `inferred`.
         metadata: the file's own notes.
         ignored: what was left aside, a line each.
@@ -54,8 +55,8 @@ class Checkpoint:
         self.path = path
         self.format = reader.format
         self.stored_names = clean_names([spec.name for spec in reader.tensors], expected)
-        clean = {stored: name for name, stored in self.stored_names.items()}
-        self.tensors = tuple(_renamed(spec, clean) for spec in reader.tensors)
+        self.clean_by_stored = {stored: name for name, stored in self.stored_names.items()}
+        self.tensors = tuple(_renamed(spec, self.clean_by_stored) for spec in reader.tensors)
         self.order_from = reader.order_from
         self.metadata = {key: value for key, value in reader.metadata.items() if not has_controls(key + value)}
         self.ignored = tuple(reader.ignored)

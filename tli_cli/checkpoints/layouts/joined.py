@@ -31,7 +31,7 @@ class JoinedReader(ReaderOf):
     def __init__(self, checkpoint: Checkpoint, layouts: Layouts) -> None:
         super().__init__(checkpoint)
         self.layouts = layouts
-        self._clean = {stored: clean for clean, stored in checkpoint.stored_names.items()}
+        self._clean = checkpoint.clean_by_stored
         self._model_names = {part.name: name for name, found in layouts.items() for part in found.parts}
         self.tensors = self._specs()
         self._dtypes = {spec.name: spec.dtype for spec in self.tensors}

@@ -46,7 +46,7 @@ def merged(base: Checkpoint, adapter: Checkpoint, config: Mapping[str, Any] | No
     Raises:
         CheckpointError: it is an adapter of another kind, or of another model.
     """
-    names = BaseNames(_stored(base), adapter.stored_names.values())
+    names = BaseNames(base.clean_by_stored, adapter.stored_names.values())
     parts, whole, strange = _parts(base, adapter, names)
     reader = MergedReader(base, adapter, _changes(base, adapter, names, parts, config), whole)
     reader.ignored = tuple(f"{name}: its base model has no such tensor" for name in strange)
@@ -62,7 +62,7 @@ class MergedReader(ReaderOf):
     ) -> None:
         super().__init__(base)
         self.layouts, self._adapter = base.layouts, adapter
-        self._clean = {stored: clean for clean, stored in base.stored_names.items()}
+        self._clean = base.clean_by_stored
         self.tensors = tuple(
             replace(s, name=base.stored_names[s.name], tied_to=s.tied_to and base.stored_names[s.tied_to])
             for s in base.tensors
@@ -102,11 +102,6 @@ class MergedReader(ReaderOf):
         return whole.to(tensor.dtype)
 
 
-def _stored(checkpoint: Checkpoint) -> dict[str, str]:
-    """Return stored name -> clean name."""
-    return {stored: clean for clean, stored in checkpoint.stored_names.items()}
-
-
 def _changes(
     base: Checkpoint,
     adapter: Checkpoint,
@@ -122,8 +117,7 @@ def _changes(
         )
     shapes = {spec.name: spec.shape for spec in base.tensors}
     sizes = {spec.name: spec.shape for spec in adapter.tensors}
-    clean = _stored(base)
-    weights = {path: clean.get(names.of(f"{path}.weight"), "") for path in parts}
+    weights = {path: base.clean_by_stored.get(names.of(f"{path}.weight"), "") for path in parts}
     strange = [f"{path}: no such layer in {base.path}" for path, name in weights.items() if not name]
     strange += [f"{path}: expected both factors" for path, held in parts.items() if not {"A", "B"} <= held.keys()]
     if strange:
@@ -161,7 +155,7 @@ def _parts(
     """
     parts: dict[str, dict[str, str]] = {}
     whole: dict[str, str] = {}
-    left, problems, clean = [], [], _stored(base)
+    left, problems = [], []
     shapes = {stored: spec.shape for spec in base.tensors for stored in (base.stored_names[spec.name],)}
     foreign = names.foreign(list(adapter.stored_names.values()))
     factored = factored_paths(adapter.stored_names.values())
@@ -174,7 +168,7 @@ def _parts(
             problems += [f"{stored}: a second adapter of this layer"] if part.what in held else []
             held[part.what] = spec.name
         elif name := names.of(stored):
-            whole[clean[name]] = spec.name
+            whole[base.clean_by_stored[name]] = spec.name
             fits = shapes[name] == spec.shape
             problems += [] if fits else [f"{stored} {list(spec.shape)}: {list(shapes[name])} in its base model"]
         else:
