@@ -49,25 +49,15 @@ def _resolve_sides(
 def plan_for(sources: Sequence[Reference], target: Reference, options: Options) -> Plan:
     """Return the plan between resolved references; reads no values, but a few where several sources may be mixed."""
     from tli_cli.fitting.choice import add_fits
-    from tli_cli.kinship.ancestry import Values, ancestry
-    from tli_cli.planning.injection import plan_injection
+    from tli_cli.kinship.ancestry import Values
+    from tli_cli.planned import planner
     from tli_cli.references.labels import labels_of, shared_labels
-    from tli_cli.vocabularies.shared import shared_tokens
 
     keep_values = "target" if target.checkpoint is not None else "constructor"
     checkpoints = [source.checkpoint for source in sources]
     held = [None if c is None else Values(c.tensors, c.read) for c in checkpoints]
-    architectures = [source.architecture for source in sources]
-    tokens = shared_tokens(sources, target, options)
     labels = labels_of(target), shared_labels([labels_of(source) for source in sources])
-
-    unproved = {i for i, source in enumerate(sources) if source.unproved}
-
-    def planned(options: Options) -> Plan:
-        return plan_injection(
-            target.architecture, architectures, options, keep_values, ancestry(held), tokens, labels, unproved
-        )
-
+    planned = planner(sources, target, options, keep_values, held, labels)
     plan = add_fits(planned(options), sources, target, options, lambda: planned(replace(options, method="fit")))
     notes = tuple(note for reference in (*sources, target) for note in reference.remarks)
     many = len(sources) > 1

@@ -21,10 +21,10 @@ from tli_cli.gates import check_gates
 from tli_cli.given import require
 from tli_cli.initial import CONSTANTS, constant_start
 from tli_cli.injection.injector import injector_for
-from tli_cli.kinship.ancestry import Values, ancestry
+from tli_cli.kinship.ancestry import Values
 from tli_cli.options import Labels, Options
 from tli_cli.plan import Plan, Step
-from tli_cli.planning.injection import plan_injection
+from tli_cli.planned import planner
 from tli_cli.providers.effective import (
     Worked,
     effective_state,
@@ -39,7 +39,6 @@ from tli_cli.providers.module import described_live
 from tli_cli.references import Reference
 from tli_cli.references.labels import labels_in, labels_of, shared_labels
 from tli_cli.teachers import Taught, Teacher, understood
-from tli_cli.vocabularies.shared import shared_tokens
 
 Sample = tuple[torch.Tensor, ...]
 
@@ -97,19 +96,11 @@ class _Lesson:
     def planned(self) -> tuple[Plan, Sample]:
         """Return the plan, and zeros of the models' inputs' shape where it has fits."""
         references = [teacher.reference for teacher in self.teachers]
-        given = [reference.architecture for reference in references]
-        akin = ancestry([Values(t.reference.architecture.tensors, t.read) for t in self.teachers])
-        tokens = shared_tokens(references, self.target, self.options)
+        held = [Values(t.reference.architecture.tensors, t.read) for t in self.teachers]
         theirs = [labels_of(t.reference) if t.module is None else _labels(t.module) for t in self.teachers]
         labels = _labels(self.model), shared_labels(theirs)
-        unproved = {i for i, reference in enumerate(references) if reference.unproved}
-
-        def with_options(options: Options) -> Plan:
-            return plan_injection(self.target.architecture, given, options, "target", akin, tokens, labels, unproved)
-
-        plan, sample = self._fitted(
-            with_options(self.options), lambda: with_options(replace(self.options, method="fit"))
-        )
+        planned = planner(references, self.target, self.options, "target", held, labels)
+        plan, sample = self._fitted(planned(self.options), lambda: planned(replace(self.options, method="fit")))
         return replace(plan, notes=(*(note for r in references for note in r.remarks), *plan.notes)), sample
 
     def _fitted(self, plan: Plan, replan: Replan) -> tuple[Plan, Sample]:
