@@ -5,19 +5,9 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from tests.equivalence.zoo.gated import Gated
+
 WIDTH, INNER, EXPERTS, TOKENS, BLOCKS = 12, 20, 3, 61, 2
-
-
-class One(nn.Module):
-    """One expert: a gated unit."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.w1, self.w3 = (nn.Linear(WIDTH, INNER, bias=False) for _ in range(2))
-        self.w2 = nn.Linear(INNER, WIDTH, bias=False)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.w2(nn.functional.silu(self.w1(x)) * self.w3(x))
 
 
 class Each(nn.Module):
@@ -26,7 +16,7 @@ class Each(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.gate = nn.Linear(WIDTH, EXPERTS, bias=False)
-        self.experts = nn.ModuleList(One() for _ in range(EXPERTS))
+        self.experts = nn.ModuleList(Gated(WIDTH, INNER) for _ in range(EXPERTS))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         shares = self.gate(x).softmax(-1)

@@ -8,6 +8,8 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from tests.equivalence.zoo.gated import Gated
+
 WIDTH, INNER, HEADS, KEYS, TOKENS = 48, 96, 4, 2, 61
 HEAD = WIDTH // HEADS
 Turn = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
@@ -78,24 +80,12 @@ class Attention(nn.Module):
         return self.wo((weights @ v).transpose(1, 2).reshape(b, n, -1))
 
 
-class FeedForward(nn.Module):
-    """Gated unit."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.w1, self.w3 = (nn.Linear(WIDTH, INNER, bias=False) for _ in range(2))
-        self.w2 = nn.Linear(INNER, WIDTH, bias=False)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.w2(nn.functional.silu(self.w1(x)) * self.w3(x))
-
-
 class Block(nn.Module):
     """One layer."""
 
     def __init__(self, turn: Turn) -> None:
         super().__init__()
-        self.attention, self.feed_forward = Attention(turn), FeedForward()
+        self.attention, self.feed_forward = Attention(turn), Gated(WIDTH, INNER)
         self.attention_norm, self.ffn_norm = Norm(), Norm()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
