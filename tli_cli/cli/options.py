@@ -24,6 +24,11 @@ def references(metavar: str, said: str) -> Any:
     return typer.Argument(metavar=metavar, help=said, autocompletion=complete_reference)
 
 
+def shape(said: str) -> Any:
+    """Return an option that takes the shape of an input, with `said` as its help."""
+    return typer.Option(metavar="C,H,W", help=said, rich_help_panel=REFERENCES)
+
+
 def least(name: str, said: str) -> Any:
     """Return an option, a gate, that takes a number from 0 to 1."""
     return typer.Option(name, min=0, max=1, help=said, rich_help_panel=GATES, callback=a_number)
@@ -60,20 +65,13 @@ SourceArch = Annotated[
 ]
 InputShape = Annotated[
     str | None,
-    typer.Option(
-        metavar="C,H,W",
-        help="The input that your own class is traced with, such as 3,32,32; of several inputs as '3,32,32;10' or "
-        "'x=3,32,32;ids=10'.",
-        rich_help_panel=REFERENCES,
+    shape(
+        "The input that your own class is traced with, such as 3,32,32; of several inputs as '3,32,32;10' or "
+        "'x=3,32,32;ids=10'."
     ),
 ]
 SourceInputShape = Annotated[
-    str | None,
-    typer.Option(
-        metavar="C,H,W",
-        help="The input of the source's own class, where it takes another one than the target's.",
-        rich_help_panel=REFERENCES,
-    ),
+    str | None, shape("The input of the source's own class, where it takes another one than the target's.")
 ]
 NumClasses = Annotated[
     int | None, typer.Option(min=0, help="The number of classes of the target.", rich_help_panel=REFERENCES)
