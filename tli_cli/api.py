@@ -82,7 +82,7 @@ def score(source: Named, target: Named, *, options: Options = Options()) -> Scor
         TliError: a reference cannot be read, or the matcher is unknown.
     """
     from tli_cli.matching import MATCHERS
-    from tli_cli.scoring.verdict import score_architectures
+    from tli_cli.planning.doubted import score_architectures
 
     given, wanted = _resolve_sides(source, target, options)
     found = score_architectures(given[0].architecture, wanted.architecture, MATCHERS.get(options.matcher))

@@ -13,13 +13,13 @@ from torch import nn
 from tli_cli.axis_maps.take import MapValues
 from tli_cli.errors import TliError
 from tli_cli.fitting.choice import Replan, feeding, fitted_plan, gains, is_tried
-from tli_cli.fitting.files import fitted_state, tried_live
 from tli_cli.fitting.running import Running, runs
 from tli_cli.fitting.verdict import before_fits, carried_out
 from tli_cli.fitting.work import work_of
 from tli_cli.gates import check_gates
 from tli_cli.given import require
 from tli_cli.initial import CONSTANTS, constant_start
+from tli_cli.injection.fitted import fitted_state, tried_live
 from tli_cli.injection.injector import injector_for
 from tli_cli.kinship.ancestry import Values
 from tli_cli.options import Labels, Options

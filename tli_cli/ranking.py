@@ -11,12 +11,12 @@ from tli_cli.errors import TliError, join_problems
 from tli_cli.matching import MATCHERS
 from tli_cli.matching.values import Matching
 from tli_cli.options import Options
+from tli_cli.planning.doubted import doubted_layers
 from tli_cli.references import Reading, related, resolve
 from tli_cli.references.sources import search
 from tli_cli.report import Progress
 from tli_cli.scoring.keeping import keeping
 from tli_cli.scoring.score import coverage_of, score_matching, worst_blocks
-from tli_cli.scoring.verdict import doubted_layers
 
 
 @dataclass(frozen=True, slots=True)

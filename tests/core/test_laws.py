@@ -10,10 +10,10 @@ from tli_cli.describe.spaces import leaves
 from tli_cli.matching import MATCHERS
 from tli_cli.options import Options
 from tli_cli.plan import Plan
+from tli_cli.planning.doubted import score_architectures
 from tli_cli.planning.injection import plan_injection
 from tli_cli.planning.methods import methods
 from tli_cli.planning.spaces.pieces import map_indices
-from tli_cli.scoring.verdict import score_architectures
 
 MAPS_OF_AUTO = {"fit", "maps"}
 METHODS = [name for name in methods() if name not in MAPS_OF_AUTO]

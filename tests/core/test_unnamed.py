@@ -11,10 +11,10 @@ from tli_cli.describe.from_names.names import describe_names
 from tli_cli.matching.dp import match_dp
 from tli_cli.options import Options
 from tli_cli.plan import Plan
+from tli_cli.planning.doubted import score_architectures
 from tli_cli.planning.injection import plan_injection
 from tli_cli.scoring.bands import MAY_HURT
 from tli_cli.scoring.score import score_matching
-from tli_cli.scoring.verdict import score_architectures
 
 KNOWN = {
     "blocks": "blocks", "norm1": "norm1", "qkv": "attn.qkv", "o": "attn.proj", "norm2": "norm2", "fc1": "mlp.fc1",

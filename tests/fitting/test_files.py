@@ -55,7 +55,7 @@ def test_a_fit_that_fails_leaves_the_maps_unless_it_was_asked_for(source, tmp_pa
     def fail(*_args, **_kwargs):
         raise RuntimeError("no such luck")
 
-    monkeypatch.setattr("tli_cli.fitting.files.fit_live", fail)
+    monkeypatch.setattr("tli_cli.injection.fitted.fit_live", fail)
     report = api.inject(source, NARROWER, str(tmp_path / "out.safetensors"), options=OPTIONS)
     assert any("no such luck" in warning for warning in report.warnings)
     asked = replace(OPTIONS, method="fit")
@@ -76,7 +76,7 @@ def test_only_a_fit_that_gains_on_other_inputs_is_kept(source, tmp_path, monkeyp
     assert all(worth.is_nothing for worth in WORTHLESS.values())
     assert not Worth(0.2, Features(1.0, 12), Features(0.5, 7), BEFORE).is_nothing
     assert not Worth(0.2, Features(0.0, 0), Features(0.0, 0), []).is_nothing
-    monkeypatch.setattr("tli_cli.fitting.files.fit_live", lambda *_args, **_kwargs: WORTHLESS["tells less"])
+    monkeypatch.setattr("tli_cli.injection.fitted.fit_live", lambda *_args, **_kwargs: WORTHLESS["tells less"])
     report = api.inject(source, "tests.models_tokens:ViT?classes=7", str(tmp_path / "out.safetensors"), options=OPTIONS)
     assert any("tells no more of" in warning and "nothing is moved" in warning for warning in report.warnings)
     asked = replace(OPTIONS, method="fit", force=True)

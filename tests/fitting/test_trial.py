@@ -84,7 +84,7 @@ def test_what_cannot_be_trained_is_not_tried():
 def test_where_a_plain_start_learns_faster_nothing_slower_is_moved(tmp_path, monkeypatch, target, maps_too):
     monkeypatch.setattr(work, "IMAGES", 16)
     monkeypatch.setattr(work, "STEPS", 20)
-    monkeypatch.setattr("tli_cli.fitting.files.fit_live", lambda *_args, **_kwargs: None)
+    monkeypatch.setattr("tli_cli.injection.fitted.fit_live", lambda *_args, **_kwargs: None)
     monkeypatch.setattr(PlainStarts, "learn_faster", lambda _starts, _start, by: maps_too or by == FASTER)
     monkeypatch.setattr(PlainStarts, "rule", "constructor")
     idle = maps_too or "ViT" in target

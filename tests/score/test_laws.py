@@ -29,9 +29,9 @@ from tli_cli.matching.settings import ACTIVATIONS
 from tli_cli.matching.sides import Side
 from tli_cli.matching.units import units_of
 from tli_cli.matrices.rows import RowScores, Sides
+from tli_cli.planning.doubted import doubted_layers, score_architectures
 from tli_cli.providers.module import describe_live
 from tli_cli.scoring.score import coverage_of, score_matching, unit_weight, worst_blocks
-from tli_cli.scoring.verdict import doubted_layers, score_architectures
 
 ALL = sorted(map(str, catalogue.names()))
 MOST_LAYERS = 150

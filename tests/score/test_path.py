@@ -18,7 +18,7 @@ from tli_cli.matching.path import ENOUGH, Placed, match_path, standing_likeness,
 from tli_cli.matching.sides import Side
 from tli_cli.matching.similarity import unit_similarity
 from tli_cli.matching.units import units_of
-from tli_cli.scoring.verdict import score_architectures
+from tli_cli.planning.doubted import score_architectures
 
 
 def chain(*operations: str | tuple[str, ...]) -> Architecture:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tli_cli.checkpoints.dtypes import is_float
 from tli_cli.checkpoints.files import FileRange, opened, read_at
+from tli_cli.dtypes import is_float
 
 _BLOCK = 1 << 18
 

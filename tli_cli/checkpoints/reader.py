@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from tli_cli.architecture import TensorSpec
-from tli_cli.checkpoints.dtypes import PACKED
 from tli_cli.checkpoints.files import FileRange, read_range
+from tli_cli.dtypes import PACKED
 from tli_cli.errors import CheckpointError
 
 if TYPE_CHECKING:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tli_cli.architecture import TensorSpec
-from tli_cli.checkpoints.dtypes import is_buffer
 from tli_cli.checkpoints.files import FileRange
 from tli_cli.checkpoints.nested import find_state_dict
 from tli_cli.checkpoints.torch_files.slots import LAZY, first_holders, quantised_line
+from tli_cli.dtypes import is_buffer
 from tli_cli.errors import CheckpointError
 
 if TYPE_CHECKING:

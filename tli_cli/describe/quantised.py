@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from itertools import accumulate
 
 from tli_cli.architecture import TensorSpec
-from tli_cli.checkpoints.dtypes import PACKED
+from tli_cli.dtypes import PACKED
 
 _SCALE = re.compile(r"scale|scb|absmax|quant|zero", re.IGNORECASE)
 _CODES = re.compile(r"weight|pack|w_q|blocks|data|codes", re.IGNORECASE)

@@ -12,9 +12,9 @@ from tli_cli.axis_maps.values import PlanMaps
 from tli_cli.devices import reproducible, usable_device
 from tli_cli.errors import TliError, first_line
 from tli_cli.fitting.choice import is_tried
-from tli_cli.fitting.files import fitted_values, head_start, tried
 from tli_cli.fitting.verdict import before_fits, carried_out
 from tli_cli.initial import CONSTANTS, DRAWN, constant_start, default_initial, drawn_start, replay
+from tli_cli.injection.fitted import fitted_values, head_start, tried
 from tli_cli.injection.injector import Injector
 from tli_cli.injection.stored_values import StoredValues
 from tli_cli.plan import Plan, Step

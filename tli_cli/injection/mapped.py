@@ -17,7 +17,7 @@ import numpy as np
 
 from tli_cli.axis_maps.selection import Selection, nested, runs_of
 from tli_cli.axis_maps.take import MEAN
-from tli_cli.checkpoints.dtypes import bits
+from tli_cli.dtypes import bits
 from tli_cli.floats import STORED, convert, load, store
 
 Read = Callable[[Sequence[tuple[int, Any]]], None]

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from math import prod
 
 from tli_cli.architecture import TensorSpec
-from tli_cli.checkpoints.dtypes import bits, byte_count
 from tli_cli.checkpoints.layouts.in_files import Layouts, Part
 from tli_cli.checkpoints.writing.contents import Content, Held
+from tli_cli.dtypes import bits, byte_count
 
 Produce = Callable[[TensorSpec], Content]
 

@@ -15,9 +15,9 @@ import numpy as np
 from tli_cli.architecture import TensorSpec
 from tli_cli.axis_maps.selection import Selection, selection_of
 from tli_cli.axis_maps.values import LEAVE_SOME, PlanMaps
-from tli_cli.checkpoints.dtypes import bits
 from tli_cli.checkpoints.files import FileRange, opened, read_at
 from tli_cli.checkpoints.writing.contents import Content
+from tli_cli.dtypes import bits
 from tli_cli.floats import STORED, store
 from tli_cli.injection.composed import Constant, Joined, Patched
 from tli_cli.injection.mapped import Mapped, Read, matrix_of

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tli_cli.architecture import Architecture, TensorSpec
-from tli_cli.checkpoints.dtypes import is_float
+from tli_cli.dtypes import is_float
 from tli_cli.given import Named, name_of, path_of, require
 from tli_cli.injection.stored_values import holds_finite
 from tli_cli.options import Options

@@ -11,10 +11,10 @@ from tli_cli.matching.dp import match_sides
 from tli_cli.matching.path import Placed, match_placed
 from tli_cli.matching.sides import Side
 from tli_cli.matching.values import Matching
+from tli_cli.planning.doubted import doubted_layers
 from tli_cli.references import Reference, related
 from tli_cli.references.likest import is_open
 from tli_cli.scoring.score import score_matching
-from tli_cli.scoring.verdict import doubted_layers
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from tli_cli.plan import Plan
 from tli_cli.planning.choice import Akin
 from tli_cli.planning.claims.activations import changed_activations
 from tli_cli.planning.claims.unproved import without_proof
+from tli_cli.planning.doubted import doubted_layers
 from tli_cli.planning.heads import NO_LABELS, other_labels, parse_head
 from tli_cli.planning.methods import method_request
 from tli_cli.planning.otherwise import copied_otherwise
@@ -22,7 +23,6 @@ from tli_cli.planning.relation import OTHER, UNLIKE
 from tli_cli.planning.request import Request
 from tli_cli.scoring.bands import MAY_HURT
 from tli_cli.scoring.score import score_matching
-from tli_cli.scoring.verdict import doubted_layers
 from tli_cli.vocabularies.pairing import Tokens
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import prod
 
 from tli_cli.architecture import STATISTICS, Architecture, InitialValue, Layer, TensorSpec
-from tli_cli.checkpoints.dtypes import is_float
+from tli_cli.dtypes import is_float
 from tli_cli.planning.listed_rows import class_rows, vocabulary_sizes
 from tli_cli.planning.request import Request
 from tli_cli.planning.roles import Share, is_iterated

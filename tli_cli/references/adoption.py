@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from tli_cli.architecture import Architecture, TensorSpec
 from tli_cli.catalogue.loading import without
 from tli_cli.checkpoints import Checkpoint
-from tli_cli.checkpoints.dtypes import bits, is_float
+from tli_cli.dtypes import bits, is_float
 from tli_cli.errors import TliError, join_problems
 from tli_cli.kinship.adapters import adapters, said_of
 from tli_cli.references.prefixes import prefixed

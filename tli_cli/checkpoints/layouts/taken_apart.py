@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from tli_cli.architecture import TensorSpec
 from tli_cli.checkpoints.checkpoint import Checkpoint, ReaderOf
-from tli_cli.checkpoints.dtypes import byte_count
 from tli_cli.checkpoints.files import FileRange
 from tli_cli.checkpoints.layouts.in_files import Part
+from tli_cli.dtypes import byte_count
 
 if TYPE_CHECKING:
     import torch

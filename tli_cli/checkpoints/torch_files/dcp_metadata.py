@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tli_cli.checkpoints.dtypes import SAFETENSORS_CODES
 from tli_cli.checkpoints.files import read_small
 from tli_cli.checkpoints.torch_files.pickles import MAX_PICKLE, Inert, as_dict, as_sizes, load_allowed
+from tli_cli.dtypes import SAFETENSORS_CODES
 from tli_cli.errors import CheckpointError
 
 _TYPES = (*SAFETENSORS_CODES, "complex128")

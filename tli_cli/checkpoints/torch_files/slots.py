@@ -8,8 +8,8 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from tli_cli.architecture import TensorSpec
-from tli_cli.checkpoints.dtypes import PACKED, bits, is_buffer
 from tli_cli.checkpoints.torch_files.torch_pickles import PickledTensor, Storage
+from tli_cli.dtypes import PACKED, bits, is_buffer
 from tli_cli.errors import CheckpointError
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from threading import Lock
 from typing import TYPE_CHECKING, Protocol, Union, runtime_checkable
 
 from tli_cli.architecture import TensorSpec
-from tli_cli.checkpoints.dtypes import byte_count
 from tli_cli.checkpoints.files import FileRange, opened, read_at
 from tli_cli.checkpoints.finite import all_finite
 from tli_cli.checkpoints.writing.layout import tensor_bytes
+from tli_cli.dtypes import byte_count
 from tli_cli.errors import CheckpointError
 
 if TYPE_CHECKING:

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from tli_cli.architecture import TensorSpec
-from tli_cli.checkpoints.dtypes import PACKED
 from tli_cli.checkpoints.notes import NOTES
 from tli_cli.checkpoints.writing.contents import content_of
 from tli_cli.checkpoints.writing.leftovers import draft_path, hold
 from tli_cli.checkpoints.writing.naming import naming, recover
 from tli_cli.checkpoints.writing.output import sync_directory
 from tli_cli.checkpoints.writing.ranks import Ranks
+from tli_cli.dtypes import PACKED
 from tli_cli.errors import CheckpointError
 
 if TYPE_CHECKING:

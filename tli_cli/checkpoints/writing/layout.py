@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tli_cli.architecture import TensorSpec
-from tli_cli.checkpoints.dtypes import SAFETENSORS_CODES, bits, byte_count
 from tli_cli.checkpoints.safetensors_file import ORDER_KEY, TIED_KEY, order_digest
 from tli_cli.checkpoints.writing.output import PendingFile
+from tli_cli.dtypes import SAFETENSORS_CODES, bits, byte_count
 from tli_cli.errors import CheckpointError, join_problems
 
 if TYPE_CHECKING:

@@ -13,12 +13,12 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from tli_cli.architecture import TensorSpec
-from tli_cli.checkpoints.dtypes import PACKED, byte_count
 from tli_cli.checkpoints.notes import NOTES
 from tli_cli.checkpoints.torch_files.archive import data_offset
 from tli_cli.checkpoints.writing.checksums import Checksums
 from tli_cli.checkpoints.writing.layout import FileLayout, repeated
 from tli_cli.checkpoints.writing.output import PendingFile
+from tli_cli.dtypes import PACKED, byte_count
 from tli_cli.errors import CheckpointError, join_problems
 
 if TYPE_CHECKING:

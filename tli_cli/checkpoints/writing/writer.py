@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from tli_cli.architecture import TensorSpec
-from tli_cli.checkpoints.dtypes import byte_count
 from tli_cli.checkpoints.writing.blocks import BlockWriter
 from tli_cli.checkpoints.writing.contents import Content, Held, Produced, Repeated, content_of
 from tli_cli.checkpoints.writing.layout import FileLayout, lay_out, repeated, require_writable
@@ -24,6 +23,7 @@ from tli_cli.checkpoints.writing.shards import (
     shard_path,
     split,
 )
+from tli_cli.dtypes import byte_count
 from tli_cli.errors import CheckpointError
 
 Produce = Callable[[TensorSpec], Produced]
