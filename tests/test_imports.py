@@ -90,6 +90,15 @@ def test_no_module_imports_itself_in_the_end():
     assert len(tuple(TopologicalSorter(graph).static_order())) == len(MODULES)
 
 
+def test_no_package_imports_itself_through_another():
+    graph: dict[str, set[str]] = {}
+    for path in MODULES:
+        package = module_name(path).split(".")[0]
+        others = {name.split(".")[0] for name in within(path)} - {package}
+        graph.setdefault(package, set()).update(others if package else ())
+    assert len(tuple(TopologicalSorter(graph).static_order())) >= len(graph)
+
+
 @pytest.mark.parametrize("path", MODULES, ids=module_name)
 def test_only_renderers_print(path):
     calls = [node for node in ast.walk(parsed(path)) if isinstance(node, ast.Call)]

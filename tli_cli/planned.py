@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tli_cli.kinship.ancestry import Values, ancestry
 from tli_cli.planning.injection import plan_injection
-from tli_cli.vocabularies.shared import shared_tokens
+from tli_cli.references.shared_tokens import shared_tokens
 
 if TYPE_CHECKING:
     from tli_cli.options import Labels, Options

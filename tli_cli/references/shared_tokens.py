@@ -5,17 +5,14 @@ from __future__ import annotations
 import filecmp
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tli_cli.architecture import Architecture
 from tli_cli.checkpoints.located import located
 from tli_cli.errors import TliError
 from tli_cli.options import Options
+from tli_cli.references.reference import Reference
 from tli_cli.vocabularies.pairing import TokenRows, Tokens
 from tli_cli.vocabularies.reading import SETTINGS, find_tokenizer, read_vocabulary
-
-if TYPE_CHECKING:
-    from tli_cli.references import Reference
 
 SAME = "their tokenisers are the same"
 
