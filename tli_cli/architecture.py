@@ -33,6 +33,9 @@ EPSILON = "epsilon"
 LINEAR = ("conv", "linear")
 """The kinds of layers whose weight multiplies what goes in."""
 
+UNTOLD = "other"
+"""The kind of layers of which nothing tells what they do."""
+
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 """The roles of what a batch norm counts while it trains."""
 

@@ -181,3 +181,37 @@ def test_what_a_decoder_adds_to_the_maps_of_a_plain_network_does_not_start_at_ze
     plan = apply_tli(target, source, example=(2, 3, 32, 32), options=MAPS)
     assert all(plan.by_target[f"features.{i}.0.weight"].resizer == "copy" for i in range(3))
     assert all(plan.by_target[f"up.{i}.weight"].initial == "target" for i in range(2))
+
+
+class Shallow(nn.Module):
+    """A decoder that reads a map from the midst of the encoder, which holds the stage behind it and does not run it;
+    its layer is as wide as the shortcut there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = Encoder()
+        self.decoder = nn.Sequential(nn.Conv2d(16, 32, 1, bias=False), nn.BatchNorm2d(32))
+        self.head = nn.Conv2d(32, 4, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        encoder = self.encoder
+        return self.head(self.decoder(encoder.layer2(encoder.layer1(encoder.stem(x).relu()))).relu())
+
+
+def test_a_stage_that_is_held_and_not_run_takes_its_namesake_and_nothing_else_does() -> None:
+    source, target = seeded(Classifier), seeded(Shallow)
+    plan = apply_tli(target, source, example=(2, 3, 32, 32), options=MAPS)
+    for step in plan.steps:
+        if step.target.startswith("encoder."):
+            assert (step.resizer, step.pieces[0].source, step.exact) == ("copy", step.target, True), step.target
+        else:
+            assert (step.action, step.exact) == ("keep", False), step.target
+
+
+def test_a_stage_that_the_source_does_not_run_is_copied_and_not_called_exact() -> None:
+    source, target = seeded(Shallow), seeded(Classifier)
+    plan = apply_tli(target, source, example=(2, 3, 32, 32), options=MAPS)
+    for step in plan.steps:
+        if step.target.startswith("encoder."):
+            assert (step.resizer, step.pieces[0].source) == ("copy", step.target), step.target
+            assert step.exact != step.target.startswith("encoder.layer3."), step.target

@@ -112,4 +112,6 @@ class ManyScores:
 
 def _fed_by_matching(source: Profile, target: Profile) -> int:
     matching = match_sides(source.side, target.side)
-    return sum(fed_weights(matching, source.standing, target.standing).values())
+    theirs = source.standing if matching.sources == source.side.units else None
+    mine = target.standing if matching.targets == target.side.units else None
+    return sum(fed_weights(matching, theirs, mine).values())

@@ -14,6 +14,7 @@ from tli_cli.matching.between import left_between
 from tli_cli.matching.blocks import BlockPair, pair_blocks, pair_stages
 from tli_cli.matching.crossed import uncrossed
 from tli_cli.matching.evidence import Evidence, evidence_of
+from tli_cli.matching.idle import idle_pairs, with_whole, without
 from tli_cli.matching.inside import kept_apart
 from tli_cli.matching.namesakes import namesakes
 from tli_cli.matching.sides import Side, both_known
@@ -35,8 +36,10 @@ def match_sides(source: Side, target: Side) -> Matching:
     """Return the matching of two sides, which may be used again for other pairs."""
     known = both_known(source, target)
     source, target = (source, target) if known else with_whole_layers(source, target)
-    targets, sources = target.units, source.units
-    source, target = of_common_inputs(source, target)
+    idle = idle_pairs(source, target)
+    mine, theirs = [pair.target for pair in idle], [pair.source for pair in idle]
+    targets, sources = with_whole(target.units, mine), with_whole(source.units, theirs)
+    source, target = of_common_inputs(without(source, theirs), without(target, mine))
     named = namesakes(source, target)
     source, target = (source, target) if known else _without_extras(source, target, named)
     evidence = evidence_of(source, target, named)
@@ -44,10 +47,11 @@ def match_sides(source: Side, target: Side) -> Matching:
     stages = pair_stages(target, source, partners)
     blocks = kept_apart(pair_blocks(target, source, stages, partners), evidence.inside)
     pairs, added = _Pairing(source, target, evidence, blocks).found()
-    one_network = evidence.twins_are_all or len(evidence.proven) == len(targets) == len(sources)
+    pairs |= {pair.target.key: pair for pair in idle}
+    one_network = evidence.twins_are_all or len(evidence.proven) + len(idle) == len(targets) == len(sources)
     used = {pair.source.key for pair in pairs.values()}
     return Matching(
-        tuple(pairs[unit.key] for unit in target.units if unit.key in pairs),
+        tuple(pairs[unit.key] for unit in targets if unit.key in pairs),
         targets,
         sources,
         frozenset(added),

@@ -77,6 +77,13 @@ class Side:
         return sum(unit.kind in WEIGHTED for unit in self.units)
 
     @cached_property
+    def idle(self) -> frozenset[str]:
+        """The paths of layers in blocks of which nothing stands in the graph; none if there is no graph."""
+        run = {node.layer for node in self.architecture.graph}
+        used = {unit.home for unit in self.units if unit.place in run or not run}
+        return frozenset(unit.path for unit in self.units if unit.home not in used)
+
+    @cached_property
     def heads(self) -> Heads:
         """The last layers that stand side by side, by how much each gives."""
         return heads_of(self.architecture, self.units)

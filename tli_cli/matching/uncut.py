@@ -25,7 +25,7 @@ def _uncut(side: Side, other: Side) -> Side:
     for unit in side.units:
         if unit.part >= 0:
             parts[unit.place].append(unit)
-    wholes = {place: _whole(found) for place, found in parts.items() if _is_plain(found)}
+    wholes = {place: whole(found) for place, found in parts.items() if _is_plain(found)}
     mine, theirs = Counter(u.shape for u in side.units), Counter(u.shape for u in other.units)
     lacking = _whole_shapes(other) - _whole_shapes(side)
     several = Counter(unit.shape for unit in wholes.values())
@@ -50,7 +50,8 @@ def _are_named(parts: Sequence[Unit]) -> bool:
     return any(part.role.removeprefix("cross_") in NAMED for part in parts)
 
 
-def _whole(parts: Sequence[Unit]) -> Unit:
+def whole(parts: Sequence[Unit]) -> Unit:
+    """Return the layer that `parts` are all of as one unit."""
     first = parts[0]
     shape = (sum(part.shape[0] for part in parts), *first.shape[1:])
     return replace(first, part=-1, parts=1, shape=shape, role="" if _are_named(parts) else first.role)

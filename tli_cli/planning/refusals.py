@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 
-from tli_cli.architecture import STATISTICS, Architecture, InitialValue, Layer, TensorSpec
+from tli_cli.architecture import STATISTICS, UNTOLD, Architecture, InitialValue, Layer, TensorSpec
 from tli_cli.dtypes import is_float
 from tli_cli.planning.listed_rows import class_rows, vocabulary_sizes
 from tli_cli.planning.request import Request
@@ -47,7 +47,7 @@ class Refusals:
         if _is_computed(wanted, offered, layer) and not self._is_taken(wanted, offered, source):
             return COMPUTED
         kinds = [side.attribute("norm") for side in (layer, source_layer)]
-        if layer.kind == "norm" and kinds.count("batch") == 1:
+        if layer.kind == "norm" and source_layer.kind != UNTOLD and kinds.count("batch") == 1:
             return "another kind of norm: a batch norm moves with its statistics or not at all"
         return ""
 

@@ -31,6 +31,7 @@ from tli_cli.planning.starts.lone import NO_BRANCH, Lone
 
 OTHER_INPUT = "it takes something else than in the source"
 WIDTH = "behind it a scale that goes with its width, which is another in the source"
+NOT_RUN = "the source does not run it"
 CHANGED_INPUT = "added layers change what goes into it"
 
 
@@ -109,6 +110,8 @@ class Doubts:
         if pair.target.place in self._unlike:
             return self._other_input
         mine, theirs = self._runs[pair.target.place], self._their_runs[pair.source.place]
+        if mine and self._their_runs and not theirs:
+            return NOT_RUN
         whole = pair.target.part < 0 and pair.source.part < 0
         tables = [unit.kind == "embedding" for unit in (pair.target, pair.source)]
         differ = mine > theirs if all(tables) else mine != theirs and not any(tables)

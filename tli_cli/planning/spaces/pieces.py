@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from tli_cli.architecture import LINEAR, Architecture, Layer
+from tli_cli.architecture import LINEAR, UNTOLD, Architecture, Layer
 from tli_cli.describe.channels_last import is_place
 from tli_cli.describe.turned import PAIRS, Way
 from tli_cli.plan import Layout, Piece, map_indices
@@ -29,11 +29,18 @@ def make_piece(ends: Ends, book: MapBook) -> Piece | None:
         target_view=wanted.view,
         source_view=offered.view,
     )
-    if not wanted.axes or not offered.axes:
+    if not wanted.axes or not offered.axes or _is_one_untold(ends):
         same = wanted.shape == offered.shape and ends.turn is None
         return piece if same else None
     ends = ends.with_whole_heads
     return _by_shape(piece, ends, book) or _along(piece, ends, book)
+
+
+def _is_one_untold(ends: Ends) -> bool:
+    """Tell whether one layer alone is of no known kind, as what code holds and does not run: no channels of it are
+    those of any other."""
+    kinds = ends.layer.kind, ends.source.layer_of[ends.offered.spec.name].kind
+    return kinds[0] != kinds[1] and UNTOLD in kinds
 
 
 def _by_shape(piece: Piece, ends: Ends, book: MapBook) -> Piece | None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import accumulate, pairwise
 from math import prod
 
-from tli_cli.architecture import LINEAR, Architecture, Layer
+from tli_cli.architecture import LINEAR, UNTOLD, Architecture, Layer
 from tli_cli.axis_maps.expressions import expression_columns
 from tli_cli.matching.similarity import unit_similarity
 from tli_cli.matching.units import Unit, main_tensor
@@ -20,9 +20,9 @@ from tli_cli.planning.spaces.maps import MapBook
 def norms_follow(target: Architecture, source: Architecture, matching: Matching) -> Matching:
     """Return `matching` with each batch norm paired with the norm behind the partner of the layer before it.
 
-    A batch norm behind a layer that nothing feeds is left unpaired, and so is one whose layer's partner has no norm.
-    Where no graph shows what stands before them, norms of one name stay together, and so does one with its partner of
-    which its place in the file tells nothing.
+    A batch norm behind a layer that nothing feeds is left unpaired, and so is one whose layer's partner has no norm;
+    one whose partner the source does not run is left as it is. Where no graph shows what stands before them, norms of
+    one name stay together, and so does one with its partner of which its place in the file tells nothing.
     """
     before = normalised_layers(target)
     behind: dict[int, list[int]] = defaultdict(list)
@@ -38,6 +38,8 @@ def norms_follow(target: Architecture, source: Architecture, matching: Matching)
             continue
         fed = feeds.get(before[unit.place])
         held = pairs.get(unit.key)
+        if held is not None and source.layers[held.source.place].kind == UNTOLD:
+            continue
         if (
             held is not None
             and not told

@@ -1,0 +1,79 @@
+"""Blocks that a network holds and does not run, or of which nothing is used: stages of an encoder behind the one that a
+decoder reads, heads for training alone.
+
+No graph tells of them, so nothing but names does. They take what has their names, and nothing else does.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from tli_cli.architecture import Architecture
+from tli_cli.describe.prefixes import changed, prefix_change
+from tli_cli.matching.namesakes import FEWEST, LIKE
+from tli_cli.matching.sides import Side, both_known
+from tli_cli.matching.uncut import whole
+from tli_cli.matching.units import Unit
+from tli_cli.matching.values import Pair
+
+Named = Mapping[str, Sequence[Unit]]
+"""The units of each layer, by its path."""
+
+
+def idle_pairs(source: Side, target: Side) -> list[Pair]:
+    """Return the pairs of whole layers of one name and shape of which one side at least runs neither, nor the block
+    that it is of; none where few layers that are run have such a namesake, or few of a side's that are not."""
+    if not both_known(source, target) or not (source.idle or target.idle):
+        return []
+    named = _namesakes(source, target)
+    run = [t for t, s in named if t not in target.idle and s not in source.idle]
+    held = (target.idle, {t for t, _ in named}), (source.idle, {s for _, s in named})
+    if len(run) < FEWEST or any(len(idle & found) < LIKE * len(idle) for idle, found in held):
+        return []
+    mine, theirs = _by_path(target), _by_path(source)
+    return [_pair(mine[t], theirs[s]) for t, s in named if t in target.idle or s in source.idle]
+
+
+def with_whole(units: Sequence[Unit], wholes: Sequence[Unit]) -> tuple[Unit, ...]:
+    """Return `units` with the parts of layers that stand in `wholes` as those."""
+    chosen = {unit.place: unit for unit in wholes}
+    return tuple(chosen.get(unit.place, unit) for unit in units if unit.place not in chosen or unit.part <= 0)
+
+
+def without(side: Side, units: Sequence[Unit]) -> Side:
+    """Return `side` without the layers of `units`."""
+    places = {unit.place for unit in units}
+    return side.of([unit for unit in side.units if unit.place not in places]) if places else side
+
+
+def _namesakes(source: Side, target: Side) -> list[tuple[str, str]]:
+    """Return the paths of layers of one name, whatever stands before all names of a side, with tensors of one shape."""
+    mine, theirs = list(_by_path(target)), list(_by_path(source))
+    change = prefix_change(mine, theirs)
+    shapes = _shapes(target.architecture), _shapes(source.architecture)
+    pairs = [(path, changed(path, change)) for path in mine]
+    return [(t, s) for t, s in pairs if shapes[0][t] == shapes[1].get(s)]
+
+
+def _shapes(architecture: Architecture) -> dict[str, dict[str, tuple[int, ...]]]:
+    """Return the shape of each tensor by the path of its layer and its role."""
+    return {
+        layer.path: {role: architecture.by_name[name].shape for role, name in layer.tensors}
+        for layer in architecture.layers
+    }
+
+
+def _by_path(side: Side) -> Named:
+    found: dict[str, list[Unit]] = defaultdict(list)
+    for unit in side.units:
+        found[unit.path].append(unit)
+    return found
+
+
+def _pair(target: Sequence[Unit], source: Sequence[Unit]) -> Pair:
+    """Return the pair of two layers, which count as alike whatever is known of the one that is not run."""
+    wanted, offered = (units[0] if units[0].part < 0 else whole(units) for units in (target, source))
+    like = replace(wanted, place=offered.place, path=offered.path, block=offered.block, stage=offered.stage)
+    return Pair(wanted, like, 1.0, anchored=True)
