@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+import pytest
 import torch
 from torch import nn
 
@@ -88,6 +89,35 @@ class CutStages(nn.Module):
         return self.head(self.stages(self.stem(x)).mean((2, 3)))
 
 
+class Branched(nn.Module):
+    """A residual block of two convolutions."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.inner, self.outer = nn.Conv2d(width, 2 * width, 1), nn.Conv2d(2 * width, width, 3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.outer(torch.relu(self.inner(x)))
+
+
+class RowStages(nn.Module):
+    """Stages that are rows: what halves the map, and then the blocks."""
+
+    def __init__(self, *depths: int) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8))
+        self.stages = nn.Sequential(*(self._stage(depth) for depth in depths))
+        self.head = nn.Linear(8, 5)
+
+    @staticmethod
+    def _stage(depth: int) -> nn.Sequential:
+        down = nn.Sequential(nn.Conv2d(8, 8, 3, 2, 1), nn.BatchNorm2d(8))
+        return nn.Sequential(down, *(Branched(8) for _ in range(depth)))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.stages(self.stem(x)).mean((2, 3)))
+
+
 class TwoNorms(nn.Module):
     """One convolution whose output two norms take."""
 
@@ -115,6 +145,13 @@ def test_tables_of_biases_go_with_their_attentions():
 def test_parts_of_a_convolution_are_one_block():
     difference, plan = deeper(CutStages)
     assert difference < 1e-9 and promises(plan)
+
+
+@pytest.mark.parametrize("depths", [(1, 2), (2, 1)], ids=str)
+def test_a_stage_of_one_block_is_cut_as_the_others_are(depths):
+    given, wanted = randomised(RowStages(*depths), 1), randomised(RowStages(3, 3), 2)
+    plan = apply_tli(wanted, given, example=IMAGES)
+    assert distance(given, wanted, (IMAGES,)) < 1e-9 and promises(plan)
 
 
 def test_a_convolution_that_no_shortcut_goes_around_is_not_called_exact():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from tli_cli.architecture import LINEAR, Layer
@@ -38,8 +38,9 @@ def block_paths(paths: Sequence[str], kinds: Sequence[str]) -> list[tuple[str, s
 
     A block is the outermost module that ends in an index and is no container of blocks; a container is a module
     with at least two indexed children of one name that each hold two weighted layers or more, or with one such child
-    alone. What has a number for a name and children such as `conv1` and `conv2` is a block, and these are its parts.
-    The stage is the container in which the block stands.
+    alone. So is a stage with one such child beside others, where another stage is one. What has a number for a name
+    and children such as `conv1` and `conv2` is a block, and these are its parts. The stage is the container in which
+    the block stands.
     """
     weighted: dict[str, int] = defaultdict(int)
     children: dict[str, set[str]] = defaultdict(set)
@@ -54,19 +55,29 @@ def block_paths(paths: Sequence[str], kinds: Sequence[str]) -> list[tuple[str, s
 
 def _containers(children: dict[str, set[str]], weighted: dict[str, int]) -> set[str]:
     """Return the modules that directly or through others hold at least two indexed modules of one name and of two
-    weighted layers each, one after the other, or nothing but one of them."""
-    found = set()
-    for parent, names in children.items():
-        if PARALLEL.search(parent):
-            continue
-        rows = Counter(re.sub(r"\d+$", "", name) for name in names if _is_indexed(name) and weighted[name] >= 2)
-        if NUMBERED.search(parent):
-            rows = Counter({row: count for row, count in rows.items() if ROW.search(row)})
-        if max(rows.values(), default=0) >= min(2, len(names)):
-            found.add(parent)
-    for parent in list(found):
-        found.update(_prefixes(parent) if parent else [])
-    return found
+    weighted layers each, one after the other, nothing but one of them, or one as others of their own row do."""
+    longest = {parent: _longest_row(parent, names, weighted) for parent, names in children.items()}
+    found = {parent for parent, row in longest.items() if row >= min(2, len(children[parent]))}
+    stages = {_row_of(parent) for parent in found if _is_indexed(parent) and _is_outermost(parent)}
+    found |= {parent for parent, row in longest.items() if row and _row_of(parent) in stages}
+    return found.union(*(_prefixes(parent) for parent in found if parent))
+
+
+def _longest_row(parent: str, names: Iterable[str], weighted: Mapping[str, int]) -> int:
+    """Return how many children of a module have one name and a number, and hold two weighted layers or more."""
+    if PARALLEL.search(parent):
+        return 0
+    rows = Counter(_row_of(name) for name in names if _is_indexed(name) and weighted[name] >= 2)
+    return max((count for row, count in rows.items() if not NUMBERED.search(parent) or ROW.search(row)), default=0)
+
+
+def _is_outermost(path: str) -> bool:
+    """Tell whether a module stands in no module that has a number for a name."""
+    return not any(part.isdecimal() for part in path.split(".")[:-1])
+
+
+def _row_of(path: str) -> str:
+    return re.sub(r"\d+$", "", path)
 
 
 def _place(path: str, containers: set[str]) -> tuple[str, str]:
