@@ -77,12 +77,16 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """A batch norm of the source that is taken into the layer before it, by the names of its tensors and of that
-    layer's bias; empty where there is none. Of a scale alone there is no mean and no variance.
+    """A norm of the source that is taken into a layer beside it, by the names of its tensors; empty where there are
+    none.
+
+    Of a batch norm behind the layer, or a scale, which has no mean and no variance, and of the layer's `bias`:
 
     A weight is multiplied by `scale / sqrt(variance + epsilon)` along its first axis, or by `scale` alone, and so is a
     bias; a piece of `mean` becomes the bias. Before that a weight gets the `length` that the source gives it, along the
     axes along which that has places (weight normalisation, arXiv 1602.07868).
+
+    Of a norm before the layer: what the weight sums over along `axis` is multiplied by `before` plus `offset`.
     """
 
     mean: str = ""
@@ -92,11 +96,15 @@ class Fold:
     bias: str = ""
     epsilon: float = 1e-5
     length: str = ""
+    before: str = ""
+    axis: int = 1
+    offset: float = 0.0
 
     @property
     def names(self) -> tuple[str, ...]:
         """The names of the tensors that there are."""
-        return tuple(filter(None, (self.mean, self.variance, self.scale, self.shift, self.bias, self.length)))
+        held = (self.mean, self.variance, self.scale, self.shift, self.bias, self.length, self.before)
+        return tuple(filter(None, held))
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,14 +58,15 @@ def test_the_axes_of_a_trace_fit_the_shapes_and_every_tensor_is_in_one_layer(net
 def values(rule: str, rows: int, columns: int, seed: int = 0):
     shared = min(rows, columns)
     listing = f"0..{shared - 1}" + (f" *:{rows - shared}" if rows > shared else "")
-    axis_map = AxisMap(rule, rows, columns, listing=listing if rule == "tokens" else "")
-    return map_values(axis_map, lambda m: np.arange(m.columns) + 1.0, Draws(seed))
+    member = (0, "weight", 0, 0, columns, 1, 1)
+    axis_map = AxisMap(rule, rows, columns, members=(member,), listing=listing if rule == "tokens" else "")
+    return map_values(axis_map, lambda model, name: torch.arange(1.0, columns + 1).sqrt(), Draws(seed))
 
 
 @pytest.mark.parametrize("rule", list(RULES))
 @pytest.mark.parametrize(("rows", "columns"), [(8, 8), (12, 8), (16, 8), (5, 8), (1, 8), (8, 1)])
 def test_every_rule_gives_maps_of_the_size_that_it_is_asked_for(rule, rows, columns):
-    growing, narrowing = rule in ("widen", "net2net"), rule in ("strongest", "even")
+    growing, narrowing = rule in ("widen", "net2net"), rule in ("strongest", "even", "directions")
     if (
         (rule in ("same", "turned") and rows != columns)
         or (growing and rows < columns)

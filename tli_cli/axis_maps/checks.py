@@ -28,8 +28,9 @@ _MATRICES = {
     "input": MAX_MATRIX,
     "summed": MAX_MATRIX,
     "patch": MAX_INVERTED,
+    "directions": MAX_MATRIX,
 }
-_WIDEN, _NARROW = ("net2net",), ("strongest",)
+_WIDEN, _NARROW = ("net2net",), ("strongest", "directions")
 
 
 def map_problems(axis_map: AxisMap, sources: Sequence[Architecture]) -> Iterator[str]:
@@ -81,7 +82,7 @@ def _rule_problems(axis_map: AxisMap) -> Iterator[str]:
         if rows != columns or turned % 2 or start + turned > rows:
             yield told
     limit = _MATRICES.get(rule)
-    if limit is not None and rows * columns > limit:
+    if limit is not None and (columns if rule == "directions" else rows) * columns > limit:
         yield f"{told}: its matrix would have more than {limit:,} elements"
 
 

@@ -69,10 +69,10 @@ class MapValues:
     into: Take | None = None
 
 
-Importance = Callable[[AxisMap], Any]
-"""Give a weight for each source index of a map, an array of shape `(columns,)`."""
+Read = Callable[[int, str], "torch.Tensor"]
+"""Give a tensor by the number of its source and by its name."""
 
-Rule = Callable[[AxisMap, Importance, Draws], MapValues]
+Rule = Callable[[AxisMap, Read, Draws], MapValues]
 
 
 def _means(tensor: torch.Tensor, dim: int, count: int) -> torch.Tensor:

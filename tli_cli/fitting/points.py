@@ -25,7 +25,7 @@ def with_fits(plan: Plan, target: Architecture, source: Architecture, model: int
     """Return `plan` with a fit for every point of `target` that `source`, the source `model` of the plan, can serve;
     what they change is marked in the steps."""
     book = MapBook(target)
-    book.maps = list(plan.maps)
+    book.adopt(plan.maps)
     fits = _beyond_exact(plan, target, plan_fits(target, source, book, model))
     reasons = _reasons(target, fits)
     steps = tuple(_marked(step, reasons.get(step.target, "")) for step in plan.steps)

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import torch
 
 from tli_cli.axis_maps.apply import apply_expression
-from tli_cli.axis_maps.importance import group_importance
 from tli_cli.axis_maps.selection import selection_of
+from tli_cli.axis_maps.take import Read
 from tli_cli.axis_maps.values import LEAVE_SOME, PlanMaps
 from tli_cli.describe.normed import WITH_LENGTH
 from tli_cli.errors import PlanError
@@ -19,9 +19,6 @@ from tli_cli.injection.normed import length_of, lengthened
 from tli_cli.plan import DIRECTION, LENGTH, AxisExpression, Fold, Piece, Plan, Step
 from tli_cli.resizing import RESIZERS
 from tli_cli.seeding import generator_for
-
-Read = Callable[[int, str], torch.Tensor]
-"""Give the tensor called `name` of source model `model`, on the device where the arithmetic is done."""
 
 Initial = Callable[[Step], torch.Tensor]
 """Give the value that a target tensor starts from where nothing is injected."""
@@ -100,7 +97,7 @@ class Injector:
 
     def _folded(self, tensor: torch.Tensor, fold: Fold, piece: Piece) -> torch.Tensor:
         """Return a layer's weight, or its bias, which may stand in place of the norm's mean, with the norm or scale
-        behind it taken into it."""
+        behind it, or before it, taken into it."""
 
         def held(name: str, missing: float) -> torch.Tensor:
             return read(name) if name else torch.full_like(slope, missing)
@@ -109,6 +106,10 @@ class Injector:
             return computed(self.read(piece.model, name)).to(tensor.device)
 
         tensor = lengthened(tensor, read(fold.length)) if fold.length else tensor
+        if fold.before:
+            factor = read(fold.before) + fold.offset
+            along = [-1 if dim == fold.axis else 1 for dim in range(tensor.ndim)]
+            tensor = computed(tensor) * factor.reshape(along)
         if not (fold.variance or fold.scale):
             return tensor
         slope = (read(fold.variance) + fold.epsilon).rsqrt() if fold.variance else torch.ones(1)
@@ -217,4 +218,4 @@ def _region_shape(step: Step, piece: Piece) -> tuple[int, ...]:
 
 def injector_for(plan: Plan, read: Read, initial: Initial) -> Injector:
     """Return what makes the tensors of `plan`, its axis maps by what `read` gives."""
-    return Injector(plan, read, initial, PlanMaps(plan, lambda axis_map: group_importance(axis_map, read)))
+    return Injector(plan, read, initial, PlanMaps(plan, read))

@@ -145,13 +145,16 @@ class PlanCheck:
         source = self._sources[piece.model]
         if step.resizer in ("copy", *RESIZERS):
             yield f"a norm can only be folded where the resizer is `maps`, found {step.resizer!r}"
-        needed = (fold.mean, fold.variance) if fold.mean or fold.variance else (fold.scale or fold.length,)
+        alone = fold.scale or fold.length or fold.before
+        needed = (fold.mean, fold.variance) if fold.mean or fold.variance else (alone,)
         for name in dict.fromkeys((*needed, *fold.names)):
             spec = source.by_name.get(name)
             fits = spec is not None and (
                 (not spec.shape or _runs_along(spec.shape, held.shape))
                 if name == fold.length
                 else spec.shape == held.shape[:1]
+                if name != fold.before
+                else spec.shape == held.shape[max(fold.axis, 0) :][:1] and fold.axis >= 0
             )
             if spec is None:
                 yield f"source {piece.model} has no tensor {name!r}"

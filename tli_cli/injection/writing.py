@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 from tli_cli.allocator import return_large_blocks
 from tli_cli.architecture import TensorSpec
-from tli_cli.axis_maps.importance import group_importance
 from tli_cli.axis_maps.values import PlanMaps
 from tli_cli.checkpoints import write_checkpoint
 from tli_cli.checkpoints.writing.contents import Content
@@ -95,7 +94,7 @@ class _Made:
     ) -> None:
         self._plan, self._dtype = plan, options.dtype
         self._stored = stored = StoredValues(sources, target, keep_nonfinite=options.on_nonfinite == "keep")
-        self._maps = PlanMaps(plan, lambda axis_map: group_importance(axis_map, stored.read))
+        self._maps = PlanMaps(plan, stored.read)
         self._streams = Streams(plan, self._maps, stored)
         self._maker: Maker | None = None
         self._making = sources, target, options, progress

@@ -34,6 +34,7 @@ from tli_cli.planning.starts.norms import averages_unevenly
 from tli_cli.planning.starts.own_places import FOLDED, own_places
 from tli_cli.planning.starts.post_norms import Settled, norms_moved_behind
 from tli_cli.planning.starts.shortcuts import NO_SHORTCUT, surplus_shortcuts
+from tli_cli.planning.taken_ahead import TakenAhead, taken_ahead
 
 LOST_BIAS = "it has no place for its partner's bias"
 MASKED = "a mask of the target's own is worked into it"
@@ -61,6 +62,8 @@ class Drafter:
         self._scales, self._turns = Scales(*sides, matching), Turns(*sides, matching)
         self._gains = embedding_gains(*sides, matching)
         self._folding = folding(*sides, matching) if self._by_axes and request.norms else NO_FOLDING
+        turns = self._by_axes and request.norms and request.narrow == "strongest" and len(drafts.sources) == 1
+        self._ahead = taken_ahead(*sides, matching, model, self._book) if turns else TakenAhead(*sides)
         self._surplus = surplus_scales(matching, blocks, self._target)
         self._added = additions(*sides, matching, blocks, settled) if request.identity else Additions()
         self._lone = lone_additions(*sides, matching) if request.identity else NO_BRANCH
@@ -84,9 +87,10 @@ class Drafter:
         self._book.made_up |= self._scales.made_up
         doubts = self._doubts()
         lost = untold(self._matching, self._target, self._source)
-        for pair, weight in mine:
+        for pair, weight in sorted(mine, key=lambda held: held[0].target.place in self._ahead.norms):
             place = pair.target.place
-            self._draft_pair(pair, weight)
+            if not self._ahead.takes_over(place, self._drafts):
+                self._draft_pair(pair, weight)
             lone = LONE if place in self._folding.doubtful else ""
             self._note_doubt(place, doubts.of(pair) or lone or lost.get(place, ""))
         self._draft_lone_norms({pair.target.place: pair for pair, _ in mine})
@@ -178,6 +182,7 @@ class Drafter:
                 draft.initial, draft.exact, draft.reason = start, exact, ADDED
             else:
                 self._draft_share(share, answering(share, offered), pair, weight)
+        self._ahead.draft_biases(wanted, pair, self._book)
         draft_lengths({share.role: draft for share, draft in wanted}, offered, self._book, by_axes=self._by_axes)
         if any(is_mask(share) and not draft.pieces for share, draft in wanted):
             for _, draft in wanted:
@@ -222,6 +227,7 @@ class Drafter:
             draft.reason = f"{offered.spec.name} {list(offered.spec.shape)} cannot be reshaped to it"
             return
         piece = self._made_up_for(piece, wanted, pair)
+        piece = self._ahead.weight(piece, pair, self._book) if wanted.role == "weight" else piece
         uneven = UNEVEN if averages_unevenly(layer, partner, piece, self._book) else ""
         draft.doubt = self._unknown(wanted, offered) or turn.doubt or draft.doubt or uneven
         draft.pieces.append((replace(piece, weight=weight), pair))

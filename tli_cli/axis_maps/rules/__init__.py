@@ -21,6 +21,8 @@ RULES: Registry[Rule] = Registry(
         "tokens": "tli_cli.axis_maps.rules.listed:tokens",
         "strongest": "tli_cli.axis_maps.rules.narrow:strongest",
         "even": "tli_cli.axis_maps.rules.narrow:even",
+        "directions": "tli_cli.axis_maps.rules.directions:directions",
+        "mean": "tli_cli.axis_maps.rules.directions:mean",
         "widen": "tli_cli.axis_maps.rules.widen:widen",
         "rotary": "tli_cli.axis_maps.rules.rotary:rotary",
         "turned": "tli_cli.axis_maps.rules.rotary:turned",

@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as functional
 
-from tli_cli.axis_maps.take import Importance, MapValues, Take
+from tli_cli.axis_maps.take import MapValues, Read, Take
 from tli_cli.plan import AxisMap
 from tli_cli.seeding import Draws
 
 
-def grid(axis_map: AxisMap, importance: Importance, draws: Draws) -> MapValues:
+def grid(axis_map: AxisMap, read: Read, draws: Draws) -> MapValues:
     """Resample positions by antialiased bicubic interpolation, axis by axis, as timm's `resample_abs_pos_embed` does.
 
     What sums over the positions is scaled, so that it gives the same for the same value everywhere.
@@ -19,18 +19,18 @@ def grid(axis_map: AxisMap, importance: Importance, draws: Draws) -> MapValues:
     return MapValues(Take(matrix=matrix), Take(matrix=matrix * (axis_map.columns / axis_map.rows)))
 
 
-def patch(axis_map: AxisMap, importance: Importance, draws: Draws) -> MapValues:
+def patch(axis_map: AxisMap, read: Read, draws: Draws) -> MapValues:
     """Resize a patch embedding's kernel by the pseudo-inverse of the image's resize (FlexiViT, arXiv 2212.08013)."""
     resize = _resampling(axis_map.rows, axis_map.columns)
     take = Take(matrix=torch.linalg.pinv(resize.T).numpy())
     return MapValues(take, take)
 
 
-def offsets(axis_map: AxisMap, importance: Importance, draws: Draws) -> MapValues:
+def offsets(axis_map: AxisMap, read: Read, draws: Draws) -> MapValues:
     """Interpolate a table of relative positions on a geometric scale, so that near offsets keep their values (BEiT,
     arXiv 2106.08254), linearly as timm's `resize_rel_pos_bias_table` does."""
     if axis_map.columns < 3 or axis_map.columns % 2 == 0:
-        return grid(axis_map, importance, draws)  # no table of offsets to both sides of zero
+        return grid(axis_map, read, draws)  # no table of offsets to both sides of zero
     known = _geometric(axis_map.columns, axis_map.rows)
     wanted = torch.arange(axis_map.rows, dtype=torch.float64) - axis_map.rows // 2
     wanted = wanted.clamp(known[0], known[-1])

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from tli_cli.axis_maps.take import Importance, MapValues, Take
+from tli_cli.axis_maps.take import MapValues, Read, Take
 from tli_cli.plan import AxisMap
 from tli_cli.seeding import Draws
 
 
-def rotary(axis_map: AxisMap, importance: Importance, draws: Draws) -> MapValues:
+def rotary(axis_map: AxisMap, read: Read, draws: Draws) -> MapValues:
     """Put each channel of a half where its frequency is, `base ** (-i / columns)` (RoFormer, arXiv 2104.09864).
 
     A half of `c` times as many channels has the source's frequencies at every c-th place. Keys are repeated in
@@ -30,7 +30,7 @@ def rotary(axis_map: AxisMap, importance: Importance, draws: Draws) -> MapValues
     return MapValues(Take(index), into)
 
 
-def turned(axis_map: AxisMap, importance: Importance, draws: Draws) -> MapValues:
+def turned(axis_map: AxisMap, read: Read, draws: Draws) -> MapValues:
     """Take the channels of a head from one of which the embedding turns others together: `turned pairs` has neighbours
     where the source has the channels of two halves, `turned halves` the other way round.
 

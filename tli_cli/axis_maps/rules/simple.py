@@ -4,30 +4,30 @@ from __future__ import annotations
 
 import numpy as np
 
-from tli_cli.axis_maps.take import Importance, MapValues, Take
+from tli_cli.axis_maps.take import MapValues, Read, Take
 from tli_cli.plan import AxisMap
 from tli_cli.seeding import Draws
 
 
-def same(axis_map: AxisMap, importance: Importance, draws: Draws) -> MapValues:
+def same(axis_map: AxisMap, read: Read, draws: Draws) -> MapValues:
     """Leave every index where it is."""
     return MapValues()
 
 
-def none(axis_map: AxisMap, importance: Importance, draws: Draws) -> MapValues:
+def none(axis_map: AxisMap, read: Read, draws: Draws) -> MapValues:
     """Take nothing: the target's channels start at zero, the source's are dropped."""
     take = Take(np.full(axis_map.rows, -1))
     return MapValues(take, take)
 
 
-def rows(axis_map: AxisMap, importance: Importance, draws: Draws) -> MapValues:
+def rows(axis_map: AxisMap, read: Read, draws: Draws) -> MapValues:
     """Take rows by their index as far as the source has them."""
     index = np.arange(axis_map.rows)
     take = Take(np.where(index < axis_map.columns, index, -1))
     return MapValues(take, take)
 
 
-def kernel(axis_map: AxisMap, importance: Importance, draws: Draws) -> MapValues:
+def kernel(axis_map: AxisMap, read: Read, draws: Draws) -> MapValues:
     """Keep the centre of a kernel: zeros around it when it grows, its rim cut off when it shrinks (FNA, arXiv
     2001.02525).
 
@@ -41,14 +41,14 @@ def kernel(axis_map: AxisMap, importance: Importance, draws: Draws) -> MapValues
     return MapValues(take, take)
 
 
-def summed(axis_map: AxisMap, importance: Importance, draws: Draws) -> MapValues:
+def summed(axis_map: AxisMap, read: Read, draws: Draws) -> MapValues:
     """Sum over what the target has once, as over the frames of a kernel: a clip of one image gives what it gave, which
     is how such kernels are made of an image's (I3D, arXiv 1705.07750)."""
     take = Take(matrix=np.ones((axis_map.rows, axis_map.columns)))
     return MapValues(take, take)
 
 
-def input_channels(axis_map: AxisMap, importance: Importance, draws: Draws) -> MapValues:
+def input_channels(axis_map: AxisMap, read: Read, draws: Draws) -> MapValues:
     """Repeat input channels in turn and divide each by its copies, or fold the surplus ones onto the kept ones by
     summing.
 
@@ -58,7 +58,7 @@ def input_channels(axis_map: AxisMap, importance: Importance, draws: Draws) -> M
     """
     m, n = axis_map.rows, axis_map.columns
     if axis_map.rule.endswith("zero"):
-        return rows(axis_map, importance, draws)
+        return rows(axis_map, read, draws)
     if m >= n:
         index = np.arange(m) % n
         take = Take(index, 1.0 / np.bincount(index, minlength=n)[index])

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from tli_cli.axis_maps.take import MEAN, Importance, MapValues, Take
+from tli_cli.axis_maps.take import MEAN, MapValues, Read, Take
 from tli_cli.plan import AxisMap
 from tli_cli.seeding import Draws
 
 
-def widen(axis_map: AxisMap, importance: Importance, draws: Draws) -> MapValues:
+def widen(axis_map: AxisMap, read: Read, draws: Draws) -> MapValues:
     """Repeat the channels in turn; consumers divide by an uneven split that sums to one, so that copies can part in
     training.
 
@@ -34,7 +34,7 @@ def widen(axis_map: AxisMap, importance: Importance, draws: Draws) -> MapValues:
     return MapValues(Take(index), Take(index, share))
 
 
-def net2net(axis_map: AxisMap, importance: Importance, draws: Draws) -> MapValues:
+def net2net(axis_map: AxisMap, read: Read, draws: Draws) -> MapValues:
     """Repeat channels drawn at random and divide evenly among the copies (Net2WiderNet, arXiv 1511.05641)."""
     m, n = axis_map.rows, axis_map.columns
     index = np.concatenate([np.arange(n), draws.integers(n, m - n)])
@@ -42,7 +42,7 @@ def net2net(axis_map: AxisMap, importance: Importance, draws: Draws) -> MapValue
     return MapValues(Take(index), Take(index, 1.0 / copies))
 
 
-def spread(axis_map: AxisMap, importance: Importance, draws: Draws) -> MapValues:
+def spread(axis_map: AxisMap, read: Read, draws: Draws) -> MapValues:
     """Repeat each channel where it stands: keys that fewer queries are to share (GQA, arXiv 2305.13245)."""
     index = np.arange(axis_map.rows) * axis_map.columns // axis_map.rows
     return MapValues(Take(index), Take(index, _shares(index, axis_map.columns, draws)))

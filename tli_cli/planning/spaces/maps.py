@@ -37,6 +37,10 @@ def rows_ahead(rows: int) -> int:
     return 2 if rows > 8 and (rows - 2).bit_count() == 1 else 0
 
 
+def _members(model: int, places: Sequence[Place]) -> tuple[tuple[object, ...], ...]:
+    return tuple((model, p.tensor, p.axis, p.start, p.stop, p.outer, p.inner) for p in places)
+
+
 class MapBook:
     """The maps of one plan as they are asked for; equal pairs of spaces share one map.
 
@@ -63,6 +67,7 @@ class MapBook:
         self._columns: dict[tuple[AxisTree, int], int] = {}
         self._first: dict[tuple[AxisTree, int], AxisTree] = {}
         self._torn: set[AxisTree] = set()
+        self._free: dict[AxisTree, int] = {}
         self.added = False
         self.made_up: set[int] = set()
         self._index: dict[tuple[object, ...], int] = {}
@@ -270,6 +275,25 @@ class MapBook:
         """Return the map that takes the channels of a head from one that is turned in the other way."""
         return self._add(("turned", way), AxisMap(way.rule, way.width, way.width))
 
+    def turn_stream(self, t: int, source: Architecture, s: int, model: int, words: str) -> None:
+        """Take the channels `t` from directions between the channels `s`, by the rule `directions` and its `words`, of
+        which norms tell nothing."""
+        places = [p for p in places_of(source)[s] if source.layer_of[p.tensor].kind != "norm"]
+        members = _members(model, places)
+        sizes = self._target.size_of(t), source.size_of(s)
+        self._free[t] = self._add(
+            ("directions", t, s, model), AxisMap(f"directions {words}".strip(), *sizes, False, None, members, str(t))
+        )
+
+    def adopt(self, maps: Sequence[AxisMap]) -> None:
+        """Go on with the maps of a plan, and take the streams that it takes from directions by the same maps."""
+        self.maps = list(maps)
+        self._free = {int(m.label): i for i, m in enumerate(maps) if m.rule.partition(" ")[0] == "directions"}
+
+    def changing(self, rule: str, rows: int, columns: int) -> int:
+        """Return the map by a rule that asks for no more than sizes and does not keep the function."""
+        return self._add((rule, rows, columns), AxisMap(rule, rows, columns, exact=False))
+
     def introduce(self, t: AxisTree, model: int, s: AxisTree | None) -> None:
         """Note that the channels `t` are made by a layer that source layer makes `s`; None if an added layer makes
         them."""
@@ -300,6 +324,8 @@ class MapBook:
         self._first.setdefault((t, model), s)
         if m == n:
             return self.same(m)
+        if t in self._free and self.maps[self._free[t]].columns == n:
+            return self._free[t]
         if kind == "places" and (ahead := rows_ahead(m) - rows_ahead(n)):
             index = tuple(row - ahead if 0 <= row - ahead < n else -1 for row in range(m))
             return self._add(("rows ahead", m, n), AxisMap("rows", m, n, exact=False, index=index))
@@ -310,7 +336,7 @@ class MapBook:
         members: tuple[tuple[object, ...], ...] = ()
         if rule == self._rules.narrow and rule == "strongest":
             places = self._members.setdefault(model, places_of(source)).get(s, [])
-            members = tuple((model, p.tensor, p.axis, p.start, p.stop, p.outer, p.inner) for p in places)
+            members = _members(model, places)
         exact = self._rules.keeps(rule, t, m, n, self.made_up) and source.guessed.isdisjoint(leaves(s))
         return self._add(key, AxisMap(rule, m, n, exact=exact, members=members, label=self._label(t)))
 
