@@ -141,7 +141,7 @@ def test_norms_start_plain_and_are_said_to_be_used() -> None:
     assert plan.by_target["blocks.0.norm.weight"].reason == TAKEN
     folds = [piece.fold.before for piece in plan.by_target["blocks.1.qkv.bias"].pieces if piece.fold is not None]
     assert set(folds) == {"blocks.1.norm.bias"}
-    assert {name for name in plan.unused if "post" not in name and "scale" not in name} == set()
+    assert all("post" in name or "scale" in name for name in plan.unused)
 
 
 def test_before_a_fresh_head_a_norm_keeps_its_size() -> None:
@@ -159,7 +159,20 @@ def test_a_head_that_is_a_table_leaves_the_norm_before_it_its_mean() -> None:
     assert torch.equal(made.head.weight, made.embed.weight)
 
 
-@pytest.mark.parametrize("extra", ["post", "scaled", "raw", "bent"])
+def test_scales_at_the_ends_of_branches_are_taken_into_the_layers_before_them() -> None:
+    source, target = nets(24, 10, extra="scaled")
+    flattened(source, 9, centred=True)
+    with torch.no_grad():
+        for block in source.blocks:
+            block.scale.fill_(2.5)
+    plan = planned(source, target)
+    with torch.no_grad():
+        expected, made = source(TOKENS), filled(plan, source, target)(TOKENS)
+    assert is_turned(plan) and all(block.scale.eq(1).all() for block in target.blocks)
+    assert torch.allclose(made, expected, rtol=1e-6, atol=1e-6 * float(expected.abs().max()))
+
+
+@pytest.mark.parametrize("extra", ["post", "raw", "bent"])
 def test_channels_that_are_used_one_by_one_are_chosen(extra: str) -> None:
     assert not is_turned(planned(*nets(24, 16, extra=extra)))
 

@@ -34,7 +34,7 @@ from tli_cli.planning.starts.norms import averages_unevenly
 from tli_cli.planning.starts.own_places import FOLDED, own_places
 from tli_cli.planning.starts.post_norms import Settled, norms_moved_behind
 from tli_cli.planning.starts.shortcuts import NO_SHORTCUT, surplus_shortcuts
-from tli_cli.planning.taken_ahead import TakenAhead, taken_ahead
+from tli_cli.planning.taken_ahead import TAKEN_BACK, TakenAhead, taken_ahead
 
 LOST_BIAS = "it has no place for its partner's bias"
 MASKED = "a mask of the target's own is worked into it"
@@ -61,9 +61,12 @@ class Drafter:
             self._matching = matching
         self._scales, self._turns = Scales(*sides, matching), Turns(*sides, matching)
         self._gains = embedding_gains(*sides, matching)
-        self._folding = folding(*sides, matching) if self._by_axes and request.norms else NO_FOLDING
         turns = self._by_axes and request.norms and request.narrow == "strongest" and len(drafts.sources) == 1
         self._ahead = taken_ahead(*sides, matching, model, self._book) if turns else TakenAhead(*sides)
+        if self._ahead.scales:
+            pairs = (pair for pair in matching.pairs if pair.target.place not in self._ahead.scales)
+            self._matching = matching = replace(matching, pairs=tuple(pairs))
+        self._folding = folding(*sides, matching) if self._by_axes and request.norms else NO_FOLDING
         self._surplus = surplus_scales(matching, blocks, self._target)
         self._added = additions(*sides, matching, blocks, settled) if request.identity else Additions()
         self._lone = lone_additions(*sides, matching) if request.identity else NO_BRANCH
@@ -79,6 +82,7 @@ class Drafter:
             if model in chosen[p.target.key] and p.target.place not in besides
         ]
         self._start(self._surplus, "ones", UNSCALED)
+        self._start(self._ahead.scales, "ones", TAKEN_BACK)
         self._start(self._bare, "zeros", NO_SHORTCUT, ("weight", "bias"))
         self._start(self._lone.zeros, "zeros", LONE_BRANCH, ("weight", "bias"))
         self._start(self._lone.inner, "", LONE_BRANCH)

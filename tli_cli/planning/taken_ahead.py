@@ -16,6 +16,7 @@ from tli_cli.planning.spaces.free_streams import Turned, turned_streams
 from tli_cli.planning.spaces.maps import MapBook
 
 TAKEN = "the layers that it feeds take it over, with directions of the source's channels"
+TAKEN_BACK = "the layer before it takes it over, with directions of the source's channels"
 CENTRED = {"layer": "centred"}
 """What is said of the directions of a stream, by the kind of its norms."""
 
@@ -32,6 +33,11 @@ class TakenAhead:
     def norms(self) -> set[int]:
         """The target's norms that layers behind may take over, by place."""
         return {place for stream in self.streams for place in stream.norms}
+
+    @property
+    def scales(self) -> set[int]:
+        """The target's scales that the layers before take over, by place."""
+        return {place for stream in self.streams for place in stream.scales}
 
     def takes_over(self, norm: int, drafts: Drafts) -> bool:
         """Tell whether what is drafted of layers behind a norm takes it over; then draft it so that it changes nothing

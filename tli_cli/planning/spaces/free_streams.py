@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from tli_cli.architecture import LINEAR, Architecture, Layer
 from tli_cli.describe.spaces import leaves
 from tli_cli.matching.values import Matching
+from tli_cli.planning.starts.scaled import scaled_layers
 
 _ADDED, _JOINS = ("position", "token"), ("add", "cat")
 _ROLES = {"weight", "bias"}
@@ -17,12 +18,13 @@ _AS_IT_IS = -1
 
 @dataclass(frozen=True)
 class Stream:
-    """The layers that carry a stream, by place: its `norms`, of one flavour, what makes it, and what sums over it, each
-    with the norm `before` it. A table that serves as a head is both."""
+    """The layers that carry a stream, by place: its `norms`, of one flavour, what makes it, the `scales` right behind
+    some of these, and what sums over it, each with the norm `before` it. A table that serves as a head is both."""
 
     flavour: str
     norms: frozenset[int]
     makers: frozenset[int]
+    scales: frozenset[int]
     before: Mapping[int, int]
 
 
@@ -30,15 +32,16 @@ class Stream:
 class Turned:
     """A stream of the target, over the space `mine`, whose channels are directions of the source's, over `theirs`.
 
-    `norms` are the target's, `before` and `taken` say for each layer that sums over the channels, of the target and of
-    the source, which norm stands before it: that of the source is taken into the layer of the target that is fed. A
-    table that serves as a head takes none.
+    `norms` and `scales` are the target's, `before` and `taken` say for each layer that sums over the channels, of the
+    target and of the source, which norm stands before it: that of the source is taken into the layer of the target that
+    is fed. A table that serves as a head takes none.
     """
 
     mine: int
     theirs: int
     flavour: str
     norms: frozenset[int]
+    scales: frozenset[int]
     before: Mapping[int, int]
     taken: Mapping[int, int]
 
@@ -71,7 +74,7 @@ def _turned(
         return None
     if any(partners[place] not in theirs.norms for place in mine.norms if place in partners):
         return None
-    return Turned(tree, other, mine.flavour, mine.norms, before, theirs.before)
+    return Turned(tree, other, mine.flavour, mine.norms, mine.scales, before, theirs.before)
 
 
 def _streams(architecture: Architecture) -> Iterator[tuple[int, Stream]]:
@@ -95,31 +98,32 @@ def _stream(architecture: Architecture, space: int) -> Stream | None:
     carriers = _carriers(architecture, space)
     if architecture.spaces[space].kind != "channels" or space in fixed or carriers is None:
         return None
-    norms, makers, readers = carriers
+    norms, makers, scales, readers = carriers
     flavours = {_flavour(architecture.layers[place]) for place in norms}
     before = _norms_before(architecture, *carriers)
     if before is None or len(flavours) != 1 or "" in flavours or not readers <= before.keys():
         return None
-    return Stream(flavours.pop(), frozenset(norms), frozenset(makers), before)
+    return Stream(flavours.pop(), frozenset(norms), frozenset(makers), frozenset(scales), before)
 
 
-def _carriers(architecture: Architecture, space: int) -> tuple[set[int], set[int], set[int]] | None:
-    """Return the norms over `space`, the layers that make it and those that sum over it; None where it is part of an
-    axis, or where a layer does something else with it."""
-    norms, makers, readers = set[int](), set[int](), set[int]()
+def _carriers(architecture: Architecture, space: int) -> tuple[set[int], set[int], set[int], set[int]] | None:
+    """Return the norms over `space`, the layers that make it, the scales behind these and the layers that sum over it;
+    None where it is part of an axis, or where a layer does something else with it."""
+    norms, makers, scales, readers = set[int](), set[int](), set[int](), set[int]()
+    scaling = set(scaled_layers(architecture).values())
     for place, layer in enumerate(architecture.layers):
         axes = [axis for _, name in layer.tensors for axis in architecture.axes.get(name, ())]
         held = [axis for axis in axes if space in leaves(axis.tree)]
         if not held:
             continue
-        if any(axis.tree != space for axis in held) or not _is_plain(layer):
+        if any(axis.tree != space for axis in held) or not (_is_plain(layer) or place in scaling):
             return None
-        if layer.kind == "norm":
-            norms.add(place)
+        if layer.kind in ("norm", "scale"):
+            (scales if layer.kind == "scale" else norms).add(place)
             continue
         makers |= {place for axis in held if not axis.contracted}
         readers |= {place for axis in held if axis.contracted}
-    return norms, makers, readers
+    return norms, makers, scales, readers
 
 
 def _is_plain(layer: Layer) -> bool:
@@ -132,7 +136,7 @@ def _is_plain(layer: Layer) -> bool:
 
 
 def _norms_before(
-    architecture: Architecture, norms: set[int], makers: set[int], readers: set[int]
+    architecture: Architecture, norms: set[int], makers: set[int], scales: set[int], readers: set[int]
 ) -> dict[int, int] | None:
     """Return for each layer that sums over a stream the norm before it; None where something else reads the stream, or
     what a norm makes of it."""
@@ -149,11 +153,11 @@ def _norms_before(
                 return None
             states.append(_AS_IT_IS if place in makers & readers else None)
         elif _AS_IT_IS in found:
-            added = place in norms or (place in makers and kind in _ADDED) or node.op in _JOINS
+            added = place in norms | scales or (place in makers and kind in _ADDED) or node.op in _JOINS
             if not added or found != {_AS_IT_IS}:
                 return None
             states.append(place if place in norms else _AS_IT_IS)
-        elif place in norms or place in readers:
+        elif place in norms | scales | readers:
             return None
         else:
             states.append(_AS_IT_IS if place in makers else None)
