@@ -11,10 +11,11 @@ from torch import nn
 from tests.core.support import carried_out
 from tests.equivalence.harness import randomise
 from tli_cli import Options
+from tli_cli.architecture import Architecture, TensorSpec
 from tli_cli.injection.plan_checks import PlanCheck
-from tli_cli.plan import Plan
+from tli_cli.plan import AxisMap, Plan
 from tli_cli.planning.injection import plan_injection
-from tli_cli.planning.taken_ahead import TAKEN
+from tli_cli.planning.taken_ahead import TAKEN, said_of_time
 from tli_cli.providers.module import describe_live
 
 TOKENS = torch.randint(16, (2, 8), generator=torch.Generator().manual_seed(0))
@@ -170,6 +171,14 @@ def test_scales_at_the_ends_of_branches_are_taken_into_the_layers_before_them() 
         expected, made = source(TOKENS), filled(plan, source, target)(TOKENS)
     assert is_turned(plan) and all(block.scale.eq(1).all() for block in target.blocks)
     assert torch.allclose(made, expected, rtol=1e-6, atol=1e-6 * float(expected.abs().max()))
+
+
+@pytest.mark.parametrize(("columns", "said"), [(4096, ()), (4096 * 400, ("about 20 minutes of one core",))])
+def test_it_is_said_how_long_directions_take_where_that_is_minutes(columns: int, said: tuple[str, ...]) -> None:
+    source = Architecture((TensorSpec("weight", (4096, columns)),), ())
+    taken = AxisMap("directions", 3072, 4096, members=((0, "weight", 0, 0, 4096, 1, 1),))
+    found = list(said_of_time([taken, AxisMap("same", 8, 8)], [source]))
+    assert len(found) == len(said) and all(words in line for words, line in zip(said, found, strict=True))
 
 
 @pytest.mark.parametrize("extra", ["post", "raw", "bent"])

@@ -161,6 +161,13 @@ EDITS: dict[str, tuple[Callable[[Any], Any], str]] = {
         lambda p: p["maps"].append({"rule": "grid", "rows": 1 << 20, "columns": 1 << 20}),
         "more than",
     ),
+    "directions between too many": (
+        lambda p: p["maps"].append({"rule": "directions", "rows": 1, "columns": 1 << 20}),
+        "more than",
+    ),
+    "a norm before along no axis": (put(piece_of, fold={"before": "bn1.weight", "axis": 7}), "cannot be folded"),
+    "a norm before along one below": (put(piece_of, fold={"before": "bn1.weight", "axis": -4}), "cannot be folded"),
+    "a norm before that is not there": (put(piece_of, fold={"before": "bn0.weight"}), "no tensor 'bn0.weight'"),
     "an index too short": (lambda p: map_of(p).update(index=[0]), "expected 12 source indices"),
     "an index beyond": (lambda p: map_of(p).update(index=[8] * 12), "from -1 to 7"),
     "an index below": (lambda p: map_of(p).update(index=[-2] * 12), "from -1 to 7"),

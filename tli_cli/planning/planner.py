@@ -18,6 +18,7 @@ from tli_cli.planning.spaces.turning import turned_by_guess
 from tli_cli.planning.starts.foreign import without_false_copies, without_foreign
 from tli_cli.planning.starts.norms import norms_follow
 from tli_cli.planning.starts.plain import chains_fill_branches, gains_branches
+from tli_cli.planning.taken_ahead import said_of_time
 from tli_cli.planning.unused import unused_by
 
 
@@ -58,5 +59,5 @@ def make_plan(
         relation=_relation(target, sources[main], matchings[main], steps),
         seed=request.seed,
         unused=unused_by(steps, sources),
-        notes=(*drafts.book.rows.notes, *turned_by_guess(steps)),
+        notes=(*drafts.book.rows.notes, *turned_by_guess(steps), *said_of_time(drafts.book.maps, sources)),
     )

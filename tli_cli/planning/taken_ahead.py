@@ -3,13 +3,13 @@ each channel how much it counts, which means nothing of directions between chann
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from tli_cli.architecture import Architecture, Layer
 from tli_cli.axis_maps.expressions import expression_columns
 from tli_cli.matching.values import Matching, Pair
-from tli_cli.plan import Fold, Piece
+from tli_cli.plan import AxisMap, Fold, Piece
 from tli_cli.planning.drafts import Draft, Drafts
 from tli_cli.planning.roles import Share
 from tli_cli.planning.spaces.free_streams import Turned, turned_streams
@@ -17,6 +17,8 @@ from tli_cli.planning.spaces.maps import MapBook
 
 TAKEN = "the layers that it feeds take it over, with directions of the source's channels"
 TAKEN_BACK = "the layer before it takes it over, with directions of the source's channels"
+PER_MINUTE = 2.4e12
+"""How many values one core multiplies and adds in a minute, in float32."""
 CENTRED = {"layer": "centred"}
 """What is said of the directions of a stream, by the kind of its norms."""
 
@@ -99,6 +101,22 @@ class TakenAhead:
         if pair.target.place not in stream.before or pair.source.place not in stream.taken:
             return None
         return self.source.layers[stream.taken[pair.source.place]]
+
+
+def said_of_time(maps: Sequence[AxisMap], sources: Sequence[Architecture]) -> Iterator[str]:
+    """Yield how long directions take where that is minutes: what carries them is multiplied with itself and by them."""
+    work = sum(
+        sources[int(model)].by_name[name].size * (axis_map.columns + axis_map.rows)
+        for axis_map in maps
+        if axis_map.rule.startswith("directions")
+        for model, name, *_ in axis_map.members
+    )
+    minutes = work / PER_MINUTE
+    if minutes >= 1.5:
+        yield (
+            f"finding the directions that a narrower stream keeps, and turning to them, takes about {minutes:.0f} "
+            "minutes of one core; --method even chooses channels at once"
+        )
 
 
 def taken_ahead(
