@@ -3,7 +3,7 @@ makes them and all that sums over them may be turned alike."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from tli_cli.architecture import LINEAR, Architecture, Layer
@@ -51,7 +51,7 @@ def turned_streams(target: Architecture, source: Architecture, matching: Matchin
     them is fed from what carries the source's in the same way."""
     if not (target.graph and source.graph):
         return
-    partners = {pair.target.place: pair.source.place for pair in matching.pairs}
+    partners = [(pair.target.place, pair.source.place) for pair in matching.pairs]
     offered = list(_streams(source))
     for tree, mine in _streams(target):
         narrower = [own for own in offered if 1 < target.size_of(tree) < source.size_of(own[0])]
@@ -60,19 +60,14 @@ def turned_streams(target: Architecture, source: Architecture, matching: Matchin
 
 
 def _turned(
-    target: Architecture, tree: int, mine: Stream, other: int, theirs: Stream, partners: Mapping[int, int]
+    target: Architecture, tree: int, mine: Stream, other: int, theirs: Stream, partners: Sequence[tuple[int, int]]
 ) -> Turned | None:
     """Return `mine` as directions of `theirs`; None where a layer that carries it is fed from something else."""
-    fed = {place: partners[place] for place in (*mine.makers, *mine.before) if place in partners}
-    made = all(fed[place] in theirs.makers for place in fed if place in mine.makers)
-    tables = {place for place in mine.before if target.layers[place].kind not in LINEAR}
-    read = all(fed[place] in theirs.before for place in fed if place in mine.before and place not in tables)
-    if not fed or not made or not read or mine.flavour != theirs.flavour:
-        return None
-    before = {place: norm for place, norm in mine.before.items() if place not in tables}
-    if any(mine.before[place] in before.values() for place in tables):
-        return None
-    if any(partners[place] not in theirs.norms for place in mine.norms if place in partners):
+    before = {place: norm for place, norm in mine.before.items() if target.layers[place].kind in LINEAR}
+    alike = ((mine.makers, theirs.makers), (before, theirs.before), (mine.norms, theirs.norms))
+    fed = [source in given for taken, given in alike for place, source in partners if place in taken]
+    heads = {norm for place, norm in mine.before.items() if place not in before}
+    if not fed or not all(fed) or mine.flavour != theirs.flavour or not heads.isdisjoint(before.values()):
         return None
     return Turned(tree, other, mine.flavour, mine.norms, mine.scales, before, theirs.before)
 
@@ -95,8 +90,10 @@ def _flavour(layer: Layer) -> str:
 def _stream(architecture: Architecture, space: int) -> Stream | None:
     """Return what carries the channels of `space`; None where anything does but through norms or sums."""
     fixed = architecture.coded | architecture.averaged | architecture.dotted | architecture.guessed
+    if architecture.spaces[space].kind != "channels" or space in fixed:
+        return None
     carriers = _carriers(architecture, space)
-    if architecture.spaces[space].kind != "channels" or space in fixed or carriers is None:
+    if carriers is None:
         return None
     norms, makers, scales, readers = carriers
     flavours = {_flavour(architecture.layers[place]) for place in norms}
