@@ -106,8 +106,9 @@ class Layer:
     operation adds to the shapes, such as `("groups", 32)`, `("norm", "batch")`, `("heads", 12)`. `numbers` are those
     written in code that act after it and before the next layer, in order; empty where the code was not run.
     `constants` tell of tensors that code makes of numbers alone and that act there, where they are known: the
-    operation, the shape, that without what is repeated, and two numbers that other values or another order change; and
-    of what a norm that is written out adds to the variance.
+    operation, the shape, that without what is repeated, and two numbers that other values or another order change; of
+    what a norm that is written out adds to the variance; and, where its code was not run, of what all of its class add
+    to the weight.
     """
 
     path: str
@@ -140,7 +141,8 @@ class Layer:
     @property
     def offset(self) -> float:
         """The number that code adds to its weight before that is used; where it is not 0, zeros do not give zero."""
-        return next((float(number[1]) for number in self.numbers if number[0] == OFFSET), 0.0)
+        noted = (*self.numbers, *self.constants)
+        return next((float(number[1]) for number in noted if number[0] == OFFSET), 0.0)
 
     @property
     def epsilon(self) -> float | None:

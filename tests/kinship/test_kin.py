@@ -133,6 +133,15 @@ def test_a_bias_that_the_class_lacks_is_missed():
     assert [step.target for step in planned(kin, wanted).steps if not step.exact] == ["end.weight"]
 
 
+def test_a_head_beside_a_table_that_is_one_is_known_as_such():
+    """As files leave out what is tied, the target's names hold no head."""
+    tied = describe_live(build("decoder", 2), example_for("decoder"))
+    wanted = without(tied, {spec.name for spec in tied.tensors if spec.tied_to})
+    kin = as_kin(bare(build("decoder", 1, tied=False)), wanted)
+    assert kin is not None
+    assert [step.reason for step in planned(kin, wanted).steps if not step.exact] == ["it is run 2 times, in the source 1"]
+
+
 @pytest.mark.parametrize(("name", "other"), OTHERS)
 def test_another_class_is_no_kin(name, other):
     assert as_kin(bare(build(name, 1)), describe_live(build(other, 2), example_for(other))) is None

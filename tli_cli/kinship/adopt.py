@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from tli_cli.architecture import LINEAR, Architecture, Axis, AxisTree, Layer, Node, Space, tree_size
+from tli_cli.architecture import LINEAR, OFFSET, Architecture, Axis, AxisTree, Layer, Node, Space, tree_size
 from tli_cli.describe.blocks import with_blocks
 from tli_cli.describe.normed import WITH_LENGTH
 from tli_cli.describe.spaces import leaves
-from tli_cli.describe.spelling import natural
 from tli_cli.kinship.naming import LIKE, Likeness, in_its_order, templates
-from tli_cli.kinship.regions import Flow, Region, rebuilt
+from tli_cli.kinship.repeats import Member, Units, copies_of, graph_of, in_order
 from tli_cli.kinship.sizes import solve
 from tli_cli.kinship.tables import with_tables
 
 UNKNOWN = ("file", "inferred", "definition")
 """Where the order of layers comes from in a description by names alone."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Member:
-    """A layer of the checkpoint: the known layer that it is like, its path, block and tensors (by the known names)."""
-
-    like: int
-    path: str
-    block: str
-    tensors: Mapping[str, str]
 
 
 def as_kin(bare: Architecture, known: Architecture, head_width: int = 0) -> Architecture | None:
@@ -52,6 +41,7 @@ def as_kin(bare: Architecture, known: Architecture, head_width: int = 0) -> Arch
     like = {name: found for name, found in named.items() if name not in apart}
     if not like:
         return None
+    apart |= _heads_besides(bare, known, named)
     members = _members(known, like)
     spaces, axes, guessed, like_spaces = _spaces(bare, known, members, head_width)
 
@@ -60,13 +50,16 @@ def as_kin(bare: Architecture, known: Architecture, head_width: int = 0) -> Arch
 
     if not _is_coherent(members, known, axes) or _repeats_what_it_lacks(members, known):
         return None
+    graph = graph_of(known, members)
+    if graph is None:
+        return None
     beside = _beside(bare, like)
     layers = [_layer(member, known, bare, axes, spaces, beside) for member in members]
     layers += [layer for layer in bare.layers if all(name not in like for _, name in layer.tensors)]
     return replace(
         bare,
         layers=tuple(with_blocks(layers)),
-        graph=_with_own_heads(_graph(known, members), layers, apart),
+        graph=_with_own_heads(graph, layers, apart),
         spaces=tuple(spaces),
         axes=axes,
         guessed=frozenset(guessed),
@@ -76,6 +69,21 @@ def as_kin(bare: Architecture, known: Architecture, head_width: int = 0) -> Arch
         order_from="recognised",
         origin=f"{bare.origin} (like {known.origin})",
     )
+
+
+def _heads_besides(bare: Architecture, known: Architecture, named: Mapping[str, Likeness]) -> dict[str, str]:
+    """Return the weights of layers that the known network has not, of the size of a table that it runs again as its
+    head, with the names of these tables."""
+    runs = Counter(node.layer for node in known.graph)
+    again = {name for place, layer in enumerate(known.layers) for _, name in layer.tensors if runs[place] > 1}
+    tables = [(name, bare.by_name[name].shape) for name, found in named.items() if found.template in again]
+    besides = (layer.tensor("weight") for layer in bare.layers if layer.kind == "linear")
+    return {
+        weight: table
+        for weight in besides
+        for table, shape in tables
+        if weight is not None and weight not in named and bare.by_name[weight].shape == shape
+    }
 
 
 def _is_sorted(bare: Architecture) -> bool:
@@ -99,7 +107,7 @@ def _with_own_heads(
     return tuple(nodes)
 
 
-def _is_coherent(members: Sequence[_Member], known: Architecture, axes: Mapping[str, tuple[Axis, ...]]) -> bool:
+def _is_coherent(members: Sequence[Member], known: Architecture, axes: Mapping[str, tuple[Axis, ...]]) -> bool:
     """Tell whether the sizes fit together as in the known network: in all convolutions and linear layers, and nearly
     everywhere else."""
     missing = [
@@ -111,15 +119,14 @@ def _is_coherent(members: Sequence[_Member], known: Architecture, axes: Mapping[
     return not any(missing) and len(missing) <= (1 - LIKE) * len(axes)
 
 
-def _repeats_what_it_lacks(members: Sequence[_Member], known: Architecture) -> bool:
+def _repeats_what_it_lacks(members: Sequence[Member], known: Architecture) -> bool:
     """Tell whether a block is there more often than in the known network, and always without some of its weights."""
-    copies = _copies(known, members)
-    needed = {(layer.block, place) for place, layer in enumerate(known.layers) if layer.kind in LINEAR}
-    present = {(known.layers[member.like].block, member.like) for member in members}
-    return any(len(copies[block]) > 1 for block, _ in needed - present if block in copies)
+    copies, needed = copies_of(known, members), {i for i, layer in enumerate(known.layers) if layer.kind in LINEAR}
+    units, lacking = Units(known, members), needed - {member.like for member in members}
+    return any(len(copies.get(units.of_layer(place), ())) > 1 for place in lacking)
 
 
-def _members(known: Architecture, like: Mapping[str, Likeness]) -> list[_Member]:
+def _members(known: Architecture, like: Mapping[str, Likeness]) -> list[Member]:
     """Return the checkpoint's layers in the order of the known ones, repeated blocks behind the one they are like."""
     home = {name: place for place, layer in enumerate(known.layers) for _, name in layer.tensors}
     grouped: dict[tuple[int, str, str], dict[str, str]] = defaultdict(dict)
@@ -127,59 +134,11 @@ def _members(known: Architecture, like: Mapping[str, Likeness]) -> list[_Member]
         if (place := home.get(likeness.template)) is not None:
             layer = known.layers[place]
             grouped[place, likeness.path(layer.path), likeness.path(layer.block)][likeness.template] = name
-    return _in_order([_Member(*key, tensors) for key, tensors in grouped.items()], known)
-
-
-def _in_order(members: Sequence[_Member], known: Architecture) -> list[_Member]:
-    """Return `members` block by block, as the known layers are, copies of a block in the order of their names."""
-    last = {layer.block: place for place, layer in enumerate(known.layers)}
-
-    def rank(member: _Member) -> tuple[int, tuple[tuple[int, int, str], ...], int]:
-        block = known.layers[member.like].block
-        copied = member.block != block
-        return (last[block] if copied else member.like, natural(member.block) if copied else (), member.like)
-
-    return sorted(members, key=rank)
-
-
-def _copies(known: Architecture, members: Sequence[_Member]) -> dict[str, dict[str, dict[int, int]]]:
-    """Return known block -> block of the checkpoint -> known layer -> layer of the checkpoint."""
-    found: dict[str, dict[str, dict[int, int]]] = defaultdict(lambda: defaultdict(dict))
-    for place, member in enumerate(members):
-        found[known.layers[member.like].block][member.block][member.like] = place
-    return found
-
-
-def _graph(known: Architecture, members: Sequence[_Member]) -> tuple[Node, ...]:
-    """Return the known graph without the blocks that the checkpoint lacks, and with those that it repeats."""
-    flow = Flow(known)
-    nodes: dict[int, list[int]] = defaultdict(list)
-    for index, node in enumerate(known.graph):
-        if node.layer >= 0:
-            nodes[node.layer].append(index)
-    by_block: dict[str, list[int]] = defaultdict(list)
-    for place, layer in enumerate(known.layers):
-        by_block[layer.block].extend(nodes[place])
-    copies = _copies(known, members)
-    kept = {layer: place for block, own in copies.items() for layer, place in own.get(block, {}).items()}
-    gone: dict[int, int] = {}
-    repeats: dict[int, list[tuple[Region, Mapping[int, int]]]] = defaultdict(list)
-    for block, indices in by_block.items():
-        others = [copies[block][name] for name in sorted(copies[block], key=natural) if name != block]
-        present = block in copies[block]
-        if not indices or (present and not others):
-            continue
-        region = flow.region(indices)
-        if region is None:
-            continue
-        if not present:
-            gone |= {index: region.entry for index in region.nodes}
-        repeats[region.exit].extend((region, layers) for layers in others)
-    return rebuilt(known.graph, gone, kept, repeats)
+    return in_order([Member(*key, tensors) for key, tensors in grouped.items()], known)
 
 
 def _spaces(
-    bare: Architecture, known: Architecture, members: Sequence[_Member], head_width: int
+    bare: Architecture, known: Architecture, members: Sequence[Member], head_width: int
 ) -> tuple[list[Space], dict[str, tuple[Axis, ...]], set[int], list[int]]:
     """Return the known spaces in the checkpoint's sizes, the inner ones of a repeated block anew, its axes, which sizes
     are guessed, and which known space each one is."""
@@ -258,7 +217,7 @@ def _beside(bare: Architecture, like: Mapping[str, Likeness]) -> dict[str, tuple
 
 
 def _layer(
-    member: _Member,
+    member: Member,
     known: Architecture,
     bare: Architecture,
     axes: Mapping[str, tuple[Axis, ...]],
@@ -281,4 +240,8 @@ def _layer(
             outer = axes[weight][0].tree
             attributes["groups"] = spaces[leaves(outer)[0]].size
     known_attributes = tuple(sorted(attributes.items()))
-    return replace(like, path=member.path, tensors=tensors, attributes=known_attributes, numbers=())
+    offsets = tuple(number for number in like.numbers if number[0] == OFFSET)
+    constants = (*like.constants, *offsets)
+    return replace(
+        like, path=member.path, tensors=tensors, attributes=known_attributes, numbers=(), constants=constants
+    )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tli_cli.architecture import Architecture, Node
@@ -22,10 +23,10 @@ class Region:
 class Flow:
     """What every node of a graph must be reached by, and what it must go through, as sets of bits."""
 
-    def __init__(self, architecture: Architecture) -> None:
+    def __init__(self, architecture: Architecture, fixed: Collection[int] = ()) -> None:
         self.graph, self.users = architecture.graph, architecture.readers
         graph = self.graph
-        self._fixed: set[int] = set()
+        self._architecture, self._fixed = architecture, set(fixed)
         self._before = [0] * len(graph)
         for index, node in enumerate(graph):
             given = [i for i in node.inputs if i not in self._fixed]
@@ -39,18 +40,49 @@ class Flow:
     def region(self, members: Sequence[int]) -> Region | None:
         """Return the smallest region around the nodes `members` that is closed by what joins it to its entry.
 
-        None where several values enter or leave.
+        None where other layers stand in it, or several values enter or leave, beside one that all units of the row take
+        alike, as layers of a decoder take what the encoder makes.
         """
-        first, last = min(members), max(members)
-        before = _common(self._before[i] for i in members)
+        found = self._region(members)
+        if found is None and (beside := self._taken_by_all(members)):
+            return Flow(self._architecture, beside)._region(members)
+        return found
+
+    def _taken_by_all(self, members: Sequence[int]) -> set[int]:
+        """Return what comes in and is read by layers alone, all of which are called, numbers apart, as `members`."""
+        own, names = set(members), {self._unnumbered(index) for index in members}
+        entering = {i for index in members for i in self.graph[index].inputs if i not in own}
+        return {i for i in entering if names.issuperset(map(self._unnumbered, self.users[i]))}
+
+    def _unnumbered(self, index: int) -> str:
+        """Return the path of a node's layer with all numbers alike."""
+        layer = self.graph[index].layer
+        return re.sub(r"\d+", "#", self._architecture.layers[layer].path) if layer >= 0 else ""
+
+    def _region(self, members: Sequence[int]) -> Region | None:
+        moving = [i for i in members if i not in self._fixed]
+        if not moving:
+            return None
+        first, last = min(moving), max(members)
+        before = _common(self._before[i] for i in moving)
         behind = _common(self._behind[i] for i in members)
         entry = (before & (1 << first) - 1).bit_length() - 1
         ahead = behind >> last
         if entry < 0 or not ahead:
             return None
         leaves = self._closed(entry, last + (ahead & -ahead).bit_length() - 1)
-        inside = [i for i in range(entry + 1, leaves + 1) if self._is_between(entry, i, leaves)]
-        return Region(entry, leaves, tuple(inside)) if self._is_closed(entry, leaves, inside) else None
+        between = {i for i in range(entry + 1, leaves + 1) if self._is_between(entry, i, leaves)}
+        inside = sorted(between | self._fixed_within(members, leaves))
+        alone = all(self.graph[i].layer < 0 for i in set(inside).difference(members))
+        return Region(entry, leaves, tuple(inside)) if alone and self._is_closed(entry, leaves, inside) else None
+
+    def _fixed_within(self, members: Sequence[int], leaves: int) -> set[int]:
+        """Return those of `members` that are fixed, and what is made of them alone."""
+        found = self._fixed.intersection(members)
+        for index in range(min(found, default=leaves), leaves):
+            if index in self._fixed and not found.isdisjoint(self.graph[index].inputs):
+                found.add(index)
+        return found
 
     def _closed(self, entry: int, leaves: int) -> int:
         """Go on from `leaves` through the sums and activations that take nothing but what the region makes."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -57,12 +57,23 @@ class Recording:
         self._uniform: set[int] = set()
         self._squares: set[int] = set()
         self._values: dict[int, Value] = {}
+        self._cuts: dict[int, Callable[[], object]] = {}
         self._written: set[int] = set()
         self._alive: list[torch.Tensor] = []
 
     def get(self, tensor: Any) -> Value | None:
         """Return what is known of `tensor`; None for constants and non-tensors."""
         return self._values.get(id(tensor)) if isinstance(tensor, torch.Tensor) else None
+
+    def when_used(self, tensor: torch.Tensor, cut: Callable[[], object]) -> None:
+        """Cut an axis when something is first made of `tensor`, a part of it: code may take one for its shape alone."""
+        self._cuts[id(tensor)] = cut
+
+    def use(self, tensors: Iterable[torch.Tensor]) -> None:
+        """Note that something is made of `tensors`."""
+        for tensor in tensors:
+            if (cut := self._cuts.pop(id(tensor), None)) is not None:
+                cut()
 
     def ends(self) -> list[Value]:
         """Return what the layers make that no other layer stands behind."""

@@ -44,6 +44,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         name = func._overloadpacket.__name__
         arguments = [*args, *(kwargs or {}).values()]
         given = [t for t in tree_flatten((args, dict(kwargs or {})))[0] if isinstance(t, torch.Tensor)]
+        self._recording.use(given)
         self._follow_constants(func, args, kwargs or {}, given, out)
         noted, values = len(self._recording.numbers), [self._recording.get(tensor) for tensor in given]
         curves = curves_given(self._recording, func, given)

@@ -186,10 +186,9 @@ def select(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
     index = args[2] % max(size, 1)
     whole = value.dims[dim]
     note_picked(rec, value, dim, index, size)
-    if size <= 8:
-        _pieces(rec, value, dim, [1] * size)
-    elif index in (0, size - 1):
-        _pieces(rec, value, dim, [1, size - 1] if index == 0 else [size - 1, 1])
+    if size <= 8 or index in (0, size - 1):
+        sizes = [1] * size if size <= 8 else [1, size - 1] if index == 0 else [size - 1, 1]
+        rec.when_used(out, lambda: _pieces(rec, value, dim, sizes))
     _put_part(rec, out, _with_dim(value, dim, None), whole, index)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tli_cli.architecture import EPSILON, Architecture, Layer, Number
+from tli_cli.architecture import EPSILON, OFFSET, Architecture, Layer, Number
 from tli_cli.planning.numbers import were_run
 
 NEAR = 3e-4
@@ -29,7 +29,7 @@ def other_constants(target: Architecture, source: Architecture) -> dict[int, str
 
 
 def _tensors(layer: Layer) -> list[Number]:
-    return [number for number in layer.constants if number[0] != EPSILON]
+    return [number for number in layer.constants if number[0] not in (EPSILON, OFFSET)]
 
 
 def _are_near(mine: Number, theirs: Number) -> bool:

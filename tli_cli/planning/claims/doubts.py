@@ -129,16 +129,21 @@ class Doubts:
             or (places_differ(mine, theirs) if known else "")
             or (outputs_differ(mine, theirs, alike=self._same_places) if known else "")
             or (difference_of(*behind, scaled=scaled, alike=self._alike) if known else "")
-            or ("" if known or scaled else self._width_scale(pair, behind[0]))
+            or ("" if known or scaled else self._width_scale(pair, behind))
             or self._unshared.get(pair.target.place, "")
             or self._constants.get(pair.target.place, "")
         )
 
-    def _width_scale(self, pair: Pair, numbers: Sequence[Number]) -> str:
-        """Return that code scales by a width that is another one in the source, whose code is not known."""
-        sizes = zip(pair.target.shape, pair.source.shape, strict=False)
-        goes_with = any(m != n and width_power(numbers, m) for m, n in sizes)
-        return WIDTH if goes_with and self._target.was_run and self._source.graph else ""
+    def _width_scale(self, pair: Pair, behind: tuple[Sequence[Number], Sequence[Number]]) -> str:
+        """Return that code, which is known of one side alone, scales by a width that is another one in the source."""
+        sides = (self._target, pair.target.shape, behind[0]), (self._source, pair.source.shape, behind[1])
+        if not (self._target.graph and self._source.graph):
+            return ""
+        for (run, mine, numbers), (_, theirs, _) in (sides, sides[::-1]):
+            goes_with = any(m != n and width_power(numbers, m) for m, n in zip(mine, theirs, strict=False))
+            if run.was_run and goes_with:
+                return WIDTH
+        return ""
 
     def _norms(self, pair: Pair, mine: Layer, theirs: Layer) -> str:
         """Return how a norm differs; of one that is wider, the maps say whether its groups are those of the source."""
