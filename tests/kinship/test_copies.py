@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+import torch
 
 from tests.core.support import build
 from tli_cli.architecture import TensorSpec
+from tli_cli.checkpoints import open_checkpoint
 from tli_cli.describe.tracing.trace import state_specs
 from tli_cli.kinship.copies import copies
 
@@ -52,3 +56,14 @@ def test_layers_of_one_shape_are_no_copies() -> None:
 
 def test_numbered_modules_are_blocks() -> None:
     assert copies(under("layer1", "layer2")) is None
+
+
+def test_averages_under_names_without_dots_are_a_copy(tmp_path: Path) -> None:
+    state = {f"model.unet.{i}.conv.{role}": torch.full((2, 2), float(i)) for i in range(5) for role in ("weight", "w")}
+    flat = {f"model_ema.{name.removeprefix('model.').replace('.', '')}": value + 9 for name, value in state.items()}
+    held = {**state, **flat, "model_ema.decay": torch.ones(()), "first_stage.conv.weight": torch.ones(40, 40)}
+    torch.save({"state_dict": held}, tmp_path / "a.ckpt")
+    found = copies(open_checkpoint(tmp_path / "a.ckpt").tensors)
+    assert found is not None and found.modules == ("model", "model_ema") and len(found.dropped) == len(flat) + 1
+    averages = open_checkpoint(f"{tmp_path / 'a.ckpt'}#model_ema")
+    assert averages.read("unet.3.conv.w").tolist() == [[12, 12], [12, 12]]

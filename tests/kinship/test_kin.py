@@ -139,7 +139,9 @@ def test_a_head_beside_a_table_that_is_one_is_known_as_such():
     wanted = without(tied, {spec.name for spec in tied.tensors if spec.tied_to})
     kin = as_kin(bare(build("decoder", 1, tied=False)), wanted)
     assert kin is not None
-    assert [step.reason for step in planned(kin, wanted).steps if not step.exact] == ["it is run 2 times, in the source 1"]
+    assert [step.reason for step in planned(kin, wanted).steps if not step.exact] == [
+        "it is run 2 times, in the source 1"
+    ]
 
 
 @pytest.mark.parametrize(("name", "other"), OTHERS)

@@ -15,6 +15,7 @@ from tli_cli.checkpoints.files import FileRange, read_small, sniff
 from tli_cli.checkpoints.layouts.kernels import upright
 from tli_cli.checkpoints.layouts.places_first import channels_first
 from tli_cli.checkpoints.located import ModuleReader, located
+from tli_cli.checkpoints.parts import require_whole
 from tli_cli.checkpoints.reader import Reader
 from tli_cli.checkpoints.safetensors_file import SafetensorsFile
 from tli_cli.checkpoints.sharded import ShardedCheckpoint
@@ -46,6 +47,7 @@ def open_checkpoint(path: Path | str, *, ema: str | None = None, expected: Colle
     found = given
     if given.is_dir():
         found, passed_over = find_checkpoint(given)
+    require_whole(found)
     checkpoint = _module(given, module, found, ema, expected) if module else _opened(given, found, ema, expected)
     checkpoint.ignored += passed_over
     return checkpoint

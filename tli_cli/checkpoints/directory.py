@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tli_cli.checkpoints.files import read_small
+from tli_cli.checkpoints.parts import RANK, require_whole
 from tli_cli.checkpoints.strangers import stranger
 from tli_cli.errors import CheckpointError
 
@@ -47,8 +48,10 @@ def find_checkpoint(directory: Path) -> tuple[Path, tuple[str, ...]]:
         indexes = [name for name in candidates if name.endswith(".index.json")]
         alone = [name for name in candidates if not name.startswith(_PARTITION) and "-of-" not in name]
         likely = indexes or alone or candidates
-        if not likely and (latest := _latest(directory, names)):
-            return find_checkpoint(latest)
+        if not likely and (inner := _latest(directory, names) or _first_rank(directory)):
+            return find_checkpoint(inner)
+        if likely:
+            require_whole(directory / likely[0])
         if len(likely) != 1:
             raise CheckpointError(_which(directory, names, likely))
         chosen = likely[0]
@@ -63,6 +66,12 @@ def _latest(directory: Path, names: list[str]) -> Path | None:
     name = read_small(directory / "latest", _LONGEST_NAME, "the name of a directory").decode(errors="replace").strip()
     plain = name.isprintable() and name not in ("", ".", "..") and not any(mark in name for mark in "/\\:")
     return directory / name if plain and (directory / name).is_dir() and not (directory / name).is_symlink() else None
+
+
+def _first_rank(directory: Path) -> Path | None:
+    """Return the directory within `directory` that holds the first part of what Megatron wrote, maybe all of it."""
+    ranks = sorted(entry for entry in directory.iterdir() if entry.name.startswith(RANK) and entry.is_dir())
+    return ranks[0] if ranks and not ranks[0].is_symlink() else None
 
 
 def _alternatives(candidates: list[str], chosen: str) -> list[str]:

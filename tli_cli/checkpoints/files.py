@@ -15,7 +15,7 @@ from tli_cli.errors import CheckpointError
 
 _MAX_READ = 1 << 30
 _AGAIN = "run again when nothing writes to it"
-_ZIP = b"PK\x03\x04"
+ZIP = b"PK\x03\x04"
 
 
 class Stamp(NamedTuple):
@@ -122,7 +122,7 @@ def sniff(path: Path) -> str:
             head = file.read(512)
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror}; check its permissions") from error
-    if head.startswith(_ZIP):
+    if head.startswith(ZIP):
         return "zip"
     if head[257:262] == b"ustar":
         return "tar"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from tli_cli.architecture import TensorSpec
 from tli_cli.checkpoints.checkpoint import Checkpoint, ReaderOf
 from tli_cli.checkpoints.files import FileRange
+from tli_cli.checkpoints.names import dotted
 from tli_cli.errors import CheckpointError
 from tli_cli.registry import did_you_mean
 
@@ -37,7 +38,9 @@ class ModuleReader(ReaderOf):
     def __init__(self, checkpoint: Checkpoint, module: str) -> None:
         super().__init__(checkpoint)
         prefix, stored = f"{module.rstrip('.')}.", checkpoint.stored_names
-        clean = {s.name: s.name.removeprefix(prefix) for s in checkpoint.tensors if s.name.startswith(prefix)}
+        names = [spec.name for spec in checkpoint.tensors]
+        said = dotted(names)
+        clean = {name: said.get(name, name).removeprefix(prefix) for name in names if name.startswith(prefix)}
         self._inside = clean or {n: stored[n].removeprefix(prefix) for n in stored if stored[n].startswith(prefix)}
         if not self._inside:
             raise CheckpointError(f"{checkpoint.path}: no module called {module!r} in it; {_hint(module, stored)}")

@@ -53,6 +53,21 @@ def clean_names(stored: Sequence[str], expected: Collection[str] = ()) -> dict[s
     return dict(zip(best, stored, strict=True))
 
 
+def dotted(names: Iterable[str]) -> dict[str, str]:
+    """Return the names of which the last part is another name, or the end of one, without its dots, each with these:
+    averages that latent diffusion keeps as buffers of one module.
+
+    >>> dotted(["model.unet.out.weight", "model_ema.unetoutweight"])
+    {'model_ema.unetoutweight': 'model_ema.unet.out.weight'}
+    """
+    held = list(names)
+    whole = {
+        "".join(parts[i:]): parts[i:] for name in held for parts in [name.split(".")] for i in range(len(parts) - 2)
+    }
+    cut = [(name, *name.rpartition(".")) for name in held]
+    return {name: f"{module}.{'.'.join(whole[last])}" for name, module, dot, last in cut if dot and last in whole}
+
+
 def _wrappers(names: list[str]) -> list[str]:
     """Return what stands before all of `names`: `net.`, `net.module.` and so on, as far as it wraps."""
     return [names[0][: len(names[0]) - len(inner[0])] for inner in _unwrapped(names)][1:] if names else []

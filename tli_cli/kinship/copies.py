@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tli_cli.architecture import TensorSpec
-from tli_cli.checkpoints.names import clean_names
+from tli_cli.checkpoints.names import clean_names, dotted
 
 MOST = 0.8
 """The share of a file's numbers that its copies must hold for it to be a file of copies."""
@@ -38,6 +38,8 @@ def copies(tensors: Sequence[TensorSpec]) -> Copies | None:
     Modules are copies that stand side by side, have no number and hold the same names and shapes, of several layers:
     queries and keys of one attention are alike as well.
     """
+    if averages := _averages(tensors):
+        return averages
     total = sum(t.size for t in tensors)
     for prefix in _prefixes([t.name for t in tensors]):
         groups = list(_alike([t for t in tensors if t.name.startswith(prefix)], len(prefix)))
@@ -48,6 +50,22 @@ def copies(tensors: Sequence[TensorSpec]) -> Copies | None:
             second = tuple(t.name for t in tensors if t.name.startswith(tuple(dropped)))
             kept = tuple(t for t in tensors if not t.name.startswith(tuple(dropped)))
             return Copies(modules, kept, second)
+    return None
+
+
+def _averages(tensors: Sequence[TensorSpec]) -> Copies | None:
+    """Return `tensors` without the module that holds many of them again under names without dots, if there is one."""
+    shapes = {t.name: t.shape for t in tensors}
+    found: dict[str, list[str]] = defaultdict(list)
+    for name, said in dotted(shapes).items():
+        module = name.rpartition(".")[0]
+        inner = said.removeprefix(f"{module}.")
+        found[module] += [n.removesuffix(inner) for n in shapes if n.endswith(inner) and shapes[n] == shapes[name]][:1]
+    for module, homes in found.items():
+        if len(homes) >= MIN_TENSORS:
+            second = tuple(name for name in shapes if name.startswith(f"{module}."))
+            kept = tuple(t for t in tensors if t.name not in set(second))
+            return Copies((homes[0].rstrip(".") or "the rest", module), kept, second)
     return None
 
 

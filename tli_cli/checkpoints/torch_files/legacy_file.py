@@ -5,7 +5,14 @@ from __future__ import annotations
 import struct
 from typing import Any, BinaryIO
 
-from tli_cli.checkpoints.torch_files.pickles import blocked_message, globals_in, globals_so_far, load_allowed
+from tli_cli.checkpoints.torch_files.arrays import put_arrays
+from tli_cli.checkpoints.torch_files.pickles import (
+    MAX_PICKLE,
+    blocked_message,
+    globals_in,
+    globals_so_far,
+    load_allowed,
+)
 from tli_cli.checkpoints.torch_files.slots import item_size
 from tli_cli.checkpoints.torch_files.torch_pickles import Storage, allowed, storage_of
 from tli_cli.errors import CheckpointError
@@ -15,10 +22,8 @@ _PROTOCOL = 1001
 _COUNT = struct.Struct("<q")
 _BEGINNING = 32
 """The bytes within which a file of torch.save has its number, whatever protocol it was pickled with."""
-_SOMETHING_ELSE = (
-    "expected a state dict written by torch.save, found a pickle of something else; save `model.state_dict()`, or "
-    "its arrays by name, best as safetensors"
-)
+_SAVE = "save `model.state_dict()`, or its arrays by name, best as safetensors"
+_SOMETHING_ELSE = f"expected a state dict written by torch.save, found a pickle of something else; {_SAVE}"
 
 
 def read_legacy(file: BinaryIO, size: int, where: str) -> tuple[Any, dict[str, tuple[int, int]]]:
@@ -34,7 +39,8 @@ def read_legacy(file: BinaryIO, size: int, where: str) -> tuple[Any, dict[str, t
         seen[storage.key] = storage
         return storage
 
-    _require_magic(file, where)
+    if not _has_magic(file):
+        return _plain(file, size, where), {}
     magic, protocol, machine = (_next(file, where) for _ in range(3))
     if magic != _MAGIC or protocol != _PROTOCOL or not isinstance(machine, dict):
         raise CheckpointError(f"{where}: {_SOMETHING_ELSE}")
@@ -45,15 +51,23 @@ def read_legacy(file: BinaryIO, size: int, where: str) -> tuple[Any, dict[str, t
     return root, _storages(file, size, seen, keys, where)
 
 
-def _require_magic(file: BinaryIO, where: str) -> None:
-    """Refuse a pickle that does not begin as torch's do, and say what it asks for, as far as that can be read."""
+def _has_magic(file: BinaryIO) -> bool:
+    """Tell whether the file begins as torch's do."""
     held = _MAGIC.to_bytes(10, "little") in file.read(_BEGINNING)
     file.seek(0)
-    if held:
-        return
+    return held
+
+
+def _plain(file: BinaryIO, size: int, where: str) -> Any:
+    """Return what a pickle holds that torch.save did not write, if that is arrays of NumPy in dictionaries."""
     if blocked := sorted(globals_so_far(file) - set(allowed())):
         raise CheckpointError(blocked_message(where, blocked))
-    raise CheckpointError(f"{where}: {_SOMETHING_ELSE}")
+    if size > MAX_PICKLE:
+        raise CheckpointError(f"{where}: expected a pickle of at most {MAX_PICKLE:,} bytes, found {size:,}; {_SAVE}")
+    root = _next(file, where)
+    if not put_arrays(root):
+        raise CheckpointError(f"{where}: {_SOMETHING_ELSE}")
+    return root
 
 
 def _next(file: BinaryIO, where: str, persistent: Any = None) -> Any:

@@ -6,11 +6,13 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tli_cli.checkpoints.files import FileRange, sniff, stamp_of
+from tli_cli.checkpoints.files import ZIP, FileRange, sniff, stamp_of
 from tli_cli.checkpoints.nested import find_state_dict
 from tli_cli.checkpoints.reader import read_bytes
 from tli_cli.checkpoints.torch_files.archive import read_archive
+from tli_cli.checkpoints.torch_files.arrays import Arrays, PickledArray, put_arrays
 from tli_cli.checkpoints.torch_files.legacy_file import read_legacy
+from tli_cli.checkpoints.torch_files.packed import Window, weights_in
 from tli_cli.checkpoints.torch_files.pickles import load_allowed
 from tli_cli.checkpoints.torch_files.slots import Slot, slot_of, slots_of, specs_of
 from tli_cli.checkpoints.torch_files.torch_pickles import PickledTensor, allowed, storage_of
@@ -33,35 +35,45 @@ class TorchFile:
             raise CheckpointError(f"{path}: expected a safetensors file, found a {kind} file under its name; not read")
         self._stamp = stamp_of(path)
         self.metadata: dict[str, str] = {}
-        root, storages = self._zipped() if kind == "zip" else self._legacy()
+        self._start, self._size = weights_in(path) if kind == "tar" else (0, self._stamp.size)
+        root, storages = self._loaded()
+        if not storages:  # beside tensors, arrays are training state
+            put_arrays(root)
         found = find_state_dict(root, str(path), ema)
-        self._slots, left_out = slots_of(found.tensors, storages, str(path))
+        held = {name: value for name, value in found.tensors.items() if isinstance(value, PickledArray)}
+        self._arrays = Arrays(held, str(path))
+        tensors = {name: value for name, value in found.tensors.items() if name not in held}
+        self._slots, left_out = slots_of(tensors, storages, str(path))
         self.ignored = (*found.ignored, *left_out)
-        self.tensors = specs_of(self._slots)
+        self.tensors = (*self._arrays.tensors, *specs_of(self._slots))
         self.settings = found.settings
 
-    def _zipped(self) -> tuple[Any, dict[str, tuple[int, int]]]:
-        with self.path.open("rb") as file:
-            archive = read_archive(file, self._stamp.size, str(self.path))
+    def _loaded(self) -> tuple[Any, dict[str, tuple[int, int]]]:
+        """Return what the pickle describes, and where the bytes of each storage begin and how many there are."""
+        with self.path.open("rb") as whole:
+            file = whole if not self._start else io.BufferedReader(Window(whole, self._start, self._size))
+            is_zip = file.read(len(ZIP)) == ZIP
+            file.seek(0)
+            if not is_zip:
+                return read_legacy(file, self._size, str(self.path))
+            archive = read_archive(file, self._size, str(self.path))
         self.metadata = archive.notes
         return load_allowed(archive.pickle, allowed(), str(self.path), storage_of), archive.storages
 
-    def _legacy(self) -> tuple[Any, dict[str, tuple[int, int]]]:
-        with self.path.open("rb") as file:
-            return read_legacy(file, self._stamp.size, str(self.path))
-
     def read(self, name: str) -> torch.Tensor:
         """Return the tensor stored as `name`, on the CPU, contiguous or not."""
+        if name not in self._slots:
+            return self._arrays.read(name)
         slot = self._slots[name]
         return slot.tensor(read_bytes(self._range(slot), name, slot.dtype))
 
     def file_range(self, name: str) -> FileRange | None:
         """Return where the bytes of `name` stand, None where they are not its elements in order."""
-        slot = self._slots[name]
-        return self._range(slot) if slot.is_plain else None
+        slot = self._slots.get(name)
+        return self._range(slot) if slot is not None and slot.is_plain else None
 
     def _range(self, slot: Slot) -> FileRange:
-        return FileRange(self.path, slot.start, slot.length, self._stamp)
+        return FileRange(self.path, self._start + slot.start, slot.length, self._stamp)
 
 
 def load_tensor(data: bytearray, where: str) -> torch.Tensor:

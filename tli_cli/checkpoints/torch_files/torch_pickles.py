@@ -200,6 +200,15 @@ _REBUILT: dict[str, Any] = {
 }
 
 
+class Dtype(inert("dtype")):  # type: ignore[misc]
+    """Stands for a type of NumPy's: its code, such as `f4`, and the order of its bytes once that is told."""
+
+    def take(self, state: Any) -> None:
+        """Keep the order of bytes."""
+        order = state[1] if isinstance(state, tuple) and len(state) > 1 else ""
+        self.args: tuple[Any, ...] = (*self.args[:1], order)
+
+
 def _counted(_factory: Any = None, *_: Any) -> dict[Any, Any]:
     return {}
 
@@ -222,6 +231,7 @@ def allowed() -> Mapping[str, Any]:
         "collections.OrderedDict": as_dict,
         "collections.defaultdict": _counted,
         "collections.Counter": as_dict,
+        "numpy.dtype": Dtype,
         **old,
         **typed,
         **{f"torch.{name}": name for name in _DTYPES},
