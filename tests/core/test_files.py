@@ -258,3 +258,18 @@ def test_a_convolution_of_one_value_is_one(tmp_path):
     save_file(tensors, tmp_path / "a.safetensors")
     plan = match(str(tmp_path / "a.safetensors"), str(tmp_path / "a.safetensors"))
     assert all(step.exact for step in plan.steps) and not plan.notes
+
+
+def test_a_branch_of_unknown_names_ends_in_what_gives_as_much_as_it_takes(tmp_path: Path) -> None:
+    """Sorted by name, a state-space block's last layer is none that its branch ends in."""
+    sizes = {"in_proj": (24, 8), "out_proj": (8, 12), "x_proj": (5, 12), "dt_proj": (12, 3)}
+    for side, blocks in (("source", 2), ("target", 3)):
+        held = {
+            f"layers.{i}.mixer.{n}.weight": torch.randn(*shape) for i in range(blocks) for n, shape in sizes.items()
+        }
+        held |= {f"layers.{i}.norm.weight": torch.randn(8) for i in range(blocks)} | {"embed.weight": torch.randn(9, 8)}
+        save_file(held, tmp_path / f"{side}.safetensors")
+    plan = match(str(tmp_path / "source.safetensors"), str(tmp_path / "target.safetensors"))
+    assert [s.layer.rpartition(".")[2] for s in plan.steps if s.initial == "zeros" and s.action == "keep"] == [
+        "out_proj"
+    ]

@@ -128,3 +128,15 @@ def test_a_role_that_the_other_side_does_not_know_tells_nothing(tmp_path: Path) 
         save_file(tensors | head, tmp_path / f"{name}.safetensors")
     plan = match(str(tmp_path / "source.safetensors"), str(tmp_path / "target.safetensors"))
     assert doubted(plan).keys() == target.keys()
+
+
+@pytest.mark.parametrize("name", ["alpha", "zeta"])
+def test_a_bias_is_not_exact_where_neither_size_nor_name_shows_its_layer(name: str, tmp_path: Path) -> None:
+    sides = {"source": ("zeta", 5), "target": (name, 3)}
+    for side, (first, width) in sides.items():
+        rest = {f"layers.{i}.fc{n}.weight": torch.randn(8, 8) for i in range(2) for n in (1, 2)}
+        held = {f"{first}.weight": torch.randn(8, width), f"{first}.bias": torch.randn(8), **rest}
+        save_file(held, tmp_path / f"{side}.safetensors")
+    plan = match(str(tmp_path / "source.safetensors"), str(tmp_path / "target.safetensors"))
+    step = plan.by_target[f"{name}.bias"]
+    assert step.action == "transfer" and step.exact == (name == "zeta")

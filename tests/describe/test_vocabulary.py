@@ -18,10 +18,11 @@ ROLES = {
     "cross_q": "decoder.block.0.layer.1.EncDecAttention.q model.decoder.layers.0.encoder_attn.q_proj",
     "fc1": "blocks.0.mlp.fc1 h.0.mlp.c_fc encoder.layer.0.intermediate.dense encoder.layers.0.linear1"
     " encoder.layers.encoder_layer_0.mlp.0 features.1.0.mlp.0 gpt_neox.layers.0.mlp.dense_h_to_4h"
-    " encoder.block.0.layer.1.DenseReluDense.wi transformer.layer.0.ffn.lin1",
+    " encoder.block.0.layer.1.DenseReluDense.wi transformer.layer.0.ffn.lin1"
+    " encoder.layers.0.feed_forward.intermediate_dense",
     "fc2": "blocks.0.mlp.fc2 h.0.mlp.c_proj encoder.layer.0.output.dense encoder.layers.0.linear2"
     " encoder.layers.encoder_layer_0.mlp.3 model.layers.0.mlp.down_proj encoder.block.0.layer.1.DenseReluDense.wo"
-    " layers.0.feed_forward.w2",
+    " layers.0.feed_forward.w2 encoder.layers.0.feed_forward.output_dense",
     "gate": "model.layers.0.mlp.gate_proj layers.0.feed_forward.w1 encoder.block.0.layer.1.DenseReluDense.wi_0",
     "up": "model.layers.0.mlp.up_proj layers.0.feed_forward.w3 encoder.block.0.layer.1.DenseReluDense.wi_1",
     "gate_up": "model.layers.0.mlp.gate_up_proj blocks.0.mlp.w12",

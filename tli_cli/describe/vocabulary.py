@@ -72,8 +72,9 @@ ROLES: tuple[tuple[str, str, str], ...] = (
     ("gate", "mlp", r"w1"),
     ("up", "mlp", r"w3"),
     ("fc1", "mlp", r"ln1(\.\w+)?"),
-    ("fc2", "mlp", r"ln2(\.\w+)?|w2|down(_proj)?|c_proj|wo|output|out|fc_out|3|4|proj|conv2|dense2|lin2|linear(_out)?"),
-    ("fc1", "mlp", r"wi|0|c_fc|dense|fc_in|in|conv1|dense1|lin1|linear_in|fc"),
+    ("fc2", "mlp", r"ln2(\.\w+)?|w2|down(_proj)?|c_proj|wo|output|out|fc_out|3|4|proj|conv2|dense2|lin2|linear(_out)?"
+                  r"|output_dense"),
+    ("fc1", "mlp", r"wi|0|c_fc|dense|intermediate_dense|fc_in|in|conv1|dense1|lin1|linear_in|fc"),
     ("fc1", "", r"fc1|ffn|fc_1|linear1|lin1|c_fc|dense_h_to_4h|intermediate\.dense|pwconv1|fc_in"),
     ("fc2", "", r"fc2|ffn_output|fc_2|linear2|lin2|dense_4h_to_h|down_proj|output\.dense|pwconv2|fc_out|w_down"),
     ("o", "", r"wo"),

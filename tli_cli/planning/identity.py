@@ -125,5 +125,7 @@ def _ends_by_name(units: list[Unit]) -> set[int]:
         return named
     body = [unit for unit in units if unit.role != "downsample"]
     norms = [unit.place for unit in body if unit.kind == "norm" and unit.flavour == "batch"]
-    weighted = [unit.place for unit in body if unit.kind in WEIGHTED]
-    return set((norms or weighted)[-1:])
+    weighted = [unit for unit in body if unit.kind in WEIGHTED]
+    taken = {unit.shape[-1] for unit in weighted[:1]}  # what ends a branch gives as much as the block takes
+    ends = [unit.place for unit in weighted if unit.shape[0] in taken] or [unit.place for unit in weighted]
+    return set((norms or ends)[-1:])

@@ -42,6 +42,8 @@ def untold(matching: Matching, target: Architecture, source: Architecture) -> di
             found[pair.target.place] = f"{other} is named for it"
         elif all(roles := (pair.target.role, pair.source.role)) and len({"cross_" in role for role in roles}) > 1:
             found[pair.target.place] = "one of the two is named as attending to another sequence"
+        elif pair.target.shape != pair.source.shape and not _shared_role(pair):
+            found[pair.target.place] = "neither shapes nor names show that the two belong together"
     norms = {pair.target.place for pair in matching.pairs if pair.target.kind == "norm" and not _named_alike(pair)}
     behind = ((norm, before) for norm, before in normalised_layers(target).items() if norm in norms)
     return {**{norm: found[before] for norm, before in behind if before in found}, **found}
@@ -98,9 +100,14 @@ def _unnumbered(unit: Unit) -> str:
 
 
 def _named_alike(pair: Pair) -> bool:
-    """Tell whether both have one name below their blocks."""
-    names = {unit.path.removeprefix(unit.block) for unit in (pair.target, pair.source)}
+    """Tell whether both have one name below their blocks; of a layer that is one, its last."""
+    names = {unit.path.removeprefix(unit.block) or _last(unit) for unit in (pair.target, pair.source)}
     return len(names) == 1
+
+
+def _shared_role(pair: Pair) -> str:
+    """Return the role that both are named for, empty if they are not."""
+    return pair.target.role if pair.target.role == pair.source.role else ""
 
 
 def _named(units: Sequence[Unit]) -> dict[Hashable, str]:
