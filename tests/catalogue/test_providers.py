@@ -213,3 +213,14 @@ def test_code_beside_a_configuration_is_never_run(tmp_path):
         provide(f"hf:{tmp_path}")
     with pytest.raises(UnknownReferenceError, match=r"config\.json"):
         provide(f"hf:{tmp_path / 'nowhere'}")
+
+
+def test_a_model_that_takes_a_fixed_number_of_frames_is_run_on_as_many(tmp_path):
+    transformers = pytest.importorskip("transformers")
+    sizes = {"d_model": 8, "encoder_ffn_dim": 8, "decoder_ffn_dim": 8, "num_mel_bins": 4, "vocab_size": 11}
+    layers = {f"{side}_{what}": 1 for side in ("encoder", "decoder") for what in ("layers", "attention_heads")}
+    tokens = {f"{name}_token_id": 0 for name in ("pad", "bos", "eos", "decoder_start")}
+    config = transformers.WhisperConfig(**sizes, **layers, **tokens, max_source_positions=16)
+    config.architectures = ["WhisperForConditionalGeneration"]
+    config.save_pretrained(tmp_path)
+    assert provide(f"hf:{tmp_path}").graph

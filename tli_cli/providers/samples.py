@@ -63,13 +63,19 @@ def _shapes(config: Any, name: str) -> list[torch.Tensor]:
     height, width = (side[0], side[-1]) if isinstance(side, (list, tuple)) else (side, side)
     image = (_found(config, "num_channels", 3), height, width)
     frames, bands = _found(config, "num_frames", FRAMES), _found(config, "num_mel_bins", 80)
+    places = _found(config, "max_source_positions", 1500)  # Whisper's, each of two frames
     length, width = _found(config, "max_length", 1024), _found(config, "hidden_size", 64)
     video = (frames, *image)
     shapes: Mapping[str, list[tuple[int, ...]]] = {
         "pixel_values": [image, video, (1, *image)],
         "pixel_values_videos": [video],
         "input_values": [(SECOND,), (1, SECOND), (length, bands)],
-        "input_features": [(bands, 3000), (100, bands), (1, _found(config, "spec_size", 256), bands)],
+        "input_features": [
+            (bands, 3000),
+            (100, bands),
+            (1, _found(config, "spec_size", 256), bands),
+            (bands, 2 * places),
+        ],
         "past_values": [(_found(config, "context_length", 64), _found(config, "num_input_channels", 1))],
         "inputs_embeds": [(TOKENS, width)],
         "hidden_states": [(TOKENS, width)],
