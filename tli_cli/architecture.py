@@ -122,11 +122,17 @@ class Layer:
 
     def attribute(self, name: str, default: Any = None) -> Any:
         """Return the attribute called `name`, or `default`."""
-        return dict(self.attributes).get(name, default)
+        for own, value in self.attributes:
+            if own == name:
+                return value
+        return default
 
     def tensor(self, role: str) -> str | None:
         """Return the name of the tensor that has `role`, or None."""
-        return dict(self.tensors).get(role)
+        for own, name in self.tensors:
+            if own == role:
+                return name
+        return None
 
     def with_attributes(self, **added: Any) -> Layer:
         """Return the layer with the attributes `added`, in the place of those it has under these names."""

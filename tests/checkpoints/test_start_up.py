@@ -36,7 +36,7 @@ raw = json.loads(pathlib.Path(plan).read_text())
 raw["maps"].append({"rule": "same", "rows": 4, "columns": 4})
 pathlib.Path(plan).write_text(json.dumps(raw))
 assert run(("inject", source, "-t", source, "-o", out, "--plan", plan)) == 0
-assert not {"torch", "pydantic"} & sys.modules.keys()
+assert not {"torch", "pydantic", "importlib.metadata"} & sys.modules.keys()
 """
 
 

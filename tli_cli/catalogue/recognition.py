@@ -13,6 +13,7 @@ from tli_cli.catalogue.loading import head_names, without
 from tli_cli.catalogue.naming import Entry, entries_of
 from tli_cli.catalogue.signature import WORD, Masks, Shape, followers, stored_signatures
 from tli_cli.catalogue.store import read_row
+from tli_cli.describe.spelling import enclosing
 
 TRIALS = 6
 """How many architectures of one signature are compared with a checkpoint that lacks its head."""
@@ -118,9 +119,7 @@ def _candidates(
         if masks.counts(name):
             value = masks.contribution(name, shape)
             total += value
-            parts = name.split(".")
-            for depth in range(1, len(parts) + 1):
-                module = ".".join(parts[:depth])
+            for module in enclosing(name):
                 below[module] = below.get(module, 0) + value
     for module, value in [("", 0), *below.items()]:
         found = signatures.get((total - value) % WORD)

@@ -27,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)  # threads that torch leaves behind may abort a process of several as it ends
+    gc.freeze()  # the interpreter looks for garbage once more as it ends, which took longer than reading two headers
     sys.exit(code)
 
 

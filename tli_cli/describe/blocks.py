@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from tli_cli.architecture import LINEAR, Layer
+from tli_cli.describe.spelling import enclosing
 
 NUMBERED = re.compile(r"(^|\.)\d+$")
 ROW = re.compile(r"\.$|(block|layer|stage|level|group|unit|cell)s?_?$", re.I)
@@ -16,15 +17,6 @@ PARALLEL = re.compile(r"(^|\.)experts?$|\d\.(.+\.)?heads$", re.I)
 """What a row is called whose members do not follow each other, such as a block's heads: they are parts of the block in
 which it stands."""
 WEIGHTED = (*LINEAR, "embedding", "other")
-
-
-def _prefixes(path: str) -> list[str]:
-    parts = path.split(".")
-    return [".".join(parts[: i + 1]) for i in range(len(parts))]
-
-
-def _is_indexed(prefix: str) -> bool:
-    return bool(re.search(r"\d$", prefix))
 
 
 def with_blocks(layers: Sequence[Layer]) -> list[Layer]:
@@ -45,10 +37,11 @@ def block_paths(paths: Sequence[str], kinds: Sequence[str]) -> list[tuple[str, s
     weighted: dict[str, int] = defaultdict(int)
     children: dict[str, set[str]] = defaultdict(set)
     for path, kind in zip(paths, kinds, strict=True):
-        prefixes = _prefixes(path)
-        for parent, prefix in zip(["", *prefixes], prefixes, strict=False):
-            weighted[prefix] += kind in WEIGHTED
-            children[parent].add(prefix)
+        count, parent = kind in WEIGHTED, ""
+        for module in enclosing(path):
+            weighted[module] += count
+            children[parent].add(module)
+            parent = module
     containers = _containers(children, weighted)
     return [_place(path, containers) for path in paths]
 
@@ -60,14 +53,15 @@ def _containers(children: dict[str, set[str]], weighted: dict[str, int]) -> set[
     found = {parent for parent, row in longest.items() if row >= min(2, len(children[parent]))}
     stages = {_row_of(parent) for parent in found if _is_indexed(parent) and _is_outermost(parent)}
     found |= {parent for parent, row in longest.items() if row and _row_of(parent) in stages}
-    return found.union(*(_prefixes(parent) for parent in found if parent))
+    return found.union(*(enclosing(parent) for parent in found if parent))
 
 
 def _longest_row(parent: str, names: Iterable[str], weighted: Mapping[str, int]) -> int:
     """Return how many children of a module have one name and a number, and hold two weighted layers or more."""
-    if PARALLEL.search(parent):
+    indexed = [name for name in names if _is_indexed(name) and weighted[name] >= 2]
+    if not indexed or PARALLEL.search(parent):
         return 0
-    rows = Counter(_row_of(name) for name in names if _is_indexed(name) and weighted[name] >= 2)
+    rows = Counter(map(_row_of, indexed))
     return max((count for row, count in rows.items() if not NUMBERED.search(parent) or ROW.search(row)), default=0)
 
 
@@ -80,10 +74,14 @@ def _row_of(path: str) -> str:
     return re.sub(r"\d+$", "", path)
 
 
+def _is_indexed(path: str) -> bool:
+    return path[-1:].isdecimal()
+
+
 def _place(path: str, containers: set[str]) -> tuple[str, str]:
     stage = ""
-    for prefix in _prefixes(path):
-        if prefix not in containers:
-            return (prefix, stage)
-        stage = prefix
+    for module in enclosing(path):
+        if module not in containers:
+            return (module, stage)
+        stage = module
     return (path, stage)

@@ -23,6 +23,8 @@ def quantised_layers(tensors: Iterable[TensorSpec]) -> dict[str, str]:
     """
     specs = {spec.name: spec for spec in tensors}
     members: dict[str, list[TensorSpec]] = defaultdict(list)
+    if not any(_may_hold_codes(spec.dtype) for spec in specs.values()):
+        return {}
     for name, spec in specs.items():
         owner = next((above for above in accumulate(name.split("."), "{}.{}".format) if above in specs), name)
         members[owner.rpartition(".")[0]].append(spec)
@@ -35,7 +37,9 @@ def _is_quantised(path: str, held: Sequence[TensorSpec]) -> bool:
     return bool(scales) and bool(codes - scales)
 
 
+def _may_hold_codes(dtype: str) -> bool:
+    return dtype.startswith("float8") or dtype in PACKED or dtype in _INTEGERS
+
+
 def _holds_codes(spec: TensorSpec, leaf: str) -> bool:
-    if spec.dtype.startswith("float8") or spec.dtype in PACKED:
-        return True
-    return spec.dtype in _INTEGERS and bool(_CODES.search(leaf))
+    return _may_hold_codes(spec.dtype) and (spec.dtype not in _INTEGERS or bool(_CODES.search(leaf)))

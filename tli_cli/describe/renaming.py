@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from itertools import takewhile
 
 from tli_cli.architecture import Architecture, Layer
@@ -71,7 +72,7 @@ def _inner(names: list[str]) -> list[str]:
 
 def _with_dots(names: list[str]) -> list[str]:
     """Return names that all are flat with a dot before what a tensor is, and without MXNet's kinds of tensors."""
-    found = [FLAT.fullmatch(name) for name in names]
+    found = [FLAT.fullmatch(name) for name in names] if not any("." in name for name in names) else [None]
     return [f"{match['layer']}.{match['role']}" for match in found if match] if all(found) else names
 
 
@@ -86,6 +87,8 @@ def _with_norms_whole(names: list[str]) -> list[str]:
         for module in modules
         if module.endswith(rest.lstrip("_")) and not module.startswith(("bn", "scale"))
     }
+    if not homes:
+        return names
 
     def whole(name: str) -> str:
         module, _, last = name.rpartition(".")
@@ -96,29 +99,32 @@ def _with_norms_whole(names: list[str]) -> list[str]:
 
 
 def _said(name: str, starts: Mapping[str, int], flat: Mapping[str, int]) -> str:
-    path, kept = "", []
+    path = ""
+    kept: list[str] = []
     for part in name.split("."):
         at = flat.get(f"{path}.{part}", 0)
-        kept += [part[:at], part[at + 1 :]] if at else _housed(_snaked(part[starts[path] :].lstrip("_") or part))
+        kept += [part[:at], part[at + 1 :]] if at else _housed(part[starts[path] :].lstrip("_") or part)
         path = f"{path}.{part}"
     return ".".join(kept)
 
 
-def _housed(part: str) -> list[str]:
-    """Return the module and the name of a layer whose name begins with what the module would be called."""
+@lru_cache(maxsize=4096)
+def _housed(part: str) -> tuple[str, ...]:
+    """Return a name with underscores between its words, after the module that it begins with, if it begins so."""
+    part = _snaked(part)
     match = WORDED.fullmatch(part)
     known = match is not None and canonical_role(f"0.{match['word']}.{match['rest']}") in WORDED_ROLES
-    return [match["word"], match["rest"]] if match is not None and known else [part]
+    return (match["word"], match["rest"]) if match is not None and known else (part,)
 
 
 def _counted(names: Sequence[str]) -> list[str]:
     """Return the names with layers that are counted from zero counted from one, as roles are: `norm_0` and `norm_1` of
     one module, where no module that is named alike counts them otherwise, and each is known so."""
     numbers: dict[tuple[str, str], dict[str, set[int]]] = {}
-    for name in names:
-        if match := NUMBERED_LAYER.fullmatch(name):
-            family = re.sub(r"\d+", "#", match["path"]), match["word"]
-            numbers.setdefault(family, {}).setdefault(match["path"], set()).add(int(match["number"]))
+    held = {name: match for name in names if _is_numbered(name) and (match := NUMBERED_LAYER.fullmatch(name))}
+    for match in held.values():
+        family = re.sub(r"\d+", "#", match["path"]), match["word"]
+        numbers.setdefault(family, {}).setdefault(match["path"], set()).add(int(match["number"]))
     from_zero = {
         family
         for family, found in numbers.items()
@@ -127,12 +133,16 @@ def _counted(names: Sequence[str]) -> list[str]:
     }
 
     def counted(name: str) -> str:
-        match = NUMBERED_LAYER.fullmatch(name)
+        match = held.get(name)
         if match is None or (re.sub(r"\d+", "#", match["path"]), match["word"]) not in from_zero:
             return name
         return f"{match['path']}{match['word']}{int(match['number']) + 1}.{match['last']}"
 
     return [counted(name) for name in names]
+
+
+def _is_numbered(name: str) -> bool:
+    return name.rpartition(".")[0][-1:].isdecimal()
 
 
 def _snaked(part: str) -> str:
@@ -142,7 +152,7 @@ def _snaked(part: str) -> str:
 
 def _numbered_starts(parts: Collection[str]) -> dict[str, int]:
     """Return where the names of blocks end that flat names begin with: `block2a_dwconv`, of several such blocks."""
-    found = {part: match for part in parts if (match := NUMBERED_START.match(part))}
+    found = {part: match for part in parts if (match := NUMBERED_START.match(part))} if len(parts) >= MANY else {}
     blocks: dict[str, set[str]] = {}
     for match in found.values():
         blocks.setdefault(match["word"], set()).add(match["block"])
@@ -157,11 +167,13 @@ def _numbered_starts(parts: Collection[str]) -> dict[str, int]:
 def _shared_start(parts: Collection[str], holder: str) -> int:
     """Return how many letters all of `parts` begin with that say nothing: the name of what holds them, or all up to a
     number or an underscore, before a letter."""
+    if len(parts) < MANY:
+        return 0
     letters = takewhile(lambda found: len(set(found)) == 1, zip(*parts, strict=False))
     shared = "".join(found[0] for found in letters)
     start = re.match(r"(\w*[\d_])?", shared)
     length = len(holder) if holder and shared.startswith(holder) else len(start[0]) if start else 0
-    return length if len(parts) >= MANY and all(part[length : length + 1].isalpha() for part in parts) else 0
+    return length if all(part[length : length + 1].isalpha() for part in parts) else 0
 
 
 def renamed(architecture: Architecture, names: Mapping[str, str]) -> Architecture:

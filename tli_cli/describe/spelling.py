@@ -3,8 +3,21 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 
+@lru_cache(maxsize=1024)
+def enclosing(path: str) -> tuple[str, ...]:
+    """Return the modules on the way to `path`, the outermost first, and `path` itself.
+
+    >>> enclosing("layers.0.fc1")
+    ('layers', 'layers.0', 'layers.0.fc1')
+    """
+    parent = path.rpartition(".")[0]
+    return (*enclosing(parent), path) if "." in path else (path,)
+
+
+@lru_cache(maxsize=4096)
 def natural(name: str) -> tuple[tuple[int, int, str], ...]:
     """Return a sort key under which block 2 comes before block 10."""
     return tuple(

@@ -210,6 +210,7 @@ def _role_of(name: str, near: str) -> str:
     return next(found, "")
 
 
+@lru_cache(maxsize=65536)
 def _role_of_several(tail: str, near: str) -> str:
     """Return the role that several parts of a path name together; what is written without a dot names one part."""
     for token, context, names, _ in _DOTTED_ROLES:
@@ -275,6 +276,7 @@ MODULE_PLACES: tuple[tuple[re.Pattern[str], tuple[float, float]], ...] = (
 """(names, place) of further modules: within a block, or, from 48 on, among the stages."""
 
 
+@lru_cache(maxsize=65536)
 def flow_place(name: str) -> float:
     """Return where among the stages a module called so stands, if it is an encoder, a middle or a decoder; else 0."""
     bare = name.lower().rstrip("0123456789_")
@@ -282,11 +284,16 @@ def flow_place(name: str) -> float:
     return next((place for place in places if ENCODER <= place <= DECODER), 0.0)
 
 
+@lru_cache(maxsize=4096)
 def module_place(path: str) -> tuple[float, str]:
     """Return where among the stages the modules of a path stand that are named so, 0 for all others, and the tower."""
-    parts = path.lower().split(".")
-    found = (place[0] for part in parts for names, place in MODULE_PLACES if place[0] >= 48 and names.fullmatch(part))
+    found = (place for part in path.lower().split(".") if (place := _stage_place(part)))
     return next(found, 0.0), tower(f"{path}.")
+
+
+@lru_cache(maxsize=65536)
+def _stage_place(part: str) -> float:
+    return next((place[0] for names, place in MODULE_PLACES if place[0] >= ENCODER and names.fullmatch(part)), 0.0)
 
 
 _TOWERS = re.compile(r"(^|[._])(visual|vision|image)(_\w+)?\.")

@@ -45,7 +45,7 @@ class Profile:
 
     def __init__(self, side: Side, known: Catalogued) -> None:
         self.side = side
-        self.standing = Standing.of(self.side.units)
+        self.standing = Standing.of(self.side.units, self.side.blocks)
         self.size = len(self.side.units)
         self.total = sum(map(unit_weight, self.side.units))
         self.certain, self.near = _evidence(self.side, CERTAIN), _evidence(self.side, EVIDENCE[len(CERTAIN) :])

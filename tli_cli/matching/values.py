@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from tli_cli.matching.segments import Stage
+from tli_cli.matching.segments import Block, Stage, blocks_of
 from tli_cli.matching.units import Key, Unit
 
 
@@ -59,6 +59,16 @@ class Matching:
     windows: bool = True
     one_network: bool = False
     heads: tuple[tuple[Unit, Unit], ...] = ()
+
+    @cached_property
+    def target_blocks(self) -> list[Block]:
+        """The target's blocks in the order of their first units."""
+        return blocks_of(self.targets)
+
+    @cached_property
+    def source_blocks(self) -> list[Block]:
+        """The source's blocks in the order of their first units."""
+        return blocks_of(self.sources)
 
     @cached_property
     def reused(self) -> frozenset[Key]:

@@ -9,7 +9,6 @@ from functools import cached_property
 
 from tli_cli.architecture import LINEAR, Layer, TensorSpec
 from tli_cli.describe.turned import Way
-from tli_cli.matching.segments import blocks_of
 from tli_cli.matching.units import Unit
 from tli_cli.matching.values import Matching, Pair
 from tli_cli.plan import Piece
@@ -55,7 +54,7 @@ class Drafter:
         self._by_axes = request.resizer == "maps"
         self._places = own_places(drafts.target, drafts.sources[model], matching, folds=self._by_axes)
         sides = self._target, self._source = self._places.target, self._places.source
-        blocks, settled = blocks_of(matching.targets), Settled()
+        blocks, settled = matching.target_blocks, Settled()
         if request.identity and self._by_axes and request.norms:
             matching, settled = norms_moved_behind(self._target, matching, blocks)
             self._matching = matching
@@ -234,7 +233,7 @@ class Drafter:
         piece = self._ahead.weight(piece, pair, self._book) if wanted.role == "weight" else piece
         uneven = UNEVEN if averages_unevenly(layer, partner, piece, self._book) else ""
         draft.doubt = self._unknown(wanted, offered) or turn.doubt or draft.doubt or uneven
-        draft.pieces.append((replace(piece, weight=weight), pair))
+        draft.pieces.append((piece if weight == piece.weight else replace(piece, weight=weight), pair))
         draft.exact |= pair.target.place in self._added.bypassed
         self._draft_places(wanted, pair, weight)
 
@@ -268,8 +267,9 @@ class Drafter:
         a table gives, another number that is added to a weight."""
         layer, partner = self._layers(pair)
         place = pair.target.place
-        gain = self._gains.get(place, 1.0) if self._by_axes else 1.0
-        piece = replace(piece, fold=self._folding.folds.get(place), gain=piece.gain * gain)
+        gain, fold = self._gains.get(place, 1.0) if self._by_axes else 1.0, self._folding.folds.get(place)
+        if fold is not None or gain != 1.0:
+            piece = replace(piece, fold=fold, gain=piece.gain * gain)
         known = were_run(self._target, self._source)
         offset = partner.offset if known else layer.offset, layer.offset
         if wanted.role == "weight" and (offset[0] != offset[1] or is_scaled(piece, self._book)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from tli_cli.architecture import Architecture, Layer, TensorSpec
 from tli_cli.describe.normed import WITH_LENGTH
@@ -71,18 +72,18 @@ class Drafts:
     def _step(self, spec: TensorSpec, draft: Draft, layer: Layer | None, role: str) -> Step:
         """Return the step for the tensor `spec`, the `role` of `layer`, from what was found for it."""
         path = layer.path if layer else spec.name.rpartition(".")[0]
-        step = Step(
+        step = partial(
+            Step,
             spec.name,
             spec.shape,
-            "keep",
-            path,
-            role,
+            layer=path,
+            role=role,
             initial=draft.initial or self.request.keep_values,
             block=layer.block if layer else "",
         )
         if not draft.pieces or draft.reason == ADDED:
             reason = draft.reason or "no layer of the source is like it"
-            return replace(step, exact=draft.exact and not draft.doubt, reason=reason)
+            return step(action="keep", exact=draft.exact and not draft.doubt, reason=reason)
         pieces = tuple(piece for piece, _ in draft.pieces)
         copied = all(is_copy(piece, self.book) for piece in pieces)
         resizer = draft.normed or ("copy" if copied and not draft.note else self.request.resizer)
@@ -90,8 +91,7 @@ class Drafts:
         torn = TORN if self._is_torn(spec) else ""
         doubt = draft.doubt or torn or ("" if draft.exact or self._scales_alike(layer, draft, copied) else STANDARDISED)
         similarity = sum(pair.similarity for _, pair in draft.pieces) / len(draft.pieces)
-        return replace(
-            step,
+        return step(
             action="transfer",
             pieces=pieces if resizer in BY_AXES else tuple(replace(p, axes=(), contracted=()) for p in pieces),
             resizer=resizer,

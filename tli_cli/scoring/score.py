@@ -21,7 +21,7 @@ from math import log2, prod
 
 from tli_cli.architecture import Architecture
 from tli_cli.matching.bags import overlap
-from tli_cli.matching.segments import Block, blocks_of
+from tli_cli.matching.segments import Block
 from tli_cli.matching.settings import OTHER_SETTING
 from tli_cli.matching.units import Key, Unit
 from tli_cli.matching.values import Matching, Pair
@@ -91,9 +91,9 @@ class Standing:
     weight: Mapping[Key, int]
 
     @classmethod
-    def of(cls, units: Sequence[Unit]) -> Standing:
-        """Return where `units` stand."""
-        home = {unit.key: block for block in blocks_of(units) for unit in block.units}
+    def of(cls, units: Sequence[Unit], blocks: Sequence[Block]) -> Standing:
+        """Return where `units` stand, in `blocks`."""
+        home = {unit.key: block for block in blocks for unit in block.units}
         weight = {unit.key: unit_weight(unit) for unit in units}
         return cls({unit.key: i for i, unit in enumerate(units)}, home, weight)
 
@@ -108,7 +108,8 @@ def fed_weights(
 
     `source` and `target` save working them out again; layers `doubted`, by place, are set otherwise than they show.
     """
-    theirs, mine = source or Standing.of(matching.sources), target or Standing.of(matching.targets)
+    theirs = source or Standing.of(matching.sources, matching.source_blocks)
+    mine = target or Standing.of(matching.targets, matching.target_blocks)
     in_step = len(mine.rank) == len(theirs.rank)
     grown = {unit.key for pair in matching.stages if not pair.added for unit in pair.target.units}
     own = {}
@@ -160,7 +161,7 @@ def coverage_of(matching: Matching, target: Architecture) -> float:
 
 def worst_blocks(matching: Matching, count: int = 5, doubted: Collection[int] = ()) -> tuple[tuple[str, float], ...]:
     """Return the blocks that cost the score most, the worst first, each with the mean worth of its units."""
-    standing = Standing.of(matching.targets)
+    standing = Standing.of(matching.targets, matching.target_blocks)
     fed = fed_weights(matching, target=standing, doubted=doubted)
     lost: dict[str, int] = defaultdict(int)
     weight: dict[str, int] = defaultdict(int)

@@ -33,8 +33,8 @@ def widths(layer: Layer, shapes: Mapping[str, tuple[int, ...]]) -> Widths:
 
 def ends_of(size: Mapping[str, Widths], layers: Sequence[Layer]) -> Widths:
     """Return the input width of the first of `layers` that has one and the output width of the last."""
-    known = [size[layer.path] for layer in layers if size[layer.path].last]
-    return Widths(next((w.first for w in known if w.first), 0), known[-1].last) if known else Widths(0, 0)
+    first = next((own.first for layer in layers if (own := size[layer.path]).last and own.first), 0)
+    return Widths(first, next((own.last for layer in reversed(layers) if (own := size[layer.path]).last), 0))
 
 
 def _cost(before: int, after: Widths) -> int:

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 from tli_cli.architecture import Architecture, Layer, TensorSpec
@@ -86,7 +87,8 @@ def _described(
     layers = [_layer(path, roles, shapes) for path, roles in groups.items()]
     layers = _told_by_siblings(_transposed(_with_loose_biases(layers, shapes), shapes), shapes)
     given = [layer.path for layer in layers]
-    layers = with_blocks(inferred_order(layers, shapes) if order_from == "inferred" else as_run(layers, shapes))
+    layers = with_blocks(layers)
+    layers = inferred_order(layers, shapes) if order_from == "inferred" else as_run(layers, shapes)
     layers, spaces, axes, guessed = infer_spaces(layers, shapes, config, by_head)
     order_from = order_from if [layer.path for layer in layers] == given else "inferred"
     return Architecture(tuple(tensors), tuple(layers), (), spaces, axes, {}, order_from, guessed=guessed)
@@ -152,7 +154,7 @@ def _place(tensor: TensorSpec, names: set[str]) -> tuple[str, str]:
     module, _, last = tensor.name.rpartition(".")
     if module and last in ROLES:
         return module, ROLES[last]
-    if module and last in NORM_SYNONYMS and NORM_NAME.search(module):
+    if module and last in NORM_SYNONYMS and _is_norm_name(module):
         return module, NORM_SYNONYMS[last]
     if module and last in ("g", "b") and f"{module}.g" in names and sum(size > 1 for size in tensor.shape) == 1:
         return module, "weight" if last == "g" else "bias"
@@ -201,11 +203,10 @@ def _kind(path: str, roles: Mapping[str, str], shape: tuple[int, ...]) -> str:
     last = path.rpartition(".")[2]
     if "running_mean" in roles:
         return "norm"
-    own = list(roles) == ["weight"] and (roles["weight"] == path or len(shape) == 2)
-    if own:
-        for kind, pattern in _TABLES:
-            if pattern.fullmatch(last) and (kind != "scale" or roles["weight"] == path):
-                return kind
+    if list(roles) == ["weight"] and (roles["weight"] == path or len(shape) == 2):
+        kind = _table_kind(last)
+        if kind and (kind != "scale" or roles["weight"] == path):
+            return kind
     if roles.get("weight") == path:
         if len(shape) == 3 and shape[0] == 1 < min(shape[1:]):
             return "position"
@@ -214,13 +215,29 @@ def _kind(path: str, roles: Mapping[str, str], shape: tuple[int, ...]) -> str:
         return "scale" if len(shape) <= 1 or sum(d > 1 for d in shape) <= 1 else "other"
     if list(roles) == ["bias"] and len(shape) > 1:
         return "other"  # a mask, as GPT-2's attention keeps it
-    if NORM_NAME.search(path) and "weight" in roles and sum(d > 1 for d in shape) <= 1:
+    if _is_norm_name(path) and "weight" in roles and sum(d > 1 for d in shape) <= 1:
         return "norm"
     if len(shape) >= 3 and not roles.get("weight", "").endswith(".g"):
         return "conv"
     if len(shape) == 2:
         return "embedding" if "bias" not in roles and EMBEDDING_NAME.fullmatch(last) else "linear"
     return "norm" if "weight" in roles and sum(size > 1 for size in shape) == 1 else "other"
+
+
+@lru_cache(maxsize=4096)
+def _table_kind(name: str) -> str:
+    """Return what kind of table or vector is called so; "" if none is."""
+    return next((kind for kind, pattern in _TABLES if pattern.fullmatch(name)), "")
+
+
+def _is_norm_name(path: str) -> bool:
+    return _names_norm(path[path.rfind(".", 0, max(path.rfind("."), 0)) + 1 :])
+
+
+@lru_cache(maxsize=4096)
+def _names_norm(ending: str) -> bool:
+    """Tell whether the last two parts of a path are a norm's."""
+    return NORM_NAME.search(ending) is not None
 
 
 def _norm(path: str, roles: Mapping[str, str]) -> str:

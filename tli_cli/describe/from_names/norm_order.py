@@ -27,12 +27,14 @@ class NormOrder:
         weighted = [
             p for p in parts if p[0].layer and p[0].layer.kind == "conv" and surroundings(p[0].name) not in BESIDE
         ]
+        if not norms or not weighted:
+            return parts
         if named := self._named_alike(norms, weighted) or self._numbered_alike(norms, weighted):
             return self._beside(parts, named)
         by_creation = _as_created(norms)
         norms = by_creation or [p for p in norms if re.fullmatch(r"\D+_?\d", p[0].name)]
         plain = by_creation or not any(re.search(r"\d$", p[0].name) for p in weighted)
-        if not norms or len(norms) != len(weighted) or not plain:
+        if len(norms) != len(weighted) or not plain:
             return parts
         return self._beside(parts, dict(zip([p[0].name for p in weighted], norms, strict=True)))
 

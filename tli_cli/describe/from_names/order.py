@@ -6,17 +6,16 @@ import re
 from collections.abc import Mapping, Sequence
 
 from tli_cli.architecture import LINEAR, Layer
-from tli_cli.describe.blocks import block_paths
 from tli_cli.describe.from_names.chains import Widths, best_chain, chain_cost, ends_of, widths
 from tli_cli.describe.from_names.norm_order import NormOrder
 from tli_cli.describe.from_names.outer_order import head_last, stem_first
 from tli_cli.describe.from_names.places import (
     BESIDE,
-    DIMENSIONS,
     Habits,
     Key,
     Module,
     Part,
+    first_number,
     habits_of,
     inner_key,
     numbered_key,
@@ -29,10 +28,9 @@ from tli_cli.describe.vocabulary import TOP_PLACES, surroundings
 
 
 def inferred_order(layers: Sequence[Layer], shapes: Mapping[str, tuple[int, ...]]) -> list[Layer]:
-    """Return `layers` in their probable order of execution; those of kind `other` last."""
-    blocks = block_paths([layer.path for layer in layers], [layer.kind for layer in layers])
+    """Return `layers`, which know their blocks, in their probable order of execution; those of kind `other` last."""
     size = {layer.path: widths(layer, shapes) for layer in layers}
-    sorter = _Sorter({block for block, _ in blocks}, habits_of(layers, size), size)
+    sorter = _Sorter({layer.block for layer in layers}, habits_of(layers, size), size)
     ordered = sorter.flatten(tree_of(layers), inside=False)
     return [layer for layer in ordered if layer.kind != "other"] + [layer for layer in ordered if layer.kind == "other"]
 
@@ -49,6 +47,9 @@ class _Sorter:
     def flatten(self, node: Module, inside: bool) -> list[Layer]:
         """Return the layers of `node` in order; `inside` tells that it stands within a block."""
         inside = inside or (node.path in self.inner and node.layer is None)
+        own = [node.layer] if node.layer else []
+        if node.path and len(node.children) < 2:
+            return own + [layer for child in node.children.values() for layer in self.flatten(child, inside)]
         keys = {
             name: inner_key(child, node.children, self.habits)
             if inside
@@ -68,7 +69,7 @@ class _Sorter:
             parts = self._with_gates(parts)
         parts = self.norms.behind_makers(parts)
         parts = parts if node.path else stem_first(head_last(parts, self.size), self.size)
-        return ([node.layer] if node.layer else []) + [layer for _, part in parts for layer in part]
+        return own + [layer for _, part in parts for layer in part]
 
     def _stem_keys(self, siblings: Mapping[str, Module]) -> dict[str, Key]:
         """Return the places of `conv1`, `bn1`, `conv2` ... where these convolutions follow one another in the stem."""
@@ -107,18 +108,24 @@ class _Sorter:
             end = start + 1
             while end < len(parts) and keys[parts[end][0].name] == keys[parts[start][0].name]:
                 end += 1
-            run = self._by_number(parts[start:end], before)
-            families: dict[str, list[Part]] = {}
-            for part in run:
-                families.setdefault(family(part[0].name), []).append(part)
-            if len(families) > 1 and run == parts[start:end]:
-                run = self._chained(list(families.values()), before)
-                mixed = self._chained([[part] for part in run], before)
-                if all([part for part in mixed if part in members] == members for members in families.values()):
-                    run = mixed  # what is numbered keeps its order
+            run = self._in_line(parts[start:end], before) if end - start > 1 else parts[start:end]
             result.extend(run)
-            start, before = end, ends_of(self.size, [layer for _, part in run for layer in part]).last or before
+            made = (ends_of(self.size, layers).last for _, layers in reversed(run))
+            start, before = end, next(filter(None, made), before)
         return result
+
+    def _in_line(self, parts: list[Part], before: int) -> list[Part]:
+        """Return siblings of one place in their order."""
+        run = self._by_number(parts, before)
+        families: dict[str, list[Part]] = {}
+        for part in run:
+            families.setdefault(family(part[0].name), []).append(part)
+        if len(families) > 1 and run == parts:
+            run = self._chained(list(families.values()), before)
+            mixed = self._chained([[part] for part in run], before)
+            if all([part for part in mixed if part in members] == members for members in families.values()):
+                run = mixed  # what is numbered keeps its order
+        return run
 
     def _chained(self, runs: Sequence[list[Part]], before: int) -> list[Part]:
         """Return the runs in the order in which their widths chain best, or as they are if none is better."""
@@ -132,16 +139,16 @@ class _Sorter:
         decoder2, up1), if its widths chain better so."""
 
         def key(part: Part, sign: int = 1) -> tuple[float, ...]:
-            match = re.search(r"\d+", DIMENSIONS.sub("", part[0].name))
             numbered = numbered_key(part[0].name, self.habits.convolution_norm_first)
             upsampling = any(layer.attribute("transposed") for layer in part[1][:1])
-            number, place = numbered or (float(match[0]) if match else -1.0, float(not upsampling))
+            number, place = numbered or (first_number(part[0].name), float(not upsampling))
             return sign * number, place
 
         orders = [run, sorted(run, key=key)]
         if any(re.match(r"dec|up", module.name.lower()) for module, _ in run):
             orders.append(sorted(run, key=lambda part: key(part, -1)))
-        return min(orders, key=lambda order: chain_cost([ends_of(self.size, layers) for _, layers in order], before))
+        ends = {module.name: ends_of(self.size, layers) for module, layers in run}
+        return min(orders, key=lambda order: chain_cost([ends[module.name] for module, _ in order], before))
 
     def _with_pair(self, parts: list[Part]) -> list[Part]:
         """Put a norm before the only other layer if it is as wide as what that layer takes and not as what it gives."""

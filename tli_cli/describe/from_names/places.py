@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from tli_cli.architecture import LINEAR, Layer
 from tli_cli.describe.from_names.chains import Widths
@@ -133,9 +134,8 @@ def inner_key(child: Module, siblings: Mapping[str, Module], habits: Habits) -> 
         return (1.0, OWN)
     if child.name == "conv_pw":
         return (1.0, 10.0) if "conv_pwl" in siblings else (3.0, OWN)
-    for pattern, place in MODULE_PLACES:
-        if pattern.fullmatch(child.name.lower()) and place[0] < LAST:
-            return place
+    if place := _named_place(child.name):
+        return place
     around = surroundings(child.name)
     if not layer and around in CONTEXT_PLACES:
         return CONTEXT_PLACES[around]
@@ -149,6 +149,13 @@ def inner_key(child: Module, siblings: Mapping[str, Module], habits: Habits) -> 
     ]
     placed = weighted or [key for key in known if key]
     return min(placed) if placed else numbered_key(child.name, habits.convolution_norm_first) or (1.0, OWN)
+
+
+@lru_cache(maxsize=4096)
+def _named_place(name: str) -> Key | None:
+    """Return where in a block a module stands by its own name."""
+    places = (place for pattern, place in MODULE_PLACES if place[0] < LAST and pattern.fullmatch(name.lower()))
+    return next(places, None)
 
 
 def _layer_key(layer: Layer, name: str, siblings: Mapping[str, Module], habits: Habits) -> Key:
@@ -201,6 +208,14 @@ def _token_key(token: str, layer: Layer, habits: Habits) -> Key | None:
     return place
 
 
+@lru_cache(maxsize=4096)
+def first_number(name: str) -> float:
+    """Return the first number in a name that is its place, -1 if there is none."""
+    match = re.search(r"\d+", DIMENSIONS.sub("", name))
+    return float(match[0]) if match else -1.0
+
+
+@lru_cache(maxsize=4096)
 def numbered_key(name: str, norm_first: bool) -> Key | None:
     """Return the number in a name such as `conv2` or `bn2` and the place of its kind beside others of that number."""
     match = NUMBERED.fullmatch(DIMENSIONS.sub("", name.lower()))

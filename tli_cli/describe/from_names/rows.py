@@ -58,10 +58,10 @@ def taking_turns(node: Module, parts: list[Part], size: Mapping[str, Widths]) ->
     They are of one length, or the first one has one block more. Which one is first, their widths tell; else blocks of
     convolutions stand before blocks of attention.
     """
-    lists = [part for part in parts if _is_row_of_blocks(part[0])]
-    lengths = [len(module.children) for module, _ in lists]
     known = node.name.isdecimal() or flow_place(node.name) == MIDDLE
-    if not known or not 1 < len(lists) <= MOST_LISTS or max(lengths) - min(lengths) > 1:
+    lists = [part for part in parts if _is_row_of_blocks(part[0])] if known else []
+    lengths = [len(module.children) for module, _ in lists]
+    if not 1 < len(lists) <= MOST_LISTS or max(lengths) - min(lengths) > 1:
         return parts
     rows = [_members(part) for part in lists]
     order = min(permutations(range(len(rows))), key=lambda order: _strain([rows[i] for i in order], size))

@@ -8,7 +8,6 @@ from itertools import groupby
 from typing import Any
 
 from tli_cli.architecture import LINEAR, Axis, AxisTree, Layer, Space
-from tli_cli.describe.blocks import with_blocks
 from tli_cli.describe.from_names.chains import widths
 from tli_cli.describe.from_names.flow import Flow
 from tli_cli.describe.from_names.heads import attention, configured_heads, heads_by_shape, projection_sizes
@@ -36,7 +35,7 @@ def infer_spaces(
     """
     flow = _run(layers, shapes, config, by_head)
     if flow.misses:
-        ordered = with_blocks(inferred_order(layers, shapes))
+        ordered = inferred_order(layers, shapes)
         other = _run(ordered, shapes, config, by_head)
         layers = ordered if other.misses + 1 < flow.misses else layers
         flow = other if other.misses < flow.misses else flow

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
+from functools import lru_cache
 
 from tli_cli.architecture import Architecture
 from tli_cli.describe.vocabulary import DECODER, module_place
@@ -87,11 +88,13 @@ def _blocks(pair: Pair) -> tuple[str, str]:
     return pair.target.block, pair.source.block
 
 
+@lru_cache(maxsize=4096)
 def _row(block: str) -> str:
     """Return what the blocks of one row have in common: their name without numbers."""
     return re.sub(r"[0-9]+[a-z]?(?![a-z])", "#", block)
 
 
+@lru_cache(maxsize=4096)
 def _spelled(block: str) -> str:
     """Return the row of a block however its words are joined."""
     return re.sub(r"[._]", "", _row(block)).lower()

@@ -65,7 +65,9 @@ def _with_head(architecture: Architecture, tree: AxisTree, width: int) -> AxisTr
 def _kind(architecture: Architecture, tree: AxisTree) -> str:
     """Return the kind of a factor: that of all its spaces, or `grid` where tokens stand beside a map of patches; maps
     of several channels that lie end to end are channels."""
-    parts = tree[1:] if isinstance(tree, tuple) and tree[0] == "+" else (tree,)
+    if isinstance(tree, int):
+        return architecture.spaces[tree].kind
+    parts = tree[1:] if tree[0] == "+" else (tree,)
     kinds = {architecture.spaces[leaf].kind for leaf in leaves(tree)}
     placed = any({architecture.spaces[leaf].kind for leaf in leaves(part)} == {"grid"} for part in parts)
     mixed = "grid" if placed or ("grid" in kinds and len(parts) == 1) else "channels"

@@ -335,8 +335,9 @@ class MapBook:
             return self._index[key]
         members: tuple[tuple[object, ...], ...] = ()
         if rule == self._rules.narrow and rule == "strongest":
-            places = self._members.setdefault(model, places_of(source)).get(s, [])
-            members = _members(model, places)
+            if model not in self._members:
+                self._members[model] = places_of(source)
+            members = _members(model, self._members[model].get(s, []))
         exact = self._rules.keeps(rule, t, m, n, self.made_up) and source.guessed.isdisjoint(leaves(s))
         return self._add(key, AxisMap(rule, m, n, exact=exact, members=members, label=self._label(t)))
 

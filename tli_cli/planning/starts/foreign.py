@@ -10,7 +10,7 @@ from math import prod
 from tli_cli.architecture import Architecture
 from tli_cli.matching.bags import overlap
 from tli_cli.matching.between import left_between
-from tli_cli.matching.segments import WEIGHTED, Block, blocks_of, split_ends
+from tli_cli.matching.segments import WEIGHTED, Block, split_ends
 from tli_cli.matching.units import Key, Unit, main_tensor
 from tli_cli.matching.values import Matching, Pair
 from tli_cli.planning.listed_rows import class_rows
@@ -49,7 +49,7 @@ def without_foreign(target: Architecture, source: Architecture, matching: Matchi
     between = left_between(matching.targets, matching.sources, kept)
     found = {pair.target.key: pair for pair in (*kept, *between)}
     lost = {pair.target.key for pair in matching.pairs} - found.keys()
-    keys = {block.name: {unit.key for unit in block.units} for block in blocks_of(matching.targets)}
+    keys = {block.name: {unit.key for unit in block.units} for block in matching.target_blocks}
     alone = {name for name, members in keys.items() if members & lost and not members & found.keys()}
     fed = {name for name, members in keys.items() if any(not found[key].repeat for key in members & found.keys())}
     pairs = tuple(found[unit.key] for unit in matching.targets if unit.key in found)
@@ -61,7 +61,7 @@ def without_false_copies(matching: Matching) -> Matching:
     ones."""
     users = Counter(pair.source.key for pair in matching.pairs)
     given = {pair.target.key: pair.source.key for pair in matching.pairs}
-    fed = {b.name: [u.key for u in b.units if u.key in given] for b in blocks_of(matching.targets)}
+    fed = {b.name: [u.key for u in b.units if u.key in given] for b in matching.target_blocks}
     added = matching.added_blocks
     moved = {n for n, keys in fed.items() if n in added and keys and all(users[given[k]] == 1 for k in keys)}
     units = {key for name in moved for key in fed[name]}
@@ -72,7 +72,7 @@ def without_false_copies(matching: Matching) -> Matching:
 def holds(matching: Matching) -> bool:
     """Tell whether the target holds nearly all of the source, its head apart, layer by layer and in its size, whatever
     it adds."""
-    head = {unit.key for block in split_ends(blocks_of(matching.sources))[2] for unit in block.units}
+    head = {unit.key for block in split_ends(matching.source_blocks)[2] for unit in block.units}
     weighted = [unit for unit in matching.sources if unit.kind in WEIGHTED and unit.key not in head]
     held = _held(matching)
     return sum(unit.key in held for unit in weighted) >= HELD * len(weighted)
@@ -89,7 +89,7 @@ def _wider_or_narrower_than_twins(matching: Matching, target: Architecture) -> s
     if not holds(matching):
         return set()
     held = _held(matching)
-    added = [block.units for block in blocks_of(matching.targets) if block.name in matching.added_blocks]
+    added = [block.units for block in matching.target_blocks if block.name in matching.added_blocks]
     plain = {place for units in added for place in chain_layers(target, units)}
     found = (p for p in matching.pairs if p.source.key in held and p.target.place not in plain)
     return {pair.target.key for pair in found if pair.source.shape[:1] != pair.target.shape[:1]}
@@ -139,8 +139,8 @@ def _widths(pair: Pair) -> Iterator[tuple[int, int]]:
 
 
 def _unlike_twins(matching: Matching) -> set[Key]:
-    home = {unit.key: block for block in blocks_of(matching.sources) for unit in block.units}
-    blocks = blocks_of(matching.targets)
+    home = {unit.key: block for block in matching.source_blocks for unit in block.units}
+    blocks = matching.target_blocks
     given = {pair.target.key: pair.source.key for pair in matching.pairs}
     twins = {s.name: t.name for t in blocks if (s := _feeder(t, given, home)) is not None and _are_twins(t, s)}
     foreign: set[Key] = set()

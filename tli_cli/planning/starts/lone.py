@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from tli_cli.architecture import Architecture
 from tli_cli.describe.normed import WITH_LENGTH
-from tli_cli.matching.segments import blocks_of
 from tli_cli.matching.values import Matching
 from tli_cli.planning.identity import silencers
 from tli_cli.planning.starts.foreign import holds
@@ -49,7 +48,7 @@ def lone_additions(target: Architecture, source: Architecture, matching: Matchin
         return NO_BRANCH
     fed = {pair.target.place for pair in matching.pairs if pair.target.key not in matching.reused and not pair.repeat}
     paired = {pair.target.place for pair in matching.pairs}
-    added = {unit.place for b in blocks_of(matching.targets) if b.name in matching.added_blocks for unit in b.units}
+    added = {unit.place for b in matching.target_blocks if b.name in matching.added_blocks for unit in b.units}
     own = {unit.place for unit in matching.targets} - fed - (added & paired)
     ends, inner = set[int](), set[int]()
     for node in target.graph:
