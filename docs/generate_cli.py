@@ -22,7 +22,7 @@ lines without a heading, `--json` gives a value with a `version`. `NO_COLOR` is 
 | 1 | the input is at fault: one message on standard error says what, where and what to do; nothing is written |
 | 2 | wrong usage |
 | 3 | a gate (`--min`, `--min-score`, `--min-coverage`, `--strict`) was not met; nothing is written |
-| 130 | interrupted |
+| 130, 143, 129 | interrupted; asked to end (`SIGTERM`); its terminal has gone (`SIGHUP`): nothing is left half done |
 """
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from io import TextIOWrapper
@@ -16,12 +17,14 @@ __all__ = ["main"]
 _COLLECT_AFTER = 100_000
 """New objects after which garbage is looked for: nearly all that is read stays, and looking through it takes longer."""
 
-DONE, FAULT, GATE, INTERRUPTED = 0, 1, 3, 130
+DONE, FAULT, GATE, INTERRUPTED, SIGNALLED = 0, 1, 3, 130, 128
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run `tli` with `arguments` (those of the process if None), and exit."""
     gc.set_threshold(_COLLECT_AFTER)
+    if "WORLD_SIZE" not in os.environ:  # torch, waiting for other processes, hears of no signal
+        _end_tidily()
     code = run(arguments)
     if "torch.distributed" in sys.modules and "WORLD_SIZE" in os.environ:
         sys.stdout.flush()
@@ -29,6 +32,19 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         os._exit(code)  # threads that torch leaves behind may abort a process of several as it ends
     gc.freeze()  # the interpreter looks for garbage once more as it ends, which took longer than reading two headers
     sys.exit(code)
+
+
+def _end_tidily() -> None:
+    """Undo what was begun before this process ends, also when it is asked to end or its terminal goes."""
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _end)
+
+
+def _end(number: int, _: object) -> NoReturn:
+    signal.signal(number, signal.SIG_DFL)  # asked once more, it ends at once
+    sys.exit(SIGNALLED + number)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

@@ -8,7 +8,9 @@ from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from signal import SIG_IGN, SIGINT, signal
+from signal import SIG_DFL, SIG_IGN, SIGINT, SIGTERM, signal
+from threading import Thread
+from time import sleep
 from typing import Any
 
 from tli_cli.checkpoints.located import is_there
@@ -135,7 +137,8 @@ def _computed(
     if method == "fork":
         _begin(*given)
     chunk = max(1, min(16, len(waiting) // (4 * workers)))
-    with get_context(method).Pool(workers, _begin_worker, given if method == "spawn" else ()) as pool:
+    begun = os.getpid(), *(given if method == "spawn" else ())
+    with get_context(method).Pool(workers, _begin_worker, begun) as pool:
         yield from pool.imap_unordered(_row, waiting, chunk)
 
 
@@ -148,10 +151,19 @@ def _begin(sides: Sides, matcher: str) -> None:
     _rows = RowScores(sides, matcher)
 
 
-def _begin_worker(*given: Any) -> None:
+def _begin_worker(parent: int, *given: Any) -> None:
     signal(SIGINT, SIG_IGN)
+    signal(SIGTERM, SIG_DFL)
+    Thread(target=_end_with, args=(parent,), daemon=True).start()
     if given:
         _begin(*given)
+
+
+def _end_with(parent: int) -> None:
+    """End this process once `parent`, which it works for, has gone, however that was killed."""
+    while os.getppid() == parent:
+        sleep(1)
+    os._exit(1)
 
 
 def _row(target: int) -> tuple[int, Sequence[float]]:
