@@ -24,8 +24,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run `tli` with `arguments` (those of the process if None), and exit."""
     gc.set_threshold(_COLLECT_AFTER)
     if "WORLD_SIZE" not in os.environ:  # torch, waiting for other processes, hears of no signal
-        _end_tidily()
+        _exchange(signal.SIG_DFL, _end)
     code = run(arguments)
+    _exchange(_end, signal.SIG_DFL)
     if "torch.distributed" in sys.modules and "WORLD_SIZE" in os.environ:
         sys.stdout.flush()
         sys.stderr.flush()
@@ -34,15 +35,16 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     sys.exit(code)
 
 
-def _end_tidily() -> None:
-    """Undo what was begun before this process ends, also when it is asked to end or its terminal goes."""
+def _exchange(old: object, new: Callable[[int, object], NoReturn] | signal.Handlers) -> None:
+    """Let `new` in place of `old` hear that this process is asked to end, or that its terminal has gone."""
     for name in ("SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
-            signal.signal(number, _end)
+        if number is not None and signal.getsignal(number) is old:
+            signal.signal(number, new)
 
 
 def _end(number: int, _: object) -> NoReturn:
+    """Leave, so that what was begun is undone on the way."""
     signal.signal(number, signal.SIG_DFL)  # asked once more, it ends at once
     sys.exit(SIGNALLED + number)
 
