@@ -49,6 +49,7 @@ def test_errors_become_one_message_and_a_code(monkeypatch, capfd, error, code, s
         (("nothing",), "No such command"),
         (("mtach",), "Did you mean"),
         (("score", "a"), "TARGET"),
+        (("match", "resnet18"), "'SOURCE... TARGET'"),
         (("inject", "a", "--target", "b"), "--output"),
         (("inject", "a", "-t", "b", "-o", "c", "--method", "magic"), "magic"),
         (("inject", "a", "-t", "b", "-o", "c", "--method", "fitt"), "'fit'?"),
@@ -67,6 +68,13 @@ def test_wrong_usage_is_code_2(capsys, arguments, said):
     assert run(arguments) == 2
     out, err = capsys.readouterr()
     assert said in err and out == ""
+
+
+@pytest.mark.parametrize("command", ["match", "inject", "score", "archs"])
+def test_help_names_no_types_of_a_programming_language(capsys, command):
+    assert run([command, "--help"]) == 0
+    out = capsys.readouterr().out
+    assert not {kind for kind in ("<bool>", "<str>", "<list[str]>") if kind in out}
 
 
 def test_choices_are_the_strategies_there_are():

@@ -135,7 +135,8 @@ NoBatchnorm = Annotated[
     bool, typer.Option("--no-batchnorm", help="Leave norm layers as they start.", rich_help_panel=MATCHING)
 ]
 Device = Annotated[
-    str, typer.Option(help="Where arithmetic is done: cpu, cuda, cuda:1, mps.", rich_help_panel=MATCHING)
+    str,
+    typer.Option(metavar="NAME", help="Where arithmetic is done: cpu, cuda, cuda:1, mps.", rich_help_panel=MATCHING),
 ]
 OnNonfiniteOption = Annotated[
     OnNonfinite,

@@ -3,7 +3,7 @@ the rest of the command line."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,19 @@ class _Plain:
             usual = getattr(param, "get_runtime_param", None)  # not before typer 0.29, which needs no pydantic
             if usual is not None and not isinstance(getattr(usual, "__self__", None), _Values):
                 param.get_runtime_param = _Values(param, usual).itself
+            _name_plainly(param, params)
         return params
+
+
+def _name_plainly(param: Any, params: Sequence[Any]) -> None:
+    """Have help say of a parameter what it is called, and of a flag no type; and have what is said of several arguments
+    of which one is missing name them all: which one was given is not known."""
+    is_argument = param.param_type_name == "argument"
+    if hasattr(param, "display_type_rich") and (is_argument or getattr(param, "is_flag", False)):
+        param.display_type_rich = lambda ctx: None  # not before typer 0.29, which shows types
+    arguments = [other.metavar for other in params if other.param_type_name == "argument"]
+    if is_argument and param.required and len(arguments) > 1:
+        param.get_error_hint = lambda *_: f"'{'... '.join(arguments)}'"
 
 
 class PlainCommand(_Plain, TyperCommand):
