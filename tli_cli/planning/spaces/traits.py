@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator
 from math import prod
 from typing import Any
@@ -105,8 +104,8 @@ def _held(architecture: Architecture, layer: Layer) -> list[AxisTree]:
 
 
 def repeats_of(architecture: Architecture) -> dict[AxisTree, AxisTree]:
-    """Return for each outermost factor of a product the one behind it, where another axis has the first without it:
-    the keys of an attention, and how many queries share each."""
+    """Return for each outermost factor of a product the one behind it, where another axis is the same without that: the
+    keys of an attention, and how many queries share each."""
     products = {
         tree
         for layer in architecture.layers
@@ -115,11 +114,7 @@ def repeats_of(architecture: Architecture) -> dict[AxisTree, AxisTree]:
         for tree in _products(axis.tree)
         if layer.kind == "linear"
     }
-    seconds: dict[AxisTree, set[AxisTree]] = defaultdict(set)
-    for tree in products:
-        seconds[tree[1]].add(tree[2])
-    longer = {tree[1]: tree[2] for tree in products if len(tree) > 3}
-    return {first: second for first, second in longer.items() if len(seconds[first]) > 1}
+    return {tree[1]: tree[2] for tree in products if len(tree) > 3 and ("*", tree[1], *tree[3:]) in products}
 
 
 def _products(tree: AxisTree) -> Iterator[tuple[Any, ...]]:

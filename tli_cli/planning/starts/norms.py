@@ -76,14 +76,14 @@ def averages_unevenly(layer: Layer, source: Layer, piece: Piece, book: MapBook) 
         factors = {_factor(part, book) for part in summed[-1][1:]}
         return factors != {float(round(max(factors)))}
     runs = _runs(summed[-1], book)
-    if source.averages == sum(columns for columns, _ in runs):
+    if source.averages == prod(expression_columns(e, book.maps) for e in piece.axes):
         return False  # each channel alone
     factors = {factor for _, factor in runs}
     if len(factors) > 1 or groups != source.averages or not min(factors).is_integer():
         return factors != {1.0}
     ends = list(accumulate(columns for columns, _ in runs))
     size = ends[-1] // groups
-    return any(start // size != (end - 1) // size for start, end in pairwise([0, *ends]) if end > start)
+    return size > 0 and any(start // size != (end - 1) // size for start, end in pairwise([0, *ends]) if end > start)
 
 
 def _runs(expression: AxisExpression, book: MapBook) -> list[tuple[int, float]]:
