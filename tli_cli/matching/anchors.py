@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from enum import Enum
+from typing import NamedTuple
 
+from tli_cli.matching.apart import told_apart
 from tli_cli.matching.sides import Side, both_known
 from tli_cli.matching.units import Key, Unit
 
@@ -39,8 +41,18 @@ class Strength(Enum):
     LIKELY = 1
 
 
-def anchors(source: Side, target: Side) -> Iterator[tuple[Unit, Unit, Strength]]:
-    """Yield (target unit, source unit, strength) for all that two graphs decide; nothing without them."""
+class Anchor(NamedTuple):
+    """A target unit and a source unit, how much speaks for the pair, and whether no more than their order tells them
+    from others that stand alike."""
+
+    target: Unit
+    source: Unit
+    strength: Strength
+    by_order: bool = False
+
+
+def anchors(source: Side, target: Side) -> Iterator[Anchor]:
+    """Yield all pairs that two graphs decide; nothing without them."""
     if not both_known(source, target):
         return
     taken: set[Key] = set()
@@ -59,16 +71,17 @@ def anchors(source: Side, target: Side) -> Iterator[tuple[Unit, Unit, Strength]]
             wanted = [unit for unit in wanted if unit.place in inside] if inside and names in BESIDE else wanted
             if len(candidates) != len(wanted):
                 continue
-            for s, t in zip(candidates, wanted, strict=True):
+            for t, s, told in told_apart(wanted, candidates, target, source):
                 taken.add(t.key)
                 given.add(s.key)
                 certain = (even or names in CERTAIN) and t.key not in crowded
-                yield t, s, Strength.PROVEN if certain and names == EVIDENCE[0] else Strength(1 + certain)
+                strength = Strength.PROVEN if certain and names == EVIDENCE[0] else Strength(1 + certain)
+                yield Anchor(t, s, strength, not told)
     if taken:
         yield from _stem(source, target, given, taken)
 
 
-def _stem(source: Side, target: Side, given: set[Key], taken: set[Key]) -> Iterator[tuple[Unit, Unit, Strength]]:
+def _stem(source: Side, target: Side, given: set[Key], taken: set[Key]) -> Iterator[Anchor]:
     """Yield what is left of either stem with its like on the other side, where the graphs prove more than that."""
     stems = [{unit.key for block in side.ends[0] for unit in block.units} for side in (source, target)]
     theirs = target.groups(("before",))
@@ -77,7 +90,7 @@ def _stem(source: Side, target: Side, given: set[Key], taken: set[Key]) -> Itera
         if len(units) != 1 or len(wanted) != 1 or units[0].key in given or wanted[0].key in taken:
             continue
         if units[0].key in stems[0] or wanted[0].key in stems[1]:
-            yield wanted[0], units[0], Strength.CERTAIN
+            yield Anchor(wanted[0], units[0], Strength.CERTAIN)
 
 
 def _beside_another(source: Side, target: Side) -> set[int]:

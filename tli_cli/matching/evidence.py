@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from tli_cli.matching.anchors import Strength, anchors
+from tli_cli.matching.anchors import Anchor, Strength, anchors
 from tli_cli.matching.beside import heads_beside
 from tli_cli.matching.inside import inside
 from tli_cli.matching.sides import Side, both_known
@@ -18,9 +18,6 @@ from tli_cli.matching.values import Pair
 
 Units = tuple[Unit, Unit]
 """A target unit and a source unit."""
-
-Anchor = tuple[Unit, Unit, Strength]
-"""Two such, and how much speaks for the pair."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +56,8 @@ def evidence_of(source: Side, target: Side, named: Sequence[Units]) -> Evidence:
     known = both_known(source, target)
     within = inside(source, target)
     anchored = _with_inside(within, list(anchors(source, target)))
-    strengths = {t.key: strength for t, _, strength in anchored}
-    found = {t.key: _anchor(t, s, strength) for t, s, strength in anchored}
+    strengths = {anchor.target.key: anchor.strength for anchor in anchored}
+    found = {anchor.target.key: _pair(anchor) for anchor in anchored}
     same = list(twins(source, target))
     found |= {t.key: Pair(t, s, max(unit_similarity(t, in_other_words(t, s)), ENOUGH)) for t, s in same}
     if not known:
@@ -78,16 +75,18 @@ def evidence_of(source: Side, target: Side, named: Sequence[Units]) -> Evidence:
 
 def _with_inside(within: Sequence[Units], anchored: Sequence[Anchor]) -> list[Anchor]:
     """Return what the graphs tell, where a network that stands within the other one leaves no doubt of its layers."""
-    kept = [anchor for anchor in anchored if not within or anchor[2] is not Strength.LIKELY]
-    taken, given = {t.key for t, _, _ in kept}, {s.key for _, s, _ in kept}
-    return kept + [(t, s, Strength.CERTAIN) for t, s in within if t.key not in taken and s.key not in given]
+    kept = [anchor for anchor in anchored if not within or anchor.strength is not Strength.LIKELY]
+    taken, given = {anchor.target.key for anchor in kept}, {anchor.source.key for anchor in kept}
+    return kept + [Anchor(t, s, Strength.CERTAIN) for t, s in within if t.key not in taken and s.key not in given]
 
 
-def _anchor(target: Unit, source: Unit, strength: Strength) -> Pair:
+def _pair(anchor: Anchor) -> Pair:
     """Return a pair that the graphs tell of: where they prove it, whatever names say that the layers are for."""
-    same = strength is not Strength.PROVEN or source.role == target.role
+    target, source = anchor.target, anchor.source
+    same = anchor.strength is not Strength.PROVEN or source.role == target.role
     named = source if same else replace(source, role=target.role)
-    return Pair(target, source, unit_similarity(target, named), anchored=True)
+    similarity = unit_similarity(target, named)
+    return Pair(target, source, similarity, anchored=True, by_order=anchor.by_order)
 
 
 def _with_named(named: Sequence[Units], found: Mapping[Key, Pair]) -> dict[Key, Pair]:

@@ -22,6 +22,10 @@ HEAD = -2
 """The part that a table of tokens is given where it serves as the head as well."""
 
 
+def _nothing(op: str) -> str:
+    return ""
+
+
 @dataclass(frozen=True)
 class UnitGraph:
     """The execution graph reduced to units and joins: `labels` are unit keys, or join names; `inputs` are in order."""
@@ -30,8 +34,9 @@ class UnitGraph:
     inputs: tuple[tuple[int, ...], ...]
 
 
-def unit_graph(architecture: Architecture, units: Sequence[Unit]) -> UnitGraph:
-    """Return the graph of units and joins of `architecture`: activations, poolings and constants left out."""
+def unit_graph(architecture: Architecture, units: Sequence[Unit], acts: Callable[[str], str] = _nothing) -> UnitGraph:
+    """Return the graph of units and joins of `architecture`: poolings and constants left out, and of activations what
+    `acts` calls nothing."""
     fused = {unit.place for unit in units if unit.part >= 0}
     known = {unit.key for unit in units}
     tables = {unit.place for unit in units if unit.kind == "embedding"}
@@ -68,6 +73,8 @@ def unit_graph(architecture: Architecture, units: Sequence[Unit]) -> UnitGraph:
             became.append((parts[key],) if key in parts else before)
         elif node.op in JOINS and len(set(before)) > 1:
             became.append(add(node.op, before))
+        elif before and (said := acts(node.op)):
+            became.append(add(said, before))
         else:
             became.append(tuple(dict.fromkeys(before))[:1])
     return _flattened(UnitGraph(tuple(labels), tuple(inputs)))

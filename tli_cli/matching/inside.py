@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from tli_cli.matching.apart import told_apart
 from tli_cli.matching.blocks import BlockPair
 from tli_cli.matching.segments import WEIGHTED, Block
 from tli_cli.matching.sides import Side, both_known
@@ -64,7 +65,7 @@ def _fed_alike(source: Side, target: Side, tables: Sequence[tuple[str, ...]]) ->
             offered = [unit for unit in units if unit.key not in given]
             wanted = [unit for unit in theirs.get(fingerprint, ()) if unit.key not in taken]
             if len(offered) == len(wanted):
-                pairs += zip(wanted, offered, strict=True)
+                pairs += [(t, s) for t, s, _ in told_apart(wanted, offered, target, source)]
                 taken |= {unit.key for unit in wanted}
                 given |= {unit.key for unit in offered}
     return pairs

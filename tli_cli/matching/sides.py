@@ -11,9 +11,12 @@ from tli_cli.matching.beside import Heads, heads_of
 from tli_cli.matching.hashes import HEAD, backward_hashes, forward_hashes, local_forward_hashes, unit_graph
 from tli_cli.matching.residuals import is_residual
 from tli_cli.matching.segments import WEIGHTED, Block, Stage, blocks_of, first_level, split_ends, stages_of
+from tli_cli.matching.settings import ACTIVATIONS
 from tli_cli.matching.units import Key, Unit, units_of
 
 LOCAL = 4
+WEIGHING = ACTIVATIONS | {"softmax"}
+"""Operations by which layers are told apart that stand alike otherwise."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,6 +109,24 @@ class Side:
             "own": {key: hash(label) for key, label in exact.items()},
         }
 
+    @cached_property
+    def _acting(self) -> dict[str, dict[Key, int]]:
+        """The same fingerprints where activations count: each as what it is, or all as one."""
+        own: dict[Key, Hashable] = {unit.key: unit.exact_label for unit in self.units}
+        own |= {(unit.place, HEAD): "head" for unit in self.units if unit.kind == "embedding"}
+        graph = unit_graph(self.architecture, self.units, lambda op: op if op in WEIGHING else "")
+        any_act = unit_graph(self.architecture, self.units, lambda op: "act" if op in WEIGHING else "")
+        return {
+            "acts before": forward_hashes(graph, own),
+            "acts behind": backward_hashes(graph, own),
+            "acts nearby": backward_hashes(graph, own, LOCAL),
+            "acts at all": backward_hashes(any_act, own, LOCAL),
+        }
+
+    def acting(self, names: tuple[str, ...]) -> dict[Key, Hashable]:
+        """Return the fingerprints `names` of each unit of its surroundings where activations count."""
+        return {unit.key: tuple(self._acting[name].get(unit.key) for name in names) for unit in self.units}
+
     def groups(self, names: tuple[str, ...]) -> dict[int, tuple[Unit, ...]]:
         """Return the units that stand in the graph, grouped by their fingerprint over the tables `names`."""
         if names not in self._groups:
@@ -120,7 +141,8 @@ class Side:
 
     def forget_hashes(self) -> None:
         """Give the memory back that the fingerprints of single units take; the groups that were asked for stay."""
-        self.__dict__.pop("hashes", None)
+        for name in ("hashes", "_acting"):
+            self.__dict__.pop(name, None)
 
     @cached_property
     def _groups(self) -> dict[tuple[str, ...], dict[int, tuple[Unit, ...]]]:

@@ -14,10 +14,8 @@ from tli_cli.matching.extras import extra_units
 from tli_cli.matching.graph_roles import graph_roles
 from tli_cli.matching.segments import WEIGHTED
 from tli_cli.matching.sides import Side, both_known
+from tli_cli.matching.telling import Teller, paired
 from tli_cli.matching.units import Key, Unit
-
-Teller = tuple[Mapping[Key, Hashable], Mapping[Key, Hashable]]
-"""What is known of each target unit and of each source unit."""
 
 Shape = tuple[tuple[int, ...], frozenset[str]]
 """The shape of a unit, and for vectors what tensors stand with it."""
@@ -53,12 +51,12 @@ def twins(source: Side, target: Side) -> Iterator[tuple[Unit, Unit]]:
     told = _Told(target, source)
     matrices = [shape for shape in common if len(shape[0]) > 1]
     of_matrices = told.of_matrices()
-    certain = [pair for shape in matrices for pair in _pair(theirs[shape], mine[shape], of_matrices)]
+    certain = [(t, s) for shape in matrices for t, s, _ in paired(theirs[shape], mine[shape], of_matrices)]
     yield from certain
     of_vectors = told.of_vectors(certain)
     for shape in common:
         if len(shape[0]) <= 1:
-            yield from _pair(theirs[shape], mine[shape], of_vectors)
+            yield from ((t, s) for t, s, _ in paired(theirs[shape], mine[shape], of_vectors))
 
 
 class _Told:
@@ -207,29 +205,4 @@ def _makers(side: Side) -> dict[Key, Hashable]:
     for unit in side.units:
         found[unit.key] = before if unit.flavour == "batch" else ()
         before = unit.shape if unit.kind in WEIGHTED else before
-    return found
-
-
-def _pair(targets: Sequence[Unit], sources: Sequence[Unit], tellers: Sequence[Teller]) -> Iterator[tuple[Unit, Unit]]:
-    """Pair units of one shape: those of a role that is as frequent on both sides, then those behind layers of one
-    shape, and then the rest, each in order."""
-    if not tellers:
-        yield from zip(targets, sources, strict=True)
-        return
-    (wanted, offered), *others = tellers
-    asking, giving = _by_answer(targets, wanted), _by_answer(sources, offered)
-    told = {value for value, same in asking.items() if value and len(same) == len(giving.get(value, ()))}
-    for value in asking:
-        if value in told:
-            yield from _pair(asking[value], giving[value], others)
-    rest = [t for t in targets if wanted[t.key] not in told], [s for s in sources if offered[s.key] not in told]
-    if rest[0]:
-        yield from _pair(*rest, others)
-
-
-def _by_answer(units: Sequence[Unit], answers: Mapping[Key, Hashable]) -> dict[Hashable, list[Unit]]:
-    """Return the units of each answer that a teller gives of them, in order."""
-    found: dict[Hashable, list[Unit]] = defaultdict(list)
-    for unit in units:
-        found[answers[unit.key]].append(unit)
     return found

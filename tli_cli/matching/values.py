@@ -15,7 +15,8 @@ class Pair:
 
     `similarity` is in [0, 1]; `repeat` says that the source unit already feeds an earlier target block, so that
     this target block is an added one; `anchored` says that the execution graphs prove the pair: same place, same
-    surroundings.
+    surroundings; `by_order` that no more than the order in which the layers are run tells them from others that stand
+    alike.
     """
 
     target: Unit
@@ -23,6 +24,7 @@ class Pair:
     similarity: float
     repeat: bool = False
     anchored: bool = False
+    by_order: bool = False
 
 
 @dataclass(frozen=True)

@@ -56,12 +56,17 @@ def difference_of(mine: Sequence[Number], theirs: Sequence[Number], *, scaled: b
                 return f"behind it {_said(wanted)}, in the source {_said(given)}"
         return ""
     made_up = SCALES if scaled else ()
-    counted = [[n for n in numbers if n[0] not in (*ACTIVATIONS, *made_up)] for numbers in (mine, theirs)]
-    placed = [[n for n in numbers if n[0] in PLACED or not alike] for numbers in counted]
+    both = [[n for n in counted(numbers) if n[0] not in made_up] for numbers in (mine, theirs)]
+    placed = [[n for n in numbers if n[0] in PLACED or not alike] for numbers in both]
     if len(placed[0]) == len(placed[1]) and all(map(_alike, *placed)):
         return ""
     here, there = (", ".join(map(_said, numbers)) or "nothing of the kind" for numbers in placed)
     return f"behind it {here}, in the source {there}"
+
+
+def counted(numbers: Iterable[Number]) -> list[Number]:
+    """Return `numbers` without those of activations."""
+    return [number for number in numbers if number[0] not in ACTIVATIONS]
 
 
 def steps_differ(target: Layer, source: Layer, known: bool) -> str:
@@ -176,11 +181,19 @@ def outputs_differ(target: Layer, source: Layer, *, alike: bool) -> str:
     return "what comes of it is given at other places than in the source"
 
 
-def input_places(architecture: Architecture) -> list[int]:
-    """Return at how many places the layers act that take an input as it is, in order."""
+def have_alike_inputs(*architectures: Architecture) -> bool:
+    """Tell whether the layers of all that take an input as it is act at as many places; of tables of tokens that is
+    not known."""
+    places = [_input_places(architecture) for architecture in architectures]
+    return 0 not in places[0] and all(own == places[0] for own in places)
+
+
+def _input_places(architecture: Architecture) -> list[int]:
+    """Return at how many places the layers act that take an input as it is, in order; 0 where that is not known."""
     graph = architecture.graph
     fed = {n.layer for n in graph if n.layer >= 0 and any(graph[i].op == "input" for i in n.inputs)}
-    return sorted(int(architecture.layers[place].attribute("positions", 1)) for place in fed)
+    layers = [architecture.layers[place] for place in fed]
+    return sorted(int(layer.attribute("positions", 0 if layer.kind == "embedding" else 1)) for layer in layers)
 
 
 def scale_of(architecture: Architecture, places: Iterable[int]) -> float:

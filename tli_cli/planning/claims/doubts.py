@@ -14,9 +14,10 @@ from tli_cli.planning.claims.feeders import strange_feeders
 from tli_cli.planning.claims.proof import unlike_inputs
 from tli_cli.planning.claims.unshared import Behind
 from tli_cli.planning.numbers import (
+    counted,
     difference_of,
     epsilons_differ,
-    input_places,
+    have_alike_inputs,
     norms_differ,
     numbers_behind,
     outputs_differ,
@@ -32,6 +33,7 @@ from tli_cli.planning.starts.lone import NO_BRANCH, Lone
 OTHER_INPUT = "it takes something else than in the source"
 WIDTH = "behind it a scale that goes with its width, which is another in the source"
 NOT_RUN = "the source does not run it"
+BY_ORDER = "nothing but the order in which they are run tells it from others beside it, behind which numbers stand"
 CHANGED_INPUT = "added layers change what goes into it"
 
 
@@ -74,7 +76,7 @@ class Doubts:
         )
         self._known = were_run(target, source)
         self._unshared = Behind(*self._behind, partners, copies).unshared(scaled) if self._known else {}
-        self._same_places = input_places(target) == input_places(source)
+        self._same_places = have_alike_inputs(target, source)
         self._constants = other_constants(target, source)
         self._unlike: Collection[int] = ()
         self._strange: Mapping[int, str] = {}
@@ -129,6 +131,7 @@ class Doubts:
             or (places_differ(mine, theirs) if known else "")
             or (outputs_differ(mine, theirs, alike=self._same_places) if known else "")
             or (difference_of(*behind, scaled=scaled, alike=self._alike) if known else "")
+            or (BY_ORDER if pair.by_order and any(map(counted, behind)) else "")
             or ("" if known or scaled else self._width_scale(pair, behind))
             or self._unshared.get(pair.target.place, "")
             or self._constants.get(pair.target.place, "")

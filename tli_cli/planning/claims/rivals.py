@@ -8,9 +8,10 @@ from collections.abc import Hashable, Mapping, Sequence
 
 from tli_cli.architecture import Architecture
 from tli_cli.describe.spelling import natural, stem_of
+from tli_cli.describe.vocabulary import canonical_role
 from tli_cli.matching.graph_roles import graph_roles
 from tli_cli.matching.segments import WEIGHTED
-from tli_cli.matching.units import Key, Unit
+from tli_cli.matching.units import PART_ROLES, Key, Unit
 from tli_cli.matching.values import Matching, Pair
 from tli_cli.planning.claims.rows import untold_rows
 from tli_cli.planning.starts.norms import normalised_layers
@@ -28,19 +29,22 @@ def untold(matching: Matching, target: Architecture, source: Architecture) -> di
     """
     if target.graph and source.graph:
         return {}
-    here, there = _roles(target, matching.targets), _roles(source, matching.sources)
+    roles = _told_roles(target, matching.targets), _told_roles(source, matching.sources)
+    here, there = _roles(matching.targets, roles[0]), _roles(matching.sources, roles[1])
     mine, theirs = _rivals(target, matching.targets, there), _rivals(source, matching.sources, here)
-    named = _named(matching.targets), _named(matching.sources)
+    other = _named(matching.targets), _named(matching.sources)
     found = untold_rows(matching, target, source, lambda unit: _shared(unit, there), lambda unit: _shared(unit, here))
     for pair in matching.pairs:
         rival = theirs.get(pair.source.key) or mine.get(pair.target.key)
         if pair.anchored or _named_alike(pair):
             continue
-        if rival:
+        if not _are_told_parts(pair, roles):
+            found[pair.target.place] = "nothing tells which part of a layer that makes several it is"
+        elif rival:
             found[pair.target.place] = f"its names do not tell it from {rival}"
-        elif other := _named_otherwise(pair, *named):
-            found[pair.target.place] = f"{other} is named for it"
-        elif all(roles := (pair.target.role, pair.source.role)) and len({"cross_" in role for role in roles}) > 1:
+        elif better := _named_otherwise(pair, *other):
+            found[pair.target.place] = f"{better} is named for it"
+        elif all(named := (pair.target.role, pair.source.role)) and len({"cross_" in role for role in named}) > 1:
             found[pair.target.place] = "one of the two is named as attending to another sequence"
         elif pair.target.shape != pair.source.shape and not _shared_role(pair):
             found[pair.target.place] = "neither shapes nor names show that the two belong together"
@@ -49,10 +53,26 @@ def untold(matching: Matching, target: Architecture, source: Architecture) -> di
     return {**{norm: found[before] for norm, before in behind if before in found}, **found}
 
 
-def _roles(architecture: Architecture, units: Sequence[Unit]) -> Roles:
+def _told_roles(architecture: Architecture, units: Sequence[Unit]) -> Mapping[Key, str]:
+    """Return the roles of the units that the graph tells, if there is one."""
+    return graph_roles(architecture, {unit.key: unit for unit in units}) if architecture.graph else {}
+
+
+def _roles(units: Sequence[Unit], told: Mapping[Key, str]) -> Roles:
     """Return the roles of all units with their shapes, as far as names or the graph tell them."""
-    told = graph_roles(architecture, {unit.key: unit for unit in units}) if architecture.graph else {}
     return frozenset((unit.shape, role) for unit in units for role in (unit.role, told.get(unit.key, "")) if role)
+
+
+def _are_told_parts(pair: Pair, told: tuple[Mapping[Key, str], Mapping[Key, str]]) -> bool:
+    """Tell whether the graph or names say of both, of which one is a part of a layer, that they are for the same: that
+    a layer gives a gate its two factors may be a guess, and tells nothing of their order."""
+    t, s = pair.target, pair.source
+    here, there = ({_named_role(unit), own.get(unit.key, "")} for unit, own in zip((t, s), told, strict=True))
+    return t.part == s.part == -1 or bool(here & there - {""})
+
+
+def _named_role(unit: Unit) -> str:
+    return unit.role if unit.role not in PART_ROLES["gate_up"] or canonical_role(unit.path) else ""
 
 
 def _rivals(architecture: Architecture, units: Sequence[Unit], known: Roles) -> dict[Key, str]:

@@ -1,0 +1,42 @@
+"""What tells units apart that have the same surroundings, as the two factors of a gate have: what is done to what they
+make, and what they are called. The order in which code runs them means nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Hashable, Iterator, Sequence
+
+from tli_cli.matching.sides import Side
+from tli_cli.matching.telling import Teller, paired
+from tli_cli.matching.units import Unit
+
+ACTS = ("acts before", "acts behind"), ("acts nearby",), ("acts at all",)
+"""The fingerprints that tell, from what is certain to what is likely."""
+
+
+def told_apart(
+    wanted: Sequence[Unit], offered: Sequence[Unit], target: Side, source: Side
+) -> Iterator[tuple[Unit, Unit, bool]]:
+    """Yield (target unit, source unit) for as many units of either side that stand alike, and whether more than their
+    order tells them from each other."""
+    if len(wanted) < 2:
+        yield from ((t, s, True) for t, s in zip(wanted, offered, strict=True))
+        return
+    acts: list[Teller] = [(target.acting(names), source.acting(names)) for names in ACTS]
+    names: list[Teller] = [
+        ({unit.key: name(unit) for unit in wanted}, {unit.key: name(unit) for unit in offered}) for name in NAMES
+    ]
+    yield from paired(wanted, offered, acts + names)
+
+
+def _numbers(unit: Unit) -> Hashable:
+    return tuple(re.findall(r"\d+", unit.path))
+
+
+NAMES: tuple[Callable[[Unit], Hashable], ...] = (
+    lambda unit: unit.path,
+    lambda unit: unit.path.rpartition(".")[2],
+    lambda unit: unit.role,
+    _numbers,
+)
+"""What of a name tells, from what is certain to what is likely."""
