@@ -21,6 +21,8 @@ MAX_LENGTH = 64 << 20
 MAX_BRACKETS = 4 << 20
 """The most lists and objects in it."""
 
+ROW_BY_ROW = "rows"
+"""The rule of a map that takes rows as they are, by their index or by a list, and leaves others as they start."""
 EDITED = "the plan was changed by hand: its score is that of the plan before, and none of its steps is called exact"
 """What a plan says of itself that was edited."""
 
@@ -64,6 +66,11 @@ class AxisMap:
     members: tuple[tuple[Any, ...], ...] = ()
     label: str = ""
     listing: str = ""
+
+    @property
+    def rows_taken(self) -> int:
+        """The number of target rows that a map which takes rows as they are finds in the source."""
+        return min(self.rows, self.columns) if self.index is None else sum(row >= 0 for row in self.index)
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,8 +266,15 @@ class Plan:
     def coverage(self) -> float:
         """The share of target elements that are fed from a source, in [0, 1]."""
         total = sum(prod(step.shape) for step in self.steps)
-        fed = sum(prod(step.shape) for step in self.steps if step.action == "transfer")
+        fed = sum(prod(step.shape) * self._share_fed(step) for step in self.steps if step.action == "transfer")
         return fed / total if total else 0.0
+
+    def _share_fed(self, step: Step) -> float:
+        """Return the share of a step's rows that are taken: classes and tokens that the source lacks stay as they
+        start."""
+        used = {axis for piece in step.pieces for axis in piece.axes if isinstance(axis, int)}
+        shares = [m.rows_taken / m.rows for m in (self.maps[axis] for axis in used) if m.rule == ROW_BY_ROW and m.rows]
+        return max(shares, default=1.0)
 
     def to_json(self) -> str:
         """Return the plan as JSON, byte for byte the same for equal plans, with a digest as its seal."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from math import prod
 from types import SimpleNamespace
 
 import pytest
@@ -45,6 +46,16 @@ def test_rows_go_by_label(folders):
     made = load_file("out.safetensors")
     assert made["4.weight"][[0, 2, 3]].equal(old["4.weight"][[3, 0, 2]])
     assert made["4.weight"][1].equal(own["4.weight"][1]) and made["0.weight"].equal(old["0.weight"])
+
+
+@pytest.mark.parametrize(("head", "said"), [("map", ["head: 3 of 4 classes take a row"]), ("keep", [])])
+def test_rows_that_the_source_lacks_do_not_count_as_fed(folders, head, said):
+    save("old", OLD if head == "map" else OLD[:3])
+    save("new", NEW)
+    plan = match("old", "new", options=Options(head=head))
+    fed = sum(prod(step.shape) * (3 / 4 if "4." in step.target else 1) for step in plan.steps)
+    assert plan.coverage == pytest.approx(fed / sum(prod(step.shape) for step in plan.steps))
+    assert [note.partition(" of the source")[0] for note in plan.notes if note.startswith("head")] == said
 
 
 @pytest.mark.parametrize("text", ["cow\tpolar bear\n0\tdog\n", "cow,polar bear\n# next\n0, dog\n", "cow 2\nfox dog\n"])

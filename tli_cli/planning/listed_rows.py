@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from tli_cli.architecture import Architecture
 from tli_cli.describe.spaces import leaves
 from tli_cli.errors import TliError
-from tli_cli.plan import AxisMap
+from tli_cli.plan import ROW_BY_ROW, AxisMap
 from tli_cli.vocabularies.pairing import TokenRows, Tokens
 
 
@@ -29,7 +29,7 @@ class ListedRows:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the user should know of how rows of tokens were taken."""
+        """What the user should know of how rows of classes and tokens were taken."""
         return tuple(self._notes)
 
     def of(self, kind: str, m: int, source: Architecture, n: int, model: int) -> AxisMap | None:
@@ -39,7 +39,10 @@ class ListedRows:
             if m == n and all(self._head_rows.get(row) == row for row in range(m)):
                 return AxisMap("same", m, m)
             index = tuple(self._head_rows.get(row, -1) for row in range(m))
-            return AxisMap("rows", m, n, exact=False, index=index)
+            taken = sum(row >= 0 for row in index)
+            if taken < m:
+                self._notes[f"head: {taken} of {m} classes take a row of the source, the others start afresh"] = None
+            return AxisMap(ROW_BY_ROW, m, n, exact=False, index=index)
         if kind not in ("vocabulary", "classes") or m not in self._sizes or n not in vocabulary_sizes(source):
             return None
         if (m, n, model) not in self._known:
