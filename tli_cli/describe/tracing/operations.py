@@ -100,7 +100,7 @@ def _multiply(rec: Recording, left: Any, right: Any, bias: Any, out: torch.Tenso
     if rec.nodes[data.node].op == "constant" and _is_looked_up(rec, value):
         rec.put(out, Value(dims, rec.apply_layer("position", {"weight": value.names}, (), relative=True)))
         return
-    if rec.nodes[data.node].op == "constant":
+    if rec.nodes[data.node].op == "constant" and not rec.is_uniform(left if value is b else right):
         rec.coded.append(a.dims[-1])
     node = rec.apply_layer("linear", roles_of(rec, weight=weight, bias=bias), inputs, **attributes)
     made = _part_of_weight(rec, value, -1 if value is b else -2, node) if len(value.dims) > 1 else node
