@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+ENDS = signal.SIGTERM, signal.SIGHUP, signal.SIGINT
 WRITES = """
 import sys, time
 from pathlib import Path
@@ -60,11 +61,21 @@ def started(code: str, *arguments: str) -> subprocess.Popen[str]:
     root = str(Path(__file__).parents[2])
     environment = {name: value for name, value in os.environ.items() if name != "WORLD_SIZE"} | {"PYTHONPATH": root}
     return subprocess.Popen(
-        [sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, text=True, env=environment
+        [sys.executable, "-c", code, *arguments],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
+        preexec_fn=heard,
     )
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def heard() -> None:
+    """Hear of what the process that runs the tests may have been told to ignore, as by `nohup`."""
+    for number in ENDS:
+        signal.signal(number, signal.SIG_DFL)
+
+
+@pytest.mark.parametrize("how", ENDS)
 def test_what_was_begun_is_removed_by_a_process_that_is_asked_to_end(tmp_path: Path, how: signal.Signals) -> None:
     process = started(WRITES, str(tmp_path / "a.safetensors"))
     assert process.stdout is not None and process.stdout.readline() == "started\n"
