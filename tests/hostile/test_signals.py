@@ -45,7 +45,7 @@ class Scores:
     def __init__(self, sides, matcher):
         pass
     def row(self, target):
-        print(os.getpid(), flush=True)
+        os.write(1, f"{os.getpid()}\\n".encode())  # at once, as both write to one pipe
         __import__("time").sleep(60)
 
 class Sides:
