@@ -149,16 +149,9 @@ class PlanCheck:
         needed = (fold.mean, fold.variance) if fold.mean or fold.variance else (alone,)
         for name in dict.fromkeys((*needed, *fold.names)):
             spec = source.by_name.get(name)
-            fits = spec is not None and (
-                (not spec.shape or _runs_along(spec.shape, held.shape))
-                if name == fold.length
-                else spec.shape == held.shape[:1]
-                if name != fold.before
-                else spec.shape == held.shape[max(fold.axis, 0) :][:1] and fold.axis >= 0
-            )
             if spec is None:
                 yield f"source {piece.model} has no tensor {name!r}"
-            elif not fits or not spec.dtype.startswith(("float", "bfloat")):
+            elif not _can_be_folded(fold, spec, held) or not spec.dtype.startswith(("float", "bfloat")):
                 yield f"{name} {spec.dtype} {list(spec.shape)} cannot be folded into {held.name} {list(held.shape)}"
         if not held.dtype.startswith(("float", "bfloat")):
             yield f"nothing can be folded into {held.name}, which is {held.dtype}"
@@ -234,6 +227,14 @@ def cut(shape: tuple[int, ...], part: tuple[int, int, int] | None, view: tuple[i
     if not 1 <= axis < len(view) - 1 or len(view) != len(shape) + 2 or not same:
         raise _Unfit(f"{list(view)} is not {name} {list(shape)} with one axis seen as three")
     return (*shape[: axis - 1], view[axis - 1] * (stop - start) * view[axis + 1], *shape[axis:])
+
+
+def _can_be_folded(fold: Fold, spec: TensorSpec, held: TensorSpec) -> bool:
+    """Tell whether what `fold` calls `spec` has the shape of what it does to the weight or bias `held`."""
+    if spec.name == fold.length:
+        return not spec.shape or _runs_along(spec.shape, held.shape)
+    axis = fold.axis if spec.name == fold.before else 0
+    return axis >= 0 and spec.shape == held.shape[axis : axis + 1]
 
 
 def _runs_along(length: tuple[int, ...], weight: tuple[int, ...]) -> bool:

@@ -121,8 +121,9 @@ def _is_coherent(members: Sequence[Member], known: Architecture, axes: Mapping[s
 
 def _repeats_what_it_lacks(members: Sequence[Member], known: Architecture) -> bool:
     """Tell whether a block is there more often than in the known network, and always without some of its weights."""
-    copies, needed = copies_of(known, members), {i for i, layer in enumerate(known.layers) if layer.kind in LINEAR}
-    units, lacking = Units(known, members), needed - {member.like for member in members}
+    needed = {i for i, layer in enumerate(known.layers) if layer.kind in LINEAR}
+    lacking, units = needed - {member.like for member in members}, Units(known, members)
+    copies = copies_of(units, members)
     return any(len(copies.get(units.of_layer(place), ())) > 1 for place in lacking)
 
 

@@ -66,9 +66,8 @@ def in_order(members: Sequence[Member], known: Architecture) -> list[Member]:
     return sorted(members, key=rank)
 
 
-def copies_of(known: Architecture, members: Sequence[Member]) -> Copies:
-    """Return what each unit of the known network is in the checkpoint, by places in `members`."""
-    units = Units(known, members)
+def copies_of(units: Units, members: Sequence[Member]) -> Copies:
+    """Return what each of the known network's `units` is in the checkpoint, by places in `members`."""
     found: dict[str, dict[str, dict[int, int]]] = defaultdict(lambda: defaultdict(dict))
     for place, member in enumerate(members):
         found[units.of_layer(member.like)][units.of_member(member)][member.like] = place
@@ -78,7 +77,8 @@ def copies_of(known: Architecture, members: Sequence[Member]) -> Copies:
 def graph_of(known: Architecture, members: Sequence[Member]) -> tuple[Node, ...] | None:
     """Return the known graph without the units that the checkpoint lacks, and with those that it repeats; None where
     what it repeats is none that one value of its row enters and one leaves."""
-    flow, units, copies = Flow(known), Units(known, members), copies_of(known, members)
+    flow, units = Flow(known), Units(known, members)
+    copies = copies_of(units, members)
     nodes: dict[str, list[int]] = defaultdict(list)
     for index, node in enumerate(known.graph):
         if node.layer >= 0:

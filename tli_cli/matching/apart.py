@@ -22,7 +22,7 @@ def told_apart(
     if len(wanted) < 2:
         yield from ((t, s, True) for t, s in zip(wanted, offered, strict=True))
         return
-    acts: list[Teller] = [(target.acting(names), source.acting(names)) for names in ACTS]
+    acts: list[Teller] = [(target.acting(names, wanted), source.acting(names, offered)) for names in ACTS]
     names: list[Teller] = [
         ({unit.key: name(unit) for unit in wanted}, {unit.key: name(unit) for unit in offered}) for name in NAMES
     ]

@@ -27,12 +27,15 @@ def idle_pairs(source: Side, target: Side) -> list[Pair]:
     that it is of; none where few layers that are run have such a namesake, or few of a side's that are not."""
     if not both_known(source, target) or not (source.idle or target.idle):
         return []
-    named = _namesakes(source, target)
+    mine, theirs = _by_path(target), _by_path(source)
+    change = prefix_change(list(mine), list(theirs))
+    shapes = _shapes(target.architecture), _shapes(source.architecture)
+    called = [(path, changed(path, change)) for path in mine]
+    named = [(t, s) for t, s in called if shapes[0][t] == shapes[1].get(s)]
     run = [t for t, s in named if t not in target.idle and s not in source.idle]
     held = (target.idle, {t for t, _ in named}), (source.idle, {s for _, s in named})
     if len(run) < FEWEST or any(len(idle & found) < LIKE * len(idle) for idle, found in held):
         return []
-    mine, theirs = _by_path(target), _by_path(source)
     return [_pair(mine[t], theirs[s]) for t, s in named if t in target.idle or s in source.idle]
 
 
@@ -46,15 +49,6 @@ def without(side: Side, units: Sequence[Unit]) -> Side:
     """Return `side` without the layers of `units`."""
     places = {unit.place for unit in units}
     return side.of([unit for unit in side.units if unit.place not in places]) if places else side
-
-
-def _namesakes(source: Side, target: Side) -> list[tuple[str, str]]:
-    """Return the paths of layers of one name, whatever stands before all names of a side, with tensors of one shape."""
-    mine, theirs = list(_by_path(target)), list(_by_path(source))
-    change = prefix_change(mine, theirs)
-    shapes = _shapes(target.architecture), _shapes(source.architecture)
-    pairs = [(path, changed(path, change)) for path in mine]
-    return [(t, s) for t, s in pairs if shapes[0][t] == shapes[1].get(s)]
 
 
 def _shapes(architecture: Architecture) -> dict[str, dict[str, tuple[int, ...]]]:

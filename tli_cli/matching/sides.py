@@ -123,9 +123,9 @@ class Side:
             "acts at all": backward_hashes(any_act, own, LOCAL),
         }
 
-    def acting(self, names: tuple[str, ...]) -> dict[Key, Hashable]:
-        """Return the fingerprints `names` of each unit of its surroundings where activations count."""
-        return {unit.key: tuple(self._acting[name].get(unit.key) for name in names) for unit in self.units}
+    def acting(self, names: tuple[str, ...], units: Sequence[Unit]) -> dict[Key, Hashable]:
+        """Return the fingerprints `names` of each of `units` of its surroundings where activations count."""
+        return {unit.key: tuple(self._acting[name].get(unit.key) for name in names) for unit in units}
 
     def groups(self, names: tuple[str, ...]) -> dict[int, tuple[Unit, ...]]:
         """Return the units that stand in the graph, grouped by their fingerprint over the tables `names`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from tli_cli.architecture import Architecture, Layer
 from tli_cli.axis_maps.expressions import expression_columns
@@ -31,12 +32,12 @@ class TakenAhead:
     source: Architecture
     streams: Sequence[Turned] = field(default=())
 
-    @property
+    @cached_property
     def norms(self) -> set[int]:
         """The target's norms that layers behind may take over, by place."""
         return {place for stream in self.streams for place in stream.norms}
 
-    @property
+    @cached_property
     def scales(self) -> set[int]:
         """The target's scales that the layers before take over, by place."""
         return {place for stream in self.streams for place in stream.scales}
@@ -44,6 +45,8 @@ class TakenAhead:
     def takes_over(self, norm: int, drafts: Drafts) -> bool:
         """Tell whether what is drafted of layers behind a norm takes it over; then draft it so that it changes nothing
         but the size."""
+        if norm not in self.norms:
+            return False
         readers = [place for stream in self.streams for place, before in stream.before.items() if before == norm]
         pieces = (piece for place in readers for draft in drafts.of_layer(place) for piece, _ in draft.pieces)
         if not any(piece.fold is not None and piece.fold.before for piece in pieces):

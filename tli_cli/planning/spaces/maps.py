@@ -63,7 +63,7 @@ class MapBook:
         self.before_tied_head, self.raw_readers = norms_before_tied_heads(target), raw_readers(target)
         self._partners: dict[AxisTree, list[tuple[int, AxisTree]]] = {}
         self._made_together = set[int]()
-        self._members: dict[int, Mapping[AxisTree, list[Place]]] = {}
+        self._stands: dict[int, Mapping[AxisTree, list[Place]]] = {}
         self._columns: dict[tuple[AxisTree, int], int] = {}
         self._first: dict[tuple[AxisTree, int], AxisTree] = {}
         self._torn: set[AxisTree] = set()
@@ -278,7 +278,7 @@ class MapBook:
     def turn_stream(self, t: int, source: Architecture, s: int, model: int, words: str) -> None:
         """Take the channels `t` from directions between the channels `s`, by the rule `directions` and its `words`, of
         which norms tell nothing."""
-        places = [p for p in places_of(source)[s] if source.layer_of[p.tensor].kind != "norm"]
+        places = [p for p in self._places(model, source, s) if source.layer_of[p.tensor].kind != "norm"]
         members = _members(model, places)
         sizes = self._target.size_of(t), source.size_of(s)
         self._free[t] = self._add(
@@ -335,11 +335,15 @@ class MapBook:
             return self._index[key]
         members: tuple[tuple[object, ...], ...] = ()
         if rule == self._rules.narrow and rule == "strongest":
-            if model not in self._members:
-                self._members[model] = places_of(source)
-            members = _members(model, self._members[model].get(s, []))
+            members = _members(model, self._places(model, source, s))
         exact = self._rules.keeps(rule, t, m, n, self.made_up) and source.guessed.isdisjoint(leaves(s))
         return self._add(key, AxisMap(rule, m, n, exact=exact, members=members, label=self._label(t)))
+
+    def _places(self, model: int, source: Architecture, tree: AxisTree) -> Sequence[Place]:
+        """Return where the channels `tree` stand in a source, all of whose are looked up once."""
+        if model not in self._stands:
+            self._stands[model] = places_of(source)
+        return self._stands[model].get(tree, ())
 
     def _label(self, tree: AxisTree) -> str:
         return str(tree) if isinstance(tree, int) else "x".join(map(str, tree[1:]))
