@@ -6,8 +6,9 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
+from tli_cli.matching.parts import PART_ROLES
 from tli_cli.matching.sides import Side
-from tli_cli.matching.units import PART_ROLES, Unit
+from tli_cli.matching.units import Unit
 
 NAMED = {role for roles in PART_ROLES.values() for role in roles}
 """What parts are called that the other side may hold as layers of their own."""

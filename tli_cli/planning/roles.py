@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 
 from tli_cli.architecture import STATISTICS, Architecture, Axis, TensorSpec
 from tli_cli.describe.spaces import leaves
-from tli_cli.matching.units import Unit, main_tensor, parts_of
+from tli_cli.matching.parts import parts_of
+from tli_cli.matching.units import Unit, main_tensor
 
 PART_LETTERS = ("q", "k", "v")
 ITERATED = ("_u", "_v", "weight_u", "weight_v")

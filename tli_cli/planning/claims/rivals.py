@@ -10,8 +10,9 @@ from tli_cli.architecture import Architecture
 from tli_cli.describe.spelling import natural, stem_of
 from tli_cli.describe.vocabulary import canonical_role
 from tli_cli.matching.graph_roles import graph_roles
+from tli_cli.matching.parts import PART_ROLES
 from tli_cli.matching.segments import WEIGHTED
-from tli_cli.matching.units import PART_ROLES, Key, Unit
+from tli_cli.matching.units import Key, Unit
 from tli_cli.matching.values import Matching, Pair
 from tli_cli.planning.claims.rows import untold_rows
 from tli_cli.planning.starts.norms import normalised_layers

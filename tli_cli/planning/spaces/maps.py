@@ -1,20 +1,15 @@
-"""The axis maps of a plan: one for each pair of target and source spaces that meet in a transfer."""
+"""The maps of axes that run over several channels: parts end to end, and factors."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from math import isqrt
 from typing import Any
 
 from tli_cli.architecture import Architecture, AxisTree
 from tli_cli.describe.spaces import leaves
-from tli_cli.describe.turned import Way, repeated, turned_channels
 from tli_cli.plan import AxisExpression, AxisMap
-from tli_cli.planning.listed_rows import ListedRows
-from tli_cli.planning.spaces.map_rules import MapRules
-from tli_cli.planning.spaces.places import Place, places_of
-from tli_cli.planning.spaces.streams import raw_readers
-from tli_cli.planning.spaces.traits import norms_before_tied_heads
+from tli_cli.planning.spaces.leaf_maps import LeafMaps
 
 
 def _last_factors(architecture: Architecture) -> set[int]:
@@ -23,55 +18,18 @@ def _last_factors(architecture: Architecture) -> set[int]:
     return {leaf for tree in trees if isinstance(tree, tuple) and tree[0] == "*" for leaf in leaves(tree[-1])}
 
 
-def _are_sums(first: AxisTree, second: AxisTree) -> bool:
-    return isinstance(first, tuple) and isinstance(second, tuple) and first[0] == second[0] == "+"
+def _is_sum(tree: AxisTree) -> bool:
+    """Tell whether an axis is made of parts end to end."""
+    return isinstance(tree, tuple) and tree[0] == "+"
 
 
-def rows_ahead(rows: int) -> int:
-    """Return how many rows of a table of positions stand before that of the first one: two, as fairseq's models have
-    it (`fairseq/modules/learned_positional_embedding.py`), of one that has two more than a power of two.
-
-    >>> [rows_ahead(rows) for rows in (512, 514, 1026, 1024, 77)]
-    [0, 2, 2, 0, 0]
-    """
-    return 2 if rows > 8 and (rows - 2).bit_count() == 1 else 0
+def _parts(tree: AxisTree) -> list[AxisTree]:
+    """Return the parts end to end that an axis has; itself if it has none."""
+    return list(tree[1:]) if isinstance(tree, tuple) and _is_sum(tree) else [tree]
 
 
-def _members(model: int, places: Sequence[Place]) -> tuple[tuple[object, ...], ...]:
-    return tuple((model, p.tensor, p.axis, p.start, p.stop, p.outer, p.inner) for p in places)
-
-
-class MapBook:
-    """The maps of one plan as they are asked for; equal pairs of spaces share one map.
-
-    `added` is set while an added block is mapped: what feeds it proves nothing of what belongs together. `made_up` are
-    the spaces of which some layer makes up for copies, where products are summed over them.
-    """
-
-    def __init__(
-        self,
-        target: Architecture,
-        widen: str = "widen",
-        narrow: str = "strongest",
-        rows: ListedRows | None = None,
-    ) -> None:
-        self._target = target
-        self.rows = rows or ListedRows(target, {})
-        self._rules = MapRules(target, widen, narrow)
-        self._turned = turned_channels(target)
-        self._whole = {axis.tree for axes in target.axes.values() for axis in axes if axis.contracted}
-        self.before_tied_head, self.raw_readers = norms_before_tied_heads(target), raw_readers(target)
-        self._partners: dict[AxisTree, list[tuple[int, AxisTree]]] = {}
-        self._made_together = set[int]()
-        self._stands: dict[int, Mapping[AxisTree, list[Place]]] = {}
-        self._columns: dict[tuple[AxisTree, int], int] = {}
-        self._first: dict[tuple[AxisTree, int], AxisTree] = {}
-        self._torn: set[AxisTree] = set()
-        self._free: dict[AxisTree, int] = {}
-        self.added = False
-        self.made_up: set[int] = set()
-        self._index: dict[tuple[object, ...], int] = {}
-        self.maps: list[AxisMap] = []
+class MapBook(LeafMaps):
+    """The maps of one plan as they are asked for, those of axes in terms of those of their parts and factors."""
 
     def expression(
         self, t_tree: AxisTree, source: Architecture, s_tree: AxisTree, model: int, *, kind: str, use: str = ""
@@ -84,30 +42,29 @@ class MapBook:
         m, n = self._target.size_of(t_tree), source.size_of(s_tree)
         if kind == "regrouped" or (m == n and self._is_regrouped(t_tree, source, s_tree)):
             return self._add(("regrouped", m, kind), AxisMap("same", m, m, exact=kind == "regrouped"))
+        places = kind in ("grid", "offsets")
         if isinstance(t_tree, tuple) and isinstance(s_tree, tuple) and t_tree[0] == s_tree[0]:
-            if len(t_tree) == len(s_tree) and not (t_tree[0] == "+" and m != n and kind in ("grid", "offsets")):
-                children = zip(t_tree[1:], s_tree[1:], strict=True)
-                kinds = ["channels" if kind == "rotary" and t_tree.count(t) < 2 else kind for t in t_tree[1:]]
-                kinds = [self._own_kind(t, k) for t, k in zip(t_tree[1:], kinds, strict=True)]
-                return (
-                    t_tree[0],
-                    *(
-                        self.expression(t, source, s, model, kind=k, use=use)
-                        for (t, s), k in zip(children, kinds, strict=True)
-                    ),
-                )
+            if len(t_tree) == len(s_tree) and not (t_tree[0] == "+" and m != n and places):
+                return self._child_by_child(t_tree, source, s_tree, model, kind, use)
             if t_tree[0] == "+":
                 return self._uneven_sum(t_tree, source, s_tree, model, kind, use)
-            if kind in ("grid", "offsets"):
+            if places:
                 return self._in_time(t_tree, source, s_tree, model, kind)
-        sums = [isinstance(tree, tuple) and tree[0] == "+" for tree in (t_tree, s_tree)]
-        if m != n and kind in ("grid", "offsets") and sums.count(True) == 1:
-            mine, theirs = (list(tree[1:]) if cut else [tree] for cut, tree in zip(sums, (t_tree, s_tree), strict=True))  # type: ignore[index]
-            return ("+", *self._positions(mine, source, theirs, model, kind))
-        products = [isinstance(tree, tuple) and tree[0] == "*" for tree in (t_tree, s_tree)]
-        if m != n and isinstance(t_tree, tuple) and products == [True, False]:
+        elif m != n and places and (_is_sum(t_tree) or _is_sum(s_tree)):
+            return ("+", *self._positions(_parts(t_tree), source, _parts(s_tree), model, kind))
+        elif m != n and isinstance(t_tree, tuple) and t_tree[0] == "*":
             return self._unfactored(t_tree, source, s_tree, model, kind, use)
         return self._leaf(t_tree, source, s_tree, model, m, n, kind, use)
+
+    def _child_by_child(
+        self, t_tree: tuple[Any, ...], source: Architecture, s_tree: tuple[Any, ...], model: int, kind: str, use: str
+    ) -> AxisExpression:
+        """Pair parts, or factors, that are as many on both sides, in order."""
+        children: list[AxisExpression] = []
+        for t, s in zip(t_tree[1:], s_tree[1:], strict=True):
+            own = self._own_kind(t, "channels" if kind == "rotary" and t_tree.count(t) < 2 else kind)
+            children.append(self.expression(t, source, s, model, kind=own, use=use))
+        return (t_tree[0], *children)
 
     def _in_time(
         self, t_tree: tuple[Any, ...], source: Architecture, s_tree: tuple[Any, ...], model: int, kind: str
@@ -136,7 +93,7 @@ class MapBook:
             return False
         if t[0] != s[0]:
             product = t if t[0] == "*" else s
-            return any(isinstance(factor, tuple) and factor[0] == "+" for factor in product[2:])
+            return any(map(_is_sum, product[2:]))
         if t[0] != "*":
             return False
         return [self._target.size_of(child) for child in t[1:]] != [source.size_of(child) for child in s[1:]]
@@ -152,7 +109,11 @@ class MapBook:
             mine, is_last = _last_factors(self._target), bool(_last_factors(source).intersection(leaves(s)))
             usual = [i for i in usual if is_last == bool(mine.intersection(leaves(inner[i])))]
             usual = [i for i in usual if self._is_without(inner[i], inner)]
-        known = [i for i, child in enumerate(inner) if self._first.get((child, model)) == s or _are_sums(child, s)]
+        known = [
+            i
+            for i, child in enumerate(inner)
+            if self._first.get((child, model)) == s or (_is_sum(child) and _is_sum(s))
+        ]
         at = known[0] if known else usual[0] if len(usual) == 1 else -1
         if at < 0:
             m, n = self._target.size_of(t_tree), source.size_of(s)
@@ -170,19 +131,6 @@ class MapBook:
         axes = [set(leaves(axis.tree)) for axes in self._target.axes.values() for axis in axes]
         whole = [found for found in axes if own | others <= found]
         return any(own <= found and not others & found and any(found < every for every in whole) for found in axes)
-
-    def _is_channels(self, tree: AxisTree) -> bool:
-        return all(self._target.spaces[leaf].kind not in ("grid", "kernel", "choices") for leaf in leaves(tree))
-
-    def has_channels(self, tree: AxisTree) -> bool:
-        """Tell whether one of the parts end to end that make up `tree` runs over channels."""
-        parts = tree[1:] if isinstance(tree, tuple) and tree[0] == "+" else ()
-        return any(self._target.spaces[p].kind == "channels" for p in parts if isinstance(p, int))
-
-    def _copies(self, t: AxisTree) -> int:
-        size = self._target.size_of(t)
-        exact = self._is_channels(t) and self._target.coded.isdisjoint(leaves(t))
-        return self._add(("copies", t), AxisMap("widen", size, 1, exact=exact))
 
     def _uneven_sum(
         self, t_tree: AxisTree, source: Architecture, s_tree: AxisTree, model: int, kind: str, use: str
@@ -241,115 +189,9 @@ class MapBook:
         side = AxisMap("grid", rows, columns, exact=False)
         return ("*", *[self._add(("side", rows, columns), side)] * 2) if (rows**2, columns**2) == (m, n) else None
 
-    def _none(self, t: AxisTree, *, alone: bool = True) -> int:
-        """Return the map that takes nothing for a part; one that does not stand `alone` is coupled with those beside
-        it."""
-        exact = alone and not self._rules.is_weighed(t)
-        return self._add(("none", t, exact), AxisMap("none", self._target.size_of(t), 0, exact=exact))
-
     def _find_part(self, t: AxisTree, theirs: list[AxisTree], model: int, left: int) -> int | None:
         """Return which of the remaining source parts serves target part `t`, with `left` target parts to go."""
         known = self._partners.get(t, ())
         if known:
             return next((i for i, s in enumerate(theirs) if (model, s) in known), None)
         return 0 if theirs and left <= len(theirs) else None
-
-    def _drop(self, source: Architecture, s: AxisTree, model: int) -> int:
-        return self._add(("drop", model, s), AxisMap("none", 0, source.size_of(s), exact=False))
-
-    def is_turned(self, tree: AxisTree, place: int, contracted: bool = False) -> bool:
-        """Tell whether a rotary embedding turns two parts of `tree`; without a graph, of any factor made but the
-        first."""
-        parts = set(repeated(tree))
-        return (
-            bool(({tree} | parts) & self._turned)
-            if self._target.graph
-            else place > 0 and not contracted and bool(parts)
-        )
-
-    def same(self, size: int) -> int:
-        """Return the map that leaves every index of an axis where it is."""
-        return self._add(("same", size), AxisMap("same", size, size))
-
-    def turned(self, way: Way) -> int:
-        """Return the map that takes the channels of a head from one that is turned in the other way."""
-        return self._add(("turned", way), AxisMap(way.rule, way.width, way.width))
-
-    def turn_stream(self, t: int, source: Architecture, s: int, model: int, words: str) -> None:
-        """Take the channels `t` from directions between the channels `s`, by the rule `directions` and its `words`, of
-        which norms tell nothing."""
-        places = [p for p in self._places(model, source, s) if source.layer_of[p.tensor].kind != "norm"]
-        members = _members(model, places)
-        sizes = self._target.size_of(t), source.size_of(s)
-        self._free[t] = self._add(
-            ("directions", t, s, model), AxisMap(f"directions {words}".strip(), *sizes, False, None, members, str(t))
-        )
-
-    def adopt(self, maps: Sequence[AxisMap]) -> None:
-        """Go on with the maps of a plan, and take the streams that it takes from directions by the same maps."""
-        self.maps = list(maps)
-        self._free = {int(m.label): i for i, m in enumerate(maps) if m.rule.partition(" ")[0] == "directions"}
-
-    def changing(self, rule: str, rows: int, columns: int) -> int:
-        """Return the map by a rule that asks for no more than sizes and does not keep the function."""
-        return self._add((rule, rows, columns), AxisMap(rule, rows, columns, exact=False))
-
-    def introduce(self, t: AxisTree, model: int, s: AxisTree | None) -> None:
-        """Note that the channels `t` are made by a layer that source layer makes `s`; None if an added layer makes
-        them."""
-        self._partners.setdefault(t, []).append((model, s if s is not None else ()))
-        if isinstance(t, tuple) and t[0] == "+":
-            self._made_together.add(len(t) - 1)
-
-    def is_passed_by(self, t: AxisTree) -> bool:
-        """Tell whether the channels `t` are an added layer's, which all that reads them reads beside others, with zero
-        weight."""
-        partners = self._partners.get(t, ())
-        return bool(partners) and all(s == () for _, s in partners) and t not in self._whole
-
-    def is_torn(self, tree: AxisTree) -> bool:
-        """Tell whether the channels of `tree`, or a part of them, are fed from source channels that do not belong
-        together."""
-        return tree in self._torn or (isinstance(tree, tuple) and any(map(self.is_torn, tree[1:])))
-
-    def _leaf(
-        self, t: AxisTree, source: Architecture, s: AxisTree, model: int, m: int, n: int, kind: str, use: str
-    ) -> int:
-        listed = self.rows.of(kind, m, source, n, model)
-        if listed is not None:
-            return self.same(m) if listed.rule == "same" else self._add(("listed", m, n, model, listed.rule), listed)
-        spread = self._rules.is_shared_less(t, source, s, model)
-        if not self.added and not spread and self._columns.setdefault((t, model), n) != n:
-            self._torn.add(t)
-        self._first.setdefault((t, model), s)
-        if m == n:
-            return self.same(m)
-        if t in self._free and self.maps[self._free[t]].columns == n:
-            return self._free[t]
-        if kind == "places" and (ahead := rows_ahead(m) - rows_ahead(n)):
-            index = tuple(row - ahead if 0 <= row - ahead < n else -1 for row in range(m))
-            return self._add(("rows ahead", m, n), AxisMap("rows", m, n, exact=False, index=index))
-        rule = "spread" if spread else self._rules.rule(t, m, n, kind, use)
-        key = (rule, t, s, model, kind == "rotary")
-        if key in self._index:
-            return self._index[key]
-        members: tuple[tuple[object, ...], ...] = ()
-        if rule == self._rules.narrow and rule == "strongest":
-            members = _members(model, self._places(model, source, s))
-        exact = self._rules.keeps(rule, t, m, n, self.made_up) and source.guessed.isdisjoint(leaves(s))
-        return self._add(key, AxisMap(rule, m, n, exact=exact, members=members, label=self._label(t)))
-
-    def _places(self, model: int, source: Architecture, tree: AxisTree) -> Sequence[Place]:
-        """Return where the channels `tree` stand in a source, all of whose are looked up once."""
-        if model not in self._stands:
-            self._stands[model] = places_of(source)
-        return self._stands[model].get(tree, ())
-
-    def _label(self, tree: AxisTree) -> str:
-        return str(tree) if isinstance(tree, int) else "x".join(map(str, tree[1:]))
-
-    def _add(self, key: tuple[object, ...], value: AxisMap) -> int:
-        if key not in self._index:
-            self._index[key] = len(self.maps)
-            self.maps.append(value)
-        return self._index[key]
