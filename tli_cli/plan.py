@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import prod
 from typing import Any
 
 from tli_cli.decoding import decode, parse
 from tli_cli.errors import PlanError
+from tli_cli.sealed import SEAL, digest, sealed
 
 PLAN_VERSION = 1
 
@@ -26,7 +24,8 @@ ROW_BY_ROW = "rows"
 EDITED = "the plan was changed by hand: its score is that of the plan before, and none of its steps is called exact"
 """What a plan says of itself that was edited."""
 
-_SEAL = "seal"
+_UNSEALED = ("notes",)
+"""What may be changed in a plan without its being another."""
 
 ACTIONS = ("transfer", "keep")
 INITIALS = ("constructor", "target", "zeros", "ones", "identity", "kaiming", "xavier")
@@ -278,8 +277,7 @@ class Plan:
 
     def to_json(self) -> str:
         """Return the plan as JSON, byte for byte the same for equal plans, with a digest as its seal."""
-        lines = _encoded(self)
-        return "{\n" + ",\n".join([*lines.values(), f'"{_SEAL}": "{_digest(lines)}"']) + "\n}\n"
+        return sealed(self, but=_UNSEALED)
 
     @classmethod
     def from_json(cls, text: str) -> Plan:
@@ -293,35 +291,12 @@ class Plan:
         if not isinstance(raw, dict):
             raise PlanError(f"not a plan: expected a JSON object, found {type(raw).__name__}")
         _require_version(raw.get("version"))
-        seal = raw.pop(_SEAL, None)
+        seal = raw.pop(SEAL, None)
         plan: Plan = decode(cls, raw, "plan")
-        if seal == _digest(_encoded(plan)):
+        if seal == digest(plan, but=_UNSEALED):
             return plan
         steps = tuple(replace(step, exact=False) for step in plan.steps)
         return replace(plan, steps=steps, notes=tuple(dict.fromkeys((*plan.notes, EDITED))))
-
-
-def _encoded(plan: Plan) -> dict[str, str]:
-    """Return each field of `plan` in JSON, with its name."""
-    encode = json.JSONEncoder(default=_shallow).encode
-    return {name: f'"{name}": {_lines(value, encode)}' for name, value in _shallow(plan).items()}
-
-
-def _digest(lines: Mapping[str, str]) -> str:
-    """Return what changes with anything in a plan but its notes."""
-    text = "\n".join(line for name, line in lines.items() if name != "notes")
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-
-
-def _shallow(value: Any) -> dict[str, Any]:
-    return {one.name: getattr(value, one.name) for one in fields(value)}
-
-
-def _lines(value: Any, encode: Callable[[Any], str]) -> str:
-    """Return `value` in JSON, a list with an entry on each line."""
-    if not isinstance(value, tuple) or not value:
-        return encode(value)
-    return "[\n" + ",\n".join(f" {encode(entry)}" for entry in value) + "\n]"
 
 
 def _require_version(version: object) -> None:
