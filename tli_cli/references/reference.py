@@ -256,9 +256,15 @@ def describe_bare(reference: Reference, tensors: Sequence[TensorSpec]) -> Refere
     near = catalogue.nearest(tensors)
     if near is not None and near.overlap >= NEAR:
         doubts.append(f"{text}: not in the catalogue; {near}")
-    if described.order_from == "inferred":
-        doubts.append(f"{text}: the order of its layers is not in the file and was inferred; --source-arch can name it")
-    return replace(reference, architecture=described, doubts=(*doubts, *guesses_of(text, described)))
+    doubts += [*order_lost(text, described), *guesses_of(text, described)]
+    return replace(reference, architecture=described, doubts=tuple(doubts))
+
+
+def order_lost(text: str, architecture: Architecture) -> tuple[str, ...]:
+    """Return a line on the order of a bare checkpoint's layers, if that is lost."""
+    if architecture.order_from != "inferred":
+        return ()
+    return (f"{text}: the order of its layers is not in the file and was inferred; --source-arch can name it",)
 
 
 def guesses_of(text: str, architecture: Architecture) -> tuple[str, ...]:

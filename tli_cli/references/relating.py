@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from tli_cli.architecture import Architecture
 from tli_cli.describe.channels_last import with_channels_last
 from tli_cli.describe.from_names.heads import configured_head_width, configured_heads
 from tli_cli.references.assumed import with_assumptions
 from tli_cli.references.experts import with_experts_of, with_known_experts
 from tli_cli.references.likest import is_open, with_likest
-from tli_cli.references.reference import BARE, Reference, describe_bare, guesses_of, merged_into, resolve
+from tli_cli.references.reference import BARE, Reference, describe_bare, guesses_of, merged_into, order_lost, resolve
 
 
 def related(references: Sequence[Reference]) -> tuple[Reference, ...]:
@@ -45,7 +46,7 @@ def _related(references: Sequence[Reference]) -> tuple[Reference, ...]:
         else replace(reference, architecture=architecture, doubts=guesses_of(reference.text, architecture))
         for reference, architecture in zip(references, found, strict=True)
     ]
-    *sources, target = (_cut_alike(reference, described) for reference in described)
+    *sources, target = (_told_by(reference, described) for reference in described)
     return with_assumptions((*(with_known_experts(source, target) for source in sources), target), own)
 
 
@@ -101,21 +102,36 @@ def _alone(source: Reference, target: Reference) -> Reference:
     return describe_bare(replace(noted, doubts=(), recognised=None, aside=aside), kept) if aside else noted
 
 
-def _cut_alike(reference: Reference, others: Sequence[Reference]) -> Reference:
-    """Return a bare checkpoint with its heads cut as those of the first other one of its size, if that is known."""
+def _told_by(reference: Reference, others: Sequence[Reference]) -> Reference:
+    """Return a bare checkpoint with its heads cut as those of the first other one of its size, if that is known, and in
+    the order of the first other one that it is named like, if its own is lost."""
     from tli_cli.describe.from_names.names import describe_names
     from tli_cli.kinship.heads import heads_like
+    from tli_cli.kinship.order import in_order_of
 
     checkpoint, bare = reference.checkpoint, reference.architecture
-    if bare.graph or checkpoint is None or (checkpoint.config and configured_heads(checkpoint.config, 0)[0]):
+    if bare.graph or checkpoint is None:
         return reference
     known = [(other.architecture, _told_heads(other)) for other in others if other.text != reference.text]
-    heads = next(filter(None, (heads_like(bare, other, told) for other, told in known)), None)
-    if heads is None:
+    own = configured_heads(checkpoint.config or {}, 0)[0]
+    cut = next(filter(None, (heads_like(bare, other, told) for other, told in known)), None) if not own else None
+    ordered = next(filter(None, (in_order_of(bare, other) for other in _in_order(reference, others))), None)
+    if cut is None and ordered is None:
         return reference
-    described = describe_names(bare.tensors, order_from=bare.order_from, origin=bare.origin, config=heads)
-    certain = tuple(doubt for doubt in reference.doubts if doubt not in guesses_of(reference.text, bare))
-    return replace(reference, architecture=described, doubts=certain)
+    tensors, order_from = (ordered, "recognised") if ordered else (bare.tensors, bare.order_from)
+    config = cut or checkpoint.config
+    described = describe_names(tensors, order_from=order_from, origin=bare.origin, config=config)
+    guesses = guesses_of(reference.text, bare) if cut else ()
+    settled = (*guesses, *order_lost(reference.text, bare)) if described.order_from != "inferred" else guesses
+    return replace(reference, architecture=described, doubts=tuple(d for d in reference.doubts if d not in settled))
+
+
+def _in_order(reference: Reference, others: Sequence[Reference]) -> list[Architecture]:
+    """Return the others whose tensors are in the order of their definition, where those of `reference` are not."""
+    lost = [other.checkpoint is not None and other.checkpoint.order_from == "inferred" for other in others]
+    if reference.checkpoint is None or reference.checkpoint.order_from != "inferred":
+        return []
+    return [other.architecture for other, without in zip(others, lost, strict=True) if not without]
 
 
 def _told_heads(reference: Reference) -> tuple[int, int]:
