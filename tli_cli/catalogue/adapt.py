@@ -81,7 +81,8 @@ def _resized(
 def joined(architecture: Architecture, extra: Sequence[TensorSpec]) -> Architecture:
     """Return `architecture` followed by the layers that the names of `extra` tell of, in a line after its output.
 
-    What no name says the use of, such as a table of places that older classes kept, is in no such line.
+    What no name says the use of, such as a table of places that older classes kept, is in no such line. Its layers are
+    `assumed` to stand there.
     """
     from tli_cli.describe.from_names.names import describe_names
 
@@ -97,7 +98,7 @@ def joined(architecture: Architecture, extra: Sequence[TensorSpec]) -> Architect
     return replace(
         architecture,
         tensors=(*architecture.tensors, *tail.tensors),
-        layers=(*architecture.layers, *tail.layers),
+        layers=(*architecture.layers, *(layer.with_attributes(assumed=True) for layer in tail.layers)),
         graph=(*architecture.graph, *line),
         spaces=(*architecture.spaces, *tail.spaces),
         axes=architecture.axes

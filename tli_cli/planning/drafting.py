@@ -29,7 +29,7 @@ from tli_cli.planning.starts.added import Additions, additions
 from tli_cli.planning.starts.chains import added_start
 from tli_cli.planning.starts.folding import LONE, NO_FOLDING, STARTS, folding
 from tli_cli.planning.starts.lone import LONE_BRANCH, NO_BRANCH, lone_additions
-from tli_cli.planning.starts.norms import averages_unevenly
+from tli_cli.planning.starts.norms import averages_unevenly, norms_of_others
 from tli_cli.planning.starts.own_places import FOLDED, own_places
 from tli_cli.planning.starts.post_norms import Settled, norms_moved_behind
 from tli_cli.planning.starts.shortcuts import NO_SHORTCUT, surplus_shortcuts
@@ -37,6 +37,7 @@ from tli_cli.planning.taken_ahead import TAKEN_BACK, TakenAhead, taken_ahead
 
 LOST_BIAS = "it has no place for its partner's bias"
 MASKED = "a mask of the target's own is worked into it"
+OTHER_MAKER = "it stands behind a layer that does not compute what its partner does"
 UNPROVED = "no graph shows what belongs together"
 UNSCALED = "the source does not scale here"
 UNNORMALISED = "the source does not normalise here"
@@ -96,6 +97,7 @@ class Drafter:
                 self._draft_pair(pair, weight)
             lone = LONE if place in self._folding.doubtful else ""
             self._note_doubt(place, doubts.of(pair) or lone or lost.get(place, ""))
+        self._note_norms([pair for pair, _ in mine])
         self._draft_lone_norms({pair.target.place: pair for pair, _ in mine})
         self._draft_unfed(
             {unit.place for unit in self._matching.targets if model not in chosen.get(unit.key, (model,))}
@@ -159,6 +161,14 @@ class Drafter:
                 and all(is_copy(without_length(piece), self._book) for piece, _ in draft.pieces)
             )
             draft.doubt = draft.doubt or doubt or ("" if proved or copied else UNPROVED)
+
+    def _note_norms(self, pairs: Sequence[Pair]) -> None:
+        """Note for batch norms behind layers that are made of others and do not keep the function that their statistics
+        are of other values."""
+        for norm, linear in norms_of_others(self._target, self._matching.targets, pairs):
+            if not self._drafts.keep(linear):
+                for draft in self._drafts.of_layer(norm):
+                    draft.doubt = draft.doubt or OTHER_MAKER
 
     def _note_lost_biases(self, pairs: Sequence[Pair]) -> None:
         """Note for layers whose partner adds a bias that it is added nowhere; one of keys changes no softmax."""

@@ -60,6 +60,14 @@ class Drafts:
         """Return the names of the source tensors that something is made of."""
         return {name for draft in self._found.values() for piece, _ in draft.pieces for name in piece.names}
 
+    def keep(self, place: int) -> bool:
+        """Tell whether all that a layer starts with keeps the function, as far as is noted yet."""
+        return all(
+            not draft.doubt
+            and (draft.exact or (draft.pieces and all(is_exact(piece, self.book) for piece, _ in draft.pieces)))
+            for draft in self.of_layer(place)
+        )
+
     def steps(self) -> list[Step]:
         """Return the steps in the order of the target's tensors."""
         owners = {name: (layer, role) for layer in self.target.layers for role, name in layer.tensors}

@@ -15,6 +15,7 @@ from tli_cli.matching.segments import WEIGHTED
 from tli_cli.matching.units import Key, Unit
 from tli_cli.matching.values import Matching, Pair
 from tli_cli.planning.claims.rows import untold_rows
+from tli_cli.planning.claims.strangers import misnamed, strangers
 from tli_cli.planning.starts.norms import normalised_layers
 
 Roles = frozenset[tuple[tuple[int, ...], str]]
@@ -26,15 +27,18 @@ def untold(matching: Matching, target: Architecture, source: Architecture) -> di
     there, where nothing does.
 
     The order of a checkpoint's layers may be lost, and then layers of one shape in one block have nothing but their
-    names to be told by.
+    names to be told by. Where a graph is known of both, that is so of what stands in neither, such as what is around
+    a network that was recognised.
     """
-    if target.graph and source.graph:
+    loose = _loose(matching, target, source)
+    if not loose:
         return {}
     roles = _told_roles(target, matching.targets), _told_roles(source, matching.sources)
     here, there = _roles(matching.targets, roles[0]), _roles(matching.sources, roles[1])
     mine, theirs = _rivals(target, matching.targets, there), _rivals(source, matching.sources, here)
     other = _named(matching.targets), _named(matching.sources)
-    found = untold_rows(matching, target, source, lambda unit: _shared(unit, there), lambda unit: _shared(unit, here))
+    found = misnamed(matching, target, source) | strangers(matching)
+    found |= untold_rows(matching, target, source, lambda unit: _shared(unit, there), lambda unit: _shared(unit, here))
     for pair in matching.pairs:
         rival = theirs.get(pair.source.key) or mine.get(pair.target.key)
         if pair.anchored or _named_alike(pair):
@@ -51,7 +55,16 @@ def untold(matching: Matching, target: Architecture, source: Architecture) -> di
             found[pair.target.place] = "neither shapes nor names show that the two belong together"
     norms = {pair.target.place for pair in matching.pairs if pair.target.kind == "norm" and not _named_alike(pair)}
     behind = ((norm, before) for norm, before in normalised_layers(target).items() if norm in norms)
-    return {**{norm: found[before] for norm, before in behind if before in found}, **found}
+    found = {**{norm: found[before] for norm, before in behind if before in found}, **found}
+    return {place: said for place, said in found.items() if place in loose}
+
+
+def _loose(matching: Matching, target: Architecture, source: Architecture) -> set[int]:
+    """Return the target's layers, by place, that are paired and of which no two graphs tell."""
+    if not (target.graph and source.graph):
+        return {pair.target.place for pair in matching.pairs}
+    sides = [(p.target.place, target.layers[p.target.place], source.layers[p.source.place]) for p in matching.pairs]
+    return {place for place, *layers in sides if any(layer.attribute("assumed") for layer in layers)}
 
 
 def _told_roles(architecture: Architecture, units: Sequence[Unit]) -> Mapping[Key, str]:

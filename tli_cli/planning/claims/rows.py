@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Sequence
 from functools import lru_cache
 
@@ -29,6 +29,7 @@ def untold_rows(
     away_from = (p for p in matching.pairs if p.source.key in away[1] and not _at_home(p))
     strayed = {_sort(pair) for pair in away_from if _spelled(pair.target.block) in rows}
     places = _places(matching.targets), _places(matching.sources)
+    usual = _usual_starts(matching.pairs)
     undirected = _undirected(target, matching.targets) | _undirected(source, matching.sources)
     found: dict[tuple[str, str], str] = {}
     for pair in matching.pairs:
@@ -37,7 +38,7 @@ def untold_rows(
         elsewhere = away[1].get(pair.source.key) or away[0].get(pair.target.key)
         if elsewhere and (not _at_home(pair) or _sort(pair) in strayed):
             found[_blocks(pair)] = f"nothing tells its block from that of {elsewhere}"
-        elif _is_out_of_place(pair, *places):
+        elif _starts(pair) != usual and _is_out_of_place(pair, *places):
             found[_blocks(pair)] = f"by its name {pair.source.path} belongs elsewhere"
         elif not _at_home(pair) and undirected & {pair.target.block, pair.source.block}:
             found[_blocks(pair)] = DIRECTION
@@ -82,6 +83,20 @@ def _is_out_of_place(pair: Pair, mine: frozenset[Hashable], theirs: frozenset[Ha
     t, s = pair.target, pair.source
     here, there = module_place(t.block)[0], module_place(s.block)[0]
     return here != there and (bool(there) or (s.shape, here) in theirs) and (bool(here) or (t.shape, there) in mine)
+
+
+def _usual_starts(pairs: Sequence[Pair]) -> tuple[str, str] | None:
+    """Return what stands before all that the names of a pair have in common, where that is the same of most pairs and
+    the names of one side have nothing before it: what holds all of a network says nothing of a place in it."""
+    starts, count = next(iter(Counter(map(_starts, pairs)).most_common(1)), (("", ""), 0))
+    return starts if 2 * count > len(pairs) and not all(starts) else None
+
+
+def _starts(pair: Pair) -> tuple[str, str]:
+    mine, theirs = (unit.path.split(".") for unit in (pair.target, pair.source))
+    while mine and theirs and mine[-1] == theirs[-1]:
+        mine, theirs = mine[:-1], theirs[:-1]
+    return ".".join(mine), ".".join(theirs)
 
 
 def _blocks(pair: Pair) -> tuple[str, str]:

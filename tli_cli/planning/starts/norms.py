@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import accumulate, pairwise
 from math import prod
 
-from tli_cli.architecture import LINEAR, UNTOLD, Architecture, Layer
+from tli_cli.architecture import LINEAR, Architecture, Layer
 from tli_cli.axis_maps.expressions import expression_columns
+from tli_cli.matching.segments import blocks_of, split_ends
 from tli_cli.matching.similarity import unit_similarity
 from tli_cli.matching.units import Unit, main_tensor
 from tli_cli.matching.values import Matching, Pair
@@ -32,13 +33,14 @@ def norms_follow(target: Architecture, source: Architecture, matching: Matching)
     feeds = {pair.target.place: pair for pair in matching.pairs}
     pairs = {pair.target.key: pair for pair in matching.pairs}
     told = bool(target.graph and source.graph)
+    run = {node.layer for node in source.graph}
     loose = sources.keys() - {norm for norms in behind.values() for norm in norms}
     for unit in matching.targets:
         if unit.kind != "norm" or unit.flavour != "batch" or unit.place not in before:
             continue
         fed = feeds.get(before[unit.place])
         held = pairs.get(unit.key)
-        if held is not None and source.layers[held.source.place].kind == UNTOLD:
+        if held is not None and run and held.source.place not in run:
             continue
         if (
             held is not None
@@ -52,6 +54,18 @@ def norms_follow(target: Architecture, source: Architecture, matching: Matching)
         elif unit.key not in pairs or pairs[unit.key].source not in partners:
             pairs[unit.key] = _following(unit, partners[-1], fed)
     return replace(matching, pairs=tuple(pairs[unit.key] for unit in matching.targets if unit.key in pairs))
+
+
+def norms_of_others(target: Architecture, units: Sequence[Unit], pairs: Iterable[Pair]) -> Iterator[tuple[int, int]]:
+    """Yield for each batch norm that is fed, behind a layer that is not fed from one of its kind and size, the places
+    of both; of layers of the stem, which differ in the input's channels alone, none."""
+    fed = {pair.target.place: pair for pair in pairs}
+    stem = {unit.place for block in split_ends(blocks_of(units))[0] for unit in block.units}
+    for norm, linear in normalised_layers(target).items():
+        pair = fed.get(linear)
+        same = pair is not None and pair.target.exact_label == pair.source.exact_label
+        if norm in fed and linear not in stem and not same and target.layers[norm].attribute("norm") == "batch":
+            yield norm, linear
 
 
 def _have_one_name(path: str, other: str) -> bool:
