@@ -133,10 +133,11 @@ def rank(
     *,
     options: Options = Options(),
     progress: Progress | None = None,
+    besides: Sequence[str] = (),
 ) -> Ranking:
     """Return `sources` in the order in which they should start `target`, best first. Reads no values.
 
-    Directories are searched for checkpoints; globs are taken over the catalogue.
+    Directories are searched for checkpoints other than `target` and `besides`; globs are taken over the catalogue.
 
     Raises:
         TliError: what was named cannot be read, or the matcher is unknown.
@@ -147,7 +148,7 @@ def rank(
     listed = names_of(sources)
     if not listed:
         raise TliError("no source given: name at least one checkpoint or architecture")
-    return rank_sources(name_of(target), listed, options, progress)
+    return rank_sources(name_of(target), listed, options, progress, besides)
 
 
 def inspect(reference: Named, *, options: Options = Options()) -> Architecture:

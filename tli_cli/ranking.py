@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from os.path import samefile
 
 from tli_cli.architecture import Architecture
 from tli_cli.checkpoints.located import is_there
@@ -51,11 +52,17 @@ class Ranking:
     skipped: tuple[str, ...] = ()
 
 
-def rank_sources(target: str, sources: Sequence[str], options: Options, progress: Progress | None = None) -> Ranking:
+def rank_sources(
+    target: str,
+    sources: Sequence[str],
+    options: Options,
+    progress: Progress | None = None,
+    besides: Sequence[str] = (),
+) -> Ranking:
     """Return `sources` in the order in which they should start `target`: files, directories to search, names, globs.
 
     Equal scores go to the greater coverage, then to the smaller source. What is found in a directory or by a glob and
-    cannot be read is left out and reported.
+    cannot be read, or is the target or one of `besides`, is left out and reported.
 
     Raises:
         TliError: a source that was named cannot be read, or none is left.
@@ -65,6 +72,8 @@ def rank_sources(target: str, sources: Sequence[str], options: Options, progress
     candidates, skipped = [], []
     for done, source in enumerate(found, 1):
         try:
+            if source not in sources:
+                _check_is_another(source, target, besides)
             given, other = related([resolve(source, Reading.of_source(options)), wanted])
             candidates.append(_candidate(source, given.architecture, other.architecture, options.matcher))
         except TliError as error:
@@ -77,6 +86,13 @@ def rank_sources(target: str, sources: Sequence[str], options: Options, progress
         raise TliError(join_problems(f"no source for {target} can be read:", skipped))
     candidates.sort(key=lambda c: (-c.score, -c.coverage, c.parameters, c.source))
     return Ranking(target, tuple(candidates), tuple(skipped))
+
+
+def _check_is_another(source: str, target: str, besides: Sequence[str]) -> None:
+    """Raise `TliError` where `source` is the file or directory that is to be started, or one of `besides`."""
+    for other, what in ((target, "the target"), *((name, "what is written") for name in besides)):
+        if is_there(source) and is_there(other) and samefile(source, other):
+            raise TliError(f"it is {what}")
 
 
 def _candidate(name: str, source: Architecture, target: Architecture, matcher: str) -> Candidate:

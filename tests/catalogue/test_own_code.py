@@ -66,6 +66,18 @@ def test_two_versions_of_a_project_keep_what_lies_beside_each(tmp_path):
     assert widths == [3, 5, 3]
 
 
+def test_a_file_is_run_once_as_long_as_it_stays_as_it_is(tmp_path):
+    notes = tmp_path / "runs.txt"
+    more = f"open({str(notes)!r}, 'a').write('.')\n"
+    net, other = (written(tmp_path / folder / "net.py", more=more) for folder in ("one", "other"))
+    for path in (net, other, net, net):
+        provide(f"{path}:Net(3)")
+    assert notes.read_text() == ".."
+    written(net, more=f"{more}WIDER = True\n")
+    provide(f"{net}:Net(3)")
+    assert notes.read_text() == "..."
+
+
 @pytest.mark.parametrize("end", ["(5, depth=2)", "?width=5&depth=2"])
 def test_arguments_stand_behind_a_question_mark_or_in_brackets(tmp_path, end):
     found = provide(f"{written(tmp_path / 'net.py')}:Net{end}")

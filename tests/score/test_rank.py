@@ -92,6 +92,17 @@ def test_inject_best_takes_the_winner_and_says_which(given, tli: Tli, zoo, tmp_p
     assert json.loads(printed)["score"] == pytest.approx(best["score"], abs=1e-6) and out.exists()
 
 
+def test_what_is_started_and_what_is_written_are_no_sources_unless_named(tli: Tli, zoo, tmp_path):
+    folder = shutil.copytree(zoo, tmp_path / "zoo")
+    target, out = folder / "a.safetensors", folder / "start.safetensors"
+    how = ("--target", target, "--best", "--method", "maps", "--json", "--force", "-o", out)
+    first = tli("inject", folder, *how)
+    assert f"passed over: {target}: it is the target" in first[1]
+    again = tli("inject", folder, *how)
+    assert f"passed over: {out}: it is what is written" in again[1] and again[0] == first[0]
+    assert candidates(tli("rank", target, folder, target, "--json")[0])[0]["source"] == str(target)
+
+
 def test_best_wants_values(tli: Tli, tmp_path):
     out = tmp_path / "out.safetensors"
     _, err = tli("inject", "resnet34", "--target", TARGET, "--best", "-o", out, code=1)

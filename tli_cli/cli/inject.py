@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -102,7 +103,7 @@ def inject(
     ranks = ALONE if dry_run else current_ranks()
     with ranks.step():
         fixed = None if plan is None else read_plan(plan)
-        sources = [_best(sources, target, options)] if best else sources
+        sources = [_best(sources, target, output, options)] if best else sources
     with progress() as tell:
         report = api.inject(sources, target, output, plan=fixed, options=options, progress=tell)
     if ranks.is_first:
@@ -120,14 +121,15 @@ def _check_undecided(options: Mapping[str, object]) -> None:
             raise typer.BadParameter("the plan has decided it: make the plan with it instead", param_hint=f"'{option}'")
 
 
-def _best(sources: list[str], target: str, options: Options) -> str:
+def _best(sources: list[str], target: str, output: Path | None, options: Options) -> str:
     """Return the source that starts the target best, and say which it is."""
     from tli_cli import api
     from tli_cli.ranking import check_for_values
 
     check_for_values(sources)
     with progress() as tell:
-        ranking = api.rank(target, sources, options=options, progress=tell)
+        besides = [str(output)] if output else []
+        ranking = api.rank(target, sources, options=options, progress=tell, besides=besides)
     winner = ranking.candidates[0]
     for line in ranking.skipped:
         render.warn(f"passed over: {line}")

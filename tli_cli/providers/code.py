@@ -7,7 +7,7 @@ import importlib.util
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import reduce
+from functools import lru_cache, reduce
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -83,6 +83,15 @@ def _depth(path: Path) -> int:
 
 
 def _module_alone(path: Path) -> ModuleType:
+    """Import a file, which is run once as long as it stays as it is: what registers its classes may do so but once."""
+    file = path.resolve()
+    module = _run(path, file, file.stat().st_mtime_ns, file.stat().st_size)
+    sys.modules[module.__name__] = module
+    return module
+
+
+@lru_cache(maxsize=64)
+def _run(path: Path, file: Path, changed: int, size: int) -> ModuleType:
     name = f"_tli_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
