@@ -60,3 +60,20 @@ def test_a_file_of_another_class_than_the_code_beside_it_is_said_to_be_read_as_t
 def test_of_a_file_whose_architecture_is_named_nothing_is_assumed(files: list[str]) -> None:
     code = f"{__file__}:Net"
     assert not assumed(files[0], code, input_shape=(4,), source_arch=code)
+
+
+class Flat(nn.Module):
+    """A plain network that reads all places of its map at once."""
+
+    def __init__(self, width: int = 4) -> None:
+        super().__init__()
+        self.conv, self.fc = nn.Conv2d(3, width, 3, padding=1), nn.Linear(width * 8 * 8, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fc(self.conv(x).relu().flatten(1))
+
+
+def test_the_places_of_a_flattened_map_are_no_guess_where_there_are_as_many(tmp_path: Path) -> None:
+    save_file(Flat().state_dict(), tmp_path / "flat.safetensors")
+    plan = match(str(tmp_path / "flat.safetensors"), f"{__file__}:Flat(8)", options=Options(input_shape=(3, 8, 8)))
+    assert not plan.notes and all(step.exact for step in plan.steps)

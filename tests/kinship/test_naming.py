@@ -53,3 +53,22 @@ def test_a_normed_weight_is_spelled_as_torch_spelled_it_before_and_does_now(turn
     mine, theirs = sides[::-1] if turned else sides
     pairs = dict(zip(list(before)[:2], now, strict=True))
     assert like(mine, theirs) == ({new: old for old, new in pairs.items()} if turned else pairs)
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        {"criterion.weight": (3,), "metric.running_mean": (3,), "metric.running_var": (3,)},
+        {f"loss.vgg.{i}.weight": (4, 4) for i in range(5)},
+        {f"loss.vgg.{i}.weight": (4, 4) for i in range(14)},
+    ],
+    ids=["vectors", "a small network", "one of more tensors and fewer elements"],
+)
+def test_a_whole_network_is_told_whatever_a_training_module_keeps_beside_it(beside: dict[str, tuple[int, ...]]) -> None:
+    found = like({f"model.{name}": shape for name, shape in BLOCKS.items()} | beside, BLOCKS)
+    assert found == {f"model.{name}": name for name in BLOCKS}
+
+
+def test_of_two_networks_of_one_class_none_is_told() -> None:
+    both = {f"{side}.{name}": shape for side in ("first", "second") for name, shape in BLOCKS.items()}
+    assert not like(both, BLOCKS)

@@ -180,7 +180,8 @@ def _spaces(
         if all(_has_size(axis.tree, size, sizes) for axis, size in zip(found, shapes[name], strict=True))
     }
     own_sizes = [replace(space, size=sizes.get(i, space.size)) for i, space in enumerate(spaces)]
-    return own_sizes, fitting, guessed, templates_of
+    same_image = {i for i, space in enumerate(spaces) if space.kind == "grid" and sizes.get(i) == space.size}
+    return own_sizes, fitting, guessed - same_image, templates_of
 
 
 def _without_nothing(tree: AxisTree, sizes: Mapping[int, int]) -> AxisTree:

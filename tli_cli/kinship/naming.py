@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 
 from tli_cli.architecture import STATISTICS, Architecture, TensorSpec
 from tli_cli.describe.normed import LENGTH_ENDS, NORMED_ENDS, respelled
@@ -12,7 +13,9 @@ from tli_cli.describe.prefixes import changed, prefix_change
 from tli_cli.describe.vocabulary import canonical_role
 
 LIKE = 0.9
-"""The share of the checkpoint's tensors that must be named like one of the network's."""
+"""The share of the checkpoint's tensors, or of its matrices, that must be named like one of the network's."""
+MOST = 0.5
+"""The share of tensors or elements that is not enough, even where all that the network has is there."""
 
 STANDARD = frozenset({"weight", "bias", *STATISTICS})
 """The last words of names that say what a tensor is."""
@@ -49,9 +52,24 @@ def templates(tensors: Sequence[TensorSpec], known: Architecture) -> dict[str, L
     }
     found |= _like_blocks([t for t in tensors if t.name not in found], renamed, wanted)
     counted = [t for t in tensors if t.name in found or not _is_spare_length(renamed[t.name], wanted)]
-    if len(found) < LIKE * len(counted):
+    if not _is_of_class(found, counted, wanted.keys() <= {likeness.template for likeness in found.values()}):
         return {}
     return found | dict(_left_over([t for t in tensors if t.name not in found], renamed, wanted, found))
+
+
+def _is_of_class(found: Collection[str], counted: Sequence[TensorSpec], whole: bool) -> bool:
+    """Tell whether enough of what counts is named like the network: nearly all of the tensors, or of the matrices,
+    beside which a loss or a metric keeps vectors; or, where the `whole` network is there, more than half of the tensors
+    or of the elements, so that no second one is."""
+    tensors = _share(found, counted, lambda _: 1)
+    matrices = _share(found, counted, lambda shape: len(shape) > 1)
+    return max(tensors, matrices) >= LIKE or (whole and max(tensors, _share(found, counted, prod)) > MOST)
+
+
+def _share(found: Collection[str], counted: Sequence[TensorSpec], weight: Callable[[tuple[int, ...]], int]) -> float:
+    """Return the share that `found` has of all that is `counted`, each by the weight of its shape."""
+    whole = sum(weight(t.shape) for t in counted)
+    return sum(weight(t.shape) for t in counted if t.name in found) / whole if whole else 0.0
 
 
 def _as_spelled(name: str, wanted: Mapping[str, TensorSpec], ends: Collection[str]) -> str:

@@ -42,12 +42,12 @@ def solve(
 
 
 def _as_known(left: Sequence[Constraint], sizes: dict[int, int], known: Mapping[int, int]) -> set[int]:
-    """Fill in the leaves of the first constraint that holds with the known network's sizes; return what is guessed so,
-    the leaves of its products."""
+    """Fill in the leaves of the first constraint that holds with the known network's sizes; return those."""
     for tree, size in left:
         if tree_size(tree, {**known, **sizes}) == size:
-            sizes.update({leaf: known[leaf] for leaf in leaves(tree) if leaf not in sizes})
-            return set(leaves(tree))
+            open_ones = {leaf for leaf in leaves(tree) if leaf not in sizes}
+            sizes.update({leaf: known[leaf] for leaf in open_ones})
+            return open_ones
     return set()
 
 
@@ -84,7 +84,7 @@ def _guess(
     outer: AbstractSet[int],
     head_width: int,
 ) -> tuple[int, int, set[int]] | None:
-    """Return an unknown leaf of `tree`, its size, and the leaves of the product in which that is a guess."""
+    """Return an unknown leaf of `tree`, its size, and the unknown leaves of the product in which that is a guess."""
     if isinstance(tree, int):
         return None
     open_ones = [child for child in tree[1:] if not _is_known(child, sizes)]
@@ -102,7 +102,7 @@ def _guess(
         return _leaf_of(ranked[0], head_width, sizes, set())
     factor = next((child for child in ranked if left % tree_size(child, known) == 0), ranked[0])
     wanted = next(d for d in range(tree_size(factor, known), 0, -1) if left % d == 0)
-    return _leaf_of(factor, wanted, sizes, set(leaves(tree)))
+    return _leaf_of(factor, wanted, sizes, {leaf for leaf in leaves(tree) if leaf not in sizes})
 
 
 def _leaf_of(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from tli_cli.architecture import Architecture
 from tli_cli.matching.units import main_tensor
 from tli_cli.planning.numbers import were_run
-from tli_cli.references.reference import Reference
+from tli_cli.references.reference import Reference, guesses_of
 
 if TYPE_CHECKING:
     from tli_cli.catalogue import Recognition
@@ -26,6 +26,27 @@ def with_likest(references: Sequence[Reference]) -> tuple[Reference, ...]:
     if known is None:
         return tuple(references)
     return tuple(_likest(r, known.architecture) if is_open(r) else r for r in references)
+
+
+def as_its_class(source: Reference, target: Reference) -> Reference:
+    """Return a file of which the catalogue knows a part alone, such as a backbone, as one of the target's class, where
+    that tells what runs between all that stands beside it."""
+    found, checkpoint = source.recognised, source.checkpoint
+    if found is None or not found.extra or checkpoint is None:
+        return source
+    from tli_cli.describe.from_names.names import describe_names
+    from tli_cli.kinship import as_kin
+
+    tensors, origin = source.architecture.tensors, source.architecture.origin.removesuffix(f" ({found})")
+    bare = describe_names(tensors, order_from=checkpoint.order_from, origin=origin, config=checkpoint.config)
+    kin = as_kin(bare, target.architecture)
+    if kin is None or not set(found.extra) <= {name for node in kin.graph for name in _names(kin, node.layer)}:
+        return source
+    return replace(source, architecture=kin, recognised=None, doubts=guesses_of(source.text, kin))
+
+
+def _names(architecture: Architecture, layer: int) -> tuple[str, ...]:
+    return tuple(name for _, name in architecture.layers[layer].tensors) if layer >= 0 else ()
 
 
 def is_open(reference: Reference) -> bool:

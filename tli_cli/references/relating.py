@@ -10,7 +10,7 @@ from tli_cli.describe.channels_last import with_channels_last
 from tli_cli.describe.from_names.heads import configured_head_width, configured_heads
 from tli_cli.references.assumed import with_assumptions
 from tli_cli.references.experts import with_experts_of, with_known_experts
-from tli_cli.references.likest import is_open, with_likest
+from tli_cli.references.likest import as_its_class, is_open, with_likest
 from tli_cli.references.reference import BARE, Reference, describe_bare, guesses_of, merged_into, order_lost, resolve
 
 
@@ -31,6 +31,7 @@ def _as_laid_out(reference: Reference) -> Reference:
 def _related(references: Sequence[Reference]) -> tuple[Reference, ...]:
     references = with_configurations([*(_alone(source, references[-1]) for source in references[:-1]), references[-1]])
     references = (*(with_experts_of(source, references[-1]) for source in references[:-1]), references[-1])
+    references = (*(as_its_class(source, references[-1]) for source in references[:-1]), references[-1])
     if any(map(is_open, references)):
         references = with_likest(references)
     if all(reference.architecture.graph for reference in references):

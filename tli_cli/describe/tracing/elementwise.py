@@ -162,9 +162,9 @@ def anything(rec: Recording, name: str, args: Sequence[Any], out: Any) -> None:
     if name.startswith("_adaptive_avg_pool") and result.shape == known[0].shape and (same := rec.get(known[0])):
         rec.put(result, same)  # to the size that it has
         return
-    if name == "pow" and not isinstance(args[1], torch.Tensor):
-        name = POWERS.get(args[1], name)
-    if (name == "pow" and args[1] == 2) or (name == "mul" and len(tensors) == 2 and tensors[0] is tensors[1]):
+    power: Any = args[1] if name == "pow" and not isinstance(args[1], torch.Tensor) else None
+    name = POWERS.get(power, name)
+    if power == 2 or (name == "mul" and len(tensors) == 2 and tensors[0] is tensors[1]):
         rec.note_square(result)
     single = not isinstance(out, (list, tuple))
     if single and _broadcasts(tensors, result):
