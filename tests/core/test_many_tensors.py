@@ -10,7 +10,7 @@ from tli_cli.architecture import Architecture, AxisTree, TensorSpec
 from tli_cli.describe.from_names.names import describe_names
 from tli_cli.options import Options
 from tli_cli.planning.injection import plan_injection
-from tli_cli.planning.spaces import maps
+from tli_cli.planning.spaces import leaf_maps
 from tli_cli.planning.spaces.places import Place
 
 
@@ -34,8 +34,8 @@ def test_a_source_is_looked_through_once_for_where_its_channels_lie(monkeypatch:
         looked.append(architecture)
         return found(architecture)
 
-    found = maps.places_of
-    monkeypatch.setattr(maps, "places_of", places_of)
+    found = leaf_maps.places_of
+    monkeypatch.setattr(leaf_maps, "places_of", places_of)
     plan = plan_injection(_mixture(32), [_mixture(64)], Options(method="maps"), "constructor")
     assert sum(m.rule == "strongest" for m in plan.maps) > 18
     assert len(looked) == 1
