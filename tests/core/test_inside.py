@@ -215,3 +215,61 @@ def test_a_stage_that_the_source_does_not_run_is_copied_and_not_called_exact() -
         if step.target.startswith("encoder."):
             assert (step.resizer, step.pieces[0].source) == ("copy", step.target), step.target
             assert step.exact != step.target.startswith("encoder.layer3."), step.target
+
+
+class Padded(Residual):
+    """A block whose shortcut has no layers: the map is pooled, and channels of zeros are added to it."""
+
+    def __init__(self, inner: int, outer: int, stride: int = 1) -> None:
+        super().__init__(inner, outer, stride)
+        self.skip, self.stride, self.more = nn.Identity(), stride, outer - inner
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        skip = nn.functional.avg_pool2d(x, 1, self.stride)
+        skip = torch.cat((skip, torch.zeros_like(skip).repeat(1, self.more // skip.shape[1], 1, 1)), 1)
+        return (self.conv2(self.conv1(x).relu()) + skip).relu()
+
+
+class WithoutLayers(Segmenter):
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder.layer2[0], self.encoder.layer3[0] = Padded(8, 16, 2), Padded(16, 32, 2)
+
+
+def test_an_encoder_of_other_shortcuts_gives_its_decoder_nothing() -> None:
+    source, target = seeded(Classifier), seeded(WithoutLayers)
+    plan = apply_tli(target, source, example=(2, 3, 32, 32), options=MAPS)
+    for step in plan.steps:
+        if step.target.startswith("encoder."):
+            assert [piece.source for piece in step.pieces] == [step.target], step.target
+        else:
+            assert (step.action, step.exact) == ("keep", False), step.target
+
+
+class Pyramid(nn.Module):
+    """A decoder of another kind around the same encoder, whose last stage is dilated."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = Encoder(3, dilated=True)
+        self.lateral = nn.ModuleList(nn.Conv2d(width, 16, 1) for width in (32, 16, 8))
+        self.smooth = nn.ModuleList([Plain(16, 32), Plain(16, 24)])
+        self.head = nn.Conv2d(56, 4, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        _, *maps = self.encoder(x)
+        size = maps[0].shape[2:]
+        rows = [layer(one) for layer, one in zip(self.lateral, reversed(maps), strict=True)]
+        x = sum(nn.functional.interpolate(row, size) for row in rows)
+        return self.head(torch.cat([layer(x) for layer in self.smooth], 1))
+
+
+@pytest.mark.parametrize(("giver", "taker"), [(Segmenter, Pyramid), (Pyramid, Segmenter)])
+def test_two_decoders_of_one_encoder_take_nothing_of_its_inside(giver: type[nn.Module], taker: type[nn.Module]) -> None:
+    plan = apply_tli(seeded(taker), seeded(giver), example=(2, 3, 32, 32), options=MAPS)
+    for step in plan.steps:
+        taken = [piece.source for piece in step.pieces]
+        if step.target.startswith("encoder."):
+            assert taken == [step.target], step.target
+        else:
+            assert not any(name.startswith("encoder.") for name in taken), step.target

@@ -54,7 +54,7 @@ class Evidence:
 def evidence_of(source: Side, target: Side, named: Sequence[Units]) -> Evidence:
     """Return what is known of two sides, of which `named` are the units of one name."""
     known = both_known(source, target)
-    within = inside(source, target)
+    within = inside(source, target, named)
     anchored = _with_inside(within, list(anchors(source, target)))
     strengths = {anchor.target.key: anchor.strength for anchor in anchored}
     found = {anchor.target.key: _pair(anchor) for anchor in anchored}

@@ -30,10 +30,10 @@ def idle_pairs(source: Side, target: Side) -> list[Pair]:
     mine, theirs = _by_path(target), _by_path(source)
     change = prefix_change(list(mine), list(theirs))
     shapes = _shapes(target.architecture), _shapes(source.architecture)
-    called = [(path, changed(path, change)) for path in mine]
-    named = [(t, s) for t, s in called if shapes[0][t] == shapes[1].get(s)]
+    called = [(t, s) for t, s in ((path, changed(path, change)) for path in mine) if s in theirs]
+    named = [(t, s) for t, s in called if shapes[0][t] == shapes[1][s]]
     run = [t for t, s in named if t not in target.idle and s not in source.idle]
-    held = (target.idle, {t for t, _ in named}), (source.idle, {s for _, s in named})
+    held = (target.idle, {t for t, _ in called}), (source.idle, {s for _, s in called})
     if len(run) < FEWEST or any(len(idle & found) < LIKE * len(idle) for idle, found in held):
         return []
     return [_pair(mine[t], theirs[s]) for t, s in named if t in target.idle or s in source.idle]

@@ -11,6 +11,7 @@ from collections.abc import Collection, Sequence
 
 from tli_cli.matching.apart import told_apart
 from tli_cli.matching.blocks import BlockPair
+from tli_cli.matching.namesakes import LIKE
 from tli_cli.matching.segments import WEIGHTED, Block
 from tli_cli.matching.sides import Side, both_known
 from tli_cli.matching.units import Key, Unit
@@ -23,13 +24,19 @@ OTHER_INPUT = (("form before", "own", "near behind"), ("form before", "own"))
 FIRST = ("form before",)
 """What tells these."""
 
-Pairs = list[tuple[Unit, Unit]]
+Pairs = Sequence[tuple[Unit, Unit]]
 """Target units and source units."""
+Placed = tuple[Side, Collection[Key]]
+"""A side and some of its units."""
 
 
-def inside(source: Side, target: Side) -> Pairs:
+def inside(source: Side, target: Side, named: Pairs = ()) -> Pairs:
     """Return (target unit, source unit) for all of the network that stands whole within the other one; none where
-    neither does, and none of two of which one may be the other with more blocks."""
+    neither does, and none of two of which one may be the other with more blocks.
+
+    Where what feeds them differs, as behind another shortcut, the units of one name, `named`, that are of one shape
+    count as that if they are nearly all of one network, or what both have around.
+    """
     if not both_known(source, target):
         return []
     for tables in (FEEDING, OTHER_INPUT):
@@ -37,12 +44,46 @@ def inside(source: Side, target: Side) -> Pairs:
         if tables is OTHER_INPUT:
             mine, theirs = _first(target), _first(source)
             first = _fed_alike(source, target, (FIRST,))
-            pairs += [(t, s) for t, s in first if t.key in mine and s.key in theirs]
-        mine, theirs = {t.key for t, _ in pairs}, {s.key for _, s in pairs}
-        for (whole, held), (other, place) in (((source, theirs), (target, mine)), ((target, mine), (source, theirs))):
-            if _is_whole(whole, held) and _is_around(whole, other, place):
-                return pairs
-    return []
+            pairs = [*pairs, *((t, s) for t, s in first if t.key in mine and s.key in theirs)]
+        if any(
+            _is_whole(whole, held) and _is_around(whole, *other)
+            for (whole, held), other in _ways(source, target, pairs)
+        ):
+            return pairs
+    same = [(t, s) for t, s in named if t.exact_label == s.exact_label]
+    return same if same and (_hold_most(source, target, same) or _are_within(source, target, same)) else []
+
+
+def _hold_most(source: Side, target: Side, pairs: Pairs) -> bool:
+    """Tell whether `pairs` are nearly all of one of two networks, and what the other one has besides is around it, and
+    no block of it feeds any of them."""
+    return any(
+        _is_whole(whole, held, LIKE) and _is_around(whole, other, place) and _are_behind(other, place)
+        for (whole, held), (other, place) in _ways(source, target, pairs)
+    )
+
+
+def _are_within(source: Side, target: Side, pairs: Pairs) -> bool:
+    """Tell whether each of two networks has blocks of its own besides `pairs`, none of which is like one of theirs."""
+    sides = (target, {t.key for t, _ in pairs}), (source, {s.key for _, s in pairs})
+    parted = [_parted(side, keys) for side, keys in sides]
+    shapes = {block.shapes for within, _ in parted for block in within}
+    own = [[block for block in besides if block.weighted > 1] for _, besides in parted]
+    return all(own) and not any(block.shapes in shapes for blocks in own for block in blocks)
+
+
+def _parted(side: Side, place: Collection[Key]) -> tuple[list[Block], list[Block]]:
+    """Return the blocks that hold units in `place`, and the others."""
+    within, besides = list[Block](), list[Block]()
+    for block in side.blocks:
+        (within if any(unit.key in place for unit in block.units) else besides).append(block)
+    return within, besides
+
+
+def _ways(source: Side, target: Side, pairs: Pairs) -> Sequence[tuple[Placed, Placed]]:
+    """Return which side may stand within which, each with its units of `pairs`."""
+    mine, theirs = (target, {t.key for t, _ in pairs}), (source, {s.key for _, s in pairs})
+    return (theirs, mine), (mine, theirs)
 
 
 def kept_apart(paired: Sequence[BlockPair], within: Sequence[tuple[Unit, Unit]]) -> list[BlockPair]:
@@ -57,7 +98,7 @@ def kept_apart(paired: Sequence[BlockPair], within: Sequence[tuple[Unit, Unit]])
 
 def _fed_alike(source: Side, target: Side, tables: Sequence[tuple[str, ...]]) -> Pairs:
     """Return the units that everything before them is the same for, by the first of `tables` that tells them apart."""
-    pairs: Pairs = []
+    pairs: list[tuple[Unit, Unit]] = []
     taken, given = set[Key](), set[Key]()
     for names in tables:
         theirs = target.groups(names)
@@ -81,24 +122,36 @@ def _first(side: Side) -> set[Key]:
     return {unit.key for unit in side.units if unit.place in places}
 
 
-def _is_whole(side: Side, held: Collection[Key]) -> bool:
-    """Tell whether the units `held` are all that have weights but those of the head."""
+def _is_whole(side: Side, held: Collection[Key], share: float = 1.0) -> bool:
+    """Tell whether the units `held` are `share` of all that have weights but those of the head."""
     stem, body, _ = side.ends
     units = [unit for block in (*stem, *body) for unit in block.units if unit.kind in WEIGHTED]
-    return bool(body) and all(unit.key in held for unit in units)
+    return bool(body) and sum(unit.key in held for unit in units) >= share * len(units)
 
 
 def _is_around(whole: Side, other: Side, place: Collection[Key]) -> bool:
     """Tell whether what `other` has besides the units in `place` is no more of the same: none of its blocks is like one
     of theirs, and it ends otherwise than `whole` does or else only goes on where that ends, with other layers."""
-    within, besides = list[Block](), list[Block]()
-    for block in other.blocks:
-        (within if any(unit.key in place for unit in block.units) else besides).append(block)
+    within, besides = _parted(other, place)
     shapes = {block.shapes for block in within}
     again = [block.weighted for block in besides if block.shapes in shapes]
     if any(weighted > 1 for weighted in again):
         return False
     return _end(whole) != _end(other) or (_taps(other, place) < 2 and not any(again))
+
+
+def _are_behind(side: Side, place: Collection[Key]) -> bool:
+    """Tell whether there are blocks besides the units in `place`, before the head, and none of them feeds these."""
+    _, besides = _parted(side, place)
+    around = {unit.place for block in besides for unit in block.units}
+    head = {unit.place for block in side.ends[2] for unit in block.units}
+    within = {key[0] for key in place}
+    fed = list[bool]()
+    for node in side.architecture.graph:
+        fed.append(node.layer in around or any(fed[i] for i in node.inputs))
+        if fed[-1] and node.layer in within:
+            return False
+    return not around <= head
 
 
 def _taps(side: Side, place: Collection[Key]) -> int:

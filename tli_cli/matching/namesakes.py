@@ -3,6 +3,7 @@ one library, of one class or of classes of which one holds the other."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 
 from tli_cli.describe.prefixes import changed, prefix_change
@@ -10,7 +11,7 @@ from tli_cli.matching.segments import WEIGHTED
 from tli_cli.matching.sides import Side
 from tli_cli.matching.units import Key, Unit
 
-LIKE = 0.9
+LIKE = 0.75
 """The share of the layers of one side, its head apart, that must have a namesake on the other side for names to be
 believed."""
 FEWEST = 8
@@ -40,6 +41,12 @@ def _paths(units: Sequence[Unit]) -> list[str]:
 
 
 def _are_most(side: Side, known: set[Key]) -> bool:
+    """Tell whether nearly all layers of `side`, its head apart, are `known`, or of its modules that hold most of it."""
     head = {unit.key for block in side.ends[2] for unit in block.units}
     counted = [u for u in side.units if u.key not in head and (u.kind in WEIGHTED or u.kind == "norm")]
-    return sum(unit.key in known for unit in counted) >= LIKE * len(counted) > 0
+    modules: dict[str, list[bool]] = defaultdict(list)
+    for unit in counted:
+        modules[unit.path.partition(".")[0]].append(unit.key in known)
+    held = [found for found in modules.values() if sum(found) >= LIKE * len(found)]
+    few = sum(unit.key in known for unit in counted) < LIKE * len(counted)
+    return bool(counted) and (not few or 2 * sum(map(len, held)) > len(counted))
