@@ -92,7 +92,24 @@ def test_what_is_around_a_network_that_is_recognised_is_in_no_graph(suffix: str,
     encoder = {f"encoder.{t.name}": torch.ones(t.shape, dtype=getattr(torch, t.dtype)) for t in known}
     wide = next(t.shape[0] for t in reversed(known) if len(t.shape) == 4)
     pyramid = conv("decoder.p5", 16, wide, 1) | {"decoder.p5.bias": torch.randn(16)} | conv("decoder.p4", 16, 16)
-    pooling = conv("decoder.aspp.0.0", 16, wide, 1) | norm("decoder.aspp.0.1", 16) | conv("decoder.aspp.1.0", 16, 16)
+    pooling = conv("decoder.aspp.0.0", 16, wide, 1) | norm("decoder.aspp.0.1", 16) | conv("decoder.aspp.1.0", 32, 16)
+    pyramid |= conv("segmentation_head.0", 5, 16)
+    pooling |= conv("segmentation_head.0", 5, 32)
     plan = plan_of(tmp_path, encoder | pyramid, encoder | pooling, suffix)
     for step in plan.steps:
         assert step.exact == step.target.startswith("encoder."), (step.target, step.reason)
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+def test_shortcuts_of_one_side_do_not_keep_the_rest_from_its_namesakes(suffix: str, tmp_path: Path) -> None:
+    source = backbone("")
+    for stage, width, inner in ((2, 16, 8), (3, 32, 16)):
+        source |= conv(f"layer{stage}.0.downsample.0", width, inner, 1) | norm(f"layer{stage}.0.downsample.1", width)
+    decoder = conv("decoder.0.conv1", 16, 48) | norm("decoder.0.bn1", 16) | conv("decoder.0.conv2", 16, 16)
+    decoder |= conv("decoder.1.conv1", 8, 24) | norm("decoder.1.bn1", 8) | conv("decoder.1.conv2", 8, 8)
+    plan = plan_of(tmp_path, source, backbone("encoder.") | decoder, suffix)
+    for step in plan.steps:
+        if step.target.startswith("encoder."):
+            assert [piece.source for piece in step.pieces] == [step.target.removeprefix("encoder.")]
+        else:
+            assert not step.exact, (step.target, step.reason)

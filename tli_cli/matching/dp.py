@@ -12,6 +12,7 @@ from dataclasses import replace
 from tli_cli.architecture import Architecture
 from tli_cli.matching.between import left_between
 from tli_cli.matching.blocks import BlockPair, pair_blocks, pair_stages
+from tli_cli.matching.copies import with_copies
 from tli_cli.matching.crossed import uncrossed
 from tli_cli.matching.evidence import Evidence, evidence_of
 from tli_cli.matching.idle import idle_pairs, with_whole, without
@@ -39,7 +40,10 @@ def match_sides(source: Side, target: Side) -> Matching:
     idle = idle_pairs(source, target)
     mine, theirs = [pair.target for pair in idle], [pair.source for pair in idle]
     targets, sources = with_whole(target.units, mine), with_whole(source.units, theirs)
-    source, target = of_common_inputs(without(source, theirs), without(target, mine))
+    source, target = without(source, theirs), without(target, mine)
+    spared, copies = ((), ()) if source.copies and target.copies else (source.copies, target.copies)
+    source, target = (side.without([unit for unit, _ in again]) for side, again in ((source, spared), (target, copies)))
+    source, target = of_common_inputs(source, target)
     named = namesakes(source, target)
     source, target = (source, target) if known else _without_extras(source, target, named)
     evidence = evidence_of(source, target, named)
@@ -47,7 +51,7 @@ def match_sides(source: Side, target: Side) -> Matching:
     stages = pair_stages(target, source, partners)
     blocks = kept_apart(pair_blocks(target, source, stages, partners), evidence.inside)
     pairs, added = _Pairing(source, target, evidence, blocks).found()
-    pairs |= {pair.target.key: pair for pair in idle}
+    pairs = with_copies(pairs, copies) | {pair.target.key: pair for pair in idle}
     one_network = evidence.twins_are_all or len(evidence.proven) + len(idle) == len(targets) == len(sources)
     used = {pair.source.key for pair in pairs.values()}
     return Matching(
@@ -58,6 +62,8 @@ def match_sides(source: Side, target: Side) -> Matching:
         tuple(_with_certainty(pair, evidence, one_network) for pair in stages),
         one_network=one_network,
         heads=tuple((t, s) for t, s in heads_apart(source, target) if t.key in pairs and s.key not in used),
+        copies=tuple(copies),
+        spared=tuple(spared),
     )
 
 

@@ -6,8 +6,9 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from tli_cli.architecture import Architecture
+from tli_cli.architecture import Architecture, Node
 from tli_cli.matching.beside import Heads, heads_of
+from tli_cli.matching.copies import Copies, copies_of, feeders
 from tli_cli.matching.hashes import HEAD, backward_hashes, forward_hashes, local_forward_hashes, unit_graph
 from tli_cli.matching.residuals import is_residual
 from tli_cli.matching.segments import WEIGHTED, Block, Stage, blocks_of, first_level, split_ends, stages_of
@@ -87,6 +88,13 @@ class Side:
         return frozenset(unit.path for unit in self.units if unit.home not in used)
 
     @cached_property
+    def copies(self) -> Copies:
+        """The units of networks that are held again."""
+        before = self.hashes["before"] if self.architecture.graph else {}
+        fed_by = feeders(self.architecture)
+        return copies_of(self.units, {key: (found, fed_by[key[0]]) for key, found in before.items()})
+
+    @cached_property
     def heads(self) -> Heads:
         """The last layers that stand side by side, by how much each gives."""
         return heads_of(self.architecture, self.units)
@@ -139,6 +147,14 @@ class Side:
             self._groups[names] = {fingerprint: tuple(units) for fingerprint, units in grouped.items()}
         return self._groups[names]
 
+    def without(self, units: Sequence[Unit]) -> Side:
+        """Return the side without the layers of `units` and, in the graph, without all that is made of nothing else."""
+        gone = {unit.place for unit in units}
+        if not gone:
+            return self
+        cut = type(self)(replace(self.architecture, graph=_cut(self.architecture, gone)))
+        return cut.of([unit for unit in self.units if unit.place not in gone])
+
     def forget_hashes(self) -> None:
         """Give the memory back that the fingerprints of single units take; the groups that were asked for stay."""
         for name in ("hashes", "_acting"):
@@ -152,3 +168,17 @@ class Side:
 def both_known(source: Side, target: Side) -> bool:
     """Tell whether both sides have a graph."""
     return bool(source.architecture.graph and target.architecture.graph)
+
+
+def _cut(architecture: Architecture, gone: set[int]) -> tuple[Node, ...]:
+    """Return the graph without the layers `gone` and all that is made of nothing else."""
+    became: dict[int, int] = {}
+    kept: list[Node] = []
+    lost: set[int] = set()
+    for index, node in enumerate(architecture.graph):
+        if node.layer in gone or (node.inputs and all(i in lost for i in node.inputs)):
+            lost.add(index)
+            continue
+        became[index] = len(kept)
+        kept.append(replace(node, inputs=tuple(became[i] for i in node.inputs if i in became)))
+    return tuple(kept)

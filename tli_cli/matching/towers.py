@@ -6,9 +6,7 @@ A layer belongs to the input that its queries and its trunk come from, whatever 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import replace
 
-from tli_cli.architecture import Architecture, Node
 from tli_cli.matching.sides import Side
 
 GRID, TOKENS = "grid", "tokens"
@@ -32,26 +30,7 @@ def of_common_inputs(source: Side, target: Side) -> tuple[Side, Side]:
 
 
 def _without(side: Side, kinds: dict[str, str], unwanted: set[str]) -> Side:
-    kept = [unit for unit in side.units if kinds.get(unit.home) not in unwanted]
-    if len(kept) == len(side.units):
-        return side
-    places = {unit.place for unit in kept}
-    gone = {unit.place for unit in side.units} - places
-    return Side(replace(side.architecture, graph=_cut(side.architecture, gone))).of(kept)
-
-
-def _cut(architecture: Architecture, gone: set[int]) -> tuple[Node, ...]:
-    """Return the graph without the layers `gone` and all that is made of nothing else."""
-    became: dict[int, int] = {}
-    kept: list[Node] = []
-    lost: set[int] = set()
-    for index, node in enumerate(architecture.graph):
-        if node.layer in gone or (node.inputs and all(i in lost for i in node.inputs)):
-            lost.add(index)
-            continue
-        became[index] = len(kept)
-        kept.append(replace(node, inputs=tuple(became[i] for i in node.inputs if i in became)))
-    return tuple(kept)
+    return side.without([unit for unit in side.units if kinds.get(unit.home) in unwanted])
 
 
 def _kinds(side: Side) -> dict[str, str]:

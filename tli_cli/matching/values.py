@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from tli_cli.matching.segments import Block, Stage, blocks_of
@@ -50,7 +50,8 @@ class Matching:
     `windows` says whether it matters how far the blocks look: not to a matcher that looks at layers alone.
     `one_network` says that all units of both sides are paired, as the graphs prove or, where one is not known, as
     shapes say: whatever blocks their names cut them into. `heads` are tables of tokens that are the target's head, each
-    with the head of the source's own in its place.
+    with the head of the source's own in its place. `copies` are the target's units of a network that it holds again,
+    each with the one in its place in the first, `spared` those of the source, of which none feeds anything.
     """
 
     pairs: tuple[Pair, ...]
@@ -61,6 +62,21 @@ class Matching:
     windows: bool = True
     one_network: bool = False
     heads: tuple[tuple[Unit, Unit], ...] = ()
+    copies: tuple[tuple[Unit, Unit], ...] = ()
+    spared: tuple[tuple[Unit, Unit], ...] = ()
+
+    @cached_property
+    def once(self) -> Matching:
+        """The matching of both sides without what they hold again."""
+        mine, theirs = ({unit.key for unit, _ in again} for again in (self.copies, self.spared))
+        return replace(
+            self,
+            pairs=tuple(pair for pair in self.pairs if pair.target.key not in mine),
+            targets=tuple(unit for unit in self.targets if unit.key not in mine),
+            sources=tuple(unit for unit in self.sources if unit.key not in theirs),
+            copies=(),
+            spared=(),
+        )
 
     @cached_property
     def target_blocks(self) -> list[Block]:
@@ -76,8 +92,10 @@ class Matching:
     def reused(self) -> frozenset[Key]:
         """The target units whose source unit feeds another one that is likelier, or as likely and earlier.
 
-        Pairs that the graphs prove do not count: there the source runs one layer several times.
+        Pairs that the graphs prove do not count, for there the source runs one layer several times; nor those of what
+        the target holds again.
         """
-        ranked = sorted(reversed(self.pairs), key=lambda pair: (not pair.repeat, pair.anchored, pair.similarity))
+        pairs = self.once.pairs if self.copies else self.pairs
+        ranked = sorted(reversed(pairs), key=lambda pair: (not pair.repeat, pair.anchored, pair.similarity))
         first = {pair.target.key for pair in {pair.source.key: pair for pair in ranked}.values()}
-        return frozenset(p.target.key for p in self.pairs if p.target.key not in first and not p.anchored)
+        return frozenset(p.target.key for p in pairs if p.target.key not in first and not p.anchored)

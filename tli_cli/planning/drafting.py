@@ -14,6 +14,7 @@ from tli_cli.matching.values import Matching, Pair
 from tli_cli.plan import Piece
 from tli_cli.planning.choice import Choice
 from tli_cli.planning.claims.doubts import Doubts
+from tli_cli.planning.claims.loose import loose_places
 from tli_cli.planning.claims.rivals import untold
 from tli_cli.planning.drafts import Drafts
 from tli_cli.planning.identity import ADDED, is_silenced, surplus_scales
@@ -90,13 +91,14 @@ class Drafter:
             self._introduce(pair)
         self._book.made_up |= self._scales.made_up
         doubts = self._doubts()
-        lost = untold(self._matching, self._target, self._source)
+        loose = loose_places(self._matching, self._target, self._source)
+        lost = untold(self._matching, self._target, self._source, loose)
         for pair, weight in sorted(mine, key=lambda held: held[0].target.place in self._ahead.norms):
             place = pair.target.place
             if not self._ahead.takes_over(place, self._drafts):
                 self._draft_pair(pair, weight)
             lone = LONE if place in self._folding.doubtful else ""
-            self._note_doubt(place, doubts.of(pair) or lone or lost.get(place, ""))
+            self._note_doubt(place, doubts.of(pair) or lone or lost.get(place, ""), proved=place not in loose)
         self._note_norms([pair for pair, _ in mine])
         self._draft_lone_norms({pair.target.place: pair for pair, _ in mine})
         self._draft_unfed(
@@ -151,9 +153,9 @@ class Drafter:
             lone=self._lone,
         )
 
-    def _note_doubt(self, place: int, doubt: str) -> None:
-        """Note `doubt` for a layer's tensors; without a graph, also that nothing proves what is more than a copy."""
-        proved = bool(self._target.graph and self._source.graph)
+    def _note_doubt(self, place: int, doubt: str, *, proved: bool) -> None:
+        """Note `doubt` for a layer's tensors; unless a graph proves it, also that nothing does what is more than a
+        copy."""
         for draft in self._drafts.of_layer(place):
             copied = (
                 draft.reason != ADDED

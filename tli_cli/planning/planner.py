@@ -9,6 +9,7 @@ from tli_cli.architecture import Architecture
 from tli_cli.matching.values import Matching
 from tli_cli.plan import Plan, Side, Step
 from tli_cli.planning.choice import Akin, choose_models, main_model
+from tli_cli.planning.copies import said_of_copies
 from tli_cli.planning.drafting import Drafter
 from tli_cli.planning.drafts import Drafts
 from tli_cli.planning.quantised import whole_or_kept
@@ -59,5 +60,10 @@ def make_plan(
         relation=_relation(target, sources[main], matchings[main], steps),
         seed=request.seed,
         unused=unused_by(steps, sources),
-        notes=(*drafts.book.rows.notes, *turned_by_guess(steps), *said_of_time(drafts.book.maps, sources)),
+        notes=(
+            *drafts.book.rows.notes,
+            *turned_by_guess(steps),
+            *said_of_time(drafts.book.maps, sources),
+            *(note for matching in matchings for note in said_of_copies(matching)),
+        ),
     )

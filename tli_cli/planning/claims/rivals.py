@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 
 from tli_cli.architecture import Architecture
 from tli_cli.describe.spelling import natural, stem_of
@@ -22,17 +22,20 @@ Roles = frozenset[tuple[tuple[int, ...], str]]
 """The roles of a side's layers, each with the shape of one that has it."""
 
 
-def untold(matching: Matching, target: Architecture, source: Architecture) -> dict[int, str]:
+def untold(matching: Matching, target: Architecture, source: Architecture, loose: Collection[int]) -> dict[int, str]:
     """Return for each of the target's layers, by place, why nothing shows that its partner is the one that belongs
     there, where nothing does.
 
     The order of a checkpoint's layers may be lost, and then layers of one shape in one block have nothing but their
-    names to be told by. Where a graph is known of both, that is so of what stands in neither, such as what is around
-    a network that was recognised.
+    names to be told by; of no others than those at `loose` places is anything said. What is said of a network holds for
+    it wherever it is held again.
     """
-    loose = _loose(matching, target, source)
-    if not loose:
-        return {}
+    found = _untold(matching.once, target, source) if loose else {}
+    found |= {unit.place: found[first.place] for unit, first in matching.copies if first.place in found}
+    return {place: said for place, said in found.items() if place in loose}
+
+
+def _untold(matching: Matching, target: Architecture, source: Architecture) -> dict[int, str]:
     roles = _told_roles(target, matching.targets), _told_roles(source, matching.sources)
     here, there = _roles(matching.targets, roles[0]), _roles(matching.sources, roles[1])
     mine, theirs = _rivals(target, matching.targets, there), _rivals(source, matching.sources, here)
@@ -55,16 +58,7 @@ def untold(matching: Matching, target: Architecture, source: Architecture) -> di
             found[pair.target.place] = "neither shapes nor names show that the two belong together"
     norms = {pair.target.place for pair in matching.pairs if pair.target.kind == "norm" and not _named_alike(pair)}
     behind = ((norm, before) for norm, before in normalised_layers(target).items() if norm in norms)
-    found = {**{norm: found[before] for norm, before in behind if before in found}, **found}
-    return {place: said for place, said in found.items() if place in loose}
-
-
-def _loose(matching: Matching, target: Architecture, source: Architecture) -> set[int]:
-    """Return the target's layers, by place, that are paired and of which no two graphs tell."""
-    if not (target.graph and source.graph):
-        return {pair.target.place for pair in matching.pairs}
-    sides = [(p.target.place, target.layers[p.target.place], source.layers[p.source.place]) for p in matching.pairs]
-    return {place for place, *layers in sides if any(layer.attribute("assumed") for layer in layers)}
+    return {**{norm: found[before] for norm, before in behind if before in found}, **found}
 
 
 def _told_roles(architecture: Architecture, units: Sequence[Unit]) -> Mapping[Key, str]:

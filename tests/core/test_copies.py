@@ -1,0 +1,112 @@
+"""A network that one side holds several times: each copy takes what the first one takes, and one alone feeds others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from tests.models import randomised
+from tli_cli import Options, apply_tli, match
+from tli_cli.architecture import TensorSpec
+from tli_cli.describe.from_names.names import describe_names
+from tli_cli.matching.sides import Side
+from tli_cli.plan import Plan
+from tli_cli.providers.module import describe_live
+
+MAPS = Options(method="maps")
+EXAMPLE = (2, 3, 16, 16)
+
+
+class Net(nn.Module):
+    def __init__(self, width: int = 8, head: int = 5) -> None:
+        super().__init__()
+        self.trunk = nn.Sequential(*(self.step(width, 3 if i == 0 else width, 2 if i % 3 else 1) for i in range(9)))
+        self.head = nn.Linear(width, head)
+
+    @staticmethod
+    def step(width: int, taken: int, stride: int) -> nn.Module:
+        return nn.Sequential(nn.Conv2d(taken, width, 3, stride, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.trunk(x).mean((2, 3)))
+
+
+class Towers(nn.Module):
+    """Two networks for inputs of one kind, and what compares them."""
+
+    def __init__(self, width: int = 8) -> None:
+        super().__init__()
+        self.photo, self.sketch = Net(width), Net(width)
+        self.compare = nn.Linear(10, 1)
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return self.compare(torch.cat((self.photo(x), self.sketch(y)), 1))
+
+
+def made_of(plan: Plan) -> dict[str, list[str]]:
+    return {step.target: [piece.source for piece in step.pieces] for step in plan.steps if step.exact}
+
+
+def planned(source: nn.Module, target: nn.Module, how: str, folder: Path) -> Plan:
+    if how == "live":
+        examples = [(torch.randn(EXAMPLE),) * (1 + isinstance(model, Towers)) for model in (target, source)]
+        return apply_tli(target, source, example=examples[0], teacher_example=examples[1], options=MAPS)
+    for name, model in (("source", source), ("target", target)):
+        if how == "pt":
+            torch.save(model.state_dict(), folder / f"{name}.pt")
+        else:
+            from safetensors.torch import save_file
+
+            save_file(model.state_dict(), folder / f"{name}.safetensors")
+    return match(str(folder / f"source.{how}"), str(folder / f"target.{how}"), options=MAPS)
+
+
+HOW = pytest.mark.parametrize("how", ["live", "pt", "safetensors"])
+
+
+@HOW
+def test_both_towers_take_all_of_one_network(how: str, tmp_path: Path) -> None:
+    plan = planned(randomised(Net(head=7)), randomised(Towers()), how, tmp_path)
+    found = made_of(plan)
+    for name in Net().trunk.state_dict():
+        assert found[f"photo.trunk.{name}"] == found[f"sketch.trunk.{name}"] == [f"trunk.{name}"]
+    assert any("sketch holds the layers of photo again" in note for note in plan.notes)
+
+
+@HOW
+def test_one_of_two_towers_feeds_a_single_network(how: str, tmp_path: Path) -> None:
+    found = made_of(planned(randomised(Towers()), randomised(Net(head=7)), how, tmp_path))
+    for name in Net().trunk.state_dict():
+        assert found[f"trunk.{name}"] == [f"photo.trunk.{name}"]
+
+
+@HOW
+def test_two_towers_feed_two_each_its_own(how: str, tmp_path: Path) -> None:
+    plan = planned(randomised(Towers()), randomised(Towers()), how, tmp_path)
+    assert made_of(plan) == {name: [name] for name in Towers().state_dict()}
+
+
+class Stack(nn.Module):
+    """Modules of nine layers each, in one row."""
+
+    def __init__(self, *names: str) -> None:
+        super().__init__()
+        for name in names:
+            self.add_module(name, nn.Sequential(*(nn.Linear(8, 8) for _ in range(9))))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for module in self.children():
+            x = module(x)
+        return x
+
+
+@pytest.mark.parametrize("names", [("encoder", "decoder"), ("part1", "part2")])
+def test_modules_in_one_row_are_no_copies(names: tuple[str, ...]) -> None:
+
+    model = Stack(*names)
+    held = [TensorSpec(name, tuple(tensor.shape)) for name, tensor in model.state_dict().items()]
+    for described in (describe_live(model, (torch.randn(2, 8),)), describe_names(held)):
+        assert not Side(described).copies

@@ -1,0 +1,114 @@
+"""Networks that one side holds several times and the other once: towers of two inputs of one kind, a student and its
+teacher, an encoder and its momentum average.
+
+One of them is matched, and the others take what it takes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from tli_cli.architecture import Architecture
+from tli_cli.matching.segments import WEIGHTED
+from tli_cli.matching.units import Key, Unit
+from tli_cli.matching.values import Pair
+
+Fed = Mapping[Key, tuple[Hashable, frozenset[int]]]
+"""For each unit that stands in a graph what everything before it is, and which layers feed it, by place."""
+Copies = Sequence[tuple[Unit, Unit]]
+"""Each unit of a network that is held again, with the one in its place in the first."""
+FEWEST = 8
+"""Modules of fewer layers with weights are parts of one network."""
+
+
+@dataclass(frozen=True)
+class _Module:
+    """A module and its units: in the order of the layers, and by their names below it."""
+
+    path: str
+    units: Sequence[Unit]
+
+    @property
+    def named(self) -> Mapping[Hashable, Unit]:
+        return {(unit.path.removeprefix(self.path), unit.part): unit for unit in self.units}
+
+    @property
+    def shapes(self) -> Hashable:
+        """What modules have in common that hold the same layers under the same names."""
+        return frozenset((name, unit.exact_label) for name, unit in self.named.items())
+
+    @property
+    def keys(self) -> set[Key]:
+        return {unit.key for unit in self.units}
+
+    @property
+    def gives_what_it_takes(self) -> bool:
+        """Tell whether it may be a block of a row: its last layer gives as many channels as its first one takes."""
+        shapes = [unit.shape for unit in self.units if unit.kind in WEIGHTED]
+        return shapes[0][1:2] == shapes[-1][:1]
+
+    def feeders(self, fed: Fed) -> frozenset[int]:
+        """Return the layers outside that feed any within."""
+        return frozenset().union(*(fed[key][1] for key in self.keys)) - {unit.place for unit in self.units}
+
+
+def feeders(architecture: Architecture) -> dict[int, frozenset[int]]:
+    """Return for each layer that stands in the graph those that feed it, by place."""
+    made_by: list[frozenset[int]] = []
+    found: dict[int, frozenset[int]] = defaultdict(frozenset)
+    for node in architecture.graph:
+        taken = frozenset[int]().union(*(made_by[i] for i in node.inputs))
+        if node.layer >= 0:
+            found[node.layer] |= taken
+        made_by.append(frozenset({node.layer}) if node.layer >= 0 else taken)
+    return found
+
+
+def copies_of(units: Sequence[Unit], fed: Fed) -> Copies:
+    """Return what is held again of the outermost modules that hold the same.
+
+    Where a graph tells of both, what feeds them is the same. Where none does, they are no blocks of one row: names
+    differ in more than numbers, and they do not give what they take.
+    """
+    found: list[tuple[Unit, Unit]] = []
+    taken = set[Key]()
+    for modules in sorted(_alike(units), key=lambda modules: -len(modules[0].units)):
+        first, *others = [module for module in modules if taken.isdisjoint(module.keys)] or modules[:1]
+        for other in others:
+            if _are_copies(first, other, fed):
+                found += [(unit, first.named[name]) for name, unit in other.named.items()]
+                taken |= first.keys | other.keys
+    return found
+
+
+def with_copies(pairs: Mapping[Key, Pair], copies: Copies) -> dict[Key, Pair]:
+    """Return `pairs` with those of the units that are held again: each takes what the first one takes."""
+    again = {unit.key: replace(pairs[first.key], target=unit) for unit, first in copies if first.key in pairs}
+    return {**pairs, **again}
+
+
+def _alike(units: Sequence[Unit]) -> list[list[_Module]]:
+    """Return the modules that hold the same as others, in groups."""
+    held: dict[str, list[Unit]] = defaultdict(list)
+    for unit in units:
+        parts = unit.path.split(".")
+        for end in range(1, len(parts)):
+            held[".".join(parts[:end])].append(unit)
+    groups: dict[Hashable, list[_Module]] = defaultdict(list)
+    for path, members in held.items():
+        if sum(unit.kind in WEIGHTED for unit in members) >= FEWEST:
+            module = _Module(path, members)
+            groups[module.shapes].append(module)
+    return [modules for modules in groups.values() if len(modules) > 1]
+
+
+def _are_copies(first: _Module, other: _Module, fed: Fed) -> bool:
+    if first.keys | other.keys <= fed.keys():
+        alike = all(fed[unit.key][0] == fed[other.named[name].key][0] for name, unit in first.named.items())
+        return alike and first.feeders(fed) == other.feeders(fed)
+    if re.sub(r"[0-9]+", "", first.path) == re.sub(r"[0-9]+", "", other.path):
+        return False
+    return not first.gives_what_it_takes

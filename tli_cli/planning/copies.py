@@ -1,0 +1,29 @@
+"""What is said of a network that one side holds several times."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from tli_cli.matching.units import Unit
+from tli_cli.matching.values import Matching
+
+
+def said_of_copies(matching: Matching) -> Iterator[str]:
+    """Yield a note for each network that the target, or the source, holds again."""
+    for copy, first in _modules(matching.copies):
+        yield f"{copy} holds the layers of {first} again, and takes what that takes"
+    for copy, first in _modules(matching.spared):
+        yield f"the source's {copy} holds the layers of {first} again: {first} is taken"
+
+
+def _modules(copies: Sequence[tuple[Unit, Unit]]) -> Sequence[tuple[str, str]]:
+    """Return the modules that hold one network each, with the first that does."""
+    return list(dict.fromkeys(_starts(unit.path, first.path) for unit, first in copies))
+
+
+def _starts(path: str, other: str) -> tuple[str, str]:
+    """Return two paths without the modules that they end in alike."""
+    mine, theirs = path.split("."), other.split(".")
+    while mine[-1] == theirs[-1]:
+        mine, theirs = mine[:-1], theirs[:-1]
+    return ".".join(mine), ".".join(theirs)
