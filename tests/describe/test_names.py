@@ -49,6 +49,8 @@ def test_every_tensor_is_in_exactly_one_layer() -> None:
         ({"pos_embed": (1, 17, 8)}, "position", "pos_embed", ["weight"]),
         ({"cls_token": (1, 1, 8)}, "token", "cls_token", ["weight"]),
         ({"b.0.ls1.gamma": (8,)}, "scale", "b.0.ls1.gamma", ["weight"]),
+        ({"b.0.grn.gamma": (1, 1, 1, 8), "b.0.grn.beta": (1, 1, 1, 8)}, "norm", "b.0.grn", ["weight", "bias"]),
+        ({"b.0.affine.beta": (1, 1, 8), "b.0.affine.alpha": (1, 1, 8)}, "norm", "b.0.affine", ["weight", "bias"]),
         ({"a.relative_position_bias_table": (169, 3)}, "position", "a.relative_position_bias_table", ["weight"]),
         ({"a.relative_position_index": (49, 49)}, "other", "a.relative_position_index", ["weight"]),
         ({"a.qkv.weight": (24, 8), "a.q_bias": (8,), "a.v_bias": (8,)}, "linear", "a.qkv",

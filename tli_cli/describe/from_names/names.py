@@ -26,6 +26,8 @@ NORM_SYNONYMS = {"gamma": "weight", "beta": "bias", "scale": "weight", "alpha": 
                  "b": "bias", "shift": "bias", "offset": "bias", "a_2": "weight", "b_2": "bias",
                  "moving_mean": "running_mean", "moving_variance": "running_var",
                  "moving_var": "running_var"}  # fmt: skip
+AFFINE = (("gamma", "beta"), ("alpha", "beta"), ("scale", "shift"), ("scale", "offset"), ("a_2", "b_2"), ("g", "b"))
+"""What two vectors are called that scale channels and shift them, wherever they stand; `g` also alone."""
 STATISTICS = {"mean": "running_mean", "variance": "running_var", "var": "running_var"}
 """What a module holds that has both of them beside its weight, whatever it is called: Paddle, Flax."""
 RECURRENT = re.compile(r"(ih|hh)(_l\d+)?(_reverse)?")
@@ -156,8 +158,8 @@ def _place(tensor: TensorSpec, names: set[str]) -> tuple[str, str]:
         return module, ROLES[last]
     if module and last in NORM_SYNONYMS and _is_norm_name(module):
         return module, NORM_SYNONYMS[last]
-    if module and last in ("g", "b") and f"{module}.g" in names and sum(size > 1 for size in tensor.shape) == 1:
-        return module, "weight" if last == "g" else "bias"
+    if module and sum(size > 1 for size in tensor.shape) == 1 and _is_affine(module, last, names):
+        return module, NORM_SYNONYMS[last]
     if (
         last in STATISTICS
         and f"{module}.mean" in names
@@ -180,9 +182,15 @@ def _place(tensor: TensorSpec, names: set[str]) -> tuple[str, str]:
     return tensor.name, "weight"
 
 
+def _is_affine(module: str, last: str, names: set[str]) -> bool:
+    """Tell whether a vector scales the channels that another one beside it shifts, or shifts those."""
+    held = (pair for pair in AFFINE if last in pair and f"{module}.weight" not in names)
+    return last == "g" or any(all(f"{module}.{name}" in names for name in pair) for pair in held)
+
+
 def _layer(path: str, roles: Mapping[str, str], shapes: Mapping[str, tuple[int, ...]]) -> Layer:
     main = roles.get("weight") or next(iter(roles.values()))
-    kind = _kind(path, roles, shapes[main])
+    kind = _kind(path, roles, shapes)
     attributes: dict[str, Any] = {}
     if kind == "conv":
         shape = shapes[main]
@@ -199,8 +207,9 @@ def _layer(path: str, roles: Mapping[str, str], shapes: Mapping[str, tuple[int, 
     return Layer(path, kind, tuple(roles.items()), attributes=tuple(sorted(attributes.items())))
 
 
-def _kind(path: str, roles: Mapping[str, str], shape: tuple[int, ...]) -> str:
+def _kind(path: str, roles: Mapping[str, str], shapes: Mapping[str, tuple[int, ...]]) -> str:
     last = path.rpartition(".")[2]
+    shape = shapes[roles.get("weight") or next(iter(roles.values()))]
     if "running_mean" in roles:
         return "norm"
     if list(roles) == ["weight"] and (roles["weight"] == path or len(shape) == 2):
@@ -215,13 +224,16 @@ def _kind(path: str, roles: Mapping[str, str], shape: tuple[int, ...]) -> str:
         return "scale" if len(shape) <= 1 or sum(d > 1 for d in shape) <= 1 else "other"
     if list(roles) == ["bias"] and len(shape) > 1:
         return "other"  # a mask, as GPT-2's attention keeps it
-    if _is_norm_name(path) and "weight" in roles and sum(d > 1 for d in shape) <= 1:
+    long = sum(size > 1 for size in shape)
+    if _is_norm_name(path) and "weight" in roles and long <= 1:
         return "norm"
-    if len(shape) >= 3 and not roles.get("weight", "").endswith(".g"):
+    if long == 1 and (shapes.get(roles.get("bias", "")) == shape or roles.get("weight", "").endswith(".g")):
+        return "norm"
+    if len(shape) >= 3:
         return "conv"
     if len(shape) == 2:
         return "embedding" if "bias" not in roles and EMBEDDING_NAME.fullmatch(last) else "linear"
-    return "norm" if "weight" in roles and sum(size > 1 for size in shape) == 1 else "other"
+    return "norm" if "weight" in roles and long == 1 else "other"
 
 
 @lru_cache(maxsize=4096)
