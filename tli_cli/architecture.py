@@ -51,6 +51,9 @@ PICKED = "picked"
 OUTPUTS = "outputs"
 """In place of an operation: at how many places of one sample what the network gives is held."""
 
+JOINED = "cat"
+"""The operation that lays parameters end to end, before a layer uses them."""
+
 DOT = 0
 """The index of a product of two values, index by index, that is summed over channels."""
 
@@ -61,7 +64,8 @@ ORDERS = ("trace", "catalogue", "recognised", "definition", "file", "inferred")
 class TensorSpec:
     """Name, `shape` and dtype (`float32`, `bfloat16`, `int64` ...) of one entry of a state dict.
 
-    `worked` says by which operations code works a parameter into what its layer uses, where that was seen.
+    `worked` says by which operations code works a parameter into what its layer uses, where that was seen, and as
+    which operand, or `JOINED` behind how many values.
     """
 
     name: str

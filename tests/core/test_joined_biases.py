@@ -88,3 +88,30 @@ def test_a_bias_of_three_weights_is_missed_where_it_is_not_read(tmp_path: Path):
         save_file(drawn(model, 1).state_dict(), tmp_path / f"{name}.safetensors")
     plan = match(str(tmp_path / "source.safetensors"), str(tmp_path / "target.safetensors"))
     assert {"q_proj.weight", "v_proj.weight"} <= {step.target for step in plan.steps if not step.exact}
+
+
+class Halves(nn.Module):
+    """Attention with one weight for all and biases of queries and values alone, under names that tell nothing."""
+
+    def __init__(self, names: tuple[str, str]) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, 3)
+        self.all, self.names = nn.Linear(WIDTH, 3 * WIDTH, bias=False), names
+        for name in sorted(names):
+            self.register_parameter(name, nn.Parameter(torch.zeros(WIDTH)))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        of_queries, of_values = (getattr(self, name) for name in self.names)
+        biases = torch.cat((of_queries, torch.zeros_like(of_values), of_values))
+        made = nn.functional.linear(self.first(x), self.all.weight, biases).unflatten(-1, (3, 2, -1))
+        q, k, v = made.permute(2, 0, 3, 1, 4)
+        return self.last(nn.functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+
+
+def test_where_code_lays_biases_tells_which_part_each_is_of():
+    giver, taker = drawn(Halves(("zeta", "eta")), 1), drawn(Halves(("q_bias", "v_bias")), 2)
+    plan = apply_tli(taker, giver, example=(2, 5, WIDTH))
+    assert plan.by_target["q_bias"].pieces[0].source == "zeta"
+    sample = torch.randn(2, 5, WIDTH, dtype=torch.float64)
+    assert all(step.exact for step in plan.steps)
+    torch.testing.assert_close(taker.double()(sample), giver.double()(sample))

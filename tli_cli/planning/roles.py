@@ -6,12 +6,12 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from tli_cli.architecture import STATISTICS, Architecture, Axis, TensorSpec
+from tli_cli.architecture import JOINED, STATISTICS, Architecture, Axis, TensorSpec
 from tli_cli.describe.spaces import leaves
-from tli_cli.matching.parts import parts_of
+from tli_cli.matching.parts import Part, parts_of
 from tli_cli.matching.units import Unit, main_tensor
 
-PART_LETTERS = ("q", "k", "v")
+PART_LETTERS = "qkv"
 ITERATED = ("_u", "_v", "weight_u", "weight_v")
 """The vectors of a spectral norm (arXiv 1802.05957), as torch calls them."""
 
@@ -69,21 +69,25 @@ def shares(architecture: Architecture, unit: Unit) -> Iterator[Share]:
             yield Share(architecture.by_name[name], role, architecture.axes.get(name, ()))
         return
     tree = architecture.axes[main][unit.dim].tree
+    part = parts_of(architecture, tree, unit.parts, layer.attribute("parts", ()))[unit.part]
     for role, name in layer.tensors:
         axes = architecture.axes.get(name, ())
         dim = next((d for d, axis in enumerate(axes) if axis.tree == tree), -1)
         if dim >= 0:
-            part = parts_of(architecture, tree, unit.parts, layer.attribute("parts", ()))[unit.part]
             axes = (*axes[:dim], Axis(part.tree, axes[dim].contracted), *axes[dim + 1 :])
             yield Share(architecture.by_name[name], role, axes, dim, part.outer, part.inner, part.start, part.stop)
-        elif _part_of(role) == unit.part:
+        elif _is_of_part(architecture.by_name[name], role, part, unit.part):
             yield Share(architecture.by_name[name], role.partition(".")[0], axes)
 
 
-def _part_of(role: str) -> int:
-    """Return the part that a separate bias such as `q_bias` belongs to, -1 if its name does not say."""
+def _is_of_part(spec: TensorSpec, role: str, part: Part, index: int) -> bool:
+    """Tell whether a separate bias such as `q_bias` is that of a part: code lays it where the part lies, or, where that
+    was not seen, its name says so."""
+    if spec.worked and spec.worked[0].startswith(JOINED):
+        lies_there = spec.worked[0] == f"{JOINED} {part.start}" and spec.size == part.stop - part.start
+        return lies_there and part.outer == part.inner == 1
     last = role.partition(".")[2]
-    return PART_LETTERS.index(last[0]) if last[:1] in PART_LETTERS and last[1:2] in ("_", "") else -1
+    return last[1:2] in ("_", "") and last[:1] == PART_LETTERS[index : index + 1] != ""
 
 
 def answering(target: Share, offered: list[Share]) -> Share | None:
