@@ -11,7 +11,7 @@ from tests.models import ResNet, images, randomised
 from tli_cli import TliError, apply_tli
 from tli_cli.describe.tracing.trace import trace
 from tli_cli.matching.similarity import unit_similarity
-from tli_cli.matching.units import Unit
+from tli_cli.matching.units import NO_VALUES, Unit
 
 
 class Detector(Pyramid):
@@ -127,6 +127,11 @@ def test_a_depthwise_kernel_is_not_like_a_matrix() -> None:
     depthwise = Unit(0, "conv", "conv", (8, 1), (3, 3), "grouped")
     assert unit_similarity(depthwise, Unit(0, "fc", "dense", (8, 8))) == 0
     assert unit_similarity(Unit(0, "conv", "conv", (8, 8), (3, 3)), Unit(0, "fc", "dense", (8, 8))) > 0
+
+
+def test_a_table_is_not_fed_from_what_picks_its_rows() -> None:
+    table, index = Unit(0, "table", "other", (2, 7, 7)), Unit(0, "index", "other", (16, 16), flavour=NO_VALUES)
+    assert unit_similarity(table, index) == 0 < unit_similarity(index, index)
 
 
 class Patches(nn.Module):

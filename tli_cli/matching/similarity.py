@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import zip_longest
 from math import sqrt
 
-from tli_cli.matching.units import Unit
+from tli_cli.matching.units import NO_VALUES, Unit
 
 SHAPE, KERNEL = 0.6, 0.3
 """What a shape and a kernel that share nothing cost."""
@@ -60,7 +60,7 @@ def kind_likeness(first: Unit, second: Unit) -> float:
         return 1.0
     if first.kind == "norm":
         return NORM_LIKENESS.get(frozenset({first.flavour, second.flavour}), 0.25)
-    return 0.3
+    return 0.0 if NO_VALUES in (first.flavour, second.flavour) else 0.3
 
 
 _KNOWN: dict[tuple[int, int], float] = {}

@@ -6,14 +6,17 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
 
-from tli_cli.architecture import LINEAR, Architecture, Layer
+from tli_cli.architecture import LINEAR, UNTOLD, Architecture, Layer
 from tli_cli.describe.spaces import leaves
 from tli_cli.describe.turned import turned_layers
 from tli_cli.describe.vocabulary import canonical_role
+from tli_cli.dtypes import is_float
 from tli_cli.matching.attention import attending_layers
 from tli_cli.matching.parts import Part, part_roles, parts_of
 from tli_cli.matching.settings import UNKNOWN, setting_numbers
 
+NO_VALUES = "numbers"
+"""The flavour of what picks rows or masks places, which is never computed with."""
 _LABELS: dict[tuple[object, ...], int] = {}
 
 Key = tuple[int, int]
@@ -113,9 +116,11 @@ def _experts(architecture: Architecture, layer: Layer, name: str) -> int:
     return space.size if space.kind == "choices" else 1
 
 
-def _flavour(layer: Layer) -> str:
+def _flavour(layer: Layer, dtype: str) -> str:
     if layer.kind == "norm":
         return str(layer.attribute("norm", ""))
+    if layer.kind == UNTOLD and not is_float(dtype):
+        return NO_VALUES
     groups = layer.attribute("groups", 1)
     return f"transposed{groups}" if layer.attribute("transposed") and layer.kind == "conv" else _grouping(layer, groups)
 
@@ -194,7 +199,7 @@ def units_of(architecture: Architecture) -> tuple[Unit, ...]:
             _kind(layer, kernel),
             _canonical_shape(architecture, layer, name),
             kernel,
-            _flavour(layer),
+            _flavour(layer, architecture.by_name[name].dtype),
             str(layer.attribute("role_name") or canonical_role(layer.path) or _recurrent_role(name)),
             layer.block,
             layer.stage,
