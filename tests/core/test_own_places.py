@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from tests.core.support import promises
-from tli_cli import Options, apply_tli
+from tli_cli import Options, apply_tli, match
 from tli_cli.catalogue.libraries import import_timm
 
 SIZES = {"img_size": 32, "patch_size": 8, "depth": 2, "num_heads": 2, "mlp_ratio": 2, "num_classes": 5}
@@ -46,3 +46,15 @@ def test_so_it_is_with_a_bare_file_under_other_names(changes, tmp_path) -> None:
 def test_other_methods_fold_nothing_and_claim_nothing() -> None:
     plan = apply_tli(vit(no_embed_class=True), vit(), options=Options(method="combo"))
     assert not plan.by_target["pos_embed"].exact and len(plan.by_target["cls_token"].pieces) == 1
+
+
+def test_positions_without_channels_are_a_table_of_their_own(tmp_path) -> None:
+    for name in ("source", "target"):
+        values = {
+            "conv.weight": torch.randn(4, 3, 2, 2),
+            "stages.0.pos_emb": torch.randn(9),
+            "stages.0.pos": torch.ones(1),
+        }
+        save_file(values, tmp_path / f"{name}.safetensors")
+    plan = match(str(tmp_path / "source.safetensors"), str(tmp_path / "target.safetensors"))
+    assert plan.initialised == 0

@@ -56,7 +56,7 @@ def _tables(architecture: Architecture) -> dict[int, tuple[int, ...]]:
     found = {}
     for table, ahead in _ahead(architecture):
         tree = _tree(architecture, table)
-        parts = tree[1:-1] if isinstance(tree, tuple) and tree[0] == "+" else ()
+        parts = tree[1:-1] if isinstance(tree, tuple) and tree[:1] == ("+",) else ()
         tokens = ahead if architecture.graph else ahead[: len(parts)]
         if parts and [_rows_of(architecture, t) for t in tokens] == [architecture.size_of(part) for part in parts]:
             found[table] = tokens
@@ -85,7 +85,7 @@ def _rows_of(architecture: Architecture, place: int) -> int:
 
 
 def _tree(architecture: Architecture, table: int) -> AxisTree:
-    """Return the axis of a table that runs over places."""
+    """Return the axis of a table that runs over places; none of one that has no channels."""
     axes = _axes(architecture, architecture.layers[table])
     return axes[-2].tree if len(axes) > 1 else ()
 
