@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch import nn
 
-from tli_cli import inject, match
+from tli_cli import apply_tli, inject, match
 from tli_cli.plan import Plan
 
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
@@ -140,3 +141,66 @@ def test_a_bias_is_not_exact_where_neither_size_nor_name_shows_its_layer(name: s
     plan = match(str(tmp_path / "source.safetensors"), str(tmp_path / "target.safetensors"))
     step = plan.by_target[f"{name}.bias"]
     assert step.action == "transfer" and step.exact == (name == "zeta")
+
+
+class Parallel(nn.Module):
+    """Two convolutions of one size beside each other, of which one is followed by another; `names` are what they are
+    called, in the order in which they are defined."""
+
+    def __init__(self, names: tuple[str, ...], roles: tuple[str, ...]) -> None:
+        super().__init__()
+        self.stem, self.roles = nn.Conv2d(3, 8, 3), roles
+        self.block = nn.Module()
+        for name in names:
+            behind = name == roles[2]
+            self.block.add_module(name, nn.Conv2d(12 if behind else 8, 12, 1))
+        self.head = nn.Linear(12, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        beside, before, behind = (getattr(self.block, name) for name in self.roles)
+        x = self.stem(x).relu()
+        return self.head((beside(x) + behind(before(x).relu())).relu().mean((2, 3)))
+
+
+@pytest.mark.parametrize(("beside", "told"), [("first", False), ("shortcut", True), ("identity_conv", True)])
+def test_order_of_definition_tells_nothing_of_layers_side_by_side(beside: str, told: bool) -> None:
+    source = Parallel(("conv1", "conv2", beside), (beside, "conv1", "conv2"))
+    target = Parallel(("shortcut", "a", "b"), ("shortcut", "a", "b"))
+    steps = apply_tli(target, source.state_dict(), example=(2, 3, 8, 8)).by_target
+    found = {name: steps[f"block.{name}.weight"].exact for name in ("shortcut", "a", "b")}
+    assert found == {"shortcut": told, "a": told, "b": True}
+    same = (target.block.shortcut.weight == getattr(source.block, beside).weight).all()
+    assert same or not told
+
+
+def blocks(names: tuple[str, str, str, str]) -> dict[str, torch.Tensor]:
+    """Return convolutions with norms, of which the last two of each block are of one width; `names` are what the first
+    convolution, the first norm, the second and the second are called."""
+    tensors = {"stem.weight": torch.randn(8, 3, 3, 3)}
+    for i, width in enumerate((8, 16)):
+        shapes = (16, width, 3, 3), (16,), (16, 16, 1, 1), (16,)
+        for name, shape in zip(names, shapes, strict=True):
+            tensors[f"stages.{i}.{name}.weight"] = torch.randn(shape)
+            if len(shape) == 1:
+                roles = ("bias", "running_mean", "running_var")
+                tensors |= {f"stages.{i}.{name}.{role}": torch.rand(16) for role in roles}
+    return tensors | {"head.weight": torch.randn(5, 16)}
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (("wide.map", "wide.norm", "narrow.map", "narrow.norm"), True),
+        (("zeta.map", "alpha.norm", "beta.map", "eta.norm"), False),
+    ],
+)
+def test_a_norm_alone_with_a_layer_in_its_module_is_told_by_that(names, told: bool, tmp_path: Path) -> None:
+    source, target = tmp_path / "source.pt", tmp_path / "target.safetensors"
+    torch.save(blocks(("conv1", "bn1", "conv2", "bn2")), source)
+    save_file(blocks(names), target)
+    steps = match(str(source), str(target)).by_target
+    assert {steps[f"stages.1.{names[at]}.weight"].exact for at in (1, 3)} == {told}
+    if told:
+        assert [steps[f"stages.1.{names[at]}.weight"].pieces[0].source for at in (1, 3)] == [
+            f"stages.1.bn{number}.weight" for number in (1, 2)
+        ]

@@ -14,7 +14,7 @@ WRAPPERS = {
 CONTEXTS: dict[str, str] = {
     "se": r"se\d*|attn_last|se_\w+|squeeze_?excit\w*|channel_attention|eca|se_module|gc",
     "down": r"downsampl\w*|down_?sample\w*|patch_merging|merging|transition\d*|downsampling_layer",
-    "shortcut": r"shortcut|skip\w*|identity|residual_proj|id_conv|skip_conn\w*",
+    "shortcut": r"shortcut|skip\w*|identity(_\w+)?|residual_proj|id_conv|skip_conn\w*",
     "attn": r"\w*attn(?!_(block|grid|downsample|layer))\w*|\w*attention(?!_(block|grid|layer|output))|sa|mha"
             r"|xca|\w*attn_in|attn_layer|att",
     "mlp": r"mlp\w*|\w*ffn\d*|ff\d*|feed_?forward\w*|intermediate|densereludense|\w*_mlp|channel_mixer|moe\w*"
@@ -103,7 +103,7 @@ ROLES: tuple[tuple[str, str, str], ...] = (
                        r"|layernorm_embedding"),
     ("downsample", "down", r"\w+(\.\w+)?"),
     ("shortcut", "shortcut", r"\w+(\.\w+)?"),
-    ("shortcut", "", r"block\d+-\d+\.proj(\.\d+)?|\w+_shortcut|skip_connection"),
+    ("shortcut", "", r"block\d+-\d+\.proj(\.\d+)?|\w*shortcut|skip(_conn\w*)?|identity_\w+"),
     ("step", "", r"t(ime)?_?emb(ed(ding)?)?_?(proj(ection)?|layers?\.\d)|emb_layers\.\d|emb_proj"),
     ("dw", "", r"conv_dw|dwconv|dw|dw_conv|depthwise\w*|conv_depthwise|token_mixer"),
     ("dw_norm", "", r"bn_dw|norm_dw"),

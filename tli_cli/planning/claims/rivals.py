@@ -14,6 +14,7 @@ from tli_cli.matching.parts import PART_ROLES
 from tli_cli.matching.segments import WEIGHTED
 from tli_cli.matching.units import Key, Unit
 from tli_cli.matching.values import Matching, Pair
+from tli_cli.planning.claims.norm_makers import told_by_makers
 from tli_cli.planning.claims.rows import untold_rows
 from tli_cli.planning.claims.strangers import misnamed, strangers
 from tli_cli.planning.starts.norms import normalised_layers
@@ -27,8 +28,9 @@ def untold(matching: Matching, target: Architecture, source: Architecture, loose
     there, where nothing does.
 
     The order of a checkpoint's layers may be lost, and then layers of one shape in one block have nothing but their
-    names to be told by; of no others than those at `loose` places is anything said. What is said of a network holds for
-    it wherever it is held again.
+    names to be told by. Nor does the order in which a checkpoint defines layers tell which is which of those that the
+    other side's graph shows to stand side by side. Of no others than those at `loose` places is anything said. What is
+    said of a network holds for it wherever it is held again.
     """
     found = _untold(matching.once, target, source) if loose else {}
     found |= {unit.place: found[first.place] for unit, first in matching.copies if first.place in found}
@@ -38,8 +40,14 @@ def untold(matching: Matching, target: Architecture, source: Architecture, loose
 def _untold(matching: Matching, target: Architecture, source: Architecture) -> dict[int, str]:
     roles = _told_roles(target, matching.targets), _told_roles(source, matching.sources)
     here, there = _roles(matching.targets, roles[0]), _roles(matching.sources, roles[1])
-    mine, theirs = _rivals(target, matching.targets, there), _rivals(source, matching.sources, here)
-    other = _named(matching.targets), _named(matching.sources)
+    mine, theirs = (
+        _side_by_side(side, units, roles_told, known) if side.graph else _rivals(side, units, known)
+        for side, units, roles_told, known in (
+            (target, matching.targets, roles[0], there),
+            (source, matching.sources, roles[1], here),
+        )
+    )
+    other, told = (_named(matching.targets), _named(matching.sources)), told_by_makers(matching, target, source)
     found = misnamed(matching, target, source) | strangers(matching)
     found |= untold_rows(matching, target, source, lambda unit: _shared(unit, there), lambda unit: _shared(unit, here))
     for pair in matching.pairs:
@@ -48,7 +56,7 @@ def _untold(matching: Matching, target: Architecture, source: Architecture) -> d
             continue
         if not _are_told_parts(pair, roles):
             found[pair.target.place] = "nothing tells which part of a layer that makes several it is"
-        elif rival:
+        elif rival and pair.target.place not in told:
             found[pair.target.place] = f"its names do not tell it from {rival}"
         elif better := _named_otherwise(pair, *other):
             found[pair.target.place] = f"{better} is named for it"
@@ -86,7 +94,7 @@ def _named_role(unit: Unit) -> str:
 def _rivals(architecture: Architecture, units: Sequence[Unit], known: Roles) -> dict[Key, str]:
     """Return the path of one rival for each unit that has some: units whose names differ in numbers alone are in the
     order of these, and roles that the other side knows too tell all but one apart."""
-    if architecture.graph or architecture.order_from != "inferred":
+    if architecture.order_from != "inferred":
         return {}
     normed = Counter((unit.block, stem_of(_last(unit))) for unit in units if unit.kind in WEIGHTED)
     groups: dict[Hashable, dict[str, list[Unit]]] = defaultdict(dict)
@@ -99,6 +107,46 @@ def _rivals(architecture: Architecture, units: Sequence[Unit], known: Roles) -> 
         confused = [row for row in rows if not _in_order(row)] if len(set(told)) == len(told) else rows
         members = [unit for row in confused for unit in row]
         found |= {u.key: next(other.path for other in members if other is not u) for u in members}
+    return found
+
+
+def _side_by_side(
+    architecture: Architecture, units: Sequence[Unit], told: Mapping[Key, str], known: Roles
+) -> dict[Key, str]:
+    """Return the path of one rival for each unit that has some: units of one shape in one block, of which none stands
+    behind the other, and of which neither names nor the graph tell what the other side's names tell too."""
+    groups: dict[Hashable, list[Unit]] = defaultdict(list)
+    run = {node.layer for node in architecture.graph}
+    for unit in units:
+        if unit.part < 0 and unit.kind in WEIGHTED and unit.place in run:
+            role = next((r for r in (unit.role, told.get(unit.key, "")) if (unit.shape, r) in known), "")
+            groups[unit.block, unit.kind, unit.shape, role].append(unit)
+    confused = [row for row in groups.values() if len(row) > 1]
+    before = _layers_before(architecture) if confused else []
+    found = {
+        unit.key: next((o.path for o in row if o is not unit and not _is_behind(before, unit, o)), "")
+        for row in confused
+        for unit in row
+    }
+    return {key: rival for key, rival in found.items() if rival}
+
+
+def _is_behind(before: Sequence[int], one: Unit, other: Unit) -> bool:
+    return bool(before[one.place] >> other.place & 1 or before[other.place] >> one.place & 1)
+
+
+def _layers_before(architecture: Architecture) -> list[int]:
+    """Return for each layer those that it depends on, as the bits of a number."""
+    found = [0] * len(architecture.layers)
+    behind: list[int] = []
+    for node in architecture.graph:
+        before = 0
+        for index in node.inputs:
+            before |= behind[index]
+        if node.layer >= 0:
+            found[node.layer] |= before
+            before |= 1 << node.layer
+        behind.append(before)
     return found
 
 
