@@ -23,6 +23,7 @@ from tli_cli.describe.tracing.numbers import note_along, note_numbers, note_outp
 from tli_cli.describe.tracing.operations import COMPUTE, CONVOLUTIONS, PRODUCTS
 from tli_cli.describe.tracing.reach import reach_of
 from tli_cli.describe.tracing.recording import Recording
+from tli_cli.describe.tracing.sides import Sides
 from tli_cli.describe.tracing.steps import note_steps
 from tli_cli.describe.tracing.values import Value
 from tli_cli.describe.tracing.views import VIEWS
@@ -37,7 +38,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __init__(self, recording: Recording) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._recording = recording
+        self._recording, self._sides = recording, Sides(recording)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
@@ -58,6 +59,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             note_along(self._recording, func, args, kwargs or {})
         if name in CONVOLUTIONS:
             note_convolution(self._recording, args, out)
+        self._sides.follow(name, arguments, out)
         note_uniform(self._recording, name, arguments, out)
         numbers = range(noted, len(self._recording.numbers))
         note_steps(self._recording, name, args, values, numbers, out)
