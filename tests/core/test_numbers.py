@@ -248,3 +248,25 @@ def test_a_mean_over_no_edges_is_one_however_it_counts_them(padding: int, alike:
 
     plan = apply_tli(net(True), net(False), example=torch.randn(1, 3, 9, 9))
     assert all(step.exact for step in plan.steps) == alike
+
+
+class Posterior(nn.Module):
+    """An encoder of means and logarithms of variances, of which the mean alone is decoded, or a deviation as well."""
+
+    def __init__(self, deviation: str) -> None:
+        super().__init__()
+        self.deviation, self.encode, self.decode = deviation, nn.Linear(3, 8), nn.Linear(4, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        mean, variance = self.encode(x).chunk(2, -1)
+        if self.deviation:
+            deviation = torch.exp(0.5 * torch.clamp(variance, -30.0, 20.0))
+            mean = mean + deviation if self.deviation == "read" else mean
+        return self.decode(mean)
+
+
+@pytest.mark.parametrize(("deviation", "exact"), [("", True), ("made", True), ("read", False)])
+def test_numbers_in_code_of_which_nothing_is_read_do_not_count(deviation: str, exact: bool) -> None:
+    source, target = randomised(Posterior(""), 1), randomised(Posterior(deviation), 2)
+    plan = apply_tli(target, source, example=torch.zeros(2, 3), options=Options(method="maps"))
+    assert promises(plan) == exact

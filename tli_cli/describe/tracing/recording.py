@@ -15,6 +15,7 @@ from tli_cli.describe.spaces import SpaceTable, leaves
 from tli_cli.describe.tracing.constants import Constants
 from tli_cli.describe.tracing.curves import Curves
 from tli_cli.describe.tracing.statistics import Statistics
+from tli_cli.describe.tracing.unread import Readings
 from tli_cli.describe.tracing.values import OWN, Borders, RecordedLayer, Value
 
 
@@ -41,6 +42,7 @@ class Recording:
         self.constants = Constants()
         self.curves = Curves()
         self.borders = Borders()
+        self.readings = Readings()
         self.acting: list[tuple[int, Number]] = []
         self.coded: list[AxisTree] = []
         self.dotted: list[AxisTree] = []

@@ -15,7 +15,7 @@ from tli_cli.describe.tracing.recording import Recording
 ACROSS = ("matmul", "across")
 """In place of an operation and its numbers: a sum over what no softmax ran over."""
 TURNED = ("matmul", "turned")
-"""In place of an operation and its numbers: a sum over what the first factor of a product is, beside a table of such."""
+"""In place of an operation and its numbers: a sum over the first factor of a product that met a table of such."""
 PRODUCTS = ("mm", "bmm", "baddbmm", "addmm")
 SOFTMAXES = ("_softmax", "_safe_softmax")
 

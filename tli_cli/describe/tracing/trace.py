@@ -62,6 +62,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._sides.follow(name, arguments, out)
         note_uniform(self._recording, name, arguments, out)
         numbers = range(noted, len(self._recording.numbers))
+        self._recording.readings.note(name, given, out, numbers)
         note_steps(self._recording, name, args, values, numbers, out)
         note_curve(self._recording, func, args, kwargs or {}, curves, out, numbers)
         return out
@@ -170,6 +171,7 @@ def _run(
     try:
         with reach_of(model) as reach, torch.no_grad(), without_values(), _Recorder(recording), _KnownIndices():
             made = _leaf_outputs(model(*args, **kwargs))
+            recording.forgotten |= recording.readings.unread(made)
             return [value for value in map(recording.get, made) if value is not None]
     except Exception as error:
         if not reach.is_whole:
