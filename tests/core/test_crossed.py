@@ -38,3 +38,12 @@ def test_what_has_no_role_or_stands_in_another_block_stays() -> None:
              Pair(target["0.norm2"], source["1.input_layernorm"], 0.6)]  # fmt: skip
     nameless = [replace(pair, target=replace(pair.target, role="")) for pair in apart]
     assert uncrossed(apart) == apart and uncrossed(nameless) == nameless
+
+
+def test_what_has_no_role_gives_way_to_what_is_named_for_its_partner() -> None:
+    target, source = units({}), units({"norm1": "input_layernorm", "norm2": "post_attention_layernorm"})
+    nameless = replace(target["0.norm1"], role="")
+    pairs = [Pair(nameless, source["0.post_attention_layernorm"], 0.6),
+             Pair(target["0.norm2"], source["0.input_layernorm"], 0.6)]  # fmt: skip
+    found = [pair.source.path.rpartition(".")[2] for pair in uncrossed(pairs)]
+    assert found == ["input_layernorm", "post_attention_layernorm"]

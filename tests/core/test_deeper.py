@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from functools import partial
 
 import pytest
@@ -10,7 +11,7 @@ from torch import nn
 
 from tests.core.support import distance, promises
 from tests.models import randomised
-from tli_cli import apply_tli
+from tli_cli import Options, apply_tli
 
 IMAGES = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
@@ -193,3 +194,14 @@ def test_two_norms_of_one_convolution_keep_their_places():
     given, wanted = randomised(TwoNorms(), 1), randomised(TwoNorms(), 2)
     apply_tli(wanted, given, example=IMAGES)
     assert all(torch.equal(value, wanted.state_dict()[name]) for name, value in given.state_dict().items())
+
+
+@pytest.mark.parametrize(("eps", "kept"), [(1e-12, True), (1e-5, False)])
+def test_what_is_normalised_twice_is_exact_only_where_the_epsilon_is_nothing(eps: float, kept: bool) -> None:
+    def encoder(depth: int) -> nn.Module:
+        layer = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True, layer_norm_eps=eps)
+        return nn.Sequential(nn.Linear(8, 16), *(deepcopy(layer) for _ in range(depth)), nn.Linear(16, 4)).eval()
+
+    plan = apply_tli(encoder(3), encoder(2), example=torch.randn(2, 5, 8), options=Options(head="keep"))
+    assert all(step.exact for step in plan.steps) == kept
+    assert kept or any("epsilon" in note for note in plan.notes)

@@ -196,3 +196,19 @@ def test_a_dry_run_and_a_gate_that_is_not_met_leave_the_model_as_it_was(given):
     with refused:
         apply_tli(target, build("resnet", 1), example=example_for("resnet"), options=Options(**given))
     assert same_bytes(target.state_dict(), before)
+
+
+def test_positions_that_are_looked_up_by_their_numbers_keep_their_rows() -> None:
+    class Net(nn.Module):
+        def __init__(self, places: int) -> None:
+            super().__init__()
+            self.tokens, self.places = nn.Embedding(20, 8), nn.Parameter(torch.randn(places, 8))
+            self.out = nn.Linear(8, 5)
+
+        def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+            numbers = torch.arange(tokens.shape[1], device=tokens.device).unsqueeze(0)
+            return self.out(self.tokens(tokens) + self.places[numbers])
+
+    source, target, tokens = Net(12), Net(15), torch.randint(0, 20, (2, 6))
+    apply_tli(target, source, example=tokens)
+    assert torch.equal(source(tokens), target(tokens))

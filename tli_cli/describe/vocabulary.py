@@ -72,7 +72,7 @@ ROLES: tuple[tuple[str, str, str], ...] = (
     ("gate", "mlp", r"w1"),
     ("up", "mlp", r"w3"),
     ("fc1", "mlp", r"ln1(\.\w+)?"),
-    ("fc2", "mlp", r"ln2(\.\w+)?|w2|down(_proj)?|c_proj|wo|output|out|fc_out|3|4|proj|conv2|dense2|lin2|linear(_out)?"
+    ("fc2", "mlp", r"ln2(\.\w+)?|w2|down(_proj)?|c_proj|wo|output|out|fc_out|2|3|4|proj|conv2|dense2|lin2|linear(_out)?"
                   r"|output_dense"),
     ("fc1", "mlp", r"wi|0|c_fc|dense|intermediate_dense|fc_in|in|conv1|dense1|lin1|linear_in|fc"),
     ("fc1", "", r"fc1|ffn|fc_1|linear1|lin1|c_fc|dense_h_to_4h|intermediate\.dense|pwconv1|fc_in"),
@@ -248,7 +248,7 @@ CONTEXT_PLACES: dict[str, tuple[float, float]] = {
 }  # fmt: skip
 """(phase, place in it) of the modules within a block."""
 
-ENCODER, MIDDLE, DECODER = 48.0, 54.0, 60.0
+FRONT, VISION, ENCODER, MIDDLE, DECODER = 46.0, 47.0, 48.0, 54.0, 60.0
 
 MODULE_PLACES: tuple[tuple[re.Pattern[str], tuple[float, float]], ...] = (
     (re.compile(r"mlp_tokens?|token_mix\w*|linear_tokens|mlp_t"), (1, 20)),
@@ -267,7 +267,9 @@ MODULE_PLACES: tuple[tuple[re.Pattern[str], tuple[float, float]], ...] = (
     (re.compile(r"cpb_mlp|continuous_position_bias_mlp"), (1, 17)),
     (re.compile(r"attn_block|window_attention"), (1, 20)),
     (re.compile(r"attn_grid|grid_attention"), (1.1, 20)),
-    (re.compile(r"enc(oders?)?|vision_model|downs?(_?(blocks?|path|convs?))?|contract\w*|input_blocks"), (ENCODER, 0)),
+    (re.compile(r"feature_(extractor|encoder)|front_?end|subsampl\w*|pre_?encode\w*"), (FRONT, 0)),
+    (re.compile(r"(vision|visual|image)(_(model|tower|encoder|trunk|backbone))?"), (VISION, 0)),
+    (re.compile(r"enc(oders?)?|downs?(_?(blocks?|path|convs?))?|contract\w*|input_blocks"), (ENCODER, 0)),
     (re.compile(r"mid(dle)?(_\w+)?|bottleneck|bridge|cent(er|re)"), (MIDDLE, 0)),
     (re.compile(r"dec(oders?)?|ups?(_?(blocks?|path|convs?))?|expan(d|s)\w*|output_blocks"), (DECODER, 0)),
     (re.compile(r"attn_?pool\w*|attention_?pool\w*|pooling|map_?head(_?\d+)?"), (86, 0)),

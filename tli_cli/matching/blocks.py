@@ -97,9 +97,14 @@ def _sides(pair: BlockPair) -> tuple[Block, Block]:
 
 
 def pair_ends(targets: Sequence[Block], sources: Sequence[Block]) -> list[BlockPair]:
-    """Pair the blocks of two stems or two heads, which are treated as one block on the source's side."""
+    """Pair the blocks of two stems or two heads, which are treated as one block on the source's side; tower by tower,
+    where both sides have several."""
     if not targets or not sources:
         return []
+    towers = {block.tower for block in targets}
+    if len(towers) > 1 and towers == {block.tower for block in sources}:
+        parts = [[[b for b in side if b.tower == name] for side in (targets, sources)] for name in sorted(towers)]
+        return [pair for part in parts for pair in pair_ends(*part)]
     table = [[block_likeness(t, s) for s in sources] for t in targets]
     matched = dict(align(table))
     whole = Block(sources[0].name, "", tuple(unit for block in sources for unit in block.units))
@@ -117,8 +122,9 @@ def pair_stages(target: Side, source: Side, partners: Partner) -> tuple[StagePai
         return ()
     t_falls, s_falls = falls(targets, target.first_level), falls(sources, source.first_level)
     levels = [[_level_likeness(fall, other) for other in s_falls] for fall in t_falls]
+    parted = all(len({block.tower for stage in stages for block in stage.blocks}) > 1 for stages in (targets, sources))
     table = [
-        [STAGE_FORMS * overlap(t.forms, s.forms) + STAGE_LEVEL * level for s, level in zip(sources, row, strict=True)]
+        [_stage_likeness(t, s, level, parted) for s, level in zip(sources, row, strict=True)]
         for t, row in zip(targets, levels, strict=True)
     ]
     matched = dict(align(table))
@@ -139,6 +145,12 @@ def pair_stages(target: Side, source: Side, partners: Partner) -> tuple[StagePai
         room = room_for(users[j], given[j], target.residual) if trunk == 1 else 1.0
         pairs.append(StagePair(stage, sources[j], i not in matched, kinship, levels[i][j], room))
     return tuple(pairs)
+
+
+def _stage_likeness(target: Stage, source: Stage, level: float, parted: bool) -> float:
+    """Return how alike two stages are; not at all those of two towers, where both sides are `parted` into these."""
+    apart = parted and target.blocks[0].tower != source.blocks[0].tower
+    return 0.0 if apart else STAGE_FORMS * overlap(target.forms, source.forms) + STAGE_LEVEL * level
 
 
 def owners(used: Collection[int], count: int) -> list[int]:

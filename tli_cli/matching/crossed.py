@@ -9,17 +9,26 @@ from tli_cli.matching.values import Pair
 
 
 def uncrossed(pairs: Iterable[Pair]) -> list[Pair]:
-    """Return the pairs with the sources changed over of any two of one block of which each then has its target's role,
-    and neither had: what was paired in an order that was guessed."""
+    """Return the pairs, two of one block at a time with their sources changed over where one then has its target's
+    role, and neither had, and the other has it too or is named for nothing: what was paired in an order that was
+    guessed."""
     found = list(pairs)
-    wrong = [i for i, pair in enumerate(found) if not pair.anchored and pair.target.role not in ("", pair.source.role)]
-    for place, i in enumerate(wrong):
-        for k in wrong[place + 1 :]:
-            first, second = found[i], found[k]
-            if _fits(first, second) and _fits(second, first):
-                found[i], found[k] = _with_source_of(first, second), _with_source_of(second, first)
+    wrong = [i for i, pair in enumerate(found) if _is_wrong(pair)]
+    for place in wrong:
+        for other in wrong:
+            first, second = found[place], found[other]
+            if first.target.role and _is_wrong(first) and _is_wrong(second) and _change_over(first, second):
+                found[place], found[other] = _with_source_of(first, second), _with_source_of(second, first)
                 break
     return found
+
+
+def _is_wrong(pair: Pair) -> bool:
+    return not pair.anchored and pair.target.role != pair.source.role
+
+
+def _change_over(first: Pair, second: Pair) -> bool:
+    return _fits(first, second) and (not second.target.role or _fits(second, first))
 
 
 def _fits(pair: Pair, other: Pair) -> bool:

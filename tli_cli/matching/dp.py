@@ -17,6 +17,7 @@ from tli_cli.matching.crossed import uncrossed
 from tli_cli.matching.evidence import Evidence, evidence_of
 from tli_cli.matching.idle import idle_pairs, with_whole, without
 from tli_cli.matching.inside import kept_apart
+from tli_cli.matching.left_over import with_left_over
 from tli_cli.matching.namesakes import namesakes
 from tli_cli.matching.sides import Side, both_known
 from tli_cli.matching.tied import heads_apart
@@ -54,7 +55,7 @@ def match_sides(source: Side, target: Side) -> Matching:
     pairs = with_copies(pairs, copies) | {pair.target.key: pair for pair in idle}
     one_network = evidence.twins_are_all or len(evidence.proven) + len(idle) == len(targets) == len(sources)
     used = {pair.source.key for pair in pairs.values()}
-    return Matching(
+    matching = Matching(
         tuple(pairs[unit.key] for unit in targets if unit.key in pairs),
         targets,
         sources,
@@ -65,6 +66,7 @@ def match_sides(source: Side, target: Side) -> Matching:
         copies=tuple(copies),
         spared=tuple(spared),
     )
+    return matching if known else with_left_over(matching)
 
 
 def _without_extras(source: Side, target: Side, named: Sequence[tuple[Unit, Unit]]) -> tuple[Side, Side]:
@@ -156,7 +158,11 @@ class _Pairing:
 
 
 def _ends(target: Side, source: Side) -> Iterator[tuple[list[Unit], list[Unit]]]:
-    """Yield the units of the two stems, and of the two heads."""
+    """Yield the units of the two stems, and of the two heads; tower by tower, where both sides have several."""
     (t_stem, _, t_head), (s_stem, _, s_head) = target.ends, source.ends
-    for blocks, others in ((t_stem, s_stem), (t_head, s_head)):
-        yield tuple([unit for block in side for unit in block.units] for side in (blocks, others))  # type: ignore[misc]
+    for mine, theirs in ((t_stem, s_stem), (t_head, s_head)):
+        towers = {block.tower for block in mine}
+        parted = len(towers) > 1 and towers == {block.tower for block in theirs}
+        for name in sorted(towers) if parted else ("",):
+            kept = ([block for block in side if not parted or block.tower == name] for side in (mine, theirs))
+            yield tuple([unit for block in side for unit in block.units] for side in kept)  # type: ignore[misc]

@@ -1,5 +1,6 @@
 """Layers that have one name on both sides, and one shape, where that is so of nearly all layers of one side: files of
-one library, of one class or of classes of which one holds the other."""
+one library, of one class or of classes of which one holds the other; or of all layers of both, whatever their
+sizes."""
 
 from __future__ import annotations
 
@@ -28,12 +29,15 @@ def namesakes(source: Side, target: Side) -> list[tuple[Unit, Unit]]:
     offered = {(unit.path, unit.part): unit for unit in source.units}
     wanted = [(unit, offered.get((changed(unit.path, change), unit.part))) for unit in target.units]
     found = [(t, s) for t, s in wanted if s is not None and (t.shape, t.parts) == (s.shape, s.parts)]
+    named = [(t, s) for t, s in wanted if s is not None and (t.kind, len(t.shape)) == (s.kind, len(s.shape))]
+    if len(named) == len(source.units) == len(target.units):
+        return named
     known = {t.key for t, _ in found}, {s.key for _, s in found}
     if len(found) < FEWEST or not any(
         _are_most(side, keys) for side, keys in zip((target, source), known, strict=True)
     ):
         return []
-    return [(t, s) for t, s in wanted if s is not None and (t.kind, len(t.shape)) == (s.kind, len(s.shape))]
+    return named
 
 
 def _paths(units: Sequence[Unit]) -> list[str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import log2
 
+from tli_cli.describe.vocabulary import tower
 from tli_cli.matching.bags import Bag, bag_of, joined
 from tli_cli.matching.mixing import Shares, mixing_kinds, mixing_shares, widest_window
 from tli_cli.matching.parallel import with_parallel_lists
@@ -24,6 +25,12 @@ class Block:
     name: str
     stage: str
     units: tuple[Unit, ...]
+
+    @cached_property
+    def tower(self) -> str:
+        """The tower in which its layers stand, where names tell; "" where they tell nothing."""
+        told = {tower(f"{unit.path}.") for unit in self.units}
+        return told.pop() if len(told) == 1 else ""
 
     @cached_property
     def weighted(self) -> int:
@@ -165,7 +172,10 @@ def split_ends(blocks: Sequence[Block]) -> tuple[list[Block], list[Block], list[
         start = next((i + 1 for i, block in enumerate(blocks) if block.weighted), 0)
         start = min(start, head)
         return list(blocks[:start]), list(blocks[start:head]), list(blocks[head:])
-    return list(blocks[: inner[0]]), list(blocks[inner[0] : inner[-1] + 1]), list(blocks[inner[-1] + 1 :])
+    body = blocks[inner[0] : inner[-1] + 1]
+    heads = [] if placed else [block for block in body if {unit.role for unit in block.units} == {"head"}]
+    behind = [*heads, *blocks[inner[-1] + 1 :]]
+    return list(blocks[: inner[0]]), [block for block in body if block not in heads], behind
 
 
 def _head_of_a_chain(blocks: Sequence[Block]) -> int:

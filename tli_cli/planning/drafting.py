@@ -13,7 +13,7 @@ from tli_cli.matching.units import Unit
 from tli_cli.matching.values import Matching, Pair
 from tli_cli.plan import Piece
 from tli_cli.planning.choice import Choice
-from tli_cli.planning.claims.doubts import Doubts
+from tli_cli.planning.claims.doubts import TWICE, Doubts
 from tli_cli.planning.claims.loose import loose_places
 from tli_cli.planning.claims.rivals import untold
 from tli_cli.planning.drafts import Drafts
@@ -156,6 +156,8 @@ class Drafter:
     def _note_doubt(self, place: int, doubt: str, *, proved: bool) -> None:
         """Note `doubt` for a layer's tensors; unless a graph proves it, also that nothing does what is more than a
         copy."""
+        if doubt == TWICE:
+            self._drafts.notes[f"{ADDED}, but for its norms: {TWICE}"] = None
         for draft in self._drafts.of_layer(place):
             copied = (
                 draft.reason != ADDED

@@ -46,6 +46,7 @@ class Drafts:
         rows = ListedRows(target, request.head_rows, request.tokens, by_axes=request.resizer == "maps")
         self.book = MapBook(target, request.widen, request.narrow, rows)
         self.refusals = Refusals(target, sources, request)
+        self.notes: dict[str, None] = {}
         self._found = {spec.name: Draft() for spec in target.tensors}
 
     def of(self, tensor: str) -> Draft:

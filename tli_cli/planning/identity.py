@@ -120,7 +120,7 @@ def _nearest_layer(architecture: Architecture, index: int) -> int:
 
 
 def _ends_by_name(units: list[Unit]) -> set[int]:
-    named = {unit.place for unit in units if unit.role in BRANCH_ENDS}
+    named = {unit.place for unit in units if unit.role.removeprefix("cross_") in BRANCH_ENDS}
     if named:
         return named
     body = [unit for unit in units if unit.role != "downsample"]

@@ -61,6 +61,7 @@ def make_plan(
         seed=request.seed,
         unused=unused_by(steps, sources),
         notes=(
+            *drafts.notes,
             *drafts.book.rows.notes,
             *turned_by_guess(steps),
             *said_of_time(drafts.book.maps, sources),

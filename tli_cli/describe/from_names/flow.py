@@ -19,10 +19,10 @@ class Flow:
     `current` is what the last layer gave, `entry` what the block was given, `base` what the residual branch at hand
     started from; `made` lists what the block's layers gave and `unused` those of them that no layer has taken yet;
     `stage_made` and `history` list what the blocks of the stage and of the network gave; `misses` counts the layers
-    that found nothing at hand; `started` tells whether any layer with weights has been met; `of_text` tells whether
-    tokens are all that goes in; the rows of the fused weights `by_head` stand head by head, and `guessed` are those of
-    which nothing tells how many heads there are; `heads` are the numbers of heads by the path of a layer, where
-    something tells them.
+    that found nothing at hand; `started` tells whether any layer with weights has been met; `of_text` are the
+    paths of the tables of positions of a text; the rows of the fused weights `by_head` stand head by head, and
+    `guessed` are those of which nothing tells how many heads there are; `heads` are the numbers of heads by the path of
+    a layer, where something tells them.
     """
 
     def __init__(
@@ -31,7 +31,7 @@ class Flow:
         self.table = SpaceTable()
         self.misses = 0
         self.started = False
-        self.of_text = False
+        self.of_text: Collection[str] = ()
         self.shapes = shapes
         self.config = config
         self.by_head = by_head

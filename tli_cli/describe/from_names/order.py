@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from tli_cli.architecture import LINEAR, Layer
 from tli_cli.describe.from_names.chains import Widths, best_chain, chain_cost, ends_of, widths
 from tli_cli.describe.from_names.norm_order import NormOrder
-from tli_cli.describe.from_names.outer_order import head_last, stem_first
+from tli_cli.describe.from_names.outer_order import bridged, head_last, stem_first
 from tli_cli.describe.from_names.places import (
     BESIDE,
     Habits,
@@ -67,6 +67,8 @@ class _Sorter:
         if inside:
             parts = self.norms.beside_convolutions(parts)
             parts = self._with_gates(parts)
+        else:
+            parts = bridged(parts, self.size)
         parts = self.norms.behind_makers(parts)
         parts = parts if node.path else stem_first(head_last(parts, self.size), self.size)
         return own + [layer for _, part in parts for layer in part]

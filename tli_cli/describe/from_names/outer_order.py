@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
-from tli_cli.architecture import LINEAR
+from tli_cli.architecture import LINEAR, Layer
 from tli_cli.describe.from_names.chains import Widths, ends_of
 from tli_cli.describe.from_names.places import Part
 
@@ -38,3 +39,22 @@ def stem_first(parts: list[Part], size: Mapping[str, Widths]) -> list[Part]:
     before = next((end.first for end in ends[:at] if end.first), 0)
     alone = at and len(parts[at][1]) == 1 and parts[at][1][0].kind in LINEAR
     return [parts[at], *parts[:at], *parts[at + 1 :]] if alone and before == ends[at].last else parts
+
+
+def bridged(parts: list[Part], size: Mapping[str, Widths]) -> list[Part]:
+    """Put what alone leads from the width of one module to that of the next between these two, and the only norm behind
+    them that is as wide as what it takes before it."""
+    ends = [ends_of(size, layers) for _, layers in parts]
+    for at, (here, behind) in enumerate(pairwise(ends), 1):
+        gap = (here.last, behind.last)
+        fits = [i for i, end in enumerate(ends) if i > at and (end.first, end.last) == gap != gap[::-1]]
+        norms = [i for i, (_, layers) in enumerate(parts) if i > at and _is_norm(layers) and ends[i].first == gap[0]]
+        if 0 not in gap and len(fits) == 1 and behind.first != gap[0] and not parts[fits[0]][0].name.isdecimal():
+            moved = [*(norms if len(norms) == 1 else ()), *fits]
+            rest = [part for i, part in enumerate(parts) if i >= at and i not in moved]
+            return [*parts[:at], *(parts[i] for i in moved), *rest]
+    return parts
+
+
+def _is_norm(layers: Sequence[Layer]) -> bool:
+    return [layer.kind for layer in layers] == ["norm"]

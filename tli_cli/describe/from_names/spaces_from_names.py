@@ -15,7 +15,7 @@ from tli_cli.describe.from_names.order import inferred_order
 from tli_cli.describe.from_names.wiring import ROWS, attention_path, role_of, wire
 from tli_cli.describe.last_layers import HEADS, gives_features
 from tli_cli.describe.spaces import UsedSpaces, leaves
-from tli_cli.describe.vocabulary import surroundings
+from tli_cli.describe.vocabulary import surroundings, tower
 
 STARTS = {"norm1", "norm2", "norm3", "q", "qkv", "qk", "fc1", "gate", "gate_up"}
 BRANCHES = ("branch", "path", "b", "expand")
@@ -50,7 +50,7 @@ def _run(
     by_head: Collection[str],
 ) -> Flow:
     flow = Flow(shapes, config, by_head)
-    flow.of_text = _is_of_text(layers)
+    flow.of_text = _positions_of_text(layers)
     stage: str | None = None
     for (block, name), members in groupby(layers, key=_unit):
         if name != stage:
@@ -63,11 +63,20 @@ def _run(
     return flow
 
 
-def _is_of_text(layers: Sequence[Layer]) -> bool:
-    """Tell whether a table of tokens stands among `layers`, and no convolution."""
-    return any(a.kind == "embedding" and role_of(a) == "embed" for a in layers) and all(
-        a.kind != "conv" for a in layers
-    )
+def _positions_of_text(layers: Sequence[Layer]) -> frozenset[str]:
+    """Return the paths of the tables of positions that stand beside a table of tokens, and of all where one stands
+    anywhere, and in the same modules no convolution but those of a tower for images."""
+    tokens = {_parent(layer) for layer in layers if layer.kind == "embedding" and role_of(layer) == "embed"}
+    convs = [f"{layer.path}." for layer in layers if layer.kind == "conv" and not tower(layer.path)]
+    places = [layer for layer in layers if layer.kind == "position"]
+    if tokens and all(layer.kind != "conv" for layer in layers):
+        return frozenset(layer.path for layer in places)
+    plain = {parent for parent in tokens if not any(path.startswith(f"{parent}." if parent else "") for path in convs)}
+    return frozenset(layer.path for layer in places if _parent(layer) in plain)
+
+
+def _parent(layer: Layer) -> str:
+    return layer.path.rpartition(".")[0]
 
 
 def _unit(layer: Layer) -> tuple[str, str]:

@@ -32,18 +32,18 @@ def set_position(flow: Flow, layer: Layer) -> None:
         tree = flow.current = flow.table.leaf(width)
     last = tree if tree is not None else flow.pooled(width)
     alone = len(shape) > 2 and shape[0] == 1
-    lead = [flow.table.leaf(s, "grid") if s == 1 else _positions(flow, s, layer.kind) for s in shape[alone:-1]]
+    lead = [flow.table.leaf(s, "grid") if s == 1 else _positions(flow, s, layer) for s in shape[alone:-1]]
     lead = [flow.table.leaf(1), *lead] if alone else lead
     flow.set(name, (*lead, last))
     if not name.endswith(layer.path) and len(shape) == 2:
         flow.summed.add((name, 0))
 
 
-def _positions(flow: Flow, count: int, kind: str = "position") -> AxisTree:
+def _positions(flow: Flow, count: int, layer: Layer) -> AxisTree:
     """Return the tree of `count` positions: a square map after up to two tokens, if it is one; in a text, a row."""
-    if kind != "position":
+    if layer.kind != "position":
         return flow.table.leaf(count, "grid")
-    if flow.of_text:
+    if layer.path in flow.of_text:
         return flow.table.leaf(count, "vocabulary")
     for tokens in (0, 1, 2):
         side = round(max(count - tokens, 0) ** 0.5)

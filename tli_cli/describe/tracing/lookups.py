@@ -48,8 +48,9 @@ def index_(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
     if value.node < 0 and experts is not None and rec.table.size(experts) == args[0].shape[gathered[0]]:
         rec.table.unite(value.dims[gathered[0]], experts)
     elif value.node < 0:
+        in_order = gathered == [0] and _are_first_rows(rec.constants.of(args[1][0]), args[0].shape[0])
         for d in gathered:
-            rec.table.mark(value.dims[d], "grid")
+            rec.table.mark(value.dims[d], "vocabulary" if in_order else "grid")
         if len(gathered) == 1 and args[0].ndim == 2:
             _table_of_offsets(rec, value, gathered[0], args[0].shape[gathered[0]], args[1][gathered[0]].numel())
     kept = [d for d in range(args[0].ndim) if d not in gathered]
@@ -68,6 +69,14 @@ def _start_of_run(index: torch.Tensor | None, size: int) -> int:
         return -1
     taken = [i % size for i in index.tolist()]
     return taken[0] if taken and taken == list(range(taken[0], taken[0] + len(taken))) else -1
+
+
+def _are_first_rows(index: torch.Tensor | None, rows: int) -> bool:
+    """Tell whether places of a sequence, numbered from the first, take the first of more `rows`, in each sample."""
+    if index is None or index.is_floating_point() or not index.ndim or not index.numel():
+        return False
+    length = index.shape[-1]
+    return length < rows and bool((index == torch.arange(length, device=index.device)).all())
 
 
 def _table_of_offsets(rec: Recording, value: Value, dim: int, rows: int, taken: int) -> None:

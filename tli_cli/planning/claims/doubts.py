@@ -34,6 +34,9 @@ OTHER_INPUT = "it takes something else than in the source"
 WIDTH = "behind it a scale that goes with its width, which is another in the source"
 NOT_RUN = "the source does not run it"
 BY_ORDER = "nothing but the order in which they are run tells it from others beside it, behind which numbers stand"
+LEAST = 1e-8
+"""The epsilon of a norm below which nothing shows that it is taken twice."""
+TWICE = "what it normalises is normalised once more, which changes it by about as much as the norm's epsilon"
 CHANGED_INPUT = "added layers change what goes into it"
 
 
@@ -99,6 +102,8 @@ class Doubts:
 
     def of(self, pair: Pair) -> str:
         """Return a reason, empty if there is none."""
+        if pair.target.place in self._added.norms and (self._target.layers[pair.target.place].epsilon or 0) > LEAST:
+            return TWICE
         if pair.target.key in self._reused:
             place = pair.target.place
             idle = place in self._added.bypassed or place in self._added.chains or self._is_idle(place)

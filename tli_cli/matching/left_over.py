@@ -1,0 +1,74 @@
+"""Pairs of layers that nothing else has paired, as many of a kind on one side as on the other: where they stand in an
+order that was inferred does not matter."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import replace
+
+from tli_cli.describe.vocabulary import tower
+from tli_cli.matching.similarity import unit_similarity
+from tli_cli.matching.units import Unit
+from tli_cli.matching.values import Matching, Pair
+
+TABLES = ("embedding", "position", "token")
+
+
+def with_left_over(matching: Matching) -> Matching:
+    """Return `matching` with pairs of what nothing else has paired, or what has the partner of another layer; the block
+    of a target's layer that gets its own is none that is added."""
+    pairs = {pair.target.key: pair for pair in matching.pairs}
+    given = {pair.source.key for pair in matching.pairs}
+    wanted = [unit for unit in matching.targets if unit.key not in pairs or unit.key in matching.reused]
+    offered = [unit for unit in matching.sources if unit.key not in given]
+    found = [Pair(t, s, unit_similarity(t, s)) for t, s in _left_alike(wanted, offered)]
+    pairs |= {pair.target.key: pair for pair in found}
+    added = matching.added_blocks.difference(pair.target.home for pair in found)
+    kept = tuple(pairs[unit.key] for unit in matching.targets if unit.key in pairs)
+    return replace(matching, pairs=kept, added_blocks=added)
+
+
+def _left_alike(targets: Sequence[Unit], sources: Sequence[Unit]) -> Iterator[tuple[Unit, Unit]]:
+    """Yield pairs of units of one tower, in order: those of one name, of one shape and role, of one shape, then tables
+    that have other rows, and what has one role alone."""
+    for label in (_name, _whole, _shape, _table, _role):
+        mine, theirs = _by_label(targets, label), _by_label(sources, label)
+        found = [
+            pair
+            for key, units in mine.items()
+            if key is not None and len(units) == len(theirs.get(key, ()))
+            for pair in zip(units, theirs[key], strict=True)
+        ]
+        yield from found
+        seen = {unit.key for unit, _ in found}, {unit.key for _, unit in found}
+        targets, sources = (
+            [u for u in units if u.key not in s] for units, s in zip((targets, sources), seen, strict=True)
+        )
+
+
+def _by_label(units: Sequence[Unit], label: Callable[[Unit], Hashable]) -> dict[Hashable, list[Unit]]:
+    found: dict[Hashable, list[Unit]] = defaultdict(list)
+    for unit in units:
+        found[label(unit)].append(unit)
+    return found
+
+
+def _name(unit: Unit) -> Hashable:
+    return unit.kind, unit.path, unit.part
+
+
+def _whole(unit: Unit) -> Hashable:
+    return *_shape(unit), unit.role
+
+
+def _shape(unit: Unit) -> tuple[Hashable, ...]:
+    return unit.kind, unit.shape, unit.kernel, tower(f"{unit.path}.")
+
+
+def _table(unit: Unit) -> Hashable:
+    return (unit.kind, unit.role, unit.shape[1:], tower(f"{unit.path}.")) if unit.kind in TABLES else None
+
+
+def _role(unit: Unit) -> Hashable:
+    return unit.kind, unit.role, len(unit.shape), tower(f"{unit.path}.")
