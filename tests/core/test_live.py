@@ -212,3 +212,30 @@ def test_positions_that_are_looked_up_by_their_numbers_keep_their_rows() -> None
     source, target, tokens = Net(12), Net(15), torch.randint(0, 20, (2, 6))
     apply_tli(target, source, example=tokens)
     assert torch.equal(source(tokens), target(tokens))
+
+
+class AsksForValues(nn.Module):
+    """Looks at values of its input before it runs its blocks, and takes a mask."""
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__()
+        self.tokens, self.up, self.down = nn.Embedding(20, 8), nn.Linear(8, hidden), nn.Linear(hidden, 8)
+
+    def forward(self, tokens: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        longest = int(mask.sum(1).max().item())
+        x = self.tokens(tokens[:, :longest])
+        x = torch.where(mask[:, :longest].unsqueeze(-1), x, torch.zeros_like(x))
+        return x + self.down(self.up(x).relu())
+
+
+def test_a_model_that_asks_for_values_is_run_on_those_of_the_example() -> None:
+    source, target = AsksForValues(16), AsksForValues(32)
+    batch = {"tokens": torch.randint(0, 20, (2, 6)), "mask": torch.arange(6) < torch.tensor([[4], [5]])}
+    plan = apply_tli(target, source, example=batch)
+    assert all(step.exact for step in plan.steps)
+    assert torch.allclose(source(**batch), target(**batch), atol=1e-6)
+
+
+def test_a_model_that_asks_for_values_cannot_be_run_on_shapes() -> None:
+    with pytest.raises(TraceError, match="meta device"):
+        describe_live(AsksForValues(16), {"tokens": (2, 6), "mask": (2, 6)})

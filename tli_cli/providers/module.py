@@ -21,6 +21,7 @@ from tli_cli.errors import TliError, TraceError
 from tli_cli.initial import stored
 from tli_cli.providers.effective import made_plain
 from tli_cli.providers.inputs import Inputs, first_that_runs, guess_input, takes_by_name
+from tli_cli.providers.on_values import traced_on_values
 
 FEWEST, LOOKED_AT = 8, 4096
 """Of how many values on can be told whether they were drawn, and at how many of them is looked."""
@@ -68,15 +69,20 @@ def _looks_drawn(values: torch.Tensor) -> bool:
 
 def _described(model: nn.Module, example: Any) -> tuple[Architecture, Inputs]:
     origin = type(model).__name__
-    twin = without_crops(_with_plain_experts(made_plain(on_meta(model), model).float()))
+
+    def prepare(copy: nn.Module) -> nn.Module:
+        return without_crops(_with_plain_experts(made_plain(copy, model).float()))
+
+    twin, given = prepare(on_meta(model)), None
     try:
         given = None if example is None else meta_inputs(twin, one_batch(twin, example))
         inputs = given or guess_input(lambda: twin, None, origin)
         constants = {name: buffer.cpu() for name, buffer in unsaved(model).items() if not buffer.is_meta}
         return trace(twin, inputs.args, kwargs=inputs.kwargs, constants=constants, origin=origin), inputs
-    except TraceError:
+    except TraceError as error:
         if example is not None:
-            raise
+            batch = one_batch(twin, example)
+            return traced_on_values(model, batch, prepare, origin, error), given or Inputs()
         return describe_names(state_specs(twin), order_from="definition", origin=origin), Inputs()
 
 

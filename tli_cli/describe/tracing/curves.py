@@ -71,7 +71,8 @@ class Curves:
     _alive: list[torch.Tensor] = field(default_factory=list)
 
     def of(self, tensor: torch.Tensor, value: Value) -> Mapping[Point, Curve]:
-        """Return what `tensor`, of which `value` is known, is a function of: itself at least."""
+        """Return what `tensor`, of which `value` is known, is a function of: itself at least, if it holds real numbers,
+        and no truth values, for example."""
         point = self._point(tensor)
         if point not in self._of:
             self.put(tensor, value, {})
@@ -84,7 +85,7 @@ class Curves:
     def put(self, tensor: torch.Tensor, value: Value, curves: Mapping[Point, Curve]) -> None:
         """Remember what `tensor`, of which `value` is known, is a function of besides itself."""
         point = self._point(tensor)
-        self._of[point] = {point: Curve(_points()), **curves}
+        self._of[point] = ({point: Curve(_points())} if tensor.is_floating_point() else {}) | {**curves}
         self._roots[point] = value
         self._alive.append(tensor)
 
