@@ -57,6 +57,7 @@ def main() -> None:
         found = [_held(row) for row in measured if METHOD in row.outcomes]
         if len(found) > 2:
             print(_report(half, found))
+            print(_by_other_measures([row for row in measured if METHOD in row.outcomes], found))
 
 
 def _held(row: Row) -> Held:
@@ -83,6 +84,20 @@ def _report(half: str, found: Sequence[Held]) -> str:
     agreed = sum((a.score - b.score) * (a.share - b.share) > 0 for a, b in apart)
     lines += ["", f"{agreed} of {len(apart)} twos that differ by more than two standard errors are in order"]
     return "\n".join([*lines, "", _drawn_alike(len(close), len(far)), ""])
+
+
+def _by_other_measures(measured: Sequence[Row], found: Sequence[Held]) -> str:
+    """Return the rank correlation of the score with what else may be called benefit."""
+    measures = {
+        "share of the possible gain, at most 1": [min(one.share, 1.0) for one in found],
+        "area over the limit's": [row.over(METHOD, LIMIT) for row in measured],
+        "area over the best plain start's": [row.over(METHOD, row.best_plain) for row in measured],
+        "area over Kaiming's": [row.over(METHOD, "kaiming") for row in measured],
+    }
+    lines = ["| benefit | Spearman |", "|---|---:|"]
+    for title, values in measures.items():
+        lines.append(f"| {title} | {_rank([(one.score, v) for one, v in zip(found, values, strict=True)]):.2f} |")
+    return "\n".join([*lines, ""])
 
 
 def _ceiling(found: Sequence[Held]) -> float:

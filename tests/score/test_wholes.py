@@ -17,7 +17,15 @@ from tests.score.conftest import MIXED
 from tests.score.test_laws import score
 from tli_cli import catalogue
 from tli_cli.architecture import Architecture, Layer, TensorSpec
-from tli_cli.matching.mixing import ATTENTION, CONVOLUTION, KINDS, TOKENS, mixing_likeness, mixing_shares
+from tli_cli.matching.mixing import (
+    ATTENTION,
+    CONVOLUTION,
+    KINDS,
+    TOKENS,
+    mixing_likeness,
+    mixing_reach,
+    mixing_shares,
+)
 from tli_cli.matching.residuals import room_for
 from tli_cli.matching.sides import Side
 from tli_cli.matching.similarity import SHAPE, size_likeness, unit_similarity
@@ -83,6 +91,12 @@ def test_mixing_is_compared_in_both_directions_alike(first, second):
     assert 0 <= mixing_likeness(one, other) <= 1 + 1e-9
     assert mixing_likeness(one, other) == mixing_likeness(other, one)
     assert mixing_likeness(one, one) == pytest.approx(1)
+    assert mixing_likeness(one, other) - 1e-9 <= mixing_reach(one, other) <= 1 + 1e-9
+
+
+def test_attention_can_do_what_a_convolution_does_and_not_the_other_way_round():
+    resnet, vit = described("resnet"), described("vit")
+    assert score(resnet, vit) > score(vit, resnet) + 0.1
 
 
 @pytest.mark.parametrize(

@@ -87,20 +87,30 @@ class Stages:
             found[chosen], added[chosen] = partner.T, matched.T < 0
             here = np.arange(count)[:, None]
             trunk = np.array([trunk_likeness(self._residual[target], self._residual[source]) for source in sources])
-            kinship = trunk * _mixing_likeness(self._mixing[target, :count, None], self._mixing[sources, partner])
+            mine, theirs = self._mixing[target, :count, None], self._mixing[sources, partner]
+            kinship = _mixing_likeness(np.minimum(mine, theirs), mine, theirs)
+            reach = trunk * _mixing_reach(kinship, mine, theirs)
             given = _given(self._blocks[sources, :width], partner)
             room = _room(self._blocks[target, :count], given, partner, self._residual[target])
             room[:, trunk != 1] = 1.0
-            shares = _stage_shares(kinship, levels[here, partner, np.arange(len(sources))], room)
+            fit = reach * levels[here, partner, np.arange(len(sources))]
+            shares = _stage_shares(trunk * kinship, fit, room)
             layers[chosen], whole[chosen] = (share.T for share in shares)
         return Paired(found, added, layers, whole)
 
 
-def _mixing_likeness(first: Floats, second: Floats) -> Floats:
-    """Return `mixing_likeness` of each pair: the last axis is the shares."""
-    shared = np.minimum(first, second)
-    likeness: Floats = shared[..., 0] + shared[..., 1] + shared[..., 2]
+def _mixing_likeness(alike: Floats, first: Floats, second: Floats) -> Floats:
+    """Return `mixing_likeness` of each pair, `alike` the smaller of their shares, which are the last axis."""
+    likeness: Floats = alike[..., 0] + alike[..., 1] + alike[..., 2]
     return np.where(first.any(axis=-1) | second.any(axis=-1), likeness, 1.0)
+
+
+def _mixing_reach(likeness: Floats, target: Floats, source: Floats) -> Floats:
+    """Return `mixing_reach` of each pair, from its `mixing_likeness`."""
+    attention = np.maximum(target[..., 1] - source[..., 1], 0.0)
+    others = source[..., 0] + source[..., 1] + source[..., 2] - likeness
+    found: Floats = likeness + np.minimum(others, attention)
+    return np.where(source.any(axis=-1), found, likeness)
 
 
 def _given(blocks: Ints, partner: Ints) -> Ints:
@@ -127,9 +137,9 @@ def _room(wanted: Ints, given: Ints, partner: Ints, residual: bool | None) -> Fl
     return found
 
 
-def _stage_shares(kinship: Floats, level: Floats, room: Floats) -> tuple[Floats, Floats]:
+def _stage_shares(kinship: Floats, fit: Floats, room: Floats) -> tuple[Floats, Floats]:
     """Return `stage_shares` of each pair, of which `room` alone does not count: no layer here is an identical one."""
-    whole = np.rint(PARTS * WHOLE * kinship * level * room)
+    whole = np.rint(PARTS * WHOLE * fit * room)
     return np.rint((np.rint(PARTS * room) - whole) * (ALIEN + (1 - ALIEN) * kinship)), whole
 
 

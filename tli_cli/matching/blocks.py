@@ -10,7 +10,7 @@ from math import exp
 
 from tli_cli.matching.alignment import align
 from tli_cli.matching.bags import overlap
-from tli_cli.matching.mixing import mixing_likeness
+from tli_cli.matching.mixing import mixing_likeness, mixing_reach
 from tli_cli.matching.residuals import room_for, trunk_likeness
 from tli_cli.matching.segments import Block, Stage
 from tli_cli.matching.sides import Side, both_known
@@ -140,10 +140,13 @@ def pair_stages(target: Side, source: Side, partners: Partner) -> tuple[StagePai
     pairs = []
     for i, (stage, j) in enumerate(zip(targets, chosen, strict=True)):
         untold = not known and any(stage.mixing) != any(sources[j].mixing)
-        mixing = overlap(stage.forms, sources[j].forms) if untold else mixing_likeness(stage.mixing, sources[j].mixing)
-        kinship = trunk * mixing
+        if untold:
+            kinship = reach = trunk * overlap(stage.forms, sources[j].forms)
+        else:
+            kinship = trunk * mixing_likeness(stage.mixing, sources[j].mixing)
+            reach = trunk * mixing_reach(stage.mixing, sources[j].mixing)
         room = room_for(users[j], given[j], target.residual) if trunk == 1 else 1.0
-        pairs.append(StagePair(stage, sources[j], i not in matched, kinship, levels[i][j], room))
+        pairs.append(StagePair(stage, sources[j], i not in matched, kinship, reach, levels[i][j], room))
     return tuple(pairs)
 
 

@@ -82,7 +82,8 @@ def _without_extras(source: Side, target: Side, named: Sequence[tuple[Unit, Unit
 def _with_certainty(pair: StagePair, evidence: Evidence, one_network: bool) -> StagePair:
     """Return `pair` as what is certain of its units makes it: of one network, or of one kin."""
     certain = evidence.certain.issuperset(unit.key for unit in pair.target.units)
-    return replace(pair, room=1.0 if one_network else pair.room, kinship=1.0 if certain else pair.kinship)
+    known = replace(pair, kinship=1.0, reach=1.0) if certain else pair
+    return replace(known, room=1.0) if one_network else known
 
 
 class _Pairing:

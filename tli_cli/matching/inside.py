@@ -103,8 +103,10 @@ def _fed_alike(source: Side, target: Side, tables: Sequence[tuple[str, ...]]) ->
     for names in tables:
         theirs = target.groups(names)
         for fingerprint, units in source.groups(names).items():
+            if fingerprint not in theirs:
+                continue
             offered = [unit for unit in units if unit.key not in given]
-            wanted = [unit for unit in theirs.get(fingerprint, ()) if unit.key not in taken]
+            wanted = [unit for unit in theirs[fingerprint] if unit.key not in taken]
             if len(offered) == len(wanted):
                 pairs += [(t, s) for t, s, _ in told_apart(wanted, offered, target, source)]
                 taken |= {unit.key for unit in wanted}

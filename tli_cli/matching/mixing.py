@@ -55,3 +55,17 @@ def mixing_likeness(first: Shares, second: Shares) -> float:
     if not any(first) and not any(second):
         return 1.0
     return min(first[0], second[0]) + min(first[1], second[1]) + min(first[2], second[2])
+
+
+def mixing_reach(target: Shares, source: Shares) -> float:
+    """Return the share of the mixing in which the target's can do what the source's does, in [0, 1].
+
+    That is what is of one kind, and what attention can do beside: it looks at all places at once, and so can stand in
+    for any other kind (for convolutions: arXiv 1911.03584).
+
+    >>> mixing_reach((1.0, 0.0, 0.0), (0.5, 0.5, 0.0)), mixing_reach((0.5, 0.5, 0.0), (1.0, 0.0, 0.0))
+    (0.5, 1.0)
+    """
+    alike = mixing_likeness(target, source)
+    attention = max(target[1] - source[1], 0.0)
+    return alike + min(sum(source) - alike, attention) if any(source) else alike

@@ -31,14 +31,16 @@ class Pair:
 class StagePair:
     """A target stage and the source stage that stands where it does; `added` where that one feeds another stage.
 
-    `kinship` says how alike they mix places and carry values on, `level` how alike they stand between input and output,
-    `room` how much of what the source's blocks do the target has blocks for, all in [0, 1].
+    `kinship` says how alike they mix places and carry values on, `reach`, which is no less, how far the target's means
+    can do what the source's do, `level` how alike they stand between input and output, `room` how much of what the
+    source's blocks do the target has blocks for, all in [0, 1].
     """
 
     target: Stage
     source: Stage
     added: bool
     kinship: float
+    reach: float
     level: float
     room: float = 1.0
 

@@ -127,7 +127,7 @@ def fed_weights(
         )
     fed = {key: PARTS * value for key, value in own.items()}
     for stages in matching.stages:
-        shares = stage_shares(stages.kinship, stages.level, stages.room)
+        shares = stage_shares(stages.kinship, stages.reach * stages.level, stages.room)
         for key in (unit.key for unit in stages.target.units):
             fed[key] = fed_in_stage(own.get(key, 0), mine.weight[key], shares)
     return fed
