@@ -273,3 +273,33 @@ def test_two_decoders_of_one_encoder_take_nothing_of_its_inside(giver: type[nn.M
             assert taken == [step.target], step.target
         else:
             assert not any(name.startswith("encoder.") for name in taken), step.target
+
+
+class Row(nn.Module):
+    """Blocks of one width, and for an auto-encoder two more of them in another row behind a layer of its own."""
+
+    def __init__(self, decoder: bool) -> None:
+        super().__init__()
+        self.stem = conv(3, 8, 2)
+        self.blocks = nn.Sequential(*(Residual(8, 8) for _ in range(4)))
+        if decoder:
+            self.embed, self.head = nn.Conv2d(8, 8, 1), nn.Conv2d(8, 12, 1)
+            self.decoder_blocks = nn.Sequential(*(Residual(8, 8) for _ in range(2)))
+        else:
+            self.fc = nn.Linear(8, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.blocks(self.stem(x).relu())
+        return self.fc(x.mean((2, 3))) if hasattr(self, "fc") else self.head(self.decoder_blocks(self.embed(x)))
+
+
+@pytest.mark.parametrize("decoder", [True, False])
+def test_a_decoder_of_the_same_blocks_in_another_row_is_around_the_encoder(decoder: bool) -> None:
+    source, target = seeded(Row, not decoder), seeded(Row, decoder)
+    plan = apply_tli(target, source, example=(2, 3, 16, 16), options=MAPS)
+    for step in plan.steps:
+        taken = [piece.source for piece in step.pieces]
+        if step.target.startswith(("stem.", "blocks.")):
+            assert taken == [step.target] and step.exact, step.target
+        else:
+            assert not taken and not step.exact, step.target

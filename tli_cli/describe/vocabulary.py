@@ -156,6 +156,8 @@ _CONTEXTS = {name: re.compile(f"({names})$") for name, names in CONTEXTS.items()
 _ROLES = tuple((token, context, re.compile(f"({names})"), "." in names) for token, context, names in ROLES)
 _DOTTED_ROLES = tuple(role for role in _ROLES if role[3])
 _TOP = tuple((token, re.compile(names)) for token, names in TOP)
+SECOND = re.compile(r"(^|_)(k|key|momentum|target|ema|avg|averaged?|shadow|student|slow|old)(_|$)")
+"""Words for the copy that is not the one to go on from: where a teacher is the average, it is that of the student."""
 
 
 def contexts(path: str) -> tuple[str, ...]:
@@ -310,3 +312,8 @@ def tower(path: str) -> str:
 def surroundings(name: str) -> str:
     """Return what a module's own name makes of it (`attn`, `mlp`, `se`, `down`, `embed` ...), or ""."""
     return next((context for context, pattern in _CONTEXTS.items() if pattern.fullmatch(name.lower())), "")
+
+
+def is_second(module: str) -> bool:
+    """Tell whether a module is named as the copy of a network that is not the one to go on from."""
+    return bool(SECOND.search(module.lower()))

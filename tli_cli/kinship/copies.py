@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tli_cli.architecture import TensorSpec
 from tli_cli.checkpoints.names import clean_names, dotted
+from tli_cli.describe.vocabulary import is_second
 
 MOST = 0.8
 """The share of a file's numbers that its copies must hold for it to be a file of copies."""
 MIN_TENSORS = 8
-SECOND = re.compile(r"(^|_)(k|key|momentum|target|ema|avg|averaged?|shadow|student|slow|old)(_|$)")
-"""Words for the copy that is not the one to go on from: where a teacher is the average, it is that of the student."""
 
 
 @dataclass(frozen=True)
@@ -93,9 +91,5 @@ def _alike(tensors: Sequence[TensorSpec], start: int) -> Iterator[list[str]]:
         groups[frozenset((name, held[stored].shape) for name, stored in clean.items())].append(module)
     for held_alike, modules in sorted(groups.items(), key=lambda item: -len(item[0])):
         is_layer = all("." not in name for name, _ in held_alike)
-        if len(modules) > 1 and not is_layer and (len(held_alike) >= MIN_TENSORS or any(map(_is_second, modules))):
-            yield sorted(modules, key=_is_second)
-
-
-def _is_second(module: str) -> bool:
-    return bool(SECOND.search(module.lower()))
+        if len(modules) > 1 and not is_layer and (len(held_alike) >= MIN_TENSORS or any(map(is_second, modules))):
+            yield sorted(modules, key=is_second)

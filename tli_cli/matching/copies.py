@@ -12,6 +12,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tli_cli.architecture import Architecture
+from tli_cli.describe.vocabulary import is_second
 from tli_cli.matching.segments import WEIGHTED
 from tli_cli.matching.units import Key, Unit
 from tli_cli.matching.values import Pair
@@ -102,7 +103,11 @@ def _alike(units: Sequence[Unit]) -> list[list[_Module]]:
         if sum(unit.kind in WEIGHTED for unit in members) >= FEWEST:
             module = _Module(path, members)
             groups[module.shapes].append(module)
-    return [modules for modules in groups.values() if len(modules) > 1]
+    return [sorted(modules, key=_is_second) for modules in groups.values() if len(modules) > 1]
+
+
+def _is_second(module: _Module) -> bool:
+    return any(map(is_second, module.path.split(".")))
 
 
 def _are_copies(first: _Module, other: _Module, fed: Fed) -> bool:

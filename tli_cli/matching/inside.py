@@ -7,6 +7,7 @@ layer tells nothing, for what is around it reads it there.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 
 from tli_cli.matching.apart import told_apart
@@ -55,21 +56,32 @@ def inside(source: Side, target: Side, named: Pairs = ()) -> Pairs:
 
 
 def _hold_most(source: Side, target: Side, pairs: Pairs) -> bool:
-    """Tell whether `pairs` are nearly all of one of two networks, and what the other one has besides is around it, and
-    no block of it feeds any of them."""
+    """Tell whether `pairs` are nearly all of one of two networks, and no block that the other one has besides stands in
+    a row with any of them or feeds it."""
     return any(
-        _is_whole(whole, held, LIKE) and _is_around(whole, other, place) and _are_behind(other, place)
+        _is_whole(whole, held, LIKE) and not _go_on(other, place) and _are_behind(other, place)
         for (whole, held), (other, place) in _ways(source, target, pairs)
     )
 
 
 def _are_within(source: Side, target: Side, pairs: Pairs) -> bool:
-    """Tell whether each of two networks has blocks of its own besides `pairs`, none of which is like one of theirs."""
+    """Tell whether each of two networks has blocks of its own besides `pairs`, none of which stands in a row with
+    these."""
     sides = (target, {t.key for t, _ in pairs}), (source, {s.key for _, s in pairs})
-    parted = [_parted(side, keys) for side, keys in sides]
-    shapes = {block.shapes for within, _ in parted for block in within}
-    own = [[block for block in besides if block.weighted > 1] for _, besides in parted]
-    return all(own) and not any(block.shapes in shapes for blocks in own for block in blocks)
+    own = [any(block.weighted > 1 for block in _parted(side, keys)[1]) for side, keys in sides]
+    return all(own) and not any(_go_on(*side) for side in sides)
+
+
+def _go_on(side: Side, place: Collection[Key]) -> bool:
+    """Tell whether blocks besides the units in `place` hold the same as blocks of these, in modules whose names differ
+    in numbers alone."""
+    within, besides = _parted(side, place)
+    rows = {(_unnumbered(block), block.shapes) for block in within}
+    return any(block.weighted > 1 and (_unnumbered(block), block.shapes) in rows for block in besides)
+
+
+def _unnumbered(block: Block) -> str:
+    return re.sub(r"[0-9]+", "", block.name)
 
 
 def _parted(side: Side, place: Collection[Key]) -> tuple[list[Block], list[Block]]:
