@@ -89,6 +89,36 @@ def test_two_towers_feed_two_each_its_own(how: str, tmp_path: Path) -> None:
     assert made_of(plan) == {name: [name] for name in Towers().state_dict()}
 
 
+class Critics(nn.Module):
+    """An actor, and a critic with its slow copy, of a few layers each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.actor, self.critic, self.critic_target = self.net(5, 4), self.net(9, 1), self.net(9, 1)
+
+    @staticmethod
+    def net(taken: int, made: int) -> nn.Sequential:
+        layers = nn.Linear(taken, 16), nn.ReLU(), nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, made)
+        return nn.Sequential(*layers)
+
+    def forward(self, seen: torch.Tensor, done: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return self.actor(seen), self.critic(done), self.critic_target(done)
+
+
+@pytest.mark.parametrize("several", ["source", "target"])
+def test_a_critic_of_a_few_layers_is_found_beside_its_copy(several: str) -> None:
+    critics, critic = randomised(Critics()), randomised(nn.Sequential(Critics.net(9, 1)))
+    examples = (torch.randn(2, 5), torch.randn(2, 9)), (torch.randn(2, 9),)
+    sides = ((critic, critics), examples) if several == "target" else ((critics, critic), examples[::-1])
+    (source, target), (wanted, given) = sides
+    found = made_of(apply_tli(target, source, example=wanted, teacher_example=given, options=MAPS))
+    for name in critic[0].state_dict():
+        if several == "target":
+            assert found[f"critic.{name}"] == found[f"critic_target.{name}"] == [f"0.{name}"]
+        else:
+            assert found[f"0.{name}"] == [f"critic.{name}"]
+
+
 class Stack(nn.Module):
     """Modules of nine layers each, in one row."""
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from tests.equivalence.harness import build, reference, save
@@ -51,3 +52,27 @@ def test_a_classifier_of_three_layers_does_not_hide_that_all_others_have_a_names
     plan = apply_tli(Net(), held, example=(2, 3, 32, 32), options=Options(method="maps"))
     body = [step for step in plan.steps if step.target.startswith("features.")]
     assert all(step.pieces[0].source == f"encoder.{step.target}" for step in body)
+
+
+def features(prefix: str) -> dict[str, torch.Tensor]:
+    """Return a network of three convolutions and a linear layer."""
+    shapes = {"0": (8, 3, 8, 8), "2": (16, 8, 4, 4), "4": (16, 16, 3, 3), "7": (32, 64)}
+    return {f"{prefix}net.{number}.weight": torch.randn(shape) for number, shape in shapes.items()}
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+@pytest.mark.parametrize("inner", [False, True])
+def test_a_few_names_are_believed_where_nothing_else_has_their_shapes(suffix: str, inner: bool, tmp_path: Path) -> None:
+    actor = {f"{head}.{i}.weight": torch.randn(32, 32) for head in ("actor", "critic") for i in (0, 2)}
+    plain, policy = features("") | {"out.weight": torch.randn(10, 32)}, features("features.") | actor
+    source, target = (plain, policy) if inner else (policy, plain)
+    paths = [tmp_path / f"{name}{suffix}" for name in ("source", "target")]
+    for path, state in zip(paths, (source, target), strict=True):
+        torch.save(state, path) if suffix == ".pt" else save_file(state, path)
+    plan = match(*map(str, paths), options=Options(method="maps"))
+    for step in plan.steps:
+        if "net." in step.target:
+            taken = [piece.source.removeprefix("features.") for piece in step.pieces]
+            assert step.exact and taken == [step.target.removeprefix("features.")]
+        else:
+            assert not step.exact

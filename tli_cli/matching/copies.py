@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from tli_cli.architecture import Architecture
 from tli_cli.describe.vocabulary import is_second
-from tli_cli.matching.segments import WEIGHTED
+from tli_cli.matching.segments import A_FEW, WEIGHTED, have_own_shapes
 from tli_cli.matching.units import Key, Unit
 from tli_cli.matching.values import Pair
 
@@ -22,7 +22,8 @@ Fed = Mapping[Key, tuple[Hashable, frozenset[int]]]
 Copies = Sequence[tuple[Unit, Unit]]
 """Each unit of a network that is held again, with the one in its place in the first."""
 FEWEST = 8
-"""Modules of fewer layers with weights are parts of one network."""
+"""Modules of fewer layers with weights are parts of one network, unless they are in no row and a graph tells of them,
+or nothing else has their shapes."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def copies_of(units: Sequence[Unit], fed: Fed) -> Copies:
     """
     found: list[tuple[Unit, Unit]] = []
     taken = set[Key]()
-    for modules in sorted(_alike(units), key=lambda modules: -len(modules[0].units)):
+    for modules in sorted(_alike(units, fed), key=lambda modules: -len(modules[0].units)):
         first, *others = [module for module in modules if taken.isdisjoint(module.keys)] or modules[:1]
         for other in others:
             if _are_copies(first, other, fed):
@@ -91,7 +92,7 @@ def with_copies(pairs: Mapping[Key, Pair], copies: Copies) -> dict[Key, Pair]:
     return {**pairs, **again}
 
 
-def _alike(units: Sequence[Unit]) -> list[list[_Module]]:
+def _alike(units: Sequence[Unit], fed: Fed) -> list[list[_Module]]:
     """Return the modules that hold the same as others, in groups."""
     held: dict[str, list[Unit]] = defaultdict(list)
     for unit in units:
@@ -100,10 +101,20 @@ def _alike(units: Sequence[Unit]) -> list[list[_Module]]:
             held[".".join(parts[:end])].append(unit)
     groups: dict[Hashable, list[_Module]] = defaultdict(list)
     for path, members in held.items():
-        if sum(unit.kind in WEIGHTED for unit in members) >= FEWEST:
+        if sum(unit.kind in WEIGHTED for unit in members) >= A_FEW:
             module = _Module(path, members)
             groups[module.shapes].append(module)
-    return [sorted(modules, key=_is_second) for modules in groups.values() if len(modules) > 1]
+    alike = (modules for modules in groups.values() if len(modules) > 1 and _are_networks(modules, units, fed))
+    return [sorted(modules, key=_is_second) for modules in alike]
+
+
+def _are_networks(modules: Sequence[_Module], units: Sequence[Unit], fed: Fed) -> bool:
+    """Tell whether modules that hold the same hold enough to be networks."""
+    if sum(unit.kind in WEIGHTED for unit in modules[0].units) >= FEWEST:
+        return True
+    keys = set[Key]().union(*(module.keys for module in modules))
+    in_row = any(re.search("[0-9]", module.path) for module in modules)
+    return not in_row and (keys <= fed.keys() or have_own_shapes(units, keys))
 
 
 def _is_second(module: _Module) -> bool:

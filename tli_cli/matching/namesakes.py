@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from tli_cli.describe.prefixes import changed, prefix_change
-from tli_cli.matching.segments import WEIGHTED
+from tli_cli.matching.segments import WEIGHTED, have_own_shapes
 from tli_cli.matching.sides import Side
 from tli_cli.matching.units import Key, Unit
 
@@ -16,7 +16,8 @@ LIKE = 0.75
 """The share of the layers of one side, its head apart, that must have a namesake on the other side for names to be
 believed."""
 FEWEST = 8
-"""Fewer layers of one name say nothing: `conv1`, `bn1` and `fc` are in many networks."""
+"""Fewer layers of one name say nothing, as `conv1`, `bn1` and `fc` are in many networks, unless nothing else on either
+side has their shapes."""
 
 
 def namesakes(source: Side, target: Side) -> list[tuple[Unit, Unit]]:
@@ -33,9 +34,10 @@ def namesakes(source: Side, target: Side) -> list[tuple[Unit, Unit]]:
     if len(named) == len(source.units) == len(target.units):
         return named
     known = {t.key for t, _ in found}, {s.key for _, s in found}
-    if len(found) < FEWEST or not any(
-        _are_most(side, keys) for side, keys in zip((target, source), known, strict=True)
-    ):
+    sides = list(zip((target, source), known, strict=True))
+    if not any(_are_most(*side) for side in sides):
+        return []
+    if len(found) < FEWEST and not all(have_own_shapes(side.units, keys) for side, keys in sides):
         return []
     return named
 

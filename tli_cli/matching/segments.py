@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import log2
@@ -12,9 +12,10 @@ from tli_cli.describe.vocabulary import tower
 from tli_cli.matching.bags import Bag, bag_of, joined
 from tli_cli.matching.mixing import Shares, mixing_kinds, mixing_shares, widest_window
 from tli_cli.matching.parallel import with_parallel_lists
-from tli_cli.matching.units import Unit
+from tli_cli.matching.units import Key, Unit
 
 WEIGHTED = ("conv", "dense", "linear")
+A_FEW = 3
 ENDS = re.compile(r"^(\w*stem\w*|conv_?1|patch_embed\w*|embed\w*|\w*head\w*|classifier|fc\d*|pre_logits|pooler)(\.|$)")
 
 
@@ -209,3 +210,10 @@ def stages_of(body: Sequence[Block]) -> list[Stage]:
         stages[-1].append(block)
         before = mark if block.weighted else before
     return [Stage(tuple(blocks)) for blocks in stages]
+
+
+def have_own_shapes(units: Sequence[Unit], known: Collection[Key]) -> bool:
+    """Tell whether a few of `units` with weights are `known`, and no other one has the shape of any of them."""
+    weighted = [unit for unit in units if unit.kind in WEIGHTED]
+    held = [unit.shape for unit in weighted if unit.key in known]
+    return len(held) >= A_FEW and {*held}.isdisjoint(unit.shape for unit in weighted if unit.key not in known)
