@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from tests.models import randomised
@@ -58,8 +59,6 @@ def planned(source: nn.Module, target: nn.Module, how: str, folder: Path) -> Pla
         if how == "pt":
             torch.save(model.state_dict(), folder / f"{name}.pt")
         else:
-            from safetensors.torch import save_file
-
             save_file(model.state_dict(), folder / f"{name}.safetensors")
     return match(str(folder / f"source.{how}"), str(folder / f"target.{how}"), options=MAPS)
 
@@ -87,6 +86,17 @@ def test_one_of_two_towers_feeds_a_single_network(how: str, tmp_path: Path) -> N
 def test_two_towers_feed_two_each_its_own(how: str, tmp_path: Path) -> None:
     plan = planned(randomised(Towers()), randomised(Towers()), how, tmp_path)
     assert made_of(plan) == {name: [name] for name in Towers().state_dict()}
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+def test_members_of_an_ensemble_are_copies_by_the_images_that_they_take(suffix: str, tmp_path: Path) -> None:
+    net = randomised(Net()).state_dict()
+    members = {f"members.{i}.{name}": tensor for i in range(2) for name, tensor in net.items()}
+    paths = [tmp_path / f"{name}{suffix}" for name in ("source", "target")]
+    for path, state in zip(paths, (net, members), strict=True):
+        torch.save(state, path) if suffix == ".pt" else save_file({k: v.clone() for k, v in state.items()}, path)
+    found = made_of(match(*map(str, paths), options=MAPS))
+    assert found == {f"members.{i}.{name}": [name] for i in range(2) for name in net}
 
 
 class Critics(nn.Module):
@@ -117,6 +127,23 @@ def test_a_critic_of_a_few_layers_is_found_beside_its_copy(several: str) -> None
             assert found[f"critic.{name}"] == found[f"critic_target.{name}"] == [f"0.{name}"]
         else:
             assert found[f"0.{name}"] == [f"critic.{name}"]
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+def test_encoders_of_text_that_keep_the_width_are_copies_by_their_tables(suffix: str, tmp_path: Path) -> None:
+    def encoder(prefix: str) -> dict[str, torch.Tensor]:
+        layers = {f"layers.{i}.{name}": torch.randn(8, 8) for i in range(3) for name in ("q", "k", "v", "o")}
+        return {
+            f"{prefix}{name}.weight": tensor
+            for name, tensor in {"token_embedding": torch.randn(20, 8), **layers}.items()
+        }
+
+    paths = [tmp_path / f"{name}{suffix}" for name in ("source", "target")]
+    for path, state in zip(paths, (encoder("encoder."), encoder("question.") | encoder("context.")), strict=True):
+        torch.save(state, path) if suffix == ".pt" else save_file(state, path)
+    found = made_of(match(*map(str, paths), options=MAPS))
+    for name in encoder(""):
+        assert found[f"question.{name}"] == found[f"context.{name}"] == [f"encoder.{name}"]
 
 
 class Stack(nn.Module):

@@ -10,6 +10,7 @@ import re
 from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 
 from tli_cli.architecture import Architecture
 from tli_cli.describe.vocabulary import is_second
@@ -24,6 +25,8 @@ Copies = Sequence[tuple[Unit, Unit]]
 FEWEST = 8
 """Modules of fewer layers with weights are parts of one network, unless they are in no row and a graph tells of them,
 or nothing else has their shapes."""
+COLOURS = 3
+"""How many channels the first layer of nothing but a network for images takes."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +50,24 @@ class _Module:
         return {unit.key for unit in self.units}
 
     @property
+    def takes_input(self) -> bool:
+        """Tell whether it begins a network, as far as its layers tell: it looks something up, or takes an image."""
+        return any(unit.kind == "embedding" for unit in self.units) or self._taken == COLOURS
+
+    @property
     def gives_what_it_takes(self) -> bool:
-        """Tell whether it may be a block of a row: its last layer gives as many channels as its first one takes."""
-        shapes = [unit.shape for unit in self.units if unit.kind in WEIGHTED]
-        return shapes[0][1:2] == shapes[-1][:1]
+        """Tell whether its last layer gives as many channels as its first one takes."""
+        return self._taken == self._weighted[-1].shape[0]
+
+    @property
+    def _weighted(self) -> Sequence[Unit]:
+        return [unit for unit in self.units if unit.kind in WEIGHTED]
+
+    @property
+    def _taken(self) -> int:
+        first = self._weighted[0]
+        grouped = first.flavour == "grouped"
+        return first.shape[0] if grouped or len(first.shape) < 2 else first.shape[1] // max(prod(first.kernel), 1)
 
     def feeders(self, fed: Fed) -> frozenset[int]:
         """Return the layers outside that feed any within."""
@@ -72,8 +89,8 @@ def feeders(architecture: Architecture) -> dict[int, frozenset[int]]:
 def copies_of(units: Sequence[Unit], fed: Fed) -> Copies:
     """Return what is held again of the outermost modules that hold the same.
 
-    Where a graph tells of both, what feeds them is the same. Where none does, they are no blocks of one row: names
-    differ in more than numbers, and they do not give what they take.
+    Where a graph tells of both, what feeds them is the same. Where none does, they are no blocks of one row: they take
+    the network's input, or their names differ in more than numbers and they do not give what they take.
     """
     found: list[tuple[Unit, Unit]] = []
     taken = set[Key]()
@@ -125,6 +142,5 @@ def _are_copies(first: _Module, other: _Module, fed: Fed) -> bool:
     if first.keys | other.keys <= fed.keys():
         alike = all(fed[unit.key][0] == fed[other.named[name].key][0] for name, unit in first.named.items())
         return alike and first.feeders(fed) == other.feeders(fed)
-    if re.sub(r"[0-9]+", "", first.path) == re.sub(r"[0-9]+", "", other.path):
-        return False
-    return not first.gives_what_it_takes
+    numbered = re.sub(r"[0-9]+", "", first.path) == re.sub(r"[0-9]+", "", other.path)
+    return first.takes_input or not (numbered or first.gives_what_it_takes)
