@@ -158,3 +158,24 @@ def test_what_a_constructor_works_out_is_no_scale_to_start_at_one() -> None:
     plan = apply_tli(model, Waves(turned=False), example=torch.randn(2, 6))
     assert torch.equal(model.waves.inv_freq, expected)
     assert not next(step for step in plan.steps if step.target == "waves.inv_freq").exact
+
+
+class Compared(nn.Module):
+    """One branch, which all inputs share, or a head that is run on a map and on what is pooled of it."""
+
+    def __init__(self, *, pooled: bool = False) -> None:
+        super().__init__()
+        self.stem, self.head, self.pooled = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 4, 3), pooled
+
+    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+        maps = [self.stem(x).relu() for x in inputs]
+        maps += [functional.max_pool2d(x, 2) for x in maps if self.pooled]
+        return torch.stack([self.head(x).mean((2, 3)) for x in maps]).sum(0)
+
+
+@pytest.mark.parametrize(("inputs", "pooled"), [(2, False), (3, False), (1, True)])
+def test_a_layer_is_exact_that_several_inputs_share_and_not_one_of_several_places(inputs: int, pooled: bool) -> None:
+    example = (torch.randn(2, 3, 16, 16),)
+    plan = apply_tli(Compared(pooled=pooled), Compared(), example=example * inputs, teacher_example=example)
+    head = [step for step in plan.steps if step.target.startswith("head.")]
+    assert [step.exact for step in head] == [not pooled] * 2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 
 from tli_cli.architecture import Architecture, AxisTree, Layer, Number
@@ -12,6 +12,7 @@ from tli_cli.planning.claims.activations import activations_before, changed_acti
 from tli_cli.planning.claims.constants import other_constants
 from tli_cli.planning.claims.feeders import strange_feeders
 from tli_cli.planning.claims.proof import unlike_inputs
+from tli_cli.planning.claims.runs import runs_of
 from tli_cli.planning.claims.unshared import Behind
 from tli_cli.planning.numbers import (
     counted,
@@ -66,7 +67,7 @@ class Doubts:
         self._reused, self._scaled = matching.reused, scaled
         self._fed, self._readers = {pair.target.place for pair in matching.pairs}, _readers(target)
         self._idle: dict[int, bool] = {}
-        self._runs, self._their_runs = _runs(target), _runs(source)
+        self._runs, self._their_runs = runs_of(target), runs_of(source)
         idle = {*silent, *passing}.difference(added.norms)
         self._mine, self._theirs = activations_before(target, idle, added.norms), activations_before(source)
         self._alike = not changed_activations(source, target)
@@ -198,14 +199,3 @@ def _readers(architecture: Architecture) -> Mapping[int, set[int]]:
             for leaf in leaves(axis.tree) if axis.contracted else ():
                 found[leaf].add(place)
     return found
-
-
-def _runs(architecture: Architecture) -> Counter[int]:
-    """Return how often each layer is run; a norm that code writes out as a scale and a shift is run once."""
-    graph, layers = architecture.graph, architecture.layers
-    return Counter(
-        node.layer
-        for node in graph
-        if node.layer >= 0
-        and (layers[node.layer].kind != "norm" or all(graph[i].layer != node.layer for i in node.inputs))
-    )
