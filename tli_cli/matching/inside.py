@@ -73,11 +73,11 @@ def _are_within(source: Side, target: Side, pairs: Pairs) -> bool:
 
 
 def _go_on(side: Side, place: Collection[Key]) -> bool:
-    """Tell whether blocks besides the units in `place` hold the same as blocks of these, in modules whose names differ
-    in numbers alone."""
+    """Tell whether blocks besides the units in `place` stand in a row with blocks of these: in modules whose names
+    differ in numbers alone."""
     within, besides = _parted(side, place)
-    rows = {(_unnumbered(block), block.shapes) for block in within}
-    return any(block.weighted > 1 and (_unnumbered(block), block.shapes) in rows for block in besides)
+    rows = {_unnumbered(block) for block in within}
+    return any(block.weighted and _unnumbered(block) in rows for block in besides)
 
 
 def _unnumbered(block: Block) -> str:
