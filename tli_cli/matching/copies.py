@@ -10,6 +10,7 @@ import re
 from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import prod
 
 from tli_cli.architecture import Architecture
@@ -36,8 +37,9 @@ class _Module:
     path: str
     units: Sequence[Unit]
 
-    @property
+    @cached_property
     def named(self) -> Mapping[Hashable, Unit]:
+        """The units by their names below the module, and by their parts."""
         return {(unit.path.removeprefix(self.path), unit.part): unit for unit in self.units}
 
     @property
@@ -45,7 +47,7 @@ class _Module:
         """What modules have in common that hold the same layers under the same names."""
         return frozenset((name, unit.exact_label) for name, unit in self.named.items())
 
-    @property
+    @cached_property
     def keys(self) -> set[Key]:
         return {unit.key for unit in self.units}
 
@@ -129,9 +131,10 @@ def _are_networks(modules: Sequence[_Module], units: Sequence[Unit], fed: Fed) -
     """Tell whether modules that hold the same hold enough to be networks."""
     if sum(unit.kind in WEIGHTED for unit in modules[0].units) >= FEWEST:
         return True
+    if any(re.search("[0-9]", module.path) for module in modules):
+        return False
     keys = set[Key]().union(*(module.keys for module in modules))
-    in_row = any(re.search("[0-9]", module.path) for module in modules)
-    return not in_row and (keys <= fed.keys() or have_own_shapes(units, keys))
+    return keys <= fed.keys() or have_own_shapes(units, keys)
 
 
 def _is_second(module: _Module) -> bool:
