@@ -58,3 +58,13 @@ def test_positions_without_channels_are_a_table_of_their_own(tmp_path) -> None:
         save_file(values, tmp_path / f"{name}.safetensors")
     plan = match(str(tmp_path / "source.safetensors"), str(tmp_path / "target.safetensors"))
     assert plan.initialised == 0
+
+
+def test_tables_of_as_many_rows_are_copied_between_files(tmp_path) -> None:
+    values = {name: value.float() for name, value in vit().state_dict().items()}
+    save_file(values, tmp_path / "source.safetensors")
+    torch.save(
+        {n.replace("cls_token", "zeta").replace("pos_embed", "eta"): v for n, v in values.items()}, tmp_path / "t.pt"
+    )
+    steps = match(str(tmp_path / "source.safetensors"), str(tmp_path / "t.pt")).by_target
+    assert steps["zeta"].resizer == "copy" and len(steps["zeta"].pieces) == 1

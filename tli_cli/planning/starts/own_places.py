@@ -38,9 +38,9 @@ def own_places(target: Architecture, source: Architecture, matching: Matching, *
     mine, theirs = _tables(target), _tables(source)
     partners = {pair.source.place: pair.target.place for pair in matching.pairs if not pair.repeat}
     fed = {*partners.values()}
-    alike = bool(target.graph) == bool(source.graph)
+    known = bool(target.graph and source.graph)
     for there, here in partners.items():
-        if not alike and _places(source, there) == _places(target, here):
+        if not known and _places(source, there) == _places(target, here):
             continue
         if there in theirs and here not in mine and (before := _before_tokens(source, there)):
             rows = {partners[t]: row for t, row in _rows(source, there, theirs[there]).items() if t in partners}
