@@ -56,7 +56,8 @@ def plan_for(sources: Sequence[Reference], target: Reference, options: Options) 
     keep_values = "target" if target.checkpoint is not None else "constructor"
     checkpoints = [source.checkpoint for source in sources]
     held = [None if c is None else Values(c.tensors, c.read) for c in checkpoints]
-    labels = labels_of(target), shared_labels([labels_of(source) for source in sources])
+    theirs = shared_labels([labels_of(source, options.source_labels) for source in sources])
+    labels = labels_of(target, options.target_labels), theirs
     planned = planner(sources, target, options, keep_values, held, labels)
     plan = add_fits(planned(options), sources, target, options, lambda: planned(replace(options, method="fit")))
     notes = tuple(note for reference in (*sources, target) for note in reference.remarks)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from decimal import ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
 
 from tli_cli.errors import GateError
-from tli_cli.plan import Plan
+from tli_cli.plan import SKIPPED, Plan
 
 FEWEST, MOST = 4, 400
 """Digits behind the point: those that are shown if they suffice, and more than any two different numbers need."""
@@ -24,7 +24,7 @@ def check_gates(plan: Plan, *, strict: bool, min_score: float | None, min_covera
         asked, found = apart(min_coverage, plan.coverage)
         missed.append(f"--min-coverage asks for {asked}, found {found}")
     if strict:
-        kept = [step.target for step in plan.steps if step.action != "transfer"]
+        kept = [step.target for step in plan.steps if step.action != "transfer" and step.reason != SKIPPED]
         if kept or plan.unused:
             here, there = _named(kept), _named(plan.unused)
             missed.append(f"--strict allows no left-overs, found {here} in the target, {there} in the source")

@@ -97,8 +97,11 @@ class _Lesson:
         """Return the plan, and zeros of the models' inputs' shape where it has fits."""
         references = [teacher.reference for teacher in self.teachers]
         held = [Values(t.reference.architecture.tensors, t.read) for t in self.teachers]
-        theirs = [labels_of(t.reference) if t.module is None else _labels(t.module) for t in self.teachers]
-        labels = _labels(self.model), shared_labels(theirs)
+        listed, own = self.options.source_labels, self.options.target_labels
+        theirs = [
+            _labels(t.module) if t.module and not listed else labels_of(t.reference, listed) for t in self.teachers
+        ]
+        labels = _labels(self.model) if own is None else labels_of(self.target, own), shared_labels(theirs)
         planned = planner(references, self.target, self.options, "target", held, labels)
         plan, sample = self._fitted(planned(self.options), lambda: planned(replace(self.options, method="fit")))
         return replace(plan, notes=(*(note for r in references for note in r.remarks), *plan.notes)), sample

@@ -34,9 +34,14 @@ class Options:
         head: `auto` takes a classifier of as many classes as it is and starts one of others afresh, `fresh` starts any
             afresh, `keep` takes rows by index; `map` takes rows by label, as the configurations beside both models name
             them, `map:FILE` by one `target-row source-row` pair a line, rows or labels.
+        source_labels: a file with the names of the sources' classes, one a line in the order of their rows; None takes
+            those in the configuration beside their weights.
+        target_labels: such a file for the target.
         seed: the seed of everything that is drawn.
         top_k: how many about equally good sources are mixed for each target tensor.
         batchnorm: whether norm layers are injected.
+        skip: the target's layers that are left as they start: their names, or those of modules around them, in which
+            `*` stands for anything.
         dtype: the dtype of the result's floating tensors; None keeps the target's.
         device: where arithmetic is done.
         max_shard_size: the most bytes of one output file; None writes one file.
@@ -62,9 +67,12 @@ class Options:
     matcher: str = "dp"
     method: str = "auto"
     head: str = "auto"
+    source_labels: str | None = None
+    target_labels: str | None = None
     seed: int = 0
     top_k: int = 1
     batchnorm: bool = True
+    skip: tuple[str, ...] = ()
     dtype: str | None = None
     device: str = "cpu"
     max_shard_size: int | None = None
@@ -94,6 +102,7 @@ class Options:
         found = {
             "min_score": ("a number from 0 to 1", _is_share(self.min_score)),
             "min_coverage": ("a number from 0 to 1", _is_share(self.min_coverage)),
+            "skip": ("a tuple of names of layers", _are_names(self.skip)),
             "seed": ("a whole number from 0 on", _is_count(self.seed, 0)),
             "top_k": ("a whole number from 1 on", _is_count(self.top_k, 1)),
             "max_shard_size": (
@@ -114,6 +123,10 @@ class Options:
         ]
         if problems:
             raise TliError(join_problems("options that cannot be followed:", problems))
+
+
+def _are_names(value: object) -> bool:
+    return isinstance(value, tuple | list) and all(isinstance(name, str) and name for name in value)
 
 
 def _is_share(value: Any) -> bool:

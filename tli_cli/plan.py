@@ -21,6 +21,8 @@ MAX_BRACKETS = 4 << 20
 
 ROW_BY_ROW = "rows"
 """The rule of a map that takes rows as they are, by their index or by a list, and leaves others as they start."""
+SKIPPED = "left out, as asked for"
+"""The reason of a step that takes nothing because its layer is to be left as it starts."""
 EDITED = "the plan was changed by hand: its score is that of the plan before, and none of its steps is called exact"
 """What a plan says of itself that was edited."""
 
@@ -245,6 +247,11 @@ class Plan:
             f"{self.initialised} initialised, {len(self.unused)} unused; coverage {100 * self.coverage:.1f} %, "
             f"score {self.score:.4f})"
         )
+
+    @property
+    def leaves_out(self) -> bool:
+        """Whether a layer is left as it starts because that was asked for."""
+        return any(step.reason == SKIPPED for step in self.steps)
 
     @property
     def exact(self) -> int:

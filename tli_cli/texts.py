@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import select
 import stat
 import sys
+from typing import Any
 
 from tli_cli.errors import TliError
 
@@ -37,6 +39,18 @@ def read_text(name: str, expected: str, limit: int = MAX_TEXT) -> str:
     if len(text) > limit:
         raise TliError(f"{called}: expected {expected} of at most {limit:,} characters, found more; name another file")
     return text
+
+
+def read_json(name: str, expected: str) -> Any:
+    """Return what the JSON in a file says.
+
+    Raises:
+        TliError: it cannot be read, or is none.
+    """
+    try:
+        return json.loads(read_text(name, expected))
+    except (ValueError, RecursionError) as error:
+        raise TliError(f"{name}: expected JSON with {expected}, found {str(error)[:120]}") from error
 
 
 def _opened(name: str, flags: int) -> int:

@@ -117,3 +117,69 @@ def test_a_live_model_is_taught_by_label():
         model.config = SimpleNamespace(id2label=dict(enumerate(labels)))
     apply_tli(new, old, example=(1, 3, 8, 8), options=Options(head="map"))
     assert new[4].weight[[0, 2, 3]].equal(old[4].weight[[3, 0, 2]])
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("new.txt", "\n".join(NEW)),
+        ("new.csv", "".join(f"{row},{label}\n" for row, label in enumerate(NEW))),
+        ("new.json", json.dumps(NEW)),
+        ("new.json", json.dumps(dict(enumerate(NEW)))),
+        ("new.json", json.dumps({label: row for row, label in enumerate(NEW)})),
+        ("new.json", json.dumps({"label_names": NEW})),
+    ],
+)
+def test_lists_name_classes_where_nothing_beside_a_model_does(name, text, folders):
+    old, own = classifier(4), classifier(4)
+    for file, model in (("old.pt", old), ("new.pt", own)):
+        torch.save(model.state_dict(), file)
+    (folders / name).write_text(text)
+    (folders / "old.txt").write_text("\n".join(OLD))
+    options = Options(head="map", source_labels="old.txt", target_labels=name)
+    inject("old.pt", "new.pt", "out.safetensors", options=options)
+    assert load_file("out.safetensors")["4.weight"][[0, 2, 3]].equal(old[4].weight[[3, 0, 2]])
+    apply_tli(own, old, example=(1, 3, 8, 8), options=options)
+    assert own[4].weight[[0, 2, 3]].equal(old[4].weight[[3, 0, 2]])
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("rows.csv", "source,target\n2,1\ndog,0\n"),
+        ("rows.csv", 'target_row,source_row\ncow,"polar bear"\n0,dog\n'),
+        ("rows.json", json.dumps({"cow": "polar bear", "0": 1})),
+        ("rows.json", json.dumps([[1, 2], ["fox", "dog"]])),
+    ],
+)
+def test_pairs_may_stand_in_tables_and_in_json(name, text, folders):
+    old = save("old", OLD)
+    save("new", NEW)
+    (folders / name).write_text(text)
+    inject("old", "new", "out.safetensors", options=Options(head=f"map:{name}"))
+    assert load_file("out.safetensors")["4.bias"][[1, 0]].equal(old["4.bias"][[2, 1]])
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("rows.txt", "fox\ncow\n", "a list of the classes goes to --target-labels"),
+        ("rows.json", json.dumps(NEW), "a list of the classes goes to --target-labels"),
+        ("rows.json", "{", "expected JSON with pairs of rows"),
+    ],
+)
+def test_what_holds_no_pairs_is_told_where_it_goes(name, text, said, folders):
+    save("old", OLD)
+    save("new", NEW)
+    (folders / name).write_text(text)
+    with pytest.raises(TliError) as told:
+        match("old", "new", options=Options(head=f"map:{name}"))
+    assert said in str(told.value)
+
+
+def test_a_list_without_names_is_refused(folders):
+    save("old", OLD)
+    save("new", NEW)
+    (folders / "none.txt").write_text("0\n1\n")
+    with pytest.raises(TliError, match=r"none.txt: expected one class a line"):
+        match("old", "new", options=Options(head="map", target_labels="none.txt"))

@@ -72,7 +72,7 @@ def test_code_is_never_run(
     message = refuses(path)
     if suffix != ".safetensors":
         assert "system" in message or "eval" in message, message
-        assert "save `model.state_dict()`" in message
+        assert "`model.state_dict()`" in message
 
 
 @pytest.mark.parametrize("protocol", range(6))
@@ -234,3 +234,9 @@ def test_the_allow_list_blocks_and_names_everything_else(canary: Path) -> None:
         with pytest.raises(CheckpointError, match=r"eval.*system"):
             load_allowed(data, {"collections.OrderedDict": dict}, "here")
     assert not canary.exists()
+
+
+def test_tensors_that_pickle_dump_wrote_are_told_how_they_become_a_checkpoint(tmp_path: Path, refuses: Refuses) -> None:
+    path = tmp_path / "dumped.pkl"
+    path.write_bytes(pickle.dumps({"a.weight": torch.ones(2, 2)}))
+    assert "torch.save(pickle.load(open(FILE" in refuses(path)

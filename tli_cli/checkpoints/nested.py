@@ -254,7 +254,7 @@ def _entries(count: int) -> str:
 
 
 def _kind(value: object) -> str:
-    return type(value).__name__
+    return "a tensor" if _is_tensor(value) else type(value).__name__
 
 
 def _summary(node: Mapping[Any, Any]) -> str:

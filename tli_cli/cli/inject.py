@@ -45,11 +45,14 @@ def inject(
     ema: given.Ema = None,
     source_tokenizer: given.SourceTokenizer = None,
     target_tokenizer: given.TargetTokenizer = None,
+    source_labels: given.SourceLabels = None,
+    target_labels: given.TargetLabels = None,
     matcher: given.MatcherOption = Matcher.dp,
     method: given.MethodOption = Method.auto,
     head: given.Head = "auto",
     seed: given.Seed = 0,
     top_k: given.TopK = 1,
+    skip: given.Skip = [],  # noqa: B006
     no_batchnorm: given.NoBatchnorm = False,
     device: given.Device = "cpu",
     on_nonfinite: given.OnNonfiniteOption = OnNonfinite.error,
@@ -72,6 +75,7 @@ def inject(
         "head": head,
         "seed": seed,
         "top_k": top_k,
+        "skip": tuple(skip),
         "batchnorm": not no_batchnorm,
     }
     if plan is not None:
@@ -99,6 +103,8 @@ def inject(
         ema=ema,
         source_tokenizer=source_tokenizer,
         target_tokenizer=target_tokenizer,
+        source_labels=source_labels,
+        target_labels=target_labels,
     )
     ranks = ALONE if dry_run else current_ranks()
     with ranks.step():

@@ -23,11 +23,14 @@ def match(
     ema: given.Ema = None,
     source_tokenizer: given.SourceTokenizer = None,
     target_tokenizer: given.TargetTokenizer = None,
+    source_labels: given.SourceLabels = None,
+    target_labels: given.TargetLabels = None,
     matcher: given.MatcherOption = Matcher.dp,
     method: given.MethodOption = Method.auto,
     head: given.Head = "auto",
     seed: given.Seed = 0,
     top_k: given.TopK = 1,
+    skip: given.Skip = [],  # noqa: B006
     no_batchnorm: given.NoBatchnorm = False,
     output: given.PlanOutput = None,
     as_json: given.Json = False,
@@ -50,6 +53,7 @@ def match(
         head=head,
         seed=seed,
         top_k=top_k,
+        skip=tuple(skip),
         batchnorm=not no_batchnorm,
         source_arch=source_arch,
         input_shape=parse_shape(input_shape),
@@ -59,6 +63,8 @@ def match(
         ema=ema,
         source_tokenizer=source_tokenizer,
         target_tokenizer=target_tokenizer,
+        source_labels=source_labels,
+        target_labels=target_labels,
     )
     given_style = render.style(as_json=as_json, as_csv=as_csv)
     plan = api.match(sources, target, options=options)

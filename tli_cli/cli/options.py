@@ -127,12 +127,32 @@ Head = Annotated[
         rich_help_panel=MATCHING,
     ),
 ]
+SourceLabels = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="The names of the source's classes, one a line, where the configuration beside it does not tell them.",
+        rich_help_panel=REFERENCES,
+    ),
+]
+TargetLabels = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="The names of the target's classes, one a line.", rich_help_panel=REFERENCES),
+]
 Seed = Annotated[int, typer.Option(min=0, help="The seed of all that is drawn at random.", rich_help_panel=MATCHING)]
 TopK = Annotated[
     int, typer.Option(min=1, help="Mix up to this many about equally good sources.", rich_help_panel=MATCHING)
 ]
 NoBatchnorm = Annotated[
     bool, typer.Option("--no-batchnorm", help="Leave norm layers as they start.", rich_help_panel=MATCHING)
+]
+Skip = Annotated[
+    list[str],
+    typer.Option(
+        metavar="LAYER",
+        help="Leave this layer or module of the target as it starts, such as head or 'blocks.1*'; may be given again.",
+        rich_help_panel=MATCHING,
+    ),
 ]
 Device = Annotated[
     str,

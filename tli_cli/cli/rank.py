@@ -18,7 +18,8 @@ from tli_cli.options import Options
 Sources = Annotated[
     list[str] | None,
     given.references(
-        "SOURCE...", "Checkpoints, directories that are searched, names, or globs such as 'timm:resnet*'."
+        "SOURCE...",
+        "Checkpoints, directories that are searched, names, or globs such as 'timm:resnet*' and 'runs/*.pt'.",
     ),
 ]
 Target = Annotated[str, given.references("TARGET", f"The model that receives weights. {given.NAMED_BY}")]

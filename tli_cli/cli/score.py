@@ -25,7 +25,7 @@ Models = Annotated[
     list[str] | None,
     given.references(
         "SOURCE TARGET...",
-        "Two models, or more for a matrix; globs such as 'timm:resnet*' stand for names in the catalogue.",
+        "Two models, or more for a matrix; globs such as 'timm:resnet*' and 'runs/*.pt' stand for names and files.",
     ),
 ]
 Plot = Annotated[

@@ -36,14 +36,20 @@ Replan = Callable[[], Plan]
 def gains(plan: Plan) -> bool:
     """Tell whether a fit promises more than the maps of `plan` alone: in another family, or where it grows narrower.
 
-    A target that is only shallower keeps its tensors byte for byte, and trains as fast as a fitted one.
+    A target that is only shallower keeps its tensors byte for byte, and trains as fast as a fitted one. A fit changes
+    what is to be left as it starts.
     """
-    return of_another_family(plan) or "narrower" in plan.relation
+    return (of_another_family(plan) or "narrower" in plan.relation) and not plan.leaves_out
 
 
 def is_tried(plan: Plan) -> bool:
     """Tell whether what `plan` makes without a fit is held against starts without a source when it is carried out."""
-    return plan.method == "auto" and not plan.fits and of_another_family(plan) and EDITED not in plan.notes
+    return (
+        plan.method == "auto"
+        and not plan.fits
+        and of_another_family(plan)
+        and not (plan.leaves_out or EDITED in plan.notes)
+    )
 
 
 def feeding(plan: Plan) -> int | None:

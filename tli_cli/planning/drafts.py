@@ -9,7 +9,7 @@ from functools import partial
 from tli_cli.architecture import Architecture, Layer, TensorSpec
 from tli_cli.describe.normed import WITH_LENGTH
 from tli_cli.matching.values import Pair
-from tli_cli.plan import DIRECTION, LENGTH, Piece, Step, map_indices
+from tli_cli.plan import DIRECTION, LENGTH, SKIPPED, Piece, Step, map_indices
 from tli_cli.planning.identity import ADDED
 from tli_cli.planning.listed_rows import ListedRows
 from tli_cli.planning.refusals import Refusals
@@ -90,8 +90,9 @@ class Drafts:
             initial=draft.initial or self.request.keep_values,
             block=layer.block if layer else "",
         )
-        if not draft.pieces or draft.reason == ADDED:
-            reason = draft.reason or "no layer of the source is like it"
+        skipped = spec.name in self.request.skipped
+        if not draft.pieces or draft.reason == ADDED or skipped:
+            reason = draft.reason or (SKIPPED if skipped else "no layer of the source is like it")
             return step(action="keep", exact=draft.exact and not draft.doubt, reason=reason)
         pieces = tuple(piece for piece, _ in draft.pieces)
         copied = all(is_copy(piece, self.book) for piece in pieces)

@@ -8,8 +8,8 @@ from types import MappingProxyType
 
 from tli_cli.errors import TliError
 from tli_cli.options import Labels
+from tli_cli.planning.row_files import pairs_in
 from tli_cli.registry import did_you_mean
-from tli_cli.texts import read_text
 
 NO_LABELS: Labels = MappingProxyType({})
 
@@ -18,8 +18,7 @@ def parse_head(head: str, mine: Labels = NO_LABELS, theirs: Labels = NO_LABELS) 
     """Return target row -> source row for `map` and `map:FILE`, empty for `auto`, `fresh` and `keep`.
 
     `map` takes the rows of the classes that are called alike, by the labels of the target and of the source. The file
-    has one pair a line, of the target and of the source, each a row or a label; a tab or a comma parts labels that hold
-    spaces. Empty lines and lines that start with `#` are passed over.
+    has pairs, of the target and of the source, each a row or a label.
 
     Raises:
         TliError: the choice is unknown, the file is not of that form, or labels are not known.
@@ -32,16 +31,10 @@ def parse_head(head: str, mine: Labels = NO_LABELS, theirs: Labels = NO_LABELS) 
     if choice != "map" or not name:
         raise TliError(f"--head {head}: expected auto, fresh, keep, map, or map:FILE")
     rows: dict[int, int] = {}
-    for number, line in enumerate(read_text(name, "`target-row source-row` a line").split("\n"), 1):
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        where = f"{name}, line {number}, {line.strip()[:80]!r}"
-        words = _words(line)
-        if len(words) != 2:
-            raise TliError(f"{where}: expected `target-row source-row`, or labels in the place of rows")
-        wanted, taken = _row(words[0], mine, "target", where), _row(words[1], theirs, "source", where)
+    for where, first, second in pairs_in(name):
+        wanted, taken = _row(first, mine, "target", where), _row(second, theirs, "source", where)
         if wanted in rows:
-            raise TliError(f"{where}: target row {words[0]} stands there twice")
+            raise TliError(f"{where}: target row {first} stands there twice")
         rows[wanted] = taken
     if not rows:
         raise TliError(f"--head {head}: expected a line `target-row source-row` in {name}, found none")
@@ -53,7 +46,8 @@ def _alike(mine: Labels, theirs: Labels) -> Mapping[int, int]:
     if sides:
         raise TliError(
             f"--head map: the labels of the {' and of the '.join(sides)} are not known: expected id2label in the "
-            "config.json beside it; --head map:FILE names rows"
+            f"config.json beside it, or a list, {' and '.join(f'--{side}-labels FILE' for side in sides)}; "
+            "--head map:FILE names rows"
         )
     lower = {name.casefold(): row for name, row in theirs.items()}
     found = {row: theirs.get(name, lower.get(name.casefold(), -1)) for name, row in mine.items()}
@@ -75,18 +69,12 @@ def other_labels(mine: Labels, theirs: Labels) -> tuple[str, ...]:
     )
 
 
-def _words(line: str) -> list[str]:
-    """Return what stands on a line, parted by tabs, else by commas, else by spaces."""
-    mark = next((mark for mark in "\t," if mark in line), None)
-    return [word.strip() for word in line.split(mark)] if mark else line.split()
-
-
 def _row(word: str, labels: Labels, side: str, where: str) -> int:
     """Return the row that `word` names; a label goes before a number."""
     if word in labels:
         return labels[word]
     if re.fullmatch(r"\d{1,9}", word, re.ASCII):
         return int(word)
-    hint = did_you_mean(word, labels)
+    hint = did_you_mean(word, labels) if labels else f"--{side}-labels FILE names them"
     known = f"a row or a label of the {side}" if labels else f"a row, for no labels of the {side} are known"
     raise TliError(f"{where}: expected {known}, found {word[:60]!r}{f'; {hint}' if hint else ''}")

@@ -16,6 +16,7 @@ from tli_cli.planning.claims.activations import changed_activations
 from tli_cli.planning.claims.unproved import without_proof
 from tli_cli.planning.doubted import doubted_layers
 from tli_cli.planning.heads import NO_LABELS, other_labels, parse_head
+from tli_cli.planning.left_out import left_out
 from tli_cli.planning.methods import method_request
 from tli_cli.planning.otherwise import copied_otherwise
 from tli_cli.planning.planner import make_plan
@@ -43,10 +44,13 @@ def plan_injection(
     what the classes of the target and of the sources are called, `unproved` which sources have left their graph behind.
 
     Raises:
-        TliError: the matcher or the method is unknown, `top_k` is not positive, or the head's map cannot be read.
+        TliError: the matcher or the method is unknown, `top_k` is not positive, the head's map cannot be read, or
+            nothing is called what is to be left out.
     """
     if options.top_k < 1:
         raise TliError(f"top_k: expected at least 1, found {options.top_k}")
+    if options.skip and options.method == "fit":
+        raise TliError("--skip leaves layers as they start, and method fit changes all of them: use one of the two")
     matcher = MATCHERS.get(options.matcher)
     matchings = [matcher(source, target) for source in sources]
     request = method_request(
@@ -60,6 +64,7 @@ def plan_injection(
             top_k=options.top_k,
             keep_values=keep_values,
             tokens=tokens,
+            skipped=left_out(target, options.skip),
         )
     )
     score = max(

@@ -12,6 +12,7 @@ from tli_cli.planning.choice import Akin, choose_models, main_model
 from tli_cli.planning.copies import said_of_copies
 from tli_cli.planning.drafting import Drafter
 from tli_cli.planning.drafts import Drafts
+from tli_cli.planning.left_out import without
 from tli_cli.planning.quantised import whole_or_kept
 from tli_cli.planning.relation import OTHER, relation_of
 from tli_cli.planning.request import Request
@@ -41,12 +42,13 @@ def make_plan(
         matchings = [without_foreign(target, s, m) for s, m in zip(sources, matchings, strict=True)]
         matchings = [chains_fill_branches(target, s, m) for s, m in zip(sources, matchings, strict=True)]
         matchings = [norms_follow(target, s, m) for s, m in zip(sources, matchings, strict=True)]
+    whole, matchings = matchings, [without(matching, target, request.skipped) for matching in matchings]
     drafts = Drafts(target, sources, request)
     chosen = choose_models(matchings, request.top_k, akin)
     for model, matching in enumerate(matchings):
         Drafter(drafts, model, matching).draft(chosen)
     steps = whole_or_kept(drafts.steps(), target, sources, request.keep_values)
-    main = main_model(matchings)
+    main = main_model(whole)
     if len({piece.model for step in steps for piece in step.pieces}) > 1:  # no function is that of any one source
         steps = [replace(step, exact=False) for step in steps]
     sides = tuple(Side(source.origin, source.fingerprint, source.order_from) for source in sources)
@@ -57,7 +59,7 @@ def make_plan(
         maps=tuple(drafts.book.maps),
         matcher=request.matcher,
         method=request.method,
-        relation=_relation(target, sources[main], matchings[main], steps),
+        relation=_relation(target, sources[main], whole[main], steps),
         seed=request.seed,
         unused=unused_by(steps, sources),
         notes=(

@@ -11,7 +11,7 @@ from tli_cli.vocabularies.pairing import Tokens
 @dataclass(frozen=True)
 class Request:
     """What a plan is asked to do beyond the matching: method, head, norms, seed; and for each source which of its rows
-    stand for the target's tokens, or why rows are taken by index."""
+    stand for the target's tokens, or why rows are taken by index; and the target's tensors that are left out."""
 
     matcher: str = "dp"
     method: str = "auto"
@@ -26,3 +26,4 @@ class Request:
     identity: bool = True
     keep_values: str = "constructor"
     tokens: Sequence[Tokens] = ()
+    skipped: frozenset[str] = frozenset()

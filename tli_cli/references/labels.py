@@ -18,15 +18,19 @@ _NO_NAME = re.compile(r"LABEL_\d+|\d+")
 """What a class is called that nobody has named."""
 
 
-def labels_of(reference: Reference) -> Labels:
-    """Return the classes of `reference`; none where nothing beside it names them."""
+def labels_of(reference: Reference, file: str | None = None) -> Labels:
+    """Return the classes of `reference`, as `file` lists them, or else what lies beside it; none where nothing does."""
+    if file is not None:
+        from tli_cli.references.label_files import labels_from
+
+        return labels_from(file)
     if reference.checkpoint is not None:
         return labels_in(reference.checkpoint.config or {})
     path = Path(reference.text.removeprefix("hf:").partition("?")[0])
-    file = path / "config.json" if path.is_dir() else path
-    if file.suffix != ".json" or not file.is_file():
+    beside = path / "config.json" if path.is_dir() else path
+    if beside.suffix != ".json" or not beside.is_file():
         return {}
-    return labels_in(read_config(file) or {})
+    return labels_in(read_config(beside) or {})
 
 
 def labels_in(config: Mapping[str, Any]) -> Labels:

@@ -1,16 +1,18 @@
-"""Several references at once: globs over the catalogue, directories that are searched, lists in files."""
+"""Several references at once: globs, directories that are searched, lists in files."""
 
 from __future__ import annotations
 
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from glob import glob
 from pathlib import Path
 from types import MappingProxyType
 
 from tli_cli.checkpoints.located import is_there
 from tli_cli.decoding import has_controls
 from tli_cli.errors import CheckpointError, TliError, UnknownReferenceError
+from tli_cli.references.reference import SUFFIXES
 from tli_cli.texts import read_text
 
 Places = Mapping[str, str]
@@ -27,7 +29,8 @@ CALLED = re.compile(r":\w[\w.]*\(.*\)$")
 
 
 def expand(texts: Sequence[str], places: Places = NO_PLACES) -> list[str]:
-    """Return `texts` with each glob over the catalogue in the place of what it matches, and nothing twice.
+    """Return `texts` with each glob, over files or over the catalogue, in the place of what it matches, and nothing
+    twice.
 
     Raises:
         TliError: a glob matches nothing.
@@ -53,12 +56,22 @@ def is_glob(text: str) -> bool:
 
 
 def _matches(pattern: str) -> list[str]:
+    """Return what `pattern` stands for: files where it has a path or their ending, else names, or files of that name.
+
+    Raises:
+        UnknownReferenceError: nothing.
+    """
     from tli_cli.catalogue import names
 
-    found = [str(name) for name in names(pattern)]
-    if not found:
-        raise UnknownReferenceError(f"{pattern!r} matches no name in the catalogue; `tli archs` lists them")
-    return found
+    of_files = "/" in pattern or os.sep in pattern or Path(pattern).suffix in SUFFIXES
+    found = [] if of_files else [str(name) for name in names(pattern)]
+    if found := found or sorted(glob(pattern, recursive=True)):
+        return found
+    raise UnknownReferenceError(
+        f"{pattern!r} matches no file or directory"
+        if of_files
+        else f"{pattern!r} matches no name in the catalogue and no file here; `tli archs` lists the names"
+    )
 
 
 def read_names(file: str) -> dict[str, str]:

@@ -249,6 +249,10 @@ class _AllowListUnpickler(pickle._Unpickler):
     }
 
 
+_STORAGE = "torch.storage._load_from_bytes"
+"""What tensors ask for that pickle.dump has written, and not torch.save."""
+
+
 def load_allowed(
     data: bytes, allowed: Mapping[str, Any], where: str, persistent: Callable[[Any], Any] | None = None
 ) -> Any:
@@ -272,8 +276,14 @@ def load_allowed(
 def blocked_message(where: str, blocked: list[str]) -> str:
     """Return the message for a pickle that asks for more than data."""
     named = ", ".join(blocked[:8]) + (f" and {len(blocked) - 8} more" if len(blocked) > 8 else "")
+    if blocked == [_STORAGE]:
+        return (
+            f"{where}: not read, because pickle.dump wrote it, which asks to run code for each tensor: {named}. If you "
+            'trust where it comes from, torch.save(pickle.load(open(FILE, "rb")), "new.pt") writes what is read here'
+        )
     return (
         f"{where}: not read, because it is a pickle that asks to run or build more than tensors: {named}. "
         "Expected a plain state dict; there is no unsafe way to load it here. If you trust where it comes from, load "
-        "it yourself and save `model.state_dict()`, or its arrays by name, best as safetensors"
+        "it yourself with torch.load(FILE, weights_only=False) and save `model.state_dict()`, or the state dict or "
+        "arrays that it holds, best as safetensors"
     )
