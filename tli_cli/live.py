@@ -38,7 +38,7 @@ from tli_cli.providers.inputs import Inputs
 from tli_cli.providers.module import described_live
 from tli_cli.references import Reference
 from tli_cli.references.labels import labels_in, labels_of, shared_labels
-from tli_cli.teachers import Taught, Teacher, understood
+from tli_cli.teachers import Taught, Teacher, told_live, understood
 
 Sample = tuple[torch.Tensor, ...]
 
@@ -69,8 +69,8 @@ def apply_tli(
     model = unwrapped(model, "the model")
     require_values(effective_state(model), "the model", "`model.to_empty(device=...)`, and its own start, come first")
     described, inputs = described_live(model, example)
-    shown = teacher_example if teacher_example is not None else example
-    teachers, target = understood(teacher, Reference(type(model).__name__, described), shown, options)
+    own = told_live(model, described, "example")
+    teachers, target = understood(teacher, own, teacher_example, example, options)
     lesson = _Lesson(model, target, inputs, tuple(teachers), options)
     plan, sample = lesson.planned()
     check_gates(plan, strict=options.strict, min_score=options.min_score, min_coverage=options.min_coverage)
@@ -104,7 +104,8 @@ class _Lesson:
         labels = _labels(self.model) if own is None else labels_of(self.target, own), shared_labels(theirs)
         planned = planner(references, self.target, self.options, "target", held, labels)
         plan, sample = self._fitted(planned(self.options), lambda: planned(replace(self.options, method="fit")))
-        return replace(plan, notes=(*(note for r in references for note in r.remarks), *plan.notes)), sample
+        told = (note for reference in (*references, self.target) for note in reference.remarks)
+        return replace(plan, notes=(*told, *plan.notes)), sample
 
     def _fitted(self, plan: Plan, replan: Replan) -> tuple[Plan, Sample]:
         """Return `plan` with fits where they are asked for or promise most."""

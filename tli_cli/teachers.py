@@ -11,9 +11,10 @@ from typing import Any, Union, cast
 import torch
 from torch import nn
 
+from tli_cli.architecture import Architecture
 from tli_cli.checkpoints.checkpoint import Checkpoint
 from tli_cli.checkpoints.state_dict import StateDict
-from tli_cli.errors import TliError
+from tli_cli.errors import TliError, TraceError
 from tli_cli.injection.stored_values import StoredValues
 from tli_cli.options import Options
 from tli_cli.providers.effective import effective_state, require_values, unwrapped
@@ -36,9 +37,11 @@ class Taught:
 
 
 def understood(
-    teachers: Teacher | Sequence[Teacher], target: Reference, example: Any, options: Options
+    teachers: Teacher | Sequence[Teacher], target: Reference, example: Any, shared: Any, options: Options
 ) -> tuple[list[Taught], Reference]:
     """Return `teachers` and `target`, those that are told by names alone described as another one that they are kin of.
+
+    `example` is what teachers that are modules take, or else `shared`, the target's, where they take that.
 
     Raises:
         TliError: one of them cannot be run on `example`, cannot be read, or has no values.
@@ -52,7 +55,7 @@ def understood(
     listed: Sequence[Teacher] = [cast(Teacher, teachers)] if one else cast("Sequence[Teacher]", teachers)
     if not listed:
         raise TliError("no teacher given: expected a module, a state dict or a checkpoint file, or a list of such")
-    taught = [_taught(teacher, target, example, options) for teacher in listed]
+    taught = [_taught(teacher, target, (example, shared), options) for teacher in listed]
     *references, wanted = related([*(t.reference for t in taught), target])
     return [_as_related(t, r, wanted, options) for t, r in zip(taught, references, strict=True)], wanted
 
@@ -69,12 +72,12 @@ def _stored(reference: Reference, target: Reference, options: Options) -> Taught
     return Taught(reference, lambda name: values.read(0, name))
 
 
-def _taught(teacher: Teacher, target: Reference, example: Any, options: Options) -> Taught:
+def _taught(teacher: Teacher, target: Reference, examples: tuple[Any, Any], options: Options) -> Taught:
     if isinstance(teacher, nn.Module):
         teacher = unwrapped(teacher, "a teacher")
         state = effective_state(teacher)
         require_values(state, "a teacher", "load it first")
-        reference = Reference(type(teacher).__name__, describe_live(teacher, example))
+        reference = told_live(teacher, _understood_alone(teacher, *examples), "teacher_example")
         return Taught(reference, lambda name: state[name].detach(), teacher)
     reading = Reading.of_source(options)
     if isinstance(teacher, Mapping):
@@ -86,6 +89,22 @@ def _taught(teacher: Teacher, target: Reference, example: Any, options: Options)
             f"expected a module, a state dict or a checkpoint file as a teacher, found {type(teacher).__name__}"
         )
     return _stored(reference, target, options)
+
+
+def _understood_alone(teacher: nn.Module, example: Any, shared: Any) -> Architecture:
+    if example is not None:
+        return describe_live(teacher, example)
+    try:
+        return describe_live(teacher, shared)
+    except TraceError:  # it takes another input than the model
+        return describe_live(teacher)
+
+
+def told_live(module: nn.Module, described: Architecture, option: str) -> Reference:
+    """Return a module as a reference, and that it ran on no input if so; `option` is what gives it one."""
+    name = type(module).__name__
+    said = f"{name}: it runs on no usual input, and was told by names and shapes alone; {option} gives it one"
+    return Reference(name, described, notes=() if described.graph else (said,))
 
 
 def _in_memory(loaded: Mapping[str, Any], options: Options, expected: Collection[str]) -> Checkpoint:

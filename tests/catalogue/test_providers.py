@@ -177,6 +177,16 @@ def test_a_transformers_configuration(kind, tmp_path):
     assert left == ["wav2vec2.masked_spec_embed"] * (kind == "wav2vec2")
 
 
+@pytest.mark.parametrize("named", [False, True])
+def test_a_configuration_that_names_no_class_is_said_to_have_no_head(tmp_path, named):
+    pytest.importorskip("transformers")
+    sizes = {name: value for name, value in CONFIGURATIONS["llama"].items() if name != "architectures"}
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama", **sizes}))
+    live = provided(f"hf:{tmp_path}{'?architectures=LlamaForCausalLM' * named}")
+    assert ("lm_head.weight" in live.architecture.by_name) == named
+    assert [("plain LlamaModel" in note, "?architectures=" in note) for note in live.notes] == [(True, True)][named:]
+
+
 def test_what_is_added_for_each_expert_is_a_bias(tmp_path):
     pytest.importorskip("transformers")
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "gpt_oss", **CONFIGURATIONS["gpt_oss"]}))

@@ -239,3 +239,38 @@ def test_a_model_that_asks_for_values_is_run_on_those_of_the_example() -> None:
 def test_a_model_that_asks_for_values_cannot_be_run_on_shapes() -> None:
     with pytest.raises(TraceError, match="meta device"):
         describe_live(AsksForValues(16), {"tokens": (2, 6), "mask": (2, 6)})
+
+
+class Conditioned(nn.Module):
+    """A network that takes a number beside its input."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.inner, self.table = plain(width), nn.Embedding(5, 4)
+
+    def forward(self, x: torch.Tensor, number: torch.Tensor) -> torch.Tensor:
+        return self.inner(x) + self.table(number)
+
+
+def plain(width: int) -> nn.Module:
+    return nn.Sequential(nn.Conv2d(3, width, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, 4))
+
+
+def test_a_teacher_takes_its_own_input_where_it_does_not_run_on_the_models() -> None:
+    example = (torch.zeros(1, 3, 8, 8), torch.zeros(1, dtype=torch.long))
+    plan = apply_tli(Conditioned(8), plain(4), example=example, options=Options(method="maps"))
+    assert {step.target for step in plan.steps if step.action == "keep"} == {"table.weight"} and not plan.notes
+
+
+def test_a_model_that_runs_on_no_usual_input_is_said_to_be_told_by_names() -> None:
+    plan = apply_tli(Conditioned(4), plain(4))
+    assert any("Conditioned: it runs on no usual input" in note for note in plan.notes) and "note" in repr(plan)
+    plan = apply_tli(plain(4), Conditioned(4), options=Options(method="maps"))
+    assert any("teacher_example gives it one" in note for note in plan.notes)
+
+
+def test_without_gradients_and_views_the_plan_is_the_same() -> None:
+    plans = [apply_tli(plain(8), plain(4))]
+    with torch.inference_mode():
+        plans.append(apply_tli(plain(8), plain(4)))
+    assert plans[0] == plans[1]

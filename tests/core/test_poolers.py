@@ -42,3 +42,20 @@ def test_files_of_them_do_so_too(classes, tmp_path):
     steps = match(str(tmp_path / "old.safetensors"), str(tmp_path / "new.safetensors")).by_target
     assert steps["pooler.dense.weight"].action == "transfer"
     assert not classes or steps["classifier.weight"].action == "keep"
+
+
+@pytest.mark.parametrize("end", [nn.ReLU(), nn.Sequential(nn.GELU(), nn.MaxPool2d(2))], ids=["relu", "gelu and pool"])
+def test_a_part_of_a_network_that_ends_in_rectified_maps_gives_features_and_grows(end: nn.Module) -> None:
+    def part(width: int) -> nn.Module:
+        return nn.Sequential(nn.Conv2d(3, width, 3), nn.ReLU(), nn.Conv2d(width, 2 * width, 3), end)
+
+    plan = apply_tli(part(8), part(4), example=(1, 3, 12, 12))
+    assert plan.coverage == 1 and all(step.exact for step in plan.steps)
+
+
+def test_scores_that_are_rectified_before_they_are_pooled_stay_classes() -> None:
+    def network(classes: int) -> nn.Module:
+        return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, classes, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1))
+
+    plan = apply_tli(network(7), network(5), example=(1, 3, 12, 12))
+    assert {step.target for step in plan.steps if step.action == "keep"} == {"2.weight", "2.bias"}

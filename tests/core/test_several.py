@@ -54,13 +54,14 @@ def test_sources_of_one_ancestor_are_mixed():
     sides = [dict(net.named_parameters()) for net in (first, second)]
     for name, value in model.named_parameters():
         torch.testing.assert_close(value, (sides[0][name] + sides[1][name]) / 2)
-    assert not any(step.exact for step in plan.steps)
+    assert not any(step.exact for step in plan.steps) and not any("mixed" in note for note in plan.notes)
 
 
 def test_sources_that_were_trained_apart_are_not_mixed():
     target, first, second = (build("resnet", seed) for seed in (3, 1, 2))
-    model, _ = injected(target, first, second, top_k=2)
+    model, plan = injected(target, first, second, top_k=2)
     assert same_bytes(model.state_dict(), first.state_dict())
+    assert any(note.startswith("nothing is mixed") for note in plan.notes)
 
 
 def test_nothing_can_be_mixed_of_no_sources():

@@ -26,6 +26,7 @@ class Subject:
         defaults: the options' values where none are given; absent ones it does not take.
         inputs: how many such samples the model takes side by side.
         keywords: what else it is run on, on the `meta` device.
+        said: what the user should know of how it was named.
     """
 
     library: str
@@ -35,6 +36,7 @@ class Subject:
     defaults: Mapping[str, int]
     inputs: int = 1
     keywords: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    said: tuple[str, ...] = ()
 
     def arguments(self, in_chans: int | None = None) -> tuple[torch.Tensor, ...]:
         """Return what the model is traced on: a batch of two on the `meta` device.

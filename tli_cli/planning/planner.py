@@ -64,9 +64,18 @@ def make_plan(
         unused=unused_by(steps, sources),
         notes=(
             *drafts.notes,
+            *_unmixed(request, steps, sources),
             *drafts.book.rows.notes,
             *turned_by_guess(steps),
             *said_of_time(drafts.book.maps, sources),
             *(note for matching in matchings for note in said_of_copies(matching)),
         ),
     )
+
+
+def _unmixed(request: Request, steps: Sequence[Step], sources: Sequence[Architecture]) -> tuple[str, ...]:
+    """Return what is said where several sources are to be mixed, and none of their tensors may be."""
+    mixed = any(len({piece.model for piece in step.pieces}) > 1 for step in steps)
+    if request.top_k == 1 or len(sources) == 1 or mixed:
+        return ()
+    return ("nothing is mixed: only layers of one shape and place are, of sources that were tuned from one ancestor",)

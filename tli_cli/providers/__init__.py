@@ -80,7 +80,7 @@ def _provided(reference: str, input_shape: InputShape | None, given: Mapping[str
     architecture, _, problem = described(subject, {}, reference)
     in_files = subject.in_files()
     if not problem:
-        return Provided(architecture, _other_input(subject, input_shape, reference), in_files)
+        return Provided(architecture, (*subject.said, *_other_input(subject, input_shape, reference)), in_files)
     note = f"{problem}; its layers stand in the order of their definition"
     said = (
         ""
@@ -88,7 +88,7 @@ def _provided(reference: str, input_shape: InputShape | None, given: Mapping[str
         else ". --input-shape gives the shape of one sample, or of several inputs as '3,224,224;10' or "
         "'image=3,224,224;tokens=10'"
     )
-    return Provided(architecture, (note + said,), in_files)
+    return Provided(architecture, (*subject.said, note + said), in_files)
 
 
 def _other_input(subject: Subject, input_shape: InputShape | None, reference: str) -> tuple[str, ...]:

@@ -37,6 +37,7 @@ def describe_live(model: nn.Module, example: Any = None) -> Architecture:
     return described_live(model, example)[0]
 
 
+@torch.inference_mode(mode=False)  # which has no views of its own to follow
 def described_live(model: nn.Module, example: Any = None) -> tuple[Architecture, Inputs]:
     """Return what `describe_live` returns, and what the module was run on: nothing where it cannot be run."""
     described, inputs = _described(model, example)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
@@ -103,7 +103,18 @@ def transformers_subject(path: str, arguments: Mapping[str, Any], reference: str
         inputs = fitting_inputs(create, config)
     except Exception as error:  # the library raises many kinds where a configuration does not hold together
         raise TliError(f"{reference}: transformers cannot build {file}: {first_line(error)}") from error
-    return TransformersSubject("transformers", path, create, (), {}, inputs=0, keywords=inputs)
+    said = () if config.architectures else (_said_of_class(create, path, reference),)
+    return TransformersSubject("transformers", path, create, (), {}, inputs=0, keywords=inputs, said=said)
+
+
+def _said_of_class(create: Callable[[], nn.Module], path: str, reference: str) -> str:
+    """Return what is said of a configuration that names no class: it is that of a model without a head."""
+    with torch.device("meta"):
+        name = type(create()).__name__
+    return (
+        f"{reference}: its configuration names no `architectures`, so this is the plain {name}, without a head; "
+        f"'hf:{path}?architectures=NAME' says which class is meant"
+    )
 
 
 @contextmanager

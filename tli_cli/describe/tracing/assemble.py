@@ -16,6 +16,9 @@ from tli_cli.describe.tracing.values import RecordedLayer, Value
 
 POSITIONS = {"grid", "batch", "kernel"}
 STANDARD_ROLES = {"weight", "bias", *STATISTICS}
+POOLS = ("max_pool", "avg_pool")
+UNBOUNDED = ("relu", "leaky_relu", "prelu", "elu", "celu", "selu", "gelu", "silu", "mish", "softplus", "hardswish")
+"""Activations that let values grow, unlike those that end a network in shares or in values between bounds."""
 
 
 def assemble(
@@ -58,8 +61,17 @@ def _mark_classes(recording: Recording, outputs: Sequence[Value]) -> None:
             for leaf in _summed_leaves(recording, name, index)
             if leaf in final
         }
-        for leaf in final - contracted - _features(recording):
+        for leaf in () if _is_rectified_map(recording, value) else final - contracted - _features(recording):
             table.mark(leaf, "classes")
+
+
+def _is_rectified_map(recording: Recording, value: Value) -> bool:
+    """Tell whether an output is a map that an activation without bounds has gone over: features, as no scores of places
+    are. What is pooled to one place may be scores all the same, as SqueezeNet's are."""
+    node = recording.nodes[value.node]
+    while node.op in POOLS and len(node.inputs) == 1:
+        node = recording.nodes[node.inputs[0]]
+    return node.op in UNBOUNDED and len(value.dims) > 3 and any(recording.table.size(dim) > 1 for dim in value.dims[2:])
 
 
 def _features(recording: Recording) -> set[int]:
