@@ -183,7 +183,7 @@ class Node:
     index: int = -1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Architecture:
     """Everything that matching needs to know of a network.
 
@@ -214,6 +214,13 @@ class Architecture:
     coded: frozenset[int] = frozenset()
     dotted: frozenset[int] = frozenset()
     averaged: frozenset[int] = frozenset()
+
+    def __repr__(self) -> str:
+        """Say in one line what it is; `layers` and `tensors` say it in full."""
+        return (
+            f"Architecture({self.origin or 'unnamed'}: {len(self.tensors)} tensors in {len(self.layers)} layers, "
+            f"{self.parameters:,} parameters)"
+        )
 
     @cached_property
     def by_name(self) -> dict[str, TensorSpec]:

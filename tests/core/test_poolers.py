@@ -55,7 +55,9 @@ def test_a_part_of_a_network_that_ends_in_rectified_maps_gives_features_and_grow
 
 def test_scores_that_are_rectified_before_they_are_pooled_stay_classes() -> None:
     def network(classes: int) -> nn.Module:
-        return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, classes, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1))
+        return nn.Sequential(
+            nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, classes, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1)
+        )
 
     plan = apply_tli(network(7), network(5), example=(1, 3, 12, 12))
     assert {step.target for step in plan.steps if step.action == "keep"} == {"2.weight", "2.bias"}

@@ -370,3 +370,8 @@ def test_what_unrelated_widths_cost_grows_no_faster_than_their_pairs(monkeypatch
         describe({f"{chr(97 + i % 26)}{chr(97 + i // 26)}q.weight": shape for i, shape in enumerate(shapes)})
         costs.append(calls)
     assert costs[1] < 20 * costs[0]
+
+
+def test_an_architecture_is_printed_in_one_line() -> None:
+    architecture = describe_names([TensorSpec("fc.weight", (3, 4)), TensorSpec("fc.bias", (3,))], origin="a file")
+    assert repr(architecture) == "Architecture(a file: 2 tensors in 1 layers, 15 parameters)"
