@@ -6,27 +6,24 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from tli_cli.errors import TliError
-from tli_cli.options import Labels
-from tli_cli.references.labels import labels_in
 from tli_cli.texts import read_json, read_text
 
 EXPECTED = "one class a line"
+KEYS = {"id2label", "label2id", "label_names"}
+"""What configurations call their classes."""
 NUMBERED = re.compile(r"(\d{1,9})(?:\s*[,:\t]\s*|\s+)(.+)", re.ASCII)
 
 
-def labels_from(file: str) -> Labels:
-    """Return the classes that a file lists: one a line in the order of the rows, or with the row before each; or JSON,
-    a list of names, or names by row, rows by name, or a model's configuration.
+def listed_in(file: str) -> Mapping[str, Any]:
+    """Return what a file lists, as a configuration would name it: one class a line in the order of the rows, or with
+    the row before each; or JSON, a list of names, names by row, rows by name, or a configuration.
 
     Raises:
-        TliError: the file cannot be read, or names no class.
+        TliError: the file cannot be read.
     """
-    in_json = file.casefold().endswith(".json")
-    found = labels_in(_of_json(read_json(file, EXPECTED)) if in_json else _of_lines(read_text(file, EXPECTED)))
-    if not found:
-        raise TliError(f"{file}: expected {EXPECTED}, or JSON as id2label has it; found none that names a row alone")
-    return found
+    if file.casefold().endswith(".json"):
+        return _of_json(read_json(file, EXPECTED))
+    return _of_lines(read_text(file, EXPECTED))
 
 
 def _of_lines(text: str) -> Mapping[str, Any]:
@@ -43,5 +40,6 @@ def _of_json(raw: Any) -> Mapping[str, Any]:
         return {"label_names": raw}
     if not isinstance(raw, Mapping):
         return {}
-    by_name = all(type(value) is int for value in raw.values())
-    return raw if labels_in(raw) else {"label2id" if by_name else "id2label": raw}
+    if raw.keys() & KEYS:
+        return raw
+    return {"label2id" if all(type(value) is int for value in raw.values()) else "id2label": raw}

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tli_cli.checkpoints import read_config
+from tli_cli.errors import TliError
 from tli_cli.options import Labels
+from tli_cli.references.label_files import EXPECTED, listed_in
 
 if TYPE_CHECKING:
     from tli_cli.references.reference import Reference
@@ -19,11 +21,18 @@ _NO_NAME = re.compile(r"LABEL_\d+|\d+")
 
 
 def labels_of(reference: Reference, file: str | None = None) -> Labels:
-    """Return the classes of `reference`, as `file` lists them, or else what lies beside it; none where nothing does."""
-    if file is not None:
-        from tli_cli.references.label_files import labels_from
+    """Return the classes of `reference`, as `file` lists them, or else what lies beside it; none where nothing does.
 
-        return labels_from(file)
+    Raises:
+        TliError: `file` cannot be read, or names no class.
+    """
+    if file is not None:
+        found = labels_in(listed_in(file))
+        if not found:
+            raise TliError(
+                f"{file}: expected {EXPECTED}, or JSON as id2label has it; found none that names a row alone"
+            )
+        return found
     if reference.checkpoint is not None:
         return labels_in(reference.checkpoint.config or {})
     path = Path(reference.text.removeprefix("hf:").partition("?")[0])
