@@ -8,9 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tli_cli.axis_maps.apply import apply_expression
+from tli_cli.axis_maps.apply import apply_expression, apply_parted
 from tli_cli.axis_maps.expressions import expression_columns
-from tli_cli.axis_maps.selection import Selection, runs_of, selection_of
+from tli_cli.axis_maps.selection import Selection, runs_of, selection_of, with_phases
 from tli_cli.axis_maps.take import MEAN, MapValues, Take
 from tli_cli.axis_maps.values import map_values
 from tli_cli.floats import STORED
@@ -61,6 +61,34 @@ def test_a_few_rows_at_a_time_give_what_the_whole_gives(axes, seed, dtype, step,
         made = selected(tensor, selections, gain)
     assert made.dtype == dtype and made.shape == expected.shape
     assert torch.equal(computed(made), computed(expected))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from(EXPRESSIONS), st.booleans()), min_size=1, max_size=3),
+    st.integers(0, 1 << 30),
+    st.sampled_from([torch.float32, torch.bfloat16, torch.float64, torch.complex64]),
+    st.sampled_from([1, 6, 1 << 18]),
+    st.sampled_from([1, 8, 1 << 16]),
+)
+def test_each_output_divides_in_its_own_way_a_few_rows_at_a_time_as_in_the_whole(axes, seed, dtype, step, wide):
+    draws = Draws(seed)
+    known = [map_values(AxisMap("spread", *sorted(size)[::-1]), lambda *_: None, draws) for size in SIZES]
+    maps = [AxisMap("spread", *sorted(size)[::-1]) for size in SIZES]
+    contracted = [summed for _, summed in axes]
+    shape = [expression_columns(expression, maps) for expression, _ in axes]
+    tensor = torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)).to(dtype)
+    expected = computed(tensor)
+    for dim, (expression, summed) in enumerate(axes):
+        expected = apply_expression(expected, dim, expression, maps, known, summed)
+    selections = [selection_of(expression, maps, known, summed) for expression, summed in axes]
+    expected = apply_parted(expected, [one.parted for one in selections], contracted)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mapped, "_STEP", max(step, tensor.numel() // 500))
+        patch.setattr(mapped, "_WIDE", wide)
+        made = selected(tensor, with_phases(selections, contracted), 1.0)
+    rounding = 2e-2 if dtype == torch.bfloat16 else 1e-6
+    assert torch.allclose(computed(made), expected.to(computed(made).dtype), rtol=rounding, atol=rounding)
 
 
 LISTED = "9 0..3 2+7 * 1+1+4 5:2 0+8:3 -"

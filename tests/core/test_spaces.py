@@ -12,6 +12,7 @@ from torch import nn
 from tests.core.support import described
 from tests.models import NETS
 from tli_cli import apply_tli
+from tli_cli.axis_maps.apply import apply_parted
 from tli_cli.axis_maps.rules import RULES
 from tli_cli.axis_maps.values import map_values
 from tli_cli.describe.spaces import SpaceTable, leaves
@@ -89,6 +90,9 @@ def test_what_consumers_take_from_widened_channels_sums_to_what_they_took(rule, 
     whole = rows if " " not in rule else rows // 8 * 8
     grown, consumer = found.out.apply(channels, 0)[:whole], found.into.apply(weight, 1)[:, :whole]
     assert torch.allclose(consumer @ grown, weight @ channels, rtol=1e-12, atol=1e-12)
+    parted = apply_parted(found.into.apply(weight, 1), [None, found.parted], [False, True])[:, :whole]
+    assert torch.allclose(parted @ grown, weight @ channels, rtol=1e-12, atol=1e-12)
+    assert torch.equal(parted, consumer) == ((rows < 16 and " " in rule) or rows == 8 or rule == "net2net")
 
 
 @pytest.mark.parametrize("part", ["", " 6 1"])

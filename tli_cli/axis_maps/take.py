@@ -63,10 +63,15 @@ class Take:
 
 @dataclass(frozen=True)
 class MapValues:
-    """Both directions of a map; `None` means that nothing changes."""
+    """Both directions of a map; `None` means that nothing changes.
+
+    `parted`, of shape `(PHASES, rows)`, are the factors by which what sums over the channels reads copies of one
+    channel differently (`tli_cli.axis_maps.parting`).
+    """
 
     out: Take | None = None
     into: Take | None = None
+    parted: Any = None
 
 
 Read = Callable[[int, str], "torch.Tensor"]

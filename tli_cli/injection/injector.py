@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from tli_cli.axis_maps.apply import apply_expression
-from tli_cli.axis_maps.selection import selection_of
+from tli_cli.axis_maps.apply import apply_expression, apply_parted
+from tli_cli.axis_maps.selection import selection_of, with_phases
 from tli_cli.axis_maps.take import Read
 from tli_cli.axis_maps.values import LEAVE_SOME, PlanMaps
 from tli_cli.describe.normed import WITH_LENGTH
@@ -147,12 +147,13 @@ class Injector:
             and tensor.device.type == "cpu"
             and str(tensor.dtype)[6:] in STORED
         ):
-            made = selected(tensor, chosen, piece.gain)
+            made = selected(tensor, with_phases(chosen, contracted), piece.gain)
             if made is not None:
                 return made
         made = computed(tensor) + piece.added[0]
         for dim, expression in enumerate(piece.axes):
             made = apply_expression(made, dim, expression, maps, self.maps, contracted[dim])
+        made = apply_parted(made, [None if one is None else one.parted for one in selections], contracted)
         return (made * piece.gain - piece.added[1]).to(tensor.dtype)
 
     def _gained(self, tensor: torch.Tensor, piece: Piece) -> torch.Tensor:

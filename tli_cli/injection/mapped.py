@@ -168,12 +168,16 @@ class Mapped:
 
     def _multiply(self, taken: Any, first: int, last: int) -> None:
         """Multiply the rows from `first` to `last`, in place, where that changes them."""
-        along = [part[:, None] for part in (scale[first:last] for scale in self.rows.scales) if (part != 1.0).any()]
-        everything = along or self.gain != 1.0
-        for start, stop in ((0, self.columns.rows),) if everything else self.columns.scaled:
+        rows, columns = self.rows, self.columns
+        along = rows.parted is not None or any((scale[first:last] != 1.0).any() for scale in rows.scales)
+        for start, stop in ((0, columns.rows),) if along or self.gain != 1.0 else columns.scaled:
             values = load(taken[:, start:stop], self.source)
-            for scale in (*along, *(scale[start:stop] for scale in self.columns.factors(values.dtype))):
-                values *= scale.astype(values.dtype, copy=False)
+            for scale in rows.factors(values.dtype) if along else ():
+                part = scale[..., first:last]
+                values *= part[:, None] if part.ndim == 1 else part[columns.ways[start:stop]].T
+            for scale in columns.factors(values.dtype):
+                part = scale[..., start:stop]
+                values *= part if part.ndim == 1 else part[rows.ways[first:last]]
             if self.gain != 1.0:
                 values *= values.dtype.type(self.gain)
             taken[:, start:stop] = store(values, self.source)

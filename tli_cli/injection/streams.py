@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tli_cli.architecture import TensorSpec
-from tli_cli.axis_maps.selection import Selection, selection_of
+from tli_cli.axis_maps.selection import Selection, selection_of, with_phases
 from tli_cli.axis_maps.values import LEAVE_SOME, PlanMaps
 from tli_cli.checkpoints.files import FileRange, opened, read_at
 from tli_cli.checkpoints.writing.contents import Content
@@ -104,7 +104,7 @@ class Streams:
             if starts and (dim or piece.target_range is not None or not plain):
                 return None
             found.append(selection)
-        return found
+        return with_phases(found, [dim in piece.contracted for dim in range(len(found))])
 
     def _starts_elsewhere(self, expression: Any) -> bool:
         """Return whether a part of `expression` leaves indices to what the target starts from."""

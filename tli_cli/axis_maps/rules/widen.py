@@ -6,14 +6,15 @@ from typing import Any
 
 import numpy as np
 
+from tli_cli.axis_maps.parting import PHASES, parted
 from tli_cli.axis_maps.take import MEAN, MapValues, Read, Take
 from tli_cli.plan import AxisMap
 from tli_cli.seeding import Draws
 
 
 def widen(axis_map: AxisMap, read: Read, draws: Draws) -> MapValues:
-    """Repeat the channels in turn; consumers divide by an uneven split that sums to one, so that copies can part in
-    training.
+    """Repeat the channels in turn; consumers divide among the copies, each output in its own way, so that copies can
+    part in training.
 
     Words behind the rule's name say what runs over the channels: `centred` for a layer norm and `zero` for an RMS
     norm, which cannot be repeated a fractional number of times: the channels left over start at the mean, or at
@@ -25,33 +26,31 @@ def widen(axis_map: AxisMap, read: Read, draws: Draws) -> MapValues:
     index = np.arange(m) % n
     if "centred" in words or "zero" in words:
         return _widen_normalised(index, m, n, words, draws)
-    share = _shares(index, n, draws)
-    copies = np.bincount(index, minlength=n)[index]
+    share = _shares(index, n)
     if "query" in words:
-        return MapValues(Take(index, (m / n) ** 0.5 / copies), Take(index, share))
+        return MapValues(Take(index, (m / n) ** 0.5 * share), Take(index, share), parted(index, n, draws))
     if "tied" in words:
-        return MapValues(Take(index, 1.0 / copies))
-    return MapValues(Take(index), Take(index, share))
+        return MapValues(Take(index, share))
+    return MapValues(Take(index), Take(index, share), parted(index, n, draws))
 
 
 def net2net(axis_map: AxisMap, read: Read, draws: Draws) -> MapValues:
     """Repeat channels drawn at random and divide evenly among the copies (Net2WiderNet, arXiv 1511.05641)."""
     m, n = axis_map.rows, axis_map.columns
     index = np.concatenate([np.arange(n), draws.integers(n, m - n)])
-    copies = np.bincount(index, minlength=n)[index]
-    return MapValues(Take(index), Take(index, 1.0 / copies))
+    return MapValues(Take(index), Take(index, _shares(index, n)))
 
 
 def spread(axis_map: AxisMap, read: Read, draws: Draws) -> MapValues:
     """Repeat each channel where it stands: keys that fewer queries are to share (GQA, arXiv 2305.13245)."""
     index = np.arange(axis_map.rows) * axis_map.columns // axis_map.rows
-    return MapValues(Take(index), Take(index, _shares(index, axis_map.columns, draws)))
+    into = Take(index, _shares(index, axis_map.columns))
+    return MapValues(Take(index), into, parted(index, axis_map.columns, draws))
 
 
-def _shares(index: Any, columns: int, draws: Draws) -> Any:
-    """Return a share for each index, uneven among the copies of one source index, that sum to one over them."""
-    draw = 1.0 + draws.uniform(len(index))
-    return draw / np.bincount(index, draw, minlength=columns)[index]
+def _shares(index: Any, columns: int) -> Any:
+    """Return an even share for each of the copies of one source index."""
+    return 1.0 / np.bincount(index, minlength=columns)[index]
 
 
 def _widen_normalised(index: Any, m: int, n: int, words: list[str], draws: Draws) -> MapValues:
@@ -64,8 +63,8 @@ def _widen_normalised(index: Any, m: int, n: int, words: list[str], draws: Draws
         return MapValues(Take(index, np.full(m, gain * divided)))
     if "bias" in words:
         return MapValues(Take(np.where(extra, -1, index), np.full(m, divided)))
-    share = np.ones(m)
-    share[:whole] = _shares(index[:whole], n, draws)
+    share, factors = np.ones(m), np.ones((PHASES, m))
+    share[:whole], factors[:, :whole] = _shares(index[:whole], n), parted(index[:whole], n, draws)
     share[whole:] = "raw" not in words
     into = Take(index, share)
-    return MapValues(Take(np.where(extra, -1 if "zero" in words else MEAN, index)), into)
+    return MapValues(Take(np.where(extra, -1 if "zero" in words else MEAN, index)), into, factors)
