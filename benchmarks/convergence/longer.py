@@ -1,7 +1,7 @@
 """What networks four times as wide as their source reach after longer training.
 
-`python -m benchmarks.convergence.longer`. Where copies of a channel cannot part, the target stays as narrow as its source, and falls behind once it has learned
-what that can hold.
+`python -m benchmarks.convergence.longer`. Where copies of a channel cannot part, the target stays as narrow as its
+source, and falls behind once it has learned what that can hold.
 """
 
 from __future__ import annotations
