@@ -57,18 +57,21 @@ def strangers(matching: Matching) -> dict[int, str]:
 
 
 def _alone(pairs: Sequence[Pair], fed: Mapping[Key, Key], mine: Held, theirs: Held) -> dict[int, str]:
-    """Return the layers of `pairs`, by place, beside which nothing is `fed` from beside their partners."""
+    """Return the layers of `pairs`, by place, beside which nothing is `fed` from beside their partners, though there is
+    something."""
 
     @cache
     def given(here: str, there: str) -> frozenset[Key]:
         """Return which layers in the module `there` feed such in the module `here`."""
         return frozenset(fed[key] for key in mine[here] if fed.get(key) in theirs[there])
 
-    return {
-        pair.target.place: STRANGER
-        for pair in pairs
-        if given(_home(pair.target, mine), _home(pair.source, theirs)) <= {pair.source.key}
-    }
+    found = {}
+    for pair in pairs:
+        here, there = _home(pair.target, mine), _home(pair.source, theirs)
+        beside = {*mine[here]} - {pair.target.key} or {*theirs[there]} - {pair.source.key}
+        if beside and given(here, there) <= {pair.source.key}:
+            found[pair.target.place] = STRANGER
+    return found
 
 
 def _held(units: Sequence[Unit]) -> Held:
