@@ -73,6 +73,12 @@ def test_a_norm_that_the_source_lacks_changes_nothing(bias, width):
     assert all(step.exact for step in plan.steps) and not plan.unused
 
 
+def test_a_norm_behind_a_layer_that_does_not_keep_the_function_promises_nothing():
+    _, plan = injected(Net(False, True), Net(True, False, width=6), options=Options(method="maps"))
+    norms = {step.target: step.exact for step in plan.steps if step.layer in ("stem.1", "first.1", "second.1")}
+    assert len(norms) == 15 and not any(norms.values())
+
+
 def test_without_a_bias_to_hold_it_no_norm_is_folded_and_nothing_promised():
     far, plan = injected(Net(True, False), Net(False, False))
     assert far > 1e-3

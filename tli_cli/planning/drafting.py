@@ -310,9 +310,10 @@ class Drafter:
         before = self._drafts.of_layer(pair.target.place)
         if not any(draft.pieces for draft in before):
             return
+        kept = self._drafts.keep(pair.target.place)
         for wanted in shares(self._target, norm):
             draft = self._drafts.of(wanted.spec.name)
-            draft.initial, draft.exact, draft.doubt = STARTS.get(wanted.role, draft.initial), True, before[0].doubt
+            draft.initial, draft.exact, draft.doubt = STARTS.get(wanted.role, draft.initial), kept, before[0].doubt
             draft.reason = UNNORMALISED
             if wanted.role == "bias" and layer.tensor("bias") is None:
                 bias = next((share for share in shares(self._source, pair.source) if share.role == "bias"), None)
