@@ -64,7 +64,7 @@ def test_what_stands_beside_is_reported(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("value", "options", "words"),
     [
-        (torch.ones(2), {}, ["state dict", "Tensor"]),
+        (torch.ones(2), {}, ["state dict", "a tensor"]),
         ([torch.ones(2)], {}, ["state dict", "list"]),
         ({"epoch": 3, "loss": [1.0]}, {}, ["expected tensors", "epoch"]),
         ({}, {}, ["an empty dict"]),

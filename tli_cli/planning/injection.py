@@ -23,7 +23,7 @@ from tli_cli.planning.planner import make_plan
 from tli_cli.planning.relation import OTHER, UNLIKE
 from tli_cli.planning.request import Request
 from tli_cli.scoring.bands import MAY_HURT
-from tli_cli.scoring.score import score_matching
+from tli_cli.scoring.score import likeness, score_matching
 from tli_cli.vocabularies.pairing import Tokens
 
 
@@ -67,12 +67,10 @@ def plan_injection(
             skipped=left_out(target, options.skip),
         )
     )
-    score = max(
-        score_matching(matching, doubted_layers(source, target, matching))
-        for source, matching in zip(sources, matchings, strict=True)
-    )
-    if options.method == "auto" and options.matcher == "dp" and score < MAY_HURT:
-        return _untouched(target, sources, matchings, request, score)
+    doubted = [doubted_layers(source, target, matching) for source, matching in zip(sources, matchings, strict=True)]
+    score, alike = (max(map(by, matchings, doubted)) for by in (score_matching, likeness))
+    if options.method == "auto" and options.matcher == "dp" and alike < MAY_HURT:
+        return _untouched(target, sources, matchings, request, score, alike)
     plan = without_proof(make_plan(target, sources, matchings, request, akin), unproved)
     alone = plan.relation != OTHER and len(sources) == 1
     said = (*_left_heads(target, sources[0], matchings[0]), *changed_activations(sources[0], target)) if alone else ()
@@ -96,12 +94,13 @@ def _untouched(
     matchings: Sequence[Matching],
     request: Request,
     score: float,
+    alike: float,
 ) -> Plan:
     """Return the plan that moves nothing: no source is similar enough to be worth more than a plain start."""
     nothing = [replace(matching, pairs=(), added_blocks=frozenset()) for matching in matchings]
     said = (
-        f"nothing similar enough is there (score {score:.2f}, under {MAY_HURT}): the target starts as it would without "
-        "a source; --method combo moves what can be moved"
+        f"nothing similar enough to move is there ({alike:.2f}, under {MAY_HURT}): the target starts as it would "
+        "without a source; --method combo moves what can be moved"
     )
     plan = make_plan(target, sources, nothing, request)
     return replace(plan, score=round(score, 6), relation=UNLIKE, notes=(said,))

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import log2, prod
 
@@ -148,6 +148,13 @@ def _context(pair: Pair, target: Block, source: Block, *, windows: bool) -> floa
 def score_matching(matching: Matching, doubted: Collection[int] = ()) -> float:
     """Return the score of a matching, in [0, 1]: the weighted mean over target units of how well each is fed."""
     return ratio(sum(fed_weights(matching, doubted=doubted).values()), sum(map(unit_weight, matching.targets)))
+
+
+def likeness(matching: Matching, doubted: Collection[int] = ()) -> float:
+    """Return the score without what only a fit can take over: of a stage as a whole counts what both do by the same
+    means."""
+    stages = tuple(replace(pair, reach=pair.kinship) for pair in matching.stages)
+    return score_matching(replace(matching, stages=stages), doubted)
 
 
 def coverage_of(matching: Matching, target: Architecture) -> float:

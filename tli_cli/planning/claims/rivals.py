@@ -16,6 +16,7 @@ from tli_cli.matching.units import Key, Unit
 from tli_cli.matching.values import Matching, Pair
 from tli_cli.planning.claims.norm_makers import told_by_makers
 from tli_cli.planning.claims.rows import untold_rows
+from tli_cli.planning.claims.side_lists import torn_lists
 from tli_cli.planning.claims.strangers import misnamed, strangers
 from tli_cli.planning.starts.norms import normalised_layers
 
@@ -48,7 +49,7 @@ def _untold(matching: Matching, target: Architecture, source: Architecture) -> d
         )
     )
     other, told = (_named(matching.targets), _named(matching.sources)), told_by_makers(matching, target, source)
-    found = misnamed(matching, target, source) | strangers(matching)
+    found = misnamed(matching, target, source) | strangers(matching) | torn_lists(matching)
     found |= untold_rows(matching, target, source, lambda unit: _shared(unit, there), lambda unit: _shared(unit, here))
     for pair in matching.pairs:
         rival = theirs.get(pair.source.key) or mine.get(pair.target.key)
