@@ -139,4 +139,5 @@ def fitted_plan(
     note = f"{len(fitted.fits)} {FITTED}; no data is used" + (
         f"; about {minutes:.0f} minutes of one core" if minutes >= 1.5 else ""
     )
-    return replace(fitted, method="fit", notes=(*base.notes, note))
+    relation = UNLIKE if plan.relation == UNLIKE else fitted.relation
+    return replace(fitted, method="fit", relation=relation, notes=(*base.notes, note))

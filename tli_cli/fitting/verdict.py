@@ -14,7 +14,6 @@ from tli_cli.fitting.trial import FASTER
 from tli_cli.fitting.worth import Worth
 from tli_cli.plan import Plan, Step
 from tli_cli.planning.relation import UNLIKE
-from tli_cli.scoring.bands import MAY_HURT
 
 SAID = {OWN: "nothing is moved", "kaiming": "weights are drawn as Kaiming", "xavier": "weights are drawn as Xavier"}
 """What is said of a target that starts without a source."""
@@ -46,7 +45,7 @@ def check_worth(
         )
     else:
         return
-    idle = plan.score < MAY_HURT or (plains is not None and begun is not None and plains.learn_faster(begun, -BETTER))
+    idle = plan.relation == UNLIKE or (plains is not None and begun is not None and plains.learn_faster(begun, -BETTER))
     raise SlowerThanPlain(said, plains.rule if plains is not None else OWN) if idle else TliError(said)
 
 
@@ -61,7 +60,7 @@ def check_start(plains: PlainStarts, target: nn.Module, plan: Plan) -> None:
 
 def carried_out(plan: Plan, error: TliError, target: Architecture) -> tuple[Plan, str]:
     """Return what is carried out of `plan` for `target` where `error` was raised of it, and what is said of that."""
-    if not isinstance(error, SlowerThanPlain) and plan.score >= MAY_HURT:
+    if not isinstance(error, SlowerThanPlain) and plan.relation != UNLIKE:
         return without_fits(plan), f"not fitted, {BY_MAPS}: {error}"
     rule = error.rule if isinstance(error, SlowerThanPlain) else OWN
     said = f"{SAID[rule]}: {error}"
