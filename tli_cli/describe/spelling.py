@@ -17,6 +17,23 @@ def enclosing(path: str) -> tuple[str, ...]:
     return (*enclosing(parent), path) if "." in path else (path,)
 
 
+def apart(path: str, other: str) -> tuple[str, str]:
+    """Return two paths without the names that both end in.
+
+    >>> apart("encoder.layers.0", "teacher.layers.0"), apart("net.fc", "fc")
+    (('encoder', 'teacher'), ('net', ''))
+    """
+    mine, theirs = path.split("."), other.split(".")
+    while mine and theirs and mine[-1] == theirs[-1]:
+        mine, theirs = mine[:-1], theirs[:-1]
+    return ".".join(mine), ".".join(theirs)
+
+
+def unnumbered(path: str) -> str:
+    """Return what paths have in common that differ in numbers alone."""
+    return re.sub(r"[0-9]+", "", path)
+
+
 @lru_cache(maxsize=4096)
 def natural(name: str) -> tuple[tuple[int, int, str], ...]:
     """Return a sort key under which block 2 comes before block 10."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tli_cli.architecture import Architecture, TensorSpec
-from tli_cli.describe.spelling import natural
+from tli_cli.describe.spelling import enclosing, natural
 from tli_cli.kinship.naming import Likeness, templates
 
 
@@ -24,20 +24,14 @@ def _ranks(names: Sequence[str]) -> dict[str, int]:
     """Return for each name, and each module that it stands in, when it is met first."""
     found: dict[str, int] = {}
     for name in names:
-        for path in _paths(name):
+        for path in enclosing(name):
             found.setdefault(path, len(found))
     return found
-
-
-def _paths(name: str) -> list[str]:
-    """Return the modules that `name` stands in, the outermost first, and itself."""
-    parts = name.split(".")
-    return [".".join(parts[: i + 1]) for i in range(len(parts))]
 
 
 def _place(name: str, like: Likeness | None, ranks: Mapping[str, int]) -> tuple[tuple[int, object], ...]:
     """Return the sort key of `name`: level by level the rank of what it is like, and its own number; last if none."""
     if like is None:
         return ((len(ranks), natural(name)),)
-    theirs, mine = _paths(like.template), like.name.split(".")
+    theirs, mine = enclosing(like.template), like.name.split(".")
     return tuple((ranks[path], natural(own)) for path, own in zip(theirs, mine, strict=False))

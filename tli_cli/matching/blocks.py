@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from math import exp
@@ -101,14 +101,27 @@ def pair_ends(targets: Sequence[Block], sources: Sequence[Block]) -> list[BlockP
     where both sides have several."""
     if not targets or not sources:
         return []
-    towers = {block.tower for block in targets}
-    if len(towers) > 1 and towers == {block.tower for block in sources}:
-        parts = [[[b for b in side if b.tower == name] for side in (targets, sources)] for name in sorted(towers)]
-        return [pair for part in parts for pair in pair_ends(*part)]
+    return [pair for parts in tower_by_tower(targets, sources) for pair in _pair_end(*parts)]
+
+
+def _pair_end(targets: Sequence[Block], sources: Sequence[Block]) -> list[BlockPair]:
     table = [[block_likeness(t, s) for s in sources] for t in targets]
     matched = dict(align(table))
     whole = Block(sources[0].name, "", tuple(unit for block in sources for unit in block.units))
     return [BlockPair(t, sources[matched[i]] if i in matched else whole) for i, t in enumerate(targets)]
+
+
+def tower_by_tower(
+    targets: Sequence[Block], sources: Sequence[Block]
+) -> Iterator[tuple[Sequence[Block], Sequence[Block]]]:
+    """Yield the blocks of each tower, of both sides; all at once, where these do not have the same several."""
+    towers = {block.tower for block in targets}
+    if len(towers) < 2 or towers != {block.tower for block in sources}:
+        yield targets, sources
+        return
+    for name in sorted(towers):
+        mine, theirs = ([block for block in side if block.tower == name] for side in (targets, sources))
+        yield mine, theirs
 
 
 def pair_stages(target: Side, source: Side, partners: Partner) -> tuple[StagePair, ...]:

@@ -14,6 +14,7 @@ from functools import cached_property
 from math import prod
 
 from tli_cli.architecture import Architecture
+from tli_cli.describe.spelling import enclosing, unnumbered
 from tli_cli.describe.vocabulary import is_second
 from tli_cli.matching.segments import A_FEW, WEIGHTED, have_own_shapes
 from tli_cli.matching.units import Key, Unit
@@ -115,9 +116,8 @@ def _alike(units: Sequence[Unit], fed: Fed) -> list[list[_Module]]:
     """Return the modules that hold the same as others, in groups."""
     held: dict[str, list[Unit]] = defaultdict(list)
     for unit in units:
-        parts = unit.path.split(".")
-        for end in range(1, len(parts)):
-            held[".".join(parts[:end])].append(unit)
+        for around in enclosing(unit.path)[:-1]:
+            held[around].append(unit)
     groups: dict[Hashable, list[_Module]] = defaultdict(list)
     for path, members in held.items():
         if sum(unit.kind in WEIGHTED for unit in members) >= A_FEW:
@@ -145,5 +145,5 @@ def _are_copies(first: _Module, other: _Module, fed: Fed) -> bool:
     if first.keys | other.keys <= fed.keys():
         alike = all(fed[unit.key][0] == fed[other.named[name].key][0] for name, unit in first.named.items())
         return alike and first.feeders(fed) == other.feeders(fed)
-    numbered = re.sub(r"[0-9]+", "", first.path) == re.sub(r"[0-9]+", "", other.path)
+    numbered = unnumbered(first.path) == unnumbered(other.path)
     return first.takes_input or not (numbered or first.gives_what_it_takes)

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from tli_cli.architecture import Architecture
 from tli_cli.matching.between import left_between
-from tli_cli.matching.blocks import BlockPair, pair_blocks, pair_stages
+from tli_cli.matching.blocks import BlockPair, pair_blocks, pair_stages, tower_by_tower
 from tli_cli.matching.copies import with_copies
 from tli_cli.matching.crossed import uncrossed
 from tli_cli.matching.evidence import Evidence, evidence_of
@@ -161,9 +161,6 @@ class _Pairing:
 def _ends(target: Side, source: Side) -> Iterator[tuple[list[Unit], list[Unit]]]:
     """Yield the units of the two stems, and of the two heads; tower by tower, where both sides have several."""
     (t_stem, _, t_head), (s_stem, _, s_head) = target.ends, source.ends
-    for mine, theirs in ((t_stem, s_stem), (t_head, s_head)):
-        towers = {block.tower for block in mine}
-        parted = len(towers) > 1 and towers == {block.tower for block in theirs}
-        for name in sorted(towers) if parted else ("",):
-            kept = ([block for block in side if not parted or block.tower == name] for side in (mine, theirs))
-            yield tuple([unit for block in side for unit in block.units] for side in kept)  # type: ignore[misc]
+    for ends in ((t_stem, s_stem), (t_head, s_head)):
+        for parts in tower_by_tower(*ends):
+            yield tuple([unit for block in side for unit in block.units] for side in parts)  # type: ignore[misc]

@@ -7,9 +7,9 @@ layer tells nothing, for what is around it reads it there.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Sequence
 
+from tli_cli.describe.spelling import unnumbered
 from tli_cli.matching.apart import told_apart
 from tli_cli.matching.blocks import BlockPair
 from tli_cli.matching.namesakes import LIKE
@@ -76,12 +76,8 @@ def _go_on(side: Side, place: Collection[Key]) -> bool:
     """Tell whether blocks besides the units in `place` stand in a row with blocks of these: in modules whose names
     differ in numbers alone."""
     within, besides = _parted(side, place)
-    rows = {_unnumbered(block) for block in within}
-    return any(block.weighted and _unnumbered(block) in rows for block in besides)
-
-
-def _unnumbered(block: Block) -> str:
-    return re.sub(r"[0-9]+", "", block.name)
+    rows = {unnumbered(block.name) for block in within}
+    return any(block.weighted and unnumbered(block.name) in rows for block in besides)
 
 
 def _parted(side: Side, place: Collection[Key]) -> tuple[list[Block], list[Block]]:

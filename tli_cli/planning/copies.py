@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from tli_cli.describe.spelling import apart
 from tli_cli.matching.units import Unit
 from tli_cli.matching.values import Matching
 
@@ -18,12 +19,4 @@ def said_of_copies(matching: Matching) -> Iterator[str]:
 
 def _modules(copies: Sequence[tuple[Unit, Unit]]) -> Sequence[tuple[str, str]]:
     """Return the modules that hold one network each, with the first that does."""
-    return list(dict.fromkeys(_starts(unit.path, first.path) for unit, first in copies))
-
-
-def _starts(path: str, other: str) -> tuple[str, str]:
-    """Return two paths without the modules that they end in alike."""
-    mine, theirs = path.split("."), other.split(".")
-    while mine[-1] == theirs[-1]:
-        mine, theirs = mine[:-1], theirs[:-1]
-    return ".".join(mine), ".".join(theirs)
+    return list(dict.fromkeys(apart(unit.path, first.path) for unit, first in copies))

@@ -68,9 +68,11 @@ def plan_injection(
         )
     )
     doubted = [doubted_layers(source, target, matching) for source, matching in zip(sources, matchings, strict=True)]
-    score, alike = (max(map(by, matchings, doubted)) for by in (score_matching, likeness))
-    if options.method == "auto" and options.matcher == "dp" and alike < MAY_HURT:
-        return _untouched(target, sources, matchings, request, score, alike)
+    score = max(map(score_matching, matchings, doubted))
+    if options.method == "auto" and options.matcher == "dp":
+        alike = max(map(likeness, matchings, doubted))
+        if alike < MAY_HURT:
+            return _untouched(target, sources, matchings, request, score, alike)
     plan = without_proof(make_plan(target, sources, matchings, request, akin), unproved)
     alone = plan.relation != OTHER and len(sources) == 1
     said = (*_left_heads(target, sources[0], matchings[0]), *changed_activations(sources[0], target)) if alone else ()

@@ -59,7 +59,7 @@ def _matches(pattern: str) -> list[str]:
     """Return what `pattern` stands for: files where it has a path or their ending, else names, or files of that name.
 
     Raises:
-        UnknownReferenceError: nothing.
+        UnknownReferenceError: it stands for nothing.
     """
     from tli_cli.catalogue import names
 

@@ -232,9 +232,8 @@ class Recording:
         """Return the layer just before, if it is the same module's: a weight and a bias applied one after the other."""
         before = [index for node in inputs if (index := self.layer_behind(node)) >= 0]
         modules = {name.rpartition(".")[0] for name in names}
-        return [index for index in before if modules == {name.rpartition(".")[0] for name in self.layers[index].roles}][
-            :1
-        ]
+        theirs = ((index, {name.rpartition(".")[0] for name in self.layers[index].roles}) for index in before)
+        return [index for index, held in theirs if held == modules][:1]
 
     def _before_sum(self, names: Sequence[str], inputs: Sequence[int]) -> list[int]:
         """Return the layer whose bias is added late: to the sum of what it makes and of something else."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Hashable, Sequence
 from functools import lru_cache
 
 from tli_cli.architecture import Architecture
+from tli_cli.describe.spelling import apart
 from tli_cli.describe.vocabulary import DECODER, module_place
 from tli_cli.matching.segments import WEIGHTED
 from tli_cli.matching.units import Key, Unit
@@ -93,10 +94,7 @@ def _usual_starts(pairs: Sequence[Pair]) -> tuple[str, str] | None:
 
 
 def _starts(pair: Pair) -> tuple[str, str]:
-    mine, theirs = (unit.path.split(".") for unit in (pair.target, pair.source))
-    while mine and theirs and mine[-1] == theirs[-1]:
-        mine, theirs = mine[:-1], theirs[:-1]
-    return ".".join(mine), ".".join(theirs)
+    return apart(pair.target.path, pair.source.path)
 
 
 def _blocks(pair: Pair) -> tuple[str, str]:

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 
 from tli_cli.architecture import Architecture
+from tli_cli.describe.spelling import enclosing
 from tli_cli.matching.namesakes import namesakes
 from tli_cli.matching.segments import WEIGHTED
 from tli_cli.matching.sides import Side
@@ -90,6 +91,5 @@ def _home(unit: Unit, held: Held) -> str:
 
 
 def _modules(path: str) -> Sequence[str]:
-    """Return the modules around a layer, the innermost first."""
-    parts = path.split(".")
-    return [".".join(parts[:end]) for end in range(len(parts) - 1, -1, -1)]
+    """Return the modules around a layer, the innermost first, the network itself last."""
+    return (*enclosing(path)[-2::-1], "")
