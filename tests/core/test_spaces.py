@@ -139,3 +139,12 @@ def test_halves_in_turn_are_not_halves_behind_each_other(sides: tuple[bool, bool
     plan = apply_tli(target, source, example=(2, 3, 4, 4))
     assert not all(step.exact for step in plan.steps) and plan.score < 1
     assert all(step.exact for step in apply_tli(InTurn(sides[0]), source, example=(2, 3, 4, 4)).steps)
+
+
+@pytest.mark.parametrize("sizes", [[1, 9], [9], [1, 3, 3]])
+def test_parts_end_to_end_are_cut_in_as_many_factors_as_asked_for(sizes: list[int]) -> None:
+    """Places of which the first was picked once, seen as one dimension or as several."""
+    table = SpaceTable()
+    whole = table.leaf(9)
+    assert table.split_sum(whole, [1, 8])
+    assert [table.size(piece) for piece in table.split_product(whole, sizes)] == sizes

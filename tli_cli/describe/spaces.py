@@ -150,6 +150,8 @@ class SpaceTable:
     def split_product(self, tree: AxisTree, sizes: Sequence[int]) -> list[AxisTree] | None:
         """Return trees of `sizes` whose product is `tree`, refining it; None where it cannot be cut so."""
         tree = self.resolve(tree)
+        if len(sizes) == 1:
+            return [tree]
         if isinstance(tree, int):
             kind = self._kinds[tree]
             fresh = [self.leaf(size, kind) for size in sizes]
@@ -169,7 +171,7 @@ class SpaceTable:
         parts = self.split_sum(tree, [prod(sizes[1:])] * count)
         if parts is None or not all([self.unite(parts[0], part) for part in parts[1:]]):
             return None
-        inner = self.split_product(parts[0], sizes[1:]) if len(sizes) > 2 else [parts[0]]
+        inner = self.split_product(parts[0], sizes[1:])
         return None if inner is None else [("+", *(self.leaf(1) for _ in range(count))), *inner]
 
     def _split_factors(self, factors: list[AxisTree], sizes: list[int]) -> list[AxisTree] | None:
