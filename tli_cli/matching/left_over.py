@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import replace
 
-from tli_cli.describe.vocabulary import tower
+from tli_cli.describe.vocabulary_places import tower
 from tli_cli.matching.similarity import unit_similarity
 from tli_cli.matching.units import Unit
 from tli_cli.matching.values import Matching, Pair

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import log2
 
-from tli_cli.describe.vocabulary import tower
+from tli_cli.describe.vocabulary_places import tower
 from tli_cli.matching.bags import Bag, bag_of, joined
 from tli_cli.matching.mixing import Shares, mixing_kinds, mixing_shares, widest_window
 from tli_cli.matching.parallel import with_parallel_lists

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from tli_cli.describe.vocabulary import tower
+from tli_cli.describe.vocabulary_places import tower
 from tli_cli.dtypes import is_float
 from tli_cli.matching.called import blocks_in_common, names_in_common, siblings_in_common
 from tli_cli.matching.company import shared_homes

@@ -24,7 +24,8 @@ from tli_cli.describe.from_names.places import (
 )
 from tli_cli.describe.from_names.rows import counted_down, taking_turns
 from tli_cli.describe.spelling import family, natural
-from tli_cli.describe.vocabulary import TOP_PLACES, surroundings
+from tli_cli.describe.vocabulary import surroundings
+from tli_cli.describe.vocabulary_places import TOP_PLACES
 
 
 def inferred_order(layers: Sequence[Layer], shapes: Mapping[str, tuple[int, ...]]) -> list[Layer]:

@@ -9,15 +9,8 @@ from functools import lru_cache
 
 from tli_cli.architecture import LINEAR, Layer
 from tli_cli.describe.from_names.chains import Widths
-from tli_cli.describe.vocabulary import (
-    CONTEXT_PLACES,
-    MODULE_PLACES,
-    TOKEN_PLACES,
-    TOP_PLACES,
-    canonical_role,
-    contexts,
-    surroundings,
-)
+from tli_cli.describe.vocabulary import canonical_role, contexts, surroundings
+from tli_cli.describe.vocabulary_places import CONTEXT_PLACES, MODULE_PLACES, TOKEN_PLACES, TOP_PLACES
 
 Key = tuple[float, ...]
 

@@ -12,7 +12,7 @@ from itertools import pairwise, permutations, zip_longest
 from tli_cli.architecture import LINEAR, Layer
 from tli_cli.describe.from_names.chains import Widths, chain_cost, ends_of, widths
 from tli_cli.describe.from_names.places import Module, Part, role_told, tree_of
-from tli_cli.describe.vocabulary import DECODER, MIDDLE, flow_place
+from tli_cli.describe.vocabulary_places import DECODER, MIDDLE, flow_place
 
 ATTENDING = ("q", "qkv", "qk")
 MOST_LISTS = 4

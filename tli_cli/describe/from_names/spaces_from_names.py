@@ -15,7 +15,8 @@ from tli_cli.describe.from_names.order import inferred_order
 from tli_cli.describe.from_names.wiring import ROWS, attention_path, role_of, wire
 from tli_cli.describe.last_layers import HEADS, gives_features
 from tli_cli.describe.spaces import UsedSpaces, leaves
-from tli_cli.describe.vocabulary import surroundings, tower
+from tli_cli.describe.vocabulary import surroundings
+from tli_cli.describe.vocabulary_places import tower
 
 STARTS = {"norm1", "norm2", "norm3", "q", "qkv", "qk", "fc1", "gate", "gate_up"}
 BRANCHES = ("branch", "path", "b", "expand")

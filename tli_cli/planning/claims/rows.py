@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from tli_cli.architecture import Architecture
 from tli_cli.describe.spelling import apart
-from tli_cli.describe.vocabulary import DECODER, module_place
+from tli_cli.describe.vocabulary_places import DECODER, module_place
 from tli_cli.matching.segments import WEIGHTED
 from tli_cli.matching.units import Key, Unit
 from tli_cli.matching.values import Matching, Pair
