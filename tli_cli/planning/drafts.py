@@ -43,11 +43,16 @@ class Drafts:
 
     def __init__(self, target: Architecture, sources: Sequence[Architecture], request: Request) -> None:
         self.target, self.sources, self.request = target, sources, request
-        rows = ListedRows(target, request.head_rows, request.tokens, by_axes=request.resizer == "maps")
+        rows = ListedRows(target, request.head_rows, request.tokens, by_axes=self.by_axes)
         self.book = MapBook(target, request.widen, request.narrow, rows)
         self.refusals = Refusals(target, sources, request)
         self.notes: dict[str, None] = {}
         self._found = {spec.name: Draft() for spec in target.tensors}
+
+    @property
+    def by_axes(self) -> bool:
+        """Whether tensors are mapped along their axes, and not by their shapes alone."""
+        return self.request.resizer == "maps"
 
     def of(self, tensor: str) -> Draft:
         """Return the draft of a tensor."""

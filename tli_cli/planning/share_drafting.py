@@ -1,0 +1,124 @@
+"""Draft what one tensor, or one part of it, is made of, by a pair of layers."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import replace
+from functools import cached_property
+
+from tli_cli.architecture import Layer, TensorSpec
+from tli_cli.describe.turned import Way
+from tli_cli.matching.values import Pair
+from tli_cli.plan import Piece
+from tli_cli.planning.drafts import Drafts
+from tli_cli.planning.numbers import were_run
+from tli_cli.planning.prepared import Prepared
+from tli_cli.planning.roles import Share, is_cut_by_guess
+from tli_cli.planning.spaces.ends import Ends
+from tli_cli.planning.spaces.pieces import is_exact, is_scaled, lie_alike, make_piece
+from tli_cli.planning.starts.norms import averages_unevenly
+from tli_cli.planning.starts.own_places import FOLDED
+
+CUT_BY_GUESS = "how its heads are cut is not known; --source-arch or a configuration beside the file tells it"
+FLATTENED = "whether it takes a flattened map is not known"
+UNEVEN = "it averages over parts that grow unevenly"
+
+
+class ShareDrafter:
+    """Draft tensors of the target from those of source number `model`."""
+
+    def __init__(self, drafts: Drafts, model: int, known: Prepared) -> None:
+        self._drafts, self._model, self._known, self._book = drafts, model, known, drafts.book
+        self._target, self._source = known.target, known.source
+
+    def draft(self, wanted: Share, offered: Share | None, pair: Pair, weight: float) -> None:
+        """Draft what is `wanted` from what is `offered`, if anything is, and note why not or what is doubtful."""
+        draft = self._drafts.of(wanted.spec.name)
+        layer, partner = self._known.layers(pair)
+        if refusal := self._drafts.refusals.of(wanted, offered, layer, partner, self._source):
+            draft.reason = refusal
+            return
+        if offered is None:
+            draft.reason = f"{partner.path} has no {wanted.role}"
+            if wanted.role.partition(".")[0] == "bias":
+                draft.initial, draft.exact = "zeros", not self._may_be_called_otherwise(partner, wanted.spec.shape)
+            return
+        self._book.added = pair.repeat
+        query, rescale = self._known.scales.is_query(pair.target), self._known.scales.rescale(pair)
+        turn = self._known.turns.of(pair)
+        piece = self.piece(wanted, layer, offered, query, rescale, turn.way)
+        if piece is None:
+            draft.reason = f"{offered.spec.name} {list(offered.spec.shape)} cannot be reshaped to it"
+            return
+        piece = self._made_up_for(piece, wanted, pair)
+        piece = self._known.ahead.weight(piece, pair, self._book) if wanted.role == "weight" else piece
+        uneven = UNEVEN if averages_unevenly(layer, partner, piece, self._book) else ""
+        draft.doubt = self._unknown(wanted, offered) or turn.doubt or draft.doubt or uneven
+        draft.pieces.append((piece if weight == piece.weight else replace(piece, weight=weight), pair))
+        draft.exact |= pair.target.place in self._known.added.bypassed
+        self._draft_places(wanted, pair, weight)
+
+    def _draft_places(self, wanted: Share, pair: Pair, weight: float) -> None:
+        """Take into a token what its position gives it, where the target has none for it, or leave that out."""
+        draft, layer = self._drafts.of(wanted.spec.name), self._target.layers[pair.target.place]
+        row = self._known.places.rows.get(pair.target.place)
+        if row is not None and (piece := self.piece(wanted, layer, row)):
+            draft.pieces.append((replace(piece, weight=weight), pair))
+            draft.note = FOLDED
+        if pair.target.place in self._known.places.silent:
+            draft.initial = "zeros"
+        elif pair.target.place not in self._known.places.without:
+            return
+        draft.exact |= all(is_exact(piece, self._book, but="none") for piece, _ in draft.pieces)
+
+    def piece(
+        self,
+        wanted: Share,
+        home: Layer,
+        offered: Share,
+        query: bool = False,
+        rescale: float | None = None,
+        turn: Way | None = None,
+    ) -> Piece | None:
+        """Return how the axes of what is `offered` become those of what is `wanted`, which belongs to the layer `home`;
+        None if they cannot."""
+        ends = Ends(self._target, wanted, home, self._source, offered, self._model, query, rescale, turn)
+        return make_piece(ends, self._book)
+
+    def _made_up_for(self, piece: Piece, wanted: Share, pair: Pair) -> Piece:
+        """Return `piece` with what makes up for code that differs: a norm in one network alone, another scale of what
+        a table gives, another number that is added to a weight."""
+        layer, partner = self._known.layers(pair)
+        place = pair.target.place
+        gain, fold = (
+            self._known.gains.get(place, 1.0) if self._drafts.by_axes else 1.0,
+            self._known.folding.folds.get(place),
+        )
+        if fold is not None or gain != 1.0:
+            piece = replace(piece, fold=fold, gain=piece.gain * gain)
+        known = were_run(self._target, self._source)
+        offset = partner.offset if known else layer.offset, layer.offset
+        if wanted.role == "weight" and (offset[0] != offset[1] or is_scaled(piece, self._book)):
+            return replace(piece, added=offset)
+        return piece
+
+    def _unknown(self, wanted: Share, offered: Share) -> str:
+        """Return what nothing tells of how two tensors lie in memory; empty if all is told."""
+        if is_cut_by_guess(self._target, wanted, self._source, offered):
+            return CUT_BY_GUESS
+        known = self._target.graph or self._source.graph
+        return "" if known or lie_alike(self._target, wanted, self._source, offered) else FLATTENED
+
+    def _may_be_called_otherwise(self, partner: Layer, shape: tuple[int, ...]) -> bool:
+        """Tell whether a source without a graph holds something of `shape` in a layer's module that is no part of it: a
+        bias may have any name."""
+        own = {name for _, name in partner.tensors}
+        return any(spec.shape == shape and spec.name not in own for spec in self._unplaced.get(partner.path, ()))
+
+    @cached_property
+    def _unplaced(self) -> dict[str, list[TensorSpec]]:
+        """The tensors of a source without a graph, by their modules; none of one with a graph."""
+        found: dict[str, list[TensorSpec]] = defaultdict(list)
+        for spec in () if self._source.graph else self._source.tensors:
+            found[spec.name.rpartition(".")[0]].append(spec)
+        return found
