@@ -21,17 +21,25 @@ _ARITHMETIC = ("zero_", "fill_", "mul_", "add_", "sub_", "div_", "neg_", "exp_",
                "rsqrt_")  # fmt: skip
 
 
-CONSTANTS = ("zeros", "ones", "identity")
-"""The constants that a plan may start a tensor from."""
+def number_of(name: str) -> float | None:
+    """Return the number that the start called `name` fills a tensor with: that of the name; None if it does no such
+    thing."""
+    try:
+        number = float({"zeros": "0", "ones": "1"}.get(name, name))
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
 
 
-def constant_start(name: str, shape: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
-    """Return a tensor of `shape`: all zeros, all ones, or the layer `(out, in, *kernel)` that passes its input on."""
+def constant_start(name: str, shape: Sequence[int], dtype: torch.dtype) -> torch.Tensor | None:
+    """Return a tensor of `shape` of one number, or the layer `(out, in, *kernel)` that passes its input on; None if the
+    start called `name` is neither."""
     import torch
 
-    if name == "ones":
-        return torch.ones(tuple(shape), dtype=dtype)
-    value = torch.zeros(tuple(shape), dtype=dtype)
+    number = 0.0 if name == "identity" else number_of(name)
+    if number is None:
+        return None
+    value = torch.full(tuple(shape), number, dtype=dtype)
     if name == "identity":
         centre = tuple(size // 2 for size in shape[2:])
         for i in range(min(shape[0], shape[1])):

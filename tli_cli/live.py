@@ -18,7 +18,7 @@ from tli_cli.fitting.verdict import before_fits, carried_out
 from tli_cli.fitting.work import work_of
 from tli_cli.gates import check_gates
 from tli_cli.given import require
-from tli_cli.initial import CONSTANTS, constant_start
+from tli_cli.initial import constant_start
 from tli_cli.injection.fitted import fitted_state, tried_live
 from tli_cli.injection.injector import injector_for
 from tli_cli.kinship.ancestry import Values
@@ -134,7 +134,8 @@ class _Lesson:
 
         def initial(step: Step) -> torch.Tensor:
             value = own[step.target]
-            return constant_start(step.initial, value.shape, value.dtype) if step.initial in CONSTANTS else value
+            constant = constant_start(step.initial, value.shape, value.dtype)
+            return value if constant is None else constant
 
         injector = injector_for(before_fits(plan), lambda index, name: self.teachers[index].read(name), initial)
         made = {step.target: injector.make(step).to(own[step.target]) for step in injector.plan.steps}

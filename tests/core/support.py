@@ -11,7 +11,7 @@ from torch import nn
 
 from tests.models import NETS, example_for, randomised
 from tli_cli.architecture import Architecture
-from tli_cli.initial import CONSTANTS, constant_start
+from tli_cli.initial import constant_start
 from tli_cli.injection.injector import injector_for
 from tli_cli.options import Options
 from tli_cli.plan import Plan, Step
@@ -53,7 +53,8 @@ def carried_out(plan: Plan, source: State, target: State) -> dict[str, torch.Ten
 
     def initial(step: Step) -> torch.Tensor:
         value = target[step.target]
-        return constant_start(step.initial, value.shape, value.dtype) if step.initial in CONSTANTS else value
+        constant = constant_start(step.initial, value.shape, value.dtype)
+        return value if constant is None else constant
 
     injector = injector_for(plan, lambda model, tensor: source[tensor], initial)
     return {step.target: injector.make(step).to(target[step.target].dtype) for step in plan.steps}

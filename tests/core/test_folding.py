@@ -66,10 +66,12 @@ def test_norms_of_other_epsilons_do_not_compute_the_same():
 
 
 @pytest.mark.parametrize("bias", [False, True])
-@pytest.mark.parametrize("width", [8, 16])
-def test_a_norm_that_the_source_lacks_changes_nothing(bias, width):
-    far, plan = injected(Net(False, True), Net(True, bias, width))
-    assert far < 1e-4  # the norm's epsilon
+@pytest.mark.parametrize(("width", "epsilon"), [(8, 1e-5), (16, 1e-2)])
+def test_a_norm_that_the_source_lacks_changes_nothing(bias, width, epsilon):
+    far, plan = injected(Net(False, True), Net(True, bias, width, epsilon=epsilon))
+    assert far < 1e-12
+    assert plan.by_target["stem.1.running_var"].initial == str(1 - epsilon)
+    assert Plan.from_json(plan.to_json()) == plan
     assert all(step.exact for step in plan.steps) and not plan.unused
 
 

@@ -47,6 +47,14 @@ def test_a_file_beside_code_is_described_as_that_and_says_so(files: list[str]) -
     assert plan.sources[0].origin.endswith(f"(like {code})") and not any(SAID in note for note in plan.notes)
 
 
+def test_a_file_under_other_names_in_the_order_of_the_code_says_that_its_own_code_is_not_known(tmp_path: Path) -> None:
+    renamed = {name.replace("stem", "a").replace("mixing", "b"): value for name, value in Net().state_dict().items()}
+    torch.save(renamed, tmp_path / "other.pt")
+    plan = match(str(tmp_path / "other.pt"), f"{__file__}:Net", options=Options(input_shape=(4,)))
+    (note,) = (note for note in plan.notes if SAID in note)
+    assert "like" in plan.sources[0].origin and plan.sources[0].order_from == "file" and "--source-arch" in note
+
+
 def test_a_file_of_another_class_than_the_code_beside_it_is_said_to_be_read_as_that(tmp_path: Path) -> None:
     other = {f"{name}.weight": torch.zeros(shape) for name, shape in (("a", (6, 4)), ("b", (6, 6)), ("c", (3, 6)))}
     save_file(other, tmp_path / "other.safetensors")

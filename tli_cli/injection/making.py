@@ -13,7 +13,7 @@ from tli_cli.devices import reproducible, usable_device
 from tli_cli.errors import TliError, first_line
 from tli_cli.fitting.choice import is_tried
 from tli_cli.fitting.verdict import before_fits, carried_out
-from tli_cli.initial import CONSTANTS, DRAWN, constant_start, default_initial, drawn_start, replay
+from tli_cli.initial import DRAWN, constant_start, default_initial, drawn_start, replay
 from tli_cli.injection.fitted import fitted_values, head_start, tried
 from tli_cli.injection.injector import Injector
 from tli_cli.injection.stored_values import StoredValues
@@ -110,8 +110,9 @@ class Maker:
         """Return what the step's target tensor starts from: a constant, its own value, or its constructor's."""
         architecture = self._target.architecture
         spec = architecture.by_name[step.target]
-        if step.initial in CONSTANTS:
-            return constant_start(step.initial, spec.shape, getattr(torch, spec.dtype))
+        constant = constant_start(step.initial, spec.shape, getattr(torch, spec.dtype))
+        if constant is not None:
+            return constant
         if step.initial == "target" and self._target.checkpoint is not None:
             return self._target.checkpoint.read(step.target)
         if step.initial in DRAWN:

@@ -12,7 +12,7 @@ from tli_cli.axis_maps.checks import map_problems
 from tli_cli.axis_maps.expressions import InvalidExpression, measured
 from tli_cli.describe.normed import WITH_LENGTH
 from tli_cli.errors import PlanError, join_problems
-from tli_cli.initial import DRAWN
+from tli_cli.initial import DRAWN, number_of
 from tli_cli.plan import ACTIONS, DIRECTION, INITIALS, LENGTH, Fit, Fold, Piece, Plan, Side, Step
 from tli_cli.registry import did_you_mean
 from tli_cli.resizing import RESIZERS
@@ -89,7 +89,7 @@ class PlanCheck:
             return
         if step.action not in ACTIONS:
             yield _unknown("action", step.action, ACTIONS)
-        if step.initial not in INITIALS:
+        if step.initial not in INITIALS and number_of(step.initial) is None:
             yield _unknown("initial value", step.initial, INITIALS)
         elif step.initial in ("identity", *DRAWN) and (len(step.shape) < 2 or 0 in step.shape):
             yield f"no start by {step.initial} has the shape {list(step.shape)}"

@@ -19,13 +19,12 @@ from tli_cli.checkpoints.files import FileRange, opened, read_at
 from tli_cli.checkpoints.writing.contents import Content
 from tli_cli.dtypes import bits
 from tli_cli.floats import STORED, store
+from tli_cli.initial import number_of
 from tli_cli.injection.composed import Constant, Joined, Patched
 from tli_cli.injection.mapped import Mapped, Read, matrix_of
 from tli_cli.injection.stored_values import Stored, StoredValues, reorders
 from tli_cli.injection.turned import Turned
 from tli_cli.plan import Layout, Piece, Plan, Step
-
-_CONSTANTS = {"zeros": 0.0, "ones": 1.0}
 
 
 class Streams:
@@ -38,8 +37,9 @@ class Streams:
         """Return what `step` gives in the type of `spec`; None where more than choosing is needed for it."""
         if 0 in spec.shape:
             return None
-        if step.action == "keep" and step.initial in _CONSTANTS and spec.dtype in STORED:
-            return _constant(_CONSTANTS[step.initial], prod(spec.shape), spec.dtype)
+        number = number_of(step.initial)
+        if step.action == "keep" and number is not None and spec.dtype in STORED:
+            return _constant(number, prod(spec.shape), spec.dtype)
         if step.action == "keep":
             own = self._values.own(step.target) if step.initial == "target" else None
             return None if own is None else _mapped(own, spec.dtype, [_all_of(spec.shape)])
@@ -78,8 +78,8 @@ class Streams:
         if step.initial == "zeros":
             return mapped
         row_bytes = mapped.length // step.shape[0]
-        if step.initial == "ones":
-            return Patched(mapped, _constant(1.0, prod(step.shape), mapped.dtype), row_bytes, new)
+        if (number := number_of(step.initial)) is not None:
+            return Patched(mapped, _constant(number, prod(step.shape), mapped.dtype), row_bytes, new)
         own = self._values.own(step.target) if step.initial == "target" else None
         if own is None or own[0].dtype != source or own[0].shape != step.shape:
             return None

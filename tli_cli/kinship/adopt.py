@@ -29,9 +29,9 @@ def as_kin(bare: Architecture, known: Architecture, head_width: int = 0) -> Arch
     """
     if bare.graph or not known.graph or bare.order_from not in UNKNOWN:
         return None
-    named = templates(bare.tensors, known)
+    named, order_from = templates(bare.tensors, known), "recognised"
     if not named and not _is_sorted(bare):
-        named = in_its_order(bare.tensors, known)
+        named, order_from = in_its_order(bare.tensors, known), bare.order_from
     named = with_tables(named, known, bare.tensors)
     apart = {
         name: known.by_name[found.template].tied_to
@@ -66,7 +66,7 @@ def as_kin(bare: Architecture, known: Architecture, head_width: int = 0) -> Arch
         coded=own(known.coded),
         dotted=own(known.dotted),
         averaged=own(known.averaged),
-        order_from="recognised",
+        order_from=order_from,
         origin=f"{bare.origin} (like {known.origin})",
     )
 

@@ -18,8 +18,8 @@ from tli_cli.planning.prepared import prepare
 from tli_cli.planning.roles import answering, as_head, biases_beside, is_mask, shares
 from tli_cli.planning.share_drafting import ShareDrafter
 from tli_cli.planning.spaces.pieces import is_copy
-from tli_cli.planning.starts.chains import added_start
-from tli_cli.planning.starts.folding import LONE, STARTS
+from tli_cli.planning.starts.chains import added_start, passing
+from tli_cli.planning.starts.folding import LONE
 from tli_cli.planning.starts.lone import LONE_BRANCH
 from tli_cli.planning.starts.norms import norms_of_others
 from tli_cli.planning.starts.shortcuts import NO_SHORTCUT
@@ -184,7 +184,7 @@ class Drafter:
         """Return how a tensor starts with which an added block changes nothing; empty if it is fed."""
         if unit.place in self._known.added.ends and is_silenced(layer, role):
             return "zeros"
-        return added_start(role, unit) if unit.place in self._known.added.chains else ""
+        return added_start(role, unit, layer) if unit.place in self._known.added.chains else ""
 
     def _draft_lone_norms(self, fed: Mapping[int, Pair]) -> None:
         """Draft batch norms that the source lacks, behind the layers `fed` by a pair, as ones that change nothing."""
@@ -199,10 +199,10 @@ class Drafter:
         before = self._drafts.of_layer(pair.target.place)
         if not any(draft.pieces for draft in before):
             return
-        kept = self._drafts.keep(pair.target.place)
+        kept, starts = self._drafts.keep(pair.target.place), passing(self._target.layers[norm.place])
         for wanted in shares(self._target, norm):
             draft = self._drafts.of(wanted.spec.name)
-            draft.initial, draft.exact, draft.doubt = STARTS.get(wanted.role, draft.initial), kept, before[0].doubt
+            draft.initial, draft.exact, draft.doubt = starts.get(wanted.role, draft.initial), kept, before[0].doubt
             draft.reason = UNNORMALISED
             if wanted.role == "bias" and layer.tensor("bias") is None:
                 bias = next((share for share in shares(self._source, pair.source) if share.role == "bias"), None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from tli_cli.architecture import Architecture
 from tli_cli.references.reference import Reference
 
 
@@ -19,10 +20,15 @@ def with_assumptions(references: Sequence[Reference], own: Sequence[bool]) -> tu
 
 
 def _taken_as(reference: Reference, other: Reference, remedy: str) -> Reference:
-    if reference.architecture.graph or reference.text == other.text:
+    if _is_of_its_class(reference.architecture) or reference.text == other.text:
         return reference
     doubt = (
-        f"{reference.text}: nothing says what runs between its tensors (activations, heads of attention); "
-        f"taken to be as in {other.text}; {remedy} can tell"
+        f"{reference.text}: nothing says what runs between its tensors (activations, heads of attention, numbers of "
+        f"code); taken to be as in {other.text}; {remedy} can tell"
     )
     return replace(reference, doubts=(*reference.doubts, doubt))
+
+
+def _is_of_its_class(architecture: Architecture) -> bool:
+    """Tell whether names say whose code a file is run by; the order of its sizes does not."""
+    return bool(architecture.graph) and architecture.order_from == "recognised"

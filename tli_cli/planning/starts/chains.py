@@ -24,11 +24,18 @@ def chain_layers(architecture: Architecture, units: Iterable[Unit]) -> set[int]:
     return places if chain and is_serial(architecture, places) else set()
 
 
-def added_start(role: str, unit: Unit) -> str:
+def added_start(role: str, unit: Unit, layer: Layer) -> str:
     """Return how a tensor of an added plain layer starts, so that non-negative features pass unchanged."""
     if unit.kind in WEIGHTED:
         return "identity" if role == "weight" else "zeros"
-    return "ones" if role in ("weight", "running_var") else "zeros"
+    return passing(layer).get(role, "zeros")
+
+
+def passing(norm: Layer) -> dict[str, str]:
+    """Return how the tensors of a batch norm start that passes on what it gets, by role: its variance and its epsilon,
+    where that is known, add up to one."""
+    variance = repr(1.0 - norm.epsilon) if norm.epsilon and norm.epsilon < 1 else "ones"
+    return {"weight": "ones", "bias": "zeros", "running_mean": "zeros", "running_var": variance}
 
 
 def is_serial(architecture: Architecture, places: set[int]) -> bool:

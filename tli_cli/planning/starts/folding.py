@@ -1,5 +1,5 @@
 """Batch norms and scales that stand behind a layer in one of two networks alone: taken into the layer, or, batch norms,
-started so that they change nothing. Both keep the function in evaluation mode, up to the norm's epsilon."""
+started so that they change nothing. Both keep the function in evaluation mode."""
 
 from __future__ import annotations
 
@@ -15,8 +15,6 @@ from tli_cli.planning.starts.norms import normalised_layers
 from tli_cli.planning.starts.scaled import scaled_layers
 
 LONE = "a batch norm or a scale stands behind it in one of the networks alone"
-STARTS = {"weight": "ones", "bias": "zeros", "running_mean": "zeros", "running_var": "ones"}
-"""How a batch norm starts that passes on what it gets."""
 
 
 @dataclass(frozen=True)
