@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-NAMES = ("safetensors", "archive", "pickled", "index", "distributed", "plan")
+NAMES = ("safetensors", "archive", "pickled", "index", "distributed", "plan", "vocabulary")
 INSTRUMENTED = ["tli_cli", "pickletools"]
 
 

@@ -56,4 +56,4 @@ def json_mutator(data: bytes, max_size: int, seed: int) -> bytes:
     return result if len(result) <= max_size else data
 
 
-MUTATORS: dict[str, Mutator] = {"plan": json_mutator, "index": json_mutator}
+MUTATORS: dict[str, Mutator] = {"plan": json_mutator, "index": json_mutator, "vocabulary": json_mutator}

@@ -67,6 +67,21 @@ def _plans() -> list[bytes]:
     return [json.dumps(json.loads(plan.to_json())).encode() for plan in plans]
 
 
+def _vocabularies() -> list[bytes]:
+    tokens = {"<unk>": 0, "\u2581the": 1, "ing": 2, "<0x0A>": 3}
+    added = [{"id": 4, "content": "<pad>", "special": True, "normalized": False}]
+    sequence = {"type": "Sequence", "normalizers": [{"type": "Lowercase"}]}
+    models = [
+        {"type": "BPE", "vocab": tokens, "merges": [], "unk_token": "<unk>", "end_of_word_suffix": "</w>"},
+        {"type": "Unigram", "unk_id": 0, "vocab": [[token, -1.0] for token in tokens]},
+        {"type": "WordPiece", "vocab": tokens, "continuing_subword_prefix": "##"},
+    ]
+    stages = {"normalizer": sequence, "pre_tokenizer": {"type": "Metaspace"}, "decoder": {"type": "ByteLevel"}}
+    written = [json.dumps({"added_tokens": added, "model": model, **stages}).encode() for model in models]
+    pieces = b"".join(bytes([10, len(t) + 2, 10, len(t)]) + t for t in (b"a", b"\xe2\x96\x81the", b"<s>"))
+    return [*written, pieces + b"\x12\x03\xc0\x02\x00", b"YQ== 0\nYg== 1\n"]
+
+
 def seeds(target: str) -> list[bytes]:
     """Return sound inputs for `target`."""
     nested = {"model": STATE, "model_ema": STATE, "optimizer": {"state": {0: {"x": torch.ones(2)}}}, "epoch": 3}
@@ -82,5 +97,6 @@ def seeds(target: str) -> list[bytes]:
         ],
         "distributed": [_distributed()[0]],
         "plan": _plans(),
+        "vocabulary": _vocabularies(),
     }
     return known[target]

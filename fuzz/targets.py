@@ -10,13 +10,18 @@ from pathlib import Path
 import torch
 
 from tli_cli.api import inject
+from tli_cli.axis_maps.listing import parsed
 from tli_cli.checkpoints import open_checkpoint
 from tli_cli.errors import TliError
 from tli_cli.plan import Plan
+from tli_cli.vocabularies.pairing import TokenRows
+from tli_cli.vocabularies.reading import read_vocabulary
 
 Target = Callable[[bytes], None]
 
 MAX_READ = 1 << 24
+SOME = 100
+"""Rows of a table, more than the tokens that most inputs have."""
 
 _HOME = Path(tempfile.mkdtemp(prefix="tli-fuzz-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None))
 
@@ -107,16 +112,29 @@ def plan(data: bytes) -> None:
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(data)
     try:
-        parsed = read_plan(str(path))
-        text = parsed.to_json()
+        read = read_plan(str(path))
+        text = read.to_json()
         if Plan.from_json(text).to_json() != text:
             raise AssertionError("a plan that does not round-trip")
-        inject(source, target, out, plan=parsed)
+        inject(source, target, out, plan=read)
     except TliError as error:
         if not str(error) or out.exists():
             raise AssertionError("no message, or a file after an error") from error
         return
     out.unlink()
+
+
+def vocabulary(data: bytes) -> None:
+    """Read a tokeniser, an object as `tokenizer.json` and all else as other files of theirs, and list its own rows."""
+    path = _HOME / ("tokenizer.json" if data.lstrip()[:1] == b"{" else "tokenizer.model")
+    path.write_bytes(data)
+    try:
+        read = read_vocabulary(path)
+    except TliError as error:
+        if not str(error):
+            raise AssertionError("an empty message") from error
+        return
+    parsed(TokenRows(read, read).listing(SOME, SOME), SOME, SOME)
 
 
 TARGETS: dict[str, Target] = {
@@ -126,4 +144,5 @@ TARGETS: dict[str, Target] = {
     "index": index,
     "distributed": distributed,
     "plan": plan,
+    "vocabulary": vocabulary,
 }

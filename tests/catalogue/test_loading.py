@@ -71,6 +71,12 @@ def test_an_option_that_an_architecture_does_not_take():
         load("torchvision:resnet18?num_classes=0")
 
 
+@pytest.mark.parametrize("option", [{"num_classes": -3}, {"in_chans": 0}])
+def test_numbers_that_no_network_has_are_refused(option):
+    with pytest.raises(TliError, match="must be a positive number"):
+        load("timm:mobilenetv3_small_050", **option)
+
+
 def test_an_entry_can_be_loaded_directly():
     entry = resolve_name("resnet18").entry
     assert load_entry(entry, {}) == load("timm:resnet18")

@@ -69,6 +69,13 @@ def test_ends_of_words_and_single_bytes(tmp_path: Path) -> None:
     assert vocabulary.texts == {0: b"the ", 1: b"th", 2: b"e ", 3: b"</w>", 4: b"\xc3"}
 
 
+@pytest.mark.parametrize("odd", [[], {}, None, 1, "Sequence"])
+def test_stages_of_no_known_kind_say_nothing(odd: object, tmp_path: Path) -> None:
+    stages = {"normalizer": odd, "pre_tokenizer": {"type": odd}, "decoder": [odd]}
+    listed = {"model": {"vocab": {"the": 0}, "unk_token": odd}, "added_tokens": [odd], **stages}
+    assert read(tmp_path, "tokenizer.json", listed).texts == {0: b"the"}
+
+
 def test_bert_files(tmp_path: Path) -> None:
     lines = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nthe\n##ing\n,\n\u6c34\n"
     vocabulary = read(tmp_path, "vocab.txt", lines, tokenizer_config={"do_lower_case": True})

@@ -18,7 +18,7 @@ def load(name: str, *, num_classes: int | None = None, in_chans: int | None = No
 
     Raises:
         UnknownReferenceError: nothing is called so.
-        TliError: it does not take an option.
+        TliError: it does not take an option, or a number as small.
     """
     resolved = resolve_name(name)
     given = {"num_classes": num_classes, "in_chans": in_chans}
@@ -30,6 +30,8 @@ def load_entry(entry: Entry, options: Mapping[str, int]) -> Architecture:
     row = read_row(entry.structure)
     taken = base_options(row)
     for option, value in options.items():
+        if value < (option == "in_chans"):
+            raise TliError(f"{entry}: {option} must be a positive number, found {value}")
         if option not in taken and entry.defaults.get(option) != value:
             raise TliError(
                 f"{entry} does not take {option}={value}: in the catalogue its {option} is "

@@ -77,7 +77,7 @@ def _unknown(model: Mapping[str, Any]) -> dict[str, str]:
 
 def _convention(model: Mapping[str, Any], parts: Collection[Mapping[str, Any]]) -> tuple[Decode, bool]:
     """Return what reads the tokens, and whether they are marked where words end."""
-    kinds = {part.get("type") for part in parts}
+    kinds = {kind for part in parts if isinstance(kind := part.get("type"), str)}
     prefix, suffix = model.get("continuing_subword_prefix"), model.get("end_of_word_suffix")
     decode: Decode = plain
     if "ByteLevel" in kinds:
