@@ -170,8 +170,9 @@ Output = Annotated[
     typer.Option(
         "--output",
         "-o",
-        metavar="FILE",
-        help="What to write: a .safetensors, .pt, .pth or .bin file, or a .dcp directory.",
+        metavar="PATH",
+        help="What to write: a .safetensors, .pt, .pth or .bin file, a .dcp directory, or, with no ending, a directory "
+        "for from_pretrained: weights, config.json, tokeniser.",
         rich_help_panel=OUTPUT,
     ),
 ]

@@ -6,8 +6,10 @@ torch is imported when the first tensor needs more than copying, and choosing al
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
@@ -18,6 +20,7 @@ from tli_cli.architecture import TensorSpec
 from tli_cli.axis_maps.values import PlanMaps
 from tli_cli.checkpoints import write_checkpoint
 from tli_cli.checkpoints.writing.contents import Content
+from tli_cli.checkpoints.writing.model_directory import is_model_directory, write_model_directory
 from tli_cli.checkpoints.writing.ranks import current_ranks
 from tli_cli.describe.quantised import quantised_layers
 from tli_cli.fitting.choice import is_tried
@@ -26,6 +29,7 @@ from tli_cli.injection.parted import Parted
 from tli_cli.injection.stored_values import StoredValues
 from tli_cli.injection.streams import Streams
 from tli_cli.plan import Plan
+from tli_cli.references.beside import beside_weights
 from tli_cli.report import Progress, Report
 from tli_cli.version import __version__
 
@@ -58,7 +62,11 @@ def write_result(
     ranks.agreed(notes["tli.plan"], "their plan")
     made = _Made(plan, sources, target, options, progress)
     parted = Parted(made.specs, target.checkpoint.layouts if target.checkpoint is not None else {}, made.produce)
-    files = write_checkpoint(
+    write = write_checkpoint
+    if is_model_directory(out):
+        beside = beside_weights(sources[0], target, options, _main_dtype(parted.specs))
+        write = partial(write_model_directory, beside=beside)
+    files = write(
         out,
         parted.specs,
         parted.produce,
@@ -69,6 +77,14 @@ def write_result(
         ranks=ranks,
     )
     return Report(made.plan, files, made.warnings)
+
+
+def _main_dtype(specs: Sequence[TensorSpec]) -> str:
+    """Return the floating type of most of the values."""
+    sizes: Counter[str] = Counter()
+    for spec in specs:
+        sizes[spec.dtype] += spec.size * _is_floating(spec)
+    return sizes.most_common(1)[0][0]
 
 
 def _counting(progress: Progress | None, of: int) -> Callable[[TensorSpec], None]:
@@ -143,11 +159,13 @@ def _not_cast(quantised: Mapping[str, str], dtype: str | None) -> tuple[str, ...
 
 
 def _output_spec(spec: TensorSpec, stored: Mapping[str, str], dtype: str | None) -> TensorSpec:
-    floating = spec.dtype in STORED and not spec.dtype.startswith("complex")
     tied = stored.get(spec.tied_to, spec.tied_to) if spec.tied_to else None
-    return replace(
-        spec, name=stored.get(spec.name, spec.name), dtype=dtype if dtype and floating else spec.dtype, tied_to=tied
-    )
+    cast = dtype if dtype and _is_floating(spec) else spec.dtype
+    return replace(spec, name=stored.get(spec.name, spec.name), dtype=cast, tied_to=tied)
+
+
+def _is_floating(spec: TensorSpec) -> bool:
+    return spec.dtype in STORED and not spec.dtype.startswith("complex")
 
 
 def provenance(plan: Plan) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from ast import literal_eval
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -36,6 +37,16 @@ def split_reference(reference: str) -> tuple[str, dict[str, Any]]:
     head, _, query = reference.partition("?")
     parted = COMMA.sub("&", query)
     return head, {name: _literal(value) for name, value in parse_qsl(parted, keep_blank_values=True)}
+
+
+def configured(settings: Mapping[str, Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the `settings` of a transformers configuration, changed by `arguments`; names of other classes go."""
+    renamed = {"num_classes": "num_labels", "in_chans": "num_channels"}
+    changed = {**settings, **{renamed.get(name, name): value for name, value in arguments.items()}}
+    labels = changed.get("id2label")
+    if isinstance(labels, dict) and "num_labels" in changed and len(labels) != changed["num_labels"]:
+        return {name: value for name, value in changed.items() if name not in ("id2label", "label2id")}
+    return changed
 
 
 def _arguments(reference: str, text: str) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from tli_cli.catalogue.subjects import Subject
 from tli_cli.checkpoints.files import read_small
 from tli_cli.checkpoints.layouts.in_files import InFiles, Layouts, Part
 from tli_cli.errors import TliError, UnknownReferenceError, first_line
+from tli_cli.providers.arguments import configured
 from tli_cli.providers.module import TRACEABLE_EXPERTS
 from tli_cli.providers.plausible import TOO_MANY, is_plausible
 from tli_cli.providers.samples import fitting_inputs
@@ -84,10 +85,8 @@ def transformers_subject(path: str, arguments: Mapping[str, Any], reference: str
         import transformers
     except ImportError as error:
         raise TliError(f"{reference}: needs transformers, which is not installed: pip install transformers") from error
-    renamed = {"num_classes": "num_labels", "in_chans": "num_channels"}
-    given = {renamed.get(name, name): value for name, value in arguments.items()}
     with _quiet(transformers):
-        config = _config(transformers, file, given, reference)
+        config = _config(transformers, file, arguments, reference)
     config._attn_implementation = "eager"
     config._experts_implementation = TRACEABLE_EXPERTS
     factory = _factory(transformers, config, reference)
@@ -132,7 +131,7 @@ def _quiet(transformers: Any) -> Iterator[None]:
 def _config(transformers: Any, file: Path, arguments: Mapping[str, Any], reference: str) -> Any:
     try:
         raw = json.loads(read_small(file, _MAX, "a configuration"), object_hook=_float_or_object)
-        settings = {**raw, **arguments}
+        settings = configured(raw, arguments)
         if not is_plausible(settings):
             raise ValueError(TOO_MANY)
         config = transformers.AutoConfig.for_model(settings.pop("model_type"), **settings)

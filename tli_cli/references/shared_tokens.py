@@ -26,8 +26,8 @@ def shared_tokens(sources: Sequence[Reference], target: Reference, options: Opti
     named = options.source_tokenizer, options.target_tokenizer
     if not any(named) and not all(_has_tokens(r.architecture) for r in (*sources, target)):
         return ("",) * len(sources)
-    mine = _file(target, options.target_tokenizer)
-    return tuple(_shared(_file(source, options.source_tokenizer), mine, named) for source in sources)
+    mine = tokenizer_of(target, options.target_tokenizer)
+    return tuple(_shared(tokenizer_of(source, options.source_tokenizer), mine, named) for source in sources)
 
 
 def _shared(theirs: Path | None, mine: Path | None, named: tuple[str | None, str | None]) -> Tokens:
@@ -49,7 +49,7 @@ def _has_tokens(architecture: Architecture) -> bool:
     return any(space.kind == "vocabulary" for space in architecture.spaces)
 
 
-def _file(reference: Reference, named: str | None) -> Path | None:
+def tokenizer_of(reference: Reference, named: str | None) -> Path | None:
     """Return the file of the tokeniser that is `named`, or that lies beside what `reference` names."""
     if named is not None:
         path = Path(named)

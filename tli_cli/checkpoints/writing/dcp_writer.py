@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import pickle
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -17,9 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from tli_cli.architecture import TensorSpec
 from tli_cli.checkpoints.notes import NOTES
 from tli_cli.checkpoints.writing.contents import content_of
-from tli_cli.checkpoints.writing.leftovers import draft_path, hold
-from tli_cli.checkpoints.writing.naming import naming, recover
-from tli_cli.checkpoints.writing.output import sync_directory
+from tli_cli.checkpoints.writing.directories import pending_directory, write_whole
 from tli_cli.checkpoints.writing.ranks import Ranks
 from tli_cli.dtypes import PACKED
 from tli_cli.errors import CheckpointError
@@ -50,35 +47,20 @@ def write_distributed(
     """
     if packed := [spec.name for spec in tensors if spec.dtype in PACKED]:
         raise CheckpointError(f"{packed[0]}: packed values have no place in this format; write .safetensors")
-    with ranks.step():
-        if ranks.is_first:
-            recover(out)
-    if (out.exists() or out.is_symlink()) and not force:
-        raise CheckpointError(f"{out}: exists already; use --force to replace it, or choose another name")
-    if out.exists() and not (out.is_dir() and (out / ".metadata").is_file()):
-        raise CheckpointError(f"{out}: is no distributed checkpoint and is not replaced; choose another name")
-    draft = Path(ranks.gathered(str(draft_path(out)))[0])
-    held = None
-    try:
+    with pending_directory(out, ranks, force=force, require_own=lambda: _require_own(out)) as draft:
         with ranks.step():
-            draft.mkdir(exist_ok=True)
-            if ranks.is_first:
-                held = os.open(draft, os.O_RDONLY)
-                hold(held)
             places = _write_share(draft, tensors[ranks.rank :: ranks.count], produce, ranks.rank, progress)
         gathered = {name: place for share in ranks.gathered(places) for name, place in share.items()}
         with ranks.step():
             if ranks.is_first:
-                _write_file(draft / NOTES, json.dumps(dict(notes), indent=1).encode())
-                _write_file(draft / ".metadata", _metadata(tensors, gathered))
-                _publish(draft, out)
-    except OSError as error:
-        raise CheckpointError(f"{out}: could not be written: {error.strerror or error}; nothing was written") from error
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-        if held is not None:
-            os.close(held)
+                write_whole(draft / NOTES, json.dumps(dict(notes), indent=1).encode())
+                write_whole(draft / ".metadata", _metadata(tensors, gathered))
     return tuple(sorted(path for path in out.iterdir()))
+
+
+def _require_own(out: Path) -> None:
+    if not (out.is_dir() and (out / ".metadata").is_file()):
+        raise CheckpointError(f"{out}: is no distributed checkpoint and is not replaced; choose another name")
 
 
 def _write_share(
@@ -140,22 +122,3 @@ def _metadata(tensors: Sequence[TensorSpec], places: Mapping[str, Place]) -> byt
         stored[torchs.MetadataIndex(spec.name, start, 0)] = _StorageInfo(*places[spec.name])
     names = {spec.name: (spec.name,) for spec in tensors}
     return pickle.dumps(torchs.Metadata(described, planner_data=names, storage_data=stored))
-
-
-def _write_file(path: Path, data: bytes) -> None:
-    with path.open("xb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _publish(draft: Path, out: Path) -> None:
-    """Give the directory its name; what has it is moved aside first and removed after."""
-    sync_directory(draft)
-    if out.exists():
-        with naming(out, [out], [out]) as make_final:
-            draft.rename(out)
-            make_final()
-    else:
-        draft.rename(out)
-    sync_directory(out.parent)

@@ -35,6 +35,9 @@ DCP = ".dcp"
 TORCH = (".pt", ".pth", ".bin")
 """How the names of files as torch.save writes them end."""
 
+FILES = (".safetensors", *TORCH)
+"""How the names of files that are written end."""
+
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30}
 
 
@@ -68,7 +71,7 @@ def write_checkpoint(
         from tli_cli.checkpoints.writing.dcp_writer import write_distributed
 
         _is_there(target, several=True)
-        _require_space(target, sum(byte_count(spec.shape, spec.dtype) for spec in tensors))
+        require_space(target, sum(byte_count(spec.shape, spec.dtype) for spec in tensors))
         return write_distributed(target, tensors, produce, notes, ranks, force=force, progress=progress)
     require_no_shard(target)
     shards = split(tensors, max_shard_size)
@@ -86,7 +89,7 @@ def write_checkpoint(
         if existing and not force:
             raise CheckpointError(f"{existing[0]}: exists already; use --force to replace it, or choose another name")
         layouts = [_laid_out(shard, notes, path, form) for shard, path in zip(shards, paths, strict=True)]
-        _require_space(target, sum(layout.total for layout in layouts))
+        require_space(target, sum(layout.total for layout in layouts))
     try:
         with pending_files() as files:
             with ranks.step():
@@ -115,10 +118,11 @@ def parse_size(text: str) -> int:
 
 
 def _target(out: Path) -> Path:
-    if out.suffix not in (".safetensors", *TORCH, DCP):
+    if out.suffix not in (*FILES, DCP):
         raise CheckpointError(
             f"{out}: expected an output name that ends in .safetensors, {', '.join(TORCH)} (what torch.save writes) "
-            f"or {DCP} (a directory of torch's distributed checkpoint format); nothing else is written"
+            f"or {DCP} (a directory of torch's distributed checkpoint format), or in nothing (a directory with the "
+            "weights and config.json); nothing else is written"
         )
     try:
         target = out.resolve()
@@ -146,7 +150,8 @@ def _is_there(path: Path, *, several: bool) -> bool:
     return os.path.lexists(path)
 
 
-def _require_space(target: Path, needed: int) -> None:
+def require_space(target: Path, needed: int) -> None:
+    """Raise `CheckpointError` where the disk of `target` has not `needed` bytes free."""
     disk = os.statvfs(target.parent)
     free = disk.f_bavail * disk.f_frsize
     if free < needed:

@@ -1,0 +1,96 @@
+"""Writing a directory that a library loads at once: the weights, and beside them what says how to build the model."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+from tli_cli.architecture import TensorSpec
+from tli_cli.checkpoints.writing.directories import pending_directory, write_whole
+from tli_cli.checkpoints.writing.ranks import ALONE, Ranks
+from tli_cli.checkpoints.writing.writer import DCP, FILES, Produce, Progress, require_space, write_checkpoint
+from tli_cli.dtypes import byte_count
+from tli_cli.errors import CheckpointError
+
+WEIGHTS = "model.safetensors"
+
+Beside = Mapping[str, bytes | Path]
+"""The files beside the weights, by name: what they hold, or what they are copied from."""
+
+CONFIG = "config.json"
+OF_TOKENS = (
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json",
+    "vocab.txt", "merges.txt", "tokenizer.model", "spiece.model", "spm.model", "sentencepiece.bpe.model",
+    "tekken.json", "chat_template.jinja", "generation_config.json",
+)  # fmt: skip
+"""What lies beside weights whose rows are tokens: tokenisers, and what text is made with."""
+OF_INPUTS = ("preprocessor_config.json", "processor_config.json", "video_preprocessor_config.json")
+"""What lies beside weights that take images, sound or video."""
+
+_NAMED = re.compile(r"(\.\d.*)?")
+"""How the name of such a directory may end: in nothing, or in a version (`llama-3.2-1b`)."""
+_WEIGHTS = re.compile(r"(pytorch_)?model(-\d+-of-\d+)?\.(safetensors|bin)(\.index\.json)?")
+
+
+def is_model_directory(out: Path) -> bool:
+    """Tell whether what is to be written to `out` is a directory with a model's weights and its configuration."""
+    return out.suffix not in FILES and out.suffix != DCP and bool(_NAMED.fullmatch(out.suffix) or out.is_dir())
+
+
+def write_model_directory(
+    out: Path,
+    tensors: Sequence[TensorSpec],
+    produce: Produce,
+    beside: Beside,
+    *,
+    metadata: Mapping[str, str],
+    max_shard_size: int | None,
+    force: bool,
+    progress: Progress | None,
+    ranks: Ranks = ALONE,
+) -> tuple[Path, ...]:
+    """Write `tensors` and the files `beside` them to the directory `out`, and return the files, the weights first.
+
+    Raises:
+        CheckpointError: where `out` holds anything and not `force`, or files of another kind, or cannot be written.
+    """
+    target = out.resolve()
+    if not target.parent.is_dir():
+        raise CheckpointError(f"{out}: the directory {target.parent} does not exist; make it first")
+    require_space(target, sum(byte_count(spec.shape, spec.dtype) for spec in tensors))
+    with pending_directory(target, ranks, force=force, require_own=lambda: _require_own(target, beside)) as draft:
+        written = write_checkpoint(
+            draft / WEIGHTS,
+            tensors,
+            produce,
+            metadata=metadata,
+            max_shard_size=max_shard_size,
+            progress=progress,
+            ranks=ranks,
+        )
+        with ranks.step():
+            for name, content in beside.items() if ranks.is_first else ():
+                _put(draft / name, content)
+    return tuple(target / name for name in (*(path.name for path in written), *beside))
+
+
+def _put(path: Path, content: bytes | Path) -> None:
+    if isinstance(content, bytes):
+        write_whole(path, content)
+    else:
+        shutil.copyfile(content, path)
+
+
+def _require_own(target: Path, beside: Collection[str]) -> None:
+    """Raise `CheckpointError` where more is at `target` than a model's directory that is replaced as a whole."""
+    if not target.is_dir():
+        raise CheckpointError(f"{target}: is no directory and is not replaced; choose another name")
+    own = {CONFIG, *OF_TOKENS, *OF_INPUTS, *beside}
+    others = [p.name for p in sorted(target.iterdir()) if not (p.name in own or _WEIGHTS.fullmatch(p.name))]
+    if others:
+        raise CheckpointError(
+            f"{target}: holds {', '.join(others[:4])}, which --force would remove as well; move that away, or choose "
+            "another name"
+        )
