@@ -26,21 +26,18 @@ def parse_size(text: str) -> int:
         raise typer.BadParameter(str(error)) from error
 
 
-def parse_shape(text: str | None, option: str = "--input-shape") -> InputShape | None:
+def parse_shape(text: str) -> InputShape:
     """Return a shape from `3,16,16` or `3x16x16`, several from `3,16,16;10`, by name from `image=3,16,16;tokens=10`.
 
     An empty one of several, as in `3,16,16;`, is a number alone.
     """
-    if text is None:
-        return None
     names, shapes = zip(*(_named_shape(part) for part in text.split(";")), strict=True)
     parts = [part for shape in shapes for part in shape if shape != [""] or len(shapes) == 1]
     are_named = sum(bool(name) for name in names)
     if not all(part.isdigit() and int(part) > 0 for part in parts) or are_named not in (0, len(set(names))):
         raise typer.BadParameter(
             f"{text!r} is not a shape: expected positive numbers such as 3,224,224, or several shapes as 3,224,224;10 "
-            "or, all by name, as 'image=3,224,224;tokens=10'",
-            param_hint=f"'{option}'",
+            "or, all by name, as 'image=3,224,224;tokens=10'"
         )
     found = tuple(tuple(int(part) for part in shape if part) for shape in shapes)
     if are_named:

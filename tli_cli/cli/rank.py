@@ -8,10 +8,9 @@ import typer
 
 from tli_cli.cli import options as given
 from tli_cli.cli import render
-from tli_cli.cli.choices import Matcher
-from tli_cli.cli.parsers import parse_shape
 from tli_cli.cli.render_progress import progress
 from tli_cli.cli.render_rank import render_ranking
+from tli_cli.cli.shared import OF_TWO, takes
 from tli_cli.gates import check_minimum
 from tli_cli.options import Options
 
@@ -30,18 +29,13 @@ Minimum = Annotated[
 ]
 
 
+@takes(*OF_TWO, "matcher")
 def rank(
+    options: Options,
     target: Target,
     sources: Sources = None,
     from_file: given.FromFile = None,
     top: Top = None,
-    source_arch: given.SourceArch = None,
-    input_shape: given.InputShape = None,
-    source_input_shape: given.SourceInputShape = None,
-    num_classes: given.NumClasses = None,
-    in_chans: given.InChans = None,
-    ema: given.Ema = None,
-    matcher: given.MatcherOption = Matcher.dp,
     as_json: given.Json = False,
     as_csv: given.Csv = False,
     minimum: Minimum = None,
@@ -54,15 +48,6 @@ def rank(
     listed = [*(sources or ()), *(read_names(from_file) if from_file else ())]
     if not listed:
         raise typer.BadParameter("name one source or more, or a file of them", param_hint="'SOURCE...'")
-    options = Options(
-        matcher=matcher.value,
-        source_arch=source_arch,
-        input_shape=parse_shape(input_shape),
-        source_input_shape=parse_shape(source_input_shape, "--source-input-shape"),
-        num_classes=num_classes,
-        in_chans=in_chans,
-        ema=ema,
-    )
     with progress() as tell:
         found = api.rank(target, listed, options=options, progress=tell)
     render_ranking(found, given_style, top)

@@ -9,12 +9,11 @@ import typer
 
 from tli_cli.cli import options as given
 from tli_cli.cli import render
-from tli_cli.cli.choices import Matcher
 from tli_cli.cli.files import check_new, write_new_bytes
-from tli_cli.cli.parsers import parse_shape
 from tli_cli.cli.render_matrix import render_matrix
 from tli_cli.cli.render_progress import progress
 from tli_cli.cli.render_score import render_score
+from tli_cli.cli.shared import OF_TWO, takes
 from tli_cli.errors import TliError
 from tli_cli.gates import check_minimum
 from tli_cli.options import Options
@@ -46,22 +45,16 @@ Minimum = Annotated[
 ]
 
 
+@takes(*OF_TWO, "matcher", "force")
 def score(
+    options: Options,
     models: Models = None,
     from_file: given.FromFile = None,
     plot: Plot = None,
     resume: Resume = None,
     jobs: Jobs = None,
-    source_arch: given.SourceArch = None,
-    input_shape: given.InputShape = None,
-    source_input_shape: given.SourceInputShape = None,
-    num_classes: given.NumClasses = None,
-    in_chans: given.InChans = None,
-    ema: given.Ema = None,
-    matcher: given.MatcherOption = Matcher.dp,
     as_json: given.Json = False,
     as_csv: given.Csv = False,
-    force: given.Force = False,
     minimum: Minimum = None,
 ) -> None:
     """Say how much of each of two models can be fed from the other; of more than two, all pairs.
@@ -71,15 +64,6 @@ def score(
     from tli_cli import api
     from tli_cli.references.sources import read_names
 
-    options = Options(
-        matcher=matcher.value,
-        source_arch=source_arch,
-        input_shape=parse_shape(input_shape),
-        source_input_shape=parse_shape(source_input_shape, "--source-input-shape"),
-        num_classes=num_classes,
-        in_chans=in_chans,
-        ema=ema,
-    )
     given_style = render.style(as_json=as_json, as_csv=as_csv)
     places = read_names(from_file) if from_file else {}
     names = [*(models or ()), *places]
@@ -92,21 +76,15 @@ def score(
         render_score(result, given_style)
         check_minimum(result.forward, minimum)
         return
-    _check_for_matrix(
-        source_arch=source_arch,
-        source_input_shape=source_input_shape,
-        num_classes=num_classes,
-        in_chans=in_chans,
-        minimum=minimum,
-    )
+    _check_for_matrix(options, minimum)
     if plot is not None:
-        _check_plot(plot, force=force)
+        _check_plot(plot, force=options.force)
     with progress() as tell:
         found = api.matrix(names, options=options, jobs=jobs, resume=resume, places=places, progress=tell)
     if plot is not None:
         from tli_cli.matrices.plotting import drawing
 
-        write_new_bytes(plot, drawing(found, plot.suffix), force=force)
+        write_new_bytes(plot, drawing(found, plot.suffix), force=options.force)
         render.note(f"drawn: {plot}")
     render_matrix(found, given_style)
 
@@ -124,9 +102,9 @@ def _check_plot(plot: Path, *, force: bool) -> None:
     check_new(plot, force=force)
 
 
-def _check_for_matrix(**options: object) -> None:
+def _check_for_matrix(options: Options, minimum: float | None) -> None:
     """Raise a usage error for options that say something of one source or one target."""
-    for name, value in options.items():
-        if value is not None:
-            option = "--min" if name == "minimum" else f"--{name.replace('_', '-')}"
-            raise typer.BadParameter("takes one source and one target", param_hint=f"'{option}'")
+    alone = ("source_arch", "source_input_shape", "num_classes", "in_chans")
+    asked = [f"--{name.replace('_', '-')}" for name in alone if getattr(options, name) is not None]
+    for option in (*asked, *(["--min"] if minimum is not None else [])):
+        raise typer.BadParameter("takes one source and one target", param_hint=f"'{option}'")

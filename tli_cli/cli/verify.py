@@ -8,28 +8,25 @@ import typer
 
 from tli_cli.cli import options as given
 from tli_cli.cli import render
-from tli_cli.cli.parsers import parse_shape
 from tli_cli.cli.render_progress import progress
 from tli_cli.cli.render_verification import render_verification
+from tli_cli.cli.shared import OF_ONE, takes
 from tli_cli.errors import TliError, join_problems
 from tli_cli.options import Options
 
 Result = Annotated[str, typer.Argument(metavar="FILE", help="The checkpoint to read back, as tli inject wrote it.")]
 
 
+@takes(*OF_ONE)
 def verify(
+    options: Options,
     file: Result,
     target: given.TargetOption,
-    input_shape: given.InputShape = None,
-    num_classes: given.NumClasses = None,
-    in_chans: given.InChans = None,
-    ema: given.Ema = None,
     as_json: given.Json = False,
 ) -> None:
     """Read a result back: names, shapes, dtypes, finite values and provenance."""
     from tli_cli.injection.verification import verify as read_back
 
-    options = Options(input_shape=parse_shape(input_shape), num_classes=num_classes, in_chans=in_chans, ema=ema)
     with progress() as tell:
         found = read_back(file, target, options=options, progress=tell)
     render_verification(found, render.style(as_json=as_json))
