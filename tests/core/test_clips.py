@@ -99,6 +99,29 @@ def test_stages_meet_by_what_they_see_of_a_frame(dims: int) -> None:
     assert all(piece.source == step.target for step in plan.steps for piece in step.pieces)
 
 
+class Still(nn.Module):
+    """Looks at each place, or each frame of a clip, by itself, but for pools over the places of a frame."""
+
+    def __init__(self, dims: int) -> None:
+        super().__init__()
+        conv, side = (nn.Conv2d, ()) if dims == 2 else (nn.Conv3d, (1,))
+        pools = (nn.MaxPool2d, nn.AvgPool2d) if dims == 2 else (nn.MaxPool3d, nn.AvgPool3d)
+        self.first, self.second, self.fc = conv(3, 8, 1), conv(8, 8, 1), nn.Linear(8, 5)
+        self.pools = nn.ModuleList(pool((*side, 2, 2), (*side, 2, 2)) for pool in pools)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.pools[0](self.first(x).relu())
+        return self.fc(self.pools[1](self.second(x).relu()).flatten(2).mean(-1))
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_a_pool_within_each_frame_is_that_of_an_image(dims: int) -> None:
+    image, clip = (1, 3, 8, 8), (1, 3, 2, 8, 8)
+    shapes = (image, clip) if dims == 2 else (clip, image)
+    plan = taught(Still(dims), Still(5 - dims), *shapes)
+    assert all(step.exact for step in plan.steps)
+
+
 def test_frames_of_a_kernel_are_summed_for_an_image() -> None:
     source, target = Staged(3), Staged(2)
     taught(source, target, CLIP, IMAGE)

@@ -167,3 +167,58 @@ def test_modules_in_one_row_are_no_copies(names: tuple[str, ...]) -> None:
     held = [TensorSpec(name, tuple(tensor.shape)) for name, tensor in model.state_dict().items()]
     for described in (describe_live(model, (torch.randn(2, 8),)), describe_names(held)):
         assert not Side(described).copies
+
+
+class Momentum(nn.Module):
+    """A network and its average, which training moves and no code runs; what is run is defined last."""
+
+    def __init__(self, width: int = 8) -> None:
+        super().__init__()
+        self.average, self.online = Net(width), Net(width)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.online(x)
+
+
+class Learner(nn.Module):
+    """An actor and two critics of three layers each, with the targets of all, which no code runs."""
+
+    def __init__(self, width: int = 16) -> None:
+        super().__init__()
+        self.actor, self.actor_target = (self.layers(6, width, 2) for _ in range(2))
+        self.q1, self.q2, self.q1_target, self.q2_target = (self.layers(8, width, 1) for _ in range(4))
+
+    @staticmethod
+    def layers(taken: int, width: int, given: int) -> nn.Module:
+        sizes = ((taken, width), (width, width), (width, given))
+        return nn.Sequential(*(layer for size in sizes for layer in (nn.Linear(*size), nn.Tanh())))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        taken = torch.cat((x, self.actor(x)), 1)
+        return torch.minimum(self.q1(taken), self.q2(taken))
+
+
+@pytest.mark.parametrize("width", [8, 16])
+def test_an_average_that_no_code_runs_takes_what_its_network_takes(width: int) -> None:
+    target = randomised(Momentum(width), 2)
+    plan = planned(randomised(Net(head=7), 1), target, "live", Path())
+    found, state = made_of(plan), target.state_dict()
+    for name in Net().trunk.state_dict():
+        assert found[f"online.trunk.{name}"] == found[f"average.trunk.{name}"] == [f"trunk.{name}"]
+        assert torch.equal(state[f"online.trunk.{name}"], state[f"average.trunk.{name}"])
+    assert any("average holds the layers of online again" in note for note in plan.notes)
+
+
+@pytest.mark.parametrize("width", [16, 32])
+def test_targets_of_critics_take_their_own(width: int) -> None:
+    source, target = randomised(Learner(), 1), randomised(Learner(width), 2)
+    plan = apply_tli(target, source, example=torch.randn(4, 6, dtype=torch.float64), options=MAPS)
+    assert all(step.exact and [piece.source for piece in step.pieces] == [step.target] for step in plan.steps)
+    assert not any("again" in note for note in plan.notes)
+
+
+def test_what_is_not_run_of_an_actor_is_taken_from_one_that_is_alone() -> None:
+    plan = apply_tli(randomised(Learner(), 2), randomised(Learner(), 1).actor, example=(4, 6), options=MAPS)
+    found = made_of(plan)
+    for name in ("0.weight", "0.bias", "2.weight", "2.bias"):
+        assert found[f"actor.{name}"] == found[f"actor_target.{name}"] == [name]

@@ -103,6 +103,30 @@ def test_only_what_is_right_behind_another_layer_is_not_exact(between: str, adde
     assert steps["stem.weight"].exact and steps["head.weight"].exact
 
 
+class Chain(nn.Module):
+    """Convolutions one behind the other, `gated` behind the first one, around the last of which there is a shortcut."""
+
+    def __init__(self, gated: bool) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList(nn.Conv2d(a, 8, 3, padding=1) for a in (3, 8, 8, 8))
+        self.gate = nn.Conv2d(8, 8, 1) if gated else None
+        self.norm, self.head = nn.BatchNorm2d(8), nn.Linear(8, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = first = self.convs[0](x)
+        if self.gate is not None:
+            x = x * self.gate(x.mean((2, 3), keepdim=True)).sigmoid()
+        x = self.convs[2](self.norm(self.convs[1](x).relu())).relu()
+        return self.head((self.convs[3](x + first)).mean((2, 3)))
+
+
+def test_what_stands_behind_such_layers_alone_is_not_exact_either() -> None:
+    plan = planned(Chain(gated=False), Chain(gated=True))
+    inexact = {step.layer for step in plan.steps if step.pieces and not step.exact}
+    assert inexact == {"convs.1", "norm", "convs.2"}
+    assert plan.by_target["convs.2.weight"].resizer == "copy"
+
+
 @pytest.mark.parametrize("frozen", [True, False])
 def test_a_norm_that_is_written_out_is_run_once(frozen: bool) -> None:
     source, target = Normed(frozen), Normed(not frozen)

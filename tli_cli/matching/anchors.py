@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from enum import Enum
 from typing import NamedTuple
 
+from tli_cli.describe.walks import walked
 from tli_cli.matching.apart import told_apart
 from tli_cli.matching.sides import Side, both_known
 from tli_cli.matching.units import Key, Unit
@@ -31,6 +32,11 @@ CERTAIN = EVIDENCE[:5]
 BESIDE = (("before", "near behind"), ("before",))
 """What counts besides where the whole source stands in the target beside what takes an input of its own, as an encoder
 does beside a decoder: what is behind it there tells nothing."""
+
+
+FED_ALIKE = (("before",), ("form before",))
+"""What is the same of blocks side by side, such as experts or the towers of tasks, of which one side has more: their
+names tell which is which."""
 
 
 class Strength(Enum):
@@ -77,6 +83,13 @@ def anchors(source: Side, target: Side) -> Iterator[Anchor]:
                 certain = (even or names in CERTAIN) and t.key not in crowded
                 strength = Strength.PROVEN if certain and names == EVIDENCE[0] else Strength(1 + certain)
                 yield Anchor(t, s, strength, not told)
+    for names in () if even else FED_ALIKE:
+        offered, asking = _abreast(source, names), _abreast(target, names)
+        for t, s in [(asking[name], offered[name]) for name in asking if name in offered]:
+            if t.key not in taken and s.key not in given:
+                taken.add(t.key)
+                given.add(s.key)
+                yield Anchor(t, s, Strength.LIKELY)
     if taken:
         yield from _stem(source, target, given, taken)
 
@@ -103,19 +116,17 @@ def _beside_another(source: Side, target: Side) -> set[int]:
     run = {node.layer: i for i, node in enumerate(source.architecture.graph)}
     last = max(source.units, key=lambda unit: run.get(unit.place, -1))
     ends: Sequence[Unit] = next((there[key] for key, units in source.groups(("before",)).items() if last in units), [])
-    return _leading_to(target, ends[0].place) if len(ends) == 1 else set()
+    graph = target.architecture.graph
+    starts = [i for i, node in enumerate(graph) if len(ends) == 1 and node.layer == ends[0].place]
+    return {graph[i].layer for i in walked(starts, lambda i: graph[i].inputs)}
 
 
-def _leading_to(side: Side, place: int) -> set[int]:
-    """Return the layers, by place, that what a layer makes depends on, and the layer itself."""
-    graph = side.architecture.graph
-    left = [i for i, node in enumerate(graph) if node.layer == place]
-    seen = set(left)
-    while left:
-        new = [i for i in graph[left.pop()].inputs if i not in seen]
-        seen.update(new)
-        left += new
-    return {graph[i].layer for i in seen}
+def _abreast(side: Side, names: tuple[str, ...]) -> dict[Hashable, Unit]:
+    """Return what takes what others take too, of blocks of which that is so of all, by that and by its name."""
+    groups = {found: units for found, units in side.groups(names).items() if len(units) > 1}
+    crowd: dict[Key, Hashable] = {u.key: (found, u.path, u.part) for found, units in groups.items() for u in units}
+    whole = (block for block in side.blocks if crowd.keys() >= {unit.key for unit in block.units})
+    return {crowd[unit.key]: unit for block in whole for unit in block.units}
 
 
 def _behind_one_value(side: Side) -> set[Key]:

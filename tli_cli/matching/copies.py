@@ -7,7 +7,7 @@ One of them is matched, and the others take what it takes.
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -72,6 +72,10 @@ class _Module:
         grouped = first.flavour == "grouped"
         return first.shape[0] if grouped or len(first.shape) < 2 else first.shape[1] // max(prod(first.kernel), 1)
 
+    def is_unrun(self, fed: Fed) -> bool:
+        """Tell whether a graph shows that nothing of it is run."""
+        return bool(fed) and self.keys.isdisjoint(fed)
+
     def feeders(self, fed: Fed) -> frozenset[int]:
         """Return the layers outside that feed any within."""
         return frozenset().union(*(fed[key][1] for key in self.keys)) - {unit.place for unit in self.units}
@@ -92,8 +96,9 @@ def feeders(architecture: Architecture) -> dict[int, frozenset[int]]:
 def copies_of(units: Sequence[Unit], fed: Fed) -> Copies:
     """Return what is held again of the outermost modules that hold the same.
 
-    Where a graph tells of both, what feeds them is the same. Where none does, they are no blocks of one row: they take
-    the network's input, or their names differ in more than numbers and they do not give what they take.
+    Where a graph tells of both, what feeds them is the same; where it tells of one, the other one is not run. Where
+    none does, they are no blocks of one row: they take the network's input, or their names differ in more than numbers
+    and they do not give what they take.
     """
     found: list[tuple[Unit, Unit]] = []
     taken = set[Key]()
@@ -106,9 +111,21 @@ def copies_of(units: Sequence[Unit], fed: Fed) -> Copies:
     return found
 
 
-def with_copies(pairs: Mapping[Key, Pair], copies: Copies) -> dict[Key, Pair]:
-    """Return `pairs` with those of the units that are held again: each takes what the first one takes."""
-    again = {unit.key: replace(pairs[first.key], target=unit) for unit, first in copies if first.key in pairs}
+def with_copies(pairs: Mapping[Key, Pair], copies: Copies, held: Copies) -> dict[Key, Pair]:
+    """Return `pairs` with those of the units that are held again: each takes what the first one takes or, where the
+    source holds that again as well, in `held`, the one of its name or else the one in its turn."""
+    theirs: dict[Key, list[Unit]] = defaultdict(list)
+    for unit, first in held:
+        theirs[first.key].append(unit)
+    turns, again = Counter[Key](), dict[Key, Pair]()
+    for unit, first in copies:
+        if first.key not in pairs:
+            continue
+        given = pairs[first.key].source
+        offered = theirs[given.key][turns[first.key] :]
+        own = next((o for o in theirs[given.key] if o.path == unit.path), offered[0] if offered else given)
+        again[unit.key] = replace(pairs[first.key], target=unit, source=own)
+        turns[first.key] += 1
     return {**pairs, **again}
 
 
@@ -124,12 +141,12 @@ def _alike(units: Sequence[Unit], fed: Fed) -> list[list[_Module]]:
             module = _Module(path, members)
             groups[module.shapes].append(module)
     alike = (modules for modules in groups.values() if len(modules) > 1 and _are_networks(modules, units, fed))
-    return [sorted(modules, key=_is_second) for modules in alike]
+    return [sorted(modules, key=lambda module: (module.is_unrun(fed), _is_second(module))) for modules in alike]
 
 
 def _are_networks(modules: Sequence[_Module], units: Sequence[Unit], fed: Fed) -> bool:
     """Tell whether modules that hold the same hold enough to be networks."""
-    if sum(unit.kind in WEIGHTED for unit in modules[0].units) >= FEWEST:
+    if sum(unit.kind in WEIGHTED for unit in modules[0].units) >= FEWEST or any(m.is_unrun(fed) for m in modules):
         return True
     if any(re.search("[0-9]", module.path) for module in modules):
         return False
@@ -145,5 +162,7 @@ def _are_copies(first: _Module, other: _Module, fed: Fed) -> bool:
     if first.keys | other.keys <= fed.keys():
         alike = all(fed[unit.key][0] == fed[other.named[name].key][0] for name, unit in first.named.items())
         return alike and first.feeders(fed) == other.feeders(fed)
+    if other.is_unrun(fed):
+        return first.keys <= fed.keys()
     numbered = unnumbered(first.path) == unnumbered(other.path)
     return first.takes_input or not (numbered or first.gives_what_it_takes)

@@ -42,8 +42,8 @@ def match_sides(source: Side, target: Side) -> Matching:
     mine, theirs = [pair.target for pair in idle], [pair.source for pair in idle]
     targets, sources = with_whole(target.units, mine), with_whole(source.units, theirs)
     source, target = without(source, theirs), without(target, mine)
-    spared, copies = ((), ()) if source.copies and target.copies else (source.copies, target.copies)
-    source, target = (side.without([unit for unit, _ in again]) for side, again in ((source, spared), (target, copies)))
+    held, copies = source.copies, target.copies
+    source, target = (side.without([unit for unit, _ in again]) for side, again in ((source, held), (target, copies)))
     source, target = of_common_inputs(source, target)
     named = namesakes(source, target)
     source, target = (source, target) if known else _without_extras(source, target, named)
@@ -52,7 +52,7 @@ def match_sides(source: Side, target: Side) -> Matching:
     stages = pair_stages(target, source, partners)
     blocks = kept_apart(pair_blocks(target, source, stages, partners), evidence.inside)
     pairs, added = _Pairing(source, target, evidence, blocks).found()
-    pairs = with_copies(pairs, copies) | {pair.target.key: pair for pair in idle}
+    pairs = with_copies(pairs, copies, held) | {pair.target.key: pair for pair in idle}
     one_network = evidence.twins_are_all or len(evidence.proven) + len(idle) == len(targets) == len(sources)
     used = {pair.source.key for pair in pairs.values()}
     matching = Matching(
@@ -64,7 +64,7 @@ def match_sides(source: Side, target: Side) -> Matching:
         one_network=one_network,
         heads=tuple((t, s) for t, s in heads_apart(source, target) if t.key in pairs and s.key not in used),
         copies=tuple(copies),
-        spared=tuple(spared),
+        spared=tuple((unit, first) for unit, first in held if unit.key not in used),
     )
     return matching if known else with_left_over(matching)
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tli_cli.architecture import LINEAR, Architecture
+from tli_cli.describe.walks import walked
 from tli_cli.plan import EDITED, Plan
-from tli_cli.planning.walks import walked
 
 METHODS = ("auto", "fit")
 """The methods that say how large a fresh head starts; all others leave it to its constructor."""

@@ -11,7 +11,9 @@ from tli_cli.matching.values import Matching
 
 def said_of_copies(matching: Matching) -> Iterator[str]:
     """Yield a note for each network that the target, or the source, holds again."""
-    for copy, first in _modules(matching.copies):
+    taken = {pair.target.key: pair.source.key for pair in matching.pairs}
+    alike = [(u, first) for u, first in matching.copies if u.key in taken and taken[u.key] == taken.get(first.key)]
+    for copy, first in _modules(alike):
         yield f"{copy} holds the layers of {first} again, and takes what that takes"
     for copy, first in _modules(matching.spared):
         yield f"the source's {copy} holds the layers of {first} again: {first} is taken"

@@ -230,9 +230,14 @@ def _alike(first: Number, second: Number) -> bool:
 
 
 def _that_counts(number: Number) -> Number:
-    """Return a number without what changes nothing: whether a mean counts the edges where there are none."""
+    """Return a number without what changes nothing: whether a mean counts the edges where there are none, and frames of
+    which a pool takes each for itself."""
     edges = number[3] if number[0].startswith("avg_pool") and len(number) > 5 else (1,)
-    return number[:5] if not any(edges) else number
+    kept = number[:5] if not any(edges) else number
+    sides = [value for value in kept if isinstance(value, tuple)]
+    if "pool3d" in kept[0] and [side[0] for side in sides[:3]] in ([1, 1, 0], [1, 1]):
+        return (kept[0].replace("3d", "2d"), *(v[1:] if isinstance(v, tuple) else v for v in kept[1:]))
+    return kept
 
 
 def _same(first: object, second: object) -> bool:

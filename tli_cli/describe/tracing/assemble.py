@@ -12,7 +12,9 @@ from tli_cli.describe.last_layers import gives_features
 from tli_cli.describe.spaces import UsedSpaces, leaves
 from tli_cli.describe.tracing.numbers import constants_after, numbers_after
 from tli_cli.describe.tracing.recording import Recording
+from tli_cli.describe.tracing.unrun import with_unrun
 from tli_cli.describe.tracing.values import RecordedLayer, Value
+from tli_cli.describe.walks import walked
 
 POSITIONS = {"grid", "batch", "kernel"}
 STANDARD_ROLES = {"weight", "bias", *STATISTICS}
@@ -29,6 +31,7 @@ def assemble(
     tensors = tuple(replace(t, worked=tuple(recording.worked.get(t.name, ()))) for t in tensors)
     layers = _layers(recording, tensors)
     used, axes = _spaces(recording, tensors, layers)
+    layers, axes = with_unrun((layers, axes), tensors, recording.layer_of.keys())
     layers = with_blocks(layers)
     return Architecture(
         tensors,
@@ -218,7 +221,7 @@ def _graph(recording: Recording, outputs: Sequence[Value]) -> tuple[Node, ...]:
     graph: list[Node] = []
     nodes = _unnested(recording)
     ranks = _part_ranks(nodes)
-    used = _behind(nodes, [value.node for value in outputs])
+    used = set(walked((value.node for value in outputs), lambda i: nodes[i].inputs))
     for i, node in enumerate(nodes):
         if used and i not in used:
             continue
@@ -231,15 +234,6 @@ def _graph(recording: Recording, outputs: Sequence[Value]) -> tuple[Node, ...]:
         renamed[i] = len(graph)
         graph.append(Node(node.op, inputs, node.layer, ranks.get(i, node.index)))
     return tuple(graph)
-
-
-def _behind(nodes: Sequence[Node], ends: Sequence[int]) -> set[int]:
-    """Return the indices of `ends` and of all nodes that they depend on."""
-    found = set(ends)
-    for i in range(len(nodes) - 1, -1, -1):
-        if i in found:
-            found.update(nodes[i].inputs)
-    return found
 
 
 def _unnested(recording: Recording) -> list[Node]:

@@ -23,7 +23,7 @@ UNCOUNTED = FACTORIES | {
     "clone", "_to_copy", "contiguous", "detach", "alias", "lift_fresh", "copy_", "to", "type_as", "native_dropout",
     "fill_", "zero_", "masked_fill", "masked_fill_", "where", "eq", "ne", "lt", "le", "gt", "ge",
     "sort", "argmax", "isnan", "isinf", "bernoulli_", "as_strided", "as_strided_",
-    "_softmax", "_safe_softmax", "_adaptive_avg_pool2d",
+    "_softmax", "_safe_softmax", "_adaptive_avg_pool2d", "_adaptive_avg_pool3d",
 }  # fmt: skip
 """Operations whose numbers say nothing of values, or follow from the sizes of what they are applied to."""
 

@@ -214,6 +214,7 @@ def softmax(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
     """Weigh the indices of one dimension against each other: channels among them are choices, which do not repeat."""
     if (value := rec.get(args[0])) is not None:
         rec.table.mark_channels(value.dims[args[1]], "choices")
+        rec.coded.append(value.dims[args[1]])
         if value.node >= 0:
             _note_scaled_sum(rec, value)
             value = replace(

@@ -18,6 +18,7 @@ Terms = tuple[Term, ...]
 
 LACKED = "a layer that the source lacks stands before it"
 OTHER = "other layers stand before it in the source"
+BEHIND = "all that stands before it takes something else than in the source"
 INPUT: Term = frozenset({"input"})
 ADDED = ("position", "bias_table")
 """Kinds of layers that are added to what goes into them."""
@@ -49,7 +50,17 @@ def strange_feeders(
         if here and there and not any(_agree(terms, others) for terms in here for others in there):
             lacks = all(any(_is_own(key) for key in terms[-1]) for terms in here if terms)
             found[place] = LACKED if lacks else OTHER
-    return found
+    return found | _behind(found, mine, known)
+
+
+def _behind(found: Mapping[int, str], mine: Mapping[int, Collection[Terms]], known: Collection[Key]) -> dict[int, str]:
+    """Return the layers that stand behind layers without a partner and such as are `found` alone, in whatever row."""
+    lost = set(found)
+    for place, taken in mine.items():
+        keys = {key for terms in taken for term in terms for key in term}
+        if keys and all(key not in INPUT and (key not in known or key[0] in lost) for key in keys):  # type: ignore[index]
+            lost.add(place)
+    return {place: BEHIND for place in lost.difference(found)}
 
 
 def _agree(mine: Terms, theirs: Terms) -> bool:

@@ -7,10 +7,10 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping
 
 from tli_cli.architecture import Architecture, Layer
+from tli_cli.describe.walks import walked
 from tli_cli.matching.units import Key
 from tli_cli.planning.claims.valued import OWN, Values
 from tli_cli.planning.numbers import were_run
-from tli_cli.planning.walks import walked
 
 
 def unlike_inputs(

@@ -132,7 +132,7 @@ class LeafMaps:
     def _none(self, t: AxisTree, *, alone: bool = True) -> int:
         """Return the map that takes nothing for a part; one that does not stand `alone` is coupled with those beside
         it."""
-        exact = alone and not self._rules.is_weighed(t)
+        exact = alone and self._target.coded.isdisjoint(leaves(t))
         return self._add(("none", t, exact), AxisMap("none", self._target.size_of(t), 0, exact=exact))
 
     def _drop(self, source: Architecture, s: AxisTree, model: int) -> int:

@@ -160,9 +160,9 @@ class MapBook(LeafMaps):
         layer makes together, which a sum with others, such as a decoder's, cuts, all."""
         for count in sorted((n for n in self._made_together if n <= len(mine)), reverse=True):
             run = ("+", *mine[:count])
-            if run in self._partners and (at := self._find_part(run, theirs, model, 1)) is not None:
+            if run in self._partners and (at := self._find_part(run, (), theirs, model)) is not None:
                 return count, at
-        return 1, self._find_part(mine[0], theirs, model, len(mine))
+        return 1, self._find_part(mine[0], mine[1:], theirs, model)
 
     def _positions(
         self, mine: list[AxisTree], source: Architecture, theirs: list[AxisTree], model: int, kind: str
@@ -189,9 +189,10 @@ class MapBook(LeafMaps):
         side = AxisMap("grid", rows, columns, exact=False)
         return ("*", *[self._add(("side", rows, columns), side)] * 2) if (rows**2, columns**2) == (m, n) else None
 
-    def _find_part(self, t: AxisTree, theirs: list[AxisTree], model: int, left: int) -> int | None:
-        """Return which of the remaining source parts serves target part `t`, with `left` target parts to go."""
-        known = self._partners.get(t, ())
-        if known:
+    def _find_part(self, t: AxisTree, behind: Sequence[AxisTree], theirs: Sequence[AxisTree], model: int) -> int | None:
+        """Return which of the remaining source parts serves target part `t`: the one that feeds it elsewhere, or the
+        next one where that feeds none of those `behind` it."""
+        if known := self._partners.get(t, ()):
             return next((i for i, s in enumerate(theirs) if (model, s) in known), None)
-        return 0 if theirs and left <= len(theirs) else None
+        claimed = {s for part in behind for _, s in self._partners.get(part, ())}
+        return 0 if theirs and theirs[0] not in claimed else None

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from tli_cli.architecture import DOT, LINEAR, Architecture, AxisTree, Node
 from tli_cli.describe.turned import head_factors, turned_channels
+from tli_cli.describe.walks import walked
 from tli_cli.matching.settings import ACTIVATIONS
 from tli_cli.matching.units import Key, Unit
 from tli_cli.planning.roles import shares
-from tli_cli.planning.walks import walked
 
 PASSING = ("part", "add", "cat", "mul")
 """What may stand between a projection and the product: the turns of a rotary embedding."""

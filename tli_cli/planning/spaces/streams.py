@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from tli_cli.architecture import LINEAR, Architecture, AxisTree, Layer, Node
+from tli_cli.describe.walks import walked
 from tli_cli.matching.settings import ACTIVATIONS
-from tli_cli.planning.walks import walked
 
 PASSING = ("scale", "bias")
 """Kinds of layers that act on each channel alone."""

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from tli_cli.architecture import Architecture, Layer
+from tli_cli.describe.walks import walked
 from tli_cli.matching.hashes import JOINS
 from tli_cli.matching.segments import WEIGHTED
 from tli_cli.matching.settings import ACTIVATIONS, IDEMPOTENT
@@ -68,12 +69,8 @@ def passes_unchanged(target: Architecture, source: Architecture, units: Sequence
 
 def _given(architecture: Architecture, index: int) -> Iterator[int]:
     """Yield the nodes whose value goes into a layer, as it is or through activations."""
-    pending = list(architecture.graph[index].inputs)
-    while pending:
-        before = pending.pop()
-        yield before
-        node = architecture.graph[before]
-        pending += node.inputs if node.op in ACTIVATIONS else ()
+    graph = architecture.graph
+    return walked(graph[index].inputs, lambda i: graph[i].inputs if graph[i].op in ACTIVATIONS else ())
 
 
 def _is_square(architecture: Architecture, layer: Layer) -> bool:

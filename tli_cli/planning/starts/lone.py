@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from tli_cli.architecture import Architecture
 from tli_cli.describe.normed import WITH_LENGTH
+from tli_cli.describe.walks import walked
 from tli_cli.matching.values import Matching
 from tli_cli.planning.identity import silencers
 from tli_cli.planning.starts.foreign import holds
-from tli_cli.planning.walks import walked
 
 LONE_BRANCH = "the source has no such branch: it adds nothing at first"
 TABLES = ("position", "bias_table")

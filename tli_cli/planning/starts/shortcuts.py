@@ -6,10 +6,10 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from tli_cli.architecture import Architecture
+from tli_cli.describe.walks import walked
 from tli_cli.matching.values import Matching
 from tli_cli.planning.identity import silencers
 from tli_cli.planning.starts.plain import gains_branches
-from tli_cli.planning.walks import walked
 
 NO_SHORTCUT = "the source has no shortcut"
 

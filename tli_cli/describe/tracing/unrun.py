@@ -1,0 +1,56 @@
+"""Modules that code holds and does not run, such as the momentum average of an encoder or the target of a critic: what
+holds the tensors of a module that is run is described as that."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence, Set
+from dataclasses import replace
+from difflib import SequenceMatcher
+
+from tli_cli.architecture import CONVOLUTION, EPSILON, GROUPS, Axis, Layer, TensorSpec
+from tli_cli.describe.spelling import enclosing
+
+FEWEST = 3
+"""Fewer layers say nothing of what they are."""
+OWN = (CONVOLUTION, EPSILON, GROUPS)
+"""Numbers of a layer itself, whatever stands behind it."""
+Described = tuple[list[Layer], dict[str, tuple[Axis, ...]]]
+
+
+def with_unrun(described: Described, tensors: Sequence[TensorSpec], run: Set[str]) -> Described:
+    """Return the layers and axes, each outermost module of which no tensor is `run` as the one whose tensors are and
+    have its names and shapes; of several of these, as the one whose name is most like its own."""
+    layers, axes = described
+    idle = {name for layer in layers for _, name in layer.tensors if run.isdisjoint(n for _, n in layer.tensors)}
+    held: dict[str, list[tuple[str, tuple[int, ...]]]] = defaultdict(list)
+    for tensor in tensors if idle else ():
+        for module in enclosing(tensor.name)[:-1]:
+            held[module].append((tensor.name.removeprefix(module), tensor.shape))
+    alike: dict[object, list[str]] = defaultdict(list)
+    for module, members in held.items():
+        alike[frozenset(members), sum(module + name in idle for name, _ in members)].append(module)
+    done = set[str]()
+    for module in sorted(held, key=len):
+        offered = alike[frozenset(held[module]), 0]
+        names = {module + name for name, _ in held[module]}
+        if not offered or not idle.issuperset(names) or not done.isdisjoint(enclosing(module)):
+            continue
+        like = max(offered, key=lambda other: SequenceMatcher(None, module, other).ratio())
+        copied = [_moved(layer, like, module) for layer in layers if layer.path.startswith(f"{like}.")]
+        if len(copied) >= FEWEST and names == {name for layer in copied for _, name in layer.tensors}:
+            layers = [layer for layer in layers if names.isdisjoint(name for _, name in layer.tensors)] + copied
+            axes = axes | {name: axes[own] for name in names if (own := like + name.removeprefix(module)) in axes}
+            done.add(module)
+    return layers, axes
+
+
+def _moved(layer: Layer, module: str, to: str) -> Layer:
+    """Return a layer of `module` as that of the module `to`."""
+    return replace(
+        layer,
+        path=to + layer.path.removeprefix(module),
+        tensors=tuple((role, to + name.removeprefix(module)) for role, name in layer.tensors),
+        numbers=tuple(number for number in layer.numbers if number[0] in OWN),
+        constants=(),
+    )
