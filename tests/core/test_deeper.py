@@ -7,6 +7,7 @@ from functools import partial
 
 import pytest
 import torch
+import torch.nn.functional as functional
 from torch import nn
 
 from tests.core.support import distance, promises
@@ -136,6 +137,66 @@ def deeper(make):
     given, wanted = randomised(make(3), 1), randomised(make(4), 2)
     plan = apply_tli(wanted, given, example=IMAGES)
     return distance(given, wanted, (IMAGES,)), plan
+
+
+class Around(nn.Module):
+    """What runs within goes around it too."""
+
+    def __init__(self, *layers: nn.Module) -> None:
+        super().__init__()
+        self.body = nn.Sequential(*layers)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.body(x)
+
+
+class Nested(nn.Module):
+    """Groups of residual blocks, each closed by a convolution, all within one more sum."""
+
+    def __init__(self, groups: int, inner: int = 2) -> None:
+        super().__init__()
+
+        def conv() -> nn.Conv2d:
+            return nn.Conv2d(8, 8, 3, padding=1)
+
+        def block() -> nn.Module:
+            return Around(conv(), nn.ReLU(), conv()) if inner else conv()
+
+        rows = [Around(*(block() for _ in range(inner or 2)), conv()) for _ in range(groups)]
+        self.stem, self.body, self.last = nn.Conv2d(3, 8, 3, padding=1), Around(*rows, conv()), conv()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.last(self.body(self.stem(x)))
+
+
+class Padded(nn.Module):
+    """Stages whose shortcuts put channels of zeros around those that they pass on."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.stem, self.head = nn.Conv2d(3, width, 3, padding=1), nn.Linear(4 * width, 5)
+        self.convs = nn.ModuleList(nn.Conv2d(width << i, width << i + 1, 3, 2, 1) for i in range(2))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.stem(x)
+        for conv in self.convs:
+            around = x.shape[1] // 2
+            x = torch.relu(conv(x)) + functional.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, around, around))
+        return self.head(x.mean((2, 3)))
+
+
+@pytest.mark.parametrize("inner", [0, 2])
+def test_groups_of_blocks_are_added_whole(inner: int) -> None:
+    source, target = (randomised(Nested(n, inner), n).double().eval() for n in (2, 4))
+    plan = apply_tli(target, source, example=IMAGES)
+    assert distance(source, target, (IMAGES,)) == 0 and promises(plan)
+
+
+@pytest.mark.parametrize("width", [16, 12])
+def test_channels_of_zeros_around_others_stay_around_them_when_all_grow(width: int) -> None:
+    source, target = (randomised(Padded(n), n).double().eval() for n in (8, width))
+    plan = apply_tli(target, source, example=IMAGES, options=Options(method="maps", head="keep"))
+    assert distance(source, target, (IMAGES,)) < 1e-12 and promises(plan)
 
 
 def test_tables_of_biases_go_with_their_attentions():

@@ -61,10 +61,11 @@ class Seeing(nn.Module):
     """Convolutions and a pool whose steps, gaps, edges and shifts are numbers."""
 
     def __init__(self, stride: int = 1, dilation: int = 1, pad: int = 1, kernel: int = 3, pool: str = "max",
-                 shift: int = 0, approximate: str = "none", slope: float = 0.1) -> None:  # fmt: skip
+                 shift: int = 0, approximate: str = "none", slope: float = 0.1,
+                 edge: str = "zeros") -> None:  # fmt: skip
         super().__init__()
         self.stem = nn.Conv2d(3, 8, 3, padding=1)
-        self.conv = nn.Conv2d(8, 8, kernel, stride, pad, dilation)
+        self.conv = nn.Conv2d(8, 8, kernel, stride, pad, dilation, padding_mode=edge)
         self.pool, self.shift, self.slope = pool, shift, slope
         self.act, self.head = nn.GELU(approximate), nn.Linear(8, 5)
 
@@ -86,6 +87,8 @@ KEPT = [
     (Attending, {"waves": True}, {"waves": True, "heads": 4}),
     (Seeing, {}, {"kernel": 5, "pad": 2}),
     (Seeing, {"dilation": 2, "pad": 2}, {"dilation": 2, "kernel": 5, "pad": 4}),
+    (Seeing, {"edge": "reflect"}, {"edge": "reflect", "kernel": 5, "pad": 2}),
+    (Seeing, {"edge": "replicate"}, {"edge": "replicate", "kernel": 5, "pad": 2}),
 ]
 NOT_KEPT = [
     (Attending, {}, {"scale": 1.0}),
@@ -102,6 +105,9 @@ NOT_KEPT = [
     (Seeing, {"shift": 3}, {"shift": 5}),
     (Seeing, {}, {"approximate": "tanh"}),
     (Seeing, {}, {"slope": 0.3}),
+    (Seeing, {}, {"edge": "reflect"}),
+    (Seeing, {"edge": "reflect"}, {"edge": "replicate"}),
+    (Seeing, {"edge": "reflect"}, {"edge": "reflect", "kernel": 5}),
 ]
 
 

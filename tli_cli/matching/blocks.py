@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, groupby
 from math import exp
+from operator import itemgetter
+from typing import TypeVar
 
 from tli_cli.matching.alignment import align
 from tli_cli.matching.bags import overlap
@@ -17,6 +19,7 @@ from tli_cli.matching.sides import Side, both_known
 from tli_cli.matching.units import Key
 from tli_cli.matching.values import StagePair
 
+T = TypeVar("T")
 Partner = Mapping[Key, Key]
 Manners = Mapping[str, frozenset[str]]
 
@@ -232,6 +235,25 @@ def _pair_in_stage(
     def alike(t: Block, s: Block) -> float:
         return block_likeness(t, s) * (1 - OTHERWISE * (manners[0][t.name] != manners[1][s.name]))
 
+    rows = _groups(targets), _groups(sources)
+    sizes = [{len(group) for group in groups} for groups in rows]
+    if sizes[0] == sizes[1] != {1} and len(rows[0]) > len(rows[1]) > 1:
+        found = _in_order(*rows, lambda t, s: sum(map(alike, t, s)) / max(len(t), len(s)))
+        return [pair for (t, s, once) in found for pair in _pair_in_stage(t, s, added or not once, manners)]
+    return [BlockPair(t, s, repeat=added or not once) for t, s, once in _in_order(targets, sources, alike)]
+
+
+def _groups(blocks: Sequence[Block]) -> list[list[Block]]:
+    """Return `blocks` by the outermost numbered modules in which not all of them stand."""
+    names = [block.name.split(".") for block in blocks]
+    common = next((i for i, parts in enumerate(zip(*names, strict=False)) if len({*parts}) > 1), 0)
+    ends = [next((i for i, part in enumerate(n) if i >= common and part.isdecimal()), len(n)) for n in names]
+    keys = [tuple(name[: end + 1]) for name, end in zip(names, ends, strict=True)]
+    return [[block for _, block in group] for _, group in groupby(zip(keys, blocks, strict=True), key=itemgetter(0))]
+
+
+def _in_order(targets: Sequence[T], sources: Sequence[T], alike: Callable[[T, T], float]) -> list[tuple[T, T, bool]]:
+    """Return each target with a source, in order as far as there are enough, and whether that is its first use."""
     s_last = max(len(sources) - 1, 1)
     # Of fewer blocks all stay where they are: the last ones are those that a new task misses least (arXiv 2004.03844).
     t_last = s_last if len(sources) > len(targets) else max(len(targets) - 1, 1)
@@ -241,10 +263,9 @@ def _pair_in_stage(
     ]
     matched = dict(align(table))
     pairs = []
-    for i, block in enumerate(targets):
-        if i in matched:
-            pairs.append(BlockPair(block, sources[matched[i]], repeat=added))
-            continue
-        near = min(matched, key=lambda k: (-thousandths(alike(block, sources[matched[k]])), abs(k - i), k > i))
-        pairs.append(BlockPair(block, sources[matched[near]], repeat=True))
+    for i, target in enumerate(targets):
+        near = i
+        if i not in matched:
+            near = min(matched, key=lambda k: (-thousandths(alike(target, sources[matched[k]])), abs(k - i), k > i))
+        pairs.append((target, sources[matched[near]], near == i))
     return pairs

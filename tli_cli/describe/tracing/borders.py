@@ -11,6 +11,8 @@ import torch
 from tli_cli.architecture import CONVOLUTION
 from tli_cli.describe.tracing.recording import Recording
 
+EDGES = ("reflection_pad", "replication_pad")
+
 
 def note_convolution(rec: Recording, args: Sequence[Any], out: Any) -> None:
     """Note stride, padding and dilation of a convolution for its layer; what stands behind its input only where that
@@ -21,6 +23,11 @@ def note_convolution(rec: Recording, args: Sequence[Any], out: Any) -> None:
     stride, around, apart = (tuple(a) for a in args[3:6])
     none = (0,) * len(around)
     before, after = rec.borders.padded.get(id(args[0]), (none, none))
+    if (at := rec.borders.edged.get(id(args[0]))) is not None:
+        if rec.get(args[1]) is None:  # a kernel of numbers in code, such as a blur's, which nothing resizes
+            before, after = none, none
+        else:
+            rec.numbers[at] = (rec.numbers[at][0], rec.numbers[at][1][:1])
     if args[6] or len(before) != len(around):
         rec.numbers.append((rec.last, (CONVOLUTION, stride, around, apart)))
         return
@@ -39,6 +46,15 @@ def note_padding(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None
     inner = rec.borders.padded.get(id(args[0]), ((0,) * spatial, (0,) * spatial))
     before, after = (_sum(old, [side[i] for side in sides]) for i, old in enumerate(inner))
     rec.borders.padded[id(out)] = (before, after)
+
+
+def note_edge(rec: Recording, name: str, args: Sequence[Any], out: torch.Tensor) -> None:
+    """Note how far the operation `name`, if it is one that repeats or mirrors the edges of a value, does so: a
+    convolution behind it meets as many places around its input as of zeros."""
+    noted = bool(rec.numbers) and rec.numbers[-1][1][0] == name and name.startswith(EDGES)
+    if noted and id(args[0]) not in rec.borders.padded:
+        note_padding(rec, args[:2], out)
+        rec.borders.edged[id(out)] = len(rec.numbers) - 1
 
 
 def note_cut(rec: Recording, args: Sequence[Any], dim: int, start: int, out: torch.Tensor) -> None:

@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_flatten
 from tli_cli.architecture import Architecture, TensorSpec
 from tli_cli.describe.failures import told
 from tli_cli.describe.tracing.assemble import assemble
-from tli_cli.describe.tracing.borders import note_convolution
+from tli_cli.describe.tracing.borders import note_convolution, note_edge
 from tli_cli.describe.tracing.constants import summary
 from tli_cli.describe.tracing.elementwise import anything
 from tli_cli.describe.tracing.filling import FILLS
@@ -57,6 +57,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         else:
             anything(self._recording, name, arguments, out)
             note_along(self._recording, func, args, kwargs or {})
+        note_edge(self._recording, name, args, out)
         if name in CONVOLUTIONS:
             note_convolution(self._recording, args, out)
         self._sides.follow(name, arguments, out)

@@ -20,12 +20,14 @@ class Borders:
     """What code puts around the places of values, and cuts off those of convolutions.
 
     `padded` gives by value the zeros before and behind its places, `slid` where the number of the convolution that made
-    a value is noted, and `cut` that number as it was before a part of the value was cut off.
+    a value is noted, and `cut` that number as it was before a part of the value was cut off; `edged` says where the
+    number of what repeated or mirrored the edges of a value is noted.
     """
 
     padded: dict[int, tuple[tuple[int, ...], tuple[int, ...]]] = field(default_factory=dict)
     slid: dict[int, int] = field(default_factory=dict)
     cut: dict[int, Number] = field(default_factory=dict)
+    edged: dict[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from tli_cli.architecture import AxisTree
+from tli_cli.describe.spaces import leaves
 from tli_cli.describe.tracing.borders import note_cut, note_padding
 from tli_cli.describe.tracing.concatenations import concatenate, stack, taken_apart
 from tli_cli.describe.tracing.numbers import note_picked
@@ -262,7 +263,7 @@ def pad(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
         if before >= 0 and after >= 0:
             own = rec.table.resolve(dims[d])
             around = [rec.fresh(before, "channels"), own, rec.fresh(after, "channels")]
-            is_grid = isinstance(own, tuple) or rec.table.kind(own) == "grid"
+            is_grid = any(rec.table.kind(leaf) == "grid" for leaf in leaves(own))
             dims[d] = rec.fresh(out.shape[d]) if is_grid else rec.table.summed(around)
         else:
             dims[d] = rec.fresh(out.shape[d])
