@@ -185,6 +185,42 @@ class Padded(nn.Module):
         return self.head(x.mean((2, 3)))
 
 
+class Normed(nn.Module):
+    """A sum of two convolutions and of what they take, each with a norm of its own."""
+
+    def __init__(self, inputs: int, outputs: int, act: type[nn.Module]) -> None:
+        super().__init__()
+        self.act = act()
+        self.skip = nn.BatchNorm2d(inputs, 1e-3) if inputs == outputs else None
+        self.convs = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(inputs, outputs, k, padding=k // 2), nn.BatchNorm2d(outputs)) for k in (1, 3)
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        branches = [branch(x) for branch in ((self.skip, *self.convs) if self.skip else self.convs)]
+        return self.act(sum(branches[1:], branches[0]))
+
+
+class SummedNorms(nn.Module):
+    def __init__(self, depth: int, act: type[nn.Module]) -> None:
+        super().__init__()
+        self.stage = nn.Sequential(Normed(3, 8, act), *(Normed(8, 8, act) for _ in range(depth)))
+        self.head = nn.Linear(8, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.stage(x).mean((2, 3)))
+
+
+@pytest.mark.parametrize(("act", "kept"), [(nn.ReLU, True), (nn.Tanh, False)])
+def test_a_norm_around_the_branches_of_an_added_block_passes_on_what_it_takes(act: type[nn.Module], kept: bool) -> None:
+    source, target = (randomised(SummedNorms(n, act), n).double().eval() for n in (2, 4))
+    plan = apply_tli(target, source, example=IMAGES)
+    zeros = [step.layer for step in plan.steps if step.initial == "zeros" and step.role == "weight"]
+    assert len(zeros) == 4 and not any("skip" in layer for layer in zeros)
+    assert (distance(source, target, (IMAGES,)) < 1e-12) is kept
+    assert kept or not promises(plan)
+
+
 @pytest.mark.parametrize("inner", [0, 2])
 def test_groups_of_blocks_are_added_whole(inner: int) -> None:
     source, target = (randomised(Nested(n, inner), n).double().eval() for n in (2, 4))

@@ -10,6 +10,7 @@ from tli_cli.matching.segments import Block
 from tli_cli.matching.values import Matching
 from tli_cli.planning.identity import branch_ends
 from tli_cli.planning.starts.chains import chain_layers, passes_unchanged
+from tli_cli.planning.starts.normed_shortcuts import normed_shortcut
 from tli_cli.planning.starts.post_norms import stream_norms
 
 
@@ -43,13 +44,22 @@ def additions(
     new = [block.units for block in blocks if block.name in matching.added_blocks]
     added = {unit.place for units in new for unit in units}
     for units in new:
+        members = {unit.place for unit in units}
+        if (shortcut := normed_shortcut(target, members)) is not None:
+            ends |= shortcut.ends
+            chains.add(shortcut.norm)
+            if shortcut.passes:
+                bypassed |= members
+            else:
+                inexact |= {*shortcut.ends, shortcut.norm}
+            continue
         found = branch_ends(target, units, added, passing)
         ends |= found
         norms = stream_norms(target, units)
         if norms and not {*norms} & (settled.keys() | passing):
             inexact |= found
         elif found:
-            bypassed |= {unit.place for unit in units}.difference(norms)
+            bypassed |= members.difference(norms)
         chain = set() if found else chain_layers(target, units)
         chains |= chain
         if chain and not passes_unchanged(target, source, units):

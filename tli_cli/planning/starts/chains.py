@@ -61,8 +61,8 @@ def passes_unchanged(target: Architecture, source: Architecture, units: Sequence
         return False
     places = {unit.place for unit in units}
     inside = [i for i, node in enumerate(target.graph) if node.layer in places]
-    met = {op for i in inside for op in _ops_behind(target, i) if op not in POOLS}
-    before = next((op for op in _ops_before(target, inside[0]) if op not in POOLS), "")
+    met = {op for i in inside for op in ops_behind(target, i) if op not in POOLS}
+    before = next((op for op in ops_before(target, inside[0]) if op not in POOLS), "")
     same = not met or (met == {before} and before in IDEMPOTENT)
     return same and _pools(target) == _pools(source)
 
@@ -81,16 +81,16 @@ def _is_square(architecture: Architecture, layer: Layer) -> bool:
     return square and all(step == 1 for step in stride)
 
 
-def _ops_behind(architecture: Architecture, index: int) -> Iterator[str]:
+def ops_behind(architecture: Architecture, index: int) -> Iterator[str]:
     """Yield the operations behind a node, up to the next layers or joins."""
     for i in architecture.readers[index]:
         node = architecture.graph[i]
         if node.layer < 0 and node.op not in JOINS:
             yield node.op
-            yield from _ops_behind(architecture, i)
+            yield from ops_behind(architecture, i)
 
 
-def _ops_before(architecture: Architecture, index: int) -> Iterator[str]:
+def ops_before(architecture: Architecture, index: int) -> Iterator[str]:
     """Yield the operations before a node, the nearest first, up to the layer or join before it."""
     node = architecture.graph[index]
     while len(node.inputs) == 1:
