@@ -263,11 +263,18 @@ def pad(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
         if before >= 0 and after >= 0:
             own = rec.table.resolve(dims[d])
             around = [rec.fresh(before, "channels"), own, rec.fresh(after, "channels")]
-            is_grid = any(rec.table.kind(leaf) == "grid" for leaf in leaves(own))
-            dims[d] = rec.fresh(out.shape[d]) if is_grid else rec.table.summed(around)
+            dims[d] = rec.fresh(out.shape[d]) if _is_mixed(rec, own) else rec.table.summed(around)
         else:
             dims[d] = rec.fresh(out.shape[d])
     rec.same_shape(value, out, dims=tuple(dims))
+
+
+def _is_mixed(rec: Recording, tree: AxisTree) -> bool:
+    """Tell whether a dimension runs over places, or over channels that were held against their neighbours, one by
+    one."""
+    parts = leaves(tree)
+    alone = isinstance(tree, tuple) and all(rec.table.size(leaf) == 1 for leaf in parts)
+    return alone or any(rec.table.kind(leaf) == "grid" for leaf in parts)
 
 
 def glu(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
