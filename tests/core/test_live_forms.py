@@ -7,7 +7,7 @@ from copy import deepcopy
 import pytest
 import torch
 from torch import nn
-from torch.nn.utils import parametrizations, prune
+from torch.nn.utils import parametrizations, prune, spectral_norm
 from torch.optim.swa_utils import AveragedModel
 
 from tli_cli import Options, apply_tli, match, score
@@ -45,6 +45,7 @@ PARTS = {
     "weight_norm": ("stem", parametrizations.weight_norm),
     "orthogonal": ("head", parametrizations.orthogonal),
     "spectral_norm": ("block", parametrizations.spectral_norm),
+    "old_spectral_norm": ("block", spectral_norm),
     "pruned": ("block", lambda m: prune.l1_unstructured(m, "weight", 0.3)),
 }
 
@@ -61,7 +62,7 @@ def made(width: int, part: str = "") -> Net:
 def difference(one: nn.Module, other: nn.Module) -> float:
     with torch.no_grad():
         outputs = [net.eval()(IMAGES.to(next(net.parameters()).device)).cpu() for net in (one, other)]
-    return float((outputs[0] - outputs[1]).abs().max())
+    return float((outputs[0] - outputs[1]).abs().max() / outputs[0].abs().max().clamp(min=1))
 
 
 @pytest.mark.parametrize("side", ["source", "target"])
@@ -103,6 +104,22 @@ def test_what_is_worked_out_alike_on_both_sides_is_copied_with_what_makes_it(par
     assert all(step.exact for step in apply_tli(target, source).steps)
     assert difference(source, target) == 0
     assert all(torch.equal(value, target.state_dict()[name]) for name, value in source.state_dict().items())
+
+
+@pytest.mark.parametrize("side", ["source", "target"])
+def test_modules_of_torchscript_are_told_and_their_values_taken(side):
+    scripted, net = torch.jit.script(made(6)), made(12)
+    with pytest.raises(TliError, match=r"TorchScript.*state_dict"):
+        apply_tli(*((net, scripted) if side == "source" else (scripted, net)))
+    assert all(step.exact for step in apply_tli(net, scripted.state_dict()).steps)
+
+
+def test_a_module_of_torchscript_within_another_is_run():
+    target = made(12)
+    target.block = torch.jit.script(target.block)
+    source = made(6)
+    assert all(step.exact for step in apply_tli(target, source).steps)
+    assert difference(source, target) < 1e-6
 
 
 def normed() -> Net:

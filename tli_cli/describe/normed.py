@@ -3,6 +3,8 @@ arXiv 1602.07868), since its version 2, before, and where it stores the weight i
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 WITH_LENGTH = "weight.length"
 """The role of the length that a weight is given whatever its direction's own."""
 NORMED = {"weight_v": "weight", "weight_g": WITH_LENGTH, "original1": "weight", "original0": WITH_LENGTH}
@@ -21,7 +23,8 @@ def respelled(name: str) -> tuple[str, ...]:
     return tuple(name.removesuffix(end) + other for other in ends if other != end)
 
 
-def part_role(role: str, name: str) -> str:
-    """Return the role of one of several tensors that make up what has `role`, by its name."""
-    last = name.rpartition(".")[2]
-    return NORMED.get(last, "") or f"{role}.{last}"
+def part_role(role: str, name: str, group: Collection[str]) -> str:
+    """Return the role of one of a `group` of tensors that make up what has `role`, by their names."""
+    path, _, last = name.rpartition(".")
+    normed = last in NORMED and f"{path}.{NORMED_WITH[last]}".removeprefix(".") in group
+    return NORMED[last] if normed else f"{role}.{last}"

@@ -1,5 +1,5 @@
 """Live modules as what they compute: without wrappers around them, and with each weight that is worked out from others
-(parametrised, pruned) as the one tensor that the layer uses."""
+(parametrised, pruned, spectrally normalised) as the one tensor that the layer uses."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import parametrize, prune
+from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.optim.swa_utils import AveragedModel
 
 from tli_cli.errors import TliError
 
 ITERATIONS = 50
+_HOOKS = (prune.BasePruningMethod, SpectralNorm)
 _WRAPPERS = (nn.DataParallel, DistributedDataParallel, AveragedModel)
 
 
@@ -37,6 +39,11 @@ def unwrapped(model: object, what: str) -> nn.Module:
     if not isinstance(model, nn.Module):
         found = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
         raise TliError(f"expected a torch.nn.Module as {what}, found {found}")
+    if isinstance(model, torch.jit.ScriptModule):
+        raise TliError(
+            f"expected a torch.nn.Module as {what}, found one of TorchScript, whose code is not followed; give the "
+            "module that it was made of, or, as a teacher, its state_dict()"
+        )
     lazy = [name for name, value in model.named_parameters() if nn.parameter.is_lazy(value)]
     if lazy:
         raise TliError(
@@ -53,6 +60,7 @@ def worked_out(model: nn.Module) -> Iterator[tuple[str, nn.Module, str]]:
         made += [
             name.removesuffix("_mask") for name, _ in module.named_buffers(recurse=False) if _is_mask(module, name)
         ]
+        made += [hook.name for hook in _spectral_norms(module)]
         for name in made:
             yield f"{path}.{name}" if path else name, module, str(name)
 
@@ -68,9 +76,10 @@ def made_plain(twin: nn.Module, model: nn.Module) -> nn.Module:
         module.__dict__.pop(attribute, None)
         module._parameters = {attribute: value, **module._parameters}
         module._parameters.pop(f"{attribute}_orig", None)
-        module._buffers.pop(f"{attribute}_mask", None)
+        for kind in ("mask", "u", "v"):
+            module._buffers.pop(f"{attribute}_{kind}", None)
         for key, hook in list(module._forward_pre_hooks.items()):
-            if isinstance(hook, prune.BasePruningMethod) and hook._tensor_name == attribute:
+            if attribute in (getattr(hook, "_tensor_name", ""), getattr(hook, "name", "")) and isinstance(hook, _HOOKS):
                 del module._forward_pre_hooks[key]
     return twin
 
@@ -133,15 +142,19 @@ def _put(module: nn.Module, attribute: str, value: torch.Tensor, twin: Worked | 
             return
     else:
         getattr(module, f"{attribute}_orig").copy_(value)
+        for hook in _spectral_norms(module, attribute):
+            for _ in range(ITERATIONS):
+                hook.compute_weight(module, do_power_iteration=True)
 
 
 def _parts(module: nn.Module, attribute: str) -> dict[str, torch.Tensor]:
     """Return what makes a tensor that is worked out, by what it is called in whatever works it out."""
     if not parametrize.is_parametrized(module, attribute):
-        return {kind: getattr(module, f"{attribute}_{kind}") for kind in ("orig", "mask")}
+        kinds = ("orig", "u", "v") if _spectral_norms(module, attribute) else ("orig", "mask")
+        return {kind: getattr(module, f"{attribute}_{kind}") for kind in kinds}
     steps = _steps(module, attribute)
-    kinds = "".join(type(step).__name__ for step in steps)
-    return {f"{kinds} {name}": part for name, part in steps.state_dict().items()}
+    called = "".join(type(step).__name__ for step in steps)
+    return {f"{called} {name}": part for name, part in steps.state_dict().items()}
 
 
 def _steps(module: nn.Module, attribute: str) -> parametrize.ParametrizationList:
@@ -172,6 +185,8 @@ def _used(module: nn.Module, attribute: str) -> torch.Tensor:
     with torch.no_grad():
         if parametrize.is_parametrized(copy, attribute):
             used: torch.Tensor = getattr(copy, attribute)
+        elif hooks := _spectral_norms(copy, attribute):
+            used = hooks[0].compute_weight(copy, do_power_iteration=False)
         else:
             used = getattr(copy, f"{attribute}_orig") * getattr(copy, f"{attribute}_mask")
         return used.detach().clone()
@@ -186,6 +201,12 @@ def _copied(module: nn.Module) -> nn.Module:
     return deepcopy(module, memo).eval()
 
 
+def _spectral_norms(module: nn.Module, attribute: str = "") -> list[SpectralNorm]:
+    """Return what normalises weights of a module spectrally as torch did it before its version 2, or one of them."""
+    hooks = [hook for hook in module._forward_pre_hooks.values() if isinstance(hook, SpectralNorm)]
+    return [hook for hook in hooks if attribute in ("", hook.name)]
+
+
 def _is_mask(module: nn.Module, name: str) -> bool:
     return name.endswith("_mask") and hasattr(module, f"{name.removesuffix('_mask')}_orig")
 
@@ -193,4 +214,4 @@ def _is_mask(module: nn.Module, name: str) -> bool:
 def _is_part(name: str, of: str) -> bool:
     path, _, attribute = of.rpartition(".")
     inside = f"{path}.parametrizations.{attribute}." if path else f"parametrizations.{attribute}."
-    return name.startswith(inside) or name in (f"{of}_orig", f"{of}_mask")
+    return name.startswith(inside) or name in {f"{of}_{kind}" for kind in ("orig", "mask", "u", "v")}

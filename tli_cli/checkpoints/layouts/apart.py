@@ -19,10 +19,11 @@ def apart(checkpoint: Checkpoint, factors: Collection[str]) -> tuple[Checkpoint,
     whole beside their originals."""
     own = {name for spec in checkpoint.tensors if (name := spec.name) in factors or SAVED_ALONE.search(name)}
     base = {ORIGINAL.sub(".", spec.name): spec.name for spec in checkpoint.tensors if spec.name not in own}
-    return _holding(checkpoint, base), _holding(checkpoint, {name: name for name in own})
+    return holding(checkpoint, base), holding(checkpoint, {name: name for name in own})
 
 
-def _holding(checkpoint: Checkpoint, names: Mapping[str, str]) -> Checkpoint:
+def holding(checkpoint: Checkpoint, names: Mapping[str, str]) -> Checkpoint:
+    """Return those tensors of `checkpoint` that `names` calls, new name -> name there."""
     return Checkpoint(checkpoint.path, _PartReader(checkpoint, names), checkpoint.config, names)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import nn
 
 
@@ -35,6 +36,7 @@ def reach_of(model: nn.Module) -> Iterator[Reach]:
         module.register_forward_pre_hook(reach.note) if list(module.children())
         else module.register_forward_hook(reach.note)
         for module in model.modules()
+        if not isinstance(module, torch.jit.ScriptModule)  # which take no hooks
     ]  # fmt: skip
     try:
         yield reach

@@ -200,7 +200,7 @@ class Recording:
             for name in group:
                 if name not in self.layer_of:
                     self.layer_of[name] = index
-                    layer.roles[name] = role if len(group) == 1 else part_role(role, name)
+                    layer.roles[name] = role if len(group) == 1 else part_role(role, name, group)
         same = [node for node in inputs if self.layer_behind(node) == index]
         return same[0] if same and kind in ("bias", "scale") else self.node("layer", inputs, layer=index)
 

@@ -1,0 +1,117 @@
+"""Weights of which a file stores what torch works them out from: those that are pruned as values and a mask, those that
+are spectrally normalised (arXiv 1802.05957) as values and two vectors, which tell their largest singular value."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from math import prod
+from typing import TYPE_CHECKING
+
+from tli_cli.checkpoints.checkpoint import Checkpoint, ReaderOf
+from tli_cli.checkpoints.files import FileRange
+
+if TYPE_CHECKING:
+    import torch
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+_VALUES = re.compile(r"(?P<path>.*?)(?:parametrizations\.(?P<new>\w+)\.original|(?P<old>\w+)_orig)")
+"""What the values are called since torch's version 2, and before."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What one weight is worked out from, by the names of the tensors; those that there are not are empty."""
+
+    values: str
+    mask: str = ""
+    left: str = ""
+    right: str = ""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the tensors that there are."""
+        return tuple(filter(None, (self.values, self.mask, self.left, self.right)))
+
+    @property
+    def is_recent(self) -> bool:
+        """Whether the tensors are called as since torch's version 2."""
+        return self.values.endswith(".original")
+
+    def respelled(self, plain: str) -> dict[str, str]:
+        """Return what the tensors that make the weight called `plain` are called in the other way, by their names."""
+        path, _, attribute = f".{plain}".rpartition(".")
+        recent = f"{path}.parametrizations.{attribute}".removeprefix(".")
+        new = (f"{recent}.original", f"{recent}.0._u", f"{recent}.0._v")
+        old = (f"{plain}_orig", f"{plain}_u", f"{plain}_v")
+        return dict(zip(*((new, old) if self.is_recent else (old, new)), strict=True))
+
+
+def origins(shapes: Shapes) -> dict[str, Origin]:
+    """Return what the weights of a file whose tensors have `shapes` are worked out from, by their plain names."""
+    found = {}
+    for name in shapes:
+        match = _VALUES.fullmatch(name)
+        plain = match and match["path"] + (match["new"] or match["old"])
+        if match and plain and plain not in shapes and (origin := _origin(name, match, shapes)):
+            found[plain] = origin
+    return found
+
+
+def _origin(name: str, match: re.Match[str], shapes: Shapes) -> Origin | None:
+    shape = shapes[name]
+    if match["old"] and shapes.get(mask := f"{match['path']}{match['old']}_mask") == shape:
+        return Origin(name, mask)
+    stem = f"{match['path']}{match['old']}" if match["old"] else f"{name.removesuffix('original')}0."
+    left, right = f"{stem}_u", f"{stem}_v"
+    if len(shape) > 1 and len(shapes.get(left, ())) == len(shapes.get(right, ())) == 1:
+        rows, columns = shapes[left][0], shapes[right][0]
+        if rows in shape[:2] and rows * columns == prod(shape):
+            return Origin(name, "", left, right)
+    return None
+
+
+def worked_out(checkpoint: Checkpoint, made: Mapping[str, Origin]) -> Checkpoint:
+    """Return `checkpoint` with weights as they are used in place of what they are `made` from."""
+    reader = _WorkedOutReader(checkpoint, made)
+    return Checkpoint(checkpoint.path, reader, checkpoint.config, {spec.name for spec in reader.tensors})
+
+
+class _WorkedOutReader(ReaderOf):
+    """The tensors of `checkpoint`, of which weights are worked out, by their plain names, when they are read."""
+
+    def __init__(self, checkpoint: Checkpoint, made: Mapping[str, Origin]) -> None:
+        super().__init__(checkpoint)
+        self._made = made
+        plain = {origin.values: name for name, origin in made.items()}
+        parts = {name for origin in made.values() for name in origin.names}
+        self.tensors = tuple(
+            replace(s, name=plain.get(s.name, s.name), tied_to=plain.get(s.tied_to or "", s.tied_to))
+            for s in checkpoint.tensors
+            if s.name in plain or s.name not in parts
+        )
+
+    def read(self, name: str) -> torch.Tensor:
+        """Return the tensor called `name`, on the CPU, in the type in which its values are stored."""
+        origin = self._made.get(name)
+        return self._checkpoint.read(name) if origin is None else self._worked_out(origin)
+
+    def file_range(self, name: str) -> FileRange | None:
+        """Return where the bytes of `name` stand, None where they are made."""
+        return None if name in self._made else self._checkpoint.file_range(name)
+
+    def _worked_out(self, origin: Origin) -> torch.Tensor:
+        import torch
+
+        values = self._checkpoint.read(origin.values)
+        if origin.mask:
+            return values * self._checkpoint.read(origin.mask).to(values.dtype)
+        working = torch.float64 if values.dtype == torch.float64 else torch.float32
+        left, right = (self._checkpoint.read(name).to(working) for name in (origin.left, origin.right))
+        whole = values.to(working)
+        # along the second axis of transposed convolutions: their vectors say so, by their sizes or by what they give
+        turned = [whole.flatten(1), whole.transpose(0, 1).flatten(1)]
+        sums = [left @ (matrix @ right) for matrix in turned if matrix.shape == (len(left), len(right))]
+        return (whole / max(sums, key=abs)).to(values.dtype)
