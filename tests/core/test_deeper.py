@@ -211,6 +211,40 @@ class SummedNorms(nn.Module):
         return self.head(self.stage(x).mean((2, 3)))
 
 
+class Two(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Conv2d(8, 8, 3, padding=1), nn.Conv2d(8, 8, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.b(self.a(x).tanh())
+
+
+class Gathering(nn.Module):
+    """Blocks in a row, of which what each gives is read behind the last one."""
+
+    def __init__(self, depth: int, skip: bool) -> None:
+        super().__init__()
+        self.first, self.last = nn.Conv2d(3, 8, 1), nn.Conv2d(8 + 8 * depth, 6, 1)
+        self.head = nn.Linear(6, 5)
+        self.m = nn.ModuleList(Two() for _ in range(depth))
+        self.skip = skip
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        found = [self.first(x)]
+        for block in self.m:
+            found.append(block(found[-1]) + (found[-1] if self.skip else 0))
+        return self.head(self.last(torch.cat(found, 1)).relu().mean((2, 3)))
+
+
+@pytest.mark.parametrize("skip", [True, False])
+def test_blocks_of_which_each_is_read_are_added_behind_the_others(skip: bool) -> None:
+    source, target = (randomised(Gathering(n, skip), n).double().eval() for n in (1, 3))
+    plan = apply_tli(target, source, example=IMAGES)
+    assert distance(source, target, (IMAGES,)) < 1e-12
+    assert plan.by_target["m.0.a.weight"].exact
+
+
 @pytest.mark.parametrize(("act", "kept"), [(nn.ReLU, True), (nn.Tanh, False)])
 def test_a_norm_around_the_branches_of_an_added_block_passes_on_what_it_takes(act: type[nn.Module], kept: bool) -> None:
     source, target = (randomised(SummedNorms(n, act), n).double().eval() for n in (2, 4))

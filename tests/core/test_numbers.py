@@ -75,6 +75,15 @@ class Seeing(nn.Module):
         return self.head(x[:, :, : x.shape[2] // 2].mean((2, 3)))
 
 
+class Enlarging(nn.Module):
+    def __init__(self, inputs: int, factor: float = 2.0) -> None:
+        super().__init__()
+        self.factor, self.stem, self.last = factor, nn.Conv2d(inputs, 8, 3, 2, 1), nn.Conv2d(8, 4, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.last(functional.interpolate(self.stem(x), scale_factor=self.factor, mode="bilinear"))
+
+
 TOKENS = torch.randint(0, 16, (2, 7), generator=torch.Generator().manual_seed(0))
 IMAGES = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 KEPT = [
@@ -276,3 +285,11 @@ def test_numbers_in_code_of_which_nothing_is_read_do_not_count(deviation: str, e
     source, target = randomised(Posterior(""), 1), randomised(Posterior(deviation), 2)
     plan = apply_tli(target, source, example=torch.zeros(2, 3), options=Options(method="maps"))
     assert promises(plan) == exact
+
+
+@pytest.mark.parametrize(("factor", "kept"), [(2.0, True), (3.0, False)])
+def test_what_is_enlarged_by_a_factor_may_have_another_size(factor: float, kept: bool) -> None:
+    target, small = Enlarging(1, factor), torch.zeros(1, 1, 16, 16)
+    plan = apply_tli(target, Enlarging(3), example=small, options=Options(method="maps", head="keep"))
+    doubted = [step.reason for step in plan.steps if "upsample" in step.reason]
+    assert bool(doubted) is not kept

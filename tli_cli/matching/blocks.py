@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, groupby
 from math import exp
@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from tli_cli.matching.alignment import align
 from tli_cli.matching.bags import overlap
+from tli_cli.matching.gathered import gathered_rows
 from tli_cli.matching.mixing import mixing_likeness, mixing_reach
 from tli_cli.matching.residuals import room_for, trunk_likeness
 from tli_cli.matching.segments import Block, Stage
@@ -61,7 +62,17 @@ def pair_blocks(target: Side, source: Side, stages: Sequence[StagePair], partner
         pairs.extend(_pair_in_stage(pair.target.blocks, pair.source.blocks, pair.added, manners))
     proposed = {pair.target.name: pair for pair in pairs}
     result = [fixed.get(block.name) or proposed.get(block.name) for block in target.blocks]
-    return flag_repeats([pair for pair in result if pair is not None])
+    return flag_repeats(_added_last([pair for pair in result if pair is not None], gathered_rows(target)))
+
+
+def _added_last(pairs: Sequence[BlockPair], rows: Iterable[Sequence[str]]) -> list[BlockPair]:
+    """Return `pairs` with the blocks that are added to one of `rows` behind those that are not."""
+    found = {pair.target.name: pair for pair in pairs}
+    for names in rows:
+        row = [found[name] for name in names if name in found and not found[name].sure]
+        for pair, held in zip(row, sorted(row, key=lambda pair: pair.repeat), strict=True):
+            found[pair.target.name] = BlockPair(pair.target, held.source, held.repeat)
+    return list(found.values())
 
 
 def _anchored(

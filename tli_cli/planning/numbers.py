@@ -230,8 +230,10 @@ def _alike(first: Number, second: Number) -> bool:
 
 
 def _that_counts(number: Number) -> Number:
-    """Return a number without what changes nothing: whether a mean counts the edges where there are none, and frames of
-    which a pool takes each for itself."""
+    """Return a number without what changes nothing: whether a mean counts the edges where there are none, frames of
+    which a pool takes each for itself, and the size of what is enlarged by a factor."""
+    if "upsample" in number[0] and isinstance(number[-1], float):
+        return (number[0], *number[2:])
     edges = number[3] if number[0].startswith("avg_pool") and len(number) > 5 else (1,)
     kept = number[:5] if not any(edges) else number
     sides = [value for value in kept if isinstance(value, tuple)]
