@@ -122,7 +122,7 @@ class _Lesson:
         try:
             for module in (self.model, teacher):
                 runs(Running(deepcopy(module).float().cpu().eval(), sample))
-            return fitted_plan(plan, target, source, _numbers(sample), self.options, replan), sample
+            return fitted_plan(plan, target, source, Running(self.model, sample).numbers, self.options, replan), sample
         except TliError as error:
             if asked:
                 raise
@@ -153,7 +153,9 @@ class _Lesson:
         """Return what fits change of what was `made`; raise `TliError` where a trial is against it."""
         teacher = self.teachers[plan.fits[0].model if plan.fits else 0]
         if plan.fits and teacher.module is not None:
-            work = work_of(self.target.architecture, teacher.reference.architecture, _numbers(sample))
+            work = work_of(
+                self.target.architecture, teacher.reference.architecture, Running(self.model, sample).numbers
+            )
             return fitted_state(plan, self.model, teacher.module, made, sample, maps, work, self.options)
         if is_tried(plan):
             tried_live(plan, self.target.architecture, self.model, made, self.inputs.tensors)
@@ -184,8 +186,3 @@ def _without_claims(plan: Plan, names: Collection[str]) -> Plan:
 def _labels(module: nn.Module) -> Labels:
     """Return what the classes of a model of transformers are called."""
     return labels_in({"id2label": getattr(getattr(module, "config", None), "id2label", None)})
-
-
-def _numbers(sample: Sequence[torch.Tensor]) -> int:
-    """Return how many numbers one sample holds."""
-    return sum(tensor[0].numel() for tensor in sample)

@@ -37,7 +37,7 @@ def main() -> None:
         for method in given.methods:
             start = starts.make(method, known[name], given.seed)
             before = probe(deepcopy(start.model), data)
-            tried = Trial(known[name].target.input_shape, 0).learned(deepcopy(start.model))
+            tried = Trial(known[name].target.input_shape, 0).learned(deepcopy(start.model)) or 0.0
             areas = {r: area(train(deepcopy(start.model), data, Recipe(rate=r), given.seed)) for r in RATES}
             shown = ", ".join(f"{rate}: {100 * found:.1f}" for rate, found in areas.items())
             best = 100 * max(areas.values())

@@ -9,9 +9,9 @@ import torch
 
 from tli_cli import apply_tli
 from tli_cli.fitting import work
-from tli_cli.fitting.carry_out import samples_for
 from tli_cli.fitting.layouts import as_image, resized
 from tli_cli.fitting.observe import observe, observe_in_parts
+from tli_cli.fitting.samples import samples_for
 from tli_cli.options import Options
 from tli_cli.plan import Plan
 

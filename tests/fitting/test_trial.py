@@ -17,6 +17,7 @@ from tli_cli.fitting.plain_starts import RULES, PlainStarts
 from tli_cli.fitting.samples import drawn_classes
 from tli_cli.fitting.trial import FASTER, PASSES, WORK, Trial
 from tli_cli.fitting.verdict import SlowerThanPlain, check_start, check_worth
+from tli_cli.fitting.work import forward_work
 from tli_cli.fitting.worth import Features, Worth
 from tli_cli.options import Options
 from tli_cli.plan import Plan, Side
@@ -69,8 +70,58 @@ def test_what_cannot_be_trained_is_not_tried():
     assert not PlainStarts(Trial((1, 8, 8), 0), lambda _rule: Failing(), ("constructor",)).learn_faster(network(), 0.0)
     image, tokens = torch.zeros(1, 3, 8, 8), torch.zeros(1, 8, dtype=torch.long)
     assert Trial.for_inputs((image,), 1000, 0) == Trial((3, 8, 8), 0)
-    assert Trial.for_inputs((tokens,), 1000, 0) is Trial.for_inputs((image, image), 1000, 0) is None
+    assert Trial.for_inputs((tokens,), 1000, 0) == Trial((8,), 0, tokens=True)
+    assert Trial.for_inputs((image[:, :, 0],), 1000, 0) == Trial((3, 8), 0)
+    assert Trial.for_inputs((image, image), 1000, 0) is Trial.for_inputs((image.long(),), 1000, 0) is None
     assert Trial.for_inputs((image,), int(WORK / PASSES), 0) is None
+
+
+def test_a_target_of_too_few_classes_is_not_tried():
+    two = nn.Sequential(nn.Flatten(), nn.Linear(64, 2))
+    starts = PlainStarts(Trial((1, 8, 8), 0), lambda _rule: two, ("constructor",))
+    assert not starts.learn_faster(two, -0.03) and starts.rule == "constructor"
+
+
+class OfTokens(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.table, self.body, self.head = nn.Embedding(30, 16), nn.GRU(16, 16, batch_first=True), nn.Linear(16, 6)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        return self.head(self.body(self.table(tokens))[0].mean(1))
+
+
+class OfSignals(nn.Module):
+    def __init__(self, shape: torch.Size) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Flatten(), nn.Linear(shape.numel(), 16), nn.ReLU())
+        self.head = nn.Linear(16, 6)
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        return self.head(self.body(values))
+
+
+@pytest.mark.parametrize(
+    ("network", "trial"),
+    [
+        (OfTokens(), Trial((12,), 0, tokens=True)),
+        (OfSignals(torch.Size((2, 24))), Trial((2, 24), 0)),
+        (OfSignals(torch.Size((20,))), Trial((20,), 0)),
+    ],
+)
+def test_what_takes_no_images_is_tried_too(monkeypatch, network, trial):
+    monkeypatch.setattr("tli_cli.fitting.trial.RATES", (1e-2,))
+    dead = deepcopy(network)
+    nn.init.constant_(dead.head.weight, 0.0)
+    for parameter in dead.body.parameters():
+        nn.init.constant_(parameter, 0.0)
+    starts = PlainStarts(trial, lambda _rule: network, ("constructor",))
+    assert starts.learn_faster(dead, FASTER) and not starts.learn_faster(network, FASTER)
+
+
+def test_a_layer_that_recurs_is_work_at_every_place():
+    architecture = api.read(f"{__name__}:OfTokens", options=Options(input_shape=(12,))).architecture
+    assert forward_work(architecture) == 12 * 2 * 48 * 16 + 16 * 6
 
 
 @pytest.mark.parametrize(

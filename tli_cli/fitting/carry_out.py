@@ -16,27 +16,12 @@ from tli_cli.fitting.fit import Fitter
 from tli_cli.fitting.head_input import size_for_head
 from tli_cli.fitting.observe import observe, observe_in_parts
 from tli_cli.fitting.polish import difference, goals, polish
-from tli_cli.fitting.samples import synthetic_images, synthetic_tokens, synthetic_values
+from tli_cli.fitting.samples import vocabulary_of
 from tli_cli.fitting.work import Work
 from tli_cli.fitting.worth import Reader, Worth
 from tli_cli.plan import Fit, Plan
 from tli_cli.report import Progress
 from tli_cli.seeding import generator_for
-
-
-def samples_for(sample: Sequence[torch.Tensor], model: nn.Module, count: int, seed: int) -> tuple[torch.Tensor, ...]:
-    """Return `count` made-up inputs for `model`, of the shapes of `sample` but for the batch."""
-    generator = generator_for(seed, "made-up inputs")
-    made = []
-    for tensor in sample:
-        shape = tuple(tensor.shape[1:])
-        if not tensor.is_floating_point():
-            made.append(synthetic_tokens(count, shape[0], _vocabulary(model), generator))
-        elif len(shape) == 3:
-            made.append(synthetic_images(count, shape, generator))
-        else:
-            made.append(synthetic_values(count, shape, generator))
-    return tuple(made)
 
 
 def seen_by(sample: Sequence[torch.Tensor], made: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
@@ -58,7 +43,7 @@ def known_to_both(
     Raises:
         TliError: they have none in common.
     """
-    tokens, sizes = kept_tokens(plan), [_vocabulary(model) for model in (target, source)]
+    tokens, sizes = kept_tokens(plan), [vocabulary_of(model) for model in (target, source)]
     if tokens is not None and not len(tokens.mine):
         raise TliError("the two vocabularies have no tokens in common")
     order = None if tokens is None else tokens.theirs.argsort()
@@ -70,11 +55,6 @@ def known_to_both(
         return value % min(sizes) if known is None else known[value * len(known) // sizes[1]]
 
     return tuple(tuple(named(value, known) for value in given) for given, known in zip(arguments, rows, strict=True))
-
-
-def _vocabulary(model: nn.Module) -> int:
-    tables = [module.num_embeddings for module in model.modules() if isinstance(module, nn.Embedding)]
-    return tables[0] if tables else 2
 
 
 def fit_live(

@@ -79,11 +79,8 @@ def add_fits(plan: Plan, sources: Sequence[Reference], target: Reference, option
     except TliError as error:
         if asked:
             raise
-        return replace(plan, notes=(*plan.notes, f"not fitted, though {_said(plan)}: {error}"))
-
-
-def _said(plan: Plan) -> str:
-    return "the target is of another kind" if of_another_family(plan) else f"the target is {plan.relation}"
+        said = "of another kind" if of_another_family(plan) else plan.relation
+        return replace(plan, notes=(*plan.notes, f"not fitted, though the target is {said}: {error}"))
 
 
 def _with_fits(plan: Plan, sources: Sequence[Reference], target: Reference, options: Options, replan: Replan) -> Plan:
@@ -110,11 +107,6 @@ def _with_fits(plan: Plan, sources: Sequence[Reference], target: Reference, opti
     return fitted_plan(plan, target.architecture, given.architecture, numbers, options, replan)
 
 
-def _closed_form_gains(plan: Plan, target: Architecture) -> bool:
-    """Tell whether solving without gradient steps gains: in a narrower network with batch norms."""
-    return "narrower" in plan.relation and any(layer.tensor("running_var") for layer in target.layers)
-
-
 def fitted_plan(
     plan: Plan, target: Architecture, source: Architecture, numbers: int, options: Options, replan: Replan
 ) -> Plan:
@@ -126,7 +118,8 @@ def fitted_plan(
     """
     work = work_of(target, source, numbers)
     minutes = work.minutes
-    if options.method != "fit" and (minutes > MINUTES or (work.looks < LOOKS and not _closed_form_gains(plan, target))):
+    closed = "narrower" in plan.relation and any(layer.tensor("running_var") for layer in target.layers)
+    if options.method != "fit" and (minutes > MINUTES or (work.looks < LOOKS and not closed)):
         raise TliError("networks of this size take hours of one core to fit well; --method fit does what minutes allow")
     model = feeding(plan) or 0
     base = replan() if plan.relation == UNLIKE else plan

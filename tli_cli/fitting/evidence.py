@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 from torch import nn
 
@@ -16,17 +14,10 @@ LEAST = 2
 def looks_untrained(model: nn.Module) -> bool:
     """Tell whether all norms of `model` hold exactly what norms start with, which no training leaves so."""
     norms = [module for module in model.modules() if "norm" in type(module).__name__.lower()]
-    held = [state for norm in norms if (state := _own(norm))]
-    return len(held) >= LEAST and all(_starts(state) for state in held)
+    held = [[*norm.named_parameters(recurse=False), *norm.named_buffers(recurse=False)] for norm in norms]
+    known = [tensors for norm in held if (tensors := [(name, value) for name, value in norm if name in STARTS])]
+    return len(known) >= LEAST and all(_starts(name, value) for tensors in known for name, value in tensors)
 
 
-def _own(norm: nn.Module) -> Mapping[str, torch.Tensor]:
-    tensors = {**dict(norm.named_parameters(recurse=False)), **dict(norm.named_buffers(recurse=False))}
-    return {name: tensor for name, tensor in tensors.items() if name in STARTS}
-
-
-def _starts(state: Mapping[str, torch.Tensor]) -> bool:
-    return all(
-        bool((tensor == STARTS[name]).all()) or (name == "weight" and not tensor.any())
-        for name, tensor in state.items()
-    )
+def _starts(name: str, value: torch.Tensor) -> bool:
+    return bool((value == STARTS[name]).all()) or (name == "weight" and not value.any())

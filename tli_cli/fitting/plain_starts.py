@@ -41,7 +41,7 @@ class PlainStarts:
         """Tell whether one of them learns faster than `start`, by more than `by` of the accuracy, or, where that is
         negative, slower by less; not so where one cannot be trained."""
         best = self._best[1]
-        reached = self.trial.reached(start) if best is not None else None
+        reached = self.trial.learned(start) if best is not None else None
         return best is not None and reached is not None and best > reached + by
 
     @property
@@ -52,10 +52,10 @@ class PlainStarts:
     @cached_property
     def _best(self) -> tuple[str, float | None]:
         first, *others = self.rules
-        own = self.trial.reached(self.made(first))
+        own = self.trial.learned(self.made(first))
         if own is None:
             return first, None
-        reached = {rule: self.trial.reached(self.made(rule)) or 0.0 for rule in others}
+        reached = {rule: self.trial.learned(self.made(rule)) or 0.0 for rule in others}
         rule = max(reached, key=lambda name: reached[name], default=first)
         return (rule, reached[rule]) if reached.get(rule, 0.0) > own + BETTER else (first, own)
 

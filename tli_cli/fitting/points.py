@@ -60,7 +60,7 @@ def _reasons(target: Architecture, fits: Sequence[Fit]) -> dict[str, str]:
     for fit in fits:
         for path in (fit.target.layer, fit.target.norm, fit.target.scale):
             for _, name in owners[path].tensors if path in owners else ():
-                found[name] = f"fitted to {_named(fit.source)}"
+                found[name] = f"fitted to {fit.source.block or fit.source.norm or fit.source.layer}"
     paths = [layer.path for layer in target.layers]
     first = min((paths.index(fit.target.layer) for fit in fits), default=len(paths))
     last = max((paths.index(fit.target.layer) for fit in fits), default=-1)
@@ -71,10 +71,6 @@ def _reasons(target: Architecture, fits: Sequence[Fit]) -> dict[str, str]:
             elif not target.by_name[name].buffer:
                 found.setdefault(name, "fitted on the way")
     return found
-
-
-def _named(point: Point) -> str:
-    return point.block or point.norm or point.layer
 
 
 def plan_fits(target: Architecture, source: Architecture, book: MapBook, model: int) -> list[Fit]:

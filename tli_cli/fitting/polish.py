@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import cos, pi
@@ -86,17 +86,15 @@ def _behind(output: torch.Tensor, mine: Observed) -> bool | None:
 
 @contextmanager
 def _kept(model: nn.Module, paths: Collection[str], outputs: dict[str, torch.Tensor]) -> Iterator[None]:
-    """Keep in `outputs` what the modules at `paths` give."""
+    """Keep in `outputs` the tensors that the modules at `paths` give."""
 
-    def keep(path: str) -> Callable[..., None]:
-        def hook(module: nn.Module, inputs: Any, output: Any) -> None:
-            if isinstance(output, torch.Tensor):
-                outputs[path] = output
-
-        return hook
+    def keep(path: str, output: Any) -> None:
+        outputs.update({path: output} if isinstance(output, torch.Tensor) else {})
 
     with hooks() as handles:
-        handles.extend(model.get_submodule(path).register_forward_hook(keep(path)) for path in paths)
+        for path in paths:
+            hook = model.get_submodule(path).register_forward_hook(lambda _module, _given, out, p=path: keep(p, out))
+            handles.append(hook)
         yield
 
 

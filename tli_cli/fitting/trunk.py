@@ -25,7 +25,8 @@ def trunk_points(architecture: Architecture) -> tuple[Place, ...]:
     """Return the points of `architecture` at which a linear map ends, in execution order; the classifier is left
     out."""
     found = list(_points(architecture))
-    last_of_block = {place.point.block or _block(architecture, place.index): place.index for place in found}
+    layers = architecture.layers
+    last_of_block = {p.point.block or layers[p.index].block or layers[p.index].path: p.index for p in found}
     kept = [p for p in found if p.point.block or _full(architecture, p.index) or p.index in last_of_block.values()]
     return tuple(p for p in kept if not _classifies(architecture, p.index))
 
@@ -104,7 +105,7 @@ def _chained(architecture: Architecture, index: int, readers: list[list[int]]) -
     after = readers[index]
     if len(after) == 1 and graph[after[0]].op == "layer" and architecture.layers[graph[after[0]].layer].kind == "norm":
         following = architecture.layers[graph[after[0]].layer]
-        if following.attribute("norm") == "batch" or not _residual(architecture, after[0], readers):
+        if following.attribute("norm") == "batch" or len(readers[graph[after[0]].inputs[0]]) == 1:  # read there alone
             norm, end = following.path, after[0]
     point = Point(layer.path, norm, "", "", _activation(architecture, end, readers))
     return Place(point, tree, graph[index].layer, _count(layer))
@@ -112,11 +113,6 @@ def _chained(architecture: Architecture, index: int, readers: list[list[int]]) -
 
 def _count(layer: Layer) -> int:
     return int(layer.attribute("positions", 0) or 0)
-
-
-def _residual(architecture: Architecture, index: int, readers: list[list[int]]) -> bool:
-    """Tell whether what `index` normalises is read beside it too."""
-    return len(readers[architecture.graph[index].inputs[0]]) > 1
 
 
 def _activation(architecture: Architecture, index: int, readers: list[list[int]]) -> str:
@@ -129,10 +125,6 @@ def _output_tree(architecture: Architecture, layer: int) -> AxisTree | None:
     name = architecture.layers[layer].tensor("weight")
     axes = architecture.axes.get(name or "", ())
     return next((axis.tree for axis in axes if not axis.contracted), None)
-
-
-def _block(architecture: Architecture, layer: int) -> str:
-    return architecture.layers[layer].block or architecture.layers[layer].path
 
 
 def _full(architecture: Architecture, layer: int) -> bool:

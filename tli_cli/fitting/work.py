@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from math import log2, prod
 
-from tli_cli.architecture import LINEAR, Architecture, Layer
+from tli_cli.architecture import LINEAR, Architecture, Layer, TensorSpec
 from tli_cli.fitting.trunk import trunk_points
 
 SAME = 0.5
@@ -37,10 +39,18 @@ SPEED = 7e9
 
 def forward_work(architecture: Architecture) -> int:
     """Return about how many multiplications the linear maps of `architecture` take for one sample."""
-    weights = ((layer, layer.tensor("weight")) for layer in architecture.layers if layer.kind in LINEAR)
-    return sum(
-        int(layer.attribute("positions", 1) or 1) * architecture.by_name[name].size for layer, name in weights if name
-    )
+    return sum(places * spec.size for spec, places in _maps(architecture, range(len(architecture.layers))))
+
+
+def _maps(architecture: Architecture, chosen: Iterable[int]) -> Iterator[tuple[TensorSpec, int]]:
+    """Yield the weight of each linear map among the `chosen` layers, and for how many places of a sample it is run: one
+    that recurs is run for each apart."""
+    runs = Counter(node.layer for node in architecture.graph)
+    for index in chosen:
+        layer = architecture.layers[index]
+        name = layer.tensor("weight")
+        if name and layer.kind in LINEAR:
+            yield architecture.by_name[name], max(runs[index], 1) * int(layer.attribute("positions", 1) or 1)
 
 
 def input_places(architecture: Architecture) -> int:
@@ -52,11 +62,8 @@ def input_places(architecture: Architecture) -> int:
 
 def kept_numbers(architecture: Architecture) -> int:
     """Return how many numbers `architecture` gives at its trunk's points for one sample."""
-    layers = [architecture.layers[place.index] for place in trunk_points(architecture)]
-    named = [(layer, layer.tensor("weight")) for layer in layers]
-    return sum(
-        int(layer.attribute("positions", 1) or 1) * architecture.by_name[name].shape[0] for layer, name in named if name
-    )
+    points = [place.index for place in trunk_points(architecture)]
+    return sum(places * spec.shape[0] for spec, places in _maps(architecture, points))
 
 
 def _stem(architecture: Architecture) -> Layer | None:

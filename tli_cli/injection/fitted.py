@@ -12,12 +12,13 @@ from tli_cli.architecture import Architecture
 from tli_cli.axis_maps.take import MapValues
 from tli_cli.devices import double_device, reproducible, usable_device
 from tli_cli.errors import TliError, first_line
-from tli_cli.fitting.carry_out import fit_live, known_to_both, samples_for, seen_by
+from tli_cli.fitting.carry_out import fit_live, known_to_both, seen_by
 from tli_cli.fitting.choice import VALUES
 from tli_cli.fitting.evidence import looks_untrained
 from tli_cli.fitting.head_input import draw_smaller, head_factor
 from tli_cli.fitting.plain_starts import OWN, RULES, PlainStarts, Started, started
 from tli_cli.fitting.running import run_source, run_target, shared_inputs
+from tli_cli.fitting.samples import samples_for
 from tli_cli.fitting.trial import Trial
 from tli_cli.fitting.verdict import check_start, check_worth, without_source
 from tli_cli.fitting.work import Work, forward_work, work_of

@@ -89,10 +89,9 @@ class Maker:
                 self._last = None
             return made.to(device="cpu", dtype=getattr(torch, dtype)).contiguous()
         except (RuntimeError, MemoryError, ArithmeticError) as error:
-            said = first_line(error)
-            raise TliError(
-                f"{step.target} {list(step.shape)}: could not be made from {_named(step)}: {said}; nothing was written"
-            ) from error
+            given, said = ", ".join(dict.fromkeys(piece.source for piece in step.pieces[:4])), first_line(error)
+            of = f"{step.target} {list(step.shape)}: could not be made from {given or 'its initial value'}"
+            raise TliError(f"{of}: {said}; nothing was written") from error
 
     def _made(self, step: Step) -> torch.Tensor:
         """Return the tensor of `step`, a fresh head as its constructor draws it."""
@@ -122,7 +121,3 @@ class Maker:
             layer.kind if layer else "other", step.role, spec.shape
         )
         return replay(operations, spec.shape, spec.dtype, self._seed, step.target)
-
-
-def _named(step: Step) -> str:
-    return ", ".join(dict.fromkeys(piece.source for piece in step.pieces[:4])) or "its initial value"
