@@ -13,7 +13,7 @@ from torch import nn
 
 from tli_cli.architecture import Architecture
 from tli_cli.checkpoints.checkpoint import Checkpoint
-from tli_cli.checkpoints.state_dict import StateDict
+from tli_cli.checkpoints.state_dict import StateDict, with_tensors
 from tli_cli.errors import TliError, TraceError
 from tli_cli.injection.stored_values import StoredValues
 from tli_cli.options import Options
@@ -108,4 +108,4 @@ def told_live(module: nn.Module, described: Architecture, option: str) -> Refere
 
 
 def _in_memory(loaded: Mapping[str, Any], options: Options, expected: Collection[str]) -> Checkpoint:
-    return Checkpoint(Path(_STATE_DICT), StateDict(loaded, _STATE_DICT, options.ema), expected=expected)
+    return Checkpoint(Path(_STATE_DICT), StateDict(with_tensors(loaded), _STATE_DICT, options.ema), expected=expected)

@@ -76,8 +76,10 @@ def test_a_target_of_the_same_kind_takes_what_makes_them(how, target, named, tmp
     assert (difference == 0 and not plan.unused) or (named and how == "pruned" and not all(s.exact for s in plan.steps))
 
 
-def test_state_dicts_are_read_alike():
+@pytest.mark.parametrize("arrays", [False, True])
+def test_state_dicts_are_read_alike(arrays):
     source, target = trained("pruned"), Net()
-    apply_tli(target, source.state_dict(), options=Options(head="keep"), example=IMAGES)
+    held = {name: value.numpy() if arrays else value for name, value in source.state_dict().items()}
+    apply_tli(target, {"params": held, "epoch": 3}, options=Options(head="keep"), example=IMAGES)
     with torch.no_grad():
         assert torch.equal(target.eval()(IMAGES), source(IMAGES))

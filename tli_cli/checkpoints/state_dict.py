@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from tli_cli.architecture import TensorSpec
@@ -13,6 +14,10 @@ from tli_cli.errors import CheckpointError
 
 if TYPE_CHECKING:
     import torch
+
+
+_DEPTH = 4
+"""How deep state dicts stand in training state."""
 
 
 class StateDict:
@@ -40,6 +45,33 @@ class StateDict:
     def file_range(self, name: str) -> FileRange | None:
         """Return None: no file holds it."""
         return None
+
+
+def with_tensors(loaded: Any) -> Any:
+    """Return `loaded` with tensors in the place of NumPy's arrays of numbers, if it and what is in it hold none."""
+    import torch
+
+    return loaded if _holds(loaded, torch.Tensor) else _changed(loaded, _DEPTH)
+
+
+def _holds(node: Any, kind: type, depth: int = _DEPTH) -> bool:
+    if depth and isinstance(node, Mapping):
+        return any(_holds(value, kind, depth - 1) for value in node.values())
+    return isinstance(node, kind)
+
+
+def _changed(node: Any, depth: int) -> Any:
+    import numpy as np
+    import torch
+
+    if depth and isinstance(node, Mapping) and _holds(node, np.ndarray, depth):
+        return {name: _changed(value, depth - 1) for name, value in node.items()}
+    if not isinstance(node, np.ndarray) or node.dtype.kind not in "biufc":
+        return node
+    try:
+        return torch.from_numpy(np.array(node, dtype=node.dtype.newbyteorder("=")))
+    except TypeError:  # torch has no such type
+        return node
 
 
 def _require_values(tensor: torch.Tensor, where: str) -> None:
