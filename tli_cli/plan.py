@@ -279,12 +279,13 @@ class Plan:
         """Return the share of a step's rows that are taken: classes and tokens that the source lacks stay as they
         start."""
         used = {axis for piece in step.pieces for axis in piece.axes if isinstance(axis, int)}
-        shares = [m.rows_taken / m.rows for m in (self.maps[axis] for axis in used) if m.rule == ROW_BY_ROW and m.rows]
+        maps = [self.maps[axis] for axis in used if axis in range(len(self.maps))]  # a plan made by hand may lie
+        shares = [m.rows_taken / m.rows for m in maps if m.rule == ROW_BY_ROW and m.rows]
         return max(shares, default=1.0)
 
     def to_json(self) -> str:
         """Return the plan as JSON, byte for byte the same for equal plans, with a digest as its seal."""
-        return sealed(self, but=_UNSEALED)
+        return sealed(self, but=_UNSEALED, coverage=self.coverage)
 
     @classmethod
     def from_json(cls, text: str) -> Plan:
@@ -298,7 +299,7 @@ class Plan:
         if not isinstance(raw, dict):
             raise PlanError(f"not a plan: expected a JSON object, found {type(raw).__name__}")
         _require_version(raw.get("version"))
-        seal = raw.pop(SEAL, None)
+        seal, _ = raw.pop(SEAL, None), raw.pop("coverage", None)  # which the steps say
         plan: Plan = decode(cls, raw, "plan")
         if seal == digest(plan, but=_UNSEALED):
             return plan

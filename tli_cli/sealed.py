@@ -12,11 +12,12 @@ SEAL = "seal"
 """The key that the digest stands under."""
 
 
-def sealed(value: Any, but: Collection[str] = ()) -> str:
-    """Return a dataclass in JSON, byte for byte the same for equal ones, a list with an entry on each line, and the
-    digest of all its fields `but` some."""
+def sealed(value: Any, but: Collection[str] = (), **told: float) -> str:
+    """Return a dataclass in JSON, byte for byte the same for equal ones, a list with an entry on each line, what is
+    `told` of it, and the digest of all its fields `but` some."""
     lines = _encoded(value)
-    return "{\n" + ",\n".join([*lines.values(), f'"{SEAL}": "{_digest(lines, but)}"']) + "\n}\n"
+    more = [f'"{name}": {json.dumps(number)}' for name, number in told.items()]
+    return "{\n" + ",\n".join([*lines.values(), *more, f'"{SEAL}": "{_digest(lines, but)}"']) + "\n}\n"
 
 
 def digest(value: Any, but: Collection[str] = ()) -> str:

@@ -35,7 +35,9 @@ def documented(title: str) -> set[str]:
 
 
 def test_plan(plan):
-    assert fields(json.loads(plan.to_json())) <= documented("match")
+    written = json.loads(plan.to_json())
+    assert fields(written) <= documented("match")
+    assert written["coverage"] == plan.coverage
 
 
 def test_the_fields_of_a_plan_are_those_that_are_documented(plan):

@@ -59,10 +59,14 @@ def test_in_a_live_model_they_keep_what_they_hold() -> None:
     assert all(step.exact for step in plan.steps if step.layer != "head")
 
 
-def test_they_are_no_left_overs_of_the_target(source: str, tmp_path: Path) -> None:
+def test_they_and_their_partners_are_no_left_overs(source: str, tmp_path: Path) -> None:
     options = Options(input_shape=(1, 8, 8), skip=("head",), strict=True)
-    with pytest.raises(GateError, match=r"found none in the target, 2 \(head.weight, head.bias\) in the source"):
-        inject(source, "examples/nets.py:WideResNet", tmp_path / "out.pt", options=options)
+    inject(source, "examples/nets.py:WideResNet", tmp_path / "out.pt", options=options)
+    spare = torch.load(source)
+    spare["loss.centre"] = torch.ones(3)
+    torch.save(spare, tmp_path / "spare.pt")
+    with pytest.raises(GateError, match=r"found none in the target, 1 \(loss.centre\) in the source"):
+        inject(str(tmp_path / "spare.pt"), "examples/nets.py:WideResNet", tmp_path / "out2.pt", options=options)
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,17 @@ def _said_of(pattern: str, modules: Collection[str]) -> str:
 def without(matching: Matching, target: Architecture, names: Collection[str]) -> Matching:
     """Return `matching` without the pairs of layers that hold a tensor of `names`; a block that holds such a layer is
     none that is to change nothing."""
-    left = {i for i, layer in enumerate(target.layers) if any(name in names for _, name in layer.tensors)}
+    left = _places(target, names)
     pairs = tuple(pair for pair in matching.pairs if pair.target.place not in left)
     return replace(matching, pairs=pairs, added_blocks=matching.added_blocks - {target.layers[i].block for i in left})
+
+
+def partners(matching: Matching, source: Architecture, target: Architecture, names: Collection[str]) -> set[str]:
+    """Return the tensors of `source` that would feed the layers of `target` that hold a tensor of `names`."""
+    left = _places(target, names)
+    layers = (source.layers[pair.source.place] for pair in matching.pairs if pair.target.place in left)
+    return {name for layer in layers for _, name in layer.tensors}
+
+
+def _places(target: Architecture, names: Collection[str]) -> set[int]:
+    return {i for i, layer in enumerate(target.layers) if any(name in names for _, name in layer.tensors)}

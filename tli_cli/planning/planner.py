@@ -12,7 +12,7 @@ from tli_cli.planning.choice import Akin, choose_models, main_model
 from tli_cli.planning.copies import said_of_copies
 from tli_cli.planning.drafting import Drafter
 from tli_cli.planning.drafts import Drafts
-from tli_cli.planning.left_out import without
+from tli_cli.planning.left_out import partners, without
 from tli_cli.planning.quantised import whole_or_kept
 from tli_cli.planning.relation import OTHER, relation_of
 from tli_cli.planning.request import Request
@@ -49,6 +49,7 @@ def make_plan(
         Drafter(drafts, model, matching).draft(chosen)
     steps = whole_or_kept(drafts.steps(), target, sources, request.keep_values)
     main = main_model(whole)
+    spared = [partners(m, source, target, request.skipped) for source, m in zip(sources, whole, strict=True)]
     if len({piece.model for step in steps for piece in step.pieces}) > 1:  # no function is that of any one source
         steps = [replace(step, exact=False) for step in steps]
     sides = tuple(Side(source.origin, source.fingerprint, source.order_from) for source in sources)
@@ -61,7 +62,7 @@ def make_plan(
         method=request.method,
         relation=_relation(target, sources[main], whole[main], steps),
         seed=request.seed,
-        unused=unused_by(steps, sources),
+        unused=unused_by(steps, sources, spared),
         notes=(
             *drafts.notes,
             *_unmixed(request, steps, sources),

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from tli_cli.architecture import Architecture
 from tli_cli.plan import Plan, Step
 
 
-def unused_by(steps: Sequence[Step], sources: Sequence[Architecture]) -> tuple[str, ...]:
-    """Return the names of the tensors of `sources` that no step reads, numbered where there are several sources."""
+def unused_by(
+    steps: Sequence[Step], sources: Sequence[Architecture], spared: Sequence[Collection[str]] = ()
+) -> tuple[str, ...]:
+    """Return the names of the tensors of `sources` that no step reads, but for those that are `spared`; numbered where
+    there are several sources."""
     used = {
         (piece.model, own)
         for step in steps
@@ -22,7 +25,7 @@ def unused_by(steps: Sequence[Step], sources: Sequence[Architecture]) -> tuple[s
         spec.name if len(sources) == 1 else f"{model}:{spec.name}"
         for model, source in enumerate(sources)
         for spec in source.tensors
-        if (model, spec.name) not in used and spec.tied_to is None
+        if (model, spec.name) not in used and spec.tied_to is None and not (spared and spec.name in spared[model])
     )
 
 
