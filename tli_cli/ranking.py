@@ -13,7 +13,7 @@ from tli_cli.matching import MATCHERS
 from tli_cli.matching.values import Matching
 from tli_cli.options import Options
 from tli_cli.planning.doubted import doubted_layers
-from tli_cli.references import Reading, related, resolve
+from tli_cli.references import Reading, Reference, related, resolve
 from tli_cli.references.sources import search
 from tli_cli.report import Progress
 from tli_cli.scoring.keeping import keeping
@@ -62,7 +62,7 @@ def rank_sources(
     """Return `sources` in the order in which they should start `target`: files, directories to search, names, globs.
 
     Equal scores go to the greater coverage, then to the smaller source. What is found in a directory or by a glob and
-    cannot be read, or is the target or one of `besides`, is left out and reported.
+    cannot be read, is the target or one of `besides`, or was written by tli for this target, is left out and reported.
 
     Raises:
         TliError: a source that was named cannot be read, or none is left.
@@ -74,7 +74,10 @@ def rank_sources(
         try:
             if source not in sources:
                 _check_is_another(source, target, besides)
-            given, other = related([resolve(source, Reading.of_source(options)), wanted])
+            read = resolve(source, Reading.of_source(options))
+            if source not in sources and _was_made_for(read, wanted):
+                raise TliError("tli wrote it for this target, and it is as untrained; name it to take it all the same")
+            given, other = related([read, wanted])
             candidates.append(_candidate(source, given.architecture, other.architecture, options.matcher))
         except TliError as error:
             if source in sources:
@@ -93,6 +96,13 @@ def _check_is_another(source: str, target: str, besides: Sequence[str]) -> None:
     for other, what in ((target, "the target"), *((name, "what is written") for name in besides)):
         if is_there(source) and is_there(other) and samefile(source, other):
             raise TliError(f"it is {what}")
+
+
+def _was_made_for(source: Reference, target: Reference) -> bool:
+    """Tell whether the file of `source` says that it was injected into `target`, and not trained since: who trains it
+    saves another."""
+    notes = source.checkpoint.metadata if source.checkpoint is not None else {}
+    return notes.get("tli.target", "").endswith(f" {target.architecture.fingerprint}")
 
 
 def _candidate(name: str, source: Architecture, target: Architecture, matcher: str) -> Candidate:

@@ -103,6 +103,17 @@ def test_what_is_started_and_what_is_written_are_no_sources_unless_named(tli: Tl
     assert candidates(tli("rank", target, folder, target, "--json")[0])[0]["source"] == str(target)
 
 
+@pytest.mark.parametrize("name", ["start.safetensors", "start.pt", "start"])
+def test_what_was_written_for_the_target_is_no_source_of_it_unless_named(name, tli: Tli, zoo, tmp_path):
+    folder = shutil.copytree(zoo, tmp_path / "zoo")
+    tli("inject", folder / "a.safetensors", "--target", "timm:resnet26t", "--method", "maps", "-o", folder / name)
+    out, err = tli("rank", "timm:resnet26t", folder, "--json")
+    assert f"passed over: {folder / name}: tli wrote it for this target" in err
+    assert str(folder / name) not in {one["source"] for one in candidates(out)}
+    assert candidates(tli("rank", "timm:resnet26t", folder / name, "--json")[0])[0]["score"] == 1
+    assert "tli wrote" not in tli("rank", TARGET, folder)[1]
+
+
 def test_best_wants_values(tli: Tli, tmp_path):
     out = tmp_path / "out.safetensors"
     _, err = tli("inject", "resnet34", "--target", TARGET, "--best", "-o", out, code=1)
