@@ -87,8 +87,9 @@ def check_golden() -> Callable[[str, str], None]:
 
 
 @pytest.fixture
-def as_text() -> Callable[[Iterable[object]], str]:
+def as_text(monkeypatch: pytest.MonkeyPatch) -> Callable[[Iterable[object]], str]:
     """Render tables and texts as a terminal of 100 columns without colours shows them."""
+    monkeypatch.setenv("COLUMNS", "100")
 
     def render(parts: Iterable[object]) -> str:
         from rich.console import Console

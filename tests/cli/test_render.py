@@ -76,9 +76,11 @@ def test_join_names_says_what_is_shared_once():
     assert join_names(["x", "x"]) == "x" and join_names([]) == ""
 
 
-def test_a_narrow_terminal_shows_no_shapes(plan, as_text, monkeypatch):
+def test_a_terminal_in_which_names_would_be_broken_shows_no_shapes(plan, as_text, monkeypatch):
     wide = as_text(plan_parts(plan)).splitlines()
-    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("COLUMNS", "60")
     narrow = as_text(plan_parts(plan)).splitlines()
     assert any(line.startswith("target") and "shape" in line for line in wide)
+    assert any(line.startswith("stem.conv ") or line.startswith("stem ") for line in narrow)
+    assert all(any(name in line for line in narrow) for name in ("layer1.0", "body.0.conv", "self.{q,k,v}"))
     assert any(line.split() == ["target", "source", "how", "sim"] for line in narrow)

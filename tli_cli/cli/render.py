@@ -6,7 +6,7 @@ import csv
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from enum import Enum
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any
@@ -18,9 +18,14 @@ from tli_cli.decoding import shown
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+    from rich.table import Table
+    from rich.text import Text
 
 JSON_VERSION = 1
-NARROW = 64
+_GAP = 3
+"""The blanks between two columns of a table."""
+_LEAST = 12
+"""The least columns for words."""
 
 _LONGEST_LINE = 2_000
 """What a file is asked to be called, and what it says, may be a message of megabytes."""
@@ -51,9 +56,28 @@ def columns() -> int:
     return get_terminal_size().columns
 
 
-def is_narrow() -> bool:
-    """Tell whether a table of six columns would break most words."""
-    return columns() < NARROW
+def pairs_table(names: Sequence[str], rows: Sequence[Sequence[Text]], spare: Collection[str]) -> Table:
+    """Return a table of `rows`, a heading alone or a cell for each of the columns called `names`; the last two are how
+    and a number. Where the terminal is too narrow for a row in one line, columns that are `spare` go, then how wraps,
+    and names last."""
+    from rich.box import SIMPLE_HEAD
+    from rich.cells import cell_len
+    from rich.table import Table
+
+    whole = [row for row in rows if len(row) == len(names)]
+    words = [[part for row in whole for part in row[i].plain.split(", ")] for i in range(len(names))]
+    widths = [max(map(cell_len, [name, *column])) for name, column in zip(names, words, strict=True)]
+    fits = sum(widths) + _GAP * (len(names) - 1) <= columns()
+    *kept, how, last = (i for i, name in enumerate(names) if fits or name not in spare)
+    room = columns() - sum(widths[i] + _GAP for i in (*kept, last))
+    table = Table(box=SIMPLE_HEAD, header_style="dim", pad_edge=False, show_edge=False)
+    for i in kept:
+        table.add_column(names[i], overflow="fold", max_width=widths[i] + max(0, room - widths[how]))
+    table.add_column(names[how], overflow="fold", max_width=max(_LEAST, min(room, widths[how])))
+    table.add_column(names[last], justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(*([row[i] for i in (*kept, how, last)] if len(row) == len(names) else row))
+    return table
 
 
 @standard_output()

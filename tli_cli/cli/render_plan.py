@@ -15,6 +15,7 @@ from tli_cli.plan import Plan
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
+    from rich.text import Text
 
 HEADER = ("target", "target_shape", "source", "source_shape", "how", "similarity", "reason")
 SHOWN_NAMES = 20
@@ -82,34 +83,27 @@ def plan_counts(plan: Plan) -> str:
 
 
 def pairing_table(rows: Iterable[Row]) -> Table:
-    """Return the table of pairings, a heading above the rows of each block; no shapes in a narrow terminal."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
+    """Return the table of pairings, a heading above the rows of each block; no shapes where names would be broken for
+    them."""
     from rich.text import Text
 
-    table = Table(box=SIMPLE_HEAD, header_style="dim", pad_edge=False, show_edge=False)
-    shape = () if render.is_narrow() else ("shape",)
-    for name in ("target", *shape, "source", *shape, "how"):
-        table.add_column(name, overflow="fold")
-    table.add_column("sim", justify="right", no_wrap=True)
+    shown = []
     for block, group in groupby(rows, key=lambda row: row.block):
         members = list(group)
         if block and [row.target for row in members] != [block]:
-            table.add_row(Text(block, style="bold"))
-        for row in members:
-            table.add_row(*_styled(row, block, shapes=bool(shape)))
-    return table
+            shown.append([Text(block, style="bold")])
+        shown += [_styled(row, block) for row in members]
+    return render.pairs_table(("target", "shape", "source", "shape", "how", "sim"), shown, ("shape",))
 
 
-def _styled(row: Row, block: str, *, shapes: bool) -> list[RenderableType]:
+def _styled(row: Row, block: str) -> list[Text]:
     from rich.text import Text
 
     inside = bool(block) and row.target.startswith(f"{block}.")
     name = f"  {row.target[len(block) + 1 :]}" if inside else row.target
     colour = "dim" if not row.fed else "green" if row.exact else "yellow"
     similarity = similarity_text(row.similarity) if row.fed else ""
-    source = row.source or "-"
-    cells = (name, row.shape, source, row.source_shape) if shapes else (name, source)
+    cells = (name, row.shape, row.source or "-", row.source_shape)
     return [*(Text(cell, style="" if row.fed else "dim") for cell in cells), Text(row.how, colour), Text(similarity)]
 
 

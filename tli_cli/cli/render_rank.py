@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 HEADER = ("source", "score", "coverage", "parameters", "why")
 NARROW = 80
 """A terminal of fewer columns has no room for the numbers of parameters: the reasons would be cut off."""
+_REST = 44
+"""The least columns that all but the sources take: names are what is copied."""
 
 
 def render_ranking(ranking: Ranking, style: Style, top: int | None = None) -> None:
@@ -43,7 +45,8 @@ def ranking_parts(ranking: Ranking, shown: Sequence[Candidate], *, parameters: b
     from rich.text import Text
 
     table = Table(box=SIMPLE_HEAD, header_style="dim", pad_edge=False, show_edge=False)
-    table.add_column("source", overflow="fold", min_width=16)
+    longest = max(len(candidate.source) for candidate in shown)
+    table.add_column("source", overflow="fold", min_width=max(16, min(longest, render.columns() - _REST)))
     table.add_column("TLI score", justify="right")
     table.add_column("coverage", justify="right")
     if parameters:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tli_cli.report import Report
 
 SHOWN_NAMES = 5
+SIZES = ("holds", "largest")
 
 
 def render_report(report: Report, style: Style, *, every: bool = False) -> None:
@@ -52,22 +53,16 @@ def report_parts(report: Report, *, every: bool = False) -> Iterator[RenderableT
 
 
 def block_table(plan: Plan) -> Table:
-    """Return the table with one row for each target block; no sizes in a narrow terminal."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
+    """Return the table with one row for each target block; no sizes where names would be broken for them."""
     from rich.text import Text
 
-    table = Table(box=SIMPLE_HEAD, header_style="dim", pad_edge=False, show_edge=False)
-    sizes = () if render.is_narrow() else ("holds", "largest")
-    for name in ("block", *sizes, "from", "how"):
-        table.add_column(name, overflow="fold")
-    table.add_column("sim", justify="right", no_wrap=True)
+    rows = []
     for row in block_rows(plan):
         colour = "dim" if not row.fed else "green" if row.exact else "yellow"
         similarity = similarity_text(row.similarity) if row.fed else ""
-        cells = (row.target, *((row.shape, row.source_shape) if sizes else ()), row.source or "-")
-        table.add_row(*map(Text, cells), Text(row.how, colour), similarity)
-    return table
+        cells = (row.target, row.shape, row.source_shape, row.source or "-")
+        rows.append([*map(Text, cells), Text(row.how, colour), Text(similarity)])
+    return render.pairs_table(("block", *SIZES, "from", "how", "sim"), rows, SIZES)
 
 
 def report_value(report: Report) -> dict[str, Any]:
