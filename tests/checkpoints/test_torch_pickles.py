@@ -91,6 +91,18 @@ def config(monkeypatch: pytest.MonkeyPatch, module: str, name: str) -> Any:
     return made
 
 
+def history(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return values as mmengine logs them: in an object that also keeps methods of its class."""
+    made = config(monkeypatch, "mmengine.logging.history_buffer", "HistoryBuffer")
+
+    def mean(self: Any) -> None: ...
+
+    mean.__module__, mean.__qualname__ = type(made).__module__, "HistoryBuffer.mean"
+    type(made).mean = mean
+    made.values, made.methods = np.ones(3), {"mean": mean}
+    return {"log_scalars": OrderedDict(loss=made)}
+
+
 BESIDE: dict[str, Callable[[pytest.MonkeyPatch], Any]] = {
     "numpy": lambda _: {"best": np.float64(0.5), "state": np.random.default_rng(0).random(4), "kind": np.dtype("f4")},
     "paths": lambda _: argparse.Namespace(output=pathlib.PurePosixPath("/tmp"), heads=4),
@@ -99,6 +111,7 @@ BESIDE: dict[str, Callable[[pytest.MonkeyPatch], Any]] = {
     "torch": lambda _: [torch.Size([1, 2]), torch.device("cpu"), torch.float16, torch.Generator().get_state()],
     "lightning": lambda patch: config(patch, "pytorch_lightning.utilities.parsing", "AttributeDict"),
     "yacs": lambda patch: config(patch, "yacs.config", "CfgNode"),
+    "mmengine": history,
 }
 
 

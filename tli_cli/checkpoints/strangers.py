@@ -32,7 +32,7 @@ _BEGINNINGS: tuple[tuple[int, bytes, str, str], ...] = (
     (0, b"\x89HDF", *_HDF5),
     (0, b"GGUF", *_GGUF),
     (0, b"\x93NUMPY", "a NumPy array", "save the tensors as safetensors"),
-    (0, b"\x1f\x8b", "a gzip archive", _ARCHIVE),
+    (0, b"\x1f\x8b", "a gzip archive", f"{_ARCHIVE}: tar -xf does for .tar.gz, .tgz and .nemo, gunzip for others"),
     (0, b"BZh", "a bzip2 archive", _ARCHIVE),
     (0, b"\xfd7zXZ", "an xz archive", _ARCHIVE),
     (0, b"\x28\xb5\x2f\xfd", "a Zstandard archive", _ARCHIVE),
@@ -53,10 +53,13 @@ _NAMES = (
     (re.compile(r"\.msgpack$"), *_FLAX),
     (re.compile(r"\.npz$"), *_NPZ),
     (re.compile(r"\.mlmodel$"), "a Core ML file", _ORIGIN),
+    (re.compile(r"^(manifest\.ocdbt|_METADATA)$"), "part of a checkpoint of Orbax",
+     "restore the directory with orbax.checkpoint and save its arrays with safetensors.numpy.save_file"),
 )  # fmt: skip
 _ZIPPED = (
     (re.compile(r"\.npy$"), *_NPZ),
-    (re.compile(r"\.weights\.h5$"), "a Keras archive", "load it with Keras and save its variables as safetensors"),
+    (re.compile(r"\.weights\.h5$"), "a Keras archive",
+     "load it with Keras and save {w.path: w.numpy() for w in model.weights} with safetensors.numpy.save_file"),
     (re.compile(r"\.(pt|pth|bin|ckpt|safetensors)$"), "a zip archive that holds checkpoints", _ARCHIVE),
 )  # fmt: skip
 _TEXT = frozenset(range(0x20, 0x7F)) | {0x09, 0x0A, 0x0D}

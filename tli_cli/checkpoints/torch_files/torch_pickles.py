@@ -66,6 +66,8 @@ _DATA = (
     *(f"{module}.AttributeDict" for module in (*_LIGHTNING, *_FABRIC)),
     *("easydict.EasyDict", "addict.addict.Dict", "yacs.config.CfgNode", "fvcore.common.config.CfgNode"),
     *("mmcv.utils.config.ConfigDict", "mmengine.config.config.ConfigDict", "mmengine.config.config.Config"),
+    *(f"mmengine.logging.history_buffer.HistoryBuffer{own}" for own in ("", ".min", ".max", ".mean", ".current")),
+    *("builtins.getattr", "__builtin__.getattr"),
     *("ml_collections.config_dict.config_dict.ConfigDict", "torch.torch_version.TorchVersion", "torch.device"),
     *("torch.Tensor", "torch.nn.parameter.Buffer", *(f"torch.{scheme}" for scheme in _SCHEMES)),
 )
