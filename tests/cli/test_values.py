@@ -92,3 +92,9 @@ def test_architecture_json(architecture, capsys):
 def test_names_are_one_a_line_in_a_pipe(capsys):
     render_names(["resnet18", "resnet34"], Style.PLAIN)
     assert capsys.readouterr().out == "resnet18\nresnet34\n"
+
+
+def test_brackets_in_names_are_no_markup(score, capsys):
+    score.source = "runs/a[best].pt"
+    render_score(score, Style.TABLE)
+    assert "runs/a[best].pt" in capsys.readouterr().out

@@ -124,7 +124,10 @@ def resolve_name(text: str) -> Resolved:
     """
     library, name, given = parse_name(text)
     if library is not None and library not in LIBRARIES:
-        raise UnknownReferenceError(f"{text!r}: the catalogue holds {' and '.join(LIBRARIES)}, not {library!r}")
+        raise UnknownReferenceError(
+            f"{text!r}: the catalogue holds {' and '.join(LIBRARIES)}, not {library!r}; your own "
+            "class is named path/to/net.py:Net or 'path/to/net.py:Net(64, act=\"gelu\")'"
+        )
     options = {key: _number(text, key, value) for key, value in given.items()}
     holders = [one for one in LIBRARIES if name in index()["models"][one]] if library is None else [library]
     for holder in holders or ["timm"]:

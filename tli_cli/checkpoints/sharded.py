@@ -81,7 +81,10 @@ def _read_index(path: Path) -> tuple[dict[str, str], dict[str, str]]:
         raise CheckpointError(f"{path}: expected an index in JSON, found {str(error)[:99]}; get it again") from error
     weight_map = raw.get("weight_map") if isinstance(raw, dict) else None
     if not isinstance(weight_map, dict) or not weight_map:
-        raise CheckpointError(f"{path}: expected an index with a `weight_map` of names to files, found none")
+        raise CheckpointError(
+            f"{path}: expected an index with a `weight_map` of names to files, found none; a model's configuration is "
+            f"named hf:{path}"
+        )
     for name, shard in weight_map.items():
         if not isinstance(shard, str):
             raise CheckpointError(f"{path}: weight_map: {name!r}: expected a file's name, found {type(shard).__name__}")

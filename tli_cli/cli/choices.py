@@ -2,36 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import Enum
 
+from tli_cli.options import DTYPES
 
-class Matcher(str, Enum):
-    """How layers are paired."""
-
-    dp = "dp"
-    path = "path"
-
-
-class Method(str, Enum):
-    """How tensors of another shape are made from their sources."""
-
-    auto = "auto"
-    fit = "fit"
-    maps = "maps"
-    net2net = "net2net"
-    even = "even"
-    combo = "combo"
-    crop = "crop"
-    resize = "resize"
-    select = "select"
-    tile = "tile"
-    magnitude = "magnitude"
-    fna = "fna"
-    dpiat = "dpiat"
+_METHODS = (
+    "auto", "fit", "maps", "net2net", "even", "combo", "crop", "resize", "select", "tile", "magnitude", "fna", "dpiat",
+)  # fmt: skip
 
 
-class OnNonfinite(str, Enum):
-    """What to do with NaN and infinite values in a source."""
+def _choices(name: str, values: Iterable[str]) -> type[Enum]:
+    return Enum(name, {value: value for value in values}, type=str)  # type: ignore[return-value]
 
-    error = "error"
-    keep = "keep"
+
+Matcher = _choices("Matcher", ("dp", "path"))
+Method = _choices("Method", _METHODS)
+OnNonfinite = _choices("OnNonfinite", ("error", "keep"))
+Dtype = _choices("Dtype", DTYPES)

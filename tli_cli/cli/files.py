@@ -9,12 +9,7 @@ from tli_cli.plan import MAX_LENGTH, Plan
 from tli_cli.texts import read_text
 
 
-def write_new(path: Path, text: str, *, force: bool) -> None:
-    """Write `text` to `path` in one move; raise `TliError` if something is there and `force` is not given."""
-    write_new_bytes(path, text.encode(), force=force)
-
-
-def write_new_bytes(path: Path, data: bytes, *, force: bool) -> None:
+def write_new(path: Path, data: bytes, *, force: bool) -> None:
     """Write `data` to `path` in one move; raise `TliError` if something is there and `force` is not given."""
     from tli_cli.checkpoints.writing.output import PendingFile, pending_files
 

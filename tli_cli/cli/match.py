@@ -30,6 +30,6 @@ def match(
     given_style = render.style(as_json=as_json, as_csv=as_csv)
     plan = api.match(sources, target, options=options)
     if output is not None:
-        write_new(output, plan.to_json(), force=options.force)
+        write_new(output, plan.to_json().encode(), force=options.force)
     render_plan(plan, given_style, every=every)
     check_gates(plan, strict=options.strict, min_score=options.min_score, min_coverage=options.min_coverage)

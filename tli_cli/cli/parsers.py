@@ -12,7 +12,7 @@ from os.path import isdir
 import typer
 
 from tli_cli.errors import CheckpointError
-from tli_cli.options import DTYPES, HEAD_CHOICES, InputShape
+from tli_cli.options import HEAD_CHOICES, InputShape
 from tli_cli.registry import did_you_mean
 
 
@@ -71,18 +71,6 @@ def parse_head(text: str) -> str:
 def none_of(text: str, known: Collection[str]) -> typer.BadParameter:
     """Return the error for a value that is not among those known, with what comes close."""
     return typer.BadParameter(f"{text!r} is none of {', '.join(known)}; {did_you_mean(text, known)}".removesuffix("; "))
-
-
-def parse_dtype(text: str) -> str:
-    """Return `text` if floating tensors can be cast to it."""
-    if text in DTYPES:
-        return text
-    raise none_of(text, DTYPES)
-
-
-def complete_dtype(incomplete: str) -> list[str]:
-    """Return the dtypes that begin with `incomplete`."""
-    return [name for name in DTYPES if name.startswith(incomplete)]
 
 
 def complete_reference(incomplete: str) -> Iterator[str]:

@@ -56,13 +56,33 @@ def columns() -> int:
     return get_terminal_size().columns
 
 
+def plain_table(*columns: str, **form: Any) -> Table:
+    """Return a table with a line beneath its heading, and `columns` in which long words go on in another line."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD, header_style="dim", pad_edge=False, show_edge=False, **form)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def facts_table(facts: Iterable[tuple[str, object]]) -> Table:
+    """Return names and what is said of each."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 2))
+    for name, value in facts:
+        table.add_row(Text(name.replace("_", " "), style="bold"), Text(str(value), overflow="fold"))
+    return table
+
+
 def pairs_table(names: Sequence[str], rows: Sequence[Sequence[Text]], spare: Collection[str]) -> Table:
     """Return a table of `rows`, a heading alone or a cell for each of the columns called `names`; the last two are how
     and a number. Where the terminal is too narrow for a row in one line, columns that are `spare` go, then how wraps,
     and names last."""
-    from rich.box import SIMPLE_HEAD
     from rich.cells import cell_len
-    from rich.table import Table
 
     whole = [row for row in rows if len(row) == len(names)]
     words = [[part for row in whole for part in row[i].plain.split(", ")] for i in range(len(names))]
@@ -70,7 +90,7 @@ def pairs_table(names: Sequence[str], rows: Sequence[Sequence[Text]], spare: Col
     fits = sum(widths) + _GAP * (len(names) - 1) <= columns()
     *kept, how, last = (i for i, name in enumerate(names) if fits or name not in spare)
     room = columns() - sum(widths[i] + _GAP for i in (*kept, last))
-    table = Table(box=SIMPLE_HEAD, header_style="dim", pad_edge=False, show_edge=False)
+    table = plain_table()
     for i in kept:
         table.add_column(names[i], overflow="fold", max_width=widths[i] + max(0, room - widths[how]))
     table.add_column(names[how], overflow="fold", max_width=max(_LEAST, min(room, widths[how])))
@@ -85,7 +105,7 @@ def show(*parts: RenderableType) -> None:
     """Print tables and texts for a person."""
     from rich.console import Console
 
-    console = Console(highlight=False, emoji=False)
+    console = Console(highlight=False, emoji=False, markup=False)  # names may hold brackets
     for part in parts:
         console.print(part)
 

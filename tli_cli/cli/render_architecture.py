@@ -41,13 +41,9 @@ def render_architecture(architecture: Architecture, style: Style, *, every: bool
 
 def architecture_parts(architecture: Architecture, *, every: bool = False) -> Iterator[RenderableType]:
     """Yield the heading and the table of layers."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=SIMPLE_HEAD, header_style="dim", pad_edge=False, show_edge=False)
-    for name in ("layer", "kind", "shape", "tensors", "attributes"):
-        table.add_column(name, overflow="fold")
+    table = render.plain_table("layer", "kind", "shape", "tensors", "attributes")
     for block, group in groupby(architecture.layers, key=lambda layer: layer.block):
         layers = list(group)
         if block and [layer.path for layer in layers] != [block]:
@@ -55,10 +51,7 @@ def architecture_parts(architecture: Architecture, *, every: bool = False) -> It
         for layer in layers:
             table.add_row(*_row(architecture, layer, block, every=every))
     yield table
-    facts = Table.grid(padding=(0, 2))
-    for name, value in facts_of(architecture):
-        facts.add_row(Text(name, style="bold"), value)
-    yield facts
+    yield render.facts_table(facts_of(architecture))
 
 
 def facts_of(architecture: Architecture) -> Iterator[tuple[str, str]]:

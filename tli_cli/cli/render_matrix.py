@@ -12,6 +12,7 @@ from tli_cli.cli.text import count_text, score_text, similarity_text
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
+    from rich.text import Text
 
     from tli_cli.matrices.matrix import Matrix
 
@@ -48,10 +49,7 @@ def matrix_parts(matrix: Matrix) -> Iterator[RenderableType]:
 
 
 def _whole(matrix: Matrix) -> Table:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
-    table = Table(box=SIMPLE_HEAD, header_style="dim", pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
+    table = render.plain_table(padding=(0, 1, 0, 0))
     table.add_column("", justify="right", style="dim")
     table.add_column("source", overflow="fold", min_width=16)
     for i, _ in enumerate(matrix.names, 1):
@@ -61,18 +59,14 @@ def _whole(matrix: Matrix) -> Table:
     return table
 
 
-def _cell(score: float) -> str:
-    text = similarity_text(score)
-    return f"[bold green]{text}[/]" if score == 1 else text if score >= 0.5 else f"[dim]{text}[/]"
+def _cell(score: float) -> Text:
+    from rich.text import Text
+
+    return Text(similarity_text(score), style="bold green" if score == 1 else "" if score >= 0.5 else "dim")
 
 
 def _best(matrix: Matrix) -> Table:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
-    table = Table(box=SIMPLE_HEAD, header_style="dim", pad_edge=False, show_edge=False)
-    table.add_column("target", overflow="fold")
-    table.add_column(f"best {BEST} of {len(matrix.names) - 1} sources", overflow="fold")
+    table = render.plain_table("target", f"best {BEST} of {len(matrix.names) - 1} sources")
     for j, target in enumerate(matrix.names):
         others = sorted((i for i in range(len(matrix.names)) if i != j), key=lambda i: (-matrix.values[i][j], i))
         best = (f"{similarity_text(matrix.values[i][j])} {matrix.names[i]}" for i in others[:BEST])

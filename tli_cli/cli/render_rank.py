@@ -40,11 +40,9 @@ def render_ranking(ranking: Ranking, style: Style, top: int | None = None) -> No
 
 def ranking_parts(ranking: Ranking, shown: Sequence[Candidate], *, parameters: bool = True) -> Iterator[RenderableType]:
     """Yield the table of candidates, with a column of their numbers of `parameters` or without."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=SIMPLE_HEAD, header_style="dim", pad_edge=False, show_edge=False)
+    table = render.plain_table()
     longest = max(len(candidate.source) for candidate in shown)
     table.add_column("source", overflow="fold", min_width=max(16, min(longest, render.columns() - _REST)))
     table.add_column("TLI score", justify="right")

@@ -39,17 +39,13 @@ def render_report(report: Report, style: Style, *, every: bool = False) -> None:
 
 def report_parts(report: Report, *, every: bool = False) -> Iterator[RenderableType]:
     """Yield the summary for a person."""
-    from rich.table import Table
     from rich.text import Text
 
     plan = report.plan
     yield pairing_table(tensor_rows(plan)) if every else block_table(plan)
     yield Text()
     yield from leftovers(plan, every=every, most=SHOWN_NAMES)
-    facts = Table.grid(padding=(0, 2))
-    for name, value in _facts(report):
-        facts.add_row(Text(name.replace("_", " "), style="bold"), str(value))
-    yield facts
+    yield render.facts_table(_facts(report))
 
 
 def block_table(plan: Plan) -> Table:

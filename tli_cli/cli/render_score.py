@@ -32,13 +32,9 @@ def render_score(score: Score, style: Style) -> None:
 
 def score_parts(score: Score) -> Iterator[RenderableType]:
     """Yield the table of both directions and the list of the worst blocks."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=SIMPLE_HEAD, header_style="dim", pad_edge=False, show_edge=False)
-    table.add_column("from", overflow="fold")
-    table.add_column("to", overflow="fold")
+    table = render.plain_table("from", "to")
     table.add_column("TLI score", justify="right")
     table.add_column("coverage", justify="right")
     table.add_column("as a start")

@@ -30,10 +30,4 @@ def render_verification(found: Verification, style: Style) -> None:
     if style is Style.PLAIN:
         render.plain(facts.items())
         return
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table.grid(padding=(0, 2))
-    for name, value in facts.items():
-        table.add_row(Text(name, style="bold"), Text(value, overflow="fold"))
-    render.show(table)
+    render.show(render.facts_table(facts.items()))

@@ -9,7 +9,7 @@ import typer
 
 from tli_cli.cli import options as given
 from tli_cli.cli import render
-from tli_cli.cli.files import check_new, write_new_bytes
+from tli_cli.cli.files import check_new, write_new
 from tli_cli.cli.render_matrix import render_matrix
 from tli_cli.cli.render_progress import progress
 from tli_cli.cli.render_score import render_score
@@ -84,7 +84,7 @@ def score(
     if plot is not None:
         from tli_cli.matrices.plotting import drawing
 
-        write_new_bytes(plot, drawing(found, plot.suffix), force=options.force)
+        write_new(plot, drawing(found, plot.suffix), force=options.force)
         render.note(f"drawn: {plot}")
     render_matrix(found, given_style)
 

@@ -8,10 +8,10 @@ from functools import wraps
 from inspect import Parameter, Signature, signature
 from typing import Annotated, Any
 
-from tli_cli.cli.choices import Matcher, Method, OnNonfinite
+from tli_cli.cli.choices import Dtype, Matcher, Method, OnNonfinite
 from tli_cli.cli.options import COMPLETED, GATES, MATCHING, OUTPUT, REFERENCES, least, option
-from tli_cli.cli.parsers import complete_dtype, parse_dtype, parse_head, parse_shape, parse_size
-from tli_cli.options import DTYPES, Options
+from tli_cli.cli.parsers import parse_head, parse_shape, parse_size
+from tli_cli.options import Options
 
 _Text = str | None
 _Number = int | None
@@ -81,16 +81,7 @@ _SHARED: dict[str, Any] = {
     ],
     "device": _made(str, "Where arithmetic is done: cpu, cuda, cuda:1, mps.", metavar="NAME"),
     "on_nonfinite": _made(OnNonfinite, "NaN and infinite source values: stop at one, or keep them."),
-    "dtype": Annotated[
-        _Text,
-        option(
-            OUTPUT,
-            "Cast floating tensors to this.",
-            parser=parse_dtype,
-            metavar="|".join(DTYPES),
-            autocompletion=complete_dtype,
-        ),
-    ],
+    "dtype": Annotated[Dtype | None, option(OUTPUT, "Cast floating tensors to this.")],
     "max_shard_size": Annotated[
         _Number,
         option(
