@@ -9,10 +9,11 @@ import pytest
 import torch
 import typer
 
+from tests.catalogue.live import provide
 from tli_cli.cli import run
 from tli_cli.cli.parsers import parse_shape
 from tli_cli.errors import TliError
-from tli_cli.providers import provide, provided
+from tli_cli.providers import provided
 
 NETS = """
 import torch

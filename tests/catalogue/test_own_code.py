@@ -9,12 +9,13 @@ import pytest
 import torch
 from torch import nn
 
+from tests.catalogue.live import provide
 from tli_cli import apply_tli
 from tli_cli.catalogue import survey
 from tli_cli.catalogue.subjects import Subject
 from tli_cli.cli import run
 from tli_cli.errors import TliError, UnknownReferenceError
-from tli_cli.providers import provide, provided
+from tli_cli.providers import provided
 from tli_cli.references import resolve
 
 NET = """

@@ -7,9 +7,10 @@ import textwrap
 
 import pytest
 
+from tests.catalogue.live import provide
 from tli_cli.catalogue import load
 from tli_cli.errors import TliError, UnknownReferenceError
-from tli_cli.providers import provide, provided
+from tli_cli.providers import provided
 
 NET = """
 import torch

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 import tli_cli
 from tli_cli.cli import app as application
 from tli_cli.cli import run
-from tli_cli.cli.choices import Matcher, Method
+from tli_cli.cli.shared import Matcher, Method
 from tli_cli.errors import CheckpointError, GateError
 from tli_cli.matching import MATCHERS
 from tli_cli.planning.methods import methods

@@ -11,8 +11,7 @@ import pytest
 
 from tli_cli.architecture import Architecture, Layer, TensorSpec
 from tli_cli.cli.render import Style
-from tli_cli.cli.render_architecture import architecture_parts, render_architecture
-from tli_cli.cli.render_names import render_names
+from tli_cli.cli.render_architecture import architecture_parts, render_architecture, render_names
 from tli_cli.cli.render_score import render_score, score_parts
 
 

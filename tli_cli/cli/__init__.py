@@ -60,12 +60,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
         code = _exit_code(lambda: app(args=arguments, prog_name="tli"))
         with standard_output():
             sys.stdout.flush()
-    except GateError as error:
-        fail(str(error))
-        return GATE
     except TliError as error:
         fail(str(error))
-        return FAULT
+        return GATE if isinstance(error, GateError) else FAULT
     except BrokenPipeError:
         _drop_stdout()
         return FAULT

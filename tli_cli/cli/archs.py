@@ -8,7 +8,7 @@ import typer
 
 from tli_cli.cli import options as given
 from tli_cli.cli import render
-from tli_cli.cli.render_names import render_names
+from tli_cli.cli.render_architecture import render_names
 
 Pattern = Annotated[
     str | None, typer.Argument(metavar="PATTERN", help="Part of a name, or a glob such as 'timm:resnet*'.")

@@ -1,8 +1,8 @@
-"""Show what is known of one model."""
+"""Show what is known of one model, and the names of those that are known."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,8 @@ from tli_cli.cli.text import count_text, shape_text, size_text
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
+    from tli_cli.catalogue import CatalogueName
 
 WIDTHS = {"float64": 8, "int64": 8, "float32": 4, "int32": 4, "float16": 2, "bfloat16": 2, "int16": 2}
 ORDERS = {
@@ -148,3 +150,16 @@ def axis_text(tree: AxisTree) -> str:
         return str(tree)
     parts = (f"({axis_text(t)})" if isinstance(t, tuple) and tree[0] == "*" else axis_text(t) for t in tree[1:])
     return str(tree[0]).join(parts)
+
+
+def render_names(names: Sequence[CatalogueName], style: Style) -> None:
+    """Print one name a line; in columns when a person looks."""
+    texts = [str(name) for name in names]
+    if style is Style.JSON:
+        render.as_json({"architectures": texts})
+    elif style is Style.PLAIN:
+        render.plain((text,) for text in texts)
+    else:
+        from rich.columns import Columns
+
+        render.show(Columns(texts, column_first=True, padding=(0, 2)), f"{len(texts):,} architectures")

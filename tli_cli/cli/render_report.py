@@ -1,4 +1,4 @@
-"""Show what an injection did."""
+"""Show what an injection did, and what its result holds when it is read back."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
+    from tli_cli.injection.verification import Verification
     from tli_cli.plan import Plan
     from tli_cli.report import Report
 
@@ -122,3 +123,25 @@ def _short(path: Path) -> Path:
     """Return `path` from the working directory where it lies below it."""
     here = Path.cwd()
     return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+def render_verification(found: Verification, style: Style) -> None:
+    """Print how many tensors were read, whether they fit, and the file's provenance."""
+    provenance = {key.removeprefix("tli."): value for key, value in found.provenance}
+    if style is Style.JSON:
+        render.as_json(
+            {
+                "path": str(found.path),
+                "target": found.target,
+                "tensors": found.tensors,
+                "fits": not found.problems,
+                "problems": list(found.problems),
+                "provenance": provenance,
+            }
+        )
+        return
+    facts = {"fits": "no" if found.problems else "yes", "tensors": str(found.tensors), **provenance}
+    if style is Style.PLAIN:
+        render.plain(facts.items())
+        return
+    render.show(render.facts_table(facts.items()))

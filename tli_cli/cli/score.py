@@ -62,44 +62,32 @@ def score(
     From 0 to 1; 1 means that every layer has an identical partner in its place. Reads no values.
     """
     from tli_cli import api
-    from tli_cli.references.sources import read_names
+    from tli_cli.references.sources import is_glob, read_names
 
     given_style = render.style(as_json=as_json, as_csv=as_csv)
     places = read_names(from_file) if from_file else {}
     names = [*(models or ()), *places]
-    if len(names) < 2 and not any(map(_is_glob, names)):
+    if len(names) < 2 and not any(map(is_glob, names)):
         if places:
             raise TliError(f"{from_file}: expected two references or more, one a line, found {names[0]!r} alone")
         raise typer.BadParameter("name two models or more", param_hint="'SOURCE TARGET...'")
-    if len(names) == 2 and not any(map(_is_glob, names)) and not (from_file or plot or resume):
+    if len(names) == 2 and not any(map(is_glob, names)) and not (from_file or plot or resume):
         result = api.score(*names, options=options)
         render_score(result, given_style)
         check_minimum(result.forward, minimum)
         return
     _check_for_matrix(options, minimum)
     if plot is not None:
-        _check_plot(plot, force=options.force)
+        from tli_cli.matrices.plotting import check_suffix, drawing
+
+        check_suffix(plot)
+        check_new(plot, force=options.force)
     with progress() as tell:
         found = api.matrix(names, options=options, jobs=jobs, resume=resume, places=places, progress=tell)
     if plot is not None:
-        from tli_cli.matrices.plotting import drawing
-
         write_new(plot, drawing(found, plot.suffix), force=options.force)
         render.note(f"drawn: {plot}")
     render_matrix(found, given_style)
-
-
-def _is_glob(name: str) -> bool:
-    from tli_cli.references.sources import is_glob
-
-    return is_glob(name)
-
-
-def _check_plot(plot: Path, *, force: bool) -> None:
-    from tli_cli.matrices.plotting import check_suffix
-
-    check_suffix(plot)
-    check_new(plot, force=force)
 
 
 def _check_for_matrix(options: Options, minimum: float | None) -> None:

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import Enum
 from functools import wraps
 from inspect import Parameter, Signature, signature
 from typing import Annotated, Any
 
-from tli_cli.cli.choices import Dtype, Matcher, Method, OnNonfinite
 from tli_cli.cli.options import COMPLETED, GATES, MATCHING, OUTPUT, REFERENCES, least, option
 from tli_cli.cli.parsers import parse_head, parse_shape, parse_size
-from tli_cli.options import Options
+from tli_cli.options import DTYPES, Options
+
+_METHODS = (
+    "auto", "fit", "maps", "net2net", "even", "combo", "crop", "resize", "select", "tile", "magnitude", "fna", "dpiat",
+)  # fmt: skip
+
+
+def _choices(name: str, values: Iterable[str]) -> type[Enum]:
+    return Enum(name, {value: value for value in values}, type=str)  # type: ignore[return-value]
+
+
+Matcher = _choices("Matcher", ("dp", "path"))
+Method = _choices("Method", _METHODS)
+OnNonfinite = _choices("OnNonfinite", ("error", "keep"))
+Dtype = _choices("Dtype", DTYPES)
 
 _Text = str | None
 _Number = int | None

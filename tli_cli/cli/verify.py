@@ -9,7 +9,7 @@ import typer
 from tli_cli.cli import options as given
 from tli_cli.cli import render
 from tli_cli.cli.render_progress import progress
-from tli_cli.cli.render_verification import render_verification
+from tli_cli.cli.render_report import render_verification
 from tli_cli.cli.shared import OF_ONE, takes
 from tli_cli.errors import TliError, join_problems
 from tli_cli.options import Options

@@ -29,7 +29,7 @@ from tli_cli.injection.parted import Parted
 from tli_cli.injection.stored_values import StoredValues
 from tli_cli.injection.streams import Streams
 from tli_cli.plan import Plan
-from tli_cli.references.beside import beside_weights
+from tli_cli.references.beside import BESIDE, beside_weights
 from tli_cli.report import Progress, Report
 from tli_cli.version import __version__
 
@@ -65,7 +65,7 @@ def write_result(
     write = write_checkpoint
     if is_model_directory(out):
         beside = beside_weights(sources[0], target, options, _main_dtype(parted.specs))
-        write = partial(write_model_directory, beside=beside)
+        write = partial(write_model_directory, beside=beside, own=BESIDE)
     files = write(
         out,
         parted.specs,

@@ -32,21 +32,6 @@ class Provided:
     in_files: Layouts = field(default_factory=dict)
 
 
-def provide(
-    reference: str,
-    *,
-    input_shape: InputShape | None = None,
-    num_classes: int | None = None,
-    in_chans: int | None = None,
-) -> Architecture:
-    """Return the architecture of the live model that `reference` names, traced on the `meta` device.
-
-    Raises:
-        TliError: it cannot be imported or built.
-    """
-    return provided(reference, input_shape=input_shape, num_classes=num_classes, in_chans=in_chans).architecture
-
-
 def provided(
     reference: str,
     *,
@@ -54,7 +39,8 @@ def provided(
     num_classes: int | None = None,
     in_chans: int | None = None,
 ) -> Provided:
-    """Return what `provide` returns; a note says so where the model cannot be run and has its order of definition.
+    """Return the live model that `reference` names, traced on the `meta` device; a note says so where it cannot be run
+    and has its order of definition.
 
     Raises:
         TliError: it cannot be imported or built, or its code ends the program or never comes to an end.

@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tli_cli.catalogue.naming import resolve_name
 from tli_cli.checkpoints import read_config
-from tli_cli.checkpoints.writing.model_directory import CONFIG, OF_INPUTS, OF_TOKENS, Beside
+from tli_cli.checkpoints.writing.model_directory import Beside
 from tli_cli.errors import TliError
 from tli_cli.options import Options
 from tli_cli.providers.arguments import configured, split_reference
 from tli_cli.references.reference import Reference
 from tli_cli.references.shared_tokens import tokenizer_of
+from tli_cli.vocabularies.reading import NAMES, SETTINGS
 
+CONFIG = "config.json"
+_OF_TOKENS = (*NAMES, *SETTINGS, "merges.txt", "chat_template.jinja", "generation_config.json")
+_OF_INPUTS = ("preprocessor_config.json", "processor_config.json", "video_preprocessor_config.json")
+BESIDE = frozenset({CONFIG, *_OF_TOKENS, *_OF_INPUTS})
+"""What may lie beside weights: a configuration, a tokeniser, what text is made with, how input is prepared."""
 _INPUTS = ("image_size", "num_channels", "num_mel_bins")
 
-
-@dataclass(frozen=True)
-class _Described:
-    """The configuration of a model, and the directory in which it lies, if it lies in one."""
-
-    config: dict[str, Any]
-    home: Path | None = None
+_Described = tuple[dict[str, Any], Path | None]
+"""The configuration of a model, and the directory in which it lies, if it lies in one."""
 
 
 def beside_weights(source: Reference, target: Reference, options: Options, dtype: str) -> Beside:
@@ -43,16 +43,16 @@ def beside_weights(source: Reference, target: Reference, options: Options, dtype
             f"{target.text}: a directory is written where a configuration says what the target is (hf:DIR, a directory "
             "with config.json, or a name of timm's); write a file for any other, such as init.safetensors"
         )
-    home = theirs.home if theirs is not None else None
-    same_inputs = theirs is not None and all(mine.config.get(key) == theirs.config.get(key) for key in _INPUTS)
+    config, home = mine
+    same_inputs = theirs is not None and all(config.get(key) == theirs[0].get(key) for key in _INPUTS)
     tokens = tokenizer_of(target, options.target_tokenizer)
     if tokens is None and _vocabularies(source) == _vocabularies(target) != []:
         tokens = tokenizer_of(source, options.source_tokenizer)
     return {
-        CONFIG: (json.dumps(_with_dtype(mine.config, dtype), indent=2) + "\n").encode(),
-        **_found(mine.home, (*OF_TOKENS, *OF_INPUTS)),
-        **(_found(tokens.parent, (*OF_TOKENS, tokens.name)) if tokens is not None else {}),
-        **(_found(home, OF_INPUTS) if same_inputs and not _found(mine.home, OF_INPUTS) else {}),
+        CONFIG: (json.dumps(_with_dtype(config, dtype), indent=2) + "\n").encode(),
+        **_found(home, (*_OF_TOKENS, *_OF_INPUTS)),
+        **(_found(tokens.parent, (*_OF_TOKENS, tokens.name)) if tokens is not None else {}),
+        **(_found(theirs[1], _OF_INPUTS) if theirs and same_inputs and not _found(home, _OF_INPUTS) else {}),
     }
 
 
@@ -68,14 +68,14 @@ def _described(reference: Reference, options: Options) -> _Described | None:
     if reference.checkpoint is not None:
         path, config = reference.checkpoint.path, reference.checkpoint.config or {}
         known = "model_type" in config or "architecture" in config
-        return _Described(config, path if path.is_dir() else path.parent) if known else None
+        return (config, path if path.is_dir() else path.parent) if known else None
     head, arguments = split_reference(reference.text)
     asked = {"num_classes": options.num_classes, "in_chans": options.in_chans}
     arguments |= {name: value for name, value in asked.items() if value is not None}
     if head.startswith("hf:"):
         path = Path(head.removeprefix("hf:"))
         file = path / CONFIG if path.is_dir() else path
-        return _Described(configured(read_config(file) or {}, arguments), file.parent)
+        return configured(read_config(file) or {}, arguments), file.parent
     return _of_timm(reference.text, arguments)
 
 
@@ -102,7 +102,7 @@ def _of_timm(text: str, arguments: Mapping[str, Any]) -> _Described | None:
     }
     model = {**given, **({"in_chans": channels} if channels != entry.defaults["in_chans"] else {})}
     config = {"architecture": entry.name, "num_classes": classes, "model_args": model, "pretrained_cfg": pretrained}
-    return _Described(config)
+    return config, None
 
 
 def _timms_settings(name: str, plain: str) -> dict[str, Any]:

@@ -19,16 +19,6 @@ WEIGHTS = "model.safetensors"
 Beside = Mapping[str, bytes | Path]
 """The files beside the weights, by name: what they hold, or what they are copied from."""
 
-CONFIG = "config.json"
-OF_TOKENS = (
-    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json",
-    "vocab.txt", "merges.txt", "tokenizer.model", "spiece.model", "spm.model", "sentencepiece.bpe.model",
-    "tekken.json", "chat_template.jinja", "generation_config.json",
-)  # fmt: skip
-"""What lies beside weights whose rows are tokens: tokenisers, and what text is made with."""
-OF_INPUTS = ("preprocessor_config.json", "processor_config.json", "video_preprocessor_config.json")
-"""What lies beside weights that take images, sound or video."""
-
 _NAMED = re.compile(r"(\.\d.*)?")
 """How the name of such a directory may end: in nothing, or in a version (`llama-3.2-1b`)."""
 _WEIGHTS = re.compile(r"(pytorch_)?model(-\d+-of-\d+)?\.(safetensors|bin)(\.index\.json)?")
@@ -45,13 +35,15 @@ def write_model_directory(
     produce: Produce,
     beside: Beside,
     *,
+    own: Collection[str],
     metadata: Mapping[str, str],
     max_shard_size: int | None,
     force: bool,
     progress: Progress | None,
     ranks: Ranks = ALONE,
 ) -> tuple[Path, ...]:
-    """Write `tensors` and the files `beside` them to the directory `out`, and return the files, the weights first.
+    """Write `tensors` and the files `beside` them to the directory `out`, and return the files, the weights first; what
+    such a directory may hold of its `own` is replaced with it.
 
     Raises:
         CheckpointError: where `out` holds anything and not `force`, or files of another kind, or cannot be written.
@@ -60,7 +52,9 @@ def write_model_directory(
     if not target.parent.is_dir():
         raise CheckpointError(f"{out}: the directory {target.parent} does not exist; make it first")
     require_space(target, sum(byte_count(spec.shape, spec.dtype) for spec in tensors))
-    with pending_directory(target, ranks, force=force, require_own=lambda: _require_own(target, beside)) as draft:
+    with pending_directory(
+        target, ranks, force=force, require_own=lambda: _require_own(target, {*own, *beside})
+    ) as draft:
         written = write_checkpoint(
             draft / WEIGHTS,
             tensors,
@@ -83,11 +77,10 @@ def _put(path: Path, content: bytes | Path) -> None:
         shutil.copyfile(content, path)
 
 
-def _require_own(target: Path, beside: Collection[str]) -> None:
+def _require_own(target: Path, own: Collection[str]) -> None:
     """Raise `CheckpointError` where more is at `target` than a model's directory that is replaced as a whole."""
     if not target.is_dir():
         raise CheckpointError(f"{target}: is no directory and is not replaced; choose another name")
-    own = {CONFIG, *OF_TOKENS, *OF_INPUTS, *beside}
     others = [p.name for p in sorted(target.iterdir()) if not (p.name in own or _WEIGHTS.fullmatch(p.name))]
     if others:
         raise CheckpointError(
