@@ -62,6 +62,8 @@ def test_short_fits_are_made_where_the_closed_form_gains(source, target, fitted)
         ("wider and deeper and shallower", 0.3, True),
         ("wider and deeper and shallower", 0.9, False),
         ("shallower", 0.3, False),
+        ("shortened", 0.9, True),
+        ("wider and shortened", 0.8, True),
         ("wider and deeper", 0.3, False),
         ("narrower", 0.9, True),
         ("other", 0.5, True),
@@ -70,6 +72,9 @@ def test_short_fits_are_made_where_the_closed_form_gains(source, target, fitted)
 def test_what_is_more_and_less_than_a_source_that_it_is_not_like_is_of_another_family(relation, score, fitted):
     plan = replace(api.match(SOURCE, TARGET, options=Options(method="maps")), relation=relation, score=score)
     assert choice.gains(plan) == fitted
+    if relation == "shortened":  # of signals, whose fits are not shown to gain
+        steps = tuple(replace(step, shape=step.shape[:3]) for step in plan.steps)
+        assert not choice.gains(replace(plan, steps=steps))
 
 
 def test_large_networks_are_not_built_unless_that_is_asked_for(monkeypatch):

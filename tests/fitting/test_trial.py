@@ -176,6 +176,17 @@ def test_maps_between_families_stay_where_they_learn_faster_than_a_plain_start(m
     assert isinstance(raised.value, SlowerThanPlain) != moved
 
 
+def test_a_fit_is_held_against_the_maps_that_it_set_out_from(monkeypatch):
+    monkeypatch.setattr(Trial, "learned", lambda _trial, model: {"mapped": 0.6, "fitted": 0.5}.get(model, 0.4))
+    starts, side = PlainStarts(Trial((1, 8, 8), 0), lambda _rule: "own", ("constructor",)), Side("net", "0")
+    plan = Plan((side,), side, (), relation="other", score=0.6)
+    worth = Worth(0.3, Features(1.0, 12), Features(0.5, 12), [])
+    with pytest.raises(TliError, match="by axis maps alone") as raised:
+        check_worth(worth, starts, "fitted", "mapped", plan)
+    assert not isinstance(raised.value, SlowerThanPlain)
+    check_worth(worth, starts, "fitted", "own", plan)
+
+
 class Flat(nn.Module):
     """Two linear layers that have nothing in common with a network of blocks."""
 

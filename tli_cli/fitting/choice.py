@@ -12,7 +12,7 @@ from tli_cli.fitting.points import with_fits
 from tli_cli.fitting.work import input_numbers, work_of
 from tli_cli.options import Options
 from tli_cli.plan import EDITED, Plan
-from tli_cli.planning.relation import UNLIKE, of_another_family
+from tli_cli.planning.relation import OTHER, SHORTENED, UNLIKE, of_another_family
 from tli_cli.references import Reference
 
 MINUTES = 8.0
@@ -34,12 +34,13 @@ Replan = Callable[[], Plan]
 
 
 def gains(plan: Plan) -> bool:
-    """Tell whether a fit promises more than the maps of `plan` alone: in another family, or where it grows narrower.
+    """Tell whether a fit promises more than maps alone: in another family, a narrower network or a shortened chain.
 
     A target that is only shallower keeps its tensors byte for byte, and trains as fast as a fitted one. A fit changes
     what is to be left as it starts.
     """
-    return (of_another_family(plan) or "narrower" in plan.relation) and not plan.leaves_out
+    short = SHORTENED in plan.relation and any(len(step.shape) == 4 for step in plan.steps)  # over images
+    return (of_another_family(plan) or "narrower" in plan.relation or short) and not plan.leaves_out
 
 
 def is_tried(plan: Plan) -> bool:
@@ -79,7 +80,7 @@ def add_fits(plan: Plan, sources: Sequence[Reference], target: Reference, option
     except TliError as error:
         if asked:
             raise
-        said = "of another kind" if of_another_family(plan) else plan.relation
+        said = "of another kind" if plan.relation in (OTHER, UNLIKE) else plan.relation
         return replace(plan, notes=(*plan.notes, f"not fitted, though the target is {said}: {error}"))
 
 

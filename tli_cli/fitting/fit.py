@@ -146,8 +146,11 @@ class Fitter:
             return
         inverse = [order.index(d) for d in range(len(order))]
         rest = (wanted - (join.total - join.branch)).permute(inverse)
-        if self._solve(fit, layer, given, made, join.branch.permute(inverse), rest) and fit.target.scale:
-            self._fill_scale(fit.target.scale)
+        scale = fit.target.scale
+        if self._solve(fit, layer, given, made, join.branch.permute(inverse), rest) and scale:
+            for name, parameter in self.model.named_parameters():
+                if name in self.free and (name == scale or name.startswith(f"{scale}.")):
+                    parameter.fill_(1.0)
 
     def _wanted(self, fit: Fit, value: torch.Tensor, dim: int) -> torch.Tensor | None:
         """Return the source's values in the layout of the target's `value`."""
@@ -192,11 +195,6 @@ class Fitter:
             fit_norm(norm, result, values)
             self._calibrated.add(fit.target.norm)
         return True
-
-    def _fill_scale(self, path: str) -> None:
-        for name, parameter in self.model.named_parameters():
-            if name in self.free and (name == path or name.startswith(f"{path}.")):
-                parameter.fill_(1.0)
 
 
 def _slope(made: torch.Tensor, current: torch.Tensor) -> torch.Tensor:

@@ -28,7 +28,8 @@ def trunk_points(architecture: Architecture) -> tuple[Place, ...]:
     layers = architecture.layers
     last_of_block = {p.point.block or layers[p.index].block or layers[p.index].path: p.index for p in found}
     kept = [p for p in found if p.point.block or _full(architecture, p.index) or p.index in last_of_block.values()]
-    return tuple(p for p in kept if not _classifies(architecture, p.index))
+    trees = ((place, _output_tree(architecture, place.index)) for place in kept)
+    return tuple(p for p, t in trees if not (isinstance(t, int) and architecture.spaces[t].kind == "classes"))
 
 
 def _points(architecture: Architecture) -> Iterator[Place]:
@@ -131,8 +132,3 @@ def _full(architecture: Architecture, layer: int) -> bool:
     """Tell whether the layer is a convolution over places and channels, as plain networks are made of."""
     found = architecture.layers[layer]
     return found.kind == "conv" and max(found.attribute("kernel", (1,))) > 1 and found.attribute("groups", 1) == 1
-
-
-def _classifies(architecture: Architecture, layer: int) -> bool:
-    tree = _output_tree(architecture, layer)
-    return isinstance(tree, int) and architecture.spaces[tree].kind == "classes"

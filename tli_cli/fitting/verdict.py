@@ -17,7 +17,6 @@ from tli_cli.planning.relation import UNLIKE
 
 SAID = {OWN: "nothing is moved", "kaiming": "weights are drawn as Kaiming", "xavier": "weights are drawn as Xavier"}
 """What is said of a target that starts without a source."""
-BY_MAPS = "injected by axis maps alone"
 
 
 class SlowerThanPlain(TliError):
@@ -31,18 +30,19 @@ class SlowerThanPlain(TliError):
 def check_worth(
     worth: Worth | None, plains: PlainStarts | None, target: nn.Module, begun: nn.Module | None, plan: Plan
 ) -> None:
-    """Raise `TliError` where the fitted `target` is worth no more than a start without a source, and `SlowerThanPlain`
-    where `begun`, what the axis maps of `plan` alone make of it, is not worth more than that either."""
+    """Raise `TliError` where the fitted `target` is worth less than a start without a source or than `begun`, what the
+    axis maps of `plan` alone make of it, and `SlowerThanPlain` where `begun` is not worth more than that start."""
     name = type(target).__name__
+    maps = None
+    if plains is not None and begun is not None and plan.relation != UNLIKE:
+        maps = PlainStarts(plains.trial, lambda _rule: begun, (OWN,))
+    slower = f"in a short trial on made-up classes, {name} learns slower when fitted than"
     if worth is not None and worth.is_nothing:
-        said = (
-            f"on made-up inputs that it was not fitted on, {name} tells no more of what its source computes than before"
-        )
+        said = f"on made-up inputs that it has not seen, {name} tells no more of what its source computes than before"
     elif plains is not None and plains.learn_faster(target, FASTER):
-        said = (
-            f"in a short trial on made-up classes, {name} learns slower when fitted than as it starts without a source;"
-            " --method fit fits all the same"
-        )
+        said = f"{slower} as it starts without a source; --method fit fits all the same"
+    elif maps is not None and maps.learn_faster(target, FASTER):
+        said = f"{slower} by axis maps alone; --method fit fits all the same"
     else:
         return
     idle = plan.relation == UNLIKE or (plains is not None and begun is not None and plains.learn_faster(begun, -BETTER))
@@ -53,15 +53,14 @@ def check_start(plains: PlainStarts, target: nn.Module, plan: Plan) -> None:
     """Raise `SlowerThanPlain` where `target`, as `plan` starts it without a fit, is worth no more than a start without
     a source; where it moves nothing, where that is another than the constructor's own."""
     said = f"in a short trial on made-up classes, {type(target).__name__} learns as fast so, or faster"
-    worse = plains.rule != OWN if plan.relation == UNLIKE else plains.learn_faster(target, -BETTER)
-    if worse:
+    if plains.rule != OWN if plan.relation == UNLIKE else plains.learn_faster(target, -BETTER):
         raise SlowerThanPlain(said, plains.rule)
 
 
 def carried_out(plan: Plan, error: TliError, target: Architecture) -> tuple[Plan, str]:
     """Return what is carried out of `plan` for `target` where `error` was raised of it, and what is said of that."""
     if not isinstance(error, SlowerThanPlain) and plan.relation != UNLIKE:
-        return without_fits(plan), f"not fitted, {BY_MAPS}: {error}"
+        return without_fits(plan), f"not fitted, injected by axis maps alone: {error}"
     rule = error.rule if isinstance(error, SlowerThanPlain) else OWN
     said = f"{SAID[rule]}: {error}"
     return started(without_source(plan), target, rule), f"not fitted, {said}" if plan.fits else said

@@ -14,18 +14,14 @@ from tli_cli.planning.drafting import Drafter
 from tli_cli.planning.drafts import Drafts
 from tli_cli.planning.left_out import partners, without
 from tli_cli.planning.quantised import whole_or_kept
-from tli_cli.planning.relation import OTHER, relation_of
+from tli_cli.planning.relation import relation_of
 from tli_cli.planning.request import Request
 from tli_cli.planning.spaces.turning import turned_by_guess
 from tli_cli.planning.starts.foreign import without_false_copies, without_foreign
 from tli_cli.planning.starts.norms import norms_follow
-from tli_cli.planning.starts.plain import chains_fill_branches, gains_branches
+from tli_cli.planning.starts.plain import chains_fill_branches
 from tli_cli.planning.taken_ahead import said_of_time
 from tli_cli.planning.unused import unused_by
-
-
-def _relation(target: Architecture, source: Architecture, matching: Matching, steps: Sequence[Step]) -> str:
-    return OTHER if gains_branches(target, source) else relation_of(steps, matching, target, source)
 
 
 def make_plan(
@@ -60,7 +56,7 @@ def make_plan(
         maps=tuple(drafts.book.maps),
         matcher=request.matcher,
         method=request.method,
-        relation=_relation(target, sources[main], whole[main], steps),
+        relation=relation_of(steps, whole[main], target, sources[main]),
         seed=request.seed,
         unused=unused_by(steps, sources, spared),
         notes=(

@@ -6,19 +6,21 @@ from collections.abc import Sequence
 
 from tli_cli.architecture import Architecture
 from tli_cli.describe.spaces import leaves
+from tli_cli.matching.residuals import is_residual
 from tli_cli.matching.segments import WEIGHTED
 from tli_cli.matching.units import Unit, main_tensor
-from tli_cli.matching.values import Matching
+from tli_cli.matching.values import Matching, Pair
 from tli_cli.plan import Plan, Step
 from tli_cli.planning.starts.foreign import holds
+from tli_cli.planning.starts.plain import gains_branches
 
 FAMILY = 0.8
 OTHER = "other"
 """The relation of two models of different families."""
-
 UNLIKE = "unlike"
 """The relation of two models of which `auto` moves nothing."""
-
+SHORTENED = "shortened"
+"""The relation of a plain chain to one of more layers, in which what is kept reads what other layers made."""
 
 FAMILIAR = 0.7
 """The score under which a target that has more than its source in one respect and less in another is of another family:
@@ -31,15 +33,17 @@ NOT_WIDTH = ("classes", "grid")
 def of_another_family(plan: Plan) -> bool:
     """Tell whether the target of `plan` is of another family than its source, whatever the relation is called."""
     words = plan.relation.split(" and ")
-    return plan.relation in (OTHER, UNLIKE) or ("shallower" in words and len(words) > 1 and plan.score < FAMILIAR)
+    less = "shallower" in words or SHORTENED in words
+    return plan.relation in (OTHER, UNLIKE) or (less and len(words) > 1 and plan.score < FAMILIAR)
 
 
 def relation_of(steps: Sequence[Step], matching: Matching, target: Architecture, source: Architecture) -> str:
-    """Return `same`, `adapted`, `other`, or which of `wider`, `narrower`, `deeper` and `shallower` hold."""
+    """Return `same`, `adapted`, `other`, or which of `wider`, `narrower`, `deeper`, and `shallower` or `shortened`
+    hold."""
     weighted = [unit for unit in matching.targets if unit.kind in WEIGHTED]
     pairs = {pair.target.key: pair for pair in matching.pairs}
     alike = [u for u in weighted if u.key in pairs and pairs[u.key].source.form_label == u.form_label]
-    if len(alike) < FAMILY * len(weighted) and not holds(matching):
+    if gains_branches(target, source) or (len(alike) < FAMILY * len(weighted) and not holds(matching)):
         return OTHER
     used = {pair.source.key for pair in matching.pairs} | {head.key for _, head in matching.heads}
     inner = [pairs[unit.key] for unit in weighted[:-1] if unit.key in pairs and not pairs[unit.key].repeat]
@@ -48,11 +52,20 @@ def relation_of(steps: Sequence[Step], matching: Matching, target: Architecture,
         "wider": any(pair.target.shape[0] > pair.source.shape[0] for pair in inner),
         "narrower": any(pair.target.shape[0] < pair.source.shape[0] for pair in inner),
         "deeper": bool(matching.added_blocks) or any(unit.key in matching.reused for unit in weighted),
-        "shallower": any(u.kind in WEIGHTED and u.key not in used for u in matching.sources),
     }
+    left = [u.kind in WEIGHTED and u.key not in used for u in matching.sources]
+    words[SHORTENED if _breaks(left, inner, matching, target) else "shallower"] = any(left)
     found = " and ".join(word for word, holds in words.items() if holds)
     same = all(step.resizer == "copy" for step in steps) and not matching.heads
     return found or ("same" if same else "adapted")
+
+
+def _breaks(left: Sequence[bool], inner: Sequence[Pair], matching: Matching, target: Architecture) -> bool:
+    """Tell whether a source unit that is `left` out stands before one of the `inner` pairs in a plain chain, where what
+    comes later read what it made."""
+    kept = {pair.source.key for pair in inner}
+    last = max((i for i, unit in enumerate(matching.sources) if unit.key in kept), default=0)
+    return any(left[:last]) and is_residual(target, range(len(target.layers))) is False
 
 
 def _makes_channels(architecture: Architecture, unit: Unit) -> bool:
