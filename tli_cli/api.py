@@ -184,6 +184,8 @@ def inject(
 ) -> Report:
     """Write an initial checkpoint for `target` from `sources` to `out`, by `plan` or by a plan made here.
 
+    An `out` without an ending is a directory that the target's library loads; without any, nothing is written.
+
     Raises:
         TliError: something cannot be read or written, or the plan does not fit; nothing is left half written.
         GateError: a gate of `options` is not met; nothing is written.
