@@ -212,7 +212,7 @@ def inject(
                 check_fits(plan, given, wanted)
             if EDITED in made.notes:
                 made = recounted(made, [reference.architecture for reference in given])
-            check_gates(made, strict=options.strict, min_score=options.min_score, min_coverage=options.min_coverage)
+            check_gates(made, options)
         if options.dry_run or written is None:
             return Report(made)
         from tli_cli.injection.writing import write_result

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from decimal import ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
 
 from tli_cli.errors import GateError
+from tli_cli.options import Options
 from tli_cli.plan import SKIPPED, Plan
 
 FEWEST, MOST = 4, 400
@@ -14,16 +15,17 @@ SHOWN = 3
 """How many left-overs are named."""
 
 
-def check_gates(plan: Plan, *, strict: bool, min_score: float | None, min_coverage: float | None) -> None:
-    """Raise `GateError` with every gate that `plan` does not meet."""
+def check_gates(plan: Plan, options: Options) -> None:
+    """Raise `GateError` with every gate of `options` that `plan` does not meet."""
     missed = []
+    min_score, min_coverage = options.min_score, options.min_coverage
     if min_score is not None and plan.score < min_score:
         asked, found = apart(min_score, plan.score)
         missed.append(f"--min-score asks for {asked}, found {found}")
     if min_coverage is not None and plan.coverage < min_coverage:
         asked, found = apart(min_coverage, plan.coverage)
         missed.append(f"--min-coverage asks for {asked}, found {found}")
-    if strict:
+    if options.strict:
         kept = [step.target for step in plan.steps if step.action != "transfer" and step.reason != SKIPPED]
         if kept or plan.unused:
             here, there = _named(kept), _named(plan.unused)

@@ -73,7 +73,7 @@ def apply_tli(
     teachers, target = understood(teacher, own, teacher_example, example, options)
     lesson = _Lesson(model, target, inputs, tuple(teachers), options)
     plan, sample = lesson.planned()
-    check_gates(plan, strict=options.strict, min_score=options.min_score, min_coverage=options.min_coverage)
+    check_gates(plan, options)
     if options.dry_run:
         return plan
     plan, made = lesson.carried_out(plan, sample)

@@ -20,10 +20,10 @@ from tli_cli.checkpoints.reader import Reader
 from tli_cli.checkpoints.safetensors_file import SafetensorsFile
 from tli_cli.checkpoints.sharded import ShardedCheckpoint
 from tli_cli.checkpoints.writing.naming import require_named
-from tli_cli.checkpoints.writing.writer import parse_size, write_checkpoint
+from tli_cli.checkpoints.writing.writer import write_checkpoint
 from tli_cli.errors import CheckpointError
 
-__all__ = ["Checkpoint", "FileRange", "open_checkpoint", "parse_size", "read_config", "write_checkpoint"]
+__all__ = ["Checkpoint", "FileRange", "open_checkpoint", "read_config", "write_checkpoint"]
 
 _MAX_CONFIG = 16 << 20
 _CONFIGS = ("config.json", "open_clip_config.json", "params.json")

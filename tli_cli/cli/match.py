@@ -32,4 +32,4 @@ def match(
     if output is not None:
         write_new(output, plan.to_json().encode(), force=options.force)
     render_plan(plan, given_style, every=every)
-    check_gates(plan, strict=options.strict, min_score=options.min_score, min_coverage=options.min_coverage)
+    check_gates(plan, options)

@@ -11,19 +11,18 @@ from os.path import isdir
 
 import typer
 
-from tli_cli.errors import CheckpointError
 from tli_cli.options import HEAD_CHOICES, InputShape
 from tli_cli.registry import did_you_mean
 
+_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30}
+
 
 def parse_size(text: str) -> int:
-    """Return a number of bytes from `5GB`, `500MiB` or `1000000`."""
-    from tli_cli.checkpoints import parse_size as parse
-
-    try:
-        return parse(text)
-    except CheckpointError as error:
-        raise typer.BadParameter(str(error)) from error
+    """Return the bytes that `text` means: `5GB` (10^9), `500MiB` (2^20), `1000`."""
+    match = re.fullmatch(r"\s*(\d{1,18}(?:\.\d{1,18})?)\s*([A-Za-z]*)\s*", text)
+    if match is None or match[2].upper() not in _UNITS or float(match[1]) <= 0:
+        raise typer.BadParameter(f"expected a size such as 5GB or 500MiB, found {text!r}")
+    return max(1, int(float(match[1]) * _UNITS[match[2].upper()]))
 
 
 def parse_shape(text: str) -> InputShape:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -37,8 +36,6 @@ TORCH = (".pt", ".pth", ".bin")
 
 FILES = (".safetensors", *TORCH)
 """How the names of files that are written end."""
-
-_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30}
 
 
 def write_checkpoint(
@@ -107,14 +104,6 @@ def write_checkpoint(
             f"{out}: could not be written: {error.strerror or error}; what was there before is unchanged"
         ) from error
     return tuple(results)
-
-
-def parse_size(text: str) -> int:
-    """Return the bytes that `text` means: `5GB` (10^9), `500MiB` (2^20), `1000`."""
-    match = re.fullmatch(r"\s*(\d{1,18}(?:\.\d{1,18})?)\s*([A-Za-z]*)\s*", text)
-    if match is None or match[2].upper() not in _UNITS or float(match[1]) <= 0:
-        raise CheckpointError(f"expected a size such as 5GB or 500MiB, found {text!r}")
-    return max(1, int(float(match[1]) * _UNITS[match[2].upper()]))
 
 
 def _target(out: Path) -> Path:
