@@ -17,7 +17,6 @@ from tli_cli.matching.units import Key, Unit
 ORDERED = {"cat", "matmul"}
 JOINS = {"add", "mul", "cat", "matmul"}
 COMMUTATIVE = {"add", "mul"}
-Label = Callable[[Unit], Hashable]
 HEAD = -2
 """The part that a table of tokens is given where it serves as the head as well."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from tli_cli.architecture import Architecture
 from tli_cli.references.reference import Reference
 
 
@@ -20,15 +19,11 @@ def with_assumptions(references: Sequence[Reference], own: Sequence[bool]) -> tu
 
 
 def _taken_as(reference: Reference, other: Reference, remedy: str) -> Reference:
-    if _is_of_its_class(reference.architecture) or reference.text == other.text:
+    known = reference.architecture.graph and reference.architecture.order_from == "recognised"
+    if known or reference.text == other.text:  # names say whose code runs it; the order of its sizes does not
         return reference
     doubt = (
         f"{reference.text}: nothing says what runs between its tensors (activations, heads of attention, numbers of "
         f"code); taken to be as in {other.text}; {remedy} can tell"
     )
     return replace(reference, doubts=(*reference.doubts, doubt))
-
-
-def _is_of_its_class(architecture: Architecture) -> bool:
-    """Tell whether names say whose code a file is run by; the order of its sizes does not."""
-    return bool(architecture.graph) and architecture.order_from == "recognised"

@@ -272,9 +272,8 @@ def pad(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
 def _is_mixed(rec: Recording, tree: AxisTree) -> bool:
     """Tell whether a dimension runs over places, or over channels that were held against their neighbours, one by
     one."""
-    parts = leaves(tree)
-    alone = isinstance(tree, tuple) and all(rec.table.size(leaf) == 1 for leaf in parts)
-    return alone or any(rec.table.kind(leaf) == "grid" for leaf in parts)
+    sizes = {rec.table.size(leaf) for leaf in leaves(tree)}
+    return (isinstance(tree, tuple) and sizes == {1}) or any(rec.table.kind(leaf) == "grid" for leaf in leaves(tree))
 
 
 def glu(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:

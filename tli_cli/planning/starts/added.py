@@ -46,12 +46,11 @@ def additions(
     for units in new:
         members = {unit.place for unit in units}
         if (shortcut := normed_shortcut(target, members)) is not None:
-            ends |= shortcut.ends
-            chains.add(shortcut.norm)
-            if shortcut.passes:
-                bypassed |= members
-            else:
-                inexact |= {*shortcut.ends, shortcut.norm}
+            norm, silent, passes = shortcut
+            ends |= silent
+            chains.add(norm)
+            bypassed |= members if passes else set()
+            inexact |= set() if passes else {norm, *silent}
             continue
         found = branch_ends(target, units, added, passing)
         ends |= found

@@ -1,52 +1,41 @@
-"""Added blocks whose shortcut is a batch norm of its own, as in RepVGG (arXiv 2101.03697): that norm passes on what it
-takes, and all that is added to it gives zero."""
+"""Added blocks whose shortcut is a batch norm of its own, as in RepVGG (arXiv 2101.03697)."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from typing import NamedTuple
+from collections.abc import Collection
 
 from tli_cli.architecture import Architecture
+from tli_cli.describe.walks import walked
 from tli_cli.matching.settings import IDEMPOTENT
 from tli_cli.planning.identity import silencers
 from tli_cli.planning.starts.chains import ops_before, ops_behind
 
 
-class NormedShortcut(NamedTuple):
-    """The layer of a shortcut's norm, those that end the branches beside it, and whether the block then gives what it
-    takes."""
-
-    norm: int
-    ends: set[int]
-    passes: bool
-
-
-def normed_shortcut(target: Architecture, members: Collection[int]) -> NormedShortcut | None:
-    """Return the shortcut of an added block made of the layers `members`; None if it is no sum around a norm."""
-    for index in reversed(range(len(target.graph))):
-        terms = [*_terms(target, index)] if target.graph[index].op == "add" else []
-        norms = [i for i in terms if _takes_input(target, i, members)]
-        ends = [silencers(target, i) for i in terms if i not in norms]
-        if len(norms) == 1 and ends and all(end and end <= {*members} for end in ends):
-            before, behind = next(ops_before(target, norms[0]), ""), {*ops_behind(target, index)}
-            passes = not behind or (behind == {before} and before in IDEMPOTENT)
-            return NormedShortcut(target.graph[norms[0]].layer, set[int]().union(*ends), passes)
+def normed_shortcut(target: Architecture, members: Collection[int]) -> tuple[int, set[int], bool] | None:
+    """Return the norm that passes on what an added block of the layers `members` takes, the layers that end what is
+    added to it, and whether the block then gives what it takes; None if it is no sum around a norm."""
+    graph = target.graph
+    for index, node in enumerate(graph):
+        if node.layer not in members or target.layers[node.layer].tensor("running_var") is None:
+            continue
+        top = _whole_sum(target, index)
+        terms = [i for i in walked([top], lambda i: graph[i].inputs if graph[i].op == "add" else ()) if i != index]
+        ends = [silencers(target, i) for i in terms if graph[i].op != "add"]
+        if ends and all(end and end <= {*members} for end in ends) and _takes_input(target, index, members):
+            before, behind = next(ops_before(target, index), ""), {*ops_behind(target, top)}
+            return node.layer, set[int]().union(*ends), not behind or (behind == {before} and before in IDEMPOTENT)
     return None
 
 
-def _terms(target: Architecture, index: int) -> Iterator[int]:
-    """Yield the nodes that a sum, or a sum of sums, adds up."""
-    for i in target.graph[index].inputs:
-        yield from _terms(target, i) if target.graph[i].op == "add" else (i,)
+def _whole_sum(target: Architecture, index: int) -> int:
+    """Return the sum, or the sum of sums, that alone reads a node; the node itself if there is none."""
+    while len(readers := target.readers[index]) == 1 and target.graph[readers[0]].op == "add":
+        index = readers[0]
+    return index
 
 
 def _takes_input(target: Architecture, index: int, members: Collection[int]) -> bool:
-    """Tell whether a node is a batch norm among the layers `members` of a value that none of them makes."""
-    node = target.graph[index]
-    if node.layer not in members or target.layers[node.layer].tensor("running_var") is None:
-        return False
-    made = node.inputs[0]
-    while target.graph[made].layer < 0 and len(target.graph[made].inputs) == 1:
-        made = target.graph[made].inputs[0]
-    inside = [i for i in target.graph[made].inputs if target.graph[i].layer in members]
-    return target.graph[made].layer not in members and not inside
+    """Tell whether none of the layers `members` makes what a node takes."""
+    graph = target.graph
+    made = walked(graph[index].inputs, lambda i: graph[i].inputs if graph[i].layer < 0 else ())
+    return all(graph[i].layer not in members for i in made)
