@@ -109,7 +109,7 @@ def _scales_of_other_channels(matching: Matching) -> set[Key]:
 
 def _heads_of_other_channels(matching: Matching, target: Architecture, source: Architecture) -> set[Key]:
     """Return the heads that take another number of channels than their partners, where no layer that makes the one is
-    fed from one that makes the other; of as many parts end to end, part by part."""
+    fed from one that makes the other; of parts end to end, part by part as far as both have them."""
     if not (target.graph and source.graph):
         return set()
     made = {(p.target.shape[0], p.source.shape[0]) for p in matching.pairs if p.target.shape and p.source.shape}
@@ -119,7 +119,8 @@ def _heads_of_other_channels(matching: Matching, target: Architecture, source: A
 
 
 def _pairwise(mine: Sequence[int], theirs: Sequence[int]) -> list[tuple[int, int]]:
-    return list(zip(mine, theirs, strict=True)) if len(mine) == len(theirs) else [(sum(mine), sum(theirs))]
+    parted = (len(mine) > 1) == (len(theirs) > 1)
+    return list(zip(mine, theirs, strict=False)) if parted else [(sum(mine), sum(theirs))]
 
 
 def _channels(architecture: Architecture, unit: Unit) -> list[int]:
