@@ -165,3 +165,38 @@ def test_a_scale_behind_a_head_is_no_embeddings(bare):
     promised, apart = told(LateScale(), LateScale(16), 5, 5, bare=bare)
     assert apart > 1e-3
     assert not promised
+
+
+class Heads(nn.Module):
+    """Attention whose only head is not cut from its channels."""
+
+    def __init__(self, heads: int, width: int, scale: float = 0.25) -> None:
+        super().__init__()
+        self.heads, self.scale = heads, scale
+        self.stem, self.out = nn.Linear(5, width), nn.Linear(width, 3)
+        self.q, self.k, self.v = (nn.Linear(width, width) for _ in range(3))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.stem(x)
+        q, k, v = (f(x) for f in (self.q, self.k, self.v))
+        if self.heads > 1:
+            q, k, v = (t.unflatten(-1, (self.heads, -1)).transpose(1, 2) for t in (q, k, v))
+        made = (q @ k.transpose(-1, -2) * self.scale).softmax(-1) @ v
+        return self.out(made.transpose(1, 2).flatten(2) if self.heads > 1 else made)
+
+
+@pytest.mark.parametrize(("source", "target", "kept"), [
+    ((1, 16), (2, 16), False),
+    ((2, 16), (1, 16), False),
+    ((2, 16), (4, 16), False),
+    ((1, 16), (2, 32), True),
+    ((1, 16), (3, 48), True),
+    ((1, 16), (1, 32, 32**-0.5), True),
+    ((1, 16), (2, 64, 32**-0.5), True),
+])  # fmt: skip
+def test_one_head_is_not_taken_for_several_and_repeated_for_more(source, target, kept):
+    x = torch.randn(2, 6, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    first, second = randomised(Heads(*source), 1).double(), randomised(Heads(*target), 2).double()
+    plan = apply_tli(second, first, example=x, options=Options(method="maps", head="keep"))
+    assert promises(plan) is kept and (distance(first, second, (x,)) < 1e-9) is kept
+    assert all(step.exact or step.reason for step in plan.steps)

@@ -19,6 +19,7 @@ from tli_cli.planning.spaces.pieces import is_copy, is_exact
 
 BY_AXES = ("copy", "maps", DIRECTION, LENGTH)
 """What works along the axes of tensors, not on their shapes alone."""
+REGROUPED = "as many channels in other heads or groups"
 STANDARDISED = "its weight is not standardised alike in both networks"
 TORN = "its channels come from layers that do not belong together"
 
@@ -112,7 +113,7 @@ class Drafts:
             resizer=resizer,
             similarity=round(similarity, 6),
             exact=exact and not doubt and resizer in BY_AXES,
-            reason="; ".join(said for said in ("" if copied else self._adaptation(pieces), draft.note, doubt) if said),
+            reason="; ".join(said for said in (self._adaptation(pieces), draft.note, doubt) if said),
         )
 
     def _scales_alike(self, layer: Layer | None, draft: Draft, copied: bool) -> bool:
@@ -126,8 +127,9 @@ class Drafts:
 
     def _adaptation(self, pieces: Sequence[Piece]) -> str:
         rules = [self.book.maps[i] for piece in pieces for expression in piece.axes for i in map_indices(expression)]
-        said = dict.fromkeys(f"{m.rule} {m.columns}->{m.rows}" for m in rules if m.rule != "same")
-        return ", ".join(said)
+        changed = (m for m in rules if m.rule != "same" or not m.exact)
+        said = (REGROUPED if m.rule == "same" else f"{m.rule} {m.columns}->{m.rows}" for m in changed)
+        return ", ".join(dict.fromkeys(said))
 
 
 def _is_standardised(layer: Layer) -> bool:

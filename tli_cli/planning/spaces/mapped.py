@@ -38,7 +38,9 @@ class Mapped:
     @property
     def gain(self) -> float:
         """What queries are left to be multiplied by."""
-        return _gain(self._pairs[self._innermost], self._ends.rescale) if "query" in self._use else 1.0
+        wanted, offered = self._pairs[self._innermost]
+        width = self._book.width_met(wanted.tree)
+        return _gain(width, offered.size, self._ends.rescale) if "query" in self._use else 1.0
 
     @property
     def contracted(self) -> tuple[int, ...]:
@@ -69,12 +71,11 @@ class Mapped:
         return "raw" if self._ends.layer.path in self._book.raw_readers else ""
 
 
-def _gain(innermost: tuple[Dim, Dim], rescale: float | None) -> float:
+def _gain(wanted: int, offered: int, rescale: float | None) -> float:
     """Return what is left to multiply where the queries' map makes up for the usual scale by another width of heads."""
-    wanted, offered = innermost
-    if rescale is None or wanted.size <= offered.size:
+    if rescale is None or wanted <= offered:
         return 1.0
-    gain = rescale / (wanted.size / offered.size) ** 0.5
+    gain = rescale / (wanted / offered) ** 0.5
     return 1.0 if isclose(gain, 1.0, rel_tol=1e-6) else gain
 
 

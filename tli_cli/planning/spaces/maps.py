@@ -28,6 +28,13 @@ def _parts(tree: AxisTree) -> list[AxisTree]:
     return list(tree[1:]) if isinstance(tree, tuple) and _is_sum(tree) else [tree]
 
 
+def _dotted(tree: AxisTree, architecture: Architecture) -> str:
+    """Return over how much of an axis products of two values are summed: `all`, `a factor` or nothing of it."""
+    wide = {leaf for leaf in leaves(tree) if architecture.size_of(leaf) > 1}
+    summed = wide & architecture.dotted
+    return ("all" if summed == wide else "a factor") if summed else ""
+
+
 class MapBook(LeafMaps):
     """The maps of one plan as they are asked for, those of axes in terms of those of their parts and factors."""
 
@@ -55,6 +62,11 @@ class MapBook(LeafMaps):
         elif m != n and isinstance(t_tree, tuple) and t_tree[0] == "*":
             return self._unfactored(t_tree, source, s_tree, model, kind, use)
         return self._leaf(t_tree, source, s_tree, model, m, n, kind, use)
+
+    def width_met(self, t: AxisTree) -> int:
+        """Return the size of the one factor of `t` over which products are summed; of all of it, if there is none."""
+        met = [child for child in t[1:] if _dotted(child, self._target)] if isinstance(t, tuple) and t[0] == "*" else []
+        return self._target.size_of(met[0] if len(met) == 1 else t)
 
     def _child_by_child(
         self, t_tree: tuple[Any, ...], source: Architecture, s_tree: tuple[Any, ...], model: int, kind: str, use: str
@@ -88,9 +100,10 @@ class MapBook(LeafMaps):
 
     def _is_regrouped(self, t: AxisTree, source: Architecture, s: AxisTree) -> bool:
         """Tell whether two trees of one size hold their indices in another order: products of other factors, as many
-        channels in more or fewer groups, or parts that stand behind each other on one side and in turn on the other."""
+        channels in more or fewer groups, or parts that stand behind each other on one side and in turn on the other; or
+        whether products of two values are summed over all of one of them and over a factor of the other."""
         if not (isinstance(t, tuple) and isinstance(s, tuple)):
-            return False
+            return {_dotted(t, self._target), _dotted(s, source)} == {"all", "a factor"}
         if t[0] != s[0]:
             product = t if t[0] == "*" else s
             return any(map(_is_sum, product[2:]))
@@ -105,6 +118,8 @@ class MapBook(LeafMaps):
         channels; along the others they are repeated."""
         inner = t_tree[1:]
         usual = [i for i, child in enumerate(inner) if self._is_channels(child)]
+        if _dotted(s, source) == "all":  # the width of the only head
+            usual = [i for i in usual if _dotted(inner[i], self._target)] or usual
         if len(usual) > 1:
             mine, is_last = _last_factors(self._target), bool(_last_factors(source).intersection(leaves(s)))
             usual = [i for i in usual if is_last == bool(mine.intersection(leaves(inner[i])))]
