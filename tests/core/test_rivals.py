@@ -204,3 +204,39 @@ def test_a_norm_alone_with_a_layer_in_its_module_is_told_by_that(names, told: bo
         assert [steps[f"stages.1.{names[at]}.weight"].pieces[0].source for at in (1, 3)] == [
             f"stages.1.bn{number}.weight" for number in (1, 2)
         ]
+
+
+class Gated(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.head = nn.Embedding(11, 8), nn.Linear(8, 5, bias=False)
+        widths = {"gate_proj": (8, 12), "up_proj": (8, 12), "down_proj": (12, 8)}
+        layers = ({name: nn.Linear(*width, bias=False) for name, width in widths.items()} for _ in range(2))
+        self.layers = nn.ModuleList(nn.ModuleDict({"mlp": nn.ModuleDict(layer)}) for layer in layers)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        x = self.embed(tokens)
+        for mlp in (layer["mlp"] for layer in self.layers):
+            x = x + mlp["down_proj"](nn.functional.silu(mlp["gate_proj"](x)) * mlp["up_proj"](x))
+        return self.head(x)
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (("w1", "w3", "w2"), True), (("fc_1", "fc_2", "proj"), True), (("gate_up_proj", "", "down_proj"), True),
+        (("linear_b", "linear_a", "linear_c"), False), (("1", "0", "2"), False), (("Wi", "", "Wo"), False),
+    ],
+)  # fmt: skip
+def test_a_gate_that_shapes_alone_tell_is_not_exact(names: tuple[str, str, str], told: bool, tmp_path: Path) -> None:
+    net, source = Gated(), Gated().state_dict()
+    for i in range(2):
+        gate, up, down = (source.pop(f"layers.{i}.mlp.{n}.weight") for n in ("gate_proj", "up_proj", "down_proj"))
+        factors = (gate, up) if names[1] else (torch.cat([up, gate]),)
+        named = zip((n for n in names if n), (*factors, down), strict=True)
+        source |= {f"layers.{i}.mlp.{name}.weight": tensor for name, tensor in named}
+    save_file(source, path := tmp_path / "source.safetensors")
+    plan = apply_tli(net, path, example=torch.randint(0, 11, (2, 4)))
+    assert {i for i, mlp in enumerate(("gate_proj", "up_proj")) if f"layers.0.mlp.{mlp}.weight" in doubted(plan)} == (
+        set() if told else {0, 1}
+    )

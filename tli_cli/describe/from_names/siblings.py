@@ -34,9 +34,13 @@ SIDED = re.compile(
 """Names of norms that say on which side of attention or MLP they stand: `post_attention_layernorm`, `pre_ff`."""
 
 
-ACTIVATED = {frozenset({"w1", "w2", "c_proj"}): "w2", frozenset({"fc", "gate", "proj"}): "fc"}
+ACTIVATED = {
+    frozenset({"w1", "w2", "c_proj"}): "w2",
+    frozenset({"fc", "gate", "proj"}): "fc",
+    frozenset({"fc_1", "fc_2", "proj"}): "fc_1",
+}
 """Which of a gated MLP's layers goes through the activation where the names of all three, and no single one, tell it:
-Qwen (`modeling_qwen.py`), TensorRT-LLM (`tensorrt_llm/layers/mlp.py`)."""
+Qwen (`modeling_qwen.py`), TensorRT-LLM (`tensorrt_llm/layers/mlp.py`), lit-gpt (`litgpt/model.py`)."""
 
 
 def sibling_roles(layers: Sequence[Layer], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, str]:

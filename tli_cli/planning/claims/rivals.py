@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Hashable, Mapping, Sequence
+from dataclasses import replace
 
 from tli_cli.architecture import Architecture
+from tli_cli.describe.from_names.siblings import ACTIVATED
 from tli_cli.describe.spelling import natural, stem_of
 from tli_cli.describe.vocabulary import canonical_role
 from tli_cli.matching.graph_roles import graph_roles
@@ -39,13 +41,15 @@ def untold(matching: Matching, target: Architecture, source: Architecture, loose
 
 
 def _untold(matching: Matching, target: Architecture, source: Architecture) -> dict[int, str]:
+    guessed = _guessed(matching.targets), _guessed(matching.sources)
+    matching = _as_named(matching, *guessed)
     roles = _told_roles(target, matching.targets), _told_roles(source, matching.sources)
     here, there = _roles(matching.targets, roles[0]), _roles(matching.sources, roles[1])
     mine, theirs = (
-        _side_by_side(side, units, roles_told, known) if side.graph else _rivals(side, units, known)
-        for side, units, roles_told, known in (
-            (target, matching.targets, roles[0], there),
-            (source, matching.sources, roles[1], here),
+        _side_by_side(side, units, told, known) if side.graph else guesses | _rivals(side, units, known)
+        for side, units, told, known, guesses in (
+            (target, matching.targets, roles[0], there, guessed[0]),
+            (source, matching.sources, roles[1], here, guessed[1]),
         )
     )
     other, told = (_named(matching.targets), _named(matching.sources)), told_by_makers(matching, target, source)
@@ -80,16 +84,36 @@ def _roles(units: Sequence[Unit], told: Mapping[Key, str]) -> Roles:
     return frozenset((unit.shape, role) for unit in units for role in (unit.role, told.get(unit.key, "")) if role)
 
 
+def _guessed(units: Sequence[Unit]) -> dict[Key, str]:
+    """Return for gates, and for what they multiply, of which shapes alone tell which is which, the path of the other:
+    names tell both where they tell one of the two."""
+    modules: dict[str, list[Unit]] = defaultdict(list)
+    for unit in units:
+        modules[unit.path.rpartition(".")[0]].append(unit)
+    found: dict[Key, str] = {}
+    for beside in modules.values():
+        factors = [unit for unit in beside if unit.role in PART_ROLES["gate_up"]]
+        told = any(canonical_role(unit.path) in (unit.role, "gate_up") for unit in factors)
+        if not told and frozenset(map(_last, beside)) not in ACTIVATED:
+            found |= {u.key: next((o.path for o in factors if o is not u), u.path) for u in factors}
+    return found
+
+
+def _as_named(matching: Matching, mine: Collection[Key], theirs: Collection[Key]) -> Matching:
+    """Return `matching` with no role for the target's units `mine` and the source's units `theirs`."""
+    targets, sources = (
+        {unit.key: replace(unit, role="") if unit.key in guessed else unit for unit in units}
+        for units, guessed in ((matching.targets, mine), (matching.sources, theirs))
+    )
+    pairs = tuple(replace(p, target=targets[p.target.key], source=sources[p.source.key]) for p in matching.pairs)
+    return replace(matching, pairs=pairs, targets=tuple(targets.values()), sources=tuple(sources.values()))
+
+
 def _are_told_parts(pair: Pair, told: tuple[Mapping[Key, str], Mapping[Key, str]]) -> bool:
-    """Tell whether the graph or names say of both, of which one is a part of a layer, that they are for the same: that
-    a layer gives a gate its two factors may be a guess, and tells nothing of their order."""
+    """Tell whether the graph or names say of both, of which one is a part of a layer, that they are for the same."""
     t, s = pair.target, pair.source
-    here, there = ({_named_role(unit), own.get(unit.key, "")} for unit, own in zip((t, s), told, strict=True))
+    here, there = ({unit.role, own.get(unit.key, "")} for unit, own in zip((t, s), told, strict=True))
     return t.part == s.part == -1 or bool(here & there - {""})
-
-
-def _named_role(unit: Unit) -> str:
-    return unit.role if unit.role not in PART_ROLES["gate_up"] or canonical_role(unit.path) else ""
 
 
 def _rivals(architecture: Architecture, units: Sequence[Unit], known: Roles) -> dict[Key, str]:
