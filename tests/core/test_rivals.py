@@ -240,3 +240,23 @@ def test_a_gate_that_shapes_alone_tell_is_not_exact(names: tuple[str, str, str],
     assert {i for i, mlp in enumerate(("gate_proj", "up_proj")) if f"layers.0.mlp.{mlp}.weight" in doubted(plan)} == (
         set() if told else {0, 1}
     )
+
+
+def test_a_fused_projection_stays_in_parts_where_the_other_side_has_these_by_name(tmp_path: Path) -> None:
+    """More blocks than the source has hold more of their shape than it, and gates have that of the projection."""
+    for name, depth in (("source", 2), ("target", 3)):
+        net = {"embed.weight": torch.randn(11, 8), "head.weight": torch.randn(11, 8)}
+        for i in range(depth):
+            parts = [torch.randn(rows, 8) for rows in (8, 4, 4)]
+            split = (
+                zip(("q_proj", "k_proj", "v_proj"), parts, strict=True) if depth == 2 else [("qkv", torch.cat(parts))]
+            )
+            net |= {f"layers.{i}.attn.{part}.weight": tensor for part, tensor in split}
+            net[f"layers.{i}.attn.o_proj.weight"] = torch.randn(8, 8)
+            gates = {"gate_proj": 16, "up_proj": 16} if depth == 2 else {"gate_up_proj": 32}
+            net |= {f"layers.{i}.mlp.{gate}.weight": torch.randn(rows, 8) for gate, rows in gates.items()}
+            net[f"layers.{i}.mlp.down_proj.weight"] = torch.randn(8, 16)
+        save_file(net, tmp_path / f"{name}.safetensors")
+    plan = match(str(tmp_path / "source.safetensors"), str(tmp_path / "target.safetensors"))
+    fused = [step for step in plan.steps if "qkv" in step.target]
+    assert [len(step.pieces) for step in fused] == [3, 3, 3]

@@ -8,10 +8,14 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
+from tests.core.support import build as built
 from tests.equivalence.conventions import Convention
 from tests.equivalence.further_texts import TEXTS
 from tests.equivalence.harness import EXACT, Injected, build, compare, save
+from tests.models import example_for
+from tli_cli import apply_tli
 from tli_cli.api import inject
 from tli_cli.checkpoints.nested import find_state_dict
 from tli_cli.options import Options
@@ -58,3 +62,30 @@ def test_settings_that_hold_themselves_are_read_once() -> None:
     settings |= {f"again{i}": settings for i in range(50)}
     found = find_state_dict({"model": {"weight": torch.zeros(2)}, "config": settings}, "file")
     assert found.settings == {"config": {"n_head": 4}}
+
+
+PAIRED = {"self_attn.q_proj": "attention.wq", "self_attn.k_proj": "attention.wk", "self_attn.v_proj": "attention.wv",
+          "self_attn.o_proj": "attention.wo", "mlp.gate_proj": "feed_forward.w1", "mlp.up_proj": "feed_forward.w3",
+          "mlp.down_proj": "feed_forward.w2", "input_norm": "attention_norm", "post_norm": "ffn_norm",
+          "embed_tokens": "tok_embeddings", "lm_head": "output"}  # fmt: skip
+
+
+def in_pairs(name: str, tensor: torch.Tensor) -> torch.Tensor:
+    """Return a projection whose heads of width 4 turn halves as one that turns neighbours."""
+    turned = name.endswith(("q_proj.weight", "k_proj.weight"))
+    return tensor.view(-1, 2, 2, tensor.shape[-1]).transpose(1, 2).reshape(tensor.shape) if turned else tensor
+
+
+@pytest.mark.parametrize("sizes", [{}, {"depth": 3}, {"hidden": 96}, {"width": 32, "heads": 8, "kv_heads": 4}])
+def test_heads_of_another_size_are_as_many_as_have_its_rows_or_its_width(sizes: dict[str, int], tmp_path: Path) -> None:
+    giver, taker, (tokens,) = built("rotary", 1), built("rotary", 2, **sizes), example_for("rotary")
+    file = {}
+    for name, tensor in giver.state_dict().items():
+        said = name
+        for own, theirs in PAIRED.items():
+            said = said.replace(own, theirs)
+        file[said] = in_pairs(name, tensor).clone()
+    save_file(file, tmp_path / "source.safetensors")
+    plan = apply_tli(taker, tmp_path / "source.safetensors", example=tokens, options=Options(method="maps"))
+    assert torch.allclose(giver(tokens), taker(tokens), atol=1e-5)
+    assert any("heads of attention" in note for note in plan.notes)

@@ -17,7 +17,7 @@ NAMED = {role for roles in PART_ROLES.values() for role in roles}
 def with_whole_layers(source: Side, target: Side) -> tuple[Side, Side]:
     """Return both sides, of which one has no graph, with cut layers as one unit where the other side has as many more
     units of that shape: the parts of a layer that feeds gates, say, which names do not tell. Queries, keys and values
-    stay apart where the other side has as many layers of their shape."""
+    stay apart where the other side has as many layers of their shape, or such that are called so."""
     return _uncut(source, target), _uncut(target, source)
 
 
@@ -30,7 +30,13 @@ def _uncut(side: Side, other: Side) -> Side:
     mine, theirs = Counter(u.shape for u in side.units), Counter(u.shape for u in other.units)
     lacking = _whole_shapes(other) - _whole_shapes(side)
     several = Counter(unit.shape for unit in wholes.values())
-    spare = {p for p, found in parts.items() if not _are_named(found) or mine[found[0].shape] > theirs[found[0].shape]}
+    called = {(unit.role, unit.shape) for unit in other.units if unit.role in NAMED}
+    spare = {
+        place
+        for place, found in parts.items()
+        if not _are_named(found)
+        or (mine[found[0].shape] > theirs[found[0].shape] and called.isdisjoint((u.role, u.shape) for u in found))
+    }
     chosen = {p: unit for p, unit in wholes.items() if p in spare and lacking[unit.shape] >= several[unit.shape]}
     if not chosen:
         return side
