@@ -89,3 +89,9 @@ def test_other_pools_are_noted() -> None:
     around = traced(functional.relu, lambda x: functional.avg_pool2d(x, 6, 6, 1).mean((2, 3)))
     part = traced(functional.relu, lambda x: functional.avg_pool2d(x, 3).mean((2, 3)))
     assert all(any(n[0] == "avg_pool2d" for n in numbers_behind(net)[0]) for net in (around, part))
+
+
+def test_numbers_that_become_truth_values_are_such_from_there_on() -> None:
+    """As the groups of experts that a router leaves out."""
+    masked = traced(lambda x: x.masked_fill(~torch.zeros_like(x).add(x > 0).bool(), 0.0))
+    assert masked.order_from == "trace"

@@ -17,7 +17,7 @@ from torch.utils._pytree import tree_map
 from tli_cli.describe.tracing.values import Value
 
 MOVED = {"_to_copy", "detach", "alias", "contiguous", "to", "type_as", "lift_fresh"}
-"""Operations that make the same numbers, besides those that work index by index."""
+"""Operations that make the same numbers, of another kind perhaps, besides those that work index by index."""
 
 LONGEST = 12
 """How many operations an activation is written out by at most."""
@@ -139,7 +139,8 @@ def _applied(
         return torch.float64 if isinstance(item, torch.dtype) and item.is_floating_point else item
 
     if func._overloadpacket.__name__ in MOVED:
-        return values[id(args[0])]
+        kind, moved = kwargs.get("dtype"), values[id(args[0])]
+        return moved if kind is None or kind.is_floating_point else moved.to(kind)
     made: torch.Tensor = func(*tree_map(plain, args), **tree_map(plain, dict(kwargs)))
     return made
 
