@@ -121,7 +121,8 @@ def _counted(names: Sequence[str]) -> list[str]:
     """Return the names with layers that are counted from zero counted from one, as roles are: `norm_0` and `norm_1` of
     one module, where no module that is named alike counts them otherwise, and each is known so."""
     numbers: dict[tuple[str, str], dict[str, set[int]]] = {}
-    held = {name: match for name in names if _is_numbered(name) and (match := NUMBERED_LAYER.fullmatch(name))}
+    ending = (name for name in names if name.rpartition(".")[0][-1:].isdecimal())
+    held = {name: match for name in ending if (match := NUMBERED_LAYER.fullmatch(name))}
     for match in held.values():
         family = re.sub(r"\d+", "#", match["path"]), match["word"]
         numbers.setdefault(family, {}).setdefault(match["path"], set()).add(int(match["number"]))
@@ -139,10 +140,6 @@ def _counted(names: Sequence[str]) -> list[str]:
         return f"{match['path']}{match['word']}{int(match['number']) + 1}.{match['last']}"
 
     return [counted(name) for name in names]
-
-
-def _is_numbered(name: str) -> bool:
-    return name.rpartition(".")[0][-1:].isdecimal()
 
 
 def _snaked(part: str) -> str:

@@ -23,15 +23,12 @@ def with_tables(
     held = {found.template for found in named.values()}
     roots = {name: known.by_name[found.template].tied_to or "" for name, found in named.items()}
     first = {root: name for name, root in reversed(roots.items()) if root and root not in held}
-    left = [t for t in tensors if t.name not in named and len(t.shape) == 2 and _named_for_one(t.name)]
+    beside = [t for t in tensors if t.name not in named and len(t.shape) == 2]
+    left = [t for t in beside if canonical_role(t.name.removesuffix(".weight")) in NAMES]
     lost = [table for table in _tables(known) if table not in held and table not in first]
     if len(left) == len(lost) == 1:
         first[lost[0]] = left[0].name
     return {**named, **{name: Likeness(root, root) for root, name in first.items()}}
-
-
-def _named_for_one(name: str) -> bool:
-    return canonical_role(name.removesuffix(".weight")) in NAMES
 
 
 def _tables(known: Architecture) -> list[str]:

@@ -29,14 +29,10 @@ def told_apart(
     yield from paired(wanted, offered, acts + names)
 
 
-def _numbers(unit: Unit) -> Hashable:
-    return tuple(re.findall(r"\d+", unit.path))
-
-
 NAMES: tuple[Callable[[Unit], Hashable], ...] = (
     lambda unit: unit.path,
     lambda unit: unit.path.rpartition(".")[2],
     lambda unit: unit.role,
-    _numbers,
+    lambda unit: tuple(re.findall(r"\d+", unit.path)),
 )
 """What of a name tells, from what is certain to what is likely."""

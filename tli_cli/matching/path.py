@@ -25,6 +25,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
 
 from tli_cli.architecture import Architecture, Node
 from tli_cli.matching.bags import Bag, bag_of, overlap
@@ -89,14 +90,10 @@ def match_placed(source: Placed, target: Placed) -> Matching:
                 continue
             likeness = similarity * (1 + standing_likeness(mine[i], theirs[j])) / 2
             distance = abs(place - j / max(len(sources) - 1, 1))
-            best, rank = max((best, rank), (j, (likeness, t.role == s.role, -distance)), key=_rank)
+            best, rank = max((best, rank), (j, (likeness, t.role == s.role, -distance)), key=itemgetter(1))
         if best >= 0:
             pairs.append(Pair(t, sources[best], rank[0]))
     return Matching(_with_repeats(pairs), targets, sources, windows=False)
-
-
-def _rank(found: tuple[int, tuple[float, bool, float]]) -> tuple[float, bool, float]:
-    return found[1]
 
 
 def _with_repeats(pairs: Sequence[Pair]) -> tuple[Pair, ...]:

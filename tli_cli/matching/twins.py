@@ -43,7 +43,7 @@ def twins(source: Side, target: Side) -> Iterator[tuple[Unit, Unit]]:
     mine, theirs = _by_shape(source), _by_shape(target)
     for shape in mine.keys() & theirs.keys():
         if len(mine[shape]) != len(theirs[shape]):
-            mine[shape], theirs[shape] = (_without_spare(units) for units in (mine[shape], theirs[shape]))
+            mine[shape], theirs[shape] = ([u for u in side[shape] if u.role not in SPARE] for side in (mine, theirs))
     common = [shape for shape, units in theirs.items() if len(units) == len(mine.get(shape, ()))]
     covered = sum(len(theirs[shape]) for shape in common)
     if covered < ALIKE * max(_count(mine), _count(theirs), 1):
@@ -131,10 +131,6 @@ def _is_worked_out(side: Side, unit: Unit) -> bool:
     """Tell whether a tensor is no matrix of numbers that training changes, as far as name and type say."""
     specs = [side.architecture.by_name[name] for _, name in side.architecture.layers[unit.place].tensors]
     return len(unit.shape) != 2 or any(spec.buffer or not is_float(spec.dtype) for spec in specs)
-
-
-def _without_spare(units: Sequence[Unit]) -> list[Unit]:
-    return [unit for unit in units if unit.role not in SPARE]
 
 
 def _roles(side: Side) -> dict[Key, Hashable]:

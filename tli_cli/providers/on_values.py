@@ -37,10 +37,7 @@ def traced_on_values(
     batch = tree_map(_plain, batch)
     named = isinstance(batch, Mapping) and takes_by_name(copy, tuple(map(str, batch)))
     args = () if named else tuple(batch) if isinstance(batch, (list, tuple)) else (batch,)
-    try:
-        return trace(copy, args, kwargs=batch if named else {}, origin=origin)
-    except TraceError:
-        raise
+    return trace(copy, args, kwargs=batch if named else {}, origin=origin)
 
 
 def _plain(value: Any) -> Any:

@@ -6,7 +6,6 @@ import filecmp
 from collections.abc import Sequence
 from pathlib import Path
 
-from tli_cli.architecture import Architecture
 from tli_cli.checkpoints.located import located
 from tli_cli.errors import TliError
 from tli_cli.options import Options
@@ -24,7 +23,8 @@ def shared_tokens(sources: Sequence[Reference], target: Reference, options: Opti
         TliError: a tokeniser that `options` names cannot be read.
     """
     named = options.source_tokenizer, options.target_tokenizer
-    if not any(named) and not all(_has_tokens(r.architecture) for r in (*sources, target)):
+    spaces = [{space.kind for space in reference.architecture.spaces} for reference in (*sources, target)]
+    if not any(named) and not all("vocabulary" in kinds for kinds in spaces):
         return ("",) * len(sources)
     mine = tokenizer_of(target, options.target_tokenizer)
     return tuple(_shared(tokenizer_of(source, options.source_tokenizer), mine, named) for source in sources)
@@ -43,10 +43,6 @@ def _shared(theirs: Path | None, mine: Path | None, named: tuple[str | None, str
         if any(named):
             raise
         return str(error)
-
-
-def _has_tokens(architecture: Architecture) -> bool:
-    return any(space.kind == "vocabulary" for space in architecture.spaces)
 
 
 def tokenizer_of(reference: Reference, named: str | None) -> Path | None:

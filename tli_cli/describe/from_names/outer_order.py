@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import pairwise
 
-from tli_cli.architecture import LINEAR, Layer
+from tli_cli.architecture import LINEAR
 from tli_cli.describe.from_names.chains import Widths, ends_of
 from tli_cli.describe.from_names.places import Part
 
@@ -48,13 +48,10 @@ def bridged(parts: list[Part], size: Mapping[str, Widths]) -> list[Part]:
     for at, (here, behind) in enumerate(pairwise(ends), 1):
         gap = (here.last, behind.last)
         fits = [i for i, end in enumerate(ends) if i > at and (end.first, end.last) == gap != gap[::-1]]
-        norms = [i for i, (_, layers) in enumerate(parts) if i > at and _is_norm(layers) and ends[i].first == gap[0]]
+        alone = [i for i, (_, layers) in enumerate(parts) if [layer.kind for layer in layers] == ["norm"]]
+        norms = [i for i in alone if i > at and ends[i].first == gap[0]]
         if 0 not in gap and len(fits) == 1 and behind.first != gap[0] and not parts[fits[0]][0].name.isdecimal():
             moved = [*(norms if len(norms) == 1 else ()), *fits]
             rest = [part for i, part in enumerate(parts) if i >= at and i not in moved]
             return [*parts[:at], *(parts[i] for i in moved), *rest]
     return parts
-
-
-def _is_norm(layers: Sequence[Layer]) -> bool:
-    return [layer.kind for layer in layers] == ["norm"]

@@ -47,7 +47,7 @@ def elementwise(rec: Recording, name: str, tensors: Sequence[torch.Tensor], out:
     if len(known) > 1 or [rec.table.size(tree) for tree in dims] != list(out.shape):
         dims = _broadcast(rec, tensors, out)
     origins = tuple(
-        frozenset().union(*(v.origin(d - lead) for v, lead in _aligned(known, out.ndim) if d >= lead))
+        frozenset().union(*(v.origin(d - out.ndim + len(v.dims)) for v in known if d >= out.ndim - len(v.dims)))
         for d in range(out.ndim)
     )
     live = [v for v in known if v.node >= 0]
@@ -68,10 +68,6 @@ def elementwise(rec: Recording, name: str, tensors: Sequence[torch.Tensor], out:
     made = normalising(rec, name, tensors, known)
     made = replace(made, dims=tuple(dims), node=node, masked=masked, over=over, gain=gain)
     rec.put(out, replace(made, picks=known[0].picks if name in SAME_NUMBERS else None))
-
-
-def _aligned(values: Sequence[Value], ndim: int) -> list[tuple[Value, int]]:
-    return [(v, ndim - len(v.dims)) for v in values]
 
 
 def _broadcast(rec: Recording, tensors: Sequence[torch.Tensor], out: torch.Tensor) -> list[AxisTree]:

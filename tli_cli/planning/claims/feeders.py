@@ -48,7 +48,7 @@ def strange_feeders(
         here = [tuple(_renamed(term, known) for term in terms) for terms in mine.get(place, ())]
         there = theirs.get(pair.source.place, set())
         if here and there and not any(_agree(terms, others) for terms in here for others in there):
-            lacks = all(any(_is_own(key) for key in terms[-1]) for terms in here if terms)
+            lacks = all(any(isinstance(k, tuple) and k[0] == "own" for k in terms[-1]) for terms in here if terms)
             found[place] = LACKED if lacks else OTHER
     return found | _behind(found, mine, known)
 
@@ -69,10 +69,6 @@ def _agree(mine: Terms, theirs: Terms) -> bool:
 
 def _renamed(term: Term, known: Mapping[Key, Key]) -> Term:
     return frozenset(key if key in INPUT else known.get(key, ("own", key)) for key in term)  # type: ignore[call-overload]
-
-
-def _is_own(key: Hashable) -> bool:
-    return isinstance(key, tuple) and key[0] == "own"
 
 
 def _taken(

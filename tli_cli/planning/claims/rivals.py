@@ -43,7 +43,10 @@ def untold(matching: Matching, target: Architecture, source: Architecture, loose
 def _untold(matching: Matching, target: Architecture, source: Architecture) -> dict[int, str]:
     guessed = _guessed(matching.targets), _guessed(matching.sources)
     matching = _as_named(matching, *guessed)
-    roles = _told_roles(target, matching.targets), _told_roles(source, matching.sources)
+    roles = tuple(
+        graph_roles(side, {unit.key: unit for unit in units}) if side.graph else {}
+        for side, units in ((target, matching.targets), (source, matching.sources))
+    )
     here, there = _roles(matching.targets, roles[0]), _roles(matching.sources, roles[1])
     mine, theirs = (
         _side_by_side(side, units, told, known) if side.graph else guesses | _rivals(side, units, known)
@@ -56,7 +59,7 @@ def _untold(matching: Matching, target: Architecture, source: Architecture) -> d
     found = misnamed(matching, target, source) | strangers(matching) | torn_lists(matching)
     found |= untold_rows(matching, target, source, lambda unit: _shared(unit, there), lambda unit: _shared(unit, here))
     for pair in matching.pairs:
-        rival = theirs.get(pair.source.key) or mine.get(pair.target.key)
+        rival, named = theirs.get(pair.source.key) or mine.get(pair.target.key), (pair.target.role, pair.source.role)
         if pair.anchored or _named_alike(pair):
             continue
         if not _are_told_parts(pair, roles):
@@ -65,18 +68,13 @@ def _untold(matching: Matching, target: Architecture, source: Architecture) -> d
             found[pair.target.place] = f"its names do not tell it from {rival}"
         elif better := _named_otherwise(pair, *other):
             found[pair.target.place] = f"{better} is named for it"
-        elif all(named := (pair.target.role, pair.source.role)) and len({"cross_" in role for role in named}) > 1:
+        elif all(named) and len({"cross_" in role for role in named}) > 1:
             found[pair.target.place] = "one of the two is named as attending to another sequence"
-        elif pair.target.shape != pair.source.shape and not _shared_role(pair):
+        elif pair.target.shape != pair.source.shape and not (named[0] and named[0] == named[1]):
             found[pair.target.place] = "neither shapes nor names show that the two belong together"
     norms = {pair.target.place for pair in matching.pairs if pair.target.kind == "norm" and not _named_alike(pair)}
     behind = ((norm, before) for norm, before in normalised_layers(target).items() if norm in norms)
     return {**{norm: found[before] for norm, before in behind if before in found}, **found}
-
-
-def _told_roles(architecture: Architecture, units: Sequence[Unit]) -> Mapping[Key, str]:
-    """Return the roles of the units that the graph tells, if there is one."""
-    return graph_roles(architecture, {unit.key: unit for unit in units}) if architecture.graph else {}
 
 
 def _roles(units: Sequence[Unit], told: Mapping[Key, str]) -> Roles:
@@ -109,7 +107,7 @@ def _as_named(matching: Matching, mine: Collection[Key], theirs: Collection[Key]
     return replace(matching, pairs=pairs, targets=tuple(targets.values()), sources=tuple(sources.values()))
 
 
-def _are_told_parts(pair: Pair, told: tuple[Mapping[Key, str], Mapping[Key, str]]) -> bool:
+def _are_told_parts(pair: Pair, told: Sequence[Mapping[Key, str]]) -> bool:
     """Tell whether the graph or names say of both, of which one is a part of a layer, that they are for the same."""
     t, s = pair.target, pair.source
     here, there = ({unit.role, own.get(unit.key, "")} for unit, own in zip((t, s), told, strict=True))
@@ -129,7 +127,8 @@ def _rivals(architecture: Architecture, units: Sequence[Unit], known: Roles) -> 
     for named in groups.values():
         told = [_told(row[0], normed, known) for row in named.values()]
         rows = list(named.values())
-        confused = [row for row in rows if not _in_order(row)] if len(set(told)) == len(told) else rows
+        mixed = [row for row in rows if row != sorted(row, key=lambda unit: natural(unit.path))]
+        confused = mixed if len(set(told)) == len(told) else rows
         members = [unit for row in confused for unit in row]
         found |= {u.key: next(other.path for other in members if other is not u) for u in members}
     return found
@@ -175,11 +174,6 @@ def _layers_before(architecture: Architecture) -> list[int]:
     return found
 
 
-def _in_order(units: Sequence[Unit]) -> bool:
-    """Tell whether units whose names differ in numbers alone are in the order of these."""
-    return list(units) == sorted(units, key=lambda unit: natural(unit.path))
-
-
 def _shared(unit: Unit, known: Roles) -> str:
     """Return the role of a unit if units of its shape have it on the other side too; one that these lack tells them
     nothing."""
@@ -204,11 +198,6 @@ def _named_alike(pair: Pair) -> bool:
     """Tell whether both have one name below their blocks; of a layer that is one, its last."""
     names = {unit.path.removeprefix(unit.block) or _last(unit) for unit in (pair.target, pair.source)}
     return len(names) == 1
-
-
-def _shared_role(pair: Pair) -> str:
-    """Return the role that both are named for, empty if they are not."""
-    return pair.target.role if pair.target.role == pair.source.role else ""
 
 
 def _named(units: Sequence[Unit]) -> dict[Hashable, str]:

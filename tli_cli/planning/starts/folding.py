@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from tli_cli.architecture import Architecture, Layer
-from tli_cli.matching.units import Unit
 from tli_cli.matching.values import Matching, Pair
 from tli_cli.plan import Fold
 from tli_cli.planning.roles import Share
@@ -88,13 +87,9 @@ def _beside_lost_norms(source: Architecture, matching: Matching, used: Collectio
 def _single(matching: Matching) -> Iterator[Pair]:
     """Yield the pairs of whole convolutions and linear layers that are no additions."""
     for pair in matching.pairs:
-        whole = pair.target.part < 0 and pair.source.part < 0
-        if whole and not pair.repeat and pair.target.key not in matching.reused and _is_linear(pair.target):
+        whole = pair.target.part == pair.source.part == -1 and pair.target.kind in ("conv", "dense")
+        if whole and not pair.repeat and pair.target.key not in matching.reused:
             yield pair
-
-
-def _is_linear(unit: Unit) -> bool:
-    return unit.kind in ("conv", "dense")
 
 
 def _norms_behind(architecture: Architecture) -> dict[int, int]:

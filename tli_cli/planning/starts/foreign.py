@@ -143,7 +143,8 @@ def _unlike_twins(matching: Matching) -> set[Key]:
     home = {unit.key: block for block in matching.source_blocks for unit in block.units}
     blocks = matching.target_blocks
     given = {pair.target.key: pair.source.key for pair in matching.pairs}
-    twins = {s.name: t.name for t in blocks if (s := _feeder(t, given, home)) is not None and _are_twins(t, s)}
+    fed = [(t, s) for t in blocks if t.weighted > 1 and (s := _feeder(t, given, home)) is not None]
+    twins = {s.name: t.name for t, s in fed if overlap(t.shapes, s.shapes) == 1}
     foreign: set[Key] = set()
     for block in blocks:
         for unit in block.units:
@@ -158,7 +159,3 @@ def _feeder(block: Block, given: dict[Key, Key], home: dict[Key, Block]) -> Bloc
     votes = Counter(home[given[unit.key]].name for unit in block.units if unit.key in given)
     name = max(votes, key=votes.__getitem__, default="")
     return next((home[given[u.key]] for u in block.units if u.key in given and home[given[u.key]].name == name), None)
-
-
-def _are_twins(block: Block, source: Block) -> bool:
-    return block.weighted > 1 and overlap(block.shapes, source.shapes) == 1
