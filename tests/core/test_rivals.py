@@ -9,6 +9,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from tests.core.support import build
+from tests.models import example_for
 from tli_cli import apply_tli, inject, match
 from tli_cli.plan import Plan
 
@@ -260,3 +262,21 @@ def test_a_fused_projection_stays_in_parts_where_the_other_side_has_these_by_nam
     plan = match(str(tmp_path / "source.safetensors"), str(tmp_path / "target.safetensors"))
     fused = [step for step in plan.steps if "qkv" in step.target]
     assert [len(step.pieces) for step in fused] == [3, 3, 3]
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_a_head_that_a_file_keeps_as_the_table_of_tokens_is_fed_from_it(live: bool, tmp_path: Path) -> None:
+    giver, taker, (tokens,) = build("decoder", 1), build("decoder", 2, tied=False), example_for("decoder")
+    below = {name: name if name.startswith("lm_head") else f"model.{name}" for name in taker.state_dict()}
+    files = tmp_path / "source.safetensors", tmp_path / "target.safetensors", tmp_path / "out.safetensors"
+    for net, path in zip((giver, taker), files, strict=False):
+        kept = {below[n]: t.clone() for n, t in net.state_dict().items() if net is taker or n != "lm_head.weight"}
+        save_file(kept, path)
+    if live:
+        plan = apply_tli(taker, files[0], example=tokens)
+    else:
+        plan = inject(str(files[0]), str(files[1]), files[2]).plan
+        made = load_file(files[2])
+        taker.load_state_dict({name: made[said] for name, said in below.items()})
+    assert torch.allclose(giver(tokens), taker(tokens), atol=1e-6)
+    assert plan.relation == "same" and set(doubted(plan)) == {"lm_head.weight" if live else below["lm_head.weight"]}

@@ -20,7 +20,7 @@ from tli_cli.matching.inside import kept_apart
 from tli_cli.matching.left_over import with_left_over
 from tli_cli.matching.namesakes import namesakes
 from tli_cli.matching.sides import Side, both_known
-from tli_cli.matching.tied import heads_apart
+from tli_cli.matching.tied import heads_apart, tied_heads
 from tli_cli.matching.towers import of_common_inputs
 from tli_cli.matching.twins import without_extras
 from tli_cli.matching.uncut import with_whole_layers
@@ -46,7 +46,8 @@ def match_sides(source: Side, target: Side) -> Matching:
     source, target = (side.without([unit for unit, _ in again]) for side, again in ((source, held), (target, copies)))
     source, target = of_common_inputs(source, target)
     named = namesakes(source, target)
-    source, target = (source, target) if known else _without_extras(source, target, named)
+    heads = tied_heads(source, target)
+    source, target = (source, target) if known else _without_extras(source, target, [*named, *heads])
     evidence = evidence_of(source, target, named)
     partners = {key: pair.source.key for key, pair in evidence.pairs.items()}
     stages = pair_stages(target, source, partners)

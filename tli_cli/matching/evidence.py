@@ -65,7 +65,7 @@ def evidence_of(source: Side, target: Side, named: Sequence[Units]) -> Evidence:
     elif len(named) == len(target.units):
         found = _with_left_over(named, found)
     for t, s in (*tied_heads(source, target), *tables_in_heads(source, target)):
-        found.setdefault(t.key, Pair(t, s, unit_similarity(t, replace(s, kind=t.kind)), anchored=True))
+        found.setdefault(t.key, Pair(t, s, unit_similarity(t, replace(s, kind=t.kind)), anchored=known))
     for t, s in biases_of_tables(source, target):
         found.setdefault(t.key, Pair(t, s, ENOUGH, anchored=True))
     proven = {key for key, strength in strengths.items() if strength is Strength.PROVEN}

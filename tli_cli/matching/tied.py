@@ -14,13 +14,11 @@ BEHIND = "form behind"
 
 
 def tied_heads(source: Side, target: Side) -> Iterator[tuple[Unit, Unit]]:
-    """Yield (target unit, source unit) for a head of the target's own and the table that is the source's head."""
-    if not both_known(source, target):
+    """Yield (target unit, source unit) for a head of the target's own and the table that is the source's head; of one
+    tensor with two names files keep one."""
+    tables = table_heads(source) if both_known(source, target) else []
+    if not tables and source.architecture.order_from not in ("trace", "catalogue"):
         yield from _by_shape(source, target)
-        return
-    tables = table_heads(source)
-    if not tables:
-        return
     for head in (unit for unit in target.units if unit.kind == "dense"):
         table = next((t for name in SURROUNDINGS for t in tables if _is_in_place(source, t, target, head, name)), None)
         if table is not None:

@@ -26,6 +26,11 @@ class Pair:
     anchored: bool = False
     by_order: bool = False
 
+    @property
+    def is_table_head(self) -> bool:
+        """Whether a head of the target's own is fed from a table of tokens."""
+        return self.target.kind == "dense" and self.source.kind == "embedding"
+
 
 @dataclass(frozen=True)
 class StagePair:
@@ -95,9 +100,9 @@ class Matching:
         """The target units whose source unit feeds another one that is likelier, or as likely and earlier.
 
         Pairs that the graphs prove do not count, for there the source runs one layer several times; nor those of what
-        the target holds again.
+        the target holds again, nor a head that takes the table of tokens.
         """
-        pairs = self.once.pairs if self.copies else self.pairs
+        pairs = [pair for pair in (self.once if self.copies else self).pairs if not pair.is_table_head]
         ranked = sorted(reversed(pairs), key=lambda pair: (not pair.repeat, pair.anchored, pair.similarity))
         first = {pair.target.key for pair in {pair.source.key: pair for pair in ranked}.values()}
         return frozenset(p.target.key for p in pairs if p.target.key not in first and not p.anchored)

@@ -62,7 +62,9 @@ def _untold(matching: Matching, target: Architecture, source: Architecture) -> d
         rival, named = theirs.get(pair.source.key) or mine.get(pair.target.key), (pair.target.role, pair.source.role)
         if pair.anchored or _named_alike(pair):
             continue
-        if not _are_told_parts(pair, roles):
+        if pair.is_table_head:
+            found[pair.target.place] = "the source has no weight of a head, and its table of tokens may not be one"
+        elif not _are_told_parts(pair, roles):
             found[pair.target.place] = "nothing tells which part of a layer that makes several it is"
         elif rival and pair.target.place not in told:
             found[pair.target.place] = f"its names do not tell it from {rival}"
