@@ -18,6 +18,7 @@ KNOWN = {HEADS: 4, WIDTH: 8, STREAM: 32, GROUPS: 2}
         ([(("*", HEADS, WIDTH), 48), (WIDTH, 16)], {HEADS: 3, WIDTH: 16}, set()),
         ([(("*", HEADS, WIDTH), 48)], {HEADS: 6, WIDTH: 8}, {HEADS, WIDTH}),
         ([(("*", HEADS, WIDTH), 20)], {HEADS: 4, WIDTH: 5}, {HEADS, WIDTH}),
+        ([(("*", HEADS, ("+", STREAM, WIDTH)), 80)], {HEADS: 2, STREAM: 32, WIDTH: 8}, {HEADS, STREAM, WIDTH}),
         ([(("*", GROUPS, WIDTH), 20)], {GROUPS: 2, WIDTH: 10}, {GROUPS, WIDTH}),
         ([(("+", STREAM, STREAM, HEADS), 11), (HEADS, 1)], {STREAM: 5, HEADS: 1}, set()),
         ([(("+", HEADS, STREAM), 7), (HEADS, 7)], {HEADS: 7, STREAM: 0}, set()),

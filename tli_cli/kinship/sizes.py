@@ -99,18 +99,20 @@ def _guess(
     grouped = not outer.isdisjoint(leaves(tree))
     ranked = open_ones if grouped else open_ones[::-1]
     if not grouped and head_width and left % head_width == 0:
-        return _leaf_of(ranked[0], head_width, sizes, set())
+        return _leaf_of(ranked[0], head_width, sizes, known, set())
     factor = next((child for child in ranked if left % tree_size(child, known) == 0), ranked[0])
     wanted = next(d for d in range(tree_size(factor, known), 0, -1) if left % d == 0)
-    return _leaf_of(factor, wanted, sizes, {leaf for leaf in leaves(tree) if leaf not in sizes})
+    return _leaf_of(factor, wanted, sizes, known, {leaf for leaf in leaves(tree) if leaf not in sizes})
 
 
 def _leaf_of(
-    factor: AxisTree, size: int, sizes: Mapping[int, int], doubtful: set[int]
+    factor: AxisTree, size: int, sizes: Mapping[int, int], known: Mapping[int, int], doubtful: set[int]
 ) -> tuple[int, int, set[int]] | None:
-    """Return the unknown leaf of a factor with which it has `size` indices, as `_guess` does."""
+    """Return the unknown leaf of a factor with which it has `size` indices, as `_guess` does; of parts, such as those
+    of a head of which rotary embeddings turn some channels, the others are as known where these sum to that."""
     leaf = next(leaf for leaf in leaves(factor) if leaf not in sizes)
-    others = {other: 0 for other in leaves(factor) if other not in sizes}
+    alike = tree_size(factor, {**known, **sizes}) == size
+    others = {other: known[other] if alike else 0 for other in leaves(factor) if other not in sizes}
     found = _root(factor, size, leaf, {**others, **sizes})
     return None if found is None else (leaf, found, doubtful)
 
