@@ -76,7 +76,9 @@ def in_pairs(name: str, tensor: torch.Tensor) -> torch.Tensor:
     return tensor.view(-1, 2, 2, tensor.shape[-1]).transpose(1, 2).reshape(tensor.shape) if turned else tensor
 
 
-@pytest.mark.parametrize("sizes", [{}, {"depth": 3}, {"hidden": 96}, {"width": 32, "heads": 8, "kv_heads": 4}])
+@pytest.mark.parametrize(
+    "sizes", [{}, {"depth": 3}, {"hidden": 96}, {"kv_heads": 4}, {"width": 32, "heads": 8, "kv_heads": 4}]
+)
 def test_heads_of_another_size_are_as_many_as_have_its_rows_or_its_width(sizes: dict[str, int], tmp_path: Path) -> None:
     giver, taker, (tokens,) = built("rotary", 1), built("rotary", 2, **sizes), example_for("rotary")
     file = {}

@@ -14,19 +14,19 @@ ALIKE = 0.9
 
 
 def heads_like(bare: Architecture, known: Architecture, told: tuple[int, int] = (0, 0)) -> dict[str, int]:
-    """Return, as a configuration would, the numbers of heads of queries and keys in `known`, if it is as large as
-    `bare`, else how many as wide `bare` has. Nothing if layers of `known` differ in them or it has none. A network
-    without a graph has those that are `told`."""
+    """Return, as a configuration would, how many heads of queries and keys `bare` has that are as wide as in `known`,
+    or as many as there where rows do not tell and it is as large. Nothing if layers of `known` differ in them or it has
+    none. A network without a graph has those that are `told`."""
     found = _heads(known) if known.graph else {told} if all(told) else set()
     if len(found) != 1:
         return {}
-    counts, sizes = found.pop(), sorted((bare.parameters, known.parameters))
-    if sizes[0] >= ALIKE * sizes[1]:
-        return {"num_heads": counts[0], "num_kv_heads": counts[1]}
+    queries, keys = found.pop()
     mine, theirs = _rows(bare, {}), _rows(known, _roles(known))
-    if len(mine) != 2 or len(theirs) != 2 or any(m * n % t for m, n, t in zip(mine, counts, theirs, strict=True)):
+    rows, sizes = list(zip(mine, theirs, (queries, keys), strict=False)), sorted((bare.parameters, known.parameters))
+    if len(mine) == len(theirs) == 2 and not any(m * n % t for m, t, n in rows):
+        queries, keys = (m * n // t for m, t, n in rows)
+    elif sizes[0] < ALIKE * sizes[1]:
         return {}
-    queries, keys = (m * n // t for m, n, t in zip(mine, counts, theirs, strict=True))
     return {"num_heads": queries, "num_kv_heads": keys}
 
 
