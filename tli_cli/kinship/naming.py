@@ -51,7 +51,8 @@ def templates(tensors: Sequence[TensorSpec], known: Architecture) -> dict[str, L
         t.name: Likeness(renamed[t.name], renamed[t.name]) for t in tensors if _fits(t, wanted.get(renamed[t.name]))
     }
     found |= _like_blocks([t for t in tensors if t.name not in found], renamed, wanted)
-    counted = [t for t in tensors if t.name in found or not _is_spare_length(renamed[t.name], wanted)]
+    spare = {n for n in renamed.values() if n.endswith(LENGTH_ENDS) and n not in wanted}  # of weights not normed here
+    counted = [t for t in tensors if t.name in found or renamed[t.name] not in spare]
     if not _is_of_class(found, counted, wanted.keys() <= {likeness.template for likeness in found.values()}):
         return {}
     return found | dict(_left_over([t for t in tensors if t.name not in found], renamed, wanted, found))
@@ -82,11 +83,6 @@ def _as_spelled(name: str, wanted: Mapping[str, TensorSpec], ends: Collection[st
     if other or name.endswith(tuple(ends)):
         return other or name
     return next((other for other in others if other.endswith(tuple(ends))), name)
-
-
-def _is_spare_length(name: str, wanted: Mapping[str, TensorSpec]) -> bool:
-    """Tell whether a tensor is the length of a weight that the network does not norm."""
-    return name.endswith(LENGTH_ENDS) and name not in wanted
 
 
 def _left_over(

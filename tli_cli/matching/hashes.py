@@ -21,10 +21,6 @@ HEAD = -2
 """The part that a table of tokens is given where it serves as the head as well."""
 
 
-def _nothing(op: str) -> str:
-    return ""
-
-
 @dataclass(frozen=True)
 class UnitGraph:
     """The execution graph reduced to units and joins: `labels` are unit keys, or join names; `inputs` are in order."""
@@ -33,7 +29,9 @@ class UnitGraph:
     inputs: tuple[tuple[int, ...], ...]
 
 
-def unit_graph(architecture: Architecture, units: Sequence[Unit], acts: Callable[[str], str] = _nothing) -> UnitGraph:
+def unit_graph(
+    architecture: Architecture, units: Sequence[Unit], acts: Callable[[str], str] = lambda op: ""
+) -> UnitGraph:
     """Return the graph of units and joins of `architecture`: poolings and constants left out, and of activations what
     `acts` calls nothing."""
     fused = {unit.place for unit in units if unit.part >= 0}

@@ -52,7 +52,7 @@ def labels_in(config: Mapping[str, Any]) -> Labels:
         pairs = list(by_name.items())
     elif isinstance(in_order, list):
         pairs = [(name, row) for row, name in enumerate(in_order)]
-    named = [(n, int(r)) for n, r in pairs if _is_name(n) and _is_row(r)]
+    named = [(n, int(r)) for n, r in pairs if _is_name(n) and re.fullmatch(r"\d{1,9}", str(r), re.ASCII)]
     counts = Counter(name for name, _ in named)
     return {name: row for name, row in named if counts[name] == 1}
 
@@ -64,7 +64,3 @@ def shared_labels(several: Sequence[Labels]) -> Labels:
 
 def _is_name(value: Any) -> bool:
     return isinstance(value, str) and value.isprintable() and not _NO_NAME.fullmatch(value)
-
-
-def _is_row(value: Any) -> bool:
-    return re.fullmatch(r"\d{1,9}", str(value), re.ASCII) is not None
