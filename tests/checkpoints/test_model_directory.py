@@ -76,8 +76,9 @@ def test_the_targets_tokeniser_goes_with_its_rows():
     assert loaded("AutoModelForCausalLM", "out").dtype == torch.bfloat16
     assert Path("out/tokenizer.json").read_bytes() == Path("target/tokenizer.json").read_bytes()
     assert not Path("out/generation_config.json").exists()
-    llama(vocab_size=60).save_pretrained("other")
-    api.inject("source", "hf:other", "bare")
+    llama(vocab_size=60, architectures=None).save_pretrained("other")
+    api.inject("source", "hf:other?architectures=LlamaForCausalLM", "bare")
+    assert loaded("AutoModelForCausalLM", "bare").config.architectures == ["LlamaForCausalLM"]
     assert {path.name for path in Path("bare").iterdir()} == {"config.json", "model.safetensors"}
 
 

@@ -43,10 +43,11 @@ def configured(settings: Mapping[str, Any], arguments: Mapping[str, Any]) -> dic
     """Return the `settings` of a transformers configuration, changed by `arguments`; names of other classes go."""
     renamed = {"num_classes": "num_labels", "in_chans": "num_channels"}
     changed = {**settings, **{renamed.get(name, name): value for name, value in arguments.items()}}
+    if isinstance(named := changed.get("architectures"), str):
+        changed["architectures"] = [named]
     labels = changed.get("id2label")
-    if isinstance(labels, dict) and "num_labels" in changed and len(labels) != changed["num_labels"]:
-        return {name: value for name, value in changed.items() if name not in ("id2label", "label2id")}
-    return changed
+    renumbered = isinstance(labels, dict) and len(labels) != changed.get("num_labels", len(labels))
+    return {name: value for name, value in changed.items() if not (renumbered and name in ("id2label", "label2id"))}
 
 
 def _arguments(reference: str, text: str) -> dict[str, Any]:

@@ -44,12 +44,13 @@ def beside_weights(source: Reference, target: Reference, options: Options, dtype
             "with config.json, or a name of timm's); write a file for any other, such as init.safetensors"
         )
     config, home = mine
+    typed = {"torch_dtype" if "torch_dtype" in config else "dtype": dtype} if "model_type" in config else {}
     same_inputs = theirs is not None and all(config.get(key) == theirs[0].get(key) for key in _INPUTS)
     tokens = tokenizer_of(target, options.target_tokenizer)
     if tokens is None and _vocabularies(source) == _vocabularies(target) != []:
         tokens = tokenizer_of(source, options.source_tokenizer)
     return {
-        CONFIG: (json.dumps(_with_dtype(config, dtype), indent=2) + "\n").encode(),
+        CONFIG: (json.dumps({**config, **typed}, indent=2) + "\n").encode(),
         **_found(home, (*_OF_TOKENS, *_OF_INPUTS)),
         **(_found(tokens.parent, (*_OF_TOKENS, tokens.name)) if tokens is not None else {}),
         **(_found(theirs[1], _OF_INPUTS) if theirs and same_inputs and not _found(home, _OF_INPUTS) else {}),
@@ -115,10 +116,3 @@ def _timms_settings(name: str, plain: str) -> dict[str, Any]:
     found = known.to_dict(remove_source=True, remove_null=True) if known is not None else {}
     own = ("architecture", "tag", "custom_load", "pool_size", "test_input_size", "label_offset")
     return {key: value for key, value in found.items() if key not in own}
-
-
-def _with_dtype(config: Mapping[str, Any], dtype: str) -> dict[str, Any]:
-    """Return `config`, of transformers, with the type of the weights in it."""
-    if "model_type" not in config:
-        return dict(config)
-    return {**config, "torch_dtype" if "torch_dtype" in config else "dtype": dtype}
