@@ -148,13 +148,12 @@ def _refine(
 ) -> dict[Key, int]:
     own = [_label(graph, index, labels) for index in range(len(graph.labels))]
     values = [hash(label) for label in own]
-    if depth is None:
-        for index in reversed(range(len(own))):
-            values[index] = hash((own[index], tuple(sorted((slot, values[i]) for i, slot in neighbours[index]))))
-    else:
-        for _ in range(depth):
-            values = [
-                hash((own[index], tuple(sorted((slot, values[i]) for i, slot in neighbours[index]))))
-                for index in range(len(own))
-            ]
+
+    def refined(index: int) -> int:
+        return hash((own[index], tuple(sorted((slot, values[i]) for i, slot in neighbours[index]))))
+
+    for index in reversed(range(len(own) if depth is None else 0)):
+        values[index] = refined(index)
+    for _ in range(depth or 0):
+        values = list(map(refined, range(len(own))))
     return {label: values[i] for i, label in enumerate(graph.labels) if not isinstance(label, str)}

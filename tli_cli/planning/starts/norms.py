@@ -40,13 +40,9 @@ def norms_follow(target: Architecture, source: Architecture, matching: Matching)
             continue
         fed = feeds.get(before[unit.place])
         held = pairs.get(unit.key)
-        if held is not None and run and held.source.place not in run:
-            continue
-        if (
-            held is not None
-            and not told
-            and (held.source.place in loose or _have_one_name(unit.path, held.source.path))
-        ):
+        place, path = (held.source.place, held.source.path) if held is not None else (-1, "")
+        idle = bool(run) and place not in run
+        if held is not None and (idle or (not told and (place in loose or _have_one_name(unit.path, path)))):
             continue
         partners = [sources[norm] for norm in behind.get(fed.source.place, ()) if norm in sources] if fed else []
         if fed is None or not partners:
