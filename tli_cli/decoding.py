@@ -184,7 +184,7 @@ def _truth(raw: Any, where: Place, problems: Problems) -> Any:
 
 
 def _text(raw: Any, where: Place, problems: Problems) -> Any:
-    if not isinstance(raw, str) or not _encodable(raw) or has_controls(raw):
+    if not isinstance(raw, str) or not encodable(raw) or has_controls(raw):
         problems.add(where, "text without control characters", raw)
     return raw
 
@@ -211,7 +211,8 @@ def shown(text: str) -> str:
     return "".join(c.encode("unicode_escape").decode() if category(c) in ("Cc", "Cs") else c for c in text)
 
 
-def _encodable(text: str) -> bool:
+def encodable(text: str) -> bool:
+    """Tell whether a text can be written."""
     try:
         text.encode()
     except UnicodeEncodeError:

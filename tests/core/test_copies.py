@@ -222,3 +222,25 @@ def test_what_is_not_run_of_an_actor_is_taken_from_one_that_is_alone() -> None:
     found = made_of(plan)
     for name in ("0.weight", "0.bias", "2.weight", "2.bias"):
         assert found[f"actor.{name}"] == found[f"actor_target.{name}"] == [name]
+
+
+class Colours(nn.Module):
+    """A network for colours and one for depths, which have one number for each place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.depth, self.rgb = Net(), Net()
+        self.depth.trunk[0][0] = nn.Conv2d(1, 8, 3, 1, 1, bias=False)
+        self.out = nn.Linear(10, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.out(torch.cat((self.rgb(x), self.depth(x[:, :1])), 1))
+
+
+@HOW
+def test_a_tower_for_depths_takes_all_but_its_first_layer_as_it_is(how: str, tmp_path: Path) -> None:
+    found = made_of(planned(randomised(Net(head=7)), randomised(Colours()), how, tmp_path))
+    for name in list(Net().trunk.state_dict())[6:]:
+        assert found[f"rgb.trunk.{name}"] == found[f"depth.trunk.{name}"] == [f"trunk.{name}"]
+    back = made_of(planned(randomised(Colours()), randomised(Net(head=7)), how, tmp_path))
+    assert all(back[f"trunk.{name}"] == [f"rgb.trunk.{name}"] for name in Net().trunk.state_dict())

@@ -12,6 +12,7 @@ from typing import Any
 
 from tli_cli.checkpoints.names import is_counter
 from tli_cli.checkpoints.torch_files.pickles import Inert
+from tli_cli.decoding import encodable
 from tli_cli.errors import CheckpointError
 from tli_cli.registry import did_you_mean
 
@@ -227,16 +228,8 @@ def _require_names(tensors: Mapping[Any, Any], where: str) -> None:
     for name in tensors:
         if not isinstance(name, str):
             raise CheckpointError(f"{where}: expected names as keys, found {_kind(name)} {str(name)[:40]!r}")
-        if not name or not _encodable(name):
+        if not name or not encodable(name):
             raise CheckpointError(f"{where}: the name {name[:40]!r} is empty or not valid text")
-
-
-def _encodable(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _line(name: str, value: object) -> str:

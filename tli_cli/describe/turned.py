@@ -10,6 +10,7 @@ from itertools import pairwise
 
 from tli_cli.architecture import Architecture, AxisTree, Node
 from tli_cli.describe.spaces import leaves
+from tli_cli.describe.walks import walked
 
 REACH = 8
 TURNING = ("part", "add", "cat")
@@ -87,18 +88,9 @@ def _common(first: int, second: int, before: list[int], depth: list[int]) -> int
 
 
 def _is_turn(graph: tuple[Node, ...], index: int, start: int) -> bool:
-    ops: set[str] = set()
-    left, seen = [index], {start}
-    while left:
-        if (i := left.pop()) in seen:
-            continue
-        seen.add(i)
-        node = graph[i]
-        if node.op not in TURNING or len(seen) > 2 * REACH:
-            return False
-        ops.add(node.op)
-        left.extend(node.inputs)
-    return "add" in ops and len(ops) > 1
+    between = list(walked([index], lambda i: graph[i].inputs if i != start and graph[i].op in TURNING else ()))
+    ops = {graph[i].op for i in between if i != start}
+    return ops <= {*TURNING} and len({start, *between}) <= 2 * REACH and "add" in ops and len(ops) > 1
 
 
 def layer_behind(graph: tuple[Node, ...], start: int) -> int:

@@ -7,7 +7,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from tli_cli.describe.walks import walked
-from tli_cli.matching.apart import told_apart
+from tli_cli.matching.apart import fed_alike
 from tli_cli.matching.sides import Side, both_known
 from tli_cli.matching.units import Key, Unit
 
@@ -35,8 +35,7 @@ does beside a decoder: what is behind it there tells nothing."""
 
 
 FED_ALIKE = (("before",), ("form before",))
-"""What is the same of blocks side by side, such as experts or the towers of tasks, of which one side has more: their
-names tell which is which."""
+"""What is the same of blocks side by side, such as experts, of which one side has more: names tell which is which."""
 
 
 class Strength(Enum):
@@ -67,22 +66,15 @@ def anchors(source: Side, target: Side) -> Iterator[Anchor]:
     crowded = set() if even else _behind_one_value(target)
     near = abs(len(source.ends[1]) - len(target.ends[1])) <= 1 or abs(source.weighted - target.weighted) <= A_HEAD
     inside = _beside_another(source, target)
-    for names in (*(EVIDENCE if near else CERTAIN), *(BESIDE if inside else ())):
-        theirs = target.groups(names)
-        for fingerprint, units in source.groups(names).items():
-            if fingerprint not in theirs:
-                continue
-            candidates = [unit for unit in units if unit.key not in given]
-            wanted = [unit for unit in theirs[fingerprint] if unit.key not in taken]
-            wanted = [unit for unit in wanted if unit.place in inside] if inside and names in BESIDE else wanted
-            if len(candidates) != len(wanted):
-                continue
-            for t, s, told in told_apart(wanted, candidates, target, source):
-                taken.add(t.key)
-                given.add(s.key)
-                certain = (even or names in CERTAIN) and t.key not in crowded
-                strength = Strength.PROVEN if certain and names == EVIDENCE[0] else Strength(1 + certain)
-                yield Anchor(t, s, strength, not told)
+    beside = BESIDE if inside else ()
+    tables = (*(EVIDENCE if near else CERTAIN), *beside)
+    alike = fed_alike(source, target, tables, lambda names, unit: names not in beside or unit.place in inside)
+    for names, t, s, told in alike:
+        taken.add(t.key)
+        given.add(s.key)
+        certain = (even or names in CERTAIN) and t.key not in crowded
+        strength = Strength.PROVEN if certain and names == EVIDENCE[0] else Strength(1 + certain)
+        yield Anchor(t, s, strength, not told)
     for names in () if even else FED_ALIKE:
         offered, asking = _abreast(source, names), _abreast(target, names)
         for t, s in [(asking[name], offered[name]) for name in asking if name in offered]:
@@ -123,8 +115,8 @@ def _beside_another(source: Side, target: Side) -> set[int]:
 
 def _abreast(side: Side, names: tuple[str, ...]) -> dict[Hashable, Unit]:
     """Return what takes what others take too, of blocks of which that is so of all, by that and by its name."""
-    groups = {found: units for found, units in side.groups(names).items() if len(units) > 1}
-    crowd: dict[Key, Hashable] = {u.key: (found, u.path, u.part) for found, units in groups.items() for u in units}
+    groups = side.groups(names).items()
+    crowd: dict[Key, Hashable] = {u.key: (k, u.path, u.part) for k, units in groups if len(units) > 1 for u in units}
     whole = (block for block in side.blocks if crowd.keys() >= {unit.key for unit in block.units})
     return {crowd[unit.key]: unit for block in whole for unit in block.units}
 

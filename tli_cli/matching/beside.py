@@ -28,7 +28,7 @@ def heads_of(architecture: Architecture, units: Sequence[Unit]) -> Heads:
         if unit.kind in WEIGHTED and unit.place in places:
             found[places[unit.place]].append(unit)
     sets = [heads for heads in found.values() if len(heads) > 1]
-    by_size = {_given(head): head for heads in sets for head in heads}
+    by_size = {head.shape[0] if len(head.shape) > 1 else 1: head for heads in sets for head in heads}
     return by_size if len(sets) == 1 and len(by_size) == len(sets[0]) else {}
 
 
@@ -39,7 +39,3 @@ def _last(architecture: Architecture) -> dict[int, tuple[int, ...]]:
     for i in reversed(range(len(graph))):
         leads[i] = any(graph[j].layer >= 0 or leads[j] for j in readers[i])
     return {node.layer: node.inputs for i, node in enumerate(graph) if node.layer >= 0 and not leads[i]}
-
-
-def _given(head: Unit) -> int:
-    return head.shape[0] if len(head.shape) > 1 else 1

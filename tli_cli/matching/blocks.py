@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, groupby
+from itertools import groupby
 from math import exp
 from operator import itemgetter
 from typing import TypeVar
 
+from tli_cli.architecture import CONVOLUTION
 from tli_cli.matching.alignment import align
 from tli_cli.matching.bags import overlap
 from tli_cli.matching.gathered import gathered_rows
@@ -103,11 +104,7 @@ def flag_repeats(pairs: Sequence[BlockPair]) -> list[BlockPair]:
 
 
 def _rank(pair: BlockPair) -> tuple[bool, float]:
-    return pair.sure, block_likeness(*_sides(pair))
-
-
-def _sides(pair: BlockPair) -> tuple[Block, Block]:
-    return pair.target, pair.source
+    return pair.sure, block_likeness(pair.target, pair.source)
 
 
 def pair_ends(targets: Sequence[Block], sources: Sequence[Block]) -> list[BlockPair]:
@@ -206,13 +203,11 @@ def falls(stages: Sequence[Stage], reference: float | None) -> list[tuple[float,
     if reference is None or 2 * len(held) <= len(stages):
         last = max(len(stages) - 1, 1)
         return [(4 * i / last, 4 * (last - i) / last) for i in range(len(stages))]
-    levels = list(accumulate((stage.level for stage in stages), _or_before))
+    levels: list[float | None] = []
+    for stage in stages:
+        levels.append(levels[-1] if stage.level is None and levels else stage.level)
     known = [held[0] if level is None else level for level in levels]
     return [(float(round(reference - level)), float(round(level - known[-1]))) for level in known]
-
-
-def _or_before(before: float | None, level: float | None) -> float | None:
-    return before if level is None else level
 
 
 def _level_likeness(first: tuple[float, float], second: tuple[float, float]) -> float:
@@ -230,11 +225,12 @@ def thousandths(likeness: float) -> int:
 
 
 def _manners(side: Side) -> Manners:
-    """Return for each block, by its name, the operations by which its code moves places."""
+    """Return for each block, by its name, the operations by which its code moves places, and how far apart the taps of
+    its kernels are."""
     layers = side.architecture.layers
-    return {
-        b.name: frozenset(n[0] for u in b.units for n in layers[u.place].numbers if n[0] in MOVES) for b in side.blocks
-    }
+    numbers = {block.name: [n for u in block.units for n in layers[u.place].numbers] for block in side.blocks}
+    told = {name: [n for n in own if n[0] in MOVES or n[0] == CONVOLUTION] for name, own in numbers.items()}
+    return {name: frozenset(str(n[3:4] or n[0]) for n in own) for name, own in told.items()}
 
 
 def _pair_in_stage(

@@ -45,8 +45,12 @@ class _Module:
 
     @property
     def shapes(self) -> Hashable:
-        """What modules have in common that hold the same layers under the same names."""
-        return frozenset((name, unit.exact_label) for name, unit in self.named.items())
+        """What modules have in common that hold the same layers under the same names; a convolution that begins one
+        may take other channels, as of depths beside colours."""
+        first = self._weighted[0]
+        begins = first.key if first.kind == "conv" else None
+        labels = ((name, u, u.key == begins) for name, u in self.named.items())
+        return frozenset((name, (u.kind, u.shape[0], u.kernel) if at else u.exact_label) for name, u, at in labels)
 
     @cached_property
     def keys(self) -> set[Key]:
@@ -75,6 +79,10 @@ class _Module:
     def is_unrun(self, fed: Fed) -> bool:
         """Tell whether a graph shows that nothing of it is run."""
         return bool(fed) and self.keys.isdisjoint(fed)
+
+    def rank(self, fed: Fed) -> tuple[bool, ...]:
+        """Return what puts other modules before it: they are run, are not named as copies, begin a network."""
+        return self.is_unrun(fed), any(map(is_second, self.path.split("."))), not self.takes_input
 
     def feeders(self, fed: Fed) -> frozenset[int]:
         """Return the layers outside that feed any within."""
@@ -141,7 +149,7 @@ def _alike(units: Sequence[Unit], fed: Fed) -> list[list[_Module]]:
             module = _Module(path, members)
             groups[module.shapes].append(module)
     alike = (modules for modules in groups.values() if len(modules) > 1 and _are_networks(modules, units, fed))
-    return [sorted(modules, key=lambda module: (module.is_unrun(fed), _is_second(module))) for modules in alike]
+    return [sorted(modules, key=lambda module: module.rank(fed)) for modules in alike]
 
 
 def _are_networks(modules: Sequence[_Module], units: Sequence[Unit], fed: Fed) -> bool:
@@ -152,10 +160,6 @@ def _are_networks(modules: Sequence[_Module], units: Sequence[Unit], fed: Fed) -
         return False
     keys = set[Key]().union(*(module.keys for module in modules))
     return keys <= fed.keys() or have_own_shapes(units, keys)
-
-
-def _is_second(module: _Module) -> bool:
-    return any(map(is_second, module.path.split(".")))
 
 
 def _are_copies(first: _Module, other: _Module, fed: Fed) -> bool:

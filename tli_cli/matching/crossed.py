@@ -17,7 +17,8 @@ def uncrossed(pairs: Iterable[Pair]) -> list[Pair]:
     for place in wrong:
         for other in wrong:
             first, second = found[place], found[other]
-            if first.target.role and _is_wrong(first) and _is_wrong(second) and _change_over(first, second):
+            both = first.target.role and _is_wrong(first) and _is_wrong(second) and _fits(first, second)
+            if both and (not second.target.role or _fits(second, first)):
                 found[place], found[other] = _with_source_of(first, second), _with_source_of(second, first)
                 break
     return found
@@ -25,10 +26,6 @@ def uncrossed(pairs: Iterable[Pair]) -> list[Pair]:
 
 def _is_wrong(pair: Pair) -> bool:
     return not pair.anchored and pair.target.role != pair.source.role
-
-
-def _change_over(first: Pair, second: Pair) -> bool:
-    return _fits(first, second) and (not second.target.role or _fits(second, first))
 
 
 def _fits(pair: Pair, other: Pair) -> bool:

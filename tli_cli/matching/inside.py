@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from tli_cli.describe.spelling import unnumbered
-from tli_cli.matching.apart import told_apart
+from tli_cli.matching.apart import fed_alike
 from tli_cli.matching.blocks import BlockPair
 from tli_cli.matching.namesakes import LIKE
 from tli_cli.matching.segments import WEIGHTED, Block
@@ -106,20 +106,7 @@ def kept_apart(paired: Sequence[BlockPair], within: Sequence[tuple[Unit, Unit]])
 
 def _fed_alike(source: Side, target: Side, tables: Sequence[tuple[str, ...]]) -> Pairs:
     """Return the units that everything before them is the same for, by the first of `tables` that tells them apart."""
-    pairs: list[tuple[Unit, Unit]] = []
-    taken, given = set[Key](), set[Key]()
-    for names in tables:
-        theirs = target.groups(names)
-        for fingerprint, units in source.groups(names).items():
-            if fingerprint not in theirs:
-                continue
-            offered = [unit for unit in units if unit.key not in given]
-            wanted = [unit for unit in theirs[fingerprint] if unit.key not in taken]
-            if len(offered) == len(wanted):
-                pairs += [(t, s) for t, s, _ in told_apart(wanted, offered, target, source)]
-                taken |= {unit.key for unit in wanted}
-                given |= {unit.key for unit in offered}
-    return pairs
+    return [(t, s) for _, t, s, _ in fed_alike(source, target, tables)]
 
 
 def _first(side: Side) -> set[Key]:

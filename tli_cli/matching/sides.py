@@ -90,7 +90,7 @@ class Side:
     @cached_property
     def copies(self) -> Copies:
         """The units of networks that are held again."""
-        before = self.hashes["before"] if self.architecture.graph else {}
+        before = self.hashes["form before"] if self.architecture.graph else {}
         fed_by = feeders(self.architecture)
         return copies_of(self.units, {key: (found, fed_by[key[0]]) for key, found in before.items()})
 

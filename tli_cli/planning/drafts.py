@@ -21,6 +21,7 @@ BY_AXES = ("copy", "maps", DIRECTION, LENGTH)
 """What works along the axes of tensors, not on their shapes alone."""
 REGROUPED = "as many channels in other heads or groups"
 STANDARDISED = "its weight is not standardised alike in both networks"
+BESIDE = "the weight beside it does not compute what its partner does"
 TORN = "its channels come from layers that do not belong together"
 
 
@@ -76,9 +77,12 @@ class Drafts:
         )
 
     def steps(self) -> list[Step]:
-        """Return the steps in the order of the target's tensors."""
+        """Return the steps in the order of the target's tensors; no bias is exact beside a weight that is not."""
         owners = {name: (layer, role) for layer in self.target.layers for role, name in layer.tensors}
-        return [self._step(s, self._own_or_tied(s), *owners.get(s.name, (None, ""))) for s in self.target.tensors]
+        steps = [self._step(s, self._own_or_tied(s), *owners.get(s.name, (None, ""))) for s in self.target.tensors]
+        inexact = {step.layer for step in steps if step.role == "weight" and step.pieces and not step.exact}
+        beside = {step.target for step in steps if step.role == "bias" and step.exact and step.layer in inexact}
+        return [replace(s, exact=False, reason=s.reason or BESIDE) if s.target in beside else s for s in steps]
 
     def _own_or_tied(self, spec: TensorSpec) -> Draft:
         draft = self._found[spec.name]

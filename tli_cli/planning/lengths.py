@@ -33,14 +33,10 @@ def draft_lengths(wanted: Mapping[str, Draft], offered: Sequence[Share], book: M
         weight.doubt = weight.doubt or ("" if own and theirs else NORMED_ALONE)
         return
     if theirs:
-        weight.pieces = [(_with_length(piece, theirs), pair) for piece, pair in weight.pieces]
+        weight.pieces = [(replace(p, fold=replace(p.fold or Fold(), length=theirs)), pair) for p, pair in weight.pieces]
     if own is not None and own.reason != ADDED:
         weight.normed, own.normed = DIRECTION, LENGTH
         own.pieces, own.reason, own.exact = list(weight.pieces), "", weight.exact
-
-
-def _with_length(piece: Piece, length: str) -> Piece:
-    return replace(piece, fold=replace(piece.fold or Fold(), length=length))
 
 
 def without_length(piece: Piece) -> Piece:

@@ -8,6 +8,8 @@ from typing import NamedTuple
 from tli_cli.architecture import LINEAR, Layer
 
 EXACT_UP_TO = 9
+COLOURS = 3
+"""How many channels the first layer of a network for images takes."""
 
 
 class Widths(NamedTuple):
@@ -38,9 +40,11 @@ def ends_of(size: Mapping[str, Widths], layers: Sequence[Layer]) -> Widths:
 
 
 def _cost(before: int, after: Widths) -> int:
-    if not before or not after.first or before == after.first:
+    """Return what it costs that a run stands behind what gives `before` channels; colours are no output's, though some
+    give as many numbers."""
+    if not before or not after.first or before == after.first != COLOURS:
         return 0
-    return 1 if after.first % before == 0 else 2
+    return 3 if after.first == COLOURS else 1 if after.first % before == 0 else 2
 
 
 def best_chain(ends: Sequence[Widths], before: int = 0) -> list[int]:

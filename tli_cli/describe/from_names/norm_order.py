@@ -93,7 +93,8 @@ class NormOrder:
             before = ends_of(self.size, [layer for _, layers in parts[:at] for layer in layers]).last
             rest = [*parts[:at], *parts[at + 1 :]]
             makers = [i for i, (_, layers) in enumerate(rest) if self._makes(layers, width)]
-            bare = [i for i in makers if not (i + 1 < len(rest) and _is_norm(rest[i + 1]))]
+            norms = [i for i, (own, _) in enumerate(rest) if own.layer is not None and own.layer.kind == "norm"]
+            bare = [i for i in makers if i + 1 not in norms]
             if before not in (0, width) and len(bare) == 1:
                 parts = [*rest[: bare[0] + 1], norm, *rest[bare[0] + 1 :]]
         return parts
@@ -109,7 +110,3 @@ def _as_created(norms: Sequence[Part]) -> list[Part]:
     first = min(names, key=len, default="")
     made = [first, *(f"{first}_{i}" for i in range(1, len(norms)))]
     return [names[name] for name in made] if len(norms) > 1 and names.keys() == set(made) else []
-
-
-def _is_norm(part: Part) -> bool:
-    return part[0].layer is not None and part[0].layer.kind == "norm"

@@ -31,8 +31,7 @@ FIXED_NAMES = {"relu_": "relu", "silu_": "silu", "hardswish_": "hardswish", "sig
                "_softmax": "softmax", "_safe_softmax": "softmax", "hardtanh_": "hardtanh", "leaky_relu_": "leaky_relu",
                "max_pool2d_with_indices": "max_pool", "_adaptive_avg_pool2d": "avg_pool", "avg_pool2d": "avg_pool",
                "elu_": "elu", "gelu_": "gelu", "max_pool3d_with_indices": "max_pool", "avg_pool3d": "avg_pool",
-               "_adaptive_avg_pool3d": "avg_pool", "adaptive_max_pool3d": "max_pool",
-               "adaptive_max_pool2d": "max_pool", "adaptive_max_pool1d": "max_pool"}  # fmt: skip
+               **{f"adaptive_max_pool{d}d": "max_pool" for d in "123"}, "_adaptive_avg_pool3d": "avg_pool"}  # fmt: skip
 
 
 def first_of(out: Any) -> Any:

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 
-from tli_cli.architecture import AxisTree
 from tli_cli.describe.tracing.elementwise import anything, shape_preserving
 from tli_cli.describe.tracing.recording import Recording
 from tli_cli.describe.tracing.values import Value
@@ -50,17 +49,12 @@ def write(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
     before = before if before is not None and before.node >= 0 else None
     dims = list(before.dims) if before is not None else [rec.fresh(size) for size in whole.shape]
     steps = whole.stride()
-    for d, tree in enumerate(_as_written(values, args[0])):
+    for d, tree in enumerate(values.dims if len(values.dims) == args[0].ndim else ()):
         at = steps.index(args[0].stride(d)) if args[0].stride(d) in steps and args[0].shape[d] > 1 else -1
         if at >= 0 and whole.shape[at] == args[0].shape[d]:
             dims[at] = tree
     nodes = list(dict.fromkeys(v.node for v in (before, values) if v is not None))
     rec.put(whole, Value(tuple(dims), rec.node("cat", nodes) if len(nodes) > 1 else nodes[0]))
-
-
-def _as_written(values: Value, part: torch.Tensor) -> Sequence[AxisTree]:
-    """Return the dimensions of `values` where they fill those of `part` one by one."""
-    return values.dims if len(values.dims) == part.ndim else ()
 
 
 _VALUES = {

@@ -35,7 +35,8 @@ def note_steps(
         return
     for at, taken in enumerate(given):
         for parameter in taken.names if taken is not None and taken.node < 0 else ():
-            rec.worked[parameter].append(f"{name.rstrip('_')} {_start(args, at) if name == JOINED else at}")
+            start = sum(tensor.numel() for tensor in args[0][:at]) if name == JOINED else at
+            rec.worked[parameter].append(f"{name.rstrip('_')} {start}")
     if value.node < 0:
         return
     known = [v for v in given if v is not None and v.node == value.node]
@@ -48,11 +49,6 @@ def note_steps(
     epsilon = next((e for e in (added, *(v.epsilon for v in known)) if e is not None), None)
     gain = _gain(name.rstrip("_"), args, known)
     rec.put(result, replace(value, chain=chain, steps=steps, epsilon=epsilon, gain=gain))
-
-
-def _start(args: Sequence[Any], at: int) -> int:
-    """Return how many values stand before operand `at` of a concatenation."""
-    return sum(tensor.numel() for tensor in args[0][:at])
 
 
 def _gain(name: str, args: Sequence[Any], known: Sequence[Value]) -> float:

@@ -153,7 +153,8 @@ def _begun(model: nn.Module, constants: Mapping[str, torch.Tensor]) -> Recording
         if isinstance(tensor, torch.Tensor) and recording.get(tensor) is None:
             dims = tuple(recording.table.leaf(size) for size in tensor.shape)
             recording.parameter_dims[name] = dims
-            recording.put(tensor, Value(dims, names=(name,), origins=_own_axes(name, tensor)))
+            origins = tuple(frozenset({(name, d)}) for d in range(tensor.ndim))
+            recording.put(tensor, Value(dims, names=(name,), origins=origins))
     for name, buffer in model.named_buffers():
         if buffer.layout != torch.strided:
             continue  # a sparse one has no storage to write into
@@ -181,10 +182,6 @@ def _run(
         return recording.ends()
     finally:
         model.train(training)
-
-
-def _own_axes(name: str, tensor: torch.Tensor) -> tuple[frozenset[tuple[str, int]], ...]:
-    return tuple(frozenset({(name, d)}) for d in range(tensor.ndim))
 
 
 def _put_input(recording: Recording, tensor: torch.Tensor) -> None:

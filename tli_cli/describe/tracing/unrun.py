@@ -13,8 +13,6 @@ from tli_cli.describe.spelling import enclosing
 
 FEWEST = 3
 """Fewer layers say nothing of what they are."""
-OWN = (CONVOLUTION, EPSILON, GROUPS)
-"""Numbers of a layer itself, whatever stands behind it."""
 Described = tuple[list[Layer], dict[str, tuple[Axis, ...]]]
 
 
@@ -46,11 +44,11 @@ def with_unrun(described: Described, tensors: Sequence[TensorSpec], run: Set[str
 
 
 def _moved(layer: Layer, module: str, to: str) -> Layer:
-    """Return a layer of `module` as that of the module `to`."""
+    """Return a layer of `module` as that of the module `to`, with the numbers of the layer itself alone."""
     return replace(
         layer,
         path=to + layer.path.removeprefix(module),
         tensors=tuple((role, to + name.removeprefix(module)) for role, name in layer.tensors),
-        numbers=tuple(number for number in layer.numbers if number[0] in OWN),
+        numbers=tuple(number for number in layer.numbers if number[0] in (CONVOLUTION, EPSILON, GROUPS)),
         constants=(),
     )

@@ -124,7 +124,8 @@ def _rivals(architecture: Architecture, units: Sequence[Unit], known: Roles) -> 
     normed = Counter((unit.block, stem_of(_last(unit))) for unit in units if unit.kind in WEIGHTED)
     groups: dict[Hashable, dict[str, list[Unit]]] = defaultdict(dict)
     for unit in units:
-        groups[unit.block, unit.kind, unit.shape].setdefault(_unnumbered(unit), []).append(unit)
+        home = unit.block if unit.block != unit.path else unit.path.rpartition(".")[0]
+        groups[home, unit.kind, unit.shape].setdefault(_unnumbered(unit), []).append(unit)
     found: dict[Key, str] = {}
     for named in groups.values():
         told = [_told(row[0], normed, known) for row in named.values()]

@@ -67,7 +67,8 @@ class Behind:
         return any(mine[place][number] and theirs[last][number] for place in ends)
 
     def _scales(self, scaled: Collection[int]) -> dict[int, str]:
-        mine, theirs = ([_scale(numbers) for numbers in side] for side in (self.mine, self.theirs))
+        sides = self.mine, self.theirs
+        mine, theirs = ([prod(factor_of(n) for n in numbers if n[0] in SCALES) for numbers in side] for side in sides)
         partners, copies = self.partners, self.copies
         made_up = {side[place] for side in (partners, copies) for place in scaled if place in side}
         whole = prod(scale for place, scale in enumerate(theirs) if place not in made_up)
@@ -82,10 +83,6 @@ class Behind:
             for place, partner in partners.items()
             if place not in scaled and not isclose(mine[place], theirs[partner], rel_tol=TOLERANCE)
         }
-
-
-def _scale(numbers: Iterable[Number]) -> float:
-    return prod(factor_of(number) for number in numbers if number[0] in SCALES)
 
 
 def _told(numbers: Iterable[Number]) -> list[Number]:

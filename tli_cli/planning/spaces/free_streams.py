@@ -145,7 +145,8 @@ def _norms_before(
         norm = next((state for state in found if state not in (None, _AS_IT_IS)), None)
         kind = layers[place].kind if place >= 0 else ""
         if norm is not None:
-            reads = (place in readers and not _spreads(layers[place])) or (place in makers and kind == "embedding")
+            kernel = max(layers[place].attribute("kernel", (1,)), default=1)
+            reads = (place in readers and kernel == 1) or (place in makers and kind == "embedding")
             if not reads or found != {norm} or before.setdefault(place, norm) != norm:
                 return None
             states.append(_AS_IT_IS if place in makers & readers else None)
@@ -160,8 +161,3 @@ def _norms_before(
             states.append(_AS_IT_IS if place in makers else None)
     ends = (state for state, behind in zip(states, architecture.readers, strict=True) if not behind)
     return None if _AS_IT_IS in ends else before
-
-
-def _spreads(layer: Layer) -> bool:
-    """Tell whether a layer sums over more than one place, of which some may lie outside of a map."""
-    return max(layer.attribute("kernel", (1,)), default=1) > 1

@@ -131,8 +131,9 @@ class LeafMaps:
 
     def _none(self, t: AxisTree, *, alone: bool = True) -> int:
         """Return the map that takes nothing for a part; one that does not stand `alone` is coupled with those beside
-        it."""
-        exact = alone and self._target.coded.isdisjoint(leaves(t))
+        it, and one that no layer makes or sums over is a place that others see."""
+        read = t in self._partners or self._rules.summed.issuperset(leaves(t))
+        exact = alone and read and self._target.coded.isdisjoint(leaves(t))
         return self._add(("none", t, exact), AxisMap("none", self._target.size_of(t), 0, exact=exact))
 
     def _drop(self, source: Architecture, s: AxisTree, model: int) -> int:

@@ -32,7 +32,7 @@ class MapRules:
         self._repeats, self._undivided = repeats_of(target), undivided_spaces(target)
         self._their_repeats: dict[int, dict[AxisTree, AxisTree]] = {}
         summed = (axis.tree for axes in target.axes.values() for axis in axes if axis.contracted)
-        self._summed = {leaf for tree in summed for leaf in leaves(tree)}
+        self.summed = {leaf for tree in summed for leaf in leaves(tree)}
 
     def rule(self, t: AxisTree, m: int, n: int, kind: str, use: str) -> str:
         """Return the rule by which `m` indices of `t` are taken from `n`."""
@@ -59,14 +59,16 @@ class MapRules:
         word = rule.partition(" ")[0]
         if not n:
             return False
-        if word in ("input", "spread") or (word == "rotary" and m % n == 0):
+        if word == "spread" or (word == "rotary" and m % n == 0):
             return True
+        if word == "input":
+            return self._target.coded.isdisjoint(leaves(t))
         if (self._target.coded | self._target.dotted.difference(made_up)).intersection(leaves(t)):
             return False
         if isinstance(t, tuple) and t[0] == "+" and len(set(t)) < len(t):
             return False  # the same channels side by side in several ways, such as a token and the mean of all
         if self.is_weighed(t):
-            return m > n and m % n == 0 and not self._summed.intersection(leaves(t))
+            return m > n and m % n == 0 and not self.summed.intersection(leaves(t))
         unlike = (CENTRED in rule and t in self._bent) or (ZERO in rule and t in self._lifted)
         unlike |= m % n > 0 and t in self._averaged
         grown = word in ("widen", "net2net") and not unlike and t not in self._undivided

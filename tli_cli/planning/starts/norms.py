@@ -48,7 +48,7 @@ def norms_follow(target: Architecture, source: Architecture, matching: Matching)
         if fed is None or not partners:
             pairs.pop(unit.key, None)
         elif unit.key not in pairs or pairs[unit.key].source not in partners:
-            pairs[unit.key] = _following(unit, partners[-1], fed)
+            pairs[unit.key] = Pair(unit, partners[-1], unit_similarity(unit, partners[-1]), repeat=fed.repeat)
     return replace(matching, pairs=tuple(pairs[unit.key] for unit in matching.targets if unit.key in pairs))
 
 
@@ -67,10 +67,6 @@ def norms_of_others(target: Architecture, units: Sequence[Unit], pairs: Iterable
 def _have_one_name(path: str, other: str) -> bool:
     """Tell whether two paths are one, below any prefix."""
     return f".{path}".endswith(f".{other}") or f".{other}".endswith(f".{path}")
-
-
-def _following(norm: Unit, partner: Unit, fed: Pair) -> Pair:
-    return Pair(norm, partner, unit_similarity(norm, partner), repeat=fed.repeat)
 
 
 def averages_unevenly(layer: Layer, source: Layer, piece: Piece, book: MapBook) -> bool:
