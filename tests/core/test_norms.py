@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import pytest
+import torch
+from torch import nn
 
 import tli_cli
+from tests.core.support import distance, promises
+from tests.models import images, randomised
+from tli_cli import Options, apply_tli
 from tli_cli.catalogue import load
 from tli_cli.planning.starts.norms import normalised_layers
 
@@ -39,3 +44,29 @@ def test_a_norm_behind_a_layer_without_one_is_not_moved():
     steps = tli_cli.match("vgg11", "vgg11_bn").steps
     norms = [step for step in steps if step.role == "running_mean"]
     assert norms and all(step.action == "keep" for step in norms)
+
+
+class Grouped(nn.Module):
+    """A residual block whose norms average over groups of channels."""
+
+    def __init__(self, width: int, groups: int) -> None:
+        super().__init__()
+        self.inlet, self.out = nn.Conv2d(3, width, 3, padding=1), nn.Conv2d(width, 3, 1)
+        self.norms = nn.ModuleList(nn.GroupNorm(groups, width) for _ in range(2))
+        self.convs = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for _ in range(2))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = y = self.inlet(x)
+        for norm, conv in zip(self.norms, self.convs, strict=True):
+            y = conv(norm(y).relu())
+        return self.out(x + y)
+
+
+@pytest.mark.parametrize(
+    ("width", "groups", "kept"), [(16, 8, True), (24, 8, True), (16, 16, True), (16, 4, False), (16, 2, False)]
+)
+def test_groups_of_one_channel_grow_into_groups_of_its_copies(width: int, groups: int, kept: bool) -> None:
+    source, target = randomised(Grouped(8, 8), 1), randomised(Grouped(width, groups), 2)
+    plan = apply_tli(target, source, example=(images(),), options=Options(method="maps"))
+    assert promises(plan) == kept
+    assert (distance(source, target, (images(),)) < 1e-9) == kept

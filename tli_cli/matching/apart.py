@@ -10,8 +10,6 @@ from tli_cli.matching.sides import Side
 from tli_cli.matching.telling import Teller, paired
 from tli_cli.matching.units import Key, Unit
 
-Counts = Callable[[tuple[str, ...], Unit], bool]
-
 ACTS = ("acts before", "acts behind"), ("acts nearby",), ("acts at all",)
 """The fingerprints that tell, from what is certain to what is likely."""
 
@@ -32,7 +30,10 @@ def told_apart(
 
 
 def fed_alike(
-    source: Side, target: Side, tables: Iterable[tuple[str, ...]], counts: Counts = lambda names, unit: True
+    source: Side,
+    target: Side,
+    tables: Iterable[tuple[str, ...]],
+    counts: Callable[[tuple[str, ...], Unit], bool] = lambda names, unit: True,
 ) -> Iterator[tuple[tuple[str, ...], Unit, Unit, bool]]:
     """Yield (names, target unit, source unit) for units that have one fingerprint over the first of `tables` that as
     many of either side have, of those that `counts` tells to, and whether more than their order tells them apart."""

@@ -77,11 +77,12 @@ class Drafts:
         )
 
     def steps(self) -> list[Step]:
-        """Return the steps in the order of the target's tensors; no bias is exact beside a weight that is not."""
+        """Return the steps in the order of the target's tensors; no bias of a graph is exact beside a weight that is
+        not."""
         owners = {name: (layer, role) for layer in self.target.layers for role, name in layer.tensors}
         steps = [self._step(s, self._own_or_tied(s), *owners.get(s.name, (None, ""))) for s in self.target.tensors]
         inexact = {step.layer for step in steps if step.role == "weight" and step.pieces and not step.exact}
-        beside = {step.target for step in steps if step.role == "bias" and step.exact and step.layer in inexact}
+        beside = {s.target for s in steps if s.role == "bias" and s.exact and s.layer in inexact and self.target.graph}
         return [replace(s, exact=False, reason=s.reason or BESIDE) if s.target in beside else s for s in steps]
 
     def _own_or_tied(self, spec: TensorSpec) -> Draft:

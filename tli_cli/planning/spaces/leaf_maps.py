@@ -48,6 +48,8 @@ class LeafMaps:
         self._rules = MapRules(target, widen, narrow)
         self._turned = turned_channels(target)
         self._whole = {axis.tree for axes in target.axes.values() for axis in axes if axis.contracted}
+        norms = [layer.tensor("weight") or "" for layer in target.layers if (layer.averages or 0) > 1]
+        self._grouped = {axis.tree for name in norms for axis in target.axes.get(name, ())}
         self.before_tied_head, self.raw_readers = norms_before_tied_heads(target), raw_readers(target)
         self._partners: dict[AxisTree, list[tuple[int, AxisTree]]] = {}
         self._made_together = set[int]()

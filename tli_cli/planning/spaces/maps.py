@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import isqrt
 from typing import Any
 
@@ -120,6 +121,8 @@ class MapBook(LeafMaps):
         usual = [i for i, child in enumerate(inner) if self._is_channels(child)]
         if _dotted(s, source) == "all":  # the width of the only head
             usual = [i for i in usual if _dotted(inner[i], self._target)] or usual
+        grouped = t_tree in self._grouped
+        of_one = grouped and self._target.size_of(inner[0]) == source.size_of(s)
         if len(usual) > 1:
             mine, is_last = _last_factors(self._target), bool(_last_factors(source).intersection(leaves(s)))
             usual = [i for i in usual if is_last == bool(mine.intersection(leaves(inner[i])))]
@@ -129,10 +132,11 @@ class MapBook(LeafMaps):
             for i, child in enumerate(inner)
             if self._first.get((child, model)) == s or (_is_sum(child) and _is_sum(s))
         ]
-        at = known[0] if known else usual[0] if len(usual) == 1 else -1
+        at = known[0] if known else usual[0] if len(usual) == 1 else 0 if of_one else -1
         if at < 0:
             m, n = self._target.size_of(t_tree), source.size_of(s)
-            return self._leaf(t_tree, source, s, model, m, n, kind, use)
+            whole = self._leaf(t_tree, source, s, model, m, n, kind, use)
+            return self._add(("whole", whole), replace(self.maps[whole], exact=False)) if grouped and m != n else whole
         return ("*", *(
             self.expression(child, source, s, model, kind="rotary" if self.is_turned(child, i) else kind, use=use)
             if i == at else self._copies(child)
