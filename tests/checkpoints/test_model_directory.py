@@ -80,6 +80,10 @@ def test_the_targets_tokeniser_goes_with_its_rows():
     api.inject("source", "hf:other?architectures=LlamaForCausalLM", "bare")
     assert loaded("AutoModelForCausalLM", "bare").config.architectures == ["LlamaForCausalLM"]
     assert {path.name for path in Path("bare").iterdir()} == {"config.json", "model.safetensors"}
+    Path("source/tokenizer.json").unlink()
+    llama().save_pretrained("same")
+    api.inject("source", "hf:same", "untold")
+    assert Path("untold/generation_config.json").exists()
 
 
 def test_a_classifier_has_the_classes_that_are_asked_for():

@@ -47,10 +47,11 @@ def beside_weights(source: Reference, target: Reference, options: Options, dtype
     typed = {"torch_dtype" if "torch_dtype" in config else "dtype": dtype} if "model_type" in config else {}
     same_inputs = theirs is not None and all(config.get(key) == theirs[0].get(key) for key in _INPUTS)
     tokens = tokenizer_of(target, options.target_tokenizer)
-    if tokens is None and _vocabularies(source) == _vocabularies(target) != []:
-        tokens = tokenizer_of(source, options.source_tokenizer)
+    alike = tokens is None and _vocabularies(source) == _vocabularies(target) != []
+    tokens = tokenizer_of(source, options.source_tokenizer) if alike else tokens
     return {
         CONFIG: (json.dumps({**config, **typed}, indent=2) + "\n").encode(),
+        **(_found(theirs[1], _OF_TOKENS) if theirs and alike else {}),
         **_found(home, (*_OF_TOKENS, *_OF_INPUTS)),
         **(_found(tokens.parent, (*_OF_TOKENS, tokens.name)) if tokens is not None else {}),
         **(_found(theirs[1], _OF_INPUTS) if theirs and same_inputs and not _found(home, _OF_INPUTS) else {}),
