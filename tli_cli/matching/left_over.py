@@ -32,7 +32,7 @@ def with_left_over(matching: Matching) -> Matching:
 def _left_alike(targets: Sequence[Unit], sources: Sequence[Unit]) -> Iterator[tuple[Unit, Unit]]:
     """Yield pairs of units of one tower, in order: those of one name, of one shape and role, of one shape, then tables
     that have other rows, and what has one role alone."""
-    for label in (_name, _whole, _shape, _table, _role):
+    for label in LABELS:
         mine, theirs = _by_label(targets, label), _by_label(sources, label)
         found = [
             pair
@@ -54,14 +54,6 @@ def _by_label(units: Sequence[Unit], label: Callable[[Unit], Hashable]) -> dict[
     return found
 
 
-def _name(unit: Unit) -> Hashable:
-    return unit.kind, unit.path, unit.part
-
-
-def _whole(unit: Unit) -> Hashable:
-    return *_shape(unit), unit.role
-
-
 def _shape(unit: Unit) -> tuple[Hashable, ...]:
     return unit.kind, unit.shape, unit.kernel, tower(f"{unit.path}.")
 
@@ -70,5 +62,10 @@ def _table(unit: Unit) -> Hashable:
     return (unit.kind, unit.role, unit.shape[1:], tower(f"{unit.path}.")) if unit.kind in TABLES else None
 
 
-def _role(unit: Unit) -> Hashable:
-    return unit.kind, unit.role, len(unit.shape), tower(f"{unit.path}.")
+LABELS: tuple[Callable[[Unit], Hashable], ...] = (
+    lambda unit: (unit.kind, unit.path, unit.part),
+    lambda unit: (*_shape(unit), unit.role),
+    _shape,
+    _table,
+    lambda unit: (unit.kind, unit.role, len(unit.shape), tower(f"{unit.path}.")),
+)

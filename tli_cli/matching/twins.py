@@ -137,11 +137,8 @@ def _roles(side: Side) -> dict[Key, Hashable]:
     """Return what each unit is for: what the graph says, and of an attention what its name says that it attends to;
     else what its name says."""
     told = graph_roles(side.architecture, {unit.key: unit for unit in side.units}) if side.architecture.graph else {}
-    return {unit.key: _crossed(told.get(unit.key), unit.role) or unit.role for unit in side.units}
-
-
-def _crossed(told: str | None, named: str) -> str | None:
-    return named if told and named == f"cross_{told}" else told
+    names = {u.key: (u.role if u.role == f"cross_{told.get(u.key)}" else told.get(u.key)) for u in side.units}
+    return {unit.key: names[unit.key] or unit.role for unit in side.units}
 
 
 def _plain(roles: Mapping[Key, Hashable]) -> dict[Key, Hashable]:

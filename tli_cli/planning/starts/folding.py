@@ -79,7 +79,9 @@ def _beside_lost_norms(source: Architecture, matching: Matching, used: Collectio
     lost = {
         layer.block
         for place, layer in enumerate(source.layers)
-        if place not in used and _acts_alone(layer) and layer.block != layer.path
+        if place not in used
+        and (layer.kind == "scale" or layer.tensor("running_var") is not None)
+        and layer.block != layer.path
     }
     return {pair.target.place for pair in _single(matching) if source.layers[pair.source.place].block in lost}
 
@@ -108,11 +110,6 @@ def _are_in_line(architecture: Architecture, linear: int, norm: int) -> bool:
     layers = [architecture.layers[place] for place in (linear, norm)]
     blocks = [layer.block if layer.block != layer.path else "" for layer in layers]
     return bool(architecture.graph) or blocks[0] == blocks[1]
-
-
-def _acts_alone(layer: Layer) -> bool:
-    """Tell whether a layer is a batch norm with statistics or a scale of channels."""
-    return layer.kind == "scale" or layer.tensor("running_var") is not None
 
 
 def _scaling(source: Architecture, partner: Layer, scale: Layer) -> Fold | None:
