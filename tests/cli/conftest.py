@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tli_cli.plan import AxisMap, Piece, Plan, Side, Step
+from tli_cli.pieces import AxisMap, Piece
+from tli_cli.plan import Plan, Side, Step
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -12,7 +12,8 @@ from tli_cli.architecture import Architecture, Layer, TensorSpec
 from tli_cli.cli.render_architecture import architecture_value
 from tli_cli.cli.render_report import report_value
 from tli_cli.cli.render_score import score_value
-from tli_cli.plan import Piece, Step
+from tli_cli.pieces import Piece
+from tli_cli.plan import Step
 from tli_cli.scoring.score import Score
 
 PAGE = (Path(__file__).parents[2] / "docs" / "json.md").read_text(encoding="utf-8")

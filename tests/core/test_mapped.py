@@ -17,7 +17,7 @@ from tli_cli.floats import STORED
 from tli_cli.injection import mapped
 from tli_cli.injection.in_memory import computed, selected, stored
 from tli_cli.injection.mapped import Mapped, matrix_of
-from tli_cli.plan import AxisMap
+from tli_cli.pieces import AxisMap
 from tli_cli.seeding import Draws
 
 SIZES = ((4, 3), (2, 2), (5, 2), (3, 4), (40, 30))

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from tests.core.support import build, carried_out, plan_between
 from tli_cli.errors import PlanError
-from tli_cli.plan import EDITED, AxisMap, Layout, Piece, Plan, Side, Step
+from tli_cli.pieces import AxisMap, Layout, Piece
+from tli_cli.plan import EDITED, Plan, Side, Step
 
 text = st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=8)
 count = st.integers(0, 2**40)

@@ -16,7 +16,7 @@ from tli_cli.axis_maps.apply import apply_parted
 from tli_cli.axis_maps.rules import RULES
 from tli_cli.axis_maps.values import map_values
 from tli_cli.describe.spaces import SpaceTable, leaves
-from tli_cli.plan import AxisMap
+from tli_cli.pieces import AxisMap
 from tli_cli.seeding import Draws, draws_for, generator_for
 
 SIZES = st.sampled_from([1, 2, 3, 4, 6, 8, 12])

@@ -20,7 +20,7 @@ from tli_cli.checkpoints.writing.contents import Held
 from tli_cli.errors import TliError
 from tli_cli.injection.composed import Constant, Joined, Patched
 from tli_cli.injection.streams import Streams
-from tli_cli.plan import Layout
+from tli_cli.pieces import Layout
 
 WIDER = {
     "resnet": {"width": 12},

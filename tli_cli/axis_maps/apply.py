@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tli_cli.axis_maps.expressions import expression_columns
 from tli_cli.axis_maps.parting import outputs_of, phases_of
 from tli_cli.axis_maps.take import MapValues
-from tli_cli.plan import AxisExpression, AxisMap
+from tli_cli.pieces import AxisExpression, AxisMap
 
 if TYPE_CHECKING:
     import torch

@@ -9,7 +9,7 @@ from tli_cli.axis_maps.listing import parsed
 from tli_cli.axis_maps.rules import RULES
 from tli_cli.axis_maps.rules.rotary import turned_range
 from tli_cli.errors import PlanError
-from tli_cli.plan import AxisMap
+from tli_cli.pieces import AxisMap
 from tli_cli.registry import did_you_mean
 
 MAX_MATRIX = 1 << 26

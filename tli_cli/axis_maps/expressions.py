@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 
-from tli_cli.plan import AxisExpression, AxisMap
+from tli_cli.pieces import AxisExpression, AxisMap
 
 
 class InvalidExpression(Exception):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from tli_cli.axis_maps.take import Read
-from tli_cli.plan import AxisMap
+from tli_cli.pieces import AxisMap
 
 if TYPE_CHECKING:
     import torch

@@ -15,7 +15,7 @@ from tli_cli.axis_maps.expressions import expression_columns, expression_rows
 from tli_cli.axis_maps.mixtures import Mixtures
 from tli_cli.axis_maps.parting import PHASES, outputs_of, phases_of
 from tli_cli.axis_maps.take import MapValues, Take
-from tli_cli.plan import AxisExpression, AxisMap
+from tli_cli.pieces import AxisExpression, AxisMap
 
 Run = tuple[int, int, int]
 """Neighbours that stay neighbours: the first target index, the source index that feeds it (-1, `MEAN`, `MIXED`), how

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tli_cli.axis_maps.mixtures import Mixtures
-from tli_cli.plan import AxisMap
+from tli_cli.pieces import AxisMap
 from tli_cli.seeding import Draws
 
 if TYPE_CHECKING:

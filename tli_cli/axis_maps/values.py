@@ -9,7 +9,8 @@ import numpy as np
 from tli_cli.axis_maps.rules import RULES
 from tli_cli.axis_maps.take import MapValues, Read, Take
 from tli_cli.errors import PlanError
-from tli_cli.plan import AxisMap, Plan
+from tli_cli.pieces import AxisMap
+from tli_cli.plan import Plan
 from tli_cli.seeding import Draws, draws_for
 
 LEAVE_SOME = ("rows", "tokens", "none")

@@ -8,7 +8,8 @@ from itertools import groupby
 from math import prod
 
 from tli_cli.cli.text import count_text, join_names, parent, shape_text, shared_items
-from tli_cli.plan import DIRECTION, Piece, Plan, Step, map_indices
+from tli_cli.pieces import Piece, map_indices
+from tli_cli.plan import DIRECTION, Plan, Step
 
 INITIAL = {
     "constructor": "as the constructor starts them",

@@ -16,7 +16,8 @@ from tli_cli.errors import PlanError
 from tli_cli.floats import STORED
 from tli_cli.injection.in_memory import computed, selected
 from tli_cli.injection.normed import length_of, lengthened
-from tli_cli.plan import DIRECTION, LENGTH, AxisExpression, Fold, Piece, Plan, Step
+from tli_cli.pieces import AxisExpression, Fold, Piece
+from tli_cli.plan import DIRECTION, LENGTH, Plan, Step
 from tli_cli.resizing import RESIZERS
 from tli_cli.seeding import generator_for
 

@@ -13,7 +13,8 @@ from tli_cli.axis_maps.expressions import InvalidExpression, measured
 from tli_cli.describe.normed import WITH_LENGTH
 from tli_cli.errors import PlanError, join_problems
 from tli_cli.initial import DRAWN, number_of
-from tli_cli.plan import ACTIONS, DIRECTION, INITIALS, LENGTH, Fit, Fold, Piece, Plan, Side, Step
+from tli_cli.pieces import Fold, Piece
+from tli_cli.plan import ACTIONS, DIRECTION, INITIALS, LENGTH, Fit, Plan, Side, Step
 from tli_cli.registry import did_you_mean
 from tli_cli.resizing import RESIZERS
 

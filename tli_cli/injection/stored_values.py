@@ -11,7 +11,8 @@ from tli_cli.checkpoints.files import FileRange
 from tli_cli.checkpoints.finite import is_finite
 from tli_cli.checkpoints.writing.contents import Content, Copied, Looked, Made, content_of
 from tli_cli.errors import TliError
-from tli_cli.plan import Layout, Step
+from tli_cli.pieces import Layout
+from tli_cli.plan import Step
 
 if TYPE_CHECKING:
     import torch

@@ -24,7 +24,8 @@ from tli_cli.injection.composed import Constant, Joined, Patched
 from tli_cli.injection.mapped import Mapped, Read, matrix_of
 from tli_cli.injection.stored_values import Stored, StoredValues, reorders
 from tli_cli.injection.turned import Turned
-from tli_cli.plan import Layout, Piece, Plan, Step
+from tli_cli.pieces import Layout, Piece
+from tli_cli.plan import Plan, Step
 
 
 class Streams:

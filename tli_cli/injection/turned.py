@@ -10,7 +10,7 @@ import numpy as np
 
 from tli_cli.checkpoints.files import FileRange, read_range
 from tli_cli.floats import STORED
-from tli_cli.plan import Layout
+from tli_cli.pieces import Layout
 
 
 class Turned:

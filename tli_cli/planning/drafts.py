@@ -9,7 +9,8 @@ from functools import partial
 from tli_cli.architecture import Architecture, Layer, TensorSpec
 from tli_cli.describe.normed import WITH_LENGTH
 from tli_cli.matching.values import Pair
-from tli_cli.plan import DIRECTION, LENGTH, SKIPPED, Piece, Step, map_indices
+from tli_cli.pieces import Piece, map_indices
+from tli_cli.plan import DIRECTION, LENGTH, SKIPPED, Step
 from tli_cli.planning.identity import ADDED
 from tli_cli.planning.listed_rows import ListedRows
 from tli_cli.planning.refusals import Refusals

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from tli_cli.describe.normed import WITH_LENGTH
-from tli_cli.plan import DIRECTION, LENGTH, Fold, Piece
+from tli_cli.pieces import Fold, Piece
+from tli_cli.plan import DIRECTION, LENGTH
 from tli_cli.planning.drafts import Draft
 from tli_cli.planning.identity import ADDED
 from tli_cli.planning.roles import Share

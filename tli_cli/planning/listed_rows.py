@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from tli_cli.architecture import Architecture
 from tli_cli.describe.spaces import leaves
 from tli_cli.errors import TliError
-from tli_cli.plan import ROW_BY_ROW, AxisMap
+from tli_cli.pieces import AxisMap
+from tli_cli.plan import ROW_BY_ROW
 from tli_cli.vocabularies.pairing import TokenRows, Tokens
 
 

@@ -9,7 +9,7 @@ from functools import cached_property
 from tli_cli.architecture import Layer, TensorSpec
 from tli_cli.describe.turned import Way
 from tli_cli.matching.values import Pair
-from tli_cli.plan import Piece
+from tli_cli.pieces import Piece
 from tli_cli.planning.drafts import Drafts
 from tli_cli.planning.numbers import were_run
 from tli_cli.planning.prepared import Prepared

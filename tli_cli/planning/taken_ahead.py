@@ -10,7 +10,7 @@ from functools import cached_property
 from tli_cli.architecture import Architecture, Layer
 from tli_cli.axis_maps.expressions import expression_columns
 from tli_cli.matching.values import Matching, Pair
-from tli_cli.plan import AxisMap, Fold, Piece
+from tli_cli.pieces import AxisMap, Fold, Piece
 from tli_cli.planning.drafts import Draft, Drafts
 from tli_cli.planning.roles import Share
 from tli_cli.planning.spaces.free_streams import Turned, turned_streams

@@ -10,7 +10,7 @@ import torch
 from tli_cli.axis_maps.importance import group_gram
 from tli_cli.axis_maps.take import MEAN, MapValues, Read, Take
 from tli_cli.devices import reproducible
-from tli_cli.plan import AxisMap
+from tli_cli.pieces import AxisMap
 from tli_cli.seeding import Draws
 
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as functional
 
 from tli_cli.axis_maps.take import MapValues, Read, Take
-from tli_cli.plan import AxisMap
+from tli_cli.pieces import AxisMap
 from tli_cli.seeding import Draws
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tli_cli.axis_maps.take import MapValues, Read, Take
-from tli_cli.plan import AxisMap
+from tli_cli.pieces import AxisMap
 from tli_cli.seeding import Draws
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from tli_cli.axis_maps.parting import PHASES, parted
 from tli_cli.axis_maps.take import MEAN, MapValues, Read, Take
-from tli_cli.plan import AxisMap
+from tli_cli.pieces import AxisMap
 from tli_cli.seeding import Draws
 
 

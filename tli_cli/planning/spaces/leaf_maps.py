@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from tli_cli.architecture import Architecture, AxisTree
 from tli_cli.describe.spaces import leaves
 from tli_cli.describe.turned import Way, repeated, turned_channels
-from tli_cli.plan import AxisMap
+from tli_cli.pieces import AxisMap
 from tli_cli.planning.listed_rows import ListedRows
 from tli_cli.planning.spaces.map_rules import MapRules
 from tli_cli.planning.spaces.places import Place, places_of

@@ -6,7 +6,7 @@ from math import isclose
 
 from tli_cli.architecture import Layer
 from tli_cli.describe.vocabulary import canonical_role
-from tli_cli.plan import AxisExpression
+from tli_cli.pieces import AxisExpression
 from tli_cli.planning.numbers import kernel_starts, middle
 from tli_cli.planning.spaces.dims import BEHIND, Alignment, Dim
 from tli_cli.planning.spaces.ends import Ends

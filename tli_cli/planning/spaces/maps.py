@@ -9,7 +9,7 @@ from typing import Any
 
 from tli_cli.architecture import Architecture, AxisTree
 from tli_cli.describe.spaces import leaves
-from tli_cli.plan import AxisExpression, AxisMap
+from tli_cli.pieces import AxisExpression, AxisMap
 from tli_cli.planning.spaces.leaf_maps import LeafMaps
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from tli_cli.architecture import LINEAR, UNTOLD, Architecture, Layer
 from tli_cli.describe.channels_last import is_place
 from tli_cli.describe.turned import PAIRS, Way
-from tli_cli.plan import Layout, Piece, map_indices
+from tli_cli.pieces import Layout, Piece, map_indices
 from tli_cli.planning.roles import Share
 from tli_cli.planning.spaces.dims import Alignment, align_dims
 from tli_cli.planning.spaces.ends import Ends

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from tli_cli.architecture import Architecture, Layer
 from tli_cli.matching.values import Matching, Pair
-from tli_cli.plan import Fold
+from tli_cli.pieces import Fold
 from tli_cli.planning.roles import Share
 from tli_cli.planning.starts.norms import normalised_layers
 from tli_cli.planning.starts.scaled import scaled_layers

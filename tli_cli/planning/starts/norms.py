@@ -14,7 +14,7 @@ from tli_cli.matching.segments import blocks_of, split_ends
 from tli_cli.matching.similarity import unit_similarity
 from tli_cli.matching.units import Unit, main_tensor
 from tli_cli.matching.values import Matching, Pair
-from tli_cli.plan import AxisExpression, Piece
+from tli_cli.pieces import AxisExpression, Piece
 from tli_cli.planning.spaces.maps import MapBook
 
 
