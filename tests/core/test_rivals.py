@@ -11,7 +11,7 @@ from torch import nn
 
 from tests.core.support import build
 from tests.models import example_for
-from tli_cli import apply_tli, inject, match
+from tli_cli import Options, apply_tli, inject, match
 from tli_cli.plan import Plan
 
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
@@ -280,3 +280,37 @@ def test_a_head_that_a_file_keeps_as_the_table_of_tokens_is_fed_from_it(live: bo
         taker.load_state_dict({name: made[said] for name, said in below.items()})
     assert torch.allclose(giver(tokens), taker(tokens), atol=1e-6)
     assert plan.relation == "same" and set(doubted(plan)) == {"lm_head.weight" if live else below["lm_head.weight"]}
+
+
+class Pair(nn.Module):
+    """A block in which one of two layers of one shape is the gate of the other, under any names, in any order."""
+
+    def __init__(self, names: tuple[str, str], reverse: bool) -> None:
+        super().__init__()
+        self.names = names
+        for name in names[::-1] if reverse else names:
+            self.add_module(name, nn.Linear(8, 12))
+        self.back = nn.Linear(12, 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        gate, up = (getattr(self, name)(x) for name in self.names)
+        return x + self.back(nn.functional.silu(gate) * up)
+
+
+def paired(first: str = "foo", second: str = "bar", reverse: bool = False) -> nn.Module:
+    blocks = (Pair((first, second), reverse) for _ in range(2))
+    return nn.Sequential(nn.Linear(5, 8), *blocks, nn.Linear(8, 3)).double()
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize(("names", "told"), [(("alpha", "beta"), False), (("gate", "up"), True)])
+def test_the_order_of_definition_alone_tells_no_two_layers_apart(names, told, reverse, tmp_path):
+    source, target = paired(*names, reverse), paired()
+    torch.save(source.state_dict(), tmp_path / "source.pt")
+    plan = match(tmp_path / "source.pt", f"{__name__}:paired", options=Options(input_shape=(5,), head="keep"))
+    twins = {f"{i}.{name}.{role}" for name in ("foo", "bar") for i in (1, 2) for role in ("weight", "bias")}
+    assert doubted(plan).keys() == (set() if told else twins)
+    inject(tmp_path / "source.pt", f"{__name__}:paired", tmp_path / "out.pt", plan=plan)
+    target.load_state_dict(torch.load(tmp_path / "out.pt"))
+    x = torch.randn(4, 5, dtype=torch.float64)
+    assert torch.equal(source(x), target(x)) == (told or not reverse)

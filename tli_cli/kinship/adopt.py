@@ -11,10 +11,14 @@ from tli_cli.architecture import LINEAR, OFFSET, Architecture, Axis, AxisTree, L
 from tli_cli.describe.blocks import with_blocks
 from tli_cli.describe.normed import WITH_LENGTH
 from tli_cli.describe.spaces import leaves
+from tli_cli.describe.vocabulary import canonical_role
 from tli_cli.kinship.naming import LIKE, Likeness, in_its_order, templates
 from tli_cli.kinship.repeats import Member, Units, copies_of, graph_of, in_order
 from tli_cli.kinship.sizes import solve
 from tli_cli.kinship.tables import with_tables
+from tli_cli.matching.graph_roles import graph_roles
+from tli_cli.matching.parts import PART_ROLES
+from tli_cli.matching.units import units_of
 
 UNKNOWN = ("file", "inferred", "definition")
 """Where the order of layers comes from in a description by names alone."""
@@ -32,6 +36,7 @@ def as_kin(bare: Architecture, known: Architecture, head_width: int = 0) -> Arch
     named, order_from = templates(bare.tensors, known), "recognised"
     if not named and not _is_sorted(bare):
         named, order_from = in_its_order(bare.tensors, known), bare.order_from
+        named = {} if _are_for_others(named, known) else named
     named = with_tables(named, known, bare.tensors)
     apart = {
         name: known.by_name[found.template].tied_to
@@ -69,6 +74,17 @@ def as_kin(bare: Architecture, known: Architecture, head_width: int = 0) -> Arch
         order_from=order_from,
         origin=f"{bare.origin} (like {known.origin})",
     )
+
+
+def _are_for_others(named: Mapping[str, Likeness], known: Architecture) -> bool:
+    """Tell whether a name says that its tensor is for something else than the known graph shows its place to be for."""
+    units = {unit.key: unit for unit in units_of(known)} if named else {}
+    own = {found.template: name.rpartition(".")[0] for name, found in named.items()}
+    for key, role in graph_roles(known, units).items():
+        said = canonical_role(own.get(known.layers[units[key].place].tensor("weight") or "", ""))
+        if any(role in parts and said in parts and said != role for parts in PART_ROLES.values()):
+            return True
+    return False
 
 
 def _heads_besides(bare: Architecture, known: Architecture, named: Mapping[str, Likeness]) -> dict[str, str]:

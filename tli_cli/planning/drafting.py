@@ -10,6 +10,7 @@ from tli_cli.matching.values import Matching, Pair
 from tli_cli.planning.choice import Choice
 from tli_cli.planning.claims.doubts import TWICE, Doubts
 from tli_cli.planning.claims.loose import loose_places
+from tli_cli.planning.claims.ordered import told_by_order
 from tli_cli.planning.claims.rivals import untold
 from tli_cli.planning.drafts import Drafts
 from tli_cli.planning.identity import ADDED, is_silenced
@@ -76,6 +77,7 @@ class Drafter:
         doubts = self._doubts()
         loose = loose_places(self._matching, self._target, self._source)
         lost = untold(self._matching, self._target, self._source, loose)
+        lost |= told_by_order(self._matching, self._target, self._source)
         for pair, weight in sorted(mine, key=lambda held: held[0].target.place in ahead.norms):
             place = pair.target.place
             if not ahead.takes_over(place, self._drafts):

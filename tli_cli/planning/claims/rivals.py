@@ -49,7 +49,7 @@ def _untold(matching: Matching, target: Architecture, source: Architecture) -> d
     )
     here, there = _roles(matching.targets, roles[0]), _roles(matching.sources, roles[1])
     mine, theirs = (
-        _side_by_side(side, units, told, known) if side.graph else guesses | _rivals(side, units, known)
+        side_by_side(side, units, told, known) if side.graph else guesses | _rivals(side, units, known)
         for side, units, told, known, guesses in (
             (target, matching.targets, roles[0], there, guessed[0]),
             (source, matching.sources, roles[1], here, guessed[1]),
@@ -137,7 +137,7 @@ def _rivals(architecture: Architecture, units: Sequence[Unit], known: Roles) -> 
     return found
 
 
-def _side_by_side(
+def side_by_side(
     architecture: Architecture, units: Sequence[Unit], told: Mapping[Key, str], known: Roles
 ) -> dict[Key, str]:
     """Return the path of one rival for each unit that has some: units of one shape in one block, of which none stands
