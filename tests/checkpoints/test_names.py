@@ -19,6 +19,11 @@ from tli_cli.checkpoints.names import WRAPPERS, clean_names
         (["module", "module.a"], ["module", "module.a"]),
         (["encoder.a", "encoder.b"], ["encoder.a", "encoder.b"]),
         (["a._orig_mod.b", "a.b"], ["a._orig_mod.b", "a.b"]),
+        (["a.q.base_layer.weight", "a.q.lora_A.weight"], ["a.q.weight", "a.q.lora_A.weight"]),
+        (
+            ["base_layer.0.weight", "base_layer.weight", "b.weight"],
+            ["base_layer.0.weight", "base_layer.weight", "b.weight"],
+        ),
         (["_orig_mod"], ["_orig_mod"]),
     ],
 )

@@ -26,7 +26,9 @@ WRAPPERS = frozenset(
 )
 """Names that wrappers give to the model that they hold."""
 
-_ANYWHERE = frozenset({"_orig_mod", "_checkpoint_wrapped_module", "_fsdp_wrapped_module", "base_layer"})
+_ANYWHERE = frozenset({"_orig_mod", "_checkpoint_wrapped_module", "_fsdp_wrapped_module"})
+_ADAPTED = "base_layer"
+"""What peft calls a layer within the one that it puts in its place."""
 _MAX_NESTING = 16
 _COUNTERS = frozenset({"n_averaged", "num_updates", "decay"})
 
@@ -86,6 +88,7 @@ def _unwrapped(names: list[str]) -> Iterator[list[str]]:
 
 def _without_inner_wrappers(name: str) -> str:
     *outer, last = name.split(".")
+    outer = outer[:-1] if len(outer) > 1 and outer[-1] == _ADAPTED else outer
     return ".".join([*(part for part in outer if part not in _ANYWHERE), last])
 
 
