@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from tli_cli.catalogue import load, store
+from tli_cli.catalogue.decode import names_of
+from tli_cli.checkpoints.names import clean_names
 from tli_cli.errors import TliError
 
 
@@ -27,6 +29,12 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def test_every_model_is_held_with_its_graph() -> None:
     report = store.read_table("report")
     assert (report["failed"], report["untraced"]) == ({}, [])
+
+
+def test_no_name_in_a_model_is_taken_for_a_wrapper() -> None:
+    for structure in {row[0] for rows in store.index()["models"].values() for row in rows.values()}:
+        names = names_of(store.read_row(structure))
+        assert list(clean_names(names)) == list(names)
 
 
 @pytest.mark.parametrize("file", ["architectures.bin", "index.bin"])
