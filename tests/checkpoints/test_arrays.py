@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -71,7 +73,8 @@ def test_a_shape_that_claims_more_than_stands_there_is_refused(tmp_path: Path, p
         open_checkpoint(tmp_path / "a.pkl")
 
 
-def test_a_pickle_that_asks_for_more_is_refused(tmp_path: Path) -> None:
-    write(tmp_path / "a.pkl", {"a": np.ones(2), "b": Path.cwd}, 4, "pickle")
+@pytest.mark.parametrize("more", [os.getcwd, eval, print, json.loads])
+def test_a_pickle_that_asks_for_more_is_refused(more: Any, tmp_path: Path) -> None:
+    write(tmp_path / "a.pkl", {"a": np.ones(2), "b": more}, 4, "pickle")
     with pytest.raises(CheckpointError, match="asks to run or build"):
         open_checkpoint(tmp_path / "a.pkl")

@@ -64,7 +64,7 @@ def write_result(
     parted = Parted(made.specs, target.checkpoint.layouts if target.checkpoint is not None else {}, made.produce)
     write = write_checkpoint
     if is_model_directory(out):
-        beside = beside_weights(sources[0], target, options, _main_dtype(parted.specs))
+        beside = beside_weights(out, sources[0], target, options, _main_dtype(parted.specs))
         write = partial(write_model_directory, beside=beside, own=BESIDE)
     files = write(
         out,

@@ -28,8 +28,8 @@ _Described = tuple[dict[str, Any], Path | None]
 """The configuration of a model, and the directory in which it lies, if it lies in one."""
 
 
-def beside_weights(source: Reference, target: Reference, options: Options, dtype: str) -> Beside:
-    """Return what makes the weights of `target`, most of them of `dtype`, a directory that its library loads.
+def beside_weights(out: Path, source: Reference, target: Reference, options: Options, dtype: str) -> Beside:
+    """Return what makes the weights of `target`, most of them of `dtype`, a directory `out` that its library loads.
 
     The target's own files are taken; where it has no tokeniser, or no settings for its images or sound, those of
     `source` are if its vocabulary, or its input, is of the same size.
@@ -40,8 +40,8 @@ def beside_weights(source: Reference, target: Reference, options: Options, dtype
     mine, theirs = _described(target, options), _described(source, options)
     if mine is None:
         raise TliError(
-            f"{target.text}: a directory is written where a configuration says what the target is (hf:DIR, a directory "
-            "with config.json, or a name of timm's); write a file for any other, such as init.safetensors"
+            f"{out}: a directory is written where a configuration says what the target is (hf:DIR, a directory with "
+            f"config.json, or a name of timm's), found {target.text}; write a file for it, such as init.safetensors"
         )
     config, home = mine
     typed = {"torch_dtype" if "torch_dtype" in config else "dtype": dtype} if "model_type" in config else {}
