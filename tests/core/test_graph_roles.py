@@ -34,6 +34,6 @@ class Necked(nn.Module):
 def test_a_norm_that_a_layer_feeds_is_none_of_the_stream():
     architecture = describe_live(Necked(), torch.zeros(1, 3, 16, 16))
     units = {unit.key: unit for unit in units_of(architecture)}
-    roles = {units[key].path: role for key, role in graph_roles(architecture, units).items()}
+    roles = {units[key].path: role for key, role in graph_roles(architecture, units.values()).items()}
     assert (roles["before"], roles["between"], roles["q"], roles["o"]) == ("norm1", "norm2", "q", "o")
     assert not roles.get("behind_first") and not roles.get("behind_second")

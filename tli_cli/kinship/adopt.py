@@ -36,7 +36,7 @@ def as_kin(bare: Architecture, known: Architecture, head_width: int = 0) -> Arch
     named, order_from = templates(bare.tensors, known), "recognised"
     if not named and not _is_sorted(bare):
         named, order_from = in_its_order(bare.tensors, known), bare.order_from
-        named = {} if _are_for_others(named, known) else named
+        named = {} if named and _are_for_others(named, known) else named
     named = with_tables(named, known, bare.tensors)
     apart = {
         name: known.by_name[found.template].tied_to
@@ -78,9 +78,9 @@ def as_kin(bare: Architecture, known: Architecture, head_width: int = 0) -> Arch
 
 def _are_for_others(named: Mapping[str, Likeness], known: Architecture) -> bool:
     """Tell whether a name says that its tensor is for something else than the known graph shows its place to be for."""
-    units = {unit.key: unit for unit in units_of(known)} if named else {}
+    units = {unit.key: unit for unit in units_of(known)}
     own = {found.template: name.rpartition(".")[0] for name, found in named.items()}
-    for key, role in graph_roles(known, units).items():
+    for key, role in graph_roles(known, units.values()).items():
         said = canonical_role(own.get(known.layers[units[key].place].tensor("weight") or "", ""))
         if any(role in parts and said in parts and said != role for parts in PART_ROLES.values()):
             return True

@@ -21,17 +21,13 @@ def heads_like(bare: Architecture, known: Architecture, told: tuple[int, int] = 
     if len(found) != 1:
         return {}
     queries, keys = found.pop()
-    mine, theirs = _rows(bare, {}), _rows(known, _roles(known))
+    mine, theirs = _rows(bare, {}), _rows(known, graph_roles(known, units_of(known)))
     rows, sizes = list(zip(mine, theirs, (queries, keys), strict=False)), sorted((bare.parameters, known.parameters))
     if len(mine) == len(theirs) == 2 and not any(m * n % t for m, t, n in rows):
         queries, keys = (m * n // t for m, t, n in rows)
     elif sizes[0] < ALIKE * sizes[1]:
         return {}
     return {"num_heads": queries, "num_kv_heads": keys}
-
-
-def _roles(known: Architecture) -> Mapping[Key, str]:
-    return graph_roles(known, {unit.key: unit for unit in units_of(known)}) if known.graph else {}
 
 
 def _rows(architecture: Architecture, roles: Mapping[Key, str]) -> tuple[int, ...]:
@@ -42,7 +38,7 @@ def _rows(architecture: Architecture, roles: Mapping[Key, str]) -> tuple[int, ..
 
 def _heads(known: Architecture) -> set[tuple[int, int]]:
     units = {unit.key: unit for unit in units_of(known)}
-    roles = _roles(known)
+    roles = graph_roles(known, units.values())
     counts: dict[str, list[int]] = {"q": [], "k": []}
     for key, role in roles.items():
         width = innermost(known, units[key]) if role in counts else None

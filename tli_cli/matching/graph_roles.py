@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from tli_cli.architecture import LINEAR, Architecture, Node
 from tli_cli.describe.vocabulary import crossing
 from tli_cli.matching.units import Key, Unit
 
 
-def graph_roles(architecture: Architecture, units: Mapping[Key, Unit]) -> dict[Key, str]:
-    """Return the roles `q`, `k`, `v`, `o`, `gate`, `up`, `embed` and `head` of the units that the graph tells."""
-    roles = _Roles(architecture, units)
-    return {key: role for key, role in roles.found() if key in units}
+def graph_roles(architecture: Architecture, units: Iterable[Unit]) -> dict[Key, str]:
+    """Return the roles `q`, `k`, `v`, `o`, `gate`, `up`, `embed` and `head` of those `units` that a graph, if there is
+    one, tells."""
+    known = {unit.key: unit for unit in units} if architecture.graph else {}
+    return {key: role for key, role in _Roles(architecture, known).found() if key in known}
 
 
 class _Roles:

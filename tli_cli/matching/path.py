@@ -69,7 +69,7 @@ class Placed:
         """Return the units of `side` with their standings."""
         told: tuple[Unit, ...] = ()
         if side.architecture.graph:
-            roles = graph_roles(side.architecture, {unit.key: unit for unit in side.units})
+            roles = graph_roles(side.architecture, side.units)
             told = tuple(replace(unit, role=roles.get(unit.key, "")) for unit in side.units)
         return cls(side.units, told, standings(side.architecture, side.units))
 

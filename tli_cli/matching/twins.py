@@ -136,7 +136,7 @@ def _is_worked_out(side: Side, unit: Unit) -> bool:
 def _roles(side: Side) -> dict[Key, Hashable]:
     """Return what each unit is for: what the graph says, and of an attention what its name says that it attends to;
     else what its name says."""
-    told = graph_roles(side.architecture, {unit.key: unit for unit in side.units}) if side.architecture.graph else {}
+    told = graph_roles(side.architecture, side.units)
     names = {u.key: (u.role if u.role == f"cross_{told.get(u.key)}" else told.get(u.key)) for u in side.units}
     return {unit.key: names[unit.key] or unit.role for unit in side.units}
 

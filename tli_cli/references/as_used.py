@@ -20,7 +20,8 @@ def as_used(source: Reference, target: Reference) -> Reference:
     of the kind; called as the target calls them, where that follows another version of torch."""
     if source.checkpoint is None:
         return source
-    made, theirs = (origins({s.name: s.shape for s in side.architecture.tensors}) for side in (source, target))
+    made = origins(source.architecture.tensors)
+    theirs = origins(target.architecture.tensors) if made else {}
     if not made or any(origin.mask for origin in theirs.values()):
         return source
     if theirs:

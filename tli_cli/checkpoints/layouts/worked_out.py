@@ -4,11 +4,12 @@ are spectrally normalised (arXiv 1802.05957) as values and two vectors, which te
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING
 
+from tli_cli.architecture import TensorSpec
 from tli_cli.checkpoints.checkpoint import Checkpoint, ReaderOf
 from tli_cli.checkpoints.files import FileRange
 
@@ -19,6 +20,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 _VALUES = re.compile(r"(?P<path>.*?)(?:parametrizations\.(?P<new>\w+)\.original|(?P<old>\w+)_orig)")
 """What the values are called since torch's version 2, and before."""
+_ENDS = (".original", "_orig")
 
 
 @dataclass(frozen=True)
@@ -49,10 +51,11 @@ class Origin:
         return dict(zip(*((new, old) if self.is_recent else (old, new)), strict=True))
 
 
-def origins(shapes: Shapes) -> dict[str, Origin]:
-    """Return what the weights of a file whose tensors have `shapes` are worked out from, by their plain names."""
+def origins(tensors: Iterable[TensorSpec]) -> dict[str, Origin]:
+    """Return what weights are worked out from that `tensors` hold so, by their plain names."""
+    shapes = {spec.name: spec.shape for spec in tensors}
     found = {}
-    for name in shapes:
+    for name in (name for name in shapes if name.endswith(_ENDS)):
         match = _VALUES.fullmatch(name)
         plain = match and match["path"] + (match["new"] or match["old"])
         if match and plain and plain not in shapes and (origin := _origin(name, match, shapes)):

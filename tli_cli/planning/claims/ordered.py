@@ -23,7 +23,7 @@ def told_by_order(matching: Matching, target: Architecture, source: Architecture
     mine = [_as_named(unit, target) for unit in matching.targets]
     theirs = {unit.key: _as_named(unit, source) for unit in matching.sources}
     known = frozenset((unit.shape, unit.role) for unit in theirs.values() if unit.role)
-    rivals = side_by_side(target, mine, graph_roles(target, {unit.key: unit for unit in mine}), known)
+    rivals = side_by_side(target, mine, graph_roles(target, mine), known)
     own = {unit.key: _last(unit) for unit in mine}
     told = {p.target.place for p in matching.pairs if own[p.target.key] == _last(theirs[p.source.key])}
     found = ((unit.place, rivals.get(unit.key)) for unit in mine if unit.place not in told)

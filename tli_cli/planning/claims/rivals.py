@@ -43,10 +43,7 @@ def untold(matching: Matching, target: Architecture, source: Architecture, loose
 def _untold(matching: Matching, target: Architecture, source: Architecture) -> dict[int, str]:
     guessed = _guessed(matching.targets), _guessed(matching.sources)
     matching = _as_named(matching, *guessed)
-    roles = tuple(
-        graph_roles(side, {unit.key: unit for unit in units}) if side.graph else {}
-        for side, units in ((target, matching.targets), (source, matching.sources))
-    )
+    roles = tuple(graph_roles(side, units) for side, units in ((target, matching.targets), (source, matching.sources)))
     here, there = _roles(matching.targets, roles[0]), _roles(matching.sources, roles[1])
     mine, theirs = (
         side_by_side(side, units, told, known) if side.graph else guesses | _rivals(side, units, known)
