@@ -51,7 +51,7 @@ def inject(
     with ranks.step():
         fixed = None if plan is None else read_plan(plan)
         sources = [_best(sources, target, output, options)] if best else sources
-    with progress() as tell:
+    with progress("reading and matching") as tell:
         report = api.inject(sources, target, output, plan=fixed, options=options, progress=tell)
     if ranks.is_first:
         render_report(report, render.style(as_json=as_json), every=every)
@@ -74,7 +74,7 @@ def _best(sources: list[str], target: str, output: Path | None, options: Options
     from tli_cli.ranking import check_for_values
 
     check_for_values(sources)
-    with progress() as tell:
+    with progress("reading the sources") as tell:
         besides = [str(output)] if output else []
         ranking = api.rank(target, sources, options=options, progress=tell, besides=besides)
     winner = ranking.candidates[0]

@@ -7,6 +7,7 @@ from typing import Annotated
 from tli_cli.cli import options as given
 from tli_cli.cli import render
 from tli_cli.cli.render_architecture import render_architecture
+from tli_cli.cli.render_progress import progress
 from tli_cli.cli.shared import OF_ONE, takes
 from tli_cli.options import Options
 
@@ -27,7 +28,8 @@ def inspect(
     """
     from tli_cli import api
 
-    found = api.read(reference, options=options)
+    with progress("reading"):
+        found = api.read(reference, options=options)
     render_architecture(found.architecture, render.style(as_json=as_json, as_csv=as_csv), every=every)
     for text in found.remarks:
         render.note(f"note: {text}")

@@ -6,6 +6,7 @@ from tli_cli.cli import options as given
 from tli_cli.cli import render
 from tli_cli.cli.files import write_new
 from tli_cli.cli.render_plan import render_plan
+from tli_cli.cli.render_progress import progress
 from tli_cli.cli.shared import GATED, OF_PLANS, takes
 from tli_cli.gates import check_gates
 from tli_cli.options import Options
@@ -28,7 +29,8 @@ def match(
     from tli_cli import api
 
     given_style = render.style(as_json=as_json, as_csv=as_csv)
-    plan = api.match(sources, target, options=options)
+    with progress("reading and matching"):
+        plan = api.match(sources, target, options=options)
     if output is not None:
         write_new(output, plan.to_json().encode(), force=options.force)
     render_plan(plan, given_style, every=every)

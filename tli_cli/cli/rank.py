@@ -48,7 +48,7 @@ def rank(
     listed = [*(sources or ()), *(read_names(from_file) if from_file else ())]
     if not listed:
         raise typer.BadParameter("name one source or more, or a file of them", param_hint="'SOURCE...'")
-    with progress() as tell:
+    with progress("reading the target") as tell:
         found = api.rank(target, listed, options=options, progress=tell)
     render_ranking(found, given_style, top)
     check_minimum(found.candidates[0].score, minimum)

@@ -72,7 +72,8 @@ def score(
             raise TliError(f"{from_file}: expected two references or more, one a line, found {names[0]!r} alone")
         raise typer.BadParameter("name two models or more", param_hint="'SOURCE TARGET...'")
     if len(names) == 2 and not any(map(is_glob, names)) and not (from_file or plot or resume):
-        result = api.score(*names, options=options)
+        with progress("reading and matching"):
+            result = api.score(*names, options=options)
         render_score(result, given_style)
         check_minimum(result.forward, minimum)
         return
@@ -82,7 +83,7 @@ def score(
 
         check_suffix(plot)
         check_new(plot, force=options.force)
-    with progress() as tell:
+    with progress("reading") as tell:
         found = api.matrix(names, options=options, jobs=jobs, resume=resume, places=places, progress=tell)
     if plot is not None:
         write_new(plot, drawing(found, plot.suffix), force=options.force)

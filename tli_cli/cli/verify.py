@@ -27,7 +27,7 @@ def verify(
     """Read a result back: names, shapes, dtypes, finite values and provenance."""
     from tli_cli.injection.verification import verify as read_back
 
-    with progress() as tell:
+    with progress("reading") as tell:
         found = read_back(file, target, options=options, progress=tell)
     render_verification(found, render.style(as_json=as_json))
     if found.problems:
