@@ -48,8 +48,14 @@ POOLED = "pooled"
 PICKED = "picked"
 """In place of an operation: that the first or the last of all places is taken alone."""
 
+AS_HEAD = "as head"
+"""In place of an operation: that an embedding's own table serves as a head from here on."""
+
 OUTPUTS = "outputs"
 """In place of an operation: at how many places of one sample what the network gives is held."""
+
+OF_THE_LAYER = (AS_HEAD, CONVOLUTION, EPSILON, GROUPS, OFFSET, OUTPUTS, POOLED)
+"""Numbers of the layer itself, not of what is behind it."""
 
 JOINED = "cat"
 """The operation that lays parameters end to end, before a layer uses them."""

@@ -75,6 +75,24 @@ class Seeing(nn.Module):
         return self.head(x[:, :, : x.shape[2] // 2].mean((2, 3)))
 
 
+class Speaking(nn.Module):
+    """A table of tokens that is the head too, scaled by powers of the width before a block, behind it, or both."""
+
+    def __init__(self, width: int = 8, begins: float = 0.0, ends: float = 0.0, cap: float = 0.0, own: bool = False):
+        super().__init__()
+        self.begins, self.ends, self.cap = width**begins, width**ends, cap
+        self.embed, self.norms = nn.Embedding(16, width), nn.ModuleList(nn.RMSNorm(width, eps=1e-12) for _ in range(2))
+        self.mlp = nn.Sequential(nn.Linear(width, 12), nn.GELU(), nn.Linear(12, width))
+        self.head = nn.Linear(width, 16, bias=False)
+        if not own:
+            self.head.weight = self.embed.weight
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        x = self.embed(tokens) * self.begins
+        logits = self.head(self.norms[1](x + self.mlp(self.norms[0](x))) * self.ends)
+        return (logits / self.cap).tanh() * self.cap if self.cap else logits
+
+
 class Enlarging(nn.Module):
     def __init__(self, inputs: int, factor: float = 2.0) -> None:
         super().__init__()
@@ -94,6 +112,10 @@ KEPT = [
     (Attending, {"slopes": True}, {"slopes": True, "width": 16, "head_width": 8}),
     (Attending, {"embed": True}, {"embed": True, "heads": 4}),
     (Attending, {"waves": True}, {"waves": True, "heads": 4}),
+    (Speaking, {"begins": 0.5, "cap": 3.0}, {"begins": 0.5, "cap": 3.0, "width": 16}),
+    (Speaking, {"ends": -0.5}, {"ends": -0.5, "width": 16}),
+    (Speaking, {"begins": 0.5, "ends": -0.5}, {"begins": 0.5, "ends": -0.5, "width": 12}),
+    (Speaking, {"ends": -0.5, "own": True}, {"ends": -0.5, "own": True, "width": 16}),
     (Seeing, {}, {"kernel": 5, "pad": 2}),
     (Seeing, {"dilation": 2, "pad": 2}, {"dilation": 2, "kernel": 5, "pad": 4}),
     (Seeing, {"edge": "reflect"}, {"edge": "reflect", "kernel": 5, "pad": 2}),
@@ -104,6 +126,7 @@ NOT_KEPT = [
     (Attending, {"cap": 2.0}, {"cap": 4.0}),
     (Attending, {}, {"cap": 4.0}),
     (Attending, {"slopes": True}, {"slopes": True, "heads": 4}),
+    (Speaking, {"begins": 0.5, "cap": 3.0}, {"begins": 0.5, "cap": 2.0, "width": 16}),
     (Attending, {"waves": True}, {"waves": True, "width": 16}),
     (Seeing, {}, {"stride": 2}),
     (Seeing, {}, {"dilation": 2, "pad": 2}),
@@ -126,7 +149,7 @@ def named(case):
 
 def grown(make, source, target):
     given, wanted = randomised(make(**source), 1), randomised(make(**target), 2)
-    example = TOKENS if make is Attending else IMAGES
+    example = TOKENS if make in (Attending, Speaking) else IMAGES
     plan = apply_tli(wanted, given, example=example, options=Options(method="even"))
     return distance(given, wanted, (example,)), plan
 

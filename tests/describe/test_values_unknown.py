@@ -113,3 +113,13 @@ def test_a_choice_by_values_cannot_be_traced() -> None:
     with pytest.raises(TraceError, match="meta"):
         traced(lambda m, x: m.first(x) if x.sum() > 0 else m.second(x))
     assert not torch.compiler.is_compiling()
+
+
+def masks_what_is_not_given(m: _Two, x: torch.Tensor) -> torch.Tensor:
+    mask = None if torch.compiler.is_compiling() else torch.ones(len(x))
+    return m.second(m.first(x) * mask[:, None]) if bool((x > 0).any()) else x
+
+
+def test_what_is_run_on_values_is_not_told_that_it_is_compiled() -> None:
+    described = trace(_Two(masks_what_is_not_given), (torch.ones(2, 8),))
+    assert [layer.path for layer in described.layers] == ["first", "second"] and described.graph

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from math import isclose, prod
 
-from tli_cli.architecture import CONVOLUTION, EPSILON, GROUPS, OFFSET, OUTPUTS, POOLED, Architecture, Layer, Number
+from tli_cli.architecture import CONVOLUTION, OF_THE_LAYER, OUTPUTS, POOLED, Architecture, Layer, Number
 from tli_cli.matching.settings import ACTIVATIONS
 
 SCALES = ("mul", "div", "baddbmm")
 PLACED = ("roll", "avg_pool2d", "avg_pool3d", "max_pool2d_with_indices", "max_pool3d_with_indices")
 """Operations that no network has without another that computes the same having them too."""
-OF_THE_LAYER = (CONVOLUTION, EPSILON, GROUPS, OFFSET, OUTPUTS, POOLED)
-"""Numbers of the layer itself, not of what is behind it."""
 SHRINKING = (-1.0, -0.5, -0.25)
 """The powers of the width of heads by which their products are scaled; of the last one both sides are."""
 POWERS = (*SHRINKING, 0.25, 0.5, 1.0)

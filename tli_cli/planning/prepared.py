@@ -9,7 +9,7 @@ from tli_cli.architecture import Architecture, Layer
 from tli_cli.matching.values import Matching, Pair
 from tli_cli.planning.drafts import Drafts
 from tli_cli.planning.identity import surplus_scales
-from tli_cli.planning.spaces.embedded import embedding_gains
+from tli_cli.planning.spaces.embedded import scale_gains
 from tli_cli.planning.spaces.scales import Scales
 from tli_cli.planning.spaces.turning import Turns
 from tli_cli.planning.starts.added import Additions, additions
@@ -54,7 +54,7 @@ def prepare(drafts: Drafts, model: int, matching: Matching) -> Prepared:
     if request.identity and by_axes and request.norms:
         matching, settled = norms_moved_behind(target, matching, blocks)
     scales, turns = Scales(*sides, matching), Turns(*sides, matching)
-    gains = embedding_gains(*sides, matching) if by_axes else {}
+    gains = scale_gains(*sides, matching) if by_axes else {}
     ahead = _ahead(drafts, model, sides, matching)
     if ahead.scales:
         pairs = tuple(pair for pair in matching.pairs if pair.target.place not in ahead.scales)

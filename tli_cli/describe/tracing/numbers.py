@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from tli_cli.architecture import OFFSET, OUTPUTS, PICKED, AxisTree, Number
+from tli_cli.architecture import AS_HEAD, OFFSET, OUTPUTS, PICKED, AxisTree, Number
 from tli_cli.describe.spaces import leaves
 from tli_cli.describe.tracing.recording import Recording
 from tli_cli.describe.tracing.values import Value
@@ -56,9 +56,10 @@ def note_numbers(rec: Recording, name: str, args: Sequence[Any], kwargs: Mapping
     elif name.startswith("upsample") and _parameters(rec, tensors):
         return  # a table of positions, whose size says all
     elif numbers or name == "gelu":  # which has two forms, the usual one without a word
-        rec.numbers.append((rec.last, (name.rstrip("_"), *numbers)))
         if rec.serves_as_head:
-            rec.layers[rec.last].attributes["scaled_as_head"] = True
+            rec.numbers.append((rec.last, (AS_HEAD,)))
+            rec.serves_as_head = False
+        rec.numbers.append((rec.last, (name.rstrip("_"), *numbers)))
     elif name.rstrip("_") in PLAIN and (name != "neg" or all(map(rec.is_whole, tensors))):
         rec.numbers.append((rec.last, (name.rstrip("_"),)))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -170,8 +171,9 @@ def _run(
     """Return the outputs of `model`, run once; those of its last layers where what is behind them fails."""
     training = model.training
     model.eval()
+    told_that_traced = without_values() if all(p.is_meta for p in model.parameters()) else nullcontext()
     try:
-        with reach_of(model) as reach, torch.no_grad(), without_values(), _Recorder(recording), _KnownIndices():
+        with reach_of(model) as reach, torch.no_grad(), told_that_traced, _Recorder(recording), _KnownIndices():
             made = _leaf_outputs(model(*args, **kwargs))
             recording.forgotten |= recording.readings.unread(made)
             return [value for value in map(recording.get, made) if value is not None]

@@ -1,43 +1,75 @@
-"""What embeddings make up for: another number that the code multiplies them with, such as the root of the width."""
+"""What embeddings and norms make up for: another number that code multiplies them with, such as the root of the
+width."""
 
 from __future__ import annotations
 
-from itertools import takewhile
+from collections import Counter
+from collections.abc import Iterator
+from itertools import dropwhile, takewhile
 from math import isclose, prod
 
-from tli_cli.architecture import Architecture, Layer
+from tli_cli.architecture import AS_HEAD, EPSILON, OF_THE_LAYER, OFFSET, Architecture, Layer, Number
 from tli_cli.matching.values import Matching
-from tli_cli.planning.numbers import SCALES, factor_of, were_run
+from tli_cli.planning.numbers import SCALES, factor_of, were_run, width_power
 
 
-def embedding_gains(target: Architecture, source: Architecture, matching: Matching) -> dict[int, float]:
-    """Return by what the weights of layers of `target` must be multiplied so that what goes on from its embeddings is
-    what goes on in `source`.
+def scale_gains(target: Architecture, source: Architecture, matching: Matching) -> dict[int, float]:
+    """Return by what the weights of layers of `target` must be multiplied so that what goes on from its embeddings, and
+    from norms to the one layer that each feeds, is what goes on in `source`.
 
-    A head that is the table of an embedding gives that much more, which the norm before it takes back.
+    A head that is the table of an embedding gives that much more, which the norm before it takes back. A source of
+    which the graph alone is known is taken to be scaled by the same powers of its width.
     """
-    if not were_run(target, source):
+    if not (were_run(target) and source.graph):
         return {}
+    alone = [_norms_read_once(side) for side in (target, source)]
     gains = {}
     for pair in matching.pairs:
         layer, partner = target.layers[pair.target.place], source.layers[pair.source.place]
-        scaled_late = layer.attribute("scaled_as_head") or partner.attribute("scaled_as_head")
-        if layer.kind == partner.kind == "embedding" and not scaled_late and _is_read_alone(target, pair.target.place):
+        read_alone = pair.target.place in alone[0] and pair.source.place in alone[1]
+        if layer.kind == partner.kind == "embedding" and (_as_head(layer) == _as_head(partner) or not were_run(source)):
+            read_alone = _is_read_alone(target, pair.target.place)
+        if were_run(source):
             gain = _scale(partner) / (_scale(layer) or 1.0)
-            if not isclose(gain, 1.0, rel_tol=1e-6):
-                gains[pair.target.place] = gain
-    for place, gain in list(gains.items()):
+        else:
+            m, n = pair.target.shape[-1], pair.source.shape[-1]
+            gain = (n / m) ** width_power(_scales(layer), m)
+        if read_alone and not isclose(gain, 1.0, rel_tol=1e-6):
+            gains[pair.target.place] = gain
+    for place, gain in [held for held in gains.items() if target.layers[held[0]].kind == "embedding"]:
         before = _before_head(target, place)
         if any(target.layers[norm].kind != "norm" for norm in before):
             del gains[place]
         else:
-            gains |= dict.fromkeys(before, 1.0 / gain)
+            gains |= {norm: gains.get(norm, 1.0) / gain for norm in before}
     return gains
+
+
+def _norms_read_once(architecture: Architecture) -> set[int]:
+    """Return the norms with a weight that feed one layer and nothing else, not even an output, and behind which
+    nothing but scales stands."""
+    graph, layers = architecture.graph, architecture.layers
+    readers = Counter(i for node in graph for i in node.inputs)
+    fed = {i for node in graph if node.op == "layer" for i in node.inputs if readers[i] == 1}
+    found = {graph[i].layer for i in fed if graph[i].op == "layer"}
+    norms = {p for p in found if layers[p].attribute("norm") in ("layer", "rms") and layers[p].tensor("weight")}
+    return {p for p in norms if {n[0] for n in layers[p].numbers} <= {*SCALES, EPSILON, OFFSET}}
 
 
 def _scale(layer: Layer) -> float:
     """Return what the code multiplies with first of all after `layer`."""
-    return prod(map(factor_of, takewhile(lambda number: number[0] in SCALES, layer.numbers)), start=1.0)
+    return prod(map(factor_of, _scales(layer)), start=1.0)
+
+
+def _scales(layer: Layer) -> Iterator[Number]:
+    """Yield the scales that stand first of all behind `layer`, where it does not serve as a head."""
+    behind = takewhile(lambda number: number[0] != AS_HEAD, layer.numbers)
+    return takewhile(lambda number: number[0] in SCALES, (n for n in behind if n[0] not in OF_THE_LAYER))
+
+
+def _as_head(layer: Layer) -> list[Number]:
+    """Return the numbers behind `layer` where it serves as a head."""
+    return list(dropwhile(lambda number: number[0] != AS_HEAD, layer.numbers))
 
 
 def _is_read_alone(architecture: Architecture, place: int) -> bool:

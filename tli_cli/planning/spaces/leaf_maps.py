@@ -15,14 +15,16 @@ from tli_cli.planning.spaces.streams import raw_readers
 from tli_cli.planning.spaces.traits import norms_before_tied_heads
 
 
-def rows_ahead(rows: int) -> int:
-    """Return how many rows of a table of positions stand before that of the first one: two, as fairseq's models have
-    it (`fairseq/modules/learned_positional_embedding.py`), of one that has two more than a power of two.
+def rows_more_ahead(m: int, n: int) -> int:
+    """Return by how many rows more of `m` positions stand before that of the first one than of `n`: two, as fairseq's
+    models have it (`fairseq/modules/learned_positional_embedding.py`), of two more than a power of two beside a power
+    of two; what is neither tells nothing.
 
-    >>> [rows_ahead(rows) for rows in (512, 514, 1026, 1024, 77)]
-    [0, 2, 2, 0, 0]
+    >>> [rows_more_ahead(*sizes) for sizes in ((514, 1024), (1024, 514), (1026, 514), (1538, 1026), (514, 77))]
+    [2, -2, 0, 0, 0]
     """
-    return 2 if rows > 8 and (rows - 2).bit_count() == 1 else 0
+    two_more, none = ([size > 8 and (size - more).bit_count() == 1 for size in (m, n)] for more in (2, 0))
+    return 2 * (two_more[0] and none[1]) - 2 * (two_more[1] and none[0])
 
 
 def _members(model: int, places: Sequence[Place]) -> tuple[tuple[object, ...], ...]:
@@ -155,7 +157,7 @@ class LeafMaps:
             return self.same(m)
         if t in self._free and self.maps[self._free[t]].columns == n:
             return self._free[t]
-        if kind == "places" and (ahead := rows_ahead(m) - rows_ahead(n)):
+        if kind == "places" and (ahead := rows_more_ahead(m, n)):
             index = tuple(row - ahead if 0 <= row - ahead < n else -1 for row in range(m))
             return self._add(("rows ahead", m, n), AxisMap("rows", m, n, exact=False, index=index))
         rule = "spread" if spread else self._rules.rule(t, m, n, kind, use)
