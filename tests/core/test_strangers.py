@@ -113,3 +113,20 @@ def test_shortcuts_of_one_side_do_not_keep_the_rest_from_its_namesakes(suffix: s
             assert [piece.source for piece in step.pieces] == [step.target.removeprefix("encoder.")]
         else:
             assert not step.exact, (step.target, step.reason)
+
+
+def decoder(layers: int) -> State:
+    found = {"embed_tokens.weight": torch.randn(40, 16), "norm.weight": torch.ones(16)}
+    shapes = {f"self_attn.{name}_proj": (16, 16) for name in "qkvo"}
+    shapes |= {"mlp.gate_proj": (24, 16), "mlp.up_proj": (24, 16), "mlp.down_proj": (16, 24)}
+    for layer in range(layers):
+        found |= {f"layers.{layer}.{name}.weight": torch.randn(shape) for name, shape in shapes.items()}
+        found |= {f"layers.{layer}.{name}_layernorm.weight": torch.ones(16) for name in ("input", "post_attention")}
+    return found | {"lm_head.weight": torch.randn(40, 16)}
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+def test_beside_a_copy_in_an_added_block_stand_copies(suffix: str, tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, decoder(3), decoder(5), suffix)
+    assert plan.relation == "deeper"
+    assert {step.reason for step in plan.steps} == {"", "added block starts as the identity"}

@@ -45,14 +45,13 @@ def strangers(matching: Matching) -> dict[int, str]:
     layers of another size do, as that before it where the input has other channels.
     """
     mine, theirs = _held(matching.targets), _held(matching.sources)
-    once = [pair for pair in matching.pairs if not pair.repeat]
     found = _alone(
         [pair for pair in matching.pairs if pair.target.kind in WEIGHTED],
-        {p.target.key: p.source.key for p in once if p.target.exact_label == p.source.exact_label},
+        {p.target.key: p.source.key for p in matching.pairs if p.target.exact_label == p.source.exact_label},
         mine,
         theirs,
     )
-    alike = (p for p in once if p.target.form_label == p.source.form_label and p.target.place not in found)
+    alike = (p for p in matching.pairs if p.target.form_label == p.source.form_label and p.target.place not in found)
     norms = [pair for pair in matching.pairs if pair.target.kind == "norm"]
     return found | _alone(norms, {p.target.key: p.source.key for p in alike}, mine, theirs)
 
