@@ -6,15 +6,17 @@ What one of them alone needs is imported there, so that each starts quickly.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from tli_cli.architecture import Architecture
 from tli_cli.errors import TliError
-from tli_cli.given import Named, name_of, names_of, path_of, require
+from tli_cli.given import Model, Named, name_of, names_of, path_of, require
 from tli_cli.options import Options
 from tli_cli.references import (
     Reading,
@@ -38,12 +40,22 @@ def _resolve_sides(
     sources: Named | Sequence[Named], target: Named, options: Options
 ) -> tuple[tuple[Reference, ...], Reference]:
     listed = names_of(sources)
-    if not listed:
-        raise TliError("no source given: name at least one checkpoint or architecture")
     require(options, Options, "options")
     read = resolve_all(listed, Reading.of_source(options))
     *given, wanted = related([*read, resolve(name_of(target), Reading.of_target(options))])
     return tuple(given), wanted
+
+
+def _looked_at(model: Model, reading: Reading) -> Reference:
+    """Return a model by name as it is read, a live one, or what was inspected, as it is."""
+    if isinstance(model, Architecture):
+        return Reference(model.origin, model)
+    torch = sys.modules.get("torch")  # which who has a module has imported
+    if torch is not None and isinstance(model, torch.nn.Module):
+        from tli_cli.teachers import live_reference
+
+        return live_reference(model, reading.input_shape)
+    return resolve(name_of(cast(Named, model)), reading)
 
 
 def plan_for(sources: Sequence[Reference], target: Reference, options: Options) -> Plan:
@@ -76,8 +88,9 @@ def match(sources: Named | Sequence[Named], target: Named, *, options: Options =
     return plan_for(given, wanted, options)
 
 
-def score(source: Named, target: Named, *, options: Options = Options()) -> Score:
-    """Return the TLI score of both directions between two references. Reads no values.
+def score(source: Model, target: Model, *, options: Options = Options()) -> Score:
+    """Return the TLI score of both directions between two references, live modules, or what `inspect` returned of such.
+    Reads no values.
 
     Raises:
         TliError: a reference cannot be read, or the matcher is unknown.
@@ -85,9 +98,11 @@ def score(source: Named, target: Named, *, options: Options = Options()) -> Scor
     from tli_cli.matching import MATCHERS
     from tli_cli.planning.doubted import score_architectures
 
-    given, wanted = _resolve_sides(source, target, options)
-    found = score_architectures(given[0].architecture, wanted.architecture, MATCHERS.get(options.matcher))
-    return replace(found, source=name_of(source), target=name_of(target))
+    require(options, Options, "options")
+    read = _looked_at(source, Reading.of_source(options)), _looked_at(target, Reading.of_target(options))
+    given, wanted = related(read)
+    found = score_architectures(given.architecture, wanted.architecture, MATCHERS.get(options.matcher))
+    return replace(found, source=given.text, target=wanted.text)
 
 
 def matrix(
@@ -110,9 +125,7 @@ def matrix(
     from tli_cli.matrices.matrix import score_all
 
     require(options, Options, "options")
-    listed = names_of(references)
-    if not listed:
-        raise TliError("no model given: name at least one checkpoint or architecture")
+    listed = names_of(references, "model")
     if jobs is not None and not (isinstance(jobs, int) and jobs >= 1):
         raise TliError(f"jobs: expected a whole number from 1 on, found {jobs!r}")
     reading = Reading(input_shape=options.input_shape, ema=options.ema)
@@ -146,14 +159,11 @@ def rank(
     from tli_cli.ranking import rank_sources
 
     require(options, Options, "options")
-    listed = names_of(sources)
-    if not listed:
-        raise TliError("no source given: name at least one checkpoint or architecture")
-    return rank_sources(name_of(target), listed, options, progress, besides)
+    return rank_sources(name_of(target), names_of(sources), options, progress, besides)
 
 
-def inspect(reference: Named, *, options: Options = Options()) -> Architecture:
-    """Return what is known of one reference. Reads no values.
+def inspect(reference: Model, *, options: Options = Options()) -> Architecture:
+    """Return what is known of one reference or live module. Reads no values.
 
     Raises:
         TliError: the reference cannot be read.
@@ -161,7 +171,7 @@ def inspect(reference: Named, *, options: Options = Options()) -> Architecture:
     return read(reference, options=options).architecture
 
 
-def read(reference: Named, *, options: Options = Options()) -> Reference:
+def read(reference: Model, *, options: Options = Options()) -> Reference:
     """Return what `reference` names as a target would be read, with what the user should know of it.
 
     Raises:
@@ -169,8 +179,9 @@ def read(reference: Named, *, options: Options = Options()) -> Reference:
     """
     require(options, Options, "options")
     reading = Reading.of_one(options)
-    check_input_shape(name_of(reference), reading)
-    return as_its_configuration(resolve(name_of(reference), reading))
+    if isinstance(reference, (str, PathLike)):
+        check_input_shape(name_of(reference), reading)
+    return as_its_configuration(_looked_at(reference, reading))
 
 
 def inject(
@@ -190,6 +201,7 @@ def inject(
         TliError: something cannot be read or written, or the plan does not fit; nothing is left half written.
         GateError: a gate of `options` is not met; nothing is written.
     """
+    from tli_cli.checkpoints.writing.model_directory import require_form
     from tli_cli.checkpoints.writing.ranks import ALONE, current_ranks
     from tli_cli.gates import check_gates
     from tli_cli.injection.plan_checks import check_fits
@@ -200,6 +212,8 @@ def inject(
     written = None if out is None else path_of(out, "out")
     if plan is not None:
         require(plan, Plan, "plan", "Plan.from_json(text) reads one")
+    if written is not None and not options.dry_run:
+        require_form(written)
     with ExitStack() as stack:
         ranks = ALONE if options.dry_run or written is None else current_ranks()
         with ranks.step():

@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any, Union, cast
+from typing import TYPE_CHECKING, Any, Union, cast
 
 from tli_cli.errors import TliError
 
+if TYPE_CHECKING:
+    from torch import nn
+
+    from tli_cli.architecture import Architecture
+
 Named = Union[str, "PathLike[str]"]
 """What names a reference: text, or the path of a file or directory."""
+Model = Union[Named, "nn.Module", "Architecture"]
+"""What is looked at and not read: a name, a live module, or what `inspect` returned of one."""
 
 
 def name_of(reference: Named) -> str:
@@ -18,15 +25,19 @@ def name_of(reference: Named) -> str:
     if isinstance(reference, (str, PathLike)) and isinstance(text := fspath(reference), str):
         return text
     raise TliError(
-        f"expected the name or path of a model, found {_kind(reference)}; for live modules and state dicts there is "
-        "tli_cli.apply_tli, whose plan holds the score: with Options(dry_run=True) nothing is changed"
+        f"expected the name or path of a model, found {_kind(reference)}; tli_cli.score and inspect take live modules "
+        "as well; for a plan, or with state dicts, there is tli_cli.apply_tli: with Options(dry_run=True) nothing is "
+        "changed"
     )
 
 
-def names_of(references: Named | Sequence[Named]) -> list[str]:
-    """Return the names of one or several `references`."""
+def names_of(references: Named | Sequence[Named], what: str = "source") -> list[str]:
+    """Return the names of one or several `references`; raise `TliError` where there is none."""
     single = isinstance(references, (str, bytes, PathLike, Mapping)) or not isinstance(references, Iterable)
-    return [name_of(one) for one in cast("Iterable[Named]", [references] if single else references)]
+    names = [name_of(one) for one in cast("Iterable[Named]", [references] if single else references)]
+    if not names:
+        raise TliError(f"no {what} given: name at least one checkpoint or architecture")
+    return names
 
 
 def path_of(path: Named, what: str) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Union, cast
@@ -16,8 +16,9 @@ from tli_cli.checkpoints.checkpoint import Checkpoint
 from tli_cli.checkpoints.state_dict import StateDict, with_tensors
 from tli_cli.errors import TliError, TraceError
 from tli_cli.injection.stored_values import StoredValues
-from tli_cli.options import Options
+from tli_cli.options import InputShape, Options
 from tli_cli.providers.effective import effective_state, require_values, unwrapped
+from tli_cli.providers.inputs import names_of, shapes_of
 from tli_cli.providers.module import describe_live
 from tli_cli.references.reference import Reading, Reference, read_checkpoint, resolve
 from tli_cli.references.relating import related
@@ -46,13 +47,8 @@ def understood(
     Raises:
         TliError: one of them cannot be run on `example`, cannot be read, or has no values.
     """
-    one = isinstance(teachers, nn.Module | Mapping | str | os.PathLike)
-    if not one and not isinstance(teachers, Sequence):
-        raise TliError(
-            "expected a module, a state dict or a checkpoint file as a teacher, or a list of such, found "
-            f"{type(teachers).__name__}"
-        )
-    listed: Sequence[Teacher] = [cast(Teacher, teachers)] if one else cast("Sequence[Teacher]", teachers)
+    several = isinstance(teachers, Sequence) and not isinstance(teachers, str)
+    listed = cast("Sequence[Teacher]", teachers if several else [teachers])
     if not listed:
         raise TliError("no teacher given: expected a module, a state dict or a checkpoint file, or a list of such")
     taught = [_taught(teacher, target, (example, shared), options) for teacher in listed]
@@ -81,12 +77,14 @@ def _taught(teacher: Teacher, target: Reference, examples: tuple[Any, Any], opti
         return Taught(reference, lambda name: state[name].detach(), teacher)
     reading = Reading.of_source(options)
     if isinstance(teacher, Mapping):
-        reference = read_checkpoint(_STATE_DICT, reading, lambda expected: _in_memory(teacher, options, expected))
+        held, path = StateDict(with_tensors(teacher), _STATE_DICT, options.ema), Path(_STATE_DICT)
+        reference = read_checkpoint(_STATE_DICT, reading, lambda expected: Checkpoint(path, held, expected=expected))
     elif isinstance(teacher, str | os.PathLike):
         reference = resolve(os.fspath(teacher), reading)
     else:
         raise TliError(
-            f"expected a module, a state dict or a checkpoint file as a teacher, found {type(teacher).__name__}"
+            "expected a module, a state dict or a checkpoint file as a teacher, or a list of such, found "
+            f"{type(teacher).__name__}"
         )
     return _stored(reference, target, options)
 
@@ -107,5 +105,14 @@ def told_live(module: nn.Module, described: Architecture, option: str) -> Refere
     return Reference(name, described, notes=() if described.graph else (said,))
 
 
-def _in_memory(loaded: Mapping[str, Any], options: Options, expected: Collection[str]) -> Checkpoint:
-    return Checkpoint(Path(_STATE_DICT), StateDict(with_tensors(loaded), _STATE_DICT, options.ema), expected=expected)
+def live_reference(module: nn.Module, input_shape: InputShape | None) -> Reference:
+    """Return a module, run on samples of `input_shape` if that is given, as a reference.
+
+    Raises:
+        TliError: it cannot be run on such samples, or its code is not followed.
+    """
+    module, example = unwrapped(module, "a model"), None
+    if input_shape is not None:
+        shapes, names = [(2, *shape) for shape in shapes_of(input_shape)], names_of(input_shape)
+        example = dict(zip(names, shapes, strict=True)) if names else shapes
+    return told_live(module, describe_live(module, example), "Options(input_shape=...)")

@@ -109,6 +109,21 @@ def test_images_keep_the_settings_that_fit_them():
     assert not Path("larger/preprocessor_config.json").exists()
 
 
+def test_images_of_a_tower_keep_the_settings_that_fit_them():
+    towers = {
+        "text_config": {**SMALL, "vocab_size": 40},
+        "vision_config": {**SMALL, "image_size": 16, "patch_size": 4},
+        "projection_dim": 8,
+    }
+    transformers.CLIPModel(transformers.CLIPConfig(**towers)).save_pretrained("source")
+    Path("source/preprocessor_config.json").write_text("{}")
+    for size in (16, 32):
+        towers["vision_config"]["image_size"] = size
+        transformers.CLIPConfig(**towers, architectures=["CLIPModel"]).save_pretrained(f"target{size}")
+        api.inject("source", f"hf:target{size}", f"out{size}")
+        assert Path(f"out{size}/preprocessor_config.json").exists() == (size == 16)
+
+
 @pytest.mark.parametrize("name", ["test_vit?img_size=96&in_chans=5", "test_vit,in_chans=5"])
 def test_timm_loads_what_it_names(name):
     torch.save(timm.create_model("test_vit").state_dict(), "source.pt")
@@ -118,6 +133,7 @@ def test_timm_loads_what_it_names(name):
     assert all(torch.equal(value, held[key]) for key, value in model.state_dict().items())
     size = model.pretrained_cfg["input_size"]
     assert model(torch.randn(1, *size)).shape == (1, 7) and size[0] == 5
+    assert [len(model.pretrained_cfg[key]) for key in ("mean", "std")] == [5, 5]
 
 
 def test_a_directory_is_replaced_when_forced_and_nothing_but_a_model():
@@ -136,6 +152,14 @@ def test_a_directory_is_replaced_when_forced_and_nothing_but_a_model():
         api.inject("source.pt", "source.pt", "other")
     assert {path.name for path in Path().iterdir()} == {"out", "source.pt"}
     assert Path("out/thesis.txt").read_text() == "mine"
+
+
+def test_what_is_no_name_of_an_output_is_told_before_anything_is_read():
+    with pytest.raises(CheckpointError, match=r"out\.ckpt: expected an output name that ends in"):
+        api.inject("missing.pt", "timm:test_resnet", "out.ckpt")
+    torch.save(timm.create_model("test_resnet").state_dict(), "source.pt")
+    api.inject("source.pt", "timm:test_resnet", "out.v2/")
+    assert Path("out.v2/model.safetensors").exists()
 
 
 def test_a_failure_leaves_nothing(monkeypatch):

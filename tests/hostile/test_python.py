@@ -126,5 +126,15 @@ def test_a_call_that_cannot_be_followed_is_one_error(home: Path, kind: str) -> N
     assert sorted(path.name for path in home.iterdir()) == [A, B]
 
 
+def test_live_modules_are_scored_and_inspected(home: Path) -> None:
+    found = tli_cli.score(Net(8), A, options=Options(input_shape=(4,)))
+    assert (found.forward, found.source, found.target) == (1, "Net", A)
+    wide = tli_cli.inspect(Net(12))
+    assert wide.graph and tli_cli.score(wide, Net(12)).mean == 1
+    assert 0 < tli_cli.score(wide, Net(8)).forward < 1
+    with pytest.raises(TliError, match="cannot be run"):
+        tli_cli.inspect(Net(), options=Options(input_shape=(5,)))
+
+
 def test_one_source_needs_no_list(home: Path) -> None:
     assert tli_cli.rank(A, B) == tli_cli.rank(A, [Path(B)]) and tli_cli.matrix(A).values == ((1.0,),)

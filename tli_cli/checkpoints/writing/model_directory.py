@@ -10,7 +10,15 @@ from pathlib import Path
 from tli_cli.architecture import TensorSpec
 from tli_cli.checkpoints.writing.directories import pending_directory, write_whole
 from tli_cli.checkpoints.writing.ranks import ALONE, Ranks
-from tli_cli.checkpoints.writing.writer import DCP, FILES, Produce, Progress, require_space, write_checkpoint
+from tli_cli.checkpoints.writing.writer import (
+    DCP,
+    FILES,
+    Produce,
+    Progress,
+    output_path,
+    require_space,
+    write_checkpoint,
+)
 from tli_cli.dtypes import byte_count
 from tli_cli.errors import CheckpointError
 
@@ -19,14 +27,20 @@ WEIGHTS = "model.safetensors"
 Beside = Mapping[str, bytes | Path]
 """The files beside the weights, by name: what they hold, or what they are copied from."""
 
-_NAMED = re.compile(r"(\.\d.*)?")
-"""How the name of such a directory may end: in nothing, or in a version (`llama-3.2-1b`)."""
+_NAMED = re.compile(r"(\.v?\d.*)?")
+"""How the name of such a directory may end: in nothing, or in a version (`llama-3.2-1b`, `run.v2`)."""
 _WEIGHTS = re.compile(r"(pytorch_)?model(-\d+-of-\d+)?\.(safetensors|bin)(\.index\.json)?")
 
 
 def is_model_directory(out: Path) -> bool:
     """Tell whether what is to be written to `out` is a directory with a model's weights and its configuration."""
     return out.suffix not in FILES and out.suffix != DCP and bool(_NAMED.fullmatch(out.suffix) or out.is_dir())
+
+
+def require_form(out: Path) -> None:
+    """Raise `CheckpointError` where nothing of the name `out` is written."""
+    if not is_model_directory(out):
+        output_path(out)
 
 
 def write_model_directory(

@@ -62,7 +62,7 @@ def write_checkpoint(
         CheckpointError: where `out` exists and not `force`, cannot be written, or a tensor is not as announced.
     """
     notes, form = dict(metadata or {}), Path(out).suffix
-    target = _target(Path(out))
+    target = output_path(Path(out))
     require_writable(tensors)
     if form == DCP:
         from tli_cli.checkpoints.writing.dcp_writer import write_distributed
@@ -106,7 +106,8 @@ def write_checkpoint(
     return tuple(results)
 
 
-def _target(out: Path) -> Path:
+def output_path(out: Path) -> Path:
+    """Return where `out`, a file or a distributed checkpoint, is written; raise `CheckpointError` where none can be."""
     if out.suffix not in (*FILES, DCP):
         raise CheckpointError(
             f"{out}: expected an output name that ends in .safetensors, {', '.join(TORCH)} (what torch.save writes) "
