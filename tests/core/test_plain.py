@@ -118,5 +118,5 @@ def test_an_added_recurrent_layer_is_not_called_exact(cell):
 
 def test_a_changed_activation_is_said():
     _, plan = grown(chain(8, 8), chain(8, 8, act=nn.GELU), IMAGES)
-    assert plan.notes == ("activations differ: only in the source relu; only in the target gelu",)
+    assert plan.notes == ("activations differ: the source alone has relu, the target alone has gelu",)
     assert not grown(chain(8, 8), chain(8, 12), IMAGES)[1].notes

@@ -82,6 +82,8 @@ def _alternatives(candidates: list[str], chosen: str) -> list[str]:
 def _which(directory: Path, names: list[str], likely: list[str]) -> str:
     if not likely:
         hint = f"; its config.json alone is named hf:{directory}" if (directory / "config.json").is_file() else ""
+        below = [str(path.parent) for path in sorted(directory.glob("*/*")) if is_checkpoint_name(path.name)]
+        hint += f"; there is one in {', '.join(list(dict.fromkeys(below))[:4])}" if below else ""
         others = [f", but {name}, {found[0]}: {found[1]}" for name in names if (found := stranger(name, b""))]
         return (
             f"{directory}: expected a checkpoint in the directory (model.safetensors, pytorch_model.bin, an index with "

@@ -117,7 +117,8 @@ def _row(architecture: Architecture, layer: Layer, block: str, *, every: bool) -
     else:
         shown = ("statistics" if role in STATISTICS else role for role, _ in layer.tensors)
         roles = ", ".join(dict.fromkeys(shown))
-    attributes = (_attribute(key, value) for key, value in layer.attributes if every or not _usual(key, value))
+    told = {key: value for key, value in layer.attributes if every or not _usual(key, value)}
+    attributes = (f"{key} {shape_text(value) if isinstance(value, tuple) else value}" for key, value in told.items())
     return [name, layer.kind, shape_text(shapes[0]) if shapes else "", roles, ", ".join(attributes)]
 
 
@@ -127,13 +128,10 @@ def _over(architecture: Architecture, name: str) -> str:
 
 
 def _usual(key: str, value: object) -> bool:
-    """Return whether an attribute goes without saying: unit strides, one group, the numbers of places and frames."""
+    """Return whether an attribute goes without saying: unit strides, one group, the numbers of places and frames, the
+    role that the name tells."""
     ones = value == 1 or (isinstance(value, tuple) and set(value) == {1})
-    return key in ("positions", "frames") or (ones and key in ("groups", "stride", "dilation"))
-
-
-def _attribute(key: str, value: object) -> str:
-    return f"{key} {shape_text(value) if isinstance(value, tuple) else value}"
+    return key in ("positions", "frames", "role_name") or (ones and key in ("groups", "stride", "dilation"))
 
 
 def _cells(architecture: Architecture) -> Iterator[tuple[object, ...]]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 HEADER = ("target", "target_shape", "source", "source_shape", "how", "similarity", "reason")
-SHOWN_NAMES = 20
+SHOWN_NAMES = 5
 
 
 def render_plan(plan: Plan, style: Style, *, every: bool = False) -> None:
@@ -51,7 +51,7 @@ def plan_parts(plan: Plan, *, every: bool = False) -> Iterator[RenderableType]:
     yield Text(plan_counts(plan))
 
 
-def leftovers(plan: Plan, *, every: bool = False, most: int = SHOWN_NAMES) -> Iterator[RenderableType]:
+def leftovers(plan: Plan, *, every: bool = False) -> Iterator[RenderableType]:
     """Yield the lists of target tensors not fed from a source, by reason, and of source tensors not used."""
     from rich.padding import Padding
     from rich.text import Text
@@ -65,12 +65,12 @@ def leftovers(plan: Plan, *, every: bool = False, most: int = SHOWN_NAMES) -> It
         yield Padding(
             f"{reason or 'the plan says so'} ({start}): {count_text(len(lines), 'layer')}", (0, 0, 0, 2), expand=False
         )
-        yield from _listed(lines, 4, every=every, most=most)
+        yield from _listed(lines, 4, every=every)
     if kept:
         yield Text()
     if plan.unused:
         yield Text(f"Left unused in the source: {count_text(len(plan.unused), 'tensor')}", style="bold")
-        yield from _listed(plan.unused, 2, every=every, most=most)
+        yield from _listed(plan.unused, 2, every=every)
         yield Text()
 
 
@@ -119,11 +119,11 @@ def _why(kept: tuple[str, str, str]) -> tuple[str, str]:
     return kept[:2]
 
 
-def _listed(lines: Sequence[str], indent: int, *, every: bool, most: int) -> Iterator[RenderableType]:
+def _listed(lines: Sequence[str], indent: int, *, every: bool) -> Iterator[RenderableType]:
     from rich.padding import Padding
     from rich.text import Text
 
-    limit = len(lines) if every or len(lines) <= most + 1 else most
+    limit = len(lines) if every or len(lines) <= SHOWN_NAMES + 1 else SHOWN_NAMES
     for line in lines[:limit]:
         yield Padding(Text(line, style="dim"), (0, 0, 0, indent), expand=False)
     if limit < len(lines):

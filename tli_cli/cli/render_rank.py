@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from tli_cli.ranking import Candidate, Ranking
 
 HEADER = ("source", "score", "coverage", "parameters", "why")
-NARROW = 80
-"""A terminal of fewer columns has no room for the numbers of parameters: the reasons would be cut off."""
+NARROW = 110
+"""A terminal of fewer columns has no room for the numbers of parameters beside the reasons."""
 _REST = 44
 """The least columns that all but the sources take: names are what is copied."""
 
@@ -83,9 +83,9 @@ def why(candidate: Candidate) -> str:
     if candidate.score == 1:
         return "every layer the same, in its place"
     lost = candidate.layers - candidate.fed
-    fed = f"{outlook(candidate.score)}: {candidate.same} of {candidate.layers} layers the same, {lost} not fed"
-    low = [f"{block} {similarity_text(worth)}" for block, worth in candidate.worst[:2]]
-    return f"{fed}; lowest: {', '.join(low)}" if low else fed
+    same = f"{outlook(candidate.score)}: {candidate.same} of {candidate.layers} layers the same"
+    low = [f"lowest {block} {similarity_text(worth)}" for block, worth in candidate.worst[:1]]
+    return ", ".join([same, *([f"{lost} not fed"] if lost else []), *low])
 
 
 def _cells(candidate: Candidate) -> tuple[str, str, str, str, str]:

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from tli_cli.plan import Plan
     from tli_cli.report import Report
 
-SHOWN_NAMES = 5
 SIZES = ("holds", "largest")
 
 
@@ -45,7 +44,7 @@ def report_parts(report: Report, *, every: bool = False) -> Iterator[RenderableT
     plan = report.plan
     yield pairing_table(tensor_rows(plan)) if every else block_table(plan)
     yield Text()
-    yield from leftovers(plan, every=every, most=SHOWN_NAMES)
+    yield from leftovers(plan, every=every)
     yield render.facts_table(_facts(report))
 
 

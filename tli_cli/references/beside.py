@@ -45,7 +45,7 @@ def beside_weights(out: Path, source: Reference, target: Reference, options: Opt
         )
     config, home = mine
     typed = {"torch_dtype" if "torch_dtype" in config else "dtype": dtype} if "model_type" in config else {}
-    same_inputs = theirs is not None and all(config.get(key) == theirs[0].get(key) for key in _INPUTS)
+    same_inputs = theirs is not None and _inputs(config) == _inputs(theirs[0])
     tokens = tokenizer_of(target, options.target_tokenizer)
     alike = tokens is None and _vocabularies(source) == _vocabularies(target) != []
     tokens = tokenizer_of(source, options.source_tokenizer) if alike else tokens
@@ -60,6 +60,12 @@ def beside_weights(out: Path, source: Reference, target: Reference, options: Opt
 
 def _found(home: Path | None, names: Sequence[str]) -> dict[str, Path]:
     return {name: home / name for name in names if (home / name).is_file()} if home is not None else {}
+
+
+def _inputs(config: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Return what a configuration, or that of a tower in it, says of the input's size."""
+    parts = (config, *(part for _, part in sorted(config.items()) if isinstance(part, Mapping)))
+    return [(key, part[key]) for part in parts for key in _INPUTS if key in part]
 
 
 def _vocabularies(reference: Reference) -> list[int]:
@@ -97,14 +103,22 @@ def _of_timm(text: str, arguments: Mapping[str, Any]) -> _Described | None:
     given = {**entry.defaults, **named, **arguments}
     classes, channels = given.pop("num_classes", 0), given.pop("in_chans")
     size = given.get("img_size", entry.input_size[1:])
+    settings = _timms_settings(head.removeprefix("timm:"), entry.name)
+    settings |= {key: _of_channels(settings[key], channels) for key in ("mean", "std") if key in settings}
     pretrained = {
-        **_timms_settings(head.removeprefix("timm:"), entry.name),
+        **settings,
         "num_classes": classes,
         "input_size": [channels, *(size if isinstance(size, (list, tuple)) else (size, size))],
     }
     model = {**given, **({"in_chans": channels} if channels != entry.defaults["in_chans"] else {})}
     config = {"architecture": entry.name, "num_classes": classes, "model_args": model, "pretrained_cfg": pretrained}
     return config, None
+
+
+def _of_channels(values: Sequence[float], count: int) -> list[float]:
+    """Return what is subtracted from each channel, or what it is divided by, for `count` of them: repeated in turn as
+    the first layer's weights are, for one channel the mean."""
+    return [values[i % len(values)] for i in range(count)] if count > 1 else [sum(values) / len(values)]
 
 
 def _timms_settings(name: str, plain: str) -> dict[str, Any]:

@@ -16,8 +16,9 @@ def changed_activations(source: Architecture, target: Architecture) -> tuple[str
     theirs, mine = (ACTIVATIONS.intersection(node.op for node in side.graph) for side in (source, target))
     if not source.graph or not target.graph or theirs == mine:
         return ()
-    texts = [", ".join(sorted(only)) or "none" for only in (theirs - mine, mine - theirs)]
-    return (f"activations differ: only in the source {texts[0]}; only in the target {texts[1]}",)
+    sides = (("source", theirs - mine), ("target", mine - theirs))
+    told = [f"the {side} alone has {', '.join(sorted(only))}" for side, only in sides if only]
+    return (f"activations differ: {', '.join(told)}",)
 
 
 def activations_before(
