@@ -10,13 +10,6 @@ AxisExpression = int | tuple[Any, ...]
 factors, the outermost first."""
 
 
-def map_indices(expression: AxisExpression) -> list[int]:
-    """Return the indices of the maps in `expression`."""
-    if isinstance(expression, int):
-        return [expression]
-    return [index for child in expression[1:] for index in map_indices(child)]
-
-
 @dataclass(frozen=True, slots=True)
 class AxisMap:
     """How `rows` target indices are taken from `columns` source indices; shared by all coupled axes.

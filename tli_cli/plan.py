@@ -129,10 +129,11 @@ class Plan:
 
     def __repr__(self) -> str:
         """Say in one line what is done; `steps` say it in full."""
+        noted = f"; {len(self.notes)} note{'s' if len(self.notes) > 1 else ''}" if self.notes else ""
         return (
             f"Plan({self.relation}: {self.exact} tensors placed exactly, {self.adapted} adapted, "
             f"{self.initialised} initialised, {len(self.unused)} unused; coverage {100 * self.coverage:.1f} %, "
-            f"score {self.score:.4f}{_noted(self.notes)})"
+            f"score {self.score:.4f}{noted})"
         )
 
     @property
@@ -192,10 +193,6 @@ class Plan:
             return plan
         steps = tuple(replace(step, exact=False) for step in plan.steps)
         return replace(plan, steps=steps, notes=tuple(dict.fromkeys((*plan.notes, EDITED))))
-
-
-def _noted(notes: tuple[str, ...]) -> str:
-    return f"; {len(notes)} note{'s' if len(notes) > 1 else ''}" if notes else ""
 
 
 def _require_version(version: object) -> None:

@@ -13,7 +13,6 @@ from tli_cli.plan import Plan
 from tli_cli.planning.doubted import score_architectures
 from tli_cli.planning.injection import plan_injection
 from tli_cli.planning.methods import methods
-from tli_cli.planning.spaces.pieces import map_indices
 
 MAPS_OF_AUTO = {"fit", "maps"}
 METHODS = [name for name in methods() if name not in MAPS_OF_AUTO]
@@ -132,7 +131,7 @@ def test_one_axis_map_serves_all_axes_that_carry_the_same_channels(net):
     for step in plan.steps:
         if step.resizer == "maps" and len(step.pieces) == 1 and step.pieces[0].layout is None:
             for axis, expression in zip(target.axes[step.target], step.pieces[0].axes, strict=True):
-                for leaf, index in zip(leaves(axis.tree), map_indices(expression), strict=False):
+                for leaf, index in zip(leaves(axis.tree), leaves(expression), strict=False):
                     used = plan.maps[index]
                     seen.setdefault(leaf, set()).add((used.rule.split()[0], used.rows, used.columns))
     assert seen and all(len(rules) == 1 for rules in seen.values())

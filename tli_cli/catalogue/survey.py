@@ -177,14 +177,11 @@ def _mismatch(row: Mapping[str, Any], check: Variant) -> str:
     """Return which tensor of `check` the entry gives another shape; empty if none."""
     options = {option: value for option, value in check.options.items() if option in row["growth"] and value}
     by_name = decode(row, "", options).by_name
+    is_without = any(option not in row["growth"] for option in check.options)
     for name, shape in check.shapes.items():
-        if name not in by_name or (by_name[name].shape != shape and not _missing_option(row, check)):
+        if name not in by_name or (by_name[name].shape != shape and not is_without):
             return f"with {dict(check.options)} {name} is {shape}"
     return ""
-
-
-def _missing_option(row: Mapping[str, Any], check: Variant) -> bool:
-    return any(option not in row["growth"] for option in check.options)
 
 
 def _head(architecture: Architecture, checks: list[Variant]) -> list[int] | None:

@@ -103,11 +103,8 @@ def _read_header(path: Path) -> tuple[dict[str, Any], int, Stamp]:
             header = json.loads(file.read(min(length, stamp.size)), object_pairs_hook=without_duplicates)
         return header, 8 + length, stamp
     except (SafetensorError, OSError, ValueError, struct.error) as error:
+        reason = str(error).removeprefix("Error while deserializing header: ")[:300]
         raise CheckpointError(
-            f"{path}: not a valid safetensors file: {_reason(error)} (the file has {stamp.size:,} bytes); "
+            f"{path}: not a valid safetensors file: {reason} (the file has {stamp.size:,} bytes); "
             "it is damaged, incomplete or something else: make or download it again"
         ) from error
-
-
-def _reason(error: Exception) -> str:
-    return str(error).removeprefix("Error while deserializing header: ")[:300]

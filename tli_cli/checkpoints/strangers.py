@@ -89,11 +89,7 @@ def stranger(name: str, head: bytes) -> tuple[str, str] | None:
 
 def _is_onnx(head: bytes) -> bool:
     """Tell whether `head` are two fields of a protocol buffer: a small version, and a short text."""
-    return len(head) > 4 and head[0] == 0x08 and 0 < head[1] < 0x40 and head[2] == 0x12 and _is_text(head[4:6])
-
-
-def _is_text(data: bytes) -> bool:
-    return bool(data) and _TEXT.issuperset(data)
+    return len(head) > 4 and head[0] == 0x08 and 0 < head[1] < 0x40 and head[2] == 0x12 and _TEXT.issuperset(head[4:6])
 
 
 def zipped_stranger(members: Collection[str]) -> tuple[str, str] | None:

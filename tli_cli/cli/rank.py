@@ -23,10 +23,7 @@ Sources = Annotated[
 ]
 Target = Annotated[str, given.references("TARGET", f"The model that receives weights. {given.NAMED_BY}")]
 Top = Annotated[int | None, typer.Option(min=1, help="Show this many.", rich_help_panel=given.OUTPUT)]
-Minimum = Annotated[
-    float | None,
-    given.least("--min", "The least score of the best source."),
-]
+Minimum = Annotated[float | None, given.least("--min", "The least score of the best source.")]
 
 
 @takes(*OF_TWO, "matcher")

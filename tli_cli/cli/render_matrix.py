@@ -24,14 +24,15 @@ BEST = 3
 
 def render_matrix(matrix: Matrix, style: Style) -> None:
     """Print the matrix: rows are sources, columns are targets."""
+    rows = zip(matrix.names, matrix.values, strict=True)
     if style is Style.JSON:
         render.as_json(
             {"names": list(matrix.names), "matrix": [list(row) for row in matrix.values], "matcher": matrix.matcher}
         )
     elif style is Style.CSV:
-        render.as_csv(("source", *matrix.names), ((name, *row) for name, row in _rows(matrix)))
+        render.as_csv(("source", *matrix.names), ((name, *row) for name, row in rows))
     elif style is Style.PLAIN:
-        render.plain((name, *map(score_text, row)) for name, row in _rows(matrix))
+        render.plain((name, *map(score_text, row)) for name, row in rows)
     else:
         render.show(*matrix_parts(matrix))
 
@@ -54,7 +55,7 @@ def _whole(matrix: Matrix) -> Table:
     table.add_column("source", overflow="fold", min_width=16)
     for i, _ in enumerate(matrix.names, 1):
         table.add_column(str(i), justify="right", no_wrap=True, min_width=len(similarity_text(1)))
-    for i, (name, row) in enumerate(_rows(matrix), 1):
+    for i, (name, row) in enumerate(zip(matrix.names, matrix.values, strict=True), 1):
         table.add_row(str(i), name, *map(_cell, row))
     return table
 
@@ -72,7 +73,3 @@ def _best(matrix: Matrix) -> Table:
         best = (f"{similarity_text(matrix.values[i][j])} {matrix.names[i]}" for i in others[:BEST])
         table.add_row(target, "\n".join(best))
     return table
-
-
-def _rows(matrix: Matrix) -> Iterator[tuple[str, tuple[float, ...]]]:
-    yield from zip(matrix.names, matrix.values, strict=True)

@@ -8,7 +8,8 @@ from itertools import groupby
 from math import prod
 
 from tli_cli.cli.text import count_text, join_names, parent, shape_text, shared_items
-from tli_cli.pieces import Piece, map_indices
+from tli_cli.describe.spaces import leaves
+from tli_cli.pieces import Piece
 from tli_cli.plan import DIRECTION, Plan, Step
 
 INITIAL = {
@@ -113,7 +114,7 @@ def _changes(plan: Plan, step: Step) -> list[str]:
     """Return the names of what is done to the sources of a step: rules of axis maps, or the resizer of shapes alone."""
     rules: list[str] = []
     if step.resizer in ("maps", DIRECTION):
-        maps = (plan.maps[i] for piece in step.pieces for axis in piece.axes for i in map_indices(axis))
+        maps = (plan.maps[i] for piece in step.pieces for axis in piece.axes for i in leaves(axis))
         rules = [axis_map.rule.split()[0] for axis_map in maps]
     elif step.resizer != "copy":
         rules = [step.resizer]

@@ -39,10 +39,7 @@ Jobs = Annotated[
     int | None,
     typer.Option("--jobs", "-j", min=1, help="How many processes; one a core if not given.", rich_help_panel=MATRIX),
 ]
-Minimum = Annotated[
-    float | None,
-    given.least("--min", "The least score from SOURCE to TARGET."),
-]
+Minimum = Annotated[float | None, given.least("--min", "The least score from SOURCE to TARGET.")]
 
 
 @takes(*OF_TWO, "matcher", "force")

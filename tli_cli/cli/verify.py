@@ -18,12 +18,7 @@ Result = Annotated[str, typer.Argument(metavar="FILE", help="The checkpoint to r
 
 
 @takes(*OF_ONE)
-def verify(
-    options: Options,
-    file: Result,
-    target: given.TargetOption,
-    as_json: given.Json = False,
-) -> None:
+def verify(options: Options, file: Result, target: given.TargetOption, as_json: given.Json = False) -> None:
     """Read a result back: names, shapes, dtypes, finite values and provenance."""
     from tli_cli.injection.verification import verify as read_back
 

@@ -260,7 +260,7 @@ class UsedSpaces:
 
 
 def leaves(tree: AxisTree) -> list[int]:
-    """Return the leaves of `tree` in order, repeated ones repeated."""
+    """Return the leaves of `tree`, spaces or maps, in order, repeated ones repeated."""
     if isinstance(tree, int):
         return [tree]
     return [leaf for child in tree[1:] for leaf in leaves(child)]

@@ -14,6 +14,7 @@ from time import sleep
 from typing import Any
 
 from tli_cli.checkpoints.located import is_there
+from tli_cli.checkpoints.writing.blocks import cores
 from tli_cli.errors import TliError, join_problems
 from tli_cli.matrices.kept_rows import KeptRows
 from tli_cli.matrices.rows import RowScores, Sides
@@ -127,7 +128,7 @@ def _computed(
     """Yield target and its scores for all that are `waiting`, in any order, on as many cores as there are."""
     from multiprocessing import get_all_start_methods, get_context
 
-    workers = min(jobs or _cores(), len(waiting))
+    workers = min(jobs or cores(), len(waiting))
     if workers < 2 or len(waiting) * len(sides.alone) <= ALONE:
         scores = RowScores(sides, matcher)
         yield from ((i, scores.row(i)) for i in waiting)
@@ -140,10 +141,6 @@ def _computed(
     begun = os.getpid(), *(given if method == "spawn" else ())
     with get_context(method).Pool(workers, _begin_worker, begun) as pool:
         yield from pool.imap_unordered(_row, waiting, chunk)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _begin(sides: Sides, matcher: str) -> None:

@@ -10,7 +10,6 @@ from tli_cli.matching import MATCHERS
 from tli_cli.matching.dp import match_sides
 from tli_cli.matching.path import Placed, match_placed
 from tli_cli.matching.sides import Side
-from tli_cli.matching.values import Matching
 from tli_cli.planning.doubted import doubted_layers
 from tli_cli.references import Reference, related
 from tli_cli.references.likest import is_open
@@ -84,11 +83,9 @@ class RowScores:
         return found
 
     def _score(self, source: Side, target: Side) -> float:
-        matching = self._matched(source, target)
+        plain = self._many is None
+        matching = match_placed(Placed.of(source), Placed.of(target)) if plain else match_sides(source, target)
         return score_matching(matching, doubted_layers(source.architecture, target.architecture, matching))
-
-    def _matched(self, source: Side, target: Side) -> Matching:
-        return match_placed(Placed.of(source), Placed.of(target)) if self._many is None else match_sides(source, target)
 
     def _alone(self, target: int) -> list[float]:
         if self._many is not None:

@@ -8,8 +8,9 @@ from functools import partial
 
 from tli_cli.architecture import Architecture, Layer, TensorSpec
 from tli_cli.describe.normed import WITH_LENGTH
+from tli_cli.describe.spaces import leaves
 from tli_cli.matching.values import Pair
-from tli_cli.pieces import Piece, map_indices
+from tli_cli.pieces import Piece
 from tli_cli.plan import DIRECTION, LENGTH, SKIPPED, Step
 from tli_cli.planning.identity import ADDED
 from tli_cli.planning.listed_rows import ListedRows
@@ -132,7 +133,7 @@ class Drafts:
         return any(self.book.is_torn(axis.tree) for axis in self.target.axes.get(spec.name, ()))
 
     def _adaptation(self, pieces: Sequence[Piece]) -> str:
-        rules = [self.book.maps[i] for piece in pieces for expression in piece.axes for i in map_indices(expression)]
+        rules = [self.book.maps[i] for piece in pieces for expression in piece.axes for i in leaves(expression)]
         changed = (m for m in rules if m.rule != "same" or not m.exact)
         said = (REGROUPED if m.rule == "same" else f"{m.rule} {m.columns}->{m.rows}" for m in changed)
         return ", ".join(dict.fromkeys(said))

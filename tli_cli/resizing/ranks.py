@@ -16,7 +16,8 @@ def fit_rank(tensor: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
     """
     surplus = tensor.ndim - len(shape)
     if surplus > 0:
-        return _flatten_trailing(_drop_ones(tensor, surplus), len(shape))
+        dropped = _drop_ones(tensor, surplus)
+        return dropped if dropped.ndim == len(shape) else dropped.flatten(start_dim=len(shape) - 1)
     return _add_axes(tensor, shape) if surplus < 0 else tensor
 
 
@@ -26,10 +27,6 @@ def _drop_ones(tensor: torch.Tensor, surplus: int) -> torch.Tensor:
     while surplus and tensor.shape[0] == 1:
         tensor, surplus = tensor.squeeze(0), surplus - 1
     return tensor
-
-
-def _flatten_trailing(tensor: torch.Tensor, rank: int) -> torch.Tensor:
-    return tensor if tensor.ndim == rank else tensor.flatten(start_dim=rank - 1)
 
 
 def _add_axes(tensor: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:

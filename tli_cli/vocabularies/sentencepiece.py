@@ -23,7 +23,9 @@ def read_pieces(data: bytes, origin: str) -> tuple[dict[str, int], set[str], dic
     """
     try:
         fields = list(_fields(data))
-        trainer = next((dict(_fields(value)) for key, value in fields if key == _TRAINER and _is_bytes(value)), {})
+        trainer = next(
+            (dict(_fields(value)) for key, value in fields if key == _TRAINER and isinstance(value, bytes)), {}
+        )
         pieces = [_piece(value) for key, value in fields if key == _PIECE and isinstance(value, bytes)]
     except (IndexError, ValueError) as error:
         raise TliError(f"{origin}: expected a model of sentencepiece, found something else") from error
@@ -45,10 +47,6 @@ def _piece(data: bytes | int) -> tuple[str, int]:
     if not isinstance(name, bytes) or not isinstance(kind, int):
         raise ValueError("a piece without a name")
     return name.decode("utf-8", "surrogateescape"), kind
-
-
-def _is_bytes(value: int | bytes) -> bool:
-    return isinstance(value, bytes)
 
 
 def _fields(data: bytes | int) -> Iterator[tuple[int, int | bytes]]:

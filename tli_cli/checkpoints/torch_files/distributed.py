@@ -49,7 +49,10 @@ class DistributedCheckpoint:
         chosen = {name: tensors[entry.name] for name, entry in found.tensors.items()}
         stamps: dict[str, Stamp] = {}
         self._parts = {name: _parts(path, name, tensor, stamps) for name, tensor in chosen.items()}
-        self.tensors = tuple(_spec(name, tensor) for name, tensor in chosen.items())
+        self.tensors = tuple(
+            TensorSpec(name, tensor.size, tensor.dtype, None, is_buffer(name, tensor.dtype))
+            for name, tensor in chosen.items()
+        )
         self._specs = {spec.name: spec for spec in self.tensors}
 
     def read(self, name: str) -> torch.Tensor:
@@ -74,10 +77,6 @@ def _notes(path: Path) -> dict[str, str]:
         return read_notes(read_small(path / NOTES, MAX_NOTES, "notes"))
     except CheckpointError:
         return {}
-
-
-def _spec(name: str, tensor: StoredTensor) -> TensorSpec:
-    return TensorSpec(name, tensor.size, tensor.dtype, None, is_buffer(name, tensor.dtype))
 
 
 def _nested(tensors: Mapping[str, StoredTensor], paths: Mapping[str, tuple[Any, ...]]) -> dict[Any, Any]:

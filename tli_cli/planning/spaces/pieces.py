@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from tli_cli.architecture import LINEAR, UNTOLD, Architecture, Layer
 from tli_cli.describe.channels_last import is_place
+from tli_cli.describe.spaces import leaves
 from tli_cli.describe.turned import PAIRS, Way
-from tli_cli.pieces import Layout, Piece, map_indices
+from tli_cli.pieces import Layout, Piece
 from tli_cli.planning.roles import Share
 from tli_cli.planning.spaces.dims import Alignment, align_dims
 from tli_cli.planning.spaces.ends import Ends
@@ -139,17 +140,17 @@ def _turned(alignment: Alignment, head: int, way: Way) -> Layout:
 
 def is_exact(piece: Piece, book: MapBook, but: str = "") -> bool:
     """Tell whether every map of the piece keeps the function, those of the rule `but` aside."""
-    maps = (book.maps[index] for expression in piece.axes for index in map_indices(expression))
+    maps = (book.maps[index] for expression in piece.axes for index in leaves(expression))
     return all(m.exact or m.rule == but for m in maps)
 
 
 def is_copy(piece: Piece, book: MapBook) -> bool:
     """Tell whether the piece moves values without changing or reordering any."""
-    unmoved = all(book.maps[index].rule == "same" for expression in piece.axes for index in map_indices(expression))
+    unmoved = all(book.maps[index].rule == "same" for expression in piece.axes for index in leaves(expression))
     return unmoved and piece.fold is None and piece.gain == 1.0 and not any(piece.added)
 
 
 def is_scaled(piece: Piece, book: MapBook) -> bool:
     """Tell whether the piece multiplies what it makes."""
-    words = {w for e in piece.axes for i in map_indices(e) for w in book.maps[i].rule.split()[1:]}
+    words = {w for e in piece.axes for i in leaves(e) for w in book.maps[i].rule.split()[1:]}
     return piece.gain != 1.0 or bool(words & {"tied", "query", "weight"})
