@@ -25,6 +25,7 @@ import pytest
 import torch
 import typer
 
+from tli_cli.axis_maps.rules import RULES
 from tli_cli.cli.app import app
 
 ROOT = Path(__file__).parent.parent
@@ -143,6 +144,12 @@ def test_python_runs(page: Path, prepared: Path, tmp_path: Path):
     assert ran.returncode == 0, ran.stderr
     for promised in re.findall(r"print\(plan\)  # (.*) \.\.\.", code):
         assert promised in ran.stdout
+
+
+def test_every_word_of_how_is_explained():
+    page = (ROOT / "docs" / "method.md").read_text(encoding="utf-8")
+    section = page.partition("### The words of the tables")[2].partition("###")[0]
+    assert not {"exact", "copied", *RULES} - {"same"} - set(re.findall(r"`(\w+)`", section))
 
 
 INLINE = re.compile(r"`(tli [a-z]+ [^`]+)`")

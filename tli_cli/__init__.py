@@ -8,8 +8,9 @@ from tli_cli.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from tli_cli.api import inject, inspect, match, matrix, rank, score
+    from tli_cli.architecture import Architecture
     from tli_cli.errors import GateError, TliError
-    from tli_cli.injection.verification import verify
+    from tli_cli.injection.verification import Verification, verify
     from tli_cli.live import apply_tli
     from tli_cli.matrices.matrix import Matrix
     from tli_cli.options import Options
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from tli_cli.scoring.score import Score
 
 __all__ = [
+    "Architecture",
     "Candidate",
     "GateError",
     "Matrix",
@@ -28,6 +30,7 @@ __all__ = [
     "Report",
     "Score",
     "TliError",
+    "Verification",
     "apply_tli",
     "inject",
     "inspect",
@@ -40,6 +43,7 @@ __all__ = [
 
 _HOMES = {
     "apply_tli": "tli_cli.live",
+    "Architecture": "tli_cli.architecture",
     "Candidate": "tli_cli.ranking",
     "GateError": "tli_cli.errors",
     "Matrix": "tli_cli.matrices.matrix",
@@ -49,6 +53,7 @@ _HOMES = {
     "Report": "tli_cli.report",
     "Score": "tli_cli.scoring.score",
     "TliError": "tli_cli.errors",
+    "Verification": "tli_cli.injection.verification",
     "verify": "tli_cli.injection.verification",
 }
 

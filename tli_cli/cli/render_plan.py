@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tli_cli.cli import render
 from tli_cli.cli.render import Style
 from tli_cli.cli.rows import INITIAL, Row, layer_of, layer_rows, tensor_rows
-from tli_cli.cli.text import count_text, score_text, shape_text, share_text, similarity_text
+from tli_cli.cli.text import count_text, parent, score_text, shape_text, share_text, similarity_text
 from tli_cli.plan import Plan
 
 if TYPE_CHECKING:
@@ -70,7 +70,9 @@ def leftovers(plan: Plan, *, every: bool = False) -> Iterator[RenderableType]:
         yield Text()
     if plan.unused:
         yield Text(f"Left unused in the source: {count_text(len(plan.unused), 'tensor')}", style="bold")
-        yield from _listed(plan.unused, 2, every=every)
+        layers = groupby(plan.unused, key=parent)
+        lines = [f"{layer}: {', '.join(n.removeprefix(layer + '.') for n in names)}" for layer, names in layers]
+        yield from _listed(lines, 2, every=every)
         yield Text()
 
 
