@@ -26,13 +26,8 @@ _ALONE = {"*": MEAN, "-": -1}
 
 def listed(rows: Iterable[Sequence[int]]) -> str:
     """Return `rows`, each the source's rows that it is the mean of and empty for all of them, as text."""
-    words = (word for word in _words(rows))
-    return " ".join(word if count == 1 else f"{word}:{count}" for word, count in _counted(words))
-
-
-def _counted(words: Iterable[str]) -> Iterator[tuple[str, int]]:
-    for word, group in groupby(words):
-        yield word, sum(1 for _ in group)
+    counted = ((word, sum(1 for _ in group)) for word, group in groupby(_words(rows)))
+    return " ".join(word if count == 1 else f"{word}:{count}" for word, count in counted)
 
 
 def _words(rows: Iterable[Sequence[int]]) -> Iterator[str]:

@@ -46,13 +46,10 @@ class Injector:
         if step.action == "keep":
             return self.initial(step)
         if step.resizer == LENGTH:
-            whole = self._of_pieces(self._weight_beside(step))
+            weight = self.plan.by_role[step.layer, "weight"]  # whose length it gives
+            whole = self._of_pieces(replace(weight, resizer="maps"))
             return length_of(whole, step.shape).to(whole.dtype)
         return self._direction(step) if step.resizer == DIRECTION else self._of_pieces(step)
-
-    def _weight_beside(self, step: Step) -> Step:
-        """Return the step of the weight whose length `step` gives."""
-        return replace(self.plan.by_role[step.layer, "weight"], resizer="maps")
 
     def _direction(self, step: Step) -> torch.Tensor:
         """Return a weight that the target gives a length: what has none of its own starts in some direction, for code

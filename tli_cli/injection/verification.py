@@ -41,7 +41,9 @@ def verify(
     target = name_of(target)
     wanted = resolve(target, Reading.of_target(options)).architecture
     with open_checkpoint(out, expected=wanted.by_name) as found:
-        problems = [*_differences(found.tensors, wanted), *_provenance_problems(found.metadata)]
+        problems = list(_differences(found.tensors, wanted))
+        if not any(key.startswith("tli.") for key in found.metadata):
+            problems.append("no provenance: tli did not write this file")
         for done, spec in enumerate(found.tensors, 1):
             if not holds_finite(found, spec):
                 problems.append(f"{spec.name}: holds NaN or infinite values")
@@ -63,11 +65,6 @@ def _differences(found: tuple[TensorSpec, ...], wanted: Architecture) -> Iterato
             yield f"{spec.name}: expected {spec.dtype}, found {other.dtype}"
     for name in held.keys() - wanted.by_name.keys():
         yield f"{name}: not part of the target"
-
-
-def _provenance_problems(metadata: dict[str, str]) -> Iterator[str]:
-    if not any(key.startswith("tli.") for key in metadata):
-        yield "no provenance: tli did not write this file"
 
 
 def _floating(spec: TensorSpec) -> bool:

@@ -57,9 +57,8 @@ def worked_out(model: nn.Module) -> Iterator[tuple[str, nn.Module, str]]:
     """Yield the name, the module and the attribute of each tensor that is worked out from others of its module."""
     for path, module in model.named_modules():
         made = list(module.parametrizations) if parametrize.is_parametrized(module) else []
-        made += [
-            name.removesuffix("_mask") for name, _ in module.named_buffers(recurse=False) if _is_mask(module, name)
-        ]
+        masked = [n.removesuffix("_mask") for n, _ in module.named_buffers(recurse=False) if n.endswith("_mask")]
+        made += [name for name in masked if hasattr(module, f"{name}_orig")]
         made += [hook.name for hook in _spectral_norms(module)]
         for name in made:
             yield f"{path}.{name}" if path else name, module, str(name)
@@ -205,10 +204,6 @@ def _spectral_norms(module: nn.Module, attribute: str = "") -> list[SpectralNorm
     """Return what normalises weights of a module spectrally as torch did it before its version 2, or one of them."""
     hooks = [hook for hook in module._forward_pre_hooks.values() if isinstance(hook, SpectralNorm)]
     return [hook for hook in hooks if attribute in ("", hook.name)]
-
-
-def _is_mask(module: nn.Module, name: str) -> bool:
-    return name.endswith("_mask") and hasattr(module, f"{name.removesuffix('_mask')}_orig")
 
 
 def _is_part(name: str, of: str) -> bool:

@@ -40,13 +40,10 @@ def as_its_class(source: Reference, target: Reference) -> Reference:
     tensors, origin = source.architecture.tensors, source.architecture.origin.removesuffix(f" ({found})")
     bare = describe_names(tensors, order_from=checkpoint.order_from, origin=origin, config=checkpoint.config)
     kin = as_kin(bare, target.architecture)
-    if kin is None or not set(found.extra) <= {name for node in kin.graph for name in _names(kin, node.layer)}:
+    run = {node.layer for node in kin.graph if node.layer >= 0} if kin else set()
+    if kin is None or not set(found.extra) <= {name for i in run for _, name in kin.layers[i].tensors}:
         return source
     return replace(source, architecture=kin, recognised=None, doubts=guesses_of(source.text, kin))
-
-
-def _names(architecture: Architecture, layer: int) -> tuple[str, ...]:
-    return tuple(name for _, name in architecture.layers[layer].tensors) if layer >= 0 else ()
 
 
 def is_open(reference: Reference) -> bool:
