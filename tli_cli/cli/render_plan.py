@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tli_cli.cli import render
 from tli_cli.cli.render import Style
-from tli_cli.cli.rows import INITIAL, Row, layer_of, layer_rows, tensor_rows
+from tli_cli.cli.rows import INITIAL, Row, is_counter, layer_of, layer_rows, tensor_rows
 from tli_cli.cli.text import count_text, parent, score_text, shape_text, share_text, similarity_text
 from tli_cli.plan import Plan
 
@@ -56,7 +56,7 @@ def leftovers(plan: Plan, *, every: bool = False) -> Iterator[RenderableType]:
     from rich.padding import Padding
     from rich.text import Text
 
-    kept = list(kept_layers(plan))
+    kept = list(kept_layers(plan, every=every))
     if kept:
         yield Text("Initialised, not fed from a source", style="bold")
     for (initial, reason), group in groupby(sorted(kept, key=_why), key=_why):
@@ -109,9 +109,10 @@ def _styled(row: Row, block: str) -> list[Text]:
     return [*(Text(cell, style="" if row.fed else "dim") for cell in cells), Text(row.how, colour), Text(similarity)]
 
 
-def kept_layers(plan: Plan) -> Iterator[tuple[str, str, str]]:
-    """Yield how each layer that is not fed starts, why, and its name with its tensors' shapes."""
-    kept = (step for step in plan.steps if step.action != "transfer")
+def kept_layers(plan: Plan, *, every: bool = False) -> Iterator[tuple[str, str, str]]:
+    """Yield how each layer that is not fed starts, why, and its name with its tensors' shapes; counters of batches
+    with `every` alone."""
+    kept = (step for step in plan.steps if step.action != "transfer" and (every or not is_counter(step)))
     for (layer, initial, reason), group in groupby(kept, key=lambda step: (layer_of(step), step.initial, step.reason)):
         members = ", ".join(f"{step.target.removeprefix(layer + '.')} {shape_text(step.shape)}" for step in group)
         yield initial, reason, f"{layer}: {members}"

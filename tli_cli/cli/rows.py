@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from math import prod
 
+from tli_cli.architecture import STATISTICS
 from tli_cli.cli.text import count_text, join_names, parent, shape_text, shared_items
 from tli_cli.describe.spaces import leaves
 from tli_cli.pieces import Piece
@@ -95,6 +96,11 @@ def block_rows(plan: Plan) -> Iterator[Row]:
         )
 
 
+def is_counter(step: Step) -> bool:
+    """Return whether a tensor counts a norm's batches, which computes nothing: a row and a list without it say more."""
+    return step.role == STATISTICS[-1]
+
+
 def placed_exactly(step: Step) -> bool:
     """Return whether every value of the target tensor is a value of a source, in its place."""
     return step.action == "transfer" and step.resizer == "copy"
@@ -157,7 +163,7 @@ def _layer_how(plan: Plan, steps: Sequence[Step], fed: Sequence[Step]) -> str:
     words = list(dict.fromkeys(word for step in fed for word in how(plan, step).split(", ")))
     if len(words) > 1 and "exact" in words:
         words.remove("exact")
-    kept = len(steps) - len(fed)
+    kept = sum(step.action != "transfer" and not is_counter(step) for step in steps)
     return ", ".join(words) + (f"; {kept} not fed" if kept else "")
 
 
