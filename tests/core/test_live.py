@@ -172,7 +172,7 @@ def test_a_teacher_may_be_a_state_dict_or_a_checkpoint_file(tmp_path):
 
 def test_a_teacher_that_is_none_is_one_message():
     target = build("resnet", 2)
-    with pytest.raises(TliError, match=r"expected a module, a state dict or a checkpoint file as a teacher, found int"):
+    with pytest.raises(TliError, match=r"or a list of such, found int"):
         apply_tli(target, [3], example=example_for("resnet"))
     with pytest.raises(TliError, match=r"resnet18: an architecture without values"):
         apply_tli(target, "resnet18", example=example_for("resnet"))
