@@ -54,8 +54,9 @@ def _numbered(recording: Recording, trees: Sequence[AxisTree], used: UsedSpaces)
 
 def _mark_classes(recording: Recording, outputs: Sequence[Value]) -> None:
     """Mark the outputs' channels as classes where nothing but the layers that make them carries them, and these make
-    other than features."""
+    other than features, such as what two towers give to be multiplied with each other."""
     table = recording.table
+    met = {leaf for tree in (*recording.dotted, *recording.statistics.met) for leaf in leaves(table.resolve(tree))}
     for value in outputs:
         final = set(leaves(table.resolve(_channels(recording, value))))
         contracted = {
@@ -64,7 +65,7 @@ def _mark_classes(recording: Recording, outputs: Sequence[Value]) -> None:
             for leaf in _summed_leaves(recording, name, index)
             if leaf in final
         }
-        for leaf in () if _is_rectified_map(recording, value) else final - contracted - _features(recording):
+        for leaf in () if _is_rectified_map(recording, value) else final - contracted - met - _features(recording):
             table.mark(leaf, "classes")
 
 

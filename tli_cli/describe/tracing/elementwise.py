@@ -62,10 +62,12 @@ def elementwise(rec: Recording, name: str, tensors: Sequence[torch.Tensor], out:
     node = _combine(rec, name, known, live, out)
     note_constants(rec, tensors, out)
     directions = name == "mul" and len(live) == 2 and all(v.rsqrt for v in live)
-    over = frozenset[int]().union(*(v.over for v in live if v.node == node or directions))
+    alike = directions or (name == "mul" and all(rec.table.size(t) == 1 for v in known if v.node < 0 for t in v.dims))
+    over = frozenset[int]().union(*(v.over for v in live if v.node == node or alike))
     gain = live[0].gain if live[0].node == node else 1.0
     made = normalising(rec, name, tensors, known)
-    made = replace(made, dims=tuple(dims), node=node, masked=masked, over=over, gain=gain)
+    rsqrt = made.rsqrt or (alike and len(live) == 1 and live[0].rsqrt)
+    made = replace(made, dims=tuple(dims), node=node, masked=masked, over=over, gain=gain, rsqrt=rsqrt)
     rec.put(out, replace(made, picks=known[0].picks if name in SAME_NUMBERS else None))
 
 

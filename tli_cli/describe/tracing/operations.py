@@ -76,8 +76,10 @@ def _multiply(rec: Recording, left: Any, right: Any, bias: Any, out: torch.Tenso
     dims: tuple[AxisTree, ...] = (*lead, a.dims[-2], b.dims[-1])[-out.ndim :] if out.ndim > 1 else (a.dims[0],)
     if shift:
         rec.table.unite(shift.dims[-1], dims[-1])
-    if a.node < 0 and b.node < 0 and (shift or a.expanded) and a.names and not rec.is_buffer(a):
-        a = replace(a, node=rec.learned(a))  # a learned query, which is projected
+    heads = frozenset[tuple[str, int]]().union(*map(a.origin, range(len(a.dims) - 2)))
+    is_query = bool(shift or a.expanded if b.node < 0 else heads & a.origin(len(a.dims) - 1))
+    if a.node < 0 and is_query and a.names and not rec.is_buffer(a):
+        a = replace(a, node=rec.learned(a))  # a learned query, which is projected or cut into heads
     if a.node < 0 and b.node < 0:
         origins = (a.origin(-2), b.origin(-1)) if out.ndim == 2 and min(left.ndim, right.ndim) > 1 else ()
         summed = out.ndim < 2 or a.standardised or b.standardised

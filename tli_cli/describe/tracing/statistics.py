@@ -64,6 +64,11 @@ class Statistics:
         return [tree for kind, tree in self._open() if kind != OTHER and not self._is_of_parts(tree)]
 
     @property
+    def met(self) -> list[AxisTree]:
+        """What products are summed over whose factors are divided by their lengths there."""
+        return [tree for i in self._met for tree in self._found[i][1]]
+
+    @property
     def measured(self) -> list[AxisTree]:
         """What lengths are measured over, unless what is divided by them meets what is divided by its own."""
         return [tree for kind, tree in self._open(self._met) if kind == LENGTH]

@@ -49,7 +49,7 @@ def bent_streams(architecture: Architecture, operations: Collection[str] = UNLIK
 
     def passes(index: int) -> bool:
         place = graph[index].layer
-        return place < 0 or architecture.layers[place].kind in PASSING
+        return place < 0 or architecture.layers[place].kind in (*PASSING, "position")
 
     for node in graph:
         layer = architecture.layers[node.layer] if node.layer >= 0 else None
