@@ -3,8 +3,11 @@ towers give to be multiplied, and positions added behind an activation."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from tests.core.support import promises
@@ -63,3 +66,10 @@ def test_what_is_called_exact_is_kept(make: type[nn.Module], source: int, target
     plan = apply_tli(wanted, given, example=SOUND, options=Options(method="maps"))
     scores = [(model(SOUND)[0] if make is Meeting else model(SOUND)).detach() for model in (given, wanted)]
     assert promises(plan) == kept == bool((scores[0] - scores[1]).abs().max() < 1e-9), plan
+
+
+def test_a_single_number_is_no_width_of_a_bare_file(tmp_path: Path) -> None:
+    given, wanted = randomised(Meeting(6), 1), randomised(Meeting(12), 2)
+    save_file(given.state_dict(), tmp_path / "a.safetensors")
+    apply_tli(wanted, str(tmp_path / "a.safetensors"), example=SOUND, options=Options(method="maps"))
+    assert torch.allclose(wanted(SOUND)[0], given(SOUND)[0], rtol=0, atol=1e-9)

@@ -9,8 +9,9 @@ from itertools import dropwhile, takewhile
 from math import isclose, prod
 
 from tli_cli.architecture import AS_HEAD, EPSILON, OF_THE_LAYER, OFFSET, Architecture, Layer, Number
-from tli_cli.matching.values import Matching
+from tli_cli.matching.values import Matching, Pair
 from tli_cli.planning.numbers import SCALES, factor_of, were_run, width_power
+from tli_cli.planning.spaces.traits import tied_heads
 
 
 def scale_gains(target: Architecture, source: Architecture, matching: Matching) -> dict[int, float]:
@@ -22,22 +23,19 @@ def scale_gains(target: Architecture, source: Architecture, matching: Matching) 
     """
     if not (were_run(target) and source.graph):
         return {}
-    alone = [_norms_read_once(side) for side in (target, source)]
+    mine, theirs = _norms_read_once(target), _norms_read_once(source)
     gains = {}
     for pair in matching.pairs:
-        layer, partner = target.layers[pair.target.place], source.layers[pair.source.place]
-        read_alone = pair.target.place in alone[0] and pair.source.place in alone[1]
+        place = pair.target.place
+        layer, partner = target.layers[place], source.layers[pair.source.place]
+        free = place in mine and pair.source.place in theirs
         if layer.kind == partner.kind == "embedding" and (_as_head(layer) == _as_head(partner) or not were_run(source)):
-            read_alone = _is_read_alone(target, pair.target.place)
-        if were_run(source):
-            gain = _scale(partner) / (_scale(layer) or 1.0)
-        else:
-            m, n = pair.target.shape[-1], pair.source.shape[-1]
-            gain = (n / m) ** width_power(_scales(layer), m)
-        if read_alone and not isclose(gain, 1.0, rel_tol=1e-6):
-            gains[pair.target.place] = gain
+            free = _is_read_alone(target, place)
+        gain = _gain(pair, layer, partner if were_run(source) else None) if free else 1.0
+        if not isclose(gain, 1.0, rel_tol=1e-6):
+            gains[place] = gain
     for place, gain in [held for held in gains.items() if target.layers[held[0]].kind == "embedding"]:
-        before = _before_head(target, place)
+        before = [node.layer for head, node in tied_heads(target) if head == place and node.op != "input"]
         if any(target.layers[norm].kind != "norm" for norm in before):
             del gains[place]
         else:
@@ -56,9 +54,14 @@ def _norms_read_once(architecture: Architecture) -> set[int]:
     return {p for p in norms if {n[0] for n in layers[p].numbers} <= {*SCALES, EPSILON, OFFSET}}
 
 
-def _scale(layer: Layer) -> float:
-    """Return what the code multiplies with first of all after `layer`."""
-    return prod(map(factor_of, _scales(layer)), start=1.0)
+def _gain(pair: Pair, layer: Layer, partner: Layer | None) -> float:
+    """Return what the code of `partner` multiplies with first of all, by what that of `layer` does; without a partner,
+    by the powers of the width alone."""
+    if partner is None:
+        m, n = pair.target.shape[-1], pair.source.shape[-1]
+        return float((n / m) ** width_power(_scales(layer), m))
+    theirs, own = (prod(map(factor_of, _scales(held)), start=1.0) for held in (partner, layer))
+    return theirs / (own or 1.0)
 
 
 def _scales(layer: Layer) -> Iterator[Number]:
@@ -88,10 +91,3 @@ def _is_read_alone(architecture: Architecture, place: int) -> bool:
             if node.layer < 0 and inputs & stream:
                 stream.add(index)
     return bool(made)
-
-
-def _before_head(architecture: Architecture, place: int) -> list[int]:
-    """Return the layers before the heads that are the table of the embedding at `place`."""
-    graph = architecture.graph
-    inputs = [graph[node.inputs[0]] for node in graph if node.layer == place and node.inputs]
-    return [before.layer for before in inputs if before.op != "input"]

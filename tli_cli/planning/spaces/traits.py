@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from math import prod
 from typing import Any
 
-from tli_cli.architecture import Architecture, AxisTree, Layer
+from tli_cli.architecture import Architecture, AxisTree, Layer, Node
 from tli_cli.describe.spaces import leaves
 from tli_cli.planning.identity import NOT_ZERO
 from tli_cli.planning.spaces.streams import bent_streams, used_as_they_are
@@ -46,25 +46,25 @@ def _token_mixers(architecture: Architecture) -> Iterator[Layer]:
             yield layer
 
 
+def tied_heads(architecture: Architecture) -> list[tuple[int, Node]]:
+    """Return the places of the embeddings whose own tables serve as heads, with what stands before each."""
+    layers, graph = architecture.layers, architecture.graph
+    heads = (n for n in graph if n.layer >= 0 and n.inputs and layers[n.layer].kind == "embedding")
+    return [(node.layer, graph[node.inputs[0]]) for node in heads]
+
+
 def norms_before_tied_heads(architecture: Architecture) -> set[str]:
     """Return the paths of norms that feed a head which is an embedding's own table: what the table cannot divide,
     they do."""
-    layers = architecture.layers
-    return {
-        layers[before.layer].path
-        for node in architecture.graph
-        if node.layer >= 0 and layers[node.layer].kind == "embedding" and node.inputs
-        for before in [architecture.graph[node.inputs[0]]]
-        if before.layer >= 0 and layers[before.layer].kind == "norm"
-    }
+    before = [architecture.layers[node.layer] for _, node in tied_heads(architecture) if node.layer >= 0]
+    return {layer.path for layer in before if layer.kind == "norm"}
 
 
 def undivided_spaces(architecture: Architecture) -> set[AxisTree]:
     """Return the widths of tables that serve as heads behind a norm without a weight: nothing there divides by how many
     copies a channel has."""
-    layers, graph = architecture.layers, architecture.graph
-    heads = (n.layer for n in graph if n.layer >= 0 and n.inputs and graph[n.inputs[0]].op == "norm")
-    tables = (layers[place].tensor("weight") for place in heads if layers[place].kind == "embedding")
+    places = [place for place, before in tied_heads(architecture) if before.op == "norm"]
+    tables = (architecture.layers[place].tensor("weight") for place in places)
     return {architecture.axes[name][-1].tree for name in tables if name in architecture.axes}
 
 
