@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.utils import parametrizations, prune, spectral_norm
 from torch.optim.swa_utils import AveragedModel
 
-from tli_cli import Options, apply_tli, match, score
+from tli_cli import Options, apply_tli, match, rank
 from tli_cli.errors import TliError
 
 
@@ -171,7 +171,7 @@ def test_what_has_no_values_or_no_shapes_is_told(side):
         (lambda: apply_tli(made(6), None), "found NoneType"),
         (lambda: apply_tli(made(6), made(6), options={"method": "maps"}), "found dict"),
         (lambda: match(made(6), "resnet18"), "tli_cli.apply_tli"),
-        (lambda: score("resnet18", made(6)), "tli_cli.apply_tli"),
+        (lambda: rank("resnet18", made(6)), "tli_cli.apply_tli"),
         (lambda: apply_tli(made(6), made(6), options=Options(method="fitt")), "did you mean 'fit'"),
     ],
 )

@@ -82,7 +82,6 @@ def example_of(*shape: int) -> tuple[torch.Tensor, ...]:
 
 CHANGED: dict[str, tuple[Code, int]] = {
     "length": (lambda x: functional.normalize(x, dim=-1), 0),
-    "length and weight": (lambda x, w: functional.normalize(x, dim=-1) * w, 1),
     "sizes": (lambda x: functional.normalize(x, p=1, dim=-1), 0),
     "sample": (lambda x, w, b: w * centred(x) / (x.std(-1, keepdim=True) + EPSILON) + b, 2),
     "gate of a length": (lambda x: x * torch.sigmoid(x.norm(dim=-1, keepdim=True)), 0),
@@ -103,6 +102,7 @@ EVEN: dict[str, tuple[Code, int]] = {
     "gate of squares": (lambda x: x * torch.sigmoid(mean_square(x)), 0),
 }
 NORMS: dict[str, tuple[Code, int]] = {
+    "length and weight": (lambda x, w: functional.normalize(x, dim=-1) * w, 1),
     "weight last": (lambda x, w: x * torch.rsqrt(mean_square(x) + EPSILON) * w, 1),
     "length and root of width": (lambda x, w: functional.normalize(x, dim=-1) * w * x.shape[-1] ** 0.5, 1),
     "root of width first": (lambda x, w: functional.normalize(x, dim=-1) * x.shape[-1] ** 0.5 * (w + 1), 1),
