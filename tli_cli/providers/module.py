@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import nn
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_leaves, tree_map
 
 from tli_cli.architecture import Architecture, InitialValue
 from tli_cli.catalogue.computed import exactly
@@ -21,10 +22,11 @@ from tli_cli.errors import TliError, TraceError
 from tli_cli.initial import stored
 from tli_cli.providers.effective import made_plain
 from tli_cli.providers.inputs import Inputs, first_that_runs, guess_input, takes_by_name
-from tli_cli.providers.on_values import traced_on_values
 
 FEWEST, LOOKED_AT = 8, 4096
 """Of how many values on can be told whether they were drawn, and at how many of them is looked."""
+MOST = 400_000_000
+"""The most values of a model that is copied, 1.6 GB in single precision."""
 TRACEABLE_EXPERTS = "batched_mm"
 """How transformers calls the way to run experts that can be traced on the `meta` device."""
 
@@ -83,8 +85,34 @@ def _described(model: nn.Module, example: Any) -> tuple[Architecture, Inputs]:
     except TraceError as error:
         if example is not None:
             batch = one_batch(twin, example)
-            return traced_on_values(model, batch, prepare, origin, error), given or Inputs()
+            return _traced_on_values(model, batch, prepare, origin, error), given or Inputs()
         return describe_names(state_specs(twin), order_from="definition", origin=origin), Inputs()
+
+
+def _traced_on_values(
+    model: nn.Module, batch: Any, prepare: Callable[[nn.Module], nn.Module], origin: str, error: TraceError
+) -> Architecture:
+    """Return the architecture of `model`, run once on `batch`; `prepare` makes of a copy what can be followed.
+
+    Raises:
+        TraceError: `error`, which the `meta` device raised, where the model or the batch has no values, the model too
+            many, or it does not run on them either.
+    """
+    held = [*model.parameters(), *model.buffers()]
+    given = [value for value in tree_leaves(batch) if isinstance(value, torch.Tensor)]
+    if not given or any(tensor.is_meta for tensor in (*held, *given)) or sum(t.numel() for t in held) > MOST:
+        raise error
+    copy = prepare(deepcopy(model).cpu())
+    batch = tree_map(_plain, batch)
+    named = isinstance(batch, Mapping) and takes_by_name(copy, tuple(map(str, batch)))
+    args = () if named else tuple(batch) if isinstance(batch, (list, tuple)) else (batch,)
+    return trace(copy, args, kwargs=batch if named else {}, origin=origin)
+
+
+def _plain(value: Any) -> Any:
+    if not isinstance(value, torch.Tensor):
+        return value
+    return value.to("cpu", torch.float32) if value.is_floating_point() else value.cpu()
 
 
 def _with_plain_experts(twin: nn.Module) -> nn.Module:

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping
 
 from tli_cli.architecture import Architecture, Layer
-from tli_cli.describe.walks import walked
+from tli_cli.describe.walks import makers
 from tli_cli.matching.units import Key
 from tli_cli.planning.claims.valued import OWN, Values
 from tli_cli.planning.numbers import were_run
@@ -64,7 +64,7 @@ def unlike_inputs(
     known = {made_there[node] for node in _ends_and_features(source, unfed)}
     ends = ((node, value) for node, value in enumerate(made_here) if not target.readers[node])
     strange = [node for node, value in ends if value not in known and not values.is_own(value)]
-    return unlike | {place for node in strange for place in _layers_behind(target, node)}
+    return unlike | makers(target.graph, strange)
 
 
 def _are_alike(mine: Collection[int], theirs: Collection[int], layer: Layer) -> bool:
@@ -85,10 +85,3 @@ def _ends_and_features(architecture: Architecture, lost: Collection[int]) -> set
         elif all(r in found or architecture.graph[r].layer in lost for r in readers):
             found.add(i)
     return ends | found
-
-
-def _layers_behind(architecture: Architecture, node: int) -> set[int]:
-    """Return the last layers that a node's value is made by."""
-    graph = architecture.graph
-    behind = walked([node], lambda i: graph[i].inputs if graph[i].layer < 0 else ())
-    return {graph[i].layer for i in behind if graph[i].layer >= 0}

@@ -1,4 +1,5 @@
-"""Layers of bare checkpoints that names do not tell apart, or tell otherwise than they were paired."""
+"""Layers of bare checkpoints that names do not tell apart, or tell otherwise than they were paired, and layers side by
+side in one that is described as the other side is because it holds the same in the same order."""
 
 from __future__ import annotations
 
@@ -24,6 +25,8 @@ from tli_cli.planning.starts.norms import normalised_layers
 
 Roles = frozenset[tuple[tuple[int, ...], str]]
 """The roles of a side's layers, each with the shape of one that has it."""
+BY_ORDER = ("file", "inferred")
+"""Where the order of a network with a graph comes from, if that is taken to be the other side's because of it."""
 
 
 def untold(matching: Matching, target: Architecture, source: Architecture, loose: Collection[int]) -> dict[int, str]:
@@ -218,3 +221,23 @@ def _named_otherwise(pair: Pair, mine: Mapping[Hashable, str], theirs: Mapping[H
     if not t.role or not s.role or t.role == s.role or (t.block, t.shape, s.role) not in mine:
         return ""
     return theirs.get((s.block, s.shape, t.role), "")
+
+
+def told_by_order(matching: Matching, target: Architecture, source: Architecture) -> dict[int, str]:
+    """Return for each of the target's layers, by place, from which other one only the order of definition tells it."""
+    if not any(side.graph and side.order_from in BY_ORDER for side in (target, source)):
+        return {}
+    mine = [_by_its_tensor(unit, target) for unit in matching.targets]
+    theirs = {unit.key: _by_its_tensor(unit, source) for unit in matching.sources}
+    known = frozenset((unit.shape, unit.role) for unit in theirs.values() if unit.role)
+    rivals = side_by_side(target, mine, graph_roles(target, mine), known)
+    own = {unit.key: _last(unit) for unit in mine}
+    told = {p.target.place for p in matching.pairs if own[p.target.key] == _last(theirs[p.source.key])}
+    found = ((unit.place, rivals.get(unit.key)) for unit in mine if unit.place not in told)
+    return {place: f"only the order of definition tells it from {rival}" for place, rival in found if rival}
+
+
+def _by_its_tensor(unit: Unit, architecture: Architecture) -> Unit:
+    """Return `unit` with the path and the role that the name of its first tensor gives it."""
+    path = architecture.layers[unit.place].tensors[0][1].rpartition(".")[0]
+    return replace(unit, path=path, role=canonical_role(path))

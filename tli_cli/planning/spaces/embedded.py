@@ -3,7 +3,6 @@ width."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from itertools import dropwhile, takewhile
 from math import isclose, prod
@@ -47,9 +46,8 @@ def _norms_read_once(architecture: Architecture) -> set[int]:
     """Return the norms with a weight that feed one layer and nothing else, not even an output, and behind which
     nothing but scales stands."""
     graph, layers = architecture.graph, architecture.layers
-    readers = Counter(i for node in graph for i in node.inputs)
-    fed = {i for node in graph if node.op == "layer" for i in node.inputs if readers[i] == 1}
-    found = {graph[i].layer for i in fed if graph[i].op == "layer"}
+    reads = zip(graph, architecture.readers, strict=True)
+    found = {node.layer for node, read in reads if node.layer >= 0 and [graph[i].op for i in read] == ["layer"]}
     norms = {p for p in found if layers[p].attribute("norm") in ("layer", "rms") and layers[p].tensor("weight")}
     return {p for p in norms if {n[0] for n in layers[p].numbers} <= {*SCALES, EPSILON, OFFSET}}
 

@@ -10,8 +10,8 @@ from tli_cli.matching.segments import Block
 from tli_cli.matching.values import Matching
 from tli_cli.planning.identity import branch_ends
 from tli_cli.planning.starts.chains import chain_layers, passes_unchanged
-from tli_cli.planning.starts.normed_shortcuts import normed_shortcut
 from tli_cli.planning.starts.post_norms import stream_norms
+from tli_cli.planning.starts.shortcuts import normed_shortcut
 
 
 @dataclass(frozen=True)

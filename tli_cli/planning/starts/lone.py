@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from tli_cli.architecture import Architecture
 from tli_cli.describe.normed import WITH_LENGTH
-from tli_cli.describe.walks import walked
+from tli_cli.describe.walks import makers, walked
 from tli_cli.matching.values import Matching
 from tli_cli.planning.identity import silencers
 from tli_cli.planning.starts.foreign import holds
@@ -56,7 +56,7 @@ def lone_additions(target: Architecture, source: Architecture, matching: Matchin
             skip = next((i for i in node.inputs if i != branch), branch)
             within, silent = _branch(target, branch, skip, own), silencers(target, branch)
             plain = all(target.layers[place].tensor(WITH_LENGTH) is None for place in silent)
-            if silent and silent <= within and plain and skip != branch and _is_fed(target, skip, fed):
+            if silent and silent <= within and plain and skip != branch and (makers(target.graph, [skip]) & {*fed}):
                 ends |= silent
                 inner |= within - silent
     tables = {u.place for u in matching.targets if u.place not in paired and _is_table(target, u.place)}
@@ -75,13 +75,6 @@ def _branch(target: Architecture, node: int, skip: int, own: Collection[int]) ->
                 return set()
             layers.add(graph[i].layer)
     return layers
-
-
-def _is_fed(target: Architecture, node: int, fed: Collection[int]) -> bool:
-    """Tell whether a value is made right by a layer that the source feeds."""
-    graph = target.graph
-    found = walked([node], lambda i: graph[i].inputs if graph[i].layer < 0 else ())
-    return any(graph[i].layer in fed for i in found)
 
 
 def _is_table(target: Architecture, place: int) -> bool:
