@@ -19,7 +19,7 @@ from tli_cli.fitting.work import work_of
 from tli_cli.gates import check_gates
 from tli_cli.given import require
 from tli_cli.initial import constant_start
-from tli_cli.injection.fitted import fitted_state, tried_live
+from tli_cli.injection.fitted import fitted_state, require_trained, tried_live
 from tli_cli.injection.injector import injector_for
 from tli_cli.kinship.ancestry import Values
 from tli_cli.options import Labels, Options
@@ -153,9 +153,9 @@ class _Lesson:
         """Return what fits change of what was `made`; raise `TliError` where a trial is against it."""
         teacher = self.teachers[plan.fits[0].model if plan.fits else 0]
         if plan.fits and teacher.module is not None:
-            work = work_of(
-                self.target.architecture, teacher.reference.architecture, Running(self.model, sample).numbers
-            )
+            source = teacher.reference.architecture
+            require_trained(source, teacher.read, type(teacher.module).__name__, self.options)
+            work = work_of(self.target.architecture, source, Running(self.model, sample).numbers)
             return fitted_state(plan, self.model, teacher.module, made, sample, maps, work, self.options)
         if is_tried(plan):
             tried_live(plan, self.target.architecture, self.model, made, self.inputs.tensors)

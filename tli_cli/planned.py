@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from tli_cli.fitting.evidence import UNTRAINED, looks_untrained
 from tli_cli.kinship.ancestry import Values, ancestry
 from tli_cli.planning.injection import plan_injection
 from tli_cli.references.shared_tokens import shared_tokens
@@ -29,9 +31,17 @@ def planner(
     """
     architectures, akin = [source.architecture for source in sources], ancestry(held)
     tokens = shared_tokens(sources, target, options)
+    several = options.method == "auto" and len(sources) > 1
     unproved = {i for i, source in enumerate(sources) if source.unproved}
 
+    idle = [i for i, v in enumerate(held) if v is not None and several and looks_untrained(architectures[i], v.read)]
+    idle = idle if len(idle) < len(sources) else []
+    said = tuple(f"{sources[i].text} {UNTRAINED}; it feeds nothing" for i in idle)
+
     def planned(given: Options) -> Plan:
-        return plan_injection(target.architecture, architectures, given, keep_values, akin, tokens, labels, unproved)
+        plan = plan_injection(
+            target.architecture, architectures, given, keep_values, akin, tokens, labels, unproved, idle
+        )
+        return replace(plan, notes=(*plan.notes, *said)) if said else plan
 
     return planned

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from tests.core.support import build, plan_between, same_bytes
-from tests.models import example_for
+from tests.models import ResNet, example_for
 from tli_cli import apply_tli
 from tli_cli.errors import TliError
 from tli_cli.options import Options
@@ -84,3 +84,16 @@ def test_what_one_of_several_sources_feeds_alone_is_fitted_to_it():
         plan = apply_tli(model, given, example=example_for("resnet"))
         assert plan.fits and {fit.model for fit in plan.fits} == {place}
         assert same_bytes(model.state_dict(), alone.state_dict())
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_source_that_was_never_trained_stands_in_no_other_ones_way(first):
+    target, alike, trained = ResNet(width=8), ResNet(width=8), build("resnet", 1, width=6)
+    sources = [alike, trained] if first == 0 else [trained, alike]
+    model = deepcopy(target)
+    options = Options(matcher="dp", head="fresh", method="auto")
+    plan = apply_tli(model, sources, example=example_for("resnet"), options=options)
+    assert {piece.model for step in plan.steps for piece in step.pieces} == {1 - first}
+    assert any("never trained" in note and "feeds nothing" in note for note in plan.notes)
+    plan = apply_tli(model, [alike, deepcopy(alike)], example=example_for("resnet"), options=options)
+    assert plan.coverage > 0.5 and not any("feeds nothing" in note for note in plan.notes)

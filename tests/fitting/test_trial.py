@@ -76,10 +76,38 @@ def test_what_cannot_be_trained_is_not_tried():
     assert Trial.for_inputs((image,), int(WORK / PASSES), 0) is None
 
 
-def test_a_target_of_too_few_classes_is_not_tried():
-    two = nn.Sequential(nn.Flatten(), nn.Linear(64, 2))
-    starts = PlainStarts(Trial((1, 8, 8), 0), lambda _rule: two, ("constructor",))
-    assert not starts.learn_faster(two, -0.03) and starts.rule == "constructor"
+def asked(count: int, over: str) -> nn.Module:
+    """Return a network of `count` outputs, of each place, or one number of the whole."""
+    torch.manual_seed(0)
+    body = (nn.Conv2d(1, 12, 3, 2, 1), nn.BatchNorm2d(12), nn.ReLU())
+    if over == "places":
+        return nn.Sequential(*body, nn.Conv2d(12, 24, 3, 2, 1), nn.ReLU(), nn.Conv2d(24, count, 2))
+    return nn.Sequential(*body, nn.Flatten(), nn.Linear(192, count), *[nn.Flatten(0)] * (over == "number"))
+
+
+@pytest.mark.parametrize(("count", "over"), [(2, "vector"), (3, "vector"), (26, "places"), (1, "number")])
+def test_few_outputs_and_outputs_over_places_tell_starts_apart(monkeypatch, count, over):
+    monkeypatch.setattr("tli_cli.fitting.trial.RATES", (1e-2,))
+    plain, trial = asked(count, over), Trial((1, 8, 8), 0)
+    dead = deepcopy(plain)
+    nn.init.constant_(dead[1].bias, -100.0)
+    reached = trial.learned(dead)
+    assert reached < 0.2 and reached + FASTER < trial.learned(plain)
+
+
+def test_of_several_outputs_the_first_is_tried_and_one_for_every_token_is_not():
+    class Several(nn.Module):
+        def __init__(self, kind: type) -> None:
+            super().__init__()
+            self.body, self.kind = network(), kind
+
+        def forward(self, images: torch.Tensor) -> object:
+            given = self.body(images)
+            return self.kind(first=given, second=given[0]) if self.kind is dict else self.kind((given, given[0]))
+
+    trial = Trial((1, 8, 8), 0)
+    assert trial.learned(Several(tuple)) == trial.learned(Several(dict)) == trial.learned(network())
+    assert Trial((12,), 0, tokens=True).learned(nn.Embedding(30, 30)) is None
 
 
 class OfTokens(nn.Module):
@@ -185,6 +213,36 @@ def test_a_fit_is_held_against_the_maps_that_it_set_out_from(monkeypatch):
         check_worth(worth, starts, "fitted", "mapped", plan)
     assert not isinstance(raised.value, SlowerThanPlain)
     check_worth(worth, starts, "fitted", "own", plan)
+
+
+@pytest.mark.parametrize(("relation", "kept"), [("narrower", False), ("other", True)])
+def test_within_a_family_a_fit_has_to_be_as_good_as_the_maps(monkeypatch, relation, kept):
+    monkeypatch.setattr(Trial, "learned", lambda _trial, model: {"mapped": 0.55, "fitted": 0.5}.get(model, 0.4))
+    starts, side = PlainStarts(Trial((1, 8, 8), 0), lambda _rule: "own", ("constructor",)), Side("net", "0")
+    plan = Plan((side,), side, (), relation=relation, score=0.9)
+    with nullcontext() if kept else pytest.raises(TliError, match="by axis maps alone"):
+        check_worth(Worth(0.3, Features(1.0, 12), Features(0.5, 12), []), starts, "fitted", "mapped", plan)
+
+
+@pytest.mark.parametrize("kind", ["whole", "places", "line"])
+def test_a_fit_within_a_family_is_tried_where_it_may_mislead(monkeypatch, kind):
+    monkeypatch.setattr(work, "IMAGES", 16)
+    monkeypatch.setattr(work, "STEPS", 20)
+    tried = []
+    monkeypatch.setattr("tli_cli.injection.fitted.check_worth", lambda _worth, plains, *_: tried.append(plains))
+    line = kind == "line"
+    conv, norm, pool = (
+        (nn.Conv1d, nn.BatchNorm1d, nn.AdaptiveAvgPool1d) if line else (nn.Conv2d, nn.BatchNorm2d, nn.AdaptiveAvgPool2d)
+    )
+
+    def net(width: int, classes: int) -> nn.Module:
+        body = [conv(3, width, 3, padding=1), norm(width), nn.ReLU(), conv(width, width, 3, padding=1), norm(width)]
+        ends = [conv(width, classes, 1)] if kind == "places" else [pool(1), nn.Flatten(), nn.Linear(width, classes)]
+        return nn.Sequential(*body, nn.ReLU(), *ends)
+
+    example = torch.zeros(2, 3, 32) if line else torch.zeros(2, 3, 16, 16)
+    plan = apply_tli(net(8, 5), randomised(net(12, 3), 0).float(), example=example)
+    assert plan.fits and [plains is None for plains in tried] == [kind == "whole"]
 
 
 class Flat(nn.Module):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import isqrt
+
 import torch
 from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
@@ -9,7 +11,8 @@ from torch.nn.functional import adaptive_avg_pool2d, interpolate
 def as_image(value: torch.Tensor, dim: int) -> torch.Tensor | None:
     """Return `value`, whose channels are on dimension `dim`, as images; None where its places form no grid.
 
-    Tokens whose number is one above a square lose the first one (a class token); other sequences become one wide.
+    Tokens whose number is one above a square lose the first one (a class token); other sequences become one wide, and
+    so does what a convolution over a line gives, whose channels are not last.
     """
     if value.ndim == 2:
         return value[:, :, None, None]
@@ -18,9 +21,10 @@ def as_image(value: torch.Tensor, dim: int) -> torch.Tensor | None:
     moved = value.movedim(dim, 1)
     if moved.ndim == 4:
         return moved
-    side = _side(moved.shape[2])
-    if side is None:
+    sides = [isqrt(count) for count in (moved.shape[2], moved.shape[2] - 1) if count > 1 and isqrt(count) ** 2 == count]
+    if not sides or dim == 1:
         return moved.unsqueeze(3)
+    side = sides[0]
     places = moved[:, :, moved.shape[2] - side * side :]
     return places.reshape(*places.shape[:2], side, side)
 
@@ -39,20 +43,12 @@ def like_value(image: torch.Tensor, shape: torch.Size, dim: int) -> torch.Tensor
     return result.movedim(1, dim)
 
 
-def _side(count: int) -> int | None:
-    """Return the side of the square of `count` tokens, with or without a class token; None if it is no square."""
-    for places in (count, count - 1):
-        side = int(max(places, 0) ** 0.5 + 0.5)
-        if side > 1 and side * side == places:
-            return side
-    return None
-
-
 def resized(image: torch.Tensor, size: torch.Size) -> torch.Tensor:
-    """Return `image` at another resolution: averaged down, interpolated up."""
+    """Return `image` at another resolution: averaged down, interpolated up; as many places in another grid are the same
+    ones."""
     height, width = size
-    if image.shape[2:] == size:
-        return image
+    if image.shape[2:].numel() == size.numel():
+        return image.reshape(*image.shape[:2], height, width)
     if image.shape[2] >= height and image.shape[3] >= width:
         return adaptive_avg_pool2d(image, (height, width))
     return interpolate(image, (height, width), mode="bilinear", align_corners=False)

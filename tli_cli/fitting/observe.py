@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import Any
 
 import torch
@@ -91,13 +92,10 @@ def observe_in_parts(
 
 def _rounds(points: Sequence[Point]) -> list[list[Point]]:
     """Return the points in groups of at most one for each block."""
-    rounds: list[list[Point]] = []
+    blocks: dict[str, list[Point]] = {}
     for point in dict.fromkeys(points):
-        free = next((r for r in rounds if all(other.block != point.block for other in r)), None)
-        if free is None:
-            rounds.append(free := [])
-        free.append(point)
-    return rounds
+        blocks.setdefault(point.block, []).append(point)
+    return [[point for point in found if point] for found in zip_longest(*blocks.values())]
 
 
 def _watch_chain(model: nn.Module, point: Point, found: dict[Point, Observed]) -> Any:

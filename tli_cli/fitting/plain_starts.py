@@ -22,8 +22,8 @@ trials of one network told two starts apart by 0.041, 0.058 and 0.066."""
 RULES = (OWN, *DRAWN)
 """How a network may start that no file gives values."""
 
-Started = Callable[[str], nn.Module]
-"""Return a network, started without a source by a rule."""
+Starts = tuple[Callable[[str], nn.Module], Sequence[str]]
+"""What gives a network, started without a source by a rule, and the rules."""
 
 
 @dataclass
@@ -34,7 +34,7 @@ class PlainStarts:
     """
 
     trial: Trial
-    made: Started
+    made: Callable[[str], nn.Module]
     rules: Sequence[str]
 
     def learn_faster(self, start: nn.Module, by: float) -> bool:

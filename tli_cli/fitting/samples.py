@@ -18,7 +18,8 @@ def samples_for(sample: Sequence[torch.Tensor], model: nn.Module, count: int, se
     for tensor in sample:
         shape = tuple(tensor.shape[1:])
         if not tensor.is_floating_point():
-            made.append(synthetic_tokens(count, shape[0], vocabulary_of(model), generator))
+            known = vocabulary_of(model)  # rare tokens are rarer than frequent ones, as in text
+            made.append((known ** torch.rand(count, shape[0], generator=generator)).long().clamp_max(known - 1))
         elif len(shape) == 3:
             made.append(synthetic_images(count, shape, generator))
         else:
@@ -40,7 +41,8 @@ def synthetic_images(count: int, shape: Sequence[int], generator: torch.Generato
     channels, height, width = shape
     ys = torch.linspace(-1, 1, height).view(1, height, 1)
     xs = torch.linspace(-1, 1, width).view(1, 1, width)
-    image = _ground(count, channels, height, width, generator)
+    corners = 0.5 * torch.randn(count, channels, 2, 2, generator=generator) + _colours(count, channels, generator)
+    image = interpolate(corners, (height, width), mode="bilinear", align_corners=False)
     for layer in range(6):
         u, v = _turned(ys, xs, count, generator)
         long, short = _draw(generator, count, 0.15, 0.8), _draw(generator, count, 0.08, 0.6)
@@ -64,12 +66,6 @@ def synthetic_values(count: int, shape: Sequence[int], generator: torch.Generato
     return values / values.std()
 
 
-def synthetic_tokens(count: int, length: int, vocabulary: int, generator: torch.Generator) -> torch.Tensor:
-    """Return `count` rows of `length` tokens, rare ones rarer than frequent ones, as in text."""
-    uniform = torch.rand(count, length, generator=generator)
-    return (vocabulary**uniform).long().clamp_max(vocabulary - 1)
-
-
 def _draw(generator: torch.Generator, count: int, low: float, high: float) -> torch.Tensor:
     return torch.rand(count, 1, 1, generator=generator) * (high - low) + low
 
@@ -80,11 +76,6 @@ def _colours(count: int, channels: int, generator: torch.Generator) -> torch.Ten
     own = torch.randn(count, channels, 1, 1, generator=generator)
     share = (torch.rand(count, 1, 1, 1, generator=generator) < 0.5) * 0.8 + 0.1
     return share * grey + (1 - share) * own
-
-
-def _ground(count: int, channels: int, height: int, width: int, generator: torch.Generator) -> torch.Tensor:
-    corners = 0.5 * torch.randn(count, channels, 2, 2, generator=generator) + _colours(count, channels, generator)
-    return interpolate(corners, (height, width), mode="bilinear", align_corners=False)
 
 
 def _turned(

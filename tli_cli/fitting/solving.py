@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import nn
-from torch.nn.functional import unfold
+from torch.nn.functional import pad, unfold
 
 from tli_cli.fitting.ridge import solve
 
@@ -17,9 +17,7 @@ NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 def solvable(layer: nn.Module) -> bool:
     """Tell whether `layer` is a linear map whose weight can be solved here."""
-    if isinstance(layer, nn.Linear):
-        return True
-    return isinstance(layer, nn.Conv2d) and layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
+    return isinstance(layer, (nn.Linear, nn.Conv1d, nn.Conv2d))
 
 
 def input_rows(layer: nn.Module, given: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
@@ -27,26 +25,26 @@ def input_rows(layer: nn.Module, given: torch.Tensor, rows: torch.Tensor) -> tor
     samples, then places."""
     if isinstance(layer, nn.Linear):
         return given.reshape(-1, given.shape[-1])[rows].double().unsqueeze(0)
-    assert isinstance(layer, nn.Conv2d)
-    found = []
-    places = _places(layer, given)
-    for sample in range(len(given)):
-        mine = rows[(rows >= sample * places) & (rows < (sample + 1) * places)] - sample * places
-        if len(mine):
-            padding = (int(layer.padding[0]), int(layer.padding[1]))
-            one = given[sample : sample + 1].float()
-            columns = unfold(one, layer.kernel_size, layer.dilation, padding, layer.stride)
-            found.append(columns[0][:, mine].T)
+    assert isinstance(layer, (nn.Conv1d, nn.Conv2d))
+    found, first = [], 0
+    for sample in given:
+        columns = _columns(layer, sample[None].float())[0]
+        mine = rows[(rows >= first) & (rows < first + columns.shape[1])] - first
+        found.append(columns[:, mine].T)
+        first += columns.shape[1]
     stacked = torch.cat(found).double()
     return stacked.reshape(len(stacked), layer.groups, -1).movedim(1, 0)
 
 
-def _places(layer: nn.Conv2d, given: torch.Tensor) -> int:
-    count = 1
-    for d in range(2):
-        reach = layer.dilation[d] * (layer.kernel_size[d] - 1)
-        count *= (given.shape[2 + d] + 2 * int(layer.padding[d]) - reach - 1) // layer.stride[d] + 1
-    return count
+def _columns(layer: nn.Conv1d | nn.Conv2d, given: torch.Tensor) -> torch.Tensor:
+    """Return what a convolution sums over at each place of its output, `(samples, in, places)`; a line is an image of
+    one row."""
+    mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
+    padded = pad(given, layer._reversed_padding_repeated_twice, mode=mode)
+    if padded.ndim == 3:
+        padded = padded.unsqueeze(2)
+    kernel, dilation, stride = ((1, *side)[-2:] for side in (layer.kernel_size, layer.dilation, layer.stride))
+    return unfold(padded, kernel, dilation, 0, stride)
 
 
 def output_rows(layer: nn.Module, value: torch.Tensor) -> torch.Tensor:

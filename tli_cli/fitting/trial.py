@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 
@@ -14,8 +14,11 @@ from tli_cli.fitting.samples import drawn_classes, marked_classes, samples_for
 from tli_cli.report import Progress
 from tli_cli.seeding import generator_for
 
-CLASSES, LEAST_CLASSES = 10, 5
-"""The most classes that are learned, and the least that tell one start from another."""
+CLASSES, FEW = 10, 5
+"""The most classes that are learned, and the number of them under which each holds several kinds of inputs, as many as
+make `CLASSES`."""
+KINDS = 4
+"""How many kinds of vectors make a class: of one alone, any start learns it at once."""
 IMAGES, TESTED = 1024, 512
 """How many inputs are learned, and how many others the accuracy is taken on."""
 STEPS, BATCH, EVERY = 60, 64, 15
@@ -61,31 +64,58 @@ class Trial:
 
     def learned(self, model: nn.Module) -> float | None:
         """Return the mean accuracy of a copy of `model` over the steps in which it learns; None where it cannot be
-        trained, or gives too few classes to tell anything."""
-        device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+        trained."""
         try:
-            with torch.random.fork_rng(devices=[]), torch.no_grad():
-                given = model.eval()(self._made(model, 2, 0).to(device))
-            if not isinstance(given, torch.Tensor) or given.ndim != 2 or given.shape[1] < LEAST_CLASSES:
-                return None
-            inputs, labels = (value.to(device) for value in self._task(model, min(given.shape[1], CLASSES)))
+            given = self._given(model)
+            inputs, labels = (value.to(given.device) for value in self._task(model, self._told(given).shape[1]))
             return max(self._accuracy(deepcopy(model), inputs, labels, turn) for turn in range(len(RATES)))
         except Exception:  # a model's own code may raise anything
             return None
 
+    def may_mislead(self, model: nn.Module) -> bool:
+        """Tell whether fits within a family are in doubt, as measured: `model` takes a line, or gives something of each
+        place, for which its last layers would follow what the source's own classes ask for."""
+        return not self.tokens and (len(self.shape) == 2 or self._given(model).ndim > 2)
+
+    def _given(self, model: nn.Module) -> torch.Tensor:
+        device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            return _first(model.eval()(self._made(model, 2, 0).to(device)))
+
+    def _told(self, whole: object) -> torch.Tensor:
+        """Return what a network gives as `(samples, classes)`: of several values the first, averaged over its places;
+        one number is held against zero.
+
+        Raises:
+            ValueError: it tells something of every token. Its head may stay that of its source then, and of that a
+                made-up language says nothing.
+        """
+        given = _first(whole)
+        if given.ndim > 2 and self.tokens:
+            raise ValueError("a value for every token")
+        if given.ndim == 3 and not (len(self.shape) == 2 and given.shape[2] == self.shape[1]):  # no line, but tokens
+            given = given.movedim(2, 1)
+        told = given.reshape(len(given), *(given.shape[1:2] or (1,)), -1).mean(-1)[:, :CLASSES]
+        return told if told.shape[1] > 1 else torch.cat([torch.zeros_like(told), told], 1)
+
     def _task(self, model: nn.Module, classes: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return what `model` learns and is tested on, and which of the `classes` each is of."""
+        """Return what `model` learns and is tested on, and which of the `classes` each is of, of `CLASSES` at most."""
         count, generator = IMAGES + TESTED, generator_for(self.seed, "drawn classes")
+        together = -(-CLASSES // classes) if classes < FEW else 1
+        kinds = classes * (KINDS if len(self.shape) == 1 and not self.tokens else together)
         if len(self.shape) == 3:
-            return drawn_classes(count, self.shape, classes, generator)
-        return marked_classes(self._made(model, classes, 1), self._made(model, count, 0), generator)
+            inputs, labels = drawn_classes(count, self.shape, kinds, generator)
+        else:
+            inputs, labels = marked_classes(self._made(model, kinds, 1), self._made(model, count, 0), generator)
+        return inputs, labels % classes
 
     def _made(self, model: nn.Module, count: int, turn: int) -> torch.Tensor:
         sample = torch.zeros(1, *self.shape, dtype=torch.long if self.tokens else torch.float32)
         return samples_for([sample], model, count, self.seed + turn)[0]
 
     def _accuracy(self, model: nn.Module, inputs: torch.Tensor, labels: torch.Tensor, turn: int) -> float:
-        """Train `model` in place with one of `RATES` and return its mean accuracy on the last inputs."""
+        """Train `model` in place with one of `RATES` and return its mean accuracy on the last inputs, by as much above
+        chance as it would be among `CLASSES`."""
         rate = RATES[turn]
         parameters = [p.requires_grad_() for p in model.parameters() if p.is_floating_point()]
         optimizer = torch.optim.AdamW(parameters, rate, weight_decay=0.01)
@@ -97,12 +127,19 @@ class Trial:
                     group["lr"] = rate * min(1.0, (step + 1) / WARMUP)
                 chosen = torch.randint(IMAGES, (BATCH,), generator=generator).to(inputs.device)
                 optimizer.zero_grad()
-                torch.autograd.backward(cross_entropy(model.train()(inputs[chosen])[:, :CLASSES], labels[chosen]))
+                torch.autograd.backward(cross_entropy(self._told(model.train()(inputs[chosen])), labels[chosen]))
                 optimizer.step()
                 if self.progress is not None:
                     self.progress(turn * STEPS + step + 1, len(RATES) * STEPS, "steps of a trial on made-up classes")
                 if (step + 1) % EVERY == 0:
                     with torch.no_grad():
-                        given = model.eval()(inputs[IMAGES:])[:, :CLASSES]
+                        given = self._told(model.eval()(inputs[IMAGES:]))
                     found.append(float((given.argmax(1) == labels[IMAGES:]).float().mean()))
-        return sum(found) / len(found)
+        wrong = 1 - sum(found) / len(found)
+        return 1 - wrong * (1 - 1 / CLASSES) / (1 - 1 / given.shape[1])
+
+
+def _first(given: object) -> torch.Tensor:
+    while not isinstance(given, torch.Tensor):
+        given = next(iter(given.values() if isinstance(given, Mapping) else given))  # type: ignore[call-overload]
+    return given

@@ -13,7 +13,7 @@ from tli_cli.fitting.plain_starts import BETTER, OWN, PlainStarts, started
 from tli_cli.fitting.trial import FASTER
 from tli_cli.fitting.worth import Worth
 from tli_cli.plan import Plan, Step
-from tli_cli.planning.relation import UNLIKE
+from tli_cli.planning.relation import UNLIKE, of_another_family
 
 SAID = {OWN: "nothing is moved", "kaiming": "weights are drawn as Kaiming", "xavier": "weights are drawn as Xavier"}
 """What is said of a target that starts without a source."""
@@ -31,17 +31,20 @@ def check_worth(
     worth: Worth | None, plains: PlainStarts | None, target: nn.Module, begun: nn.Module | None, plan: Plan
 ) -> None:
     """Raise `TliError` where the fitted `target` is worth less than a start without a source or than `begun`, what the
-    axis maps of `plan` alone make of it, and `SlowerThanPlain` where `begun` is not worth more than that start."""
+    axis maps of `plan` alone make of it, and `SlowerThanPlain` where `begun` is not worth more than that start.
+
+    Within a family, where maps keep more, a fit has to be as good as either.
+    """
     name = type(target).__name__
-    maps = None
+    maps, by = None, FASTER if of_another_family(plan) else BETTER
     if plains is not None and begun is not None and plan.relation != UNLIKE:
         maps = PlainStarts(plains.trial, lambda _rule: begun, (OWN,))
     slower = f"in a short trial on made-up classes, {name} learns slower when fitted than"
     if worth is not None and worth.is_nothing:
         said = f"on made-up inputs that it has not seen, {name} tells no more of what its source computes than before"
-    elif plains is not None and plains.learn_faster(target, FASTER):
+    elif plains is not None and plains.learn_faster(target, by):
         said = f"{slower} as it starts without a source; --method fit fits all the same"
-    elif maps is not None and maps.learn_faster(target, FASTER):
+    elif maps is not None and maps.learn_faster(target, by):
         said = f"{slower} by axis maps alone; --method fit fits all the same"
     else:
         return

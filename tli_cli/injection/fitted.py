@@ -14,9 +14,9 @@ from tli_cli.devices import double_device, reproducible, usable_device
 from tli_cli.errors import TliError, first_line
 from tli_cli.fitting.carry_out import fit_live, known_to_both, seen_by
 from tli_cli.fitting.choice import VALUES
-from tli_cli.fitting.evidence import looks_untrained
+from tli_cli.fitting.evidence import UNTRAINED, looks_untrained
 from tli_cli.fitting.head_input import draw_smaller, head_factor
-from tli_cli.fitting.plain_starts import OWN, RULES, PlainStarts, Started, started
+from tli_cli.fitting.plain_starts import OWN, RULES, PlainStarts, Starts, started
 from tli_cli.fitting.running import run_source, run_target, shared_inputs
 from tli_cli.fitting.samples import samples_for
 from tli_cli.fitting.trial import Trial
@@ -51,20 +51,18 @@ def fitted_values(
     """
     if source.checkpoint is None:
         raise TliError(f"{source.text}: no values to fit to")
+    require_trained(source.architecture, source.checkpoint.read, source.text, options)
     theirs, mine = run_source(source, options), run_target(target, options)
     _load(theirs.model, {t.name: source.checkpoint.read(t.name) for t in source.checkpoint.tensors}, source.text)
-    _check_trained(theirs.model, source.text, options)
     shared_inputs(mine.sample, theirs.sample)
     work = work_of(target.architecture, source.architecture, mine.numbers)
     made = samples_for(mine.sample, theirs.model, work.samples, plan.seed)
     arguments = (made, seen_by(theirs.sample, made))
-    plain, rules = _without_source(injector, plan, mine.model, target), _rules(target)
+    plain = _without_source(injector, plan, mine.model, target)
     _load(mine.model, {step.target: injector.make(step) for step in injector.plan.steps}, target.text)
     device, values = usable_device(options.device), injector.maps
     head = bare_head(plan, target.architecture)
-    return _fitted(
-        plan, mine.model, theirs.model, plain, rules, head, arguments, values, work, options, device, progress
-    )
+    return _fitted(plan, mine.model, theirs.model, plain, head, arguments, values, work, options, device, progress)
 
 
 def tried(
@@ -72,15 +70,14 @@ def tried(
 ) -> None:
     """Raise `SlowerThanPlain` where the target learns a made-up task slower from what `injector` makes by `plan`, which
     fits nothing, than from a start without a source; nothing is tried where the target cannot be run here."""
-    if not Trial.is_short(forward_work(target.architecture)):
-        return
-    try:
+
+    def made() -> tuple[nn.Module, Starts, Sequence[torch.Tensor]]:
         mine = run_target(target, options)
         plain = _without_source(injector, plan, mine.model, target)
         _load(mine.model, {step.target: injector.make(step) for step in plan.steps}, target.text)
-    except TliError:
-        return
-    _try(plan, target.architecture, mine.model, plain, _rules(target), mine.sample, progress)
+        return mine.model, plain, mine.sample
+
+    _try(plan, target.architecture, made, progress)
 
 
 def head_start(
@@ -113,40 +110,38 @@ def tried_live(
     sample: Sequence[torch.Tensor],
 ) -> None:
     """Do what `tried` does for a live target, of which `made` is what the plan gives; it may keep its values alone."""
-    if not Trial.is_short(forward_work(architecture)):
-        return
-    try:
+
+    def start() -> tuple[nn.Module, Starts, Sequence[torch.Tensor]]:
         plain = deepcopy(target).cpu().float()
         copy = deepcopy(plain)
         _load(copy, made, type(target).__name__)
-    except Exception:  # a model's own code may raise anything
-        return
-    _try(plan, architecture, copy, lambda _: plain, (OWN,), sample)
+        return copy, (lambda _: plain, (OWN,)), sample
+
+    _try(plan, architecture, start)
 
 
 def _try(
     plan: Plan,
     architecture: Architecture,
-    target: nn.Module,
-    plain: Started,
-    rules: Sequence[str],
-    sample: Sequence[torch.Tensor],
+    made: Callable[[], tuple[nn.Module, Starts, Sequence[torch.Tensor]]],
     progress: Progress | None = None,
 ) -> None:
+    if not Trial.is_short(forward_work(architecture)):
+        return
+    try:
+        target, plain, sample = made()
+    except Exception:  # a model's own code may raise anything
+        return
     trial = Trial.for_inputs(sample, forward_work(architecture), plan.seed, progress)
     if trial is not None:
         draw_smaller(target, bare_head(plan, architecture), samples_for(sample, target, LOOKED, plan.seed))
         with reproducible(torch.device("cpu")):
-            check_start(PlainStarts(trial, plain, rules), target, plan)
+            check_start(PlainStarts(trial, *plain), target, plan)
 
 
-def _rules(target: Reference) -> tuple[str, ...]:
-    """Return by which rules `target` may start without a source: it keeps the values of its own, if it has such."""
-    return (OWN,) if target.checkpoint is not None else RULES
-
-
-def _without_source(injector: Injector, plan: Plan, model: nn.Module, target: Reference) -> Started:
-    """Return what gives copies of `model` as it would start without the source of `plan`."""
+def _without_source(injector: Injector, plan: Plan, model: nn.Module, target: Reference) -> Starts:
+    """Return what gives copies of `model` as it would start without the source of `plan`; a target that has values of
+    its own keeps these."""
 
     def made(rule: str) -> nn.Module:
         steps = started(without_source(plan), target.architecture, rule).steps
@@ -154,7 +149,7 @@ def _without_source(injector: Injector, plan: Plan, model: nn.Module, target: Re
         _load(copy, {step.target: injector.initial(step) for step in steps}, target.text)
         return copy
 
-    return made
+    return made, ((OWN,) if target.checkpoint is not None else RULES)
 
 
 def fitted_state(
@@ -171,31 +166,32 @@ def fitted_state(
     `made` is what comes before.
 
     Raises:
-        TliError: one of the models fails, or the source was never trained and no fit is asked for.
+        TliError: one of the models fails.
     """
-    _check_trained(source, type(source).__name__, options)
     copy = deepcopy(target).cpu().float()
     plain = deepcopy(copy)
     _load(copy, made, type(target).__name__)
     teacher = deepcopy(source).cpu().float()
     inputs = samples_for(sample, teacher, work.samples, plan.seed)
     device = next((parameter.device for parameter in source.parameters()), torch.device("cpu"))
-    return _fitted(plan, copy, teacher, lambda _: plain, (OWN,), None, (inputs, inputs), values, work, options, device)
+    own = lambda _: plain, (OWN,)
+    return _fitted(plan, copy, teacher, own, None, (inputs, inputs), values, work, options, device)
 
 
-def _check_trained(source: nn.Module, name: str, options: Options) -> None:
+def require_trained(
+    architecture: Architecture, read: Callable[[str], torch.Tensor], name: str, options: Options
+) -> None:
     """Raise `TliError` where `auto` would fit to a source that was never trained: what that computes is worth less than
     a plain start."""
-    if options.method != "fit" and looks_untrained(source):
-        raise TliError(f"{name} was never trained: all its norms hold what they start with")
+    if options.method != "fit" and looks_untrained(architecture, read):
+        raise TliError(f"{name} {UNTRAINED}")
 
 
 def _fitted(
     plan: Plan,
     target: nn.Module,
     source: nn.Module,
-    plain: Started,
-    rules: Sequence[str],
+    plain: Starts,
     head: str | None,
     arguments: Sequence[Sequence[torch.Tensor]],
     values: Sequence[MapValues],
@@ -204,20 +200,21 @@ def _fitted(
     device: torch.device,
     progress: Progress | None = None,
 ) -> Mapping[str, torch.Tensor]:
+    made, rules = plain
     try:
         given = known_to_both(plan, target, source, arguments)
         there = _moved([target, source], given, device)
         given = tuple(tuple(value.to(there) for value in side) for side in given)
-        begun, own = (deepcopy(target), plain(OWN).to(there)) if work.unseen else (None, None)
+        begun, own = (deepcopy(target), made(OWN).to(there)) if work.unseen else (None, None)
         with reproducible(there):
             worth = fit_live(plan, target, source, given, values, work, progress, own)
     # Both models are the user's own code, which may fail in any way.
     except Exception as error:
         raise TliError(f"{type(target).__name__} could not be fitted: {first_line(error)}") from error
     if options.method != "fit":
-        another = of_another_family(plan)
-        trial = Trial.for_inputs(given[0], work.target, plan.seed, progress) if another else None
-        plains = PlainStarts(trial, lambda rule: plain(rule).to(there), rules) if trial and work.unseen else None
+        trial = Trial.for_inputs(given[0], work.target, plan.seed, progress) if work.unseen else None
+        doubtful = trial is not None and (of_another_family(plan) or trial.may_mislead(target))
+        plains = PlainStarts(trial, lambda rule: made(rule).to(there), rules) if trial and doubtful else None
         for model in filter(None, (target, begun)):
             draw_smaller(model, head, [value[:LOOKED] for value in given[0]])
         with reproducible(there):

@@ -4,7 +4,7 @@ sizes."""
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from tli_cli.describe.prefixes import changed, prefix_change
@@ -27,8 +27,9 @@ def namesakes(source: Side, target: Side) -> list[tuple[Unit, Unit]]:
     if len(source.tails & target.tails) < LIKE / 2 * least:
         return []  # as of nearly all pairs of networks that are nothing to each other
     change = prefix_change(_paths(target.units), _paths(source.units))
-    offered = {(unit.path, unit.part): unit for unit in source.units}
-    wanted = [(unit, offered.get((changed(unit.path, change), unit.part))) for unit in target.units]
+    offered = _by_name(source.units)
+    names = _by_name(target.units).items()
+    wanted = [(unit, offered.get((changed(path, change), part, nth))) for (path, part, nth), unit in names]
     found = [(t, s) for t, s in wanted if s is not None and (t.shape, t.parts) == (s.shape, s.parts)]
     named = [(t, s) for t, s in wanted if s is not None and (t.kind, len(t.shape)) == (s.kind, len(s.shape))]
     if len(named) == len(source.units) == len(target.units):
@@ -40,6 +41,17 @@ def namesakes(source: Side, target: Side) -> list[tuple[Unit, Unit]]:
     if len(found) < FEWEST and not all(have_own_shapes(side.units, keys) for side, keys in sides):
         return []
     return named
+
+
+def _by_name(units: Sequence[Unit]) -> dict[tuple[str, int, int], Unit]:
+    """Return `units` by path, part, and how many of these come before in a module that holds several layers."""
+    before: Counter[tuple[str, int]] = Counter()
+    found = {}
+    for unit in units:
+        name = unit.path, unit.part
+        found[(*name, before[name])] = unit
+        before[name] += 1
+    return found
 
 
 def _paths(units: Sequence[Unit]) -> list[str]:

@@ -207,8 +207,11 @@ def units_of(architecture: Architecture) -> tuple[Unit, ...]:
             attends=place in attending,
             setting=settings.get(place, UNKNOWN),
         )
-        dim, parts = _fused(architecture, layer, name, whole.role, cuts.get(place, 0))
+        recurs = bool(_recurrent_role(name))  # the parts are gates of one state
+        dim, parts = (0, []) if recurs else _fused(architecture, layer, name, whole.role, cuts.get(place, 0))
         found.extend(_split(architecture, whole, dim, parts) if parts else [whole])
+        if [(unit.path, unit.role) for unit in found[-2:]] == [(layer.path, "hh"), (layer.path, "ih")]:
+            found[-2:] = found[:-3:-1]  # what a state is read by behind what an input is, in whichever order they run
     return tuple(found)
 
 

@@ -36,6 +36,7 @@ def plan_injection(
     tokens: Sequence[Tokens] = (),
     labels: tuple[Labels, Labels] = (NO_LABELS, NO_LABELS),
     unproved: Collection[int] = (),
+    idle: Collection[int] = (),
 ) -> Plan:
     """Return the plan for `target` from `sources`, with the best source's score; reads no values.
 
@@ -53,6 +54,7 @@ def plan_injection(
         raise TliError("--skip leaves layers as they start, and method fit changes all of them: use one of the two")
     matcher = MATCHERS.get(options.matcher)
     matchings = [matcher(source, target) for source in sources]
+    matchings = [_emptied(matching) if model in idle else matching for model, matching in enumerate(matchings)]
     request = method_request(
         Request(
             matcher=options.matcher,
@@ -90,6 +92,11 @@ def _left_heads(target: Architecture, source: Architecture, matching: Matching) 
         )
 
 
+def _emptied(matching: Matching) -> Matching:
+    """Return `matching` of a source that feeds nothing."""
+    return replace(matching, pairs=(), heads=(), added_blocks=frozenset())
+
+
 def _untouched(
     target: Architecture,
     sources: Sequence[Architecture],
@@ -99,10 +106,9 @@ def _untouched(
     alike: float,
 ) -> Plan:
     """Return the plan that moves nothing: no source is similar enough to be worth more than a plain start."""
-    nothing = [replace(matching, pairs=(), added_blocks=frozenset()) for matching in matchings]
     said = (
         f"nothing similar enough to move is there ({alike:.2f}, under {MAY_HURT}): the target starts as it would "
         "without a source; --method combo moves what can be moved"
     )
-    plan = make_plan(target, sources, nothing, request)
+    plan = make_plan(target, sources, [_emptied(matching) for matching in matchings], request)
     return replace(plan, score=round(score, 6), relation=UNLIKE, notes=(said,))
