@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from tli_cli.architecture import Architecture
@@ -27,6 +28,7 @@ _MATRICES = {
     "offsets": MAX_MATRIX,
     "input": MAX_MATRIX,
     "summed": MAX_MATRIX,
+    "kernel": MAX_MATRIX,
     "patch": MAX_INVERTED,
     "directions": MAX_MATRIX,
 }
@@ -75,8 +77,8 @@ def _rule_problems(axis_map: AxisMap) -> Iterator[str]:
         or (rule in _NARROW and rows > columns)
     ):
         yield told
-    if rule == "kernel" and words and not words.lstrip("-").isdecimal():
-        yield f"rule {axis_map.rule[:40]!r}: expected a row's number behind the word"
+    if rule == "kernel" and not re.fullmatch(r"(cut ?)?(-?\d+)?", words):
+        yield f"rule {axis_map.rule[:40]!r}: expected nothing, cut, or a row's number behind the word"
     if rule == "turned":
         turned, start = turned_range(axis_map)
         if rows != columns or turned % 2 or start + turned > rows:

@@ -8,6 +8,9 @@ from tli_cli.axis_maps.take import MapValues, Read, Take
 from tli_cli.pieces import AxisMap
 from tli_cli.seeding import Draws
 
+ALIKE = 0.5
+"""How far the values of neighbouring places correlate, of what convolutions read; measured in docs/convergence.md."""
+
 
 def same(axis_map: AxisMap, read: Read, draws: Draws) -> MapValues:
     """Leave every index where it is."""
@@ -28,16 +31,25 @@ def rows(axis_map: AxisMap, read: Read, draws: Draws) -> MapValues:
 
 
 def kernel(axis_map: AxisMap, read: Read, draws: Draws) -> MapValues:
-    """Keep the centre of a kernel: zeros around it when it grows, its rim cut off when it shrinks (FNA, arXiv
-    2001.02525).
+    """Keep the centre of a kernel: zeros around it when it grows; when it shrinks, its rim is added to what is left.
 
-    A number behind the rule's name says at which row the source's kernel starts instead, below zero where rows of it
-    are cut off: such as at the last rows, of a causal one.
+    The rim met places that the smaller kernel does not see. What is there is best told, in the mean square, from the
+    nearest place that it sees, times `ALIKE` to the power of the distance, where values that far apart correlate so (a
+    first-order Markov process). Where the rule says `cut`, the rim is cut off instead (FNA, arXiv 2001.02525). A number
+    behind that says at which row the source's kernel starts, if not in the middle, below zero where it has rows before
+    the target's: such as at the last rows, of a causal one.
     """
     m, n = axis_map.rows, axis_map.columns
     said = axis_map.rule.split()[1:]
-    index = np.arange(m) - (int(said[0]) if said else -((n - m + (n < m)) // 2))
-    take = Take(np.where((index >= 0) & (index < axis_map.columns), index, -1))
+    start = int(said[-1]) if said and said[-1] != "cut" else -((n - m + (n < m)) // 2)
+    if m < n and "cut" not in said:
+        rows_met = np.arange(n) + start
+        nearest = np.clip(rows_met, 0, m - 1)
+        matrix = np.zeros((m, n))
+        matrix[nearest, np.arange(n)] = ALIKE ** np.abs(rows_met - nearest)
+        return MapValues(Take(matrix=matrix), Take(matrix=matrix))
+    index = np.arange(m) - start
+    take = Take(np.where((index >= 0) & (index < n), index, -1))
     return MapValues(take, take)
 
 

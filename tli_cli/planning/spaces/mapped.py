@@ -28,6 +28,7 @@ class Mapped:
         self._use = _use(ends.layer, ends.wanted.role, ends.query, ends.layer.path in book.before_tied_head)
         of_image = any(t.contracted and t.kind == "input" for t, _ in self._pairs)
         self._kinds = [_kind(t, s, ends.layer, of_image, book) for t, s in self._pairs]
+        self._rim = "" if ends.layer.kind == "conv" and not ends.layer.attribute("transposed") else "cut"
         self._starts = _starts(alignment, ends.layer, ends.source.layer_of[ends.offered.spec.name])
 
     @property
@@ -67,7 +68,7 @@ class Mapped:
         if i in self._made:
             return ""
         if self._kinds[i] == "kernel":
-            return self._starts.get(i, "")
+            return f"{self._rim} {self._starts.get(i, '')}".strip()
         return "raw" if self._ends.layer.path in self._book.raw_readers else ""
 
 
