@@ -128,16 +128,10 @@ def matrix(
     listed = names_of(references, "model")
     if jobs is not None and not (isinstance(jobs, int) and jobs >= 1):
         raise TliError(f"jobs: expected a whole number from 1 on, found {jobs!r}")
-    reading = Reading(input_shape=options.input_shape, ema=options.ema)
-    path = None if resume is None else path_of(resume, "resume")
+    read = Reading(input_shape=options.input_shape, ema=options.ema)
+    path, where = None if resume is None else path_of(resume, "resume"), places or {}
     return score_all(
-        listed,
-        matcher=options.matcher,
-        reading=reading,
-        jobs=jobs,
-        resume=path,
-        places=places or {},
-        progress=progress,
+        listed, matcher=options.matcher, reading=read, jobs=jobs, resume=path, places=where, progress=progress
     )
 
 

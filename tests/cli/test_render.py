@@ -6,8 +6,8 @@ import json
 
 from tli_cli.cli import render
 from tli_cli.cli.render import Style
-from tli_cli.cli.render_plan import plan_parts, render_plan
-from tli_cli.cli.rows import layer_rows, tensor_rows
+from tli_cli.cli.render_plan import pairing_table, plan_parts, render_plan
+from tli_cli.cli.rows import Row, layer_rows, tensor_rows
 from tli_cli.cli.text import join_names, score_text, shape_text, share_text, similarity_text, size_text
 from tli_cli.plan import Plan
 
@@ -84,3 +84,14 @@ def test_a_terminal_in_which_names_would_be_broken_shows_no_shapes(plan, as_text
     assert any(line.startswith("stem.conv ") or line.startswith("stem ") for line in narrow)
     assert all(any(name in line for line in narrow) for name in ("layer1.0", "body.0.conv", "self.{q,k,v}"))
     assert any(line.split() == ["target", "source", "how", "sim"] for line in narrow)
+
+
+def test_where_names_would_still_be_broken_the_path_of_a_blocks_sources_stands_in_its_heading(as_text, monkeypatch):
+    there = "vision_tower.encoder.layers.0"
+    fed = [("norm", "layer_norm_before"), ("attn", "attention.{q,k,v}_proj"), ("fc", "intermediate.dense")]
+    rows = [Row("body.0", f"body.0.{n}", "8", f"{there}.{source}", "8", "exact", 1, True, True) for n, source in fed]
+    rows.append(Row("body.0", "body.0.new", "8", "", "", "not fed: zeros", 0, False, False))
+    assert any(f"{there}.intermediate.dense" in line for line in as_text([pairing_table(rows)]).splitlines())
+    monkeypatch.setenv("COLUMNS", "60")
+    narrow = [line.split() for line in as_text([pairing_table(rows)]).splitlines()]
+    assert ["body.0", there] in narrow and ["fc", "intermediate.dense", "exact", "1.00"] in narrow

@@ -78,17 +78,17 @@ def facts_table(facts: Iterable[tuple[str, object]]) -> Table:
     return table
 
 
-def pairs_table(names: Sequence[str], rows: Sequence[Sequence[Text]], spare: Collection[str]) -> Table:
+def pairs_table(
+    names: Sequence[str], rows: Sequence[Sequence[Text]], spare: Collection[str], short: Sequence[Sequence[Text]] = ()
+) -> Table:
     """Return a table of `rows`, a heading alone or a cell for each of the columns called `names`; the last two are how
-    and a number. Where the terminal is too narrow for a row in one line, columns that are `spare` go, then how wraps,
-    and names last."""
-    from rich.cells import cell_len
-
-    whole = [row for row in rows if len(row) == len(names)]
-    words = [[part for row in whole for part in row[i].plain.split(", ")] for i in range(len(names))]
-    widths = [max(map(cell_len, [name, *column])) for name, column in zip(names, words, strict=True)]
+    and a number. Where the terminal is too narrow for a row in one line, columns that are `spare` go, then the rows are
+    `short`, how wraps, and names last."""
+    widths = _widths(names, rows)
     fits = sum(widths) + _GAP * (len(names) - 1) <= columns()
     *kept, how, last = (i for i, name in enumerate(names) if fits or name not in spare)
+    if short and sum(widths[i] + _GAP for i in (*kept, how, last)) - _GAP > columns():
+        rows, widths = short, _widths(names, short)
     room = columns() - sum(widths[i] + _GAP for i in (*kept, last))
     table = plain_table()
     for i in kept:
@@ -98,6 +98,15 @@ def pairs_table(names: Sequence[str], rows: Sequence[Sequence[Text]], spare: Col
     for row in rows:
         table.add_row(*([row[i] for i in (*kept, how, last)] if len(row) == len(names) else row))
     return table
+
+
+def _widths(names: Sequence[str], rows: Sequence[Sequence[Text]]) -> list[int]:
+    """Return how wide each column is whose cells are broken between their words alone."""
+    from rich.cells import cell_len
+
+    whole = [row for row in rows if len(row) == len(names)]
+    words = [[part for row in whole for part in row[i].plain.split(", ")] for i in range(len(names))]
+    return [max(map(cell_len, [name, *column])) for name, column in zip(names, words, strict=True)]
 
 
 @standard_output()

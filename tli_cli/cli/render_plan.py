@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tli_cli.cli import render
 from tli_cli.cli.render import Style
 from tli_cli.cli.rows import INITIAL, Row, is_counter, layer_of, layer_rows, tensor_rows
-from tli_cli.cli.text import count_text, parent, score_text, shape_text, share_text, similarity_text
+from tli_cli.cli.text import count_text, parent, score_text, shape_text, share_text, shared_items, similarity_text
 from tli_cli.plan import Plan
 
 if TYPE_CHECKING:
@@ -85,27 +85,35 @@ def plan_counts(plan: Plan) -> str:
 
 
 def pairing_table(rows: Iterable[Row]) -> Table:
-    """Return the table of pairings, a heading above the rows of each block; no shapes where names would be broken for
-    them."""
+    """Return the table of pairings, a heading above the rows of each block; where names would be broken for them no
+    shapes, and the path that a block's sources share beside its heading alone."""
+    names, groups = ("target", "shape", "source", "shape", "how", "sim"), groupby(rows, key=lambda row: row.block)
+    blocks = [(block, list(members)) for block, members in groups]
+    whole, short = ([row for block in blocks for row in _block(*block, short=s)] for s in (False, True))
+    return render.pairs_table(names, whole, ("shape",), short)
+
+
+def _block(block: str, members: Sequence[Row], *, short: bool) -> Iterator[list[Text]]:
     from rich.text import Text
 
-    shown = []
-    for block, group in groupby(rows, key=lambda row: row.block):
-        members = list(group)
-        if block and [row.target for row in members] != [block]:
-            shown.append([Text(block, style="bold")])
-        shown += [_styled(row, block) for row in members]
-    return render.pairs_table(("target", "shape", "source", "shape", "how", "sim"), shown, ("shape",))
+    there = ""
+    if block and [row.target for row in members] != [block]:
+        parts = [row.source.partition("{")[0].split(".") for row in members if row.source] if short else []
+        there = ".".join(parts[0][: shared_items(parts, min(map(len, parts)) - 1)]) if parts else ""
+        heading = (block, "", there, "", "", "") if there else (block,)
+        yield [Text(cell, style="bold") for cell in heading]
+    yield from (styled(row, block, there) for row in members)
 
 
-def _styled(row: Row, block: str) -> list[Text]:
+def styled(row: Row, block: str = "", there: str = "") -> list[Text]:
+    """Return the cells of a row, its names below `block` and `there`."""
     from rich.text import Text
 
     inside = bool(block) and row.target.startswith(f"{block}.")
     name = f"  {row.target[len(block) + 1 :]}" if inside else row.target
     colour = "dim" if not row.fed else "green" if row.exact else "yellow"
     similarity = similarity_text(row.similarity) if row.fed else ""
-    cells = (name, row.shape, row.source or "-", row.source_shape)
+    cells = (name, row.shape, row.source.removeprefix(f"{there}.") or "-", row.source_shape)
     return [*(Text(cell, style="" if row.fed else "dim") for cell in cells), Text(row.how, colour), Text(similarity)]
 
 

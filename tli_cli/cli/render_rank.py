@@ -55,8 +55,7 @@ def ranking_parts(ranking: Ranking, shown: Sequence[Candidate], *, parameters: b
         best = Text(score, style="bold green" if i == 0 else "bold")
         table.add_row(name, best, coverage, *([size] if parameters else []), reason)
     yield table
-    left_out = len(ranking.candidates) - len(shown)
-    if left_out:
+    if left_out := len(ranking.candidates) - len(shown):
         yield Text(f"and {left_out} more", style="dim")
 
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from tli_cli.cli import render
 from tli_cli.cli.render import Style
-from tli_cli.cli.render_plan import leftovers, pairing_table
+from tli_cli.cli.render_plan import leftovers, pairing_table, styled
 from tli_cli.cli.rows import block_rows, how, tensor_rows
-from tli_cli.cli.text import count_text, score_text, share_text, similarity_text, size_text
+from tli_cli.cli.text import count_text, score_text, share_text, size_text
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -50,14 +50,7 @@ def report_parts(report: Report, *, every: bool = False) -> Iterator[RenderableT
 
 def block_table(plan: Plan) -> Table:
     """Return the table with one row for each target block; no sizes where names would be broken for them."""
-    from rich.text import Text
-
-    rows = []
-    for row in block_rows(plan):
-        colour = "dim" if not row.fed else "green" if row.exact else "yellow"
-        similarity = similarity_text(row.similarity) if row.fed else ""
-        cells = (row.target, row.shape, row.source_shape, row.source or "-")
-        rows.append([*map(Text, cells), Text(row.how, colour), Text(similarity)])
+    rows = [[cells[i] for i in (0, 1, 3, 2, 4, 5)] for cells in map(styled, block_rows(plan))]
     return render.pairs_table(("block", *SIZES, "from", "how", "sim"), rows, SIZES)
 
 

@@ -72,6 +72,5 @@ def _numbers(score: Score) -> tuple[tuple[str, str, float, float], ...]:
     )
 
 
-def _directions(score: Score) -> tuple[tuple[str, str, str, str], ...]:
-    first, second = ((s, t, score_text(value), share_text(covered)) for s, t, value, covered in _numbers(score))
-    return first, second
+def _directions(score: Score) -> list[tuple[str, str, str, str]]:
+    return [(s, t, score_text(value), share_text(covered)) for s, t, value, covered in _numbers(score)]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,9 +29,9 @@ class Labels:
         self.row = lru_cache(maxsize=MOST_KEPT)(self._row)
         self.keeping = lru_cache(maxsize=MOST_KEPT)(self._keeping_row)
         self._of_shape = lru_cache(maxsize=MOST_KEPT)(self._shape_row)
-        self._of_manner = lru_cache(maxsize=MOST_KEPT)(self._manner_row)
+        self._of_manner = lru_cache(maxsize=MOST_KEPT)(partial(self._manner_row, manner_likeness))
         self._kept_of_shape = lru_cache(maxsize=MOST_KEPT)(self._kept_shape_row)
-        self._kept_of_manner = lru_cache(maxsize=MOST_KEPT)(self._kept_manner_row)
+        self._kept_of_manner = lru_cache(maxsize=MOST_KEPT)(partial(self._manner_row, kernel_keeping))
 
     def _row(self, label: int) -> Floats:
         """Return the similarity of the unit numbered `label` to each unit: `(units,)`."""
@@ -45,17 +45,14 @@ class Labels:
         kept: Floats = kernels * self._kept_of_shape(int(self._shape[label]))[self._shape]
         return kept
 
-    def _manner_row(self, manner: int) -> Floats:
-        return np.array([manner_likeness(self._manners[manner], other) for other in self._manners])
+    def _manner_row(self, of: Callable[[Unit, Unit], float], manner: int) -> Floats:
+        return np.array([of(self._manners[manner], other) for other in self._manners])
 
     def _shape_row(self, shape: int) -> Floats:
         ratios = np.ones(self._sizes.shape[1])
         for axis in self._sizes:
             ratios *= np.minimum(axis, axis[shape]) / np.maximum(axis, axis[shape])
         return 1 - SHAPE + SHAPE * _roots(ratios, np.maximum(self._rank, self._rank[shape]))
-
-    def _kept_manner_row(self, manner: int) -> Floats:
-        return np.array([kernel_keeping(self._manners[manner], other) for other in self._manners])
 
     def _kept_shape_row(self, shape: int) -> Floats:
         kept = np.ones(self._sizes.shape[1])

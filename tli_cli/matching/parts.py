@@ -7,11 +7,7 @@ from math import prod
 
 from tli_cli.architecture import Architecture, AxisTree
 
-PART_ROLES = {
-    "qkv": ("q", "k", "v"),
-    "kv": ("k", "v"),
-    "gate_up": ("gate", "up"),
-}
+PART_ROLES = {"qkv": ("q", "k", "v"), "kv": ("k", "v"), "gate_up": ("gate", "up")}
 
 
 def part_roles(role: str) -> tuple[str, ...]:

@@ -71,7 +71,7 @@ def guess_input(create: Callable[..., nn.Module], input_shape: InputShape | None
 
 def first_that_runs(model: nn.Module, shapes: Sequence[tuple[int, ...]], names: Sequence[str] = ()) -> Inputs:
     """Return tensors of `shapes` on which the model runs, of values or of tokens; where none do, those of values."""
-    samples = [_given(sample, names) for sample in _of_shapes(shapes)]
+    samples = [Inputs(kwargs=dict(zip(names, s, strict=True))) if names else Inputs(s) for s in _of_shapes(shapes)]
     return next((inputs for inputs in samples if _runs(model, inputs)), samples[0])
 
 
@@ -87,10 +87,6 @@ def takes_by_name(model: nn.Module, names: Sequence[str]) -> bool:
     except TypeError:
         return False
     return True
-
-
-def _given(sample: tuple[torch.Tensor, ...], names: Sequence[str]) -> Inputs:
-    return Inputs(kwargs=dict(zip(names, sample, strict=True))) if names else Inputs(sample)
 
 
 def _made(create: Callable[..., nn.Module], reference: str) -> nn.Module:
