@@ -6,8 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tli_cli.fitting.evidence import UNTRAINED, looks_untrained
-from tli_cli.kinship.ancestry import Values, ancestry
+from tli_cli.kinship.ancestry import UNTRAINED, Values, ancestry, looks_untrained
 from tli_cli.planning.injection import plan_injection
 from tli_cli.references.shared_tokens import shared_tokens
 

@@ -94,7 +94,7 @@ def _with_fits(plan: Plan, sources: Sequence[Reference], target: Reference, opti
         held = sum(spec.size for spec in reference.architecture.tensors)
         if options.method != "fit" and held > VALUES:
             raise TliError(f"{reference.text} holds {held / 1e9:.1f} billion values; --method fit does it in memory")
-    numbers = IMAGE
+    numbers = input_numbers(target.architecture) or IMAGE
     if theirs.is_code or mine.is_code:  # what was run to be described is run once more, to see that a fit can run it
         from tli_cli.fitting.running import run_source, run_target, runs, shared_inputs
 
@@ -103,8 +103,6 @@ def _with_fits(plan: Plan, sources: Sequence[Reference], target: Reference, opti
         for running in (source, own):
             runs(running)
         numbers = own.numbers
-    else:
-        numbers = input_numbers(target.architecture) or IMAGE
     return fitted_plan(plan, target.architecture, given.architecture, numbers, options, replan)
 
 

@@ -32,15 +32,10 @@ def as_image(value: torch.Tensor, dim: int) -> torch.Tensor | None:
 def like_value(image: torch.Tensor, shape: torch.Size, dim: int) -> torch.Tensor:
     """Return `image` in the layout of a value of `shape` with its channels on `dim`: NaN where no image stands
     behind it."""
-    result = torch.full(shape, torch.nan, dtype=image.dtype, device=image.device).movedim(dim, 1)
-    if result.ndim == 2:
-        result.copy_(image[:, :, 0, 0])
-    elif result.ndim == 4:
-        result.copy_(image)
-    else:
-        flat = image.flatten(2)
-        result[:, :, result.shape[2] - flat.shape[2] :] = flat
-    return result.movedim(1, dim)
+    moved = torch.empty(shape, device="meta").movedim(dim, 1).shape
+    result = torch.full((*moved[:2], moved[2:].numel()), torch.nan, dtype=image.dtype, device=image.device)
+    result[:, :, result.shape[2] - image.shape[2:].numel() :] = image.flatten(2)
+    return result.reshape(moved).movedim(1, dim)
 
 
 def resized(image: torch.Tensor, size: torch.Size) -> torch.Tensor:

@@ -113,19 +113,14 @@ def _points_at(levels: Levels, chosen: set[float]) -> list[Place]:
     return sorted((place for level in chosen for place in levels[level]), key=lambda place: place.index)
 
 
-def _on_channels(architecture: Architecture) -> list[Place]:
-    """Return the trunk's points; a map over places stands where the next map over channels does."""
-    places = list(trunk_points(architecture))
-    for i in reversed(range(len(places) - 1)):
-        if all(architecture.spaces[leaf].kind == "grid" for leaf in leaves(places[i].tree)):
-            places[i] = replace(places[i], tree=places[i + 1].tree, count=places[i + 1].count)
-    return places
-
-
 def _levels(architecture: Architecture, octaves: float) -> dict[float, list[Place]]:
     """Return the points by the number of their places in octaves, `octaves` added where there is more than one."""
     found: dict[float, list[Place]] = {}
-    for place in _on_channels(architecture):
+    places = list(trunk_points(architecture))
+    for i in reversed(range(len(places) - 1)):  # a map over places stands where the next map over channels does
+        if all(architecture.spaces[leaf].kind == "grid" for leaf in leaves(places[i].tree)):
+            places[i] = replace(places[i], tree=places[i + 1].tree, count=places[i + 1].count)
+    for place in places:
         if place.count:
             found.setdefault(log2(place.count) + octaves if place.count > 1 else 0.0, []).append(place)
     return found

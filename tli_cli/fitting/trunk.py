@@ -27,7 +27,12 @@ def trunk_points(architecture: Architecture) -> tuple[Place, ...]:
     found = list(_points(architecture))
     layers = architecture.layers
     last_of_block = {p.point.block or layers[p.index].block or layers[p.index].path: p.index for p in found}
-    kept = [p for p in found if p.point.block or _full(architecture, p.index) or p.index in last_of_block.values()]
+    full = {  # convolutions over places and channels, as plain networks are made of
+        i
+        for i, layer in enumerate(layers)
+        if layer.kind == "conv" and max(layer.attribute("kernel", (1,))) > 1 and layer.attribute("groups", 1) == 1
+    }
+    kept = [p for p in found if p.point.block or p.index in full or p.index in last_of_block.values()]
     trees = ((place, _output_tree(architecture, place.index)) for place in kept)
     return tuple(p for p, t in trees if not (isinstance(t, int) and architecture.spaces[t].kind == "classes"))
 
@@ -71,7 +76,10 @@ def _readers(architecture: Architecture) -> list[list[int]]:
 
 def _joined(architecture: Architecture, index: int, readers: list[list[int]]) -> Iterator[Place]:
     graph = architecture.graph
-    for operand in sorted(graph[index].inputs, key=lambda i: (_depth(architecture, i), i), reverse=True):
+    depths: list[int] = []  # the longest path to each node: of two operands of a sum, the deeper one is the branch
+    for node in graph[:index]:
+        depths.append(1 + max((depths[i] for i in node.inputs), default=0))
+    for operand in sorted(graph[index].inputs, key=lambda i: (depths[i], i), reverse=True):
         norm = scale = ""
         while graph[operand].op == "layer" and architecture.layers[graph[operand].layer].kind in ("norm", "scale"):
             layer = architecture.layers[graph[operand].layer]
@@ -87,14 +95,6 @@ def _joined(architecture: Architecture, index: int, readers: list[list[int]]) ->
             point = Point(layer.path, norm, scale, block, _activation(architecture, index, readers))
             yield Place(point, tree, node.layer, _count(layer))
             return
-
-
-def _depth(architecture: Architecture, index: int) -> int:
-    """Return the length of the longest path to a node: of two operands of a sum, the deeper one is the branch."""
-    depths: list[int] = []
-    for node in architecture.graph[: index + 1]:
-        depths.append(1 + max((depths[i] for i in node.inputs), default=0))
-    return depths[index]
 
 
 def _chained(architecture: Architecture, index: int, readers: list[list[int]]) -> Place | None:
@@ -126,9 +126,3 @@ def _output_tree(architecture: Architecture, layer: int) -> AxisTree | None:
     name = architecture.layers[layer].tensor("weight")
     axes = architecture.axes.get(name or "", ())
     return next((axis.tree for axis in axes if not axis.contracted), None)
-
-
-def _full(architecture: Architecture, layer: int) -> bool:
-    """Tell whether the layer is a convolution over places and channels, as plain networks are made of."""
-    found = architecture.layers[layer]
-    return found.kind == "conv" and max(found.attribute("kernel", (1,))) > 1 and found.attribute("groups", 1) == 1

@@ -10,7 +10,7 @@ from torch import nn
 
 from tli_cli.fitting.layouts import as_image
 from tli_cli.fitting.observe import Observed, observe_in_parts
-from tli_cli.fitting.ridge import solve
+from tli_cli.fitting.solving import solve
 from tli_cli.fitting.work import Work
 from tli_cli.plan import Fit
 
@@ -71,11 +71,8 @@ class Reader:
         fit = next((fit for fit in reversed(fits) if fit in observed), None)
         self._point = fit.target if fit else None
         self._wanted = self._means(observed[fit]) if fit and work.unseen >= LEAST else None
-
-    @property
-    def can_read(self) -> bool:
+        self.can_read = self._wanted is not None
         """Whether there are samples enough, and a point that the source reaches."""
-        return self._wanted is not None
 
     @property
     def source(self) -> Features:

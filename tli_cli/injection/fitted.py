@@ -14,7 +14,6 @@ from tli_cli.devices import double_device, reproducible, usable_device
 from tli_cli.errors import TliError, first_line
 from tli_cli.fitting.carry_out import fit_live, known_to_both, seen_by
 from tli_cli.fitting.choice import VALUES
-from tli_cli.fitting.evidence import UNTRAINED, looks_untrained
 from tli_cli.fitting.head_input import draw_smaller, head_factor
 from tli_cli.fitting.plain_starts import OWN, RULES, PlainStarts, Starts, started
 from tli_cli.fitting.running import run_source, run_target, shared_inputs
@@ -23,6 +22,7 @@ from tli_cli.fitting.trial import Trial
 from tli_cli.fitting.verdict import check_start, check_worth, without_source
 from tli_cli.fitting.work import Work, forward_work, work_of
 from tli_cli.injection.injector import Injector
+from tli_cli.kinship.ancestry import UNTRAINED, looks_untrained
 from tli_cli.options import Options
 from tli_cli.plan import Plan, Step
 from tli_cli.planning.bare_head import bare_head

@@ -1,4 +1,5 @@
-"""Whether checkpoints come from one ancestor, as fine-tuned ones do: only then may their values be mixed."""
+"""What values tell of their training: whether there was any, and whether checkpoints come from one ancestor, as
+fine-tuned ones do: only then may they be mixed."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from functools import cache
 from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
-from tli_cli.architecture import TensorSpec
+from tli_cli.architecture import Architecture, TensorSpec
 from tli_cli.planning.choice import Akin
 
 if TYPE_CHECKING:
@@ -17,6 +18,13 @@ TENSORS = 8
 """How many of the largest tensors are looked at."""
 LEAST_COSINE = 0.5
 """Weights of networks that were trained apart are about at right angles, whatever the task."""
+
+STARTS = {"weight": 1.0, "bias": 0.0, "running_mean": 0.0, "running_var": 1.0}
+"""What the tensors of a norm start with; some norms' weights start with zeros."""
+LEAST_NORMS = 2
+"""How many norms must be there to tell from."""
+UNTRAINED = "was never trained: all its norms hold what they start with"
+"""What is said of a source that was not."""
 
 
 class Values(NamedTuple):
@@ -52,3 +60,13 @@ def _between(first: torch.Tensor, second: torch.Tensor) -> float:
     one, other = first.float().flatten(), second.float().flatten().to(first.device)
     norms = float(one.norm() * other.norm())
     return float(one @ other) / norms if norms > 0 else 0.0
+
+
+def looks_untrained(architecture: Architecture, read: Callable[[str], torch.Tensor]) -> bool:
+    """Tell whether all norms of `architecture`, whose tensors are `read` by name, hold exactly what norms start with,
+    which no training leaves so."""
+    norms = [[(r, n) for r, n in layer.tensors if r in STARTS] for layer in architecture.layers if layer.kind == "norm"]
+    told = ((role, read(name)) for norm in norms for role, name in norm)
+    return sum(map(bool, norms)) >= LEAST_NORMS and all(
+        bool((value == STARTS[role]).all()) or (role == "weight" and not value.any()) for role, value in told
+    )

@@ -4,8 +4,9 @@ sizes."""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from itertools import count
 
 from tli_cli.describe.prefixes import changed, prefix_change
 from tli_cli.matching.segments import WEIGHTED, have_own_shapes
@@ -45,13 +46,8 @@ def namesakes(source: Side, target: Side) -> list[tuple[Unit, Unit]]:
 
 def _by_name(units: Sequence[Unit]) -> dict[tuple[str, int, int], Unit]:
     """Return `units` by path, part, and how many of these come before in a module that holds several layers."""
-    before: Counter[tuple[str, int]] = Counter()
-    found = {}
-    for unit in units:
-        name = unit.path, unit.part
-        found[(*name, before[name])] = unit
-        before[name] += 1
-    return found
+    nth: defaultdict[tuple[str, int], Iterator[int]] = defaultdict(count)
+    return {(unit.path, unit.part, next(nth[unit.path, unit.part])): unit for unit in units}
 
 
 def _paths(units: Sequence[Unit]) -> list[str]:

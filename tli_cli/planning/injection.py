@@ -10,21 +10,25 @@ from tli_cli.errors import TliError
 from tli_cli.matching import MATCHERS
 from tli_cli.matching.values import Matching
 from tli_cli.options import Labels, Options
-from tli_cli.plan import Plan
+from tli_cli.plan import Plan, Step
 from tli_cli.planning.choice import Akin
 from tli_cli.planning.claims.activations import changed_activations
 from tli_cli.planning.claims.unproved import without_proof
 from tli_cli.planning.doubted import doubted_layers
+from tli_cli.planning.drafting import LOST_BIAS
 from tli_cli.planning.heads import NO_LABELS, other_labels, parse_head
 from tli_cli.planning.left_out import left_out
 from tli_cli.planning.methods import method_request
-from tli_cli.planning.otherwise import copied_otherwise
 from tli_cli.planning.planner import make_plan
 from tli_cli.planning.relation import OTHER, UNLIKE
 from tli_cli.planning.request import Request
+from tli_cli.planning.spaces.turning import UNCUT, UNTOLD
 from tli_cli.scoring.bands import MAY_HURT
 from tli_cli.scoring.score import likeness, score_matching
 from tli_cli.vocabularies.pairing import Tokens
+
+ALIKE = ("same", "adapted")
+"""The relations of models that a user takes for one network, some sizes apart."""
 
 
 def plan_injection(
@@ -79,7 +83,7 @@ def plan_injection(
     alone = plan.relation != OTHER and len(sources) == 1
     said = (*_left_heads(target, sources[0], matchings[0]), *changed_activations(sources[0], target)) if alone else ()
     said += () if request.head_rows else other_labels(*labels)
-    said += copied_otherwise(plan.relation, plan.steps) if alone and not said else ()
+    said += _copied_otherwise(plan.relation, plan.steps) if alone and not said else ()
     return replace(plan, score=round(score, 6), notes=(*plan.notes, *said))
 
 
@@ -90,6 +94,21 @@ def _left_heads(target: Architecture, source: Architecture, matching: Matching) 
             f"the target's head is its table of tokens, {target.layers[table.place].path}, which starts as the source's"
             f" table; the source's own head, {source.layers[head.place].path}, is left out: the function changes"
         )
+
+
+def _copied_otherwise(relation: str, steps: Sequence[Step]) -> tuple[str, ...]:
+    """Return what the user should know of copies that keep no function, where all else looks as if one were kept; of
+    channels that turn in pairs it is said elsewhere."""
+    told = (UNCUT, UNTOLD, LOST_BIAS)
+    found = [s for s in steps if s.resizer == "copy" and not s.exact and s.reason and s.reason not in told]
+    if relation not in ALIKE or not found:
+        return ()
+    count = (
+        "1 tensor is copied as it is and does"
+        if len(found) == 1
+        else f"{len(found)} tensors are copied as they are and do"
+    )
+    return (f"{count} not certainly compute what the source does, such as {found[0].target}: {found[0].reason}",)
 
 
 def _emptied(matching: Matching) -> Matching:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from tli_cli.architecture import Architecture
+from tli_cli.describe.spelling import apart
+from tli_cli.matching.units import Unit
 from tli_cli.matching.values import Matching
 from tli_cli.plan import Plan, Side, Step
 from tli_cli.planning.choice import Akin, choose_models, main_model
-from tli_cli.planning.copies import said_of_copies
 from tli_cli.planning.drafting import Drafter
 from tli_cli.planning.drafts import Drafts
 from tli_cli.planning.left_out import partners, without
@@ -65,7 +66,7 @@ def make_plan(
             *drafts.book.rows.notes,
             *turned_by_guess(steps),
             *said_of_time(drafts.book.maps, sources),
-            *(note for matching in matchings for note in said_of_copies(matching)),
+            *(note for matching in matchings for note in _said_of_copies(matching)),
         ),
     )
 
@@ -76,3 +77,18 @@ def _unmixed(request: Request, steps: Sequence[Step], sources: Sequence[Architec
     if request.top_k == 1 or len(sources) == 1 or mixed:
         return ()
     return ("nothing is mixed: only layers of one shape and place are, of sources that were tuned from one ancestor",)
+
+
+def _said_of_copies(matching: Matching) -> Iterator[str]:
+    """Yield a note for each network that the target, or the source, holds again."""
+    taken = {pair.target.key: pair.source.key for pair in matching.pairs}
+    alike = [(u, first) for u, first in matching.copies if u.key in taken and taken[u.key] == taken.get(first.key)]
+    for copy, first in _modules(alike):
+        yield f"{copy} holds the layers of {first} again, and takes what that takes"
+    for copy, first in _modules(matching.spared):
+        yield f"the source's {copy} holds the layers of {first} again: {first} is taken"
+
+
+def _modules(copies: Sequence[tuple[Unit, Unit]]) -> Sequence[tuple[str, str]]:
+    """Return the modules that hold one network each, with the first that does."""
+    return list(dict.fromkeys(apart(unit.path, first.path) for unit, first in copies))
