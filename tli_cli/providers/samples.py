@@ -51,7 +51,8 @@ def _candidates(model: Any, config: Any) -> Iterator[tuple[bool, dict[str, torch
     if "decoder_input_ids" in parameters and getattr(config, "is_encoder_decoder", False):
         asked.append("decoder_input_ids")
     beside = [name for name in BESIDE if name in parameters and name not in asked]
-    for more in dict.fromkeys([tuple(beside), *((name,) for name in beside), ()]):
+    masks = [(name,) for name in ("attention_mask",) if name in parameters]  # which code may make for itself alone
+    for more in dict.fromkeys([tuple(beside), *((name,) for name in beside), (), *masks]):
         shapes = {name: _shapes(config, name) for name in (*asked, *more)}
         for kind in range(max(map(len, shapes.values()))):
             yield not (more or kind), {name: known[min(kind, len(known) - 1)] for name, known in shapes.items()}
