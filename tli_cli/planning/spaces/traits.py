@@ -79,13 +79,17 @@ def normalised_spaces(architecture: Architecture) -> dict[AxisTree, str]:
 
 
 def averaged_spaces(architecture: Architecture) -> set[AxisTree]:
-    """Return the spaces over which a norm averages together with places: repeated evenly or not kept."""
-    return {
-        tree
-        for tree, layer in _normalised(architecture)
-        if (layer.attribute("norm") == "group" and layer.attribute("positions", 1) > 1)
-        or len(_held(architecture, layer)) > 1
-    }
+    """Return the spaces over which a norm averages together with places or with other factors of a product: repeated
+    evenly or not kept."""
+    found = set[AxisTree]()
+    for tree, layer in _normalised(architecture):
+        if (layer.attribute("norm") == "group" and layer.attribute("positions", 1) > 1) or len(
+            _held(architecture, layer)
+        ) > 1:
+            found.add(tree)
+        if isinstance(tree, tuple) and tree[0] == "*":
+            found.update(leaves(tree))
+    return found
 
 
 def _normalised(architecture: Architecture) -> Iterator[tuple[AxisTree, Layer]]:
