@@ -92,12 +92,8 @@ def _described(model: nn.Module, example: Any) -> tuple[Architecture, Inputs]:
 def _traced_on_values(
     model: nn.Module, batch: Any, prepare: Callable[[nn.Module], nn.Module], origin: str, error: TraceError
 ) -> Architecture:
-    """Return the architecture of `model`, run once on `batch`; `prepare` makes of a copy what can be followed.
-
-    Raises:
-        TraceError: `error`, which the `meta` device raised, where the model or the batch has no values, the model too
-            many, or it does not run on them either.
-    """
+    """Return the architecture of `model`, run once on `batch`; `prepare` makes of a copy what can be followed. Raise
+    `error`, which `meta` raised, where the model or the batch has no values, or the model too many."""
     held = [*model.parameters(), *model.buffers()]
     given = [value for value in tree_leaves(batch) if isinstance(value, torch.Tensor)]
     if not given or any(tensor.is_meta for tensor in (*held, *given)) or sum(t.numel() for t in held) > MOST:

@@ -1,5 +1,4 @@
-"""What embeddings and norms make up for: another number that code multiplies them with, such as the root of the
-width."""
+"""What embeddings and norms make up for: another number that code multiplies them with, as the root of the width."""
 
 from __future__ import annotations
 
@@ -53,8 +52,7 @@ def _norms_read_once(architecture: Architecture) -> set[int]:
 
 
 def _gain(pair: Pair, layer: Layer, partner: Layer | None) -> float:
-    """Return what the code of `partner` multiplies with first of all, by what that of `layer` does; without a partner,
-    by the powers of the width alone."""
+    """Return what stands first behind `partner` by what does behind `layer`; powers of the width alone without one."""
     if partner is None:
         m, n = pair.target.shape[-1], pair.source.shape[-1]
         return float((n / m) ** width_power(_scales(layer), m))

@@ -17,8 +17,7 @@ from tli_cli.planning.spaces.traits import norms_before_tied_heads
 
 def rows_more_ahead(m: int, n: int) -> int:
     """Return by how many rows more of `m` positions stand before that of the first one than of `n`: two, as fairseq's
-    models have it (`fairseq/modules/learned_positional_embedding.py`), of two more than a power of two beside a power
-    of two; what is neither tells nothing.
+    `learned_positional_embedding.py` has it, of two more than a power of two beside a power of two; else nothing tells.
 
     >>> [rows_more_ahead(*sizes) for sizes in ((514, 1024), (1024, 514), (1026, 514), (1538, 1026), (514, 77))]
     [2, -2, 0, 0, 0]

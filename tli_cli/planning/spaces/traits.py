@@ -83,10 +83,8 @@ def averaged_spaces(architecture: Architecture) -> set[AxisTree]:
     evenly or not kept."""
     found = set[AxisTree]()
     for tree, layer in _normalised(architecture):
-        if (layer.attribute("norm") == "group" and layer.attribute("positions", 1) > 1) or len(
-            _held(architecture, layer)
-        ) > 1:
-            found.add(tree)
+        over_places = layer.attribute("norm") == "group" and layer.attribute("positions", 1) > 1
+        found.update([tree] if over_places or len(_held(architecture, layer)) > 1 else [])
         if isinstance(tree, tuple) and tree[0] == "*":
             found.update(leaves(tree))
     return found
