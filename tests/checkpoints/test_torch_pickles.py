@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import functools
 import pathlib
 import pickle
 import sys
@@ -109,6 +110,7 @@ BESIDE: dict[str, Callable[[pytest.MonkeyPatch], Any]] = {
     "times": lambda _: [datetime.datetime.now(datetime.timezone.utc), datetime.timedelta(1)],
     "counts": lambda _: [defaultdict(list, a=[1]), Counter("abc"), {1, 2}, 3j, bytearray(b"x"), b"\xff"],
     "torch": lambda _: [torch.Size([1, 2]), torch.device("cpu"), torch.float16, torch.Generator().get_state()],
+    "recipes": lambda _: [int, str, range, functools.partial(torch.optim.AdamW, lr=0.1), torch.optim.SGD],
     "lightning": lambda patch: config(patch, "pytorch_lightning.utilities.parsing", "AttributeDict"),
     "yacs": lambda patch: config(patch, "yacs.config", "CfgNode"),
     "mmengine": history,

@@ -67,12 +67,18 @@ _DATA = (
     *("easydict.EasyDict", "addict.addict.Dict", "yacs.config.CfgNode", "fvcore.common.config.CfgNode"),
     *("mmcv.utils.config.ConfigDict", "mmengine.config.config.ConfigDict", "mmengine.config.config.Config"),
     *(f"mmengine.logging.history_buffer.HistoryBuffer{own}" for own in ("", ".min", ".max", ".mean", ".current")),
-    *("builtins.getattr", "__builtin__.getattr"),
+    *("builtins.getattr", "__builtin__.getattr", "functools.partial"),
+    *(f"torch.optim.{kind.lower()}.{kind}" for kind in ("Adam", "AdamW", "NAdam", "RAdam", "SGD", "RMSprop")),
+    *(f"torch.optim.lr_scheduler.{kind}LR" for kind in ("Lambda", "Step", "MultiStep", "CosineAnnealing", "OneCycle")),
+    *(f"torch.optim.lr_scheduler.{kind}" for kind in ("LinearLR", "ExponentialLR", "ReduceLROnPlateau")),
     *("ml_collections.config_dict.config_dict.ConfigDict", "torch.torch_version.TorchVersion", "torch.device"),
     *("torch.Tensor", "torch.nn.parameter.Buffer", *(f"torch.{scheme}" for scheme in _SCHEMES)),
 )
 _CALLED = {"_reconstruct": "ndarray", "_frombuffer": "ndarray"}
-_BUILTINS = ("int", "float", "bool", "str", "bytes", "bytearray", "list", "tuple", "object", "slice", "range")
+_BUILTINS = (
+    *("int", "float", "bool", "str", "bytes", "bytearray", "list", "tuple", "object", "slice", "range"),
+    *("long", "unicode", "xrange"),  # what pickles of older protocols call int, str and range
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,14 +150,6 @@ def _without_values(dtype: Any, shape: Any, stride: Any, *_: Any) -> PickledTens
     return PickledTensor(shape=shape, stride=stride, dtype=dtype if type(dtype) is str else "", layout="meta")
 
 
-def _of_subclass(_kind: Any, dtype: Any, shape: Any, stride: Any, *_: Any) -> PickledTensor:
-    return _without_values(dtype, shape, stride)
-
-
-def _sparse(layout: Any, _parts: Any) -> PickledTensor:
-    return PickledTensor(layout=_layout(layout))
-
-
 def _layout(name: Any) -> str:
     if type(name) is not str:
         raise ValueError("a layout without a name")
@@ -190,11 +188,11 @@ _REBUILT: dict[str, Any] = {
     "torch._utils._rebuild_parameter_with_state": _same,
     "torch._utils._rebuild_device_tensor_from_cpu_tensor": _same,
     "torch._utils._rebuild_qtensor": _quantised,
-    "torch._utils._rebuild_sparse_tensor": _sparse,
+    "torch._utils._rebuild_sparse_tensor": lambda layout, _: PickledTensor(layout=_layout(layout)),
     "torch._utils._rebuild_device_tensor_from_numpy": lambda *_: PickledTensor(layout="array"),
     "torch._utils._rebuild_nested_tensor": lambda *_: PickledTensor(layout="nested"),
     "torch._utils._rebuild_meta_tensor_no_storage": _without_values,
-    "torch._utils._rebuild_wrapper_subclass": _of_subclass,
+    "torch._utils._rebuild_wrapper_subclass": lambda _, *given: _without_values(*given[:3]),
     "torch._tensor._rebuild_from_type_v2": _again,
     "torch.nn.parameter.Parameter": _Parameter,
     "torch.nn.parameter.UninitializedParameter": _Lazy,
