@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from tli_cli.architecture import STATISTICS, Architecture, Axis, AxisTree, Layer, Node, TensorSpec
 from tli_cli.describe.blocks import with_blocks
-from tli_cli.describe.last_layers import gives_features
+from tli_cli.describe.last_layers import UNBOUNDED, gives_features
 from tli_cli.describe.spaces import UsedSpaces, leaves
 from tli_cli.describe.tracing.numbers import constants_after, numbers_after
 from tli_cli.describe.tracing.recording import Recording
@@ -19,8 +19,6 @@ from tli_cli.describe.walks import walked
 POSITIONS = {"grid", "batch", "kernel"}
 STANDARD_ROLES = {"weight", "bias", *STATISTICS}
 POOLS = ("max_pool", "avg_pool")
-UNBOUNDED = ("relu", "leaky_relu", "prelu", "elu", "celu", "selu", "gelu", "silu", "mish", "softplus", "hardswish")
-"""Activations that let values grow, unlike those that end a network in shares or in values between bounds."""
 
 
 def assemble(

@@ -33,13 +33,13 @@ def concatenate(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
                 rec.table.unite(dims[d], v.dims[d])
     origins = tuple(frozenset().union(*(v.origin(d) for v in known)) for d in range(out.ndim))
     rec.put(out, join(rec, "cat", values, tuple(dims), origins))
-    if all(v is not None and v.node < 0 for v in values):
+    if None not in values and len({v.node < 0 for v in known}) == 1:
         rec.joined[id(out)] = dim, tuple(tensors)
 
 
 def taken_apart(rec: Recording, joined: torch.Tensor, dim: int, start: int, size: int) -> Value | None:
-    """Return what is known of the parameter that was laid into `joined` at `start`, such as one bias of those of
-    queries, keys and values; None where another part of it is meant."""
+    """Return what is known of the tensor that was laid into `joined` at `start`, such as one bias of those of queries,
+    keys and values, or the sines beside cosines; None where another part of it is meant."""
     along, parts = rec.joined.get(id(joined), (-1, ()))
     for part in parts if along == dim else ():
         if start == 0 and part.shape[dim] == size:

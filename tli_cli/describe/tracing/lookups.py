@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from tli_cli.architecture import AxisTree
+from tli_cli.describe.spaces import leaves
 from tli_cli.describe.tracing.recording import Recording
 from tli_cli.describe.tracing.values import Value
 from tli_cli.describe.tracing.views import slice_
@@ -43,6 +44,8 @@ def index_(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
     if len(gathered) == 1 and (start := _start_of_run(indices[gathered[0]], args[0].shape[gathered[0]])) >= 0:
         slice_(rec, (args[0], gathered[0], start), out)
         return
+    if len(gathered) == 1:
+        _note_order(rec, value, gathered[0], args[1][gathered[0]])
     picked = rec.get(indices[gathered[0]]) if len(gathered) == 1 else None
     experts = picked.picks if picked is not None else None
     if value.node < 0 and experts is not None and rec.table.size(experts) == args[0].shape[gathered[0]]:
@@ -61,6 +64,14 @@ def index_(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
     dims[at:at] = [rec.fresh(s) for s in out.shape[at : at + new]]
     origins[at:at] = [frozenset()] * new
     rec.put(out, replace(value, dims=tuple(dims), origins=tuple(origins)))
+
+
+def _note_order(rec: Recording, value: Value, dim: int, index: torch.Tensor) -> None:
+    """Note in which order code takes channels, such as those of colours."""
+    kinds = {rec.table.kind(leaf) for leaf in leaves(rec.table.resolve(value.dims[dim]))}
+    if value.node >= 0 and (taken := rec.constants.of(index)) is not None and not kinds & {"grid", "batch"}:
+        rec.coded.append(value.dims[dim])
+        rec.numbers.append((rec.last, ("index", dim - len(value.dims), tuple(taken.flatten().tolist()))))
 
 
 def _start_of_run(index: torch.Tensor | None, size: int) -> int:

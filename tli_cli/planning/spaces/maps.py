@@ -95,9 +95,10 @@ class MapBook(LeafMaps):
         )
 
     def _own_kind(self, t: AxisTree, kind: str) -> str:
-        """Return the kind of a part or a factor of an axis: its own, where places and channels stand side by side."""
+        """Return the kind of a part or a factor of an axis: its own, where places, or the input as it is, stand beside
+        channels."""
         own = self._target.spaces[t].kind if isinstance(t, int) else ""
-        return own if {own, kind} == {"grid", "channels"} else kind
+        return own if {own, kind} in ({"grid", "channels"}, {"input", "channels"}) else kind
 
     def _is_regrouped(self, t: AxisTree, source: Architecture, s: AxisTree) -> bool:
         """Tell whether two trees of one size hold their indices in another order: products of other factors, as many
@@ -169,7 +170,7 @@ class MapBook(LeafMaps):
                 parts.append(self._none(t, alone=parted.count(t) == 1))
                 continue
             parts.extend(self._drop(source, s, model) for s in theirs[:at])
-            parts.append(self.expression(t, source, theirs[at], model, kind=kind, use=use))
+            parts.append(self.expression(t, source, theirs[at], model, kind=self._own_kind(t, kind), use=use))
             theirs = theirs[at + 1 :]
         parts.extend(self._drop(source, s, model) for s in theirs)
         return ("+", *parts)
