@@ -6,6 +6,8 @@ from tli_cli.describe.vocabulary import canonical_role
 
 HEADS = frozenset({"head", "head_dist"})
 UNTOLD = ""
+UNBOUNDED = ("relu", "leaky_relu", "prelu", "elu", "celu", "selu", "gelu", "silu", "mish", "softplus", "hardswish")
+"""Activations that let values grow, unlike those that end a network in shares or in values between bounds."""
 
 
 def gives_features(path: str, rows: int, columns: int) -> bool:

@@ -42,7 +42,7 @@ def match_sides(source: Side, target: Side) -> Matching:
     mine, theirs = [pair.target for pair in idle], [pair.source for pair in idle]
     targets, sources = with_whole(target.units, mine), with_whole(source.units, theirs)
     source, target = without(source, theirs), without(target, mine)
-    held, copies = source.copies, target.copies
+    held, copies = source.copies_beside(target), target.copies_beside(source)
     source, target = (side.without([unit for unit, _ in again]) for side, again in ((source, held), (target, copies)))
     source, target = of_common_inputs(source, target)
     named = namesakes(source, target)

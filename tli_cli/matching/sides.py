@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 from tli_cli.architecture import Architecture, Node
+from tli_cli.describe.spelling import apart, enclosing
 from tli_cli.matching.beside import Heads, heads_of
 from tli_cli.matching.copies import Copies, copies_of, feeders
 from tli_cli.matching.hashes import HEAD, backward_hashes, forward_hashes, local_forward_hashes, unit_graph
@@ -93,6 +95,17 @@ class Side:
         before = self.hashes["form before"] if self.architecture.graph else {}
         fed_by = feeders(self.architecture)
         return copies_of(self.units, {key: (found, fed_by[key[0]]) for key, found in before.items()})
+
+    def copies_beside(self, other: Side) -> Copies:
+        """Return the copies without the networks that `other` holds as well, by their names, and not as copies:
+        smaller ones, such as those of an actor and a critic, do not count as networks there. None where both hold the
+        same layers, and other copies: names alone make copies of them, such as critics."""
+        mine, theirs = (Counter(unit.exact_label for unit in side.units) for side in (self, other))
+        if len(self.copies) != len(other.copies) and mine == theirs:
+            return ()
+        again = {unit.key for unit, _ in other.copies}
+        own = {around for unit in other.units if unit.key not in again for around in enclosing(unit.path)}
+        return [(unit, first) for unit, first in self.copies if apart(unit.path, first.path)[0] not in own]
 
     @cached_property
     def heads(self) -> Heads:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from tli_cli.architecture import Architecture, Layer
+from tli_cli.describe.from_names.names import table_kind
 from tli_cli.describe.normed import WITH_LENGTH
 from tli_cli.matching.segments import WEIGHTED, Block
 from tli_cli.matching.units import Unit
@@ -89,17 +90,20 @@ def silencers(architecture: Architecture, index: int) -> set[int]:
 
 def surplus_scales(matching: Matching, blocks: Iterable[Block], target: Architecture) -> list[int]:
     """Return the channel scales of blocks whose weighted layers all have a partner of their own form, and which have
-    none, by their places; what a constructor works out, such as frequencies, is no scale, nor what adds as well."""
+    none, by their places; what a constructor works out, such as frequencies, is no scale, nor what adds as well, nor,
+    where no graph tells, a vector that is not called one."""
     pairs = {pair.target.key: pair for pair in matching.pairs}
 
     def is_fed(unit: Unit) -> bool:
         pair = pairs.get(unit.key)
         return pair is not None and pair.source.form_label == unit.form_label and not pair.repeat
 
-    alike = [block for block in blocks if all(is_fed(unit) for unit in block.units if unit.kind in WEIGHTED)]
+    weighted = [(block, [is_fed(unit) for unit in block.units if unit.kind in WEIGHTED]) for block in blocks]
+    alike = [block for block, fed in weighted if fed and all(fed)]
     fixed = {spec.name for spec in target.tensors if spec.buffer}
     scales = (u for block in alike for u in block.units if u.kind == "scale" and len(u.shape) == 1)
-    alone = (unit for unit in scales if {role for role, _ in target.layers[unit.place].tensors} == {"weight"})
+    told = (unit for unit in scales if target.graph or table_kind(unit.path.rpartition(".")[2]) == "scale")
+    alone = (unit for unit in told if {role for role, _ in target.layers[unit.place].tensors} == {"weight"})
     unfed = (unit.place for unit in alone if unit.key not in pairs)
     return [place for place in unfed if fixed.isdisjoint(name for _, name in target.layers[place].tensors)]
 

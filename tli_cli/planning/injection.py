@@ -16,6 +16,7 @@ from tli_cli.planning.claims.activations import changed_activations
 from tli_cli.planning.claims.unproved import without_proof
 from tli_cli.planning.doubted import doubted_layers
 from tli_cli.planning.drafting import LOST_BIAS
+from tli_cli.planning.given_classes import with_classes
 from tli_cli.planning.heads import NO_LABELS, other_labels, parse_head
 from tli_cli.planning.left_out import left_out
 from tli_cli.planning.methods import method_request
@@ -56,6 +57,8 @@ def plan_injection(
         raise TliError(f"top_k: expected at least 1, found {options.top_k}")
     if options.skip and options.method == "fit":
         raise TliError("--skip leaves layers as they start, and method fit changes all of them: use one of the two")
+    if len(sources) == 1:
+        target, *sources = with_classes(target, sources[0])
     matcher = MATCHERS.get(options.matcher)
     matchings = [matcher(source, target) for source in sources]
     matchings = [_emptied(matching) if model in idle else matching for model, matching in enumerate(matchings)]

@@ -213,7 +213,7 @@ def _kind(path: str, roles: Mapping[str, str], shapes: Mapping[str, tuple[int, .
     if "running_mean" in roles:
         return "norm"
     if list(roles) == ["weight"] and (roles["weight"] == path or len(shape) == 2):
-        kind = _table_kind(last)
+        kind = table_kind(last)
         if kind and (kind != "scale" or roles["weight"] == path):
             return kind
     if roles.get("weight") == path:
@@ -237,7 +237,7 @@ def _kind(path: str, roles: Mapping[str, str], shapes: Mapping[str, tuple[int, .
 
 
 @lru_cache(maxsize=4096)
-def _table_kind(name: str) -> str:
+def table_kind(name: str) -> str:
     """Return what kind of table or vector is called so; "" if none is."""
     return next((kind for kind, pattern in _TABLES if pattern.fullmatch(name)), "")
 

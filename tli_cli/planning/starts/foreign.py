@@ -31,19 +31,16 @@ def without_foreign(target: Architecture, source: Architecture, matching: Matchi
     Where the target holds the whole source, no layer of it feeds one of another width beside its twin. Rows of classes
     feed no channels, nor channels rows of classes, nor a scale or a head of some channels one of others.
     """
+    resized = [pair for pair in matching.pairs if pair.target.shape != pair.source.shape]
+    gives = {p.target.key: (_makes_classes(target, p.target), _makes_classes(source, p.source)) for p in resized}
     foreign = (
         _unlike_twins(matching)
         | _wider_or_narrower_than_twins(matching, target)
         | _scales_of_other_channels(matching)
         | _heads_of_other_channels(matching, target, source)
-        | {
-            pair.target.key
-            for pair in matching.pairs
-            if pair.target.shape != pair.source.shape
-            and _makes_classes(target, pair.target) != _makes_classes(source, pair.source)
-        }
-    )
-    kept = tuple(pair for pair in matching.pairs if pair.target.key not in foreign or pair.anchored)
+        | {key for key, classes in gives.items() if classes[0] != classes[1]}
+    ) - {pair.target.key for pair in matching.pairs if pair.anchored and gives.get(pair.target.key) != (False, True)}
+    kept = tuple(pair for pair in matching.pairs if pair.target.key not in foreign)
     if len(kept) == len(matching.pairs):
         return matching
     between = left_between(matching.targets, matching.sources, kept)
