@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_leaves
 def traceable(model: nn.Module) -> nn.Module:
     """Return `model`, with a forward that stops before boxes are picked if it is a detector."""
     if hasattr(model, "anchor_generator") and hasattr(model, "head"):
-        model.forward = MethodType(_one_stage, model)
+        model.forward = MethodType(lambda own, images: own.head(_levels(own.backbone(images))), model)
     return without_crops(model)
 
 
@@ -41,10 +41,6 @@ def _crops(model: nn.Module) -> bool:
 
 def _levels(features: Any) -> list[torch.Tensor]:
     return list(features.values()) if isinstance(features, Mapping) else [features]
-
-
-def _one_stage(model: Any, images: torch.Tensor) -> Any:
-    return model.head(_levels(model.backbone(images)))
 
 
 def _two_stages(model: Any, images: torch.Tensor) -> list[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,7 +34,7 @@ class SafetensorsFile:
         self.path = path
         self.metadata: dict[str, str] = header.pop("__metadata__", None) or {}
         self.order_from = "file" if self.metadata.get(ORDER_KEY) == order_digest(header) else "inferred"
-        left_out = left_out_names(self.metadata, header)
+        left_out = {name: kept for name, kept in self.metadata.items() if kept in header and name not in header}
         entries = [_spec(name, entry) for name, entry in header.items()]
         entries += [replace(_spec(name, header[kept]), tied_to=kept) for name, kept in left_out.items()]
         self.tensors = with_ties(entries, tied_names(self.metadata))
@@ -78,11 +78,6 @@ def tied_names(metadata: dict[str, str]) -> dict[str, str]:
     if not isinstance(tied, dict):
         return {}
     return {name: first for name, first in tied.items() if isinstance(first, str)}
-
-
-def left_out_names(metadata: Mapping[str, str], held: Collection[str]) -> dict[str, str]:
-    """Return the names of shared tensors that `safetensors.torch.save_model` left out, and which it kept instead."""
-    return {name: kept for name, kept in metadata.items() if kept in held and name not in held}
 
 
 def _spec(name: str, entry: dict[str, Any]) -> TensorSpec:

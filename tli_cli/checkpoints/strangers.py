@@ -77,19 +77,14 @@ def stranger(name: str, head: bytes) -> tuple[str, str] | None:
     for pattern, what, remedy in _NAMES:
         if pattern.search(PurePath(name).name):
             return what, remedy
-    if _is_onnx(head):
-        return _ONNX
+    if len(head) > 4 and head[0] == 0x08 and 0 < head[1] < 0x40 and head[2] == 0x12 and _TEXT.issuperset(head[4:6]):
+        return _ONNX  # two fields of a protocol buffer: a small version, and a short text
     if len(head) > 1 and 0x81 <= head[0] <= 0x8F and 0xA1 <= head[1] <= 0xBF:
         return _FLAX
     if head and _TEXT.issuperset(head):
         first = head.decode("ascii").strip().partition("\n")[0][:60]
         return f"a text that begins with {first!r}", "check that it is the right file"
     return None
-
-
-def _is_onnx(head: bytes) -> bool:
-    """Tell whether `head` are two fields of a protocol buffer: a small version, and a short text."""
-    return len(head) > 4 and head[0] == 0x08 and 0 < head[1] < 0x40 and head[2] == 0x12 and _TEXT.issuperset(head[4:6])
 
 
 def zipped_stranger(members: Collection[str]) -> tuple[str, str] | None:

@@ -62,7 +62,7 @@ def layer_rows(plan: Plan) -> Iterator[Row]:
     for path, group in groupby(plan.steps, key=layer_of):
         steps = list(group)
         fed = [step for step in steps if step.action == "transfer"]
-        main = main_step(fed or steps)
+        main = next((step for step in fed or steps if step.role == "weight"), (fed or steps)[0])
         yield Row(
             block=block_of(main),
             target=path,
@@ -141,11 +141,6 @@ def layer_of(step: Step) -> str:
 def block_of(step: Step) -> str:
     """Return the path of the block that a step belongs to."""
     return step.block or parent(layer_of(step))
-
-
-def main_step(steps: Sequence[Step]) -> Step:
-    """Return the step that stands for its layer: the weight, else the first."""
-    return next((step for step in steps if step.role == "weight"), steps[0])
 
 
 def source_name(plan: Plan, piece: Piece, name: str) -> str:

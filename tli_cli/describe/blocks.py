@@ -51,7 +51,8 @@ def _containers(children: dict[str, set[str]], weighted: dict[str, int]) -> set[
     weighted layers each, one after the other, nothing but one of them, or one as others of their own row do."""
     longest = {parent: _longest_row(parent, names, weighted) for parent, names in children.items()}
     found = {parent for parent, row in longest.items() if row >= min(2, len(children[parent]))}
-    stages = {_row_of(parent) for parent in found if _is_indexed(parent) and _is_outermost(parent)}
+    outermost = {path for path in found if not any(map(str.isdecimal, path.split(".")[:-1]))}
+    stages = {_row_of(parent) for parent in outermost if _is_indexed(parent)}
     found |= {parent for parent, row in longest.items() if row and _row_of(parent) in stages}
     return found.union(*(enclosing(parent) for parent in found if parent))
 
@@ -63,11 +64,6 @@ def _longest_row(parent: str, names: Iterable[str], weighted: Mapping[str, int])
         return 0
     rows = Counter(map(_row_of, indexed))
     return max((count for row, count in rows.items() if not NUMBERED.search(parent) or ROW.search(row)), default=0)
-
-
-def _is_outermost(path: str) -> bool:
-    """Tell whether a module stands in no module that has a number for a name."""
-    return not any(part.isdecimal() for part in path.split(".")[:-1])
 
 
 def _row_of(path: str) -> str:

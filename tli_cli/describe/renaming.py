@@ -111,7 +111,7 @@ def _said(name: str, starts: Mapping[str, int], flat: Mapping[str, int]) -> str:
 @lru_cache(maxsize=4096)
 def _housed(part: str) -> tuple[str, ...]:
     """Return a name with underscores between its words, after the module that it begins with, if it begins so."""
-    part = _snaked(part)
+    part = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", part).lower() if part[:1].islower() else part
     match = WORDED.fullmatch(part)
     known = match is not None and canonical_role(f"0.{match['word']}.{match['rest']}") in WORDED_ROLES
     return (match["word"], match["rest"]) if match is not None and known else (part,)
@@ -140,11 +140,6 @@ def _counted(names: Sequence[str]) -> list[str]:
         return f"{match['path']}{match['word']}{int(match['number']) + 1}.{match['last']}"
 
     return [counted(name) for name in names]
-
-
-def _snaked(part: str) -> str:
-    """Return `qkv_proj` for `qkvProj`; names that begin with a capital are words of the vocabulary as they are."""
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", part).lower() if part[:1].islower() else part
 
 
 def _numbered_starts(parts: Collection[str]) -> dict[str, int]:

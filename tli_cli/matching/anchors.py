@@ -63,7 +63,8 @@ def anchors(source: Side, target: Side) -> Iterator[Anchor]:
     taken: set[Key] = set()
     given: set[Key] = set()
     even = source.weighted == target.weighted
-    crowded = set() if even else _behind_one_value(target)
+    beside_others = () if even else [row for row in target.groups(("before",)).values() if len(row) > 1]
+    crowded = {unit.key for row in beside_others for unit in row}  # where blocks are added, what is behind tells none
     near = abs(len(source.ends[1]) - len(target.ends[1])) <= 1 or abs(source.weighted - target.weighted) <= A_HEAD
     inside = _beside_another(source, target)
     beside = BESIDE if inside else ()
@@ -119,9 +120,3 @@ def _abreast(side: Side, names: tuple[str, ...]) -> dict[Hashable, Unit]:
     crowd: dict[Key, Hashable] = {u.key: (k, u.path, u.part) for k, units in groups if len(units) > 1 for u in units}
     whole = (block for block in side.blocks if crowd.keys() >= {unit.key for unit in block.units})
     return {crowd[unit.key]: unit for block in whole for unit in block.units}
-
-
-def _behind_one_value(side: Side) -> set[Key]:
-    """Return the units that take what others take too, such as those by which each block reads the time: where blocks
-    are added, what is behind such a unit does not tell its block."""
-    return {unit.key for units in side.groups(("before",)).values() if len(units) > 1 for unit in units}

@@ -145,7 +145,7 @@ def pair_stages(target: Side, source: Side, partners: Partner) -> tuple[StagePai
     if not targets or not sources:
         return ()
     t_falls, s_falls = falls(targets, target.first_level), falls(sources, source.first_level)
-    levels = [[_level_likeness(fall, other) for other in s_falls] for fall in t_falls]
+    levels = [[0.5 * exp(-abs(a - c) / 2) + 0.5 * exp(-abs(b - d) / 2) for c, d in s_falls] for a, b in t_falls]
     parted = all(len({block.tower for stage in stages for block in stage.blocks}) > 1 for stages in (targets, sources))
     table = [
         [_stage_likeness(t, s, level, parted) for s, level in zip(sources, row, strict=True)]
@@ -208,10 +208,6 @@ def falls(stages: Sequence[Stage], reference: float | None) -> list[tuple[float,
         levels.append(levels[-1] if stage.level is None and levels else stage.level)
     known = [held[0] if level is None else level for level in levels]
     return [(float(round(reference - level)), float(round(level - known[-1]))) for level in known]
-
-
-def _level_likeness(first: tuple[float, float], second: tuple[float, float]) -> float:
-    return 0.5 * exp(-abs(first[0] - second[0]) / 2) + 0.5 * exp(-abs(first[1] - second[1]) / 2)
 
 
 def block_likeness(t: Block, s: Block) -> float:

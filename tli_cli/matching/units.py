@@ -121,12 +121,8 @@ def _flavour(layer: Layer, dtype: str) -> str:
         return str(layer.attribute("norm", ""))
     if layer.kind == UNTOLD and not is_float(dtype):
         return NO_VALUES
-    groups = layer.attribute("groups", 1)
-    return f"transposed{groups}" if layer.attribute("transposed") and layer.kind == "conv" else _grouping(layer, groups)
-
-
-def _grouping(layer: Layer, groups: int) -> str:
-    return "grouped" if layer.kind == "conv" and groups > 1 else ""
+    groups = layer.attribute("groups", 1) if layer.kind == "conv" else 0
+    return f"transposed{groups}" if groups and layer.attribute("transposed") else "grouped" if groups > 1 else ""
 
 
 def _kernel(architecture: Architecture, layer: Layer, name: str) -> tuple[int, ...]:

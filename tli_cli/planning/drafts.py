@@ -126,7 +126,7 @@ class Drafts:
     def _scales_alike(self, layer: Layer | None, draft: Draft, copied: bool) -> bool:
         """Tell whether both sides use their weights as they are, or both standardise equal ones."""
         sides = [layer] + [self.sources[piece.model].layers[pair.source.place] for piece, pair in draft.pieces]
-        found = {side is not None and _is_standardised(side) for side in sides}
+        found = {bool(s and s.attribute("standardised") and s.tensor(WITH_LENGTH) is None) for s in sides}
         return found == {False} or (found == {True} and copied)
 
     def _is_torn(self, spec: TensorSpec) -> bool:
@@ -137,8 +137,3 @@ class Drafts:
         changed = (m for m in rules if m.rule != "same" or not m.exact)
         said = (REGROUPED if m.rule == "same" else f"{m.rule} {m.columns}->{m.rows}" for m in changed)
         return ", ".join(dict.fromkeys(said))
-
-
-def _is_standardised(layer: Layer) -> bool:
-    """Tell whether a layer scales its weight itself, and not to a length that it stores, which is seen to."""
-    return bool(layer.attribute("standardised")) and layer.tensor(WITH_LENGTH) is None

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from tli_cli.architecture import LINEAR, OUTPUTS, Architecture
 from tli_cli.describe.last_layers import UNBOUNDED
 from tli_cli.describe.spaces import leaves
-from tli_cli.describe.walks import walked
-
-CARRIED = ("norm", "scale", "position", "bias", "bias_table")
-"""Kinds of layers that give the channels that they take."""
+from tli_cli.describe.walks import makers
 
 
 def with_classes(*sides: Architecture) -> Sequence[Architecture]:
@@ -29,18 +26,21 @@ def with_classes(*sides: Architecture) -> Sequence[Architecture]:
 
 
 def _given(side: Architecture) -> set[int]:
-    """Return the channels of a network's outputs that layers make, whatever else takes them; none that an activation
-    without bounds has gone over, which are features."""
-    graph, kinds = side.graph, [layer.kind for layer in side.layers]
+    """Return the channels of a network's outputs that layers make, whatever else takes them, but for products; none
+    that an activation without bounds has gone over, which are features."""
+    graph = side.graph
     taken = {i for node in graph for i in node.inputs}
     bent = {i for node in graph if node.op in UNBOUNDED for i in node.inputs}
+    summed = {i for node in graph if node.op == "matmul" for i in node.inputs}
     last = {place for place, layer in enumerate(side.layers) if any(n[0] == OUTPUTS for n in layer.numbers)}
     nodes = [(i, node) for i, node in enumerate(graph) if node.op not in UNBOUNDED and i not in bent]
-    ends = [i for i, node in nodes if i not in taken or node.layer in last]
-    stops = {i for i, n in enumerate(graph) if n.op == "matmul" or (n.layer >= 0 and kinds[n.layer] not in CARRIED)}
-    met = {i for node in graph if node.op == "matmul" for i in node.inputs}
-    given, summed = (walked(starts, lambda i: () if i in stops else graph[i].inputs) for starts in (ends, met))
-    places = {graph[i].layer for i in given} - {graph[i].layer for i in summed}
-    names = [side.layers[i].tensor("weight") or "" for i in places if i >= 0 and kinds[i] in LINEAR]
-    made = [axis.tree for name in names for axis in side.axes.get(name, ()) if not axis.contracted]
-    return {leaf for tree in made for leaf in leaves(tree) if side.spaces[leaf].kind == "channels"} - side.dotted
+    given = {i for i, node in nodes if i not in taken or node.layer in last}
+    return _made(side, makers(graph, given)) - _made(side, makers(graph, summed)) - side.dotted
+
+
+def _made(side: Architecture, places: Collection[int]) -> set[int]:
+    """Return the channels that the layers with weights among `places` make."""
+    layers = [side.layers[place] for place in places if side.layers[place].kind in LINEAR]
+    axes = [axis for layer in layers for axis in side.axes.get(layer.tensor("weight") or "", ())]
+    made = {leaf for axis in axes if not axis.contracted for leaf in leaves(axis.tree)}
+    return {leaf for leaf in made if side.spaces[leaf].kind == "channels"}

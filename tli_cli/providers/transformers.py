@@ -130,7 +130,8 @@ def _quiet(transformers: Any) -> Iterator[None]:
 
 def _config(transformers: Any, file: Path, arguments: Mapping[str, Any], reference: str) -> Any:
     try:
-        raw = json.loads(read_small(file, _MAX, "a configuration"), object_hook=_float_or_object)
+        text = read_small(file, _MAX, "a configuration")  # which may hold floats that JSON has no number for
+        raw = json.loads(text, object_hook=lambda o: float(o["__float__"]) if set(o) == {"__float__"} else o)
         settings = configured(raw, arguments)
         if not is_plausible(settings):
             raise ValueError(TOO_MANY)
@@ -139,11 +140,6 @@ def _config(transformers: Any, file: Path, arguments: Mapping[str, Any], referen
         said = first_line(error)
         raise TliError(f"{reference}: {file} is no configuration that transformers knows: {said}") from error
     return config
-
-
-def _float_or_object(value: dict[str, Any]) -> Any:
-    """Return what an object of the library's JSON stands for: itself, or a float that JSON has no number for."""
-    return float(value["__float__"]) if set(value) == {"__float__"} else value
 
 
 def _factory(transformers: Any, config: Any, reference: str) -> Any:

@@ -93,18 +93,15 @@ def with_known_experts(source: Reference, target: Reference) -> Reference:
 
 
 def _may_hold(first: Architecture, second: Architecture) -> bool:
-    """Tell whether the one holds tensors that may be those of all experts, and the other those of each."""
+    """Tell whether the one holds tensors that may be those of all experts, and the other those of each, in whose names
+    two numbers stand."""
     threes = _holds_threes(first), _holds_threes(second)
-    return threes[0] != threes[1] and _holds_numbers(second if threes[0] else first)
+    parted = (spec.name.split(".") for spec in (second if threes[0] else first).tensors)
+    return threes[0] != threes[1] and any(sum(map(str.isdecimal, words)) > 1 for words in parted)
 
 
 def _holds_threes(architecture: Architecture) -> bool:
     return any(len(spec.shape) == 3 and min(spec.shape) > 1 for spec in architecture.tensors)
-
-
-def _holds_numbers(architecture: Architecture) -> bool:
-    """Tell whether a name holds two numbers, such as those of a block and of an expert."""
-    return any(sum(map(str.isdecimal, spec.name.split("."))) > 1 for spec in architecture.tensors)
 
 
 def _mixtures(tensors: Sequence[TensorSpec]) -> list[_Mixture]:
@@ -126,7 +123,7 @@ def _mixture(described: Architecture, block: str, units: Sequence[Unit]) -> _Mix
     for unit in units:
         name = main_tensor(described.layers[unit.place]) or ""
         shape = described.by_name[name].shape
-        role = _whole_role(unit)
+        role = "gate_up" if (unit.part, unit.parts, unit.role) == (0, 2, "gate") else unit.role
         if role not in ROLES:
             continue
         if len(described.layers[unit.place].tensors) > 1 and (len(shape) == 3 or _numbered(name, block)):
@@ -159,11 +156,6 @@ def _stands_beside(described: Architecture, names: Collection[str]) -> bool:
         for spec in described.tensors
         if len(spec.shape) in (1, 2) and spec.name.endswith("bias")
     )
-
-
-def _whole_role(unit: Unit) -> str:
-    """Return what a layer is for; of one that is fused, of which `unit` is the first part, what all of it is for."""
-    return "gate_up" if unit.part == 0 and unit.parts == 2 and unit.role == "gate" else unit.role
 
 
 def _numbered(name: str, block: str) -> tuple[str, int] | None:

@@ -115,7 +115,8 @@ def fed_weights(
     own = {}
     for pair in matching.pairs:
         key, partner = pair.target.key, pair.source.key
-        same = matching.one_network and _is_identical(pair)
+        kernels = prod(pair.target.kernel) == prod(pair.source.kernel)  # a linear layer is a 1x1 convolution
+        same = matching.one_network and pair.target.shape == pair.source.shape and kernels
         own[key] = fed_weight(
             mine.weight[key],
             (1.0 if same else pair.similarity)
@@ -131,11 +132,6 @@ def fed_weights(
         for key in (unit.key for unit in stages.target.units):
             fed[key] = fed_in_stage(own.get(key, 0), mine.weight[key], shares)
     return fed
-
-
-def _is_identical(pair: Pair) -> bool:
-    """Tell whether both units hold the same numbers in the same order; a linear layer is a 1x1 convolution."""
-    return pair.target.shape == pair.source.shape and prod(pair.target.kernel) == prod(pair.source.kernel)
 
 
 def _context(pair: Pair, target: Block, source: Block, *, windows: bool) -> float:

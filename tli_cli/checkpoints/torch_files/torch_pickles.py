@@ -69,8 +69,10 @@ _DATA = (
     *(f"mmengine.logging.history_buffer.HistoryBuffer{own}" for own in ("", ".min", ".max", ".mean", ".current")),
     *("builtins.getattr", "__builtin__.getattr", "functools.partial"),
     *(f"torch.optim.{kind.lower()}.{kind}" for kind in ("Adam", "AdamW", "NAdam", "RAdam", "SGD", "RMSprop")),
-    *(f"torch.optim.lr_scheduler.{kind}LR" for kind in ("Lambda", "Step", "MultiStep", "CosineAnnealing", "OneCycle")),
-    *(f"torch.optim.lr_scheduler.{kind}" for kind in ("LinearLR", "ExponentialLR", "ReduceLROnPlateau")),
+    *(
+        f"torch.optim.lr_scheduler.{kind}"
+        for kind in ("StepLR", "OneCycleLR", "CosineAnnealingLR", "ReduceLROnPlateau")
+    ),
     *("ml_collections.config_dict.config_dict.ConfigDict", "torch.torch_version.TorchVersion", "torch.device"),
     *("torch.Tensor", "torch.nn.parameter.Buffer", *(f"torch.{scheme}" for scheme in _SCHEMES)),
 )

@@ -151,7 +151,7 @@ def _layers(recording: Recording, tensors: Sequence[TensorSpec]) -> list[Layer]:
             path,
             layer.kind,
             tuple((role, name) for name, role in named.items()),
-            attributes=_attributes(layer, parts),
+            attributes=tuple(sorted((layer.attributes | ({"parts": parts} if parts else {})).items())),
             numbers=noted,
             constants=acting,
         )
@@ -163,10 +163,6 @@ def _layers(recording: Recording, tensors: Sequence[TensorSpec]) -> list[Layer]:
     return layers + [
         Layer(path, "other", tuple((role, name) for name, role in named.items())) for path, named in loose.items()
     ]
-
-
-def _attributes(layer: RecordedLayer, parts: tuple[int, ...]) -> tuple[tuple[str, object], ...]:
-    return tuple(sorted((layer.attributes | ({"parts": parts} if parts else {})).items()))
 
 
 def _part_sizes(recording: Recording) -> list[tuple[int, ...]]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -127,7 +127,8 @@ def curves_made(
 
 def activation(curve: Curve) -> tuple[Any, ...]:
     """Return the operation and its numbers that compute the same; empty if none does."""
-    return next((name for name, values in _known().items() if _is_close(curve.values, values)), ())
+    near = partial(torch.allclose, curve.values, rtol=CLOSE, atol=ROUNDING)
+    return next((name for name, v in _known().items() if curve.values.is_floating_point() and near(v)), ())
 
 
 def _applied(
@@ -143,10 +144,6 @@ def _applied(
         return moved if kind is None or kind.is_floating_point else moved.to(kind)
     made: torch.Tensor = func(*tree_map(plain, args), **tree_map(plain, dict(kwargs)))
     return made
-
-
-def _is_close(first: torch.Tensor, second: torch.Tensor) -> bool:
-    return first.is_floating_point() and bool(torch.allclose(first, second, rtol=CLOSE, atol=ROUNDING))
 
 
 @cache

@@ -68,7 +68,7 @@ def index_(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
 
 def _note_order(rec: Recording, value: Value, dim: int, index: torch.Tensor) -> None:
     """Note in which order code takes channels, such as those of colours."""
-    kinds = {rec.table.kind(leaf) for leaf in leaves(rec.table.resolve(value.dims[dim]))}
+    kinds = set(map(rec.table.kind, leaves(rec.table.resolve(value.dims[dim]))))
     if value.node >= 0 and (taken := rec.constants.of(index)) is not None and not kinds & {"grid", "batch"}:
         rec.coded.append(value.dims[dim])
         rec.numbers.append((rec.last, ("index", dim - len(value.dims), tuple(taken.flatten().tolist()))))

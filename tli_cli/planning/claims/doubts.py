@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 
-from tli_cli.architecture import Architecture, AxisTree, Layer, Number
+from tli_cli.architecture import Architecture, Layer, Number
 from tli_cli.describe.spaces import leaves
 from tli_cli.matching.values import Matching, Pair
 from tli_cli.planning.claims.activations import activations_before, changed_activations, differ, readers_behind
@@ -183,12 +183,8 @@ class Doubts:
     def _is_unread(self, place: int) -> bool:
         """Tell whether all that a layer makes is read with zero weight, by layers that the source feeds."""
         weight = self._target.axes.get(self._target.layers[place].tensor("weight") or "", ())
-        made = [axis.tree for axis in weight if not axis.contracted]
-        return any(self._book.is_passed_by(tree) and self._fed.issuperset(self._readers_of(tree)) for tree in made)
-
-    def _readers_of(self, tree: AxisTree) -> set[int]:
-        """Return the layers that sum over the channels `tree`."""
-        return {place for leaf in leaves(tree) for place in self._readers[leaf]}
+        passed = [axis.tree for axis in weight if not axis.contracted and self._book.is_passed_by(axis.tree)]
+        return any(all(self._readers[leaf] <= self._fed for leaf in leaves(tree)) for tree in passed)
 
 
 def _readers(architecture: Architecture) -> Mapping[int, set[int]]:

@@ -67,7 +67,7 @@ class MapRules:
             return False
         if isinstance(t, tuple) and t[0] == "+" and len(set(t)) < len(t):
             return False  # the same channels side by side in several ways, such as a token and the mean of all
-        if self.is_weighed(t):
+        if any(self._target.spaces[leaf].kind == "choices" for leaf in leaves(t)):  # a softmax weighs them
             return m > n and m % n == 0 and not self.summed.intersection(leaves(t))
         unlike = (CENTRED in rule and t in self._bent) or (ZERO in rule and t in self._lifted)
         unlike |= m % n > 0 and t in self._averaged
@@ -82,7 +82,3 @@ class MapRules:
         m, n = self._target.size_of(t), source.size_of(s)
         shared = 1 if mine is None else self._target.size_of(mine)
         return theirs is not None and m > n and m % n == 0 and m * shared == n * source.size_of(theirs)
-
-    def is_weighed(self, tree: AxisTree) -> bool:
-        """Tell whether the channels are choices, which a softmax weighs against each other."""
-        return any(self._target.spaces[leaf].kind == "choices" for leaf in leaves(tree))
