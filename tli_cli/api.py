@@ -95,13 +95,16 @@ def score(source: Model, target: Model, *, options: Options = Options()) -> Scor
     Raises:
         TliError: a reference cannot be read, or the matcher is unknown.
     """
+    from tli_cli.branches.merging import merged
+    from tli_cli.branches.splitting import splittable
     from tli_cli.matching import MATCHERS
     from tli_cli.planning.doubted import score_architectures
 
     require(options, Options, "options")
     read = _looked_at(source, Reading.of_source(options)), _looked_at(target, Reading.of_target(options))
     given, wanted = related(read)
-    found = score_architectures(given.architecture, wanted.architecture, MATCHERS.get(options.matcher))
+    as_one = merged(wanted.architecture, splittable(given.architecture, wanted.architecture))
+    found = score_architectures(given.architecture, as_one, MATCHERS.get(options.matcher))
     return replace(found, source=given.text, target=wanted.text)
 
 

@@ -111,9 +111,10 @@ class _Lesson:
         """Return `plan` with fits where they are asked for or promise most."""
         asked = self.options.method == "fit"
         only, target = feeding(plan), self.target.architecture
-        teacher, source = self.teachers[only or 0].module, self.teachers[only or 0].reference.architecture
+        given = self.teachers[only or 0]
+        teacher, source = given.module, given.reference.architecture
         graphs = bool(target.graph and source.graph and self.inputs.tensors)
-        possible = only is not None and teacher is not None and graphs and not any(worked_out(self.model))
+        possible = only is not None and graphs and not any(worked_out(self.model)) and not given.reference.made
         if teacher is None or not possible or not (asked or (self.options.method == "auto" and gains(plan))):
             if asked:
                 raise TliError("method 'fit': expected one module as a teacher, and both models to run on the example")

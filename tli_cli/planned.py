@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from tli_cli.branches.merging import merged
+from tli_cli.branches.splitting import split, splittable
 from tli_cli.kinship.ancestry import UNTRAINED, Values, ancestry, looks_untrained
 from tli_cli.planning.injection import plan_injection
 from tli_cli.references.shared_tokens import shared_tokens
@@ -29,6 +31,8 @@ def planner(
     `held` are the values of each source, and `keep_values` and `labels` are those of `plan_injection`.
     """
     architectures, akin = [source.architecture for source in sources], ancestry(held)
+    sums = splittable(architectures[0], target.architecture) if len(sources) == 1 and not options.skip else []
+    wanted = merged(target.architecture, sums)
     tokens = shared_tokens(sources, target, options)
     several = options.method == "auto" and len(sources) > 1
     unproved = {i for i, source in enumerate(sources) if source.unproved}
@@ -38,9 +42,8 @@ def planner(
     said = tuple(f"{sources[i].text} {UNTRAINED}; it feeds nothing" for i in idle)
 
     def planned(given: Options) -> Plan:
-        plan = plan_injection(
-            target.architecture, architectures, given, keep_values, akin, tokens, labels, unproved, idle
-        )
+        plan = plan_injection(wanted, architectures, given, keep_values, akin, tokens, labels, unproved, idle)
+        plan = split(plan, target.architecture, sums, keep_values) if sums else plan
         return replace(plan, notes=(*plan.notes, *said)) if said else plan
 
     return planned

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Union, cast
 
@@ -59,7 +60,10 @@ def understood(
 def _as_related(taught: Taught, reference: Reference, target: Reference, options: Options) -> Taught:
     """Return a teacher as `reference`, which may hold tensors in another form than it was understood in."""
     if taught.module is not None or reference is taught.reference:
-        return replace(taught, reference=reference)
+        made = {name: partial(work, taught.read) for name, work in reference.made.items()}
+        return replace(
+            taught, reference=reference, read=lambda name: made[name]() if name in made else taught.read(name)
+        )
     return _stored(reference, target, options)
 
 

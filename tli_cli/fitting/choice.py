@@ -89,6 +89,8 @@ def _with_fits(plan: Plan, sources: Sequence[Reference], target: Reference, opti
     if model is None:
         raise TliError("a fit is to one source, and several feed the target")
     given = sources[model]
+    if given.made:
+        raise TliError(f"tensors of {given.text} are worked out from others, and a fit runs what holds those")
     theirs, mine = recipe_for(given, options.source_arch), recipe_for(target)
     for reference in (given, target):
         held = sum(spec.size for spec in reference.architecture.tensors)

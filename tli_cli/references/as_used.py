@@ -1,18 +1,22 @@
-"""Sources of which the file stores what weights are worked out from, for targets that have the weights themselves, or
-call what makes them otherwise."""
+"""Sources that store what weights are worked out from, for targets that have the weights themselves, or call what makes
+them otherwise; sources with sums of branches, for targets with the one layer that each is."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
 from tli_cli.architecture import Architecture, Layer
+from tli_cli.branches.merging import apart, merged
 from tli_cli.catalogue.loading import without
 from tli_cli.checkpoints import Checkpoint
 from tli_cli.checkpoints.layouts.apart import holding
-from tli_cli.checkpoints.layouts.worked_out import Origin, origins, worked_out
+from tli_cli.checkpoints.layouts.worked_out import Origin, origins, with_made, worked_out
 from tli_cli.describe.renaming import renamed
 from tli_cli.references.reference import BARE, Reference, describe_bare
+
+SUMS = "its {} sums of linear branches over one input are taken as the one layer that each is in evaluation mode"
 
 
 def as_used(source: Reference, target: Reference) -> Reference:
@@ -30,6 +34,22 @@ def as_used(source: Reference, target: Reference) -> Reference:
     said = f"{source.text}: its {len(made)} {' and '.join(sorted(kinds))} weights are taken as they are used"
     told = replace(source, notes=(*source.notes, said))
     return _over(told, worked_out(source.checkpoint, made), _plain(source.architecture, made))
+
+
+def with_sums(source: Reference, target: Reference) -> Reference:
+    """Return `source` with sums of linear branches as the layers that they are, where `target` has such layers."""
+    sums, _ = apart(source.architecture, target.architecture)
+    if not sums:
+        return source
+    architecture = merged(source.architecture, sums)
+    made = {name: partial(sum.worked_out, role) for sum in sums for role, name in sum.layer.tensors}
+    told = replace(source, notes=(*source.notes, f"{source.text}: {SUMS.format(len(sums))}"), made=made)
+    if source.checkpoint is None:
+        return replace(told, architecture=architecture)
+    parts = {name for sum in sums for name in sum.names}
+    tensors = [s for s in source.checkpoint.tensors if s.name not in parts]
+    tensors += [s for s in architecture.tensors if s.name in made]
+    return replace(told, architecture=architecture, checkpoint=with_made(source.checkpoint, tensors, made))
 
 
 def _respelled(source: Reference, made: Mapping[str, Origin], *, recent: bool) -> Reference:

@@ -12,6 +12,7 @@ from tli_cli.architecture import Architecture, TensorSpec
 from tli_cli.catalogue.naming import LIBRARIES
 from tli_cli.checkpoints.layouts.in_files import Layouts, names_in_files
 from tli_cli.checkpoints.layouts.joined import joined
+from tli_cli.checkpoints.layouts.worked_out import Made
 from tli_cli.checkpoints.located import is_there
 from tli_cli.decoding import shown
 from tli_cli.describe.renaming import renamed
@@ -47,6 +48,7 @@ class Reference:
         in_files: what stands in files for tensors of `architecture` that have other names there, or other forms.
         aside: tensors of the checkpoint that are no part of `architecture`.
         recognised: what nothing but its names and shapes said that it is.
+        made: what is made from the tensors that it holds under other names, or in parts.
         unproved: whether its graph is left behind, as `architecture` has the tensors in another form.
     """
 
@@ -59,6 +61,7 @@ class Reference:
     aside: tuple[str, ...] = ()
     recognised: Recognition | None = None
     unproved: bool = False
+    made: Made = field(default_factory=dict)
 
     @property
     def remarks(self) -> tuple[str, ...]:

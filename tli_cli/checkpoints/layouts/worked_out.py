@@ -4,7 +4,7 @@ are spectrally normalised (arXiv 1802.05957) as values and two vectors, which te
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     import torch
 
 Shapes = Mapping[str, tuple[int, ...]]
+Read = Callable[[str], "torch.Tensor"]
+Made = Mapping[str, Callable[[Read], "torch.Tensor"]]
+"""How tensors are made from those that something reads, by their names."""
 
 _VALUES = re.compile(r"(?P<path>.*?)(?:parametrizations\.(?P<new>\w+)\.original|(?P<old>\w+)_orig)")
 """What the values are called since torch's version 2, and before."""
@@ -50,6 +53,21 @@ class Origin:
         old = (f"{plain}_orig", f"{plain}_u", f"{plain}_v")
         return dict(zip(*((new, old) if self.is_recent else (old, new)), strict=True))
 
+    def worked_out(self, read: Read) -> torch.Tensor:
+        """Return the weight as it is used, of the tensors that `read` gives."""
+        import torch
+
+        values = read(self.values)
+        if self.mask:
+            return values * read(self.mask).to(values.dtype)
+        working = torch.float64 if values.dtype == torch.float64 else torch.float32
+        left, right = (read(name).to(working) for name in (self.left, self.right))
+        whole = values.to(working)
+        # along the second axis of transposed convolutions: their vectors say so, by their sizes or by what they give
+        turned = [whole.flatten(1), whole.transpose(0, 1).flatten(1)]
+        sums = [left @ (matrix @ right) for matrix in turned if matrix.shape == (len(left), len(right))]
+        return (whole / max(sums, key=abs)).to(values.dtype)
+
 
 def origins(tensors: Iterable[TensorSpec]) -> dict[str, Origin]:
     """Return what weights are worked out from that `tensors` hold so, by their plain names."""
@@ -78,43 +96,34 @@ def _origin(name: str, match: re.Match[str], shapes: Shapes) -> Origin | None:
 
 def worked_out(checkpoint: Checkpoint, made: Mapping[str, Origin]) -> Checkpoint:
     """Return `checkpoint` with weights as they are used in place of what they are `made` from."""
-    reader = _WorkedOutReader(checkpoint, made)
-    return Checkpoint(checkpoint.path, reader, checkpoint.config, {spec.name for spec in reader.tensors})
+    plain = {origin.values: name for name, origin in made.items()}
+    parts = {name for origin in made.values() for name in origin.names}
+    tensors = [
+        replace(s, name=plain.get(s.name, s.name), tied_to=plain.get(s.tied_to or "", s.tied_to))
+        for s in checkpoint.tensors
+        if s.name in plain or s.name not in parts
+    ]
+    return with_made(checkpoint, tensors, {name: origin.worked_out for name, origin in made.items()})
 
 
-class _WorkedOutReader(ReaderOf):
-    """The tensors of `checkpoint`, of which weights are worked out, by their plain names, when they are read."""
+def with_made(checkpoint: Checkpoint, tensors: Sequence[TensorSpec], made: Made) -> Checkpoint:
+    """Return `checkpoint` as one of `tensors`, those that are `made` from what it holds among them."""
+    reader = _MadeReader(checkpoint, tensors, made)
+    return Checkpoint(checkpoint.path, reader, checkpoint.config, {spec.name for spec in tensors})
 
-    def __init__(self, checkpoint: Checkpoint, made: Mapping[str, Origin]) -> None:
+
+class _MadeReader(ReaderOf):
+    """The tensors of `checkpoint`, or what is `made` from them when it is read."""
+
+    def __init__(self, checkpoint: Checkpoint, tensors: Sequence[TensorSpec], made: Made) -> None:
         super().__init__(checkpoint)
-        self._made = made
-        plain = {origin.values: name for name, origin in made.items()}
-        parts = {name for origin in made.values() for name in origin.names}
-        self.tensors = tuple(
-            replace(s, name=plain.get(s.name, s.name), tied_to=plain.get(s.tied_to or "", s.tied_to))
-            for s in checkpoint.tensors
-            if s.name in plain or s.name not in parts
-        )
+        self.tensors, self._made = tuple(tensors), made
 
     def read(self, name: str) -> torch.Tensor:
         """Return the tensor called `name`, on the CPU, in the type in which its values are stored."""
-        origin = self._made.get(name)
-        return self._checkpoint.read(name) if origin is None else self._worked_out(origin)
+        made = self._made.get(name)
+        return self._checkpoint.read(name) if made is None else made(self._checkpoint.read)
 
     def file_range(self, name: str) -> FileRange | None:
         """Return where the bytes of `name` stand, None where they are made."""
         return None if name in self._made else self._checkpoint.file_range(name)
-
-    def _worked_out(self, origin: Origin) -> torch.Tensor:
-        import torch
-
-        values = self._checkpoint.read(origin.values)
-        if origin.mask:
-            return values * self._checkpoint.read(origin.mask).to(values.dtype)
-        working = torch.float64 if values.dtype == torch.float64 else torch.float32
-        left, right = (self._checkpoint.read(name).to(working) for name in (origin.left, origin.right))
-        whole = values.to(working)
-        # along the second axis of transposed convolutions: their vectors say so, by their sizes or by what they give
-        turned = [whole.flatten(1), whole.transpose(0, 1).flatten(1)]
-        sums = [left @ (matrix @ right) for matrix in turned if matrix.shape == (len(left), len(right))]
-        return (whole / max(sums, key=abs)).to(values.dtype)
