@@ -26,6 +26,7 @@ from tli_cli.references import (
     related,
     resolve,
     resolve_all,
+    with_sums,
 )
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def _resolve_sides(
     require(options, Options, "options")
     read = resolve_all(listed, Reading.of_source(options))
     *given, wanted = related([*read, resolve(name_of(target), Reading.of_target(options))])
-    return tuple(given), wanted
+    return tuple(with_sums(source, wanted) for source in given), wanted
 
 
 def _looked_at(model: Model, reading: Reading) -> Reference:
@@ -95,16 +96,13 @@ def score(source: Model, target: Model, *, options: Options = Options()) -> Scor
     Raises:
         TliError: a reference cannot be read, or the matcher is unknown.
     """
-    from tli_cli.branches.merging import merged
-    from tli_cli.branches.splitting import splittable
     from tli_cli.matching import MATCHERS
     from tli_cli.planning.doubted import score_architectures
 
     require(options, Options, "options")
     read = _looked_at(source, Reading.of_source(options)), _looked_at(target, Reading.of_target(options))
     given, wanted = related(read)
-    as_one = merged(wanted.architecture, splittable(given.architecture, wanted.architecture))
-    found = score_architectures(given.architecture, as_one, MATCHERS.get(options.matcher))
+    found = score_architectures(given.architecture, wanted.architecture, MATCHERS.get(options.matcher))
     return replace(found, source=given.text, target=wanted.text)
 
 

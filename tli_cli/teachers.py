@@ -21,6 +21,7 @@ from tli_cli.options import InputShape, Options
 from tli_cli.providers.effective import effective_state, require_values, unwrapped
 from tli_cli.providers.inputs import names_of, shapes_of
 from tli_cli.providers.module import describe_live
+from tli_cli.references.as_used import with_sums
 from tli_cli.references.reference import Reading, Reference, read_checkpoint, resolve
 from tli_cli.references.relating import related
 
@@ -54,7 +55,8 @@ def understood(
         raise TliError("no teacher given: expected a module, a state dict or a checkpoint file, or a list of such")
     taught = [_taught(teacher, target, (example, shared), options) for teacher in listed]
     *references, wanted = related([*(t.reference for t in taught), target])
-    return [_as_related(t, r, wanted, options) for t, r in zip(taught, references, strict=True)], wanted
+    used = [with_sums(reference, wanted) for reference in references]
+    return [_as_related(t, r, wanted, options) for t, r in zip(taught, used, strict=True)], wanted
 
 
 def _as_related(taught: Taught, reference: Reference, target: Reference, options: Options) -> Taught:

@@ -9,7 +9,7 @@ from torch import nn
 
 from tests.core.support import distance, promises
 from tests.models import randomised
-from tli_cli import Options, apply_tli, inject, score
+from tli_cli import Options, apply_tli, inject, matrix, score
 
 IMAGES = torch.randn(2, 3, 9, 9, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 
@@ -133,7 +133,8 @@ def test_files_are_worked_out_as_they_are_read(forms, tmp_path):
     options = Options(source_arch=source, input_shape=(3, 9, 9), verify=True)
     report = inject(tmp_path / "source.safetensors", target, tmp_path / "out.safetensors", options=options)
     assert report.verification < 1e-6 and promises(report.plan)
-    assert score(source, target, options=Options(input_shape=(3, 9, 9))).forward == 1
+    alone = score(source, target, options=Options(input_shape=(3, 9, 9)))
+    assert alone.forward == pytest.approx(matrix([source, target], options=Options(input_shape=(3, 9, 9))).values[0][1])
 
 
 class Halved(Net):

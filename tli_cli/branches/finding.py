@@ -160,11 +160,12 @@ def _signs(architecture: Architecture, nodes: Sides) -> dict[int, tuple[float, f
     """Return what both sides of each sum are multiplied by; None where it is not certain where code subtracts."""
     graph = architecture.graph
     signs = {i: (1.0, 1.0) for i in nodes if graph[i].op == "add"}
-    run = [i for i in range(nodes[0], len(graph)) if graph[i].layer >= 0]
-    for start, stop in pairwise([*run, len(graph)]):
+    run = [i for i in range(nodes[0], nodes[-1]) if graph[i].layer >= 0]
+    behind = next((i for i in range(nodes[-1], len(graph)) if graph[i].layer >= 0), len(graph))
+    for start, stop in pairwise([*run, behind]):
         said = [number for number in architecture.layers[graph[start].layer].numbers if number[0] in SIGNS]
         sums = [i for i in range(start, stop) if graph[i].op == "add"]
-        if start < nodes[-1] and said:
+        if said:
             if len(said) > 1 or len(said[0]) > 1 or len(sums) > 1 or not signs.keys() >= {*sums}:
                 return None
             signs |= {i: SIGNS[said[0][0]] for i in sums}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tli_cli.references.as_used import with_sums
 from tli_cli.references.reference import Reading, Reference, check_input_shape, resolve, resolve_all
 from tli_cli.references.relating import as_its_configuration, related, with_configurations
 
@@ -14,4 +15,5 @@ __all__ = [
     "resolve",
     "resolve_all",
     "with_configurations",
+    "with_sums",
 ]

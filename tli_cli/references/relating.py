@@ -8,7 +8,7 @@ from dataclasses import replace
 from tli_cli.architecture import Architecture
 from tli_cli.describe.channels_last import with_channels_last
 from tli_cli.describe.from_names.heads import configured_head_width, configured_heads
-from tli_cli.references.as_used import as_used, with_sums
+from tli_cli.references.as_used import as_used
 from tli_cli.references.assumed import with_assumptions
 from tli_cli.references.experts import with_experts_of, with_known_experts
 from tli_cli.references.likest import as_its_class, is_open, with_likest
@@ -36,7 +36,6 @@ def _related(references: Sequence[Reference]) -> tuple[Reference, ...]:
     references = (*(as_its_class(source, references[-1]) for source in references[:-1]), references[-1])
     if any(map(is_open, references)):
         references = with_likest(references)
-    references = (*(with_sums(source, references[-1]) for source in references[:-1]), references[-1])
     if all(reference.architecture.graph for reference in references):
         return tuple(references)
     own = [_says_what_runs(reference) for reference in references]
