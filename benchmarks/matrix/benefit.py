@@ -30,7 +30,7 @@ from tli_cli.architecture import Architecture
 from tli_cli.references import Reading, resolve
 
 RESULTS = Path(__file__).parent / "benefit.jsonl"
-"""What is measured: a line for each run, or for each pair of which only the outcome is left, to two digits."""
+"""What is measured, a line for each run."""
 
 IMAGES = 3000
 SEEDS = (0, 1)
@@ -61,8 +61,7 @@ def main() -> None:
 
 def _measure(group: Group) -> None:
     known = _read()
-    waiting = [source for source in group.sources if _pair(group, source) not in known]
-    for source in dict.fromkeys((None, group.target, *waiting)) if waiting else ():
+    for source in dict.fromkeys((None, group.target, *group.sources)):
         missing = [(rate, seed) for rate, seed in _wanted(source) if _key(group, source, rate, seed) not in known]
         if not missing:
             continue
@@ -128,10 +127,8 @@ def _shares(group: Group) -> dict[Net, tuple[float, float]]:
     plain, limit = outcome[None], outcome[group.target]
     found: dict[Net, tuple[float, float]] = {}
     for source in group.sources:
-        given, own = known.get(_pair(group, source)), outcome[source]
-        if given is not None:
-            found[source] = given["benefit"], given["before"]
-        elif plain is not None and limit is not None and own is not None:
+        own = outcome[source]
+        if plain is not None and limit is not None and own is not None:
             area, before = ((own[i] - plain[i]) / (limit[i] - plain[i]) for i in range(2))
             found[source] = area, before
     return found

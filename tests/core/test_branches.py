@@ -134,6 +134,7 @@ def test_files_are_worked_out_as_they_are_read(forms, tmp_path):
     report = inject(tmp_path / "source.safetensors", target, tmp_path / "out.safetensors", options=options)
     assert report.verification < 1e-6 and promises(report.plan)
     alone = score(source, target, options=Options(input_shape=(3, 9, 9)))
+    assert report.plan.score == alone.forward < 1
     assert alone.forward == pytest.approx(matrix([source, target], options=Options(input_shape=(3, 9, 9))).values[0][1])
 
 

@@ -43,7 +43,8 @@ def with_sums(source: Reference, target: Reference) -> Reference:
         return source
     architecture = merged(source.architecture, sums)
     made = {name: partial(sum.worked_out, role) for sum in sums for role, name in sum.layer.tensors}
-    told = replace(source, notes=(*source.notes, f"{source.text}: {SUMS.format(len(sums))}"), made=made)
+    notes = (*source.notes, f"{source.text}: {SUMS.format(len(sums))}")
+    told = replace(source, notes=notes, made=made, branched=source.architecture)
     if source.checkpoint is None:
         return replace(told, architecture=architecture)
     parts = {name for sum in sums for name in sum.names}

@@ -49,6 +49,7 @@ class Reference:
         aside: tensors of the checkpoint that are no part of `architecture`.
         recognised: what nothing but its names and shapes said that it is.
         made: what is made from the tensors that it holds under other names, or in parts.
+        branched: what it is as code runs it, where `architecture` has layers in place of sums of branches.
         unproved: whether its graph is left behind, as `architecture` has the tensors in another form.
     """
 
@@ -62,6 +63,7 @@ class Reference:
     recognised: Recognition | None = None
     unproved: bool = False
     made: Made = field(default_factory=dict)
+    branched: Architecture | None = None
 
     @property
     def remarks(self) -> tuple[str, ...]:

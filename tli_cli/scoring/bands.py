@@ -6,7 +6,7 @@ HELPS = 0.5
 """From here on every source that was looked at gave its target a good part of what it could gain."""
 
 MAY_HURT = 0.1
-"""Under this a source is worth nothing on average, and may leave its target worse than a plain start."""
+"""Under this a source is worth what a fit makes of it, and may leave its target worse than a plain start."""
 
 
 def outlook(score: float) -> str:
