@@ -23,6 +23,8 @@ def apart(first: Architecture, second: Architecture) -> tuple[Sums, Sums]:
     norms = [(side.graph, layer) for side in (first, second) for layer in side.layers if layer.tensor("running_var")]
     if not all(graph and norm.epsilon for graph, norm in norms):
         return (), ()  # nothing tells what they do
+    if _forms(first) is _forms(second):
+        return (), ()  # they could not be more alike
     mine, theirs = branches_of(first), branches_of(second)
     own, other = tuple(_lacked(first, mine, theirs)), tuple(_lacked(second, theirs, mine))
     if not own and not other:

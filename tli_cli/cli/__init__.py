@@ -26,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     if "WORLD_SIZE" not in os.environ:  # torch, waiting for other processes, hears of no signal
         _exchange(signal.SIG_DFL, _end)
     code = run(arguments)
+    _give_up_stdout()
     _exchange(_end, signal.SIG_DFL)
     if "torch.distributed" in sys.modules and "WORLD_SIZE" in os.environ:
         sys.stdout.flush()
@@ -93,6 +94,14 @@ def _exit_code(call: Callable[[], object]) -> int:
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else DONE
     return DONE
+
+
+def _give_up_stdout() -> None:
+    """See to it that the interpreter's own flush at exit does not fail where one has: it would change the exit code."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _drop_stdout()
 
 
 def _drop_stdout() -> None:
