@@ -40,7 +40,6 @@ def planner(
     tokens = shared_tokens(sources, target, options)
     several = options.method == "auto" and len(sources) > 1
     unproved = {i for i, source in enumerate(sources) if source.unproved}
-
     idle = [i for i, v in enumerate(held) if v is not None and several and looks_untrained(architectures[i], v.read)]
     idle = idle if len(idle) < len(sources) else []
     said = tuple(f"{sources[i].text} {UNTRAINED}; it feeds nothing" for i in idle)

@@ -81,12 +81,9 @@ def _wanted(source: Net | None) -> list[tuple[float, int]]:
     return [(rate, seed) for rate in RATES[source is None] for seed in SEEDS]
 
 
-def _pair(group: Group, source: Net | None) -> str:
-    return f"{group.source_data}: {source or PLAIN} -> {group.target} on {group.target_data}"
-
-
 def _key(group: Group, source: Net | None, rate: float, seed: int) -> str:
-    return f"{_pair(group, source)}, {rate:g}, seed {seed}"
+    pair = f"{source or PLAIN} -> {group.target} on {group.target_data}"
+    return f"{group.source_data}: {pair}, {rate:g}, seed {seed}"
 
 
 def _read() -> dict[str, dict[str, float]]:

@@ -65,7 +65,6 @@ def run(arguments: Sequence[str] | None = None) -> int:
         fail(str(error))
         return GATE if isinstance(error, GateError) else FAULT
     except BrokenPipeError:
-        _drop_stdout()
         return FAULT
     except OSError as error:
         fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
@@ -101,9 +100,4 @@ def _give_up_stdout() -> None:
     try:
         sys.stdout.flush()
     except OSError:
-        _drop_stdout()
-
-
-def _drop_stdout() -> None:
-    """Point standard output nowhere, so that the interpreter's own flush at exit stays quiet."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -186,11 +186,7 @@ class Fitter:
         if not _explains(layer, inputs, plain):
             return False
         fed = f"{fit.target.layer}.weight" in self.fed
-        slope = None
-        if fed:  # by what each channel is multiplied on its way
-            first, then = plain.double(), output_rows(layer, current)[rows].double()
-            first = first - first.mean(0)
-            slope = (first * (then - then.mean(0))).sum(0) / first.pow(2).sum(0).clamp_min(1e-12)
+        slope = _slope(plain.double(), output_rows(layer, current)[rows].double()) if fed else None
         norm = self.model.get_submodule(fit.target.norm) if fit.target.norm else None
         values = target[rows].double()
         ridge = RIDGE if slope is None else NEAR
@@ -199,6 +195,12 @@ class Fitter:
             fit_norm(norm, result, values)
             self._calibrated.add(fit.target.norm)
         return True
+
+
+def _slope(made: torch.Tensor, current: torch.Tensor) -> torch.Tensor:
+    """Return by what each channel of `made` `(rows, out)` is multiplied to be `current`, `(out)`."""
+    centred = made - made.mean(0)
+    return (centred * (current - current.mean(0))).sum(0) / centred.pow(2).sum(0).clamp_min(1e-12)
 
 
 def _explains(layer: nn.Module, inputs: torch.Tensor, made: torch.Tensor) -> bool:

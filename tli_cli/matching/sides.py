@@ -100,6 +100,8 @@ class Side:
         """Return the copies without the networks that `other` holds as well, by their names, and not as copies:
         smaller ones, such as those of an actor and a critic, do not count as networks there. None where both hold the
         same layers, and other copies: names alone make copies of them, such as critics."""
+        if not self.copies:
+            return ()
         mine, theirs = (Counter(unit.exact_label for unit in side.units) for side in (self, other))
         if len(self.copies) != len(other.copies) and mine == theirs:
             return ()

@@ -26,8 +26,7 @@ def _uncut(side: Side, other: Side) -> Side:
     for unit in side.units:
         if unit.part >= 0:
             parts[unit.place].append(unit)
-    plain = {p: found for p, found in parts.items() if found[0].parts == len(found) and not any(u.dim for u in found)}
-    wholes = {place: whole(found) for place, found in plain.items()}
+    wholes = {place: whole(found) for place, found in parts.items() if _is_plain(found)}
     mine, theirs = Counter(u.shape for u in side.units), Counter(u.shape for u in other.units)
     lacking = _whole_shapes(other) - _whole_shapes(side)
     several = Counter(unit.shape for unit in wholes.values())
@@ -47,6 +46,11 @@ def _uncut(side: Side, other: Side) -> Side:
 
 def _whole_shapes(side: Side) -> Counter[tuple[int, ...]]:
     return Counter(unit.shape for unit in side.units if unit.part < 0)
+
+
+def _is_plain(parts: Sequence[Unit]) -> bool:
+    """Tell whether parts are all of a layer and lie end to end along its first axis."""
+    return all(part.dim == 0 for part in parts) and parts[0].parts == len(parts)
 
 
 def _are_named(parts: Sequence[Unit]) -> bool:
