@@ -9,8 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from tli_cli import api
 from tli_cli.errors import TliError
-from tli_cli.injection.comparison import largest_difference, random_like
-from tli_cli.injection.outputs import difference, output_of
+from tli_cli.injection.comparison import difference, largest_difference, output_of, random_like
 from tli_cli.options import Options
 
 NETS = """

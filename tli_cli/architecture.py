@@ -253,6 +253,19 @@ class Architecture:
                 found[before].append(index)
         return tuple(map(tuple, found))
 
+    @cached_property
+    def run(self) -> frozenset[int]:
+        """The places of the layers that stand in the graph."""
+        return frozenset(node.layer for node in self.graph if node.layer >= 0)
+
+    def weight_axes(self, layer: Layer) -> tuple[Axis, ...]:
+        """Return the axes of a layer's weight; none where they are not known."""
+        return self.axes.get(layer.tensor("weight") or "", ())
+
+    def made(self, name: str | None) -> list[AxisTree]:
+        """Return what tensor `name` runs over, without what its layer sums over; nothing where that is not known."""
+        return [axis.tree for axis in self.axes.get(name or "", ()) if not axis.contracted]
+
     @property
     def parameters(self) -> int:
         """The number of trainable elements, tied ones counted once."""

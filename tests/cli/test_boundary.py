@@ -17,7 +17,7 @@ from tli_cli.cli import run
 from tli_cli.cli.shared import Matcher, Method
 from tli_cli.errors import CheckpointError, GateError
 from tli_cli.matching import MATCHERS
-from tli_cli.planning.methods import methods
+from tli_cli.planning.request import methods
 
 TLI = (sys.executable, "-m", "tli_cli")
 

@@ -12,7 +12,7 @@ from tli_cli.options import Options
 from tli_cli.plan import Plan
 from tli_cli.planning.doubted import score_architectures
 from tli_cli.planning.injection import plan_injection
-from tli_cli.planning.methods import methods
+from tli_cli.planning.request import methods
 
 MAPS_OF_AUTO = {"fit", "maps"}
 METHODS = [name for name in methods() if name not in MAPS_OF_AUTO]

@@ -11,7 +11,7 @@ from tli_cli.describe.from_names.names import describe_names
 from tli_cli.options import Options
 from tli_cli.planning.injection import plan_injection
 from tli_cli.planning.spaces import leaf_maps
-from tli_cli.planning.spaces.places import Place
+from tli_cli.planning.spaces.leaf_maps import Place
 
 
 def _mixture(width: int, experts: int = 6) -> Architecture:

@@ -259,6 +259,16 @@ class UsedSpaces:
         return frozenset(self._number[leaf] for leaf in found if leaf in self._number)
 
 
+def terms_of(tree: AxisTree) -> tuple[AxisTree, ...]:
+    """Return the parts end to end that an axis has; itself if it has none."""
+    return tree[1:] if isinstance(tree, tuple) and tree[0] == "+" else (tree,)
+
+
+def factors_of(tree: AxisTree) -> tuple[AxisTree, ...]:
+    """Return the factors of a product, the outermost first; itself if it is none."""
+    return tree[1:] if isinstance(tree, tuple) and tree[0] == "*" else (tree,)
+
+
 def leaves(tree: AxisTree) -> list[int]:
     """Return the leaves of `tree`, spaces or maps, in order, repeated ones repeated."""
     if isinstance(tree, int):

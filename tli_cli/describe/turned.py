@@ -9,7 +9,7 @@ from functools import lru_cache
 from itertools import pairwise
 
 from tli_cli.architecture import Architecture, AxisTree, Node
-from tli_cli.describe.spaces import leaves
+from tli_cli.describe.spaces import factors_of, leaves, terms_of
 from tli_cli.describe.walks import walked
 
 REACH = 8
@@ -141,8 +141,8 @@ def known_turns(architecture: Architecture) -> dict[int, int]:
     def is_known(place: int) -> bool:
         if place not in known:
             names = (name for _, name in architecture.layers[place].tensors)
-            axes = (axis.tree for name in names for axis in architecture.axes.get(name, ()) if not axis.contracted)
-            known[place] = any(_has_way(architecture, tree, turned) for tree in axes)
+            trees = (tree for name in names for tree in architecture.made(name))
+            known[place] = any(_has_way(architecture, tree, turned) for tree in trees)
         return known[place]
 
     found = turned_values(graph)
@@ -153,19 +153,20 @@ def known_turns(architecture: Architecture) -> dict[int, int]:
 
 def _has_way(architecture: Architecture, tree: AxisTree, turned: set[AxisTree]) -> bool:
     """Tell whether it is known how the heads of an axis, or of one of its parts, are turned."""
-    parts = tree[1:] if isinstance(tree, tuple) and tree[0] == "+" else ()
-    return way_of(architecture, tree, turned) is not None or any(_has_way(architecture, part, turned) for part in parts)
+    return way_of(architecture, tree, turned) is not None or any(
+        _has_way(architecture, part, turned) for part in terms_of(tree) if part != tree
+    )
 
 
 def head_factors(architecture: Architecture, tree: AxisTree, turned: set[AxisTree]) -> tuple[AxisTree, ...]:
     """Return the innermost factors of an axis that are the width of a head: the last one, and the one before it where
     the two are the pairs or the halves that are turned."""
-    factors = tree[1:] if isinstance(tree, tuple) and tree[0] == "*" else (tree,)
-    if len(factors) > 1:
-        for channels, two in (factors[-2:], factors[:-3:-1]):
+    found = factors_of(tree)
+    if len(found) > 1:
+        for channels, two in (found[-2:], found[:-3:-1]):
             if channels in turned and architecture.size_of(two) == 2:
-                return tuple(factors[-2:])
-    return tuple(factors[-1:])
+                return found[-2:]
+    return found[-1:]
 
 
 def repeated(tree: AxisTree) -> Iterator[AxisTree]:

@@ -123,6 +123,4 @@ def _activation(architecture: Architecture, index: int, readers: list[list[int]]
 
 
 def _output_tree(architecture: Architecture, layer: int) -> AxisTree | None:
-    name = architecture.layers[layer].tensor("weight")
-    axes = architecture.axes.get(name or "", ())
-    return next((axis.tree for axis in axes if not axis.contracted), None)
+    return next(iter(architecture.made(architecture.layers[layer].tensor("weight"))), None)

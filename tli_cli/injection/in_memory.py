@@ -1,4 +1,5 @@
-"""Mapping tensors that are in memory, by the arithmetic that maps them on their way from file to file."""
+"""Tensors that are in memory: mapped by the arithmetic that maps them on their way from file to file, and given lengths
+(weight normalisation, arXiv 1602.07868)."""
 
 from __future__ import annotations
 
@@ -46,3 +47,18 @@ def computed(tensor: torch.Tensor) -> torch.Tensor:
     """Return `tensor` in the type that it is computed in: float32, unless it is wider or complex."""
     wide = tensor.dtype == torch.float64 or tensor.is_complex()
     return tensor if wide else tensor.float()
+
+
+def length_of(weight: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
+    """Return the Euclidean lengths of `weight`, one for each place of `shape`, which has its axes, those of size 1 for
+    the ones that are summed over, or none."""
+    summed = [dim for dim in range(weight.ndim) if not shape or shape[dim] == 1]
+    held = computed(weight)
+    return (held.square().sum(summed, keepdim=True).sqrt() if summed else held.abs()).reshape(tuple(shape))
+
+
+def lengthened(direction: torch.Tensor, length: torch.Tensor) -> torch.Tensor:
+    """Return `direction` with `length`; where it has none of its own, zero."""
+    own = length_of(direction, length.shape)
+    factor = torch.where(own > 0, computed(length).to(own.device) / own, torch.zeros_like(own))
+    return (computed(direction) * factor).to(direction.dtype)

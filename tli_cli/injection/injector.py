@@ -14,8 +14,7 @@ from tli_cli.axis_maps.values import LEAVE_SOME, PlanMaps
 from tli_cli.describe.normed import WITH_LENGTH
 from tli_cli.errors import PlanError
 from tli_cli.floats import STORED
-from tli_cli.injection.in_memory import computed, selected
-from tli_cli.injection.normed import length_of, lengthened
+from tli_cli.injection.in_memory import computed, length_of, lengthened, selected
 from tli_cli.pieces import AxisExpression, Fold, Piece
 from tli_cli.plan import DIRECTION, LENGTH, Plan, Step
 from tli_cli.resizing import RESIZERS

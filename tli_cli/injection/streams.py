@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from math import prod
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy as np
 from tli_cli.architecture import TensorSpec
 from tli_cli.axis_maps.selection import Selection, selection_of, with_phases
 from tli_cli.axis_maps.values import LEAVE_SOME, PlanMaps
-from tli_cli.checkpoints.files import FileRange, opened, read_at
+from tli_cli.checkpoints.files import FileRange, opened, read_at, read_range
 from tli_cli.checkpoints.writing.contents import Content
 from tli_cli.dtypes import bits
 from tli_cli.floats import STORED, store
@@ -23,7 +24,6 @@ from tli_cli.initial import number_of
 from tli_cli.injection.composed import Constant, Joined, Patched
 from tli_cli.injection.mapped import Mapped, Read, matrix_of
 from tli_cli.injection.stored_values import Stored, StoredValues, reorders
-from tli_cli.injection.turned import Turned
 from tli_cli.pieces import Layout, Piece
 from tli_cli.plan import Plan, Step
 
@@ -179,3 +179,27 @@ def _reader(piece: FileRange, width: int) -> Read:
                 read_at(descriptor, piece.path, piece.offset + first * width, out.reshape(-1).view(np.uint8).data)
 
     return read
+
+
+class Turned:
+    """Gives rows of the values of `dtype` in `piece`, reordered by `layout`; all are read when the first are asked
+    for."""
+
+    def __init__(self, piece: FileRange, dtype: str, layout: Layout) -> None:
+        self._piece, self._dtype, self._layout = piece, dtype, layout
+        self._lock = Lock()
+        self._values: Any = None
+
+    def read(self, parts: Sequence[tuple[int, Any]]) -> None:
+        """Fill arrays of shape `(rows, columns)`, each with the rows from the one that stands before it on."""
+        with self._lock:
+            if self._values is None:
+                self._values = self._turned()
+        for first, out in parts:
+            out[...] = self._values.reshape(-1, out.shape[1])[first : first + len(out)]
+
+    def _turned(self) -> Any:
+        kind = np.dtype(STORED[self._dtype])
+        values = np.empty(self._piece.length // kind.itemsize, dtype=kind)
+        read_range(self._piece, values.view(np.uint8).data)
+        return values.reshape(self._layout.split).transpose(self._layout.permute).reshape(-1)

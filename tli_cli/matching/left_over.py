@@ -18,15 +18,14 @@ TABLES = ("embedding", "position", "token")
 def with_left_over(matching: Matching) -> Matching:
     """Return `matching` with pairs of what nothing else has paired, or what has the partner of another layer; the block
     of a target's layer that gets its own is none that is added."""
-    pairs = {pair.target.key: pair for pair in matching.pairs}
+    pairs = matching.by_target
     given = {pair.source.key for pair in matching.pairs}
     wanted = [unit for unit in matching.targets if unit.key not in pairs or unit.key in matching.reused]
     offered = [unit for unit in matching.sources if unit.key not in given]
     found = [Pair(t, s, unit_similarity(t, s)) for t, s in _left_alike(wanted, offered)]
-    pairs |= {pair.target.key: pair for pair in found}
     added = matching.added_blocks.difference(pair.target.home for pair in found)
-    kept = tuple(pairs[unit.key] for unit in matching.targets if unit.key in pairs)
-    return replace(matching, pairs=kept, added_blocks=added)
+    pairs = {**pairs, **{pair.target.key: pair for pair in found}}
+    return replace(matching.with_pairs(pairs), added_blocks=added)
 
 
 def _left_alike(targets: Sequence[Unit], sources: Sequence[Unit]) -> Iterator[tuple[Unit, Unit]]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from math import prod
 
 from tli_cli.architecture import Architecture, AxisTree
+from tli_cli.describe.spaces import factors_of
 
 PART_ROLES = {"qkv": ("q", "k", "v"), "kv": ("k", "v"), "gate_up": ("gate", "up")}
 
@@ -40,11 +41,10 @@ def parts_of(architecture: Architecture, tree: AxisTree, count: int = 0, sizes: 
     at = next((i for i, child in enumerate(tree[1:]) if isinstance(child, tuple) and child[0] == "+"), None)
     if at is None:
         return []
-    factors = tree[1:]
-    middle = list(factors[at][1:])
+    middle = list(tree[1:][at][1:])
     if len(middle) == 2 and middle[0] == middle[1] and architecture.size_of(middle[0]) > 1:
         return []  # the two halves of a rotary embedding, of one head's channels
-    return _laid_out(architecture, _grouped(architecture, middle, count, sizes), factors[:at], factors[at + 1 :])
+    return _laid_out(architecture, _grouped(architecture, middle, count, sizes), tree[1 : at + 1], tree[at + 2 :])
 
 
 def _grouped(
@@ -77,9 +77,8 @@ def _laid_out(
     found, start = [], 0
     for child in middle:
         stop = start + architecture.size_of(child)
-        own = child[1:] if isinstance(child, tuple) and child[0] == "*" else (child,)
-        factors = (*before, *(t for t in own if architecture.size_of(t) != 1), *behind)
-        tree = factors[0] if len(factors) == 1 else ("*", *factors) if before or behind else child
+        around = (*before, *(t for t in factors_of(child) if architecture.size_of(t) != 1), *behind)
+        tree = around[0] if len(around) == 1 else ("*", *around) if before or behind else child
         found.append(Part(tree, start, stop, outer, inner))
         start = stop
     return found

@@ -68,7 +68,7 @@ def _stride(layer: Layer) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 def _cut(architecture: Architecture, main: str | None) -> int | None:
     """Return how many heads or groups the channels of a layer are cut into; None where that is guessed."""
-    tree = next((axis.tree for axis in architecture.axes.get(main or "", ()) if not axis.contracted), None)
+    tree = next(iter(architecture.made(main)), None)
     if tree is None or architecture.guessed.intersection(leaves(tree)):
         return None
     while isinstance(tree, tuple):

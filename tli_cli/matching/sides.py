@@ -85,7 +85,7 @@ class Side:
     @cached_property
     def idle(self) -> frozenset[str]:
         """The paths of layers in blocks of which nothing stands in the graph; none if there is no graph."""
-        run = {node.layer for node in self.architecture.graph}
+        run = self.architecture.run
         used = {unit.home for unit in self.units if unit.place in run or not run}
         return frozenset(unit.path for unit in self.units if unit.home not in used)
 

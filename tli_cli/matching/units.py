@@ -11,7 +11,6 @@ from tli_cli.describe.spaces import leaves
 from tli_cli.describe.turned import turned_layers
 from tli_cli.describe.vocabulary import canonical_role
 from tli_cli.dtypes import is_float
-from tli_cli.matching.attention import attending_layers
 from tli_cli.matching.parts import Part, part_roles, parts_of
 from tli_cli.matching.settings import UNKNOWN, setting_numbers
 
@@ -108,8 +107,7 @@ def _canonical_shape(architecture: Architecture, layer: Layer, name: str) -> tup
 def _experts(architecture: Architecture, layer: Layer, name: str) -> int:
     """Return how many matrices the weight of a linear layer holds, one of which is picked for each input; 1 if it is
     one."""
-    axes = architecture.axes.get(name, ())
-    made = [axis.tree for axis in axes if not axis.contracted]
+    made, axes = architecture.made(name), architecture.axes.get(name, ())
     if layer.kind != "linear" or len(axes) < 3 or len(made) < 2 or not isinstance(made[0], int):
         return 1
     space = architecture.spaces[made[0]]
@@ -230,3 +228,22 @@ def _split(architecture: Architecture, whole: Unit, dim: int, parts: list[Part])
         )
         for index, part in enumerate(parts)
     ]
+
+
+FAR = 24
+"""How many nodes back from a product its queries are looked for."""
+
+
+def attending_layers(architecture: Architecture) -> frozenset[int]:
+    """Return the layers that make the left side of a product of two values, as attention's queries are."""
+    graph = architecture.graph
+    found = set()
+    for node in graph:
+        if node.op == "matmul" and len(node.inputs) == 2:
+            at = node.inputs[0]
+            for _ in range(FAR):
+                if graph[at].layer >= 0 or not graph[at].inputs:
+                    break
+                at = graph[at].inputs[0]
+            found.add(graph[at].layer)
+    return frozenset(found - {-1})

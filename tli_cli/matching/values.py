@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -71,6 +72,15 @@ class Matching:
     heads: tuple[tuple[Unit, Unit], ...] = ()
     copies: tuple[tuple[Unit, Unit], ...] = ()
     spared: tuple[tuple[Unit, Unit], ...] = ()
+
+    @cached_property
+    def by_target(self) -> Mapping[Key, Pair]:
+        """The pairs by the keys of their target units."""
+        return {pair.target.key: pair for pair in self.pairs}
+
+    def with_pairs(self, pairs: Mapping[Key, Pair]) -> Matching:
+        """Return the matching with `pairs`, by target unit, in place of its own."""
+        return replace(self, pairs=tuple(pairs[unit.key] for unit in self.targets if unit.key in pairs))
 
     @cached_property
     def once(self) -> Matching:

@@ -45,7 +45,7 @@ def choose_models(matchings: Sequence[Matching], top_k: int, akin: Akin) -> Choi
     only of models that are `akin`, such as fine-tuned ones: the mean of networks that were trained apart is worth
     less than either (arXiv 2203.05482).
     """
-    pairs = [{pair.target.key: pair for pair in matching.pairs} for matching in matchings]
+    pairs = [matching.by_target for matching in matchings]
     main, likeness = main_model(matchings), _block_likeness(matchings)
     choice: dict[Key, dict[int, float]] = {}
     for unit in matchings[0].targets:

@@ -107,12 +107,10 @@ class Drafter:
 
     def _introduce(self, pair: Pair) -> None:
         target, source = self._known.layers(pair)
-        mine = self._target.axes.get(target.tensor("weight") or "")
-        theirs = self._source.axes.get(source.tensor("weight") or "")
-        if mine and theirs and target.kind in (*LINEAR, "embedding"):
-            axis, other = (next((a.tree for a in axes if not a.contracted), None) for axes in (mine, theirs))
-            if axis is not None:
-                self._book.introduce(axis, self._model, None if pair.repeat else other)
+        mine, theirs = self._target.made(target.tensor("weight")), source.tensor("weight")
+        if mine and self._source.axes.get(theirs or "") and target.kind in (*LINEAR, "embedding"):
+            other = None if pair.repeat else next(iter(self._source.made(theirs)), None)
+            self._book.introduce(mine[0], self._model, other)
 
     def _doubts(self) -> Doubts:
         known = self._known

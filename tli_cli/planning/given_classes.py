@@ -41,6 +41,5 @@ def _given(side: Architecture) -> set[int]:
 def _made(side: Architecture, places: Collection[int]) -> set[int]:
     """Return the channels that the layers with weights among `places` make."""
     layers = [side.layers[place] for place in places if side.layers[place].kind in LINEAR]
-    axes = [axis for layer in layers for axis in side.axes.get(layer.tensor("weight") or "", ())]
-    made = {leaf for axis in axes if not axis.contracted for leaf in leaves(axis.tree)}
+    made = {leaf for layer in layers for tree in side.made(layer.tensor("weight")) for leaf in leaves(tree)}
     return {leaf for leaf in made if side.spaces[leaf].kind == "channels"}

@@ -92,7 +92,7 @@ def surplus_scales(matching: Matching, blocks: Iterable[Block], target: Architec
     """Return the channel scales of blocks whose weighted layers all have a partner of their own form, and which have
     none, by their places; what a constructor works out, such as frequencies, is no scale, nor what adds as well, nor,
     where no graph tells, a vector that is not called one."""
-    pairs = {pair.target.key: pair for pair in matching.pairs}
+    pairs = matching.by_target
 
     def is_fed(unit: Unit) -> bool:
         pair = pairs.get(unit.key)

@@ -19,10 +19,9 @@ from tli_cli.planning.drafting import LOST_BIAS
 from tli_cli.planning.given_classes import with_classes
 from tli_cli.planning.heads import NO_LABELS, other_labels, parse_head
 from tli_cli.planning.left_out import left_out
-from tli_cli.planning.methods import method_request
 from tli_cli.planning.planner import make_plan
 from tli_cli.planning.relation import OTHER, UNLIKE
-from tli_cli.planning.request import Request
+from tli_cli.planning.request import Request, method_request
 from tli_cli.planning.spaces.turning import UNCUT, UNTOLD
 from tli_cli.scoring.bands import MAY_HURT
 from tli_cli.scoring.score import likeness, score_matching

@@ -93,9 +93,8 @@ class ListedRows:
 
 def class_rows(architecture: Architecture, name: str) -> int:
     """Return the size of the axis of tensor `name` that is made and runs over classes, 0 if it has none."""
-    made = [axis.tree for axis in architecture.axes.get(name, ()) if not axis.contracted]
     spaces = architecture.spaces
-    found = (tree for tree in made if any(spaces[leaf].kind == "classes" for leaf in leaves(tree)))
+    found = (t for t in architecture.made(name) if any(spaces[leaf].kind == "classes" for leaf in leaves(t)))
     return next((architecture.size_of(tree) for tree in found), 0)
 
 

@@ -41,7 +41,7 @@ def relation_of(steps: Sequence[Step], matching: Matching, target: Architecture,
     """Return `same`, `adapted`, `other`, or which of `wider`, `narrower`, `deeper`, and `shallower` or `shortened`
     hold."""
     weighted = [unit for unit in matching.targets if unit.kind in WEIGHTED]
-    pairs = {pair.target.key: pair for pair in matching.pairs}
+    pairs = matching.by_target
     alike = [u for u in weighted if u.key in pairs and pairs[u.key].source.form_label == u.form_label]
     if gains_branches(target, source) or (len(alike) < FAMILY * len(weighted) and not holds(matching)):
         return OTHER
@@ -70,6 +70,5 @@ def _breaks(left: Sequence[bool], inner: Sequence[Pair], matching: Matching, tar
 
 def _makes_channels(architecture: Architecture, unit: Unit) -> bool:
     """Tell whether what a unit makes are channels, not classes or places."""
-    axes = architecture.axes.get(main_tensor(architecture.layers[unit.place]) or "", ())
-    made = {architecture.spaces[leaf].kind for axis in axes if not axis.contracted for leaf in leaves(axis.tree)}
-    return made.isdisjoint(NOT_WIDTH)
+    made = architecture.made(main_tensor(architecture.layers[unit.place]))
+    return {architecture.spaces[leaf].kind for tree in made for leaf in leaves(tree)}.isdisjoint(NOT_WIDTH)

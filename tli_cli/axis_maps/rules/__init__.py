@@ -18,7 +18,7 @@ RULES: Registry[Rule] = Registry(
         "summed": "tli_cli.axis_maps.rules.simple:summed",
         "input": "tli_cli.axis_maps.rules.simple:input_channels",
         "rows": "tli_cli.axis_maps.rules.simple:rows",
-        "tokens": "tli_cli.axis_maps.rules.listed:tokens",
+        "tokens": "tli_cli.axis_maps.rules.simple:tokens",
         "strongest": "tli_cli.axis_maps.rules.narrow:strongest",
         "even": "tli_cli.axis_maps.rules.narrow:even",
         "directions": "tli_cli.axis_maps.rules.directions:directions",

@@ -1,9 +1,10 @@
-"""Rules that follow from the sizes alone."""
+"""Rules that follow from the sizes alone, or list each row."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from tli_cli.axis_maps.listing import parsed
 from tli_cli.axis_maps.take import MapValues, Read, Take
 from tli_cli.pieces import AxisMap
 from tli_cli.seeding import Draws
@@ -78,3 +79,11 @@ def input_channels(axis_map: AxisMap, read: Read, draws: Draws) -> MapValues:
     matrix = np.zeros((m, n))
     matrix[np.arange(n) % m, np.arange(n)] = 1.0
     return MapValues(Take(matrix=matrix), Take(matrix=matrix))
+
+
+def tokens(axis_map: AxisMap, read: Read, draws: Draws) -> MapValues:
+    """Take the rows of the same tokens; those of tokens that the source lacks are the mean of their pieces (fast
+    vocabulary transfer, arXiv 2402.09977)."""
+    index, mixed = parsed(axis_map.listing, axis_map.rows, axis_map.columns)
+    take = Take(index, mixed=mixed)
+    return MapValues(take, take)

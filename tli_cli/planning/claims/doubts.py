@@ -182,8 +182,7 @@ class Doubts:
 
     def _is_unread(self, place: int) -> bool:
         """Tell whether all that a layer makes is read with zero weight, by layers that the source feeds."""
-        weight = self._target.axes.get(self._target.layers[place].tensor("weight") or "", ())
-        passed = [axis.tree for axis in weight if not axis.contracted and self._book.is_passed_by(axis.tree)]
+        passed = filter(self._book.is_passed_by, self._target.made(self._target.layers[place].tensor("weight")))
         return any(all(self._readers[leaf] <= self._fed for leaf in leaves(tree)) for tree in passed)
 
 
@@ -191,7 +190,7 @@ def _readers(architecture: Architecture) -> Mapping[int, set[int]]:
     """Return for each space the layers, by place, whose weights sum over it."""
     found: dict[int, set[int]] = defaultdict(set)
     for place, layer in enumerate(architecture.layers):
-        for axis in architecture.axes.get(layer.tensor("weight") or "", ()):
+        for axis in architecture.weight_axes(layer):
             for leaf in leaves(axis.tree) if axis.contracted else ():
                 found[leaf].add(place)
     return found

@@ -14,8 +14,7 @@ def loose_places(matching: Matching, target: Architecture, source: Architecture)
     if not (target.graph and source.graph):
         return frozenset(pair.target.place for pair in matching.pairs)
     sides = [(p.target.place, target.layers[p.target.place], source.layers[p.source.place]) for p in matching.pairs]
-    run = {node.layer for node in target.graph}
-    known = {leaf for place in run - {-1} for leaf in _spaces(target, place)}
+    run, known = target.run, {leaf for place in target.run for leaf in _spaces(target, place)}
     return frozenset(
         place
         for place, *layers in sides

@@ -143,9 +143,8 @@ def side_by_side(
     """Return the path of one rival for each unit that has some: units of one shape in one block, of which none stands
     behind the other, and of which neither names nor the graph tell what the other side's names tell too."""
     groups: dict[Hashable, list[Unit]] = defaultdict(list)
-    run = {node.layer for node in architecture.graph}
     for unit in units:
-        if unit.part < 0 and unit.kind in WEIGHTED and unit.place in run:
+        if unit.part < 0 and unit.kind in WEIGHTED and unit.place in architecture.run:
             role = next((r for r in (unit.role, told.get(unit.key, "")) if (unit.shape, r) in known), "")
             groups[unit.block, unit.kind, unit.shape, role].append(unit)
     confused = [row for row in groups.values() if len(row) > 1]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from math import prod
 
 from tli_cli.architecture import Architecture, Axis, AxisTree
-from tli_cli.describe.spaces import leaves
+from tli_cli.describe.spaces import factors_of, leaves, terms_of
 
 BEHIND = 1 << 20
 """The place of dimensions of size 1 that stand behind all others, for kernels that meet a layer without one."""
@@ -39,9 +39,7 @@ def tensor_dims(architecture: Architecture, axes: Sequence[Axis]) -> list[Dim]:
     """Return the factors of `axes`, products taken apart, in order."""
     dims: list[Dim] = []
     for axis in axes:
-        tree = axis.tree
-        factors = list(tree[1:]) if isinstance(tree, tuple) and tree[0] == "*" else [tree]
-        for factor in factors:
+        for factor in factors_of(axis.tree):
             kind = _kind(architecture, factor)
             dims.append(Dim(factor, architecture.size_of(factor), kind, axis.contracted, len(dims)))
     return dims
@@ -55,10 +53,10 @@ def with_heads(architecture: Architecture, axes: Sequence[Axis], width: int) -> 
 
 
 def _with_head(architecture: Architecture, tree: AxisTree, width: int) -> AxisTree:
-    factors = tree[1:] if isinstance(tree, tuple) and tree[0] == "*" else (tree,)
-    for count in range(2, len(factors) + 1):
-        if prod(map(architecture.size_of, factors[-count:])) == width:
-            return ("*", *factors[:-count], ("*", *factors[-count:]))
+    found = factors_of(tree)
+    for count in range(2, len(found) + 1):
+        if prod(map(architecture.size_of, found[-count:])) == width:
+            return ("*", *found[:-count], ("*", *found[-count:]))
     return tree
 
 
@@ -67,10 +65,10 @@ def _kind(architecture: Architecture, tree: AxisTree) -> str:
     of several channels that lie end to end are channels."""
     if isinstance(tree, int):
         return architecture.spaces[tree].kind
-    parts = tree[1:] if tree[0] == "+" else (tree,)
+    laid = terms_of(tree)
     kinds = {architecture.spaces[leaf].kind for leaf in leaves(tree)}
-    placed = any({architecture.spaces[leaf].kind for leaf in leaves(part)} == {"grid"} for part in parts)
-    mixed = "grid" if placed or ("grid" in kinds and len(parts) == 1) else "channels"
+    placed = any({architecture.spaces[leaf].kind for leaf in leaves(part)} == {"grid"} for part in laid)
+    mixed = "grid" if placed or ("grid" in kinds and len(laid) == 1) else "channels"
     return kinds.pop() if len(kinds) == 1 else mixed
 
 

@@ -74,7 +74,7 @@ def _turned(
 
 def _streams(architecture: Architecture) -> Iterator[tuple[int, Stream]]:
     """Yield the spaces of layer norms and RMS norms that are free, with what carries them."""
-    axes = (architecture.axes.get(layer.tensor("weight") or "", ()) for layer in architecture.layers if _flavour(layer))
+    axes = (architecture.weight_axes(layer) for layer in architecture.layers if _flavour(layer))
     for tree in dict.fromkeys(own[0].tree for own in axes if len(own) == 1):
         stream = _stream(architecture, tree) if isinstance(tree, int) else None
         if isinstance(tree, int) and stream is not None:

@@ -2,17 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from tli_cli.architecture import Architecture, AxisTree
-from tli_cli.describe.spaces import leaves
+from tli_cli.describe.spaces import leaves, terms_of
 from tli_cli.describe.turned import Way, repeated, turned_channels
 from tli_cli.pieces import AxisMap
 from tli_cli.planning.listed_rows import ListedRows
 from tli_cli.planning.spaces.map_rules import MapRules
-from tli_cli.planning.spaces.places import Place, places_of
 from tli_cli.planning.spaces.streams import raw_readers
 from tli_cli.planning.spaces.traits import norms_before_tied_heads
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a space lies in a tensor: `axis`, the range `start:stop` of it, and the sizes outside and inside of the
+    space."""
+
+    tensor: str
+    axis: int
+    start: int
+    stop: int
+    outer: int
+    inner: int
+
+
+def places_of(architecture: Architecture) -> Mapping[AxisTree, list[Place]]:
+    """Return where each space, and each product of spaces, lies in the tensors of `architecture`."""
+    found: dict[AxisTree, list[Place]] = defaultdict(list)
+    for spec in architecture.tensors:
+        if spec.buffer or spec.tied_to:
+            continue
+        for axis, description in enumerate(architecture.axes.get(spec.name, ())):
+            for tree, start, stop, outer, inner in _walk(architecture, description.tree, 0):
+                found[tree].append(Place(spec.name, axis, start, stop, outer, inner))
+    return found
+
+
+def _walk(architecture: Architecture, tree: AxisTree, start: int) -> Iterator[tuple[AxisTree, int, int, int, int]]:
+    size = architecture.size_of(tree)
+    yield tree, start, start + size, 1, 1
+    if isinstance(tree, int):
+        return
+    if tree[0] == "+":
+        for child in tree[1:]:
+            yield from _walk(architecture, child, start)
+            start += architecture.size_of(child)
+        return
+    sizes = [architecture.size_of(child) for child in tree[1:]]
+    outer = 1
+    for child, child_size in zip(tree[1:], sizes, strict=True):
+        inner = size // (outer * child_size)
+        if isinstance(child, int):
+            yield child, start, start + size, outer, inner
+        outer *= child_size
 
 
 def rows_more_ahead(m: int, n: int) -> int:
@@ -121,8 +166,8 @@ class LeafMaps:
 
     def has_channels(self, tree: AxisTree) -> bool:
         """Tell whether one of the parts end to end that make up `tree` runs over channels."""
-        parts = tree[1:] if isinstance(tree, tuple) and tree[0] == "+" else ()
-        return any(self._target.spaces[p].kind == "channels" for p in parts if isinstance(p, int))
+        found = terms_of(tree)
+        return len(found) > 1 and any(isinstance(p, int) and self._target.spaces[p].kind == "channels" for p in found)
 
     def _is_channels(self, tree: AxisTree) -> bool:
         return all(self._target.spaces[leaf].kind not in ("grid", "kernel", "choices") for leaf in leaves(tree))

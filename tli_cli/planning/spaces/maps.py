@@ -8,25 +8,20 @@ from math import isqrt
 from typing import Any
 
 from tli_cli.architecture import Architecture, AxisTree
-from tli_cli.describe.spaces import leaves
+from tli_cli.describe.spaces import factors_of, leaves, terms_of
 from tli_cli.pieces import AxisExpression, AxisMap
 from tli_cli.planning.spaces.leaf_maps import LeafMaps
 
 
 def _last_factors(architecture: Architecture) -> set[int]:
     """Return the spaces that are the last factor of a product, such as the width of heads."""
-    trees = (axis.tree for axes in architecture.axes.values() for axis in axes)
-    return {leaf for tree in trees if isinstance(tree, tuple) and tree[0] == "*" for leaf in leaves(tree[-1])}
+    found = (factors_of(axis.tree) for axes in architecture.axes.values() for axis in axes)
+    return {leaf for product in found if len(product) > 1 for leaf in leaves(product[-1])}
 
 
 def _is_sum(tree: AxisTree) -> bool:
     """Tell whether an axis is made of parts end to end."""
     return isinstance(tree, tuple) and tree[0] == "+"
-
-
-def _parts(tree: AxisTree) -> list[AxisTree]:
-    """Return the parts end to end that an axis has; itself if it has none."""
-    return list(tree[1:]) if isinstance(tree, tuple) and _is_sum(tree) else [tree]
 
 
 def _dotted(tree: AxisTree, architecture: Architecture) -> str:
@@ -59,14 +54,14 @@ class MapBook(LeafMaps):
             if places:
                 return self._in_time(t_tree, source, s_tree, model, kind)
         elif m != n and places and (_is_sum(t_tree) or _is_sum(s_tree)):
-            return ("+", *self._positions(_parts(t_tree), source, _parts(s_tree), model, kind))
+            return ("+", *self._positions(list(terms_of(t_tree)), source, list(terms_of(s_tree)), model, kind))
         elif m != n and isinstance(t_tree, tuple) and t_tree[0] == "*":
             return self._unfactored(t_tree, source, s_tree, model, kind, use)
         return self._leaf(t_tree, source, s_tree, model, m, n, kind, use)
 
     def width_met(self, t: AxisTree) -> int:
         """Return the size of the one factor of `t` over which products are summed; of all of it, if there is none."""
-        met = [child for child in t[1:] if _dotted(child, self._target)] if isinstance(t, tuple) and t[0] == "*" else []
+        met = [child for child in factors_of(t) if _dotted(child, self._target)]
         return self._target.size_of(met[0] if len(met) == 1 else t)
 
     def _child_by_child(
@@ -157,7 +152,7 @@ class MapBook(LeafMaps):
     ) -> AxisExpression:
         """Pair parts by what feeds them, else in order; target parts without a partner take nothing, source parts
         are dropped."""
-        parts: list[AxisExpression] = []
+        found: list[AxisExpression] = []
         mine, theirs = list(t_tree[1:]), list(s_tree[1:])  # type: ignore[index]
         if kind in ("grid", "offsets"):
             return ("+", *self._positions(mine, source, theirs, model, kind))
@@ -167,13 +162,13 @@ class MapBook(LeafMaps):
             t = mine[0] if count == 1 else ("+", *mine[:count])
             mine = mine[count:]
             if at is None:
-                parts.append(self._none(t, alone=parted.count(t) == 1))
+                found.append(self._none(t, alone=parted.count(t) == 1))
                 continue
-            parts.extend(self._drop(source, s, model) for s in theirs[:at])
-            parts.append(self.expression(t, source, theirs[at], model, kind=self._own_kind(t, kind), use=use))
+            found.extend(self._drop(source, s, model) for s in theirs[:at])
+            found.append(self.expression(t, source, theirs[at], model, kind=self._own_kind(t, kind), use=use))
             theirs = theirs[at + 1 :]
-        parts.extend(self._drop(source, s, model) for s in theirs)
-        return ("+", *parts)
+        found.extend(self._drop(source, s, model) for s in theirs)
+        return ("+", *found)
 
     def _next_part(self, mine: list[AxisTree], theirs: list[AxisTree], model: int) -> tuple[int, int | None]:
         """Return how many of the target's parts come next, and the source's part that serves them: of parts that one
@@ -191,14 +186,14 @@ class MapBook(LeafMaps):
         at, other = (
             max(range(len(p)), key=lambda i: a.size_of(p[i])) for p, a in ((mine, self._target), (theirs, source))
         )
-        parts: list[AxisExpression] = []
+        found: list[AxisExpression] = []
         for wanted, offered in ((mine[:at], theirs[:other]), (mine[at : at + 1], theirs[other : other + 1]),
                                 (mine[at + 1 :], theirs[other + 1 :])):  # fmt: skip
             pairs = list(zip(wanted, offered, strict=False))
-            parts += [self._square(t, source, s) or self.expression(t, source, s, model, kind=kind) for t, s in pairs]
-            parts += [self._drop(source, s, model) for s in offered[len(pairs) :]]
-            parts += [self._none(t, alone=mine.count(t) == 1) for t in wanted[len(pairs) :]]
-        return parts
+            found += [self._square(t, source, s) or self.expression(t, source, s, model, kind=kind) for t, s in pairs]
+            found += [self._drop(source, s, model) for s in offered[len(pairs) :]]
+            found += [self._none(t, alone=mine.count(t) == 1) for t in wanted[len(pairs) :]]
+        return found
 
     def _square(self, t: AxisTree, source: Architecture, s: AxisTree) -> AxisExpression | None:
         """Take places beside tokens that no code cuts into rows as those of square maps; None where they are none."""

@@ -33,7 +33,7 @@ def used_as_they_are(architecture: Architecture) -> set[AxisTree]:
         normalises = node.layer >= 0 and architecture.layers[node.layer].kind == "norm"
         for before in (_made_by(architecture, index) for index in node.inputs):
             if before is not None and before.kind == "norm" and (node.op == "add" or normalises):
-                found |= _trees(architecture, before, contracted=False)
+                found |= _trees(architecture, before)
     return found
 
 
@@ -57,7 +57,7 @@ def bent_streams(architecture: Architecture, operations: Collection[str] = UNLIK
             continue
         behind = walked(node.inputs, lambda i: graph[i].inputs if passes(i) else ())
         if any(graph[i].op in operations and passes(i) for i in behind):
-            found |= _trees(architecture, layer, contracted=False)
+            found |= _trees(architecture, layer)
     return found
 
 
@@ -69,7 +69,7 @@ def _made_by(architecture: Architecture, index: int) -> Layer | None:
     return architecture.layers[node.layer] if node.layer >= 0 else None
 
 
-def _trees(architecture: Architecture, layer: Layer, *, contracted: bool) -> set[AxisTree]:
+def _trees(architecture: Architecture, layer: Layer) -> set[AxisTree]:
     """Return the trees of the weight's axes, and the innermost factors of those that are products."""
-    trees = {a.tree for a in architecture.axes.get(layer.tensor("weight") or "", ()) if a.contracted == contracted}
+    trees = set(architecture.made(layer.tensor("weight")))
     return trees | {tree[-1] for tree in trees if isinstance(tree, tuple) and tree[0] == "*"}

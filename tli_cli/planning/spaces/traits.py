@@ -24,7 +24,7 @@ def bent_spaces(architecture: Architecture) -> set[AxisTree]:
         depthwise = layer.kind == "conv" and int(layer.attribute("groups", 1)) > 1
         if layer.kind == "scale":
             found.update(_held(architecture, layer))
-        elif depthwise and (axes := architecture.axes.get(layer.tensor("weight") or "", ())):
+        elif depthwise and (axes := architecture.weight_axes(layer)):
             found.add(axes[0].tree)
     found |= used_as_they_are(architecture) | bent_streams(architecture)
     return found | (set(normalised_spaces(architecture)) if any(_token_mixers(architecture)) else set())
@@ -40,7 +40,7 @@ def lifted_spaces(architecture: Architecture) -> set[AxisTree]:
 def _token_mixers(architecture: Architecture) -> Iterator[Layer]:
     """Yield the layers that sum over places alone."""
     for layer in architecture.layers:
-        axes = architecture.axes.get(layer.tensor("weight") or "", ())
+        axes = architecture.weight_axes(layer)
         kinds = {architecture.spaces[leaf].kind for axis in axes if axis.contracted for leaf in leaves(axis.tree)}
         if layer.kind == "linear" and kinds == {"grid"}:
             yield layer
@@ -101,7 +101,7 @@ def _normalised(architecture: Architecture) -> Iterator[tuple[AxisTree, Layer]]:
 
 def _held(architecture: Architecture, layer: Layer) -> list[AxisTree]:
     """Return what the weight of a norm or a scale runs over, axes of one index apart."""
-    axes = architecture.axes.get(layer.tensor("weight") or "", ())
+    axes = architecture.weight_axes(layer)
     return [axis.tree for axis in axes if architecture.size_of(axis.tree) > 1]
 
 

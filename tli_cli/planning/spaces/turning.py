@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from tli_cli.architecture import Architecture, AxisTree
+from tli_cli.describe.spaces import factors_of
 from tli_cli.describe.turned import HALVES, PAIRS, Way, turned_channels, way_of
 from tli_cli.matching.units import Unit, main_tensor
 from tli_cli.matching.values import Matching, Pair
@@ -169,5 +170,4 @@ class _Side:
         return None
 
     def _width(self, tree: AxisTree) -> int:
-        factors = tree[1:] if isinstance(tree, tuple) and tree[0] == "*" else (tree,)
-        return self._architecture.size_of(factors[-1])
+        return self._architecture.size_of(factors_of(tree)[-1])

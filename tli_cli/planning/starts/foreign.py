@@ -49,8 +49,7 @@ def without_foreign(target: Architecture, source: Architecture, matching: Matchi
     keys = {block.name: {unit.key for unit in block.units} for block in matching.target_blocks}
     alone = {name for name, members in keys.items() if members & lost and not members & found.keys()}
     fed = {name for name, members in keys.items() if any(not found[key].repeat for key in members & found.keys())}
-    pairs = tuple(found[unit.key] for unit in matching.targets if unit.key in found)
-    return replace(matching, pairs=pairs, added_blocks=matching.added_blocks - alone - fed)
+    return replace(matching.with_pairs(found), added_blocks=matching.added_blocks - alone - fed)
 
 
 def without_false_copies(matching: Matching) -> Matching:

@@ -61,8 +61,7 @@ def lone_additions(target: Architecture, source: Architecture, matching: Matchin
                 inner |= within - silent
     tables = {u.place for u in matching.targets if u.place not in paired and _is_table(target, u.place)}
     alone = {node.layer for node in target.graph if node.layer in tables and not node.inputs}
-    run = {node.layer for node in target.graph}
-    return Lone(ends, tables & alone, (tables & run) - alone, inner - ends - tables)
+    return Lone(ends, tables & alone, (tables & target.run) - alone, inner - ends - tables)
 
 
 def _branch(target: Architecture, node: int, skip: int, own: Collection[int]) -> set[int]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import replace
 from itertools import accumulate, pairwise
 from math import prod
 
@@ -31,9 +30,8 @@ def norms_follow(target: Architecture, source: Architecture, matching: Matching)
         behind[linear].append(norm)
     sources = {unit.place: unit for unit in matching.sources if unit.kind == "norm"}
     feeds = {pair.target.place: pair for pair in matching.pairs}
-    pairs = {pair.target.key: pair for pair in matching.pairs}
+    pairs = dict(matching.by_target)
     told = bool(target.graph and source.graph)
-    run = {node.layer for node in source.graph}
     loose = sources.keys() - {norm for norms in behind.values() for norm in norms}
     for unit in matching.targets:
         if unit.kind != "norm" or unit.flavour != "batch" or unit.place not in before:
@@ -41,7 +39,7 @@ def norms_follow(target: Architecture, source: Architecture, matching: Matching)
         fed = feeds.get(before[unit.place])
         held = pairs.get(unit.key)
         place, path = (held.source.place, held.source.path) if held is not None else (-1, "")
-        idle = bool(run) and place not in run
+        idle = bool(source.run) and place not in source.run
         if held is not None and (idle or (not told and (place in loose or _have_one_name(unit.path, path)))):
             continue
         partners = [sources[norm] for norm in behind.get(fed.source.place, ()) if norm in sources] if fed else []
@@ -49,7 +47,7 @@ def norms_follow(target: Architecture, source: Architecture, matching: Matching)
             pairs.pop(unit.key, None)
         elif unit.key not in pairs or pairs[unit.key].source not in partners:
             pairs[unit.key] = Pair(unit, partners[-1], unit_similarity(unit, partners[-1]), repeat=fed.repeat)
-    return replace(matching, pairs=tuple(pairs[unit.key] for unit in matching.targets if unit.key in pairs))
+    return matching.with_pairs(pairs)
 
 
 def norms_of_others(target: Architecture, units: Sequence[Unit], pairs: Iterable[Pair]) -> Iterator[tuple[int, int]]:

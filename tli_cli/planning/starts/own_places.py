@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from tli_cli.architecture import Architecture, Axis, AxisTree, Layer, Node
+from tli_cli.architecture import Architecture, Axis, AxisTree, Node
 from tli_cli.matching.values import Matching
 from tli_cli.planning.roles import Share
 
@@ -78,7 +78,7 @@ def _ahead(architecture: Architecture) -> Iterator[tuple[int, tuple[int, ...]]]:
 
 def _rows_of(architecture: Architecture, place: int) -> int:
     """Return how many rows a token has; -1 if a layer is none."""
-    axes = _axes(architecture, architecture.layers[place]) if place >= 0 else ()
+    axes = architecture.weight_axes(architecture.layers[place]) if place >= 0 else ()
     if not axes or architecture.layers[place].kind != "token":
         return -1
     return architecture.size_of(axes[-2].tree) if len(axes) > 1 else 1
@@ -86,7 +86,7 @@ def _rows_of(architecture: Architecture, place: int) -> int:
 
 def _tree(architecture: Architecture, table: int) -> AxisTree:
     """Return the axis of a table that runs over places; none of one that has no channels."""
-    axes = _axes(architecture, architecture.layers[table])
+    axes = architecture.weight_axes(architecture.layers[table])
     return axes[-2].tree if len(axes) > 1 else ()
 
 
@@ -94,10 +94,6 @@ def _places(architecture: Architecture, table: int) -> int:
     """Return how many rows a table of positions has; 0 where its axes are not known."""
     tree = _tree(architecture, table)
     return architecture.size_of(tree) if tree != () else 0
-
-
-def _axes(architecture: Architecture, layer: Layer) -> tuple[Axis, ...]:
-    return architecture.axes.get(layer.tensor("weight") or "", ())
 
 
 def _rows(architecture: Architecture, table: int, tokens: tuple[int, ...]) -> dict[int, Share]:

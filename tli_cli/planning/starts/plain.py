@@ -22,7 +22,7 @@ def chains_fill_branches(target: Architecture, source: Architecture, matching: M
     """
     if not gains_branches(target, source):
         return matching
-    pairs = {pair.target.key: pair for pair in matching.pairs}
+    pairs = dict(matching.by_target)
     added = set(matching.added_blocks)
     for stage in matching.stages:
         blocks = [block for block in stage.target.blocks if block.weighted]
@@ -37,8 +37,7 @@ def chains_fill_branches(target: Architecture, source: Architecture, matching: M
             added = added | {block.name} if repeat else added - {block.name}
             for unit, partner in zip(_mixing(block), mine, strict=True):
                 pairs[unit.key] = Pair(unit, partner, unit_similarity(unit, partner), repeat=repeat)
-    found = tuple(pairs[unit.key] for unit in matching.targets if unit.key in pairs)
-    return replace(matching, pairs=found, added_blocks=frozenset(added))
+    return replace(matching.with_pairs(pairs), added_blocks=frozenset(added))
 
 
 def gains_branches(target: Architecture, source: Architecture) -> bool:
