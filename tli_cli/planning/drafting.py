@@ -73,7 +73,7 @@ class Drafter:
         for pair, _ in mine:
             self._introduce(pair)
         self._book.made_up |= self._known.scales.made_up
-        doubts = self._doubts()
+        doubts = Doubts(self._known, self._book)
         loose = loose_places(self._matching, self._target, self._source)
         lost = untold(self._matching, self._target, self._source, loose)
         lost |= told_by_order(self._matching, self._target, self._source)
@@ -111,21 +111,6 @@ class Drafter:
         if mine and self._source.axes.get(theirs or "") and target.kind in (*LINEAR, "embedding"):
             other = None if pair.repeat else next(iter(self._source.made(theirs)), None)
             self._book.introduce(mine[0], self._model, other)
-
-    def _doubts(self) -> Doubts:
-        known = self._known
-        return Doubts(
-            self._target,
-            self._source,
-            self._matching,
-            self._book,
-            known.added,
-            silent={*known.added.ends, *known.bare, *known.lone.ends, *known.lone.tables},
-            passing={*known.added.chains, *known.surplus, *known.folding.silent, *known.lone.passing},
-            scaled={*known.scales.places, *known.gains},
-            folded=known.folding.taken,
-            lone=known.lone,
-        )
 
     def _note_doubt(self, place: int, doubt: str, *, proved: bool) -> None:
         """Note `doubt` for a layer's tensors; unless a graph proves it, also that nothing does what is more than a

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from tli_cli.architecture import Architecture, Layer
 from tli_cli.matching.values import Matching, Pair
@@ -39,6 +40,32 @@ class Prepared:
     added: Additions
     lone: Lone
     bare: Collection[int]
+
+    @cached_property
+    def silent(self) -> set[int]:
+        """The target's layers, by place, that give zero."""
+        return {*self.added.ends, *self.bare, *self.lone.ends, *self.lone.tables}
+
+    @cached_property
+    def passing(self) -> set[int]:
+        """The target's layers, by place, that pass on what they take."""
+        return {*self.added.chains, *self.surplus, *self.folding.silent, *self.lone.passing}
+
+    @cached_property
+    def scaled(self) -> set[int]:
+        """The target's layers, by place, behind which other scales are made up for."""
+        return {*self.scales.places, *self.gains}
+
+    @cached_property
+    def first(self) -> list[Pair]:
+        """The pairs of layers that are no additions."""
+        return [pair for pair in self.matching.pairs if pair.target.key not in self.matching.reused]
+
+    @cached_property
+    def copies(self) -> dict[int, int]:
+        """The source's layer for each of the target's that is added, by their places."""
+        pairs = (pair for pair in self.matching.pairs if pair.target.key in self.matching.reused)
+        return {pair.target.place: pair.source.place for pair in pairs}
 
     def layers(self, pair: Pair) -> tuple[Layer, Layer]:
         """Return the two layers of a pair, the target's first."""

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from tli_cli.architecture import Architecture, Layer, Number
 from tli_cli.describe.spaces import leaves
-from tli_cli.matching.values import Matching, Pair
+from tli_cli.matching.values import Pair
 from tli_cli.planning.claims.activations import activations_before, changed_activations, differ, readers_behind
 from tli_cli.planning.claims.constants import other_constants
 from tli_cli.planning.claims.feeders import strange_feeders
@@ -27,9 +27,8 @@ from tli_cli.planning.numbers import (
     were_run,
     width_power,
 )
+from tli_cli.planning.prepared import Prepared
 from tli_cli.planning.spaces.maps import MapBook
-from tli_cli.planning.starts.added import Additions
-from tli_cli.planning.starts.lone import NO_BRANCH, Lone
 
 OTHER_INPUT = "it takes something else than in the source"
 WIDTH = "behind it a scale that goes with its width, which is another in the source"
@@ -42,64 +41,34 @@ CHANGED_INPUT = "added layers change what goes into it"
 
 
 class Doubts:
-    """What is known of the surroundings of a target's layers and of their partners' in one source.
+    """What is known of the surroundings of a target's layers and of their partners' in one source."""
 
-    The layers `silent` give zero, those `passing` pass on what they take, other scales behind the layers `scaled` are
-    made up for, and layers `folded` of the source are taken into others. Of blocks that are `added`, some change
-    nothing. Branches that are `lone`, the target's own, give zero too.
-    """
-
-    def __init__(
-        self,
-        target: Architecture,
-        source: Architecture,
-        matching: Matching,
-        book: MapBook,
-        added: Additions,
-        *,
-        silent: Collection[int],
-        passing: Collection[int],
-        scaled: Collection[int],
-        folded: Collection[int],
-        lone: Lone = NO_BRANCH,
-    ) -> None:
+    def __init__(self, known: Prepared, book: MapBook) -> None:
+        target, source, matching, added = known.target, known.source, known.matching, known.added
         self._target, self._source, self._book, self._added = target, source, book, added
-        self._reused, self._scaled = matching.reused, scaled
+        self._reused, self._scaled = matching.reused, known.scaled
         self._fed, self._readers = {pair.target.place for pair in matching.pairs}, _readers(target)
         self._idle: dict[int, bool] = {}
         self._runs, self._their_runs = runs_of(target), runs_of(source)
-        idle = {*silent, *passing}.difference(added.norms)
+        idle = (known.silent | known.passing).difference(added.norms)
         self._mine, self._theirs = activations_before(target, idle, added.norms), activations_before(source)
         self._alike = not changed_activations(source, target)
-        first = [p for p in matching.pairs if p.target.key not in matching.reused]
-        again = [p for p in matching.pairs if p.target.key in matching.reused]
-        partners, copies = ({p.target.place: p.source.place for p in pairs} for pairs in (first, again))
         self._behind = (
-            numbers_behind(target, {*passing, *lone.ends}, lone.inner),
-            numbers_behind(source, folded),
+            numbers_behind(target, {*known.passing, *known.lone.ends}, known.lone.inner),
+            numbers_behind(source, known.folding.taken),
         )
         self._known = were_run(target, source)
-        self._unshared = Behind(*self._behind, partners, copies).unshared(scaled) if self._known else {}
+        partners = {pair.target.place: pair.source.place for pair in known.first}
+        behind = Behind(*self._behind, partners, known.copies)
+        self._unshared = behind.unshared(known.scaled) if self._known else {}
         self._same_places = have_alike_inputs(target, source)
         self._constants = other_constants(target, source)
         self._unlike: Collection[int] = ()
         self._strange: Mapping[int, str] = {}
-        self._other_input = CHANGED_INPUT if silent else OTHER_INPUT
+        self._other_input = CHANGED_INPUT if known.silent else OTHER_INPUT
         if target.graph and source.graph:
-            unread = {p.target.place for p in matching.pairs if self._is_unread(p.target.place)}.difference(passing)
-            self._unlike = unlike_inputs(
-                target,
-                source,
-                {p.target.key: p.source.key for p in first},
-                silent=silent,
-                passing=passing,
-                unread=unread,
-                added=copies,
-                folded=folded,
-            )
-            self._strange = strange_feeders(
-                target, source, matching, silent={*silent, *unread}, passing=passing, folded=folded
-            )
+            unread = {place for place in self._fed.difference(known.passing) if self._is_unread(place)}
+            self._unlike, self._strange = unlike_inputs(known, unread), strange_feeders(known, unread)
 
     def of(self, pair: Pair) -> str:
         """Return a reason, empty if there is none."""

@@ -7,8 +7,8 @@ from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 
 from tli_cli.architecture import Architecture, Node
 from tli_cli.matching.units import Key, Unit
-from tli_cli.matching.values import Matching
 from tli_cli.planning.identity import NOT_ZERO
+from tli_cli.planning.prepared import Prepared
 
 Term = frozenset[Hashable]
 """The units, or the input, of which one term of a sum is made."""
@@ -24,33 +24,26 @@ ADDED = ("position", "bias_table")
 """Kinds of layers that are added to what goes into them."""
 
 
-def strange_feeders(
-    target: Architecture,
-    source: Architecture,
-    matching: Matching,
-    *,
-    silent: Collection[int],
-    passing: Collection[int],
-    folded: Collection[int],
-) -> dict[int, str]:
+def strange_feeders(known: Prepared, unread: Collection[int]) -> dict[int, str]:
     """Return for layers of the target, by place, why what stands right before them is not what stands before their
     partner.
 
-    Of a sum the term that was made last counts, which is to be among the terms of the other sum. Layers `silent` of the
-    target give zero, `passing` ones what they take, and `folded` ones of the source are taken into those before them.
+    Of a sum the term that was made last counts, which is to be among the terms of the other sum. What the layers
+    `unread` make is read with zero weight.
     """
-    known = {pair.target.key: pair.source.key for pair in matching.pairs}
-    mine = _taken(target, matching.targets, silent, passing)
-    theirs = _taken(source, matching.sources, (), folded)
+    matching = known.matching
+    partners = {pair.target.key: pair.source.key for pair in matching.pairs}
+    mine = _taken(known.target, matching.targets, known.silent.union(unread), known.passing)
+    theirs = _taken(known.source, matching.sources, (), known.folding.taken)
     found: dict[int, str] = {}
     for pair in matching.pairs:
         place = pair.target.place
-        here = [tuple(_renamed(term, known) for term in terms) for terms in mine.get(place, ())]
+        here = [tuple(_renamed(term, partners) for term in terms) for terms in mine.get(place, ())]
         there = theirs.get(pair.source.place, set())
         if here and there and not any(_agree(terms, others) for terms in here for others in there):
             lacks = all(any(isinstance(k, tuple) and k[0] == "own" for k in terms[-1]) for terms in here if terms)
             found[place] = LACKED if lacks else OTHER
-    return found | _behind(found, mine, known)
+    return found | _behind(found, mine, partners)
 
 
 def _behind(found: Mapping[int, str], mine: Mapping[int, Collection[Terms]], known: Collection[Key]) -> dict[int, str]:

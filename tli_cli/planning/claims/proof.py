@@ -4,48 +4,38 @@ layer, the silent layers left out, is held against what goes into its partner, a
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 
 from tli_cli.architecture import Architecture, Layer
 from tli_cli.describe.walks import makers
 from tli_cli.matching.units import Key
 from tli_cli.planning.claims.valued import OWN, Values
 from tli_cli.planning.numbers import were_run
+from tli_cli.planning.prepared import Prepared
 
 
-def unlike_inputs(
-    target: Architecture,
-    source: Architecture,
-    partners: Mapping[Key, Key],
-    *,
-    silent: Collection[int],
-    passing: Collection[int],
-    unread: Collection[int],
-    added: Collection[int],
-    folded: Collection[int],
-) -> set[int]:
+def unlike_inputs(known: Prepared, unread: Collection[int]) -> set[int]:
     """Return the layers of the target that take something else than their partners in the source, by their places, and
     those behind which something else comes out at the end, unless the target ends where layers follow that it lacks.
 
-    `partners` gives the key of the source's unit for each of the target's, `silent` layers give zero, `passing` ones
-    what they take, what the layers `unread` make is read with zero weight, and those `added` are copies of others.
-    Layers `folded` of the source are taken into the ones before them.
+    What the layers `unread` make is read with zero weight.
     """
+    target, source, silent, folded = known.target, known.source, known.silent, known.folding.taken
     values = Values(masks=were_run(target, source))
     parts: dict[int, dict[int, Key]] = defaultdict(dict)
-    for (place, part), partner in partners.items():
-        parts[place][part] = partner
+    for pair in known.first:
+        parts[pair.target.place][pair.target.part] = pair.source.key
 
     def made(place: int) -> int | None:
         if place in silent:
             return values.zero
         if place in unread:
             return values.nothing
-        if place in passing:
+        if place in known.passing:
             return None
         if place in parts:
             return values.fused(place, parts[place])
-        return values.number(("copy" if place in added else OWN, place))
+        return values.number(("copy" if place in known.copies else OWN, place))
 
     def cut(place: int, part: int) -> int | None:
         partner = parts[place].get(part) if place in parts else None
@@ -60,10 +50,10 @@ def unlike_inputs(
         if (taken := [theirs[p] for p, _ in found.values() if p in theirs])
         and not any(_are_alike(mine[place], other, target.layers[place]) for other in taken)
     }
-    unfed = {*range(len(source.layers))}.difference((p for p, _ in partners.values()), folded)
-    known = {made_there[node] for node in _ends_and_features(source, unfed)}
+    unfed = {*range(len(source.layers))}.difference((pair.source.place for pair in known.first), folded)
+    given = {made_there[node] for node in _ends_and_features(source, unfed)}
     ends = ((node, value) for node, value in enumerate(made_here) if not target.readers[node])
-    strange = [node for node, value in ends if value not in known and not values.is_own(value)]
+    strange = [node for node, value in ends if value not in given and not values.is_own(value)]
     return unlike | makers(target.graph, strange)
 
 
