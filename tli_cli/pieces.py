@@ -9,6 +9,9 @@ AxisExpression = int | tuple[Any, ...]
 """One target axis in terms of `Plan.maps`: a map's index, `("+", e, ...)` for parts end to end, `("*", e, ...)` for
 factors, the outermost first."""
 
+Cut = tuple[int, int, int]
+"""A part of a tensor: `(axis, start, stop)`."""
+
 
 @dataclass(frozen=True, slots=True)
 class AxisMap:
@@ -94,8 +97,8 @@ class Piece:
     source: str
     model: int = 0
     weight: float = 1.0
-    target_range: tuple[int, int, int] | None = None
-    source_range: tuple[int, int, int] | None = None
+    target_range: Cut | None = None
+    source_range: Cut | None = None
     layout: Layout | None = None
     axes: tuple[AxisExpression, ...] = ()
     contracted: tuple[int, ...] = ()
@@ -110,3 +113,18 @@ class Piece:
     def names(self) -> tuple[str, ...]:
         """The names of the source tensors that are read."""
         return (self.source, *(self.fold.names if self.fold is not None else ()))
+
+
+def shape_of_part(shape: tuple[int, ...], part: Cut | None, view: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape of a `part` of a tensor of `shape`; with `view`, in which one axis is seen as three, of which
+    the middle one is cut, the three become one again.
+
+    >>> shape_of_part((12, 8), (1, 0, 2), (2, 3, 2, 8))
+    (8, 8)
+    """
+    if part is None:
+        return shape
+    axis, start, stop = part
+    if not view:
+        return (*shape[:axis], stop - start, *shape[axis + 1 :])
+    return (*shape[: axis - 1], view[axis - 1] * (stop - start) * view[axis + 1], *shape[axis:])

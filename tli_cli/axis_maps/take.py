@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from tli_cli.axis_maps.mixtures import Mixtures
 from tli_cli.pieces import AxisMap
 from tli_cli.seeding import Draws
@@ -72,6 +74,16 @@ class MapValues:
     out: Take | None = None
     into: Take | None = None
     parted: Any = None
+
+    @classmethod
+    def both(cls, take: Take) -> MapValues:
+        """Return the map that does the same in both directions."""
+        return cls(take, take)
+
+
+def shares(index: Any, columns: int) -> Any:
+    """Return an even share for each of the copies that `index`, of shape `(rows,)`, takes of one of `columns`."""
+    return 1.0 / np.bincount(index, minlength=columns)[index]
 
 
 Read = Callable[[int, str], "torch.Tensor"]

@@ -15,7 +15,7 @@ from tli_cli.describe.normed import WITH_LENGTH
 from tli_cli.errors import PlanError
 from tli_cli.floats import STORED
 from tli_cli.injection.in_memory import computed, length_of, lengthened, selected
-from tli_cli.pieces import AxisExpression, Fold, Piece
+from tli_cli.pieces import AxisExpression, Fold, Piece, shape_of_part
 from tli_cli.plan import DIRECTION, LENGTH, Plan, Step
 from tli_cli.resizing import RESIZERS
 from tli_cli.seeding import generator_for
@@ -205,13 +205,7 @@ class Injector:
 
 
 def _region_shape(step: Step, piece: Piece) -> tuple[int, ...]:
-    if piece.target_range is None:
-        return step.shape
-    axis, start, stop = piece.target_range
-    if not piece.target_view:
-        return (*step.shape[:axis], stop - start, *step.shape[axis + 1 :])
-    outer, _, inner = piece.target_view[axis - 1 : axis + 2]
-    return (*step.shape[: axis - 1], outer * (stop - start) * inner, *step.shape[axis:])
+    return shape_of_part(step.shape, piece.target_range, piece.target_view)
 
 
 def injector_for(plan: Plan, read: Read, initial: Initial) -> Injector:

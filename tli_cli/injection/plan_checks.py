@@ -11,9 +11,10 @@ from tli_cli.architecture import Architecture, TensorSpec
 from tli_cli.axis_maps.checks import map_problems
 from tli_cli.axis_maps.expressions import InvalidExpression, measured
 from tli_cli.describe.normed import WITH_LENGTH
+from tli_cli.describe.spelling import enclosing
 from tli_cli.errors import PlanError, join_problems
 from tli_cli.initial import DRAWN, number_of
-from tli_cli.pieces import Fold, Piece
+from tli_cli.pieces import Cut, Fold, Piece, shape_of_part
 from tli_cli.plan import ACTIONS, DIRECTION, INITIALS, LENGTH, Fit, Plan, Side, Step
 from tli_cli.registry import did_you_mean
 from tli_cli.resizing import RESIZERS
@@ -210,11 +211,8 @@ class _Unfit(Exception):
     """One piece that does not give what its step needs."""
 
 
-def cut(shape: tuple[int, ...], part: tuple[int, int, int] | None, view: tuple[int, ...], name: str) -> tuple[int, ...]:
-    """Return the shape of the `part` `(axis, start, stop)` of a tensor of `shape`.
-
-    With `view` (the shape with one axis seen as three, of which the middle one is cut), the three become one again.
-    """
+def cut(shape: tuple[int, ...], part: Cut | None, view: tuple[int, ...], name: str) -> tuple[int, ...]:
+    """Return what `shape_of_part` does; raise `_Unfit` where the tensor `name` of `shape` has no such part."""
     if part is None:
         return shape
     axis, start, stop = part
@@ -222,12 +220,10 @@ def cut(shape: tuple[int, ...], part: tuple[int, int, int] | None, view: tuple[i
     inside = 0 <= axis < len(seen) and 0 <= start <= stop <= seen[axis]
     if not inside or prod(seen) != prod(shape):
         raise _Unfit(f"the part {list(part)} of {list(seen)} is not in {name} {list(shape)}")
-    if not view:
-        return (*shape[:axis], stop - start, *shape[axis + 1 :])
     same = view[: axis - 1] == shape[: axis - 1] and view[axis + 2 :] == shape[axis:]
-    if not 1 <= axis < len(view) - 1 or len(view) != len(shape) + 2 or not same:
+    if view and (not 1 <= axis < len(view) - 1 or len(view) != len(shape) + 2 or not same):
         raise _Unfit(f"{list(view)} is not {name} {list(shape)} with one axis seen as three")
-    return (*shape[: axis - 1], view[axis - 1] * (stop - start) * view[axis + 1], *shape[axis:])
+    return shape_of_part(shape, part, view)
 
 
 def _can_be_folded(fold: Fold, spec: TensorSpec, held: TensorSpec) -> bool:
@@ -244,11 +240,8 @@ def _runs_along(length: tuple[int, ...], weight: tuple[int, ...]) -> bool:
 
 
 def _module_paths(architecture: Architecture) -> set[str]:
-    paths = {layer.path for layer in architecture.layers}
-    for name in architecture.by_name:
-        while name := name.rpartition(".")[0]:
-            paths.add(name)
-    return paths
+    around = (module for name in architecture.by_name for module in enclosing(name)[:-1])
+    return {layer.path for layer in architecture.layers}.union(around)
 
 
 def _unknown(kind: str, name: str, known: Sequence[str]) -> str:

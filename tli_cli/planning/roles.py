@@ -6,10 +6,11 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from tli_cli.architecture import JOINED, STATISTICS, Architecture, Axis, TensorSpec
+from tli_cli.architecture import JOINED, STATISTICS, Architecture, Axis, AxisTree, TensorSpec
 from tli_cli.describe.spaces import leaves
 from tli_cli.matching.parts import Part, parts_of
 from tli_cli.matching.units import Unit, main_tensor
+from tli_cli.pieces import Cut, shape_of_part
 
 PART_LETTERS = "qkv"
 ITERATED = ("_u", "_v", "weight_u", "weight_v")
@@ -40,10 +41,7 @@ class Share:
     @property
     def shape(self) -> tuple[int, ...]:
         """The part's shape."""
-        shape = self.spec.shape
-        if self.dim < 0:
-            return shape
-        return (*shape[: self.dim], self.outer * (self.stop - self.start) * self.inner, *shape[self.dim + 1 :])
+        return shape_of_part(self.spec.shape, self.cut, self.view)
 
     @property
     def view(self) -> tuple[int, ...]:
@@ -55,7 +53,7 @@ class Share:
         return (*shape[: self.dim], self.outer, middle, self.inner, *shape[self.dim + 1 :])
 
     @property
-    def cut(self) -> tuple[int, int, int] | None:
+    def cut(self) -> Cut | None:
         """The part as `(axis, start, stop)` of `view`, or of the tensor; None for all of it."""
         return None if self.dim < 0 else (self.dim + (not self._is_plain), self.start, self.stop)
 
@@ -147,6 +145,15 @@ def is_cut_by_guess(target: Architecture, wanted: Share, source: Architecture, o
 
 def _is_guessed(architecture: Architecture, share: Share) -> bool:
     return share.dim >= 0 and not architecture.guessed.isdisjoint(leaves(share.axes[share.dim].tree))
+
+
+def made_by(architecture: Architecture, unit: Unit) -> AxisTree | None:
+    """Return the last axis along which `unit` makes its channels; None where its weight's axes are not known."""
+    for share in shares(architecture, unit):
+        made = [axis.tree for axis in share.axes if not axis.contracted]
+        if share.role == "weight" and made:
+            return made[-1]
+    return None
 
 
 def biases_beside(architecture: Architecture) -> Mapping[str, set[str]]:

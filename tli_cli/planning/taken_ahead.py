@@ -20,8 +20,6 @@ TAKEN = "the layers that it feeds take it over, with directions of the source's 
 TAKEN_BACK = "the layer before it takes it over, with directions of the source's channels"
 PER_MINUTE = 2.4e12
 """How many values one core multiplies and adds in a minute, in float32."""
-CENTRED = {"layer": "centred"}
-"""What is said of the directions of a stream, by the kind of its norms."""
 
 
 @dataclass(frozen=True)
@@ -35,19 +33,20 @@ class TakenAhead:
     @cached_property
     def norms(self) -> set[int]:
         """The target's norms that layers behind may take over, by place."""
-        return {place for stream in self.streams for place in stream.norms}
+        return {place for turned in self.streams for place in turned.stream.norms}
 
     @cached_property
     def scales(self) -> set[int]:
         """The target's scales that the layers before take over, by place."""
-        return {place for stream in self.streams for place in stream.scales}
+        return {place for turned in self.streams for place in turned.stream.scales}
 
     def takes_over(self, norm: int, drafts: Drafts) -> bool:
         """Tell whether what is drafted of layers behind a norm takes it over; then draft it so that it changes nothing
         but the size."""
         if norm not in self.norms:
             return False
-        readers = [place for stream in self.streams for place, before in stream.before.items() if before == norm]
+        befores = (turned.stream.before for turned in self.streams)
+        readers = [place for before in befores for place, own in before.items() if own == norm]
         pieces = (piece for place in readers for draft in drafts.of_layer(place) for piece, _ in draft.pieces)
         if not any(piece.fold is not None and piece.fold.before for piece in pieces):
             return False
@@ -89,21 +88,21 @@ class TakenAhead:
 
     def _folded(self, piece: Piece, pair: Pair, role: str) -> Piece | None:
         """Return `piece` with the weight or bias of the norm before the source's layer taken into what is summed."""
-        for stream in self.streams:
-            norm = self._norm(stream, pair)
+        for turned in self.streams:
+            norm = self._norm(turned, pair)
             name = norm.tensor(role) if norm is not None else None
             if norm is not None and name is not None:
                 axes = self.source.axes[piece.source]
-                axis = next(d for d, own in enumerate(axes) if own.tree == stream.theirs)
+                axis = next(d for d, own in enumerate(axes) if own.tree == turned.theirs)
                 offset = norm.offset if role == "weight" else 0.0
                 return replace(piece, fold=replace(piece.fold or Fold(), before=name, axis=axis, offset=offset))
         return None
 
-    def _norm(self, stream: Turned, pair: Pair) -> Layer | None:
+    def _norm(self, turned: Turned, pair: Pair) -> Layer | None:
         """Return the source's norm that a layer of the target takes over."""
-        if pair.target.place not in stream.before or pair.source.place not in stream.taken:
+        if pair.target.place not in turned.stream.before or pair.source.place not in turned.taken:
             return None
-        return self.source.layers[stream.taken[pair.source.place]]
+        return self.source.layers[turned.taken[pair.source.place]]
 
 
 def said_of_time(maps: Sequence[AxisMap], sources: Sequence[Architecture]) -> Iterator[str]:
@@ -127,6 +126,7 @@ def taken_ahead(
 ) -> TakenAhead:
     """Return what is done about the norms of the streams that are turned, and note their maps in `book`."""
     streams = tuple(turned_streams(target, source, matching))
-    for stream in streams:
-        book.turn_stream(stream.mine, source, stream.theirs, model, CENTRED.get(stream.flavour, ""))
+    for turned in streams:
+        words = "centred" if turned.stream.flavour == "layer" else ""
+        book.turn_stream(turned.mine, source, turned.theirs, model, words)
     return TakenAhead(target, source, streams)

@@ -30,8 +30,7 @@ def directions(axis_map: AxisMap, read: Read, draws: Draws) -> MapValues:
 
 def mean(axis_map: AxisMap, read: Read, draws: Draws) -> MapValues:
     """Give each channel the mean of all: the weight of a norm that nothing behind it can take over."""
-    take = Take(np.full(axis_map.rows, MEAN))
-    return MapValues(take, take)
+    return MapValues.both(Take(np.full(axis_map.rows, MEAN)))
 
 
 def _principal(gram: torch.Tensor, count: int) -> Any:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from tli_cli.axis_maps.importance import group_importance
@@ -18,14 +16,10 @@ def strongest(axis_map: AxisMap, read: Read, draws: Draws) -> MapValues:
     The importance of a coupled group is summed over its members (DepGraph, arXiv 2301.12900).
     """
     order = np.argsort(-group_importance(axis_map, read), kind="stable")
-    return _keep(np.sort(order[: axis_map.rows]))
+    return MapValues.both(Take(np.sort(order[: axis_map.rows])))
 
 
 def even(axis_map: AxisMap, read: Read, draws: Draws) -> MapValues:
     """Keep evenly spaced channels."""
     spaced = (np.arange(axis_map.rows) + 0.5) * axis_map.columns / axis_map.rows
-    return _keep(spaced.astype(np.int64))
-
-
-def _keep(index: Any) -> MapValues:
-    return MapValues(Take(index), Take(index))
+    return MapValues.both(Take(spaced.astype(np.int64)))

@@ -22,8 +22,7 @@ def grid(axis_map: AxisMap, read: Read, draws: Draws) -> MapValues:
 def patch(axis_map: AxisMap, read: Read, draws: Draws) -> MapValues:
     """Resize a patch embedding's kernel by the pseudo-inverse of the image's resize (FlexiViT, arXiv 2212.08013)."""
     resize = _resampling(axis_map.rows, axis_map.columns)
-    take = Take(matrix=torch.linalg.pinv(resize.T).numpy())
-    return MapValues(take, take)
+    return MapValues.both(Take(matrix=torch.linalg.pinv(resize.T).numpy()))
 
 
 def offsets(axis_map: AxisMap, read: Read, draws: Draws) -> MapValues:
@@ -40,7 +39,7 @@ def offsets(axis_map: AxisMap, read: Read, draws: Draws) -> MapValues:
     rows = torch.arange(axis_map.rows)
     matrix[rows, right - 1] = 1 - share
     matrix[rows, right] = share
-    return MapValues(Take(matrix=matrix.numpy()), Take(matrix=matrix.numpy()))
+    return MapValues.both(Take(matrix=matrix.numpy()))
 
 
 def _geometric(columns: int, rows: int) -> torch.Tensor:

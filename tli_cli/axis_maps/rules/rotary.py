@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tli_cli.axis_maps.take import MapValues, Read, Take
+from tli_cli.axis_maps.take import MapValues, Read, Take, shares
 from tli_cli.pieces import AxisMap
 from tli_cli.seeding import Draws
 
@@ -24,7 +24,7 @@ def rotary(axis_map: AxisMap, read: Read, draws: Draws) -> MapValues:
         places = (np.arange(n) * m + n // 2) // n
         index, kept = np.searchsorted(places, np.arange(m), side="right") - 1, np.zeros(m, dtype=bool)
         kept[places] = True
-    into = Take(index, 1.0 / np.bincount(index, minlength=n)[index])
+    into = Take(index, shares(index, n))
     if "query" in axis_map.rule.split():
         return MapValues(Take(np.where(kept, index, -1), np.full(m, (m / n) ** 0.5)), into)
     return MapValues(Take(index), into)
@@ -42,7 +42,7 @@ def turned(axis_map: AxisMap, read: Read, draws: Draws) -> MapValues:
     order = pairs.T.reshape(-1) if "halves" in axis_map.rule.split() else pairs.reshape(2, half).T.reshape(-1)
     index = np.arange(axis_map.rows)
     index[start : start + turned] = start + order
-    return MapValues(Take(index), Take(index))
+    return MapValues.both(Take(index))
 
 
 def turned_range(axis_map: AxisMap) -> tuple[int, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tli_cli.axis_maps.listing import parsed
-from tli_cli.axis_maps.take import MapValues, Read, Take
+from tli_cli.axis_maps.take import MapValues, Read, Take, shares
 from tli_cli.pieces import AxisMap
 from tli_cli.seeding import Draws
 
@@ -20,15 +20,13 @@ def same(axis_map: AxisMap, read: Read, draws: Draws) -> MapValues:
 
 def none(axis_map: AxisMap, read: Read, draws: Draws) -> MapValues:
     """Take nothing: the target's channels start at zero, the source's are dropped."""
-    take = Take(np.full(axis_map.rows, -1))
-    return MapValues(take, take)
+    return MapValues.both(Take(np.full(axis_map.rows, -1)))
 
 
 def rows(axis_map: AxisMap, read: Read, draws: Draws) -> MapValues:
     """Take rows by their index as far as the source has them."""
     index = np.arange(axis_map.rows)
-    take = Take(np.where(index < axis_map.columns, index, -1))
-    return MapValues(take, take)
+    return MapValues.both(Take(np.where(index < axis_map.columns, index, -1)))
 
 
 def kernel(axis_map: AxisMap, read: Read, draws: Draws) -> MapValues:
@@ -48,17 +46,15 @@ def kernel(axis_map: AxisMap, read: Read, draws: Draws) -> MapValues:
         nearest = np.clip(rows_met, 0, m - 1)
         matrix = np.zeros((m, n))
         matrix[nearest, np.arange(n)] = ALIKE ** np.abs(rows_met - nearest)
-        return MapValues(Take(matrix=matrix), Take(matrix=matrix))
+        return MapValues.both(Take(matrix=matrix))
     index = np.arange(m) - start
-    take = Take(np.where((index >= 0) & (index < n), index, -1))
-    return MapValues(take, take)
+    return MapValues.both(Take(np.where((index >= 0) & (index < n), index, -1)))
 
 
 def summed(axis_map: AxisMap, read: Read, draws: Draws) -> MapValues:
     """Sum over what the target has once, as over the frames of a kernel: a clip of one image gives what it gave, which
     is how such kernels are made of an image's (I3D, arXiv 1705.07750)."""
-    take = Take(matrix=np.ones((axis_map.rows, axis_map.columns)))
-    return MapValues(take, take)
+    return MapValues.both(Take(matrix=np.ones((axis_map.rows, axis_map.columns))))
 
 
 def input_channels(axis_map: AxisMap, read: Read, draws: Draws) -> MapValues:
@@ -74,16 +70,14 @@ def input_channels(axis_map: AxisMap, read: Read, draws: Draws) -> MapValues:
         return rows(axis_map, read, draws)
     if m >= n:
         index = np.arange(m) % n
-        take = Take(index, 1.0 / np.bincount(index, minlength=n)[index])
-        return MapValues(take, take)
+        return MapValues.both(Take(index, shares(index, n)))
     matrix = np.zeros((m, n))
     matrix[np.arange(n) % m, np.arange(n)] = 1.0
-    return MapValues(Take(matrix=matrix), Take(matrix=matrix))
+    return MapValues.both(Take(matrix=matrix))
 
 
 def tokens(axis_map: AxisMap, read: Read, draws: Draws) -> MapValues:
     """Take the rows of the same tokens; those of tokens that the source lacks are the mean of their pieces (fast
     vocabulary transfer, arXiv 2402.09977)."""
     index, mixed = parsed(axis_map.listing, axis_map.rows, axis_map.columns)
-    take = Take(index, mixed=mixed)
-    return MapValues(take, take)
+    return MapValues.both(Take(index, mixed=mixed))

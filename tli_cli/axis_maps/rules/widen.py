@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tli_cli.axis_maps.parting import PHASES, parted
-from tli_cli.axis_maps.take import MEAN, MapValues, Read, Take
+from tli_cli.axis_maps.take import MEAN, MapValues, Read, Take, shares
 from tli_cli.pieces import AxisMap
 from tli_cli.seeding import Draws
 
@@ -26,7 +26,7 @@ def widen(axis_map: AxisMap, read: Read, draws: Draws) -> MapValues:
     index = np.arange(m) % n
     if "centred" in words or "zero" in words:
         return _widen_normalised(index, m, n, words, draws)
-    share = _shares(index, n)
+    share = shares(index, n)
     if "query" in words:
         return MapValues(Take(index, (m / n) ** 0.5 * share), Take(index, share), parted(index, n, draws))
     if "tied" in words:
@@ -38,19 +38,14 @@ def net2net(axis_map: AxisMap, read: Read, draws: Draws) -> MapValues:
     """Repeat channels drawn at random and divide evenly among the copies (Net2WiderNet, arXiv 1511.05641)."""
     m, n = axis_map.rows, axis_map.columns
     index = np.concatenate([np.arange(n), draws.integers(n, m - n)])
-    return MapValues(Take(index), Take(index, _shares(index, n)))
+    return MapValues(Take(index), Take(index, shares(index, n)))
 
 
 def spread(axis_map: AxisMap, read: Read, draws: Draws) -> MapValues:
     """Repeat each channel where it stands: keys that fewer queries are to share (GQA, arXiv 2305.13245)."""
     index = np.arange(axis_map.rows) * axis_map.columns // axis_map.rows
-    into = Take(index, _shares(index, axis_map.columns))
+    into = Take(index, shares(index, axis_map.columns))
     return MapValues(Take(index), into, parted(index, axis_map.columns, draws))
-
-
-def _shares(index: Any, columns: int) -> Any:
-    """Return an even share for each of the copies of one source index."""
-    return 1.0 / np.bincount(index, minlength=columns)[index]
 
 
 def _widen_normalised(index: Any, m: int, n: int, words: list[str], draws: Draws) -> MapValues:
@@ -64,7 +59,7 @@ def _widen_normalised(index: Any, m: int, n: int, words: list[str], draws: Draws
     if "bias" in words:
         return MapValues(Take(np.where(extra, -1, index), np.full(m, divided)))
     share, factors = np.ones(m), np.ones((PHASES, m))
-    share[:whole], factors[:, :whole] = _shares(index[:whole], n), parted(index[:whole], n, draws)
+    share[:whole], factors[:, :whole] = shares(index[:whole], n), parted(index[:whole], n, draws)
     share[whole:] = "raw" not in words
     into = Take(index, share)
     return MapValues(Take(np.where(extra, -1 if "zero" in words else MEAN, index)), into, factors)

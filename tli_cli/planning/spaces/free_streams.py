@@ -4,7 +4,7 @@ makes them and all that sums over them may be turned alike."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tli_cli.architecture import LINEAR, Architecture, Layer
 from tli_cli.describe.spaces import leaves
@@ -30,19 +30,15 @@ class Stream:
 
 @dataclass(frozen=True)
 class Turned:
-    """A stream of the target, over the space `mine`, whose channels are directions of the source's, over `theirs`.
+    """A `stream` of the target, over the space `mine`, whose channels are directions of the source's, over `theirs`.
 
-    `norms` and `scales` are the target's, `before` and `taken` say for each layer that sums over the channels, of the
-    target and of the source, which norm stands before it: that of the source is taken into the layer of the target that
-    is fed. A table that serves as a head takes none.
+    The norms `taken`, by the source's layers that sum over the channels, are taken into the layers of the target that
+    are fed from these. A table that serves as a head takes none.
     """
 
     mine: int
     theirs: int
-    flavour: str
-    norms: frozenset[int]
-    scales: frozenset[int]
-    before: Mapping[int, int]
+    stream: Stream
     taken: Mapping[int, int]
 
 
@@ -69,7 +65,7 @@ def _turned(
     heads = {norm for place, norm in mine.before.items() if place not in before}
     if not fed or not all(fed) or mine.flavour != theirs.flavour or not heads.isdisjoint(before.values()):
         return None
-    return Turned(tree, other, mine.flavour, mine.norms, mine.scales, before, theirs.before)
+    return Turned(tree, other, replace(mine, before=before), theirs.before)
 
 
 def _streams(architecture: Architecture) -> Iterator[tuple[int, Stream]]:

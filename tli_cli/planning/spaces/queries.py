@@ -11,7 +11,7 @@ from tli_cli.describe.turned import head_factors, turned_channels
 from tli_cli.describe.walks import walked
 from tli_cli.matching.settings import ACTIVATIONS
 from tli_cli.matching.units import Key, Unit
-from tli_cli.planning.roles import shares
+from tli_cli.planning.roles import made_by
 
 PASSING = ("part", "add", "cat", "mul")
 """What may stand between a projection and the product: the turns of a rotary embedding."""
@@ -104,12 +104,11 @@ def _one_of_each(products: Iterable[Sequence[Makers]]) -> list[Makers]:
 
 def innermost(architecture: Architecture, unit: Unit) -> AxisTree | None:
     """Return the innermost factor of what `unit` makes: the width of a head; None if that is not known."""
-    for share in shares(architecture, unit):
-        made = [axis.tree for axis in share.axes if not axis.contracted]
-        if share.role == "weight" and made:
-            width = head_factors(architecture, made[-1], turned_channels(architecture))
-            return width[0] if len(width) == 1 else ("*", *width)
-    return None
+    made = made_by(architecture, unit)
+    if made is None:
+        return None
+    width = head_factors(architecture, made, turned_channels(architecture))
+    return width[0] if len(width) == 1 else ("*", *width)
 
 
 def _scales_more(architecture: Architecture, start: int) -> bool:

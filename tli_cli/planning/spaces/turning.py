@@ -14,7 +14,7 @@ from tli_cli.describe.turned import HALVES, PAIRS, Way, turned_channels, way_of
 from tli_cli.matching.units import Unit, main_tensor
 from tli_cli.matching.values import Matching, Pair
 from tli_cli.plan import Step
-from tli_cli.planning.roles import shares
+from tli_cli.planning.roles import made_by
 
 ROLES = ("q", "k", "q_norm", "k_norm")
 NAMED: tuple[tuple[str, str, str, str], ...] = (
@@ -137,7 +137,7 @@ class _Side:
 
     def way(self, unit: Unit) -> Way | None:
         """Return how the heads of what `unit` makes are turned; None if nothing tells."""
-        tree = self._made(unit)
+        tree = made_by(self._architecture, unit)
         if tree is None:
             return None
         if kind := self.named_way(unit):
@@ -161,13 +161,6 @@ class _Side:
 
     def _full(self, unit: Unit) -> str:
         return main_tensor(self._architecture.layers[unit.place]) or ""
-
-    def _made(self, unit: Unit) -> AxisTree | None:
-        for share in shares(self._architecture, unit):
-            made = [axis.tree for axis in share.axes if not axis.contracted]
-            if share.role == "weight" and made:
-                return made[-1]
-        return None
 
     def _width(self, tree: AxisTree) -> int:
         return self._architecture.size_of(factors_of(tree)[-1])
