@@ -201,7 +201,7 @@ def inject(
     from tli_cli.gates import check_gates
     from tli_cli.injection.plan_checks import check_fits
     from tli_cli.plan import EDITED, Plan
-    from tli_cli.planning.unused import recounted
+    from tli_cli.planning.planner import recounted
     from tli_cli.report import Report
 
     written = None if out is None else path_of(out, "out")

@@ -8,8 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tli_cli.axis_maps.apply import apply_expression, apply_parted
-from tli_cli.axis_maps.expressions import expression_columns
+from tli_cli.axis_maps.expressions import apply_expression, apply_parted, expression_columns
 from tli_cli.axis_maps.selection import Selection, runs_of, selection_of, with_phases
 from tli_cli.axis_maps.take import MEAN, MapValues, Take
 from tli_cli.axis_maps.values import map_values

@@ -12,7 +12,7 @@ from torch import nn
 from tests.core.support import described
 from tests.models import NETS
 from tli_cli import apply_tli
-from tli_cli.axis_maps.apply import apply_parted
+from tli_cli.axis_maps.expressions import apply_parted
 from tli_cli.axis_maps.rules import RULES
 from tli_cli.axis_maps.values import map_values
 from tli_cli.describe.spaces import SpaceTable, leaves

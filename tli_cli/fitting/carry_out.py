@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn.functional import interpolate
 
-from tli_cli.axis_maps.apply import apply_expression
+from tli_cli.axis_maps.expressions import apply_expression
 from tli_cli.axis_maps.kept_tokens import kept_tokens
 from tli_cli.axis_maps.take import MapValues
 from tli_cli.errors import TliError

@@ -22,6 +22,7 @@ from tli_cli.fitting.solving import (
     solvable,
 )
 from tli_cli.fitting.tape import Join, JoinTape, channel_dim, mark
+from tli_cli.grouping import grouped
 from tli_cli.plan import Fit
 
 Channels = Callable[[Fit, torch.Tensor], torch.Tensor]
@@ -53,15 +54,13 @@ class Fitter:
     def run(self, arguments: Sequence[torch.Tensor]) -> None:
         """Solve every fit in the order in which the model comes to it."""
         frozen(self.model)
-        blocks: dict[str, list[Fit]] = {}
+        blocks = grouped((fit for fit in self.fits if fit.target.block), lambda fit: fit.target.block)
         with hooks() as handles:
             for path, module in self.model.named_modules():
                 if isinstance(module, NORMS) and f"{path}.running_mean" in self.free:
                     handles.append(module.register_forward_pre_hook(self._calibrate(path)))
             for fit in self.fits:
-                if fit.target.block:
-                    blocks.setdefault(fit.target.block, []).append(fit)
-                else:
+                if not fit.target.block:
                     handles.extend(self._watch_chain(fit))
             for block, fits in blocks.items():
                 hook = self._watch_block(fits)

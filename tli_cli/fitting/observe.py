@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from tli_cli.fitting.tape import Join, JoinTape, channel_dim, mark
+from tli_cli.grouping import grouped
 from tli_cli.plan import Point
 
 SPECIAL: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {"hardtanh": functional.relu6}
@@ -92,9 +93,7 @@ def observe_in_parts(
 
 def _rounds(points: Sequence[Point]) -> list[list[Point]]:
     """Return the points in groups of at most one for each block."""
-    blocks: dict[str, list[Point]] = {}
-    for point in dict.fromkeys(points):
-        blocks.setdefault(point.block, []).append(point)
+    blocks = grouped(dict.fromkeys(points), lambda point: point.block)
     return [[point for point in found if point] for found in zip_longest(*blocks.values())]
 
 

@@ -14,7 +14,7 @@ from tli_cli.devices import double_device, reproducible, usable_device
 from tli_cli.errors import TliError, first_line
 from tli_cli.fitting.carry_out import fit_live, known_to_both, seen_by
 from tli_cli.fitting.choice import VALUES
-from tli_cli.fitting.head_input import draw_smaller, head_factor
+from tli_cli.fitting.head_input import bare_head, draw_smaller, head_factor
 from tli_cli.fitting.plain_starts import OWN, RULES, PlainStarts, Starts, started
 from tli_cli.fitting.running import run_source, run_target, shared_inputs
 from tli_cli.fitting.samples import samples_for
@@ -25,7 +25,6 @@ from tli_cli.injection.injector import Injector
 from tli_cli.kinship.ancestry import UNTRAINED, looks_untrained
 from tli_cli.options import Options
 from tli_cli.plan import Plan, Step
-from tli_cli.planning.bare_head import bare_head
 from tli_cli.planning.relation import of_another_family
 from tli_cli.references import Reference
 from tli_cli.report import Progress

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from tli_cli.axis_maps.apply import apply_expression, apply_parted
+from tli_cli.axis_maps.expressions import apply_expression, apply_parted
 from tli_cli.axis_maps.selection import selection_of, with_phases
 from tli_cli.axis_maps.take import Read
 from tli_cli.axis_maps.values import LEAVE_SOME, PlanMaps

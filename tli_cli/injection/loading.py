@@ -18,6 +18,7 @@ from tli_cli.checkpoints.layouts.joined import joined
 from tli_cli.checkpoints.located import is_there
 from tli_cli.describe.channels_last import as_defined
 from tli_cli.errors import TliError
+from tli_cli.grouping import grouped
 from tli_cli.kinship.adapters import are_alone
 from tli_cli.providers.arguments import split_reference
 from tli_cli.providers.live import subject_for
@@ -109,7 +110,5 @@ def _with_tied(own: State, state: State) -> State:
 
 
 def _tied(state: State) -> Iterable[list[str]]:
-    names: dict[int, list[str]] = {}
-    for name, tensor in state.items():
-        names.setdefault(tensor.data_ptr(), []).append(name)
+    names = grouped(state, lambda name: state[name].data_ptr())
     return (several for place, several in names.items() if place and len(several) > 1)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from tli_cli.architecture import Architecture, Node
 from tli_cli.describe.spelling import natural
+from tli_cli.grouping import grouped
 from tli_cli.kinship.regions import Flow, Region, rebuilt
 
 Copies = Mapping[str, Mapping[str, Mapping[int, int]]]
@@ -79,17 +80,15 @@ def graph_of(known: Architecture, members: Sequence[Member]) -> tuple[Node, ...]
     what it repeats is none that one value of its row enters and one leaves."""
     flow, units = Flow(known), Units(known, members)
     copies = copies_of(units, members)
-    nodes: dict[str, list[int]] = defaultdict(list)
-    for index, node in enumerate(known.graph):
-        if node.layer >= 0:
-            nodes[units.of_layer(node.layer)].append(index)
+    run = (index for index, node in enumerate(known.graph) if node.layer >= 0)
+    nodes = grouped(run, lambda index: units.of_layer(known.graph[index].layer))
     kept = {layer: place for unit, own in copies.items() for layer, place in own.get(unit, {}).items()}
     gone: dict[int, int] = {}
     repeats: dict[int, list[tuple[Region, Mapping[int, int]]]] = defaultdict(list)
     for unit in dict.fromkeys(units.of_layer(place) for place in range(len(known.layers))):
         own = copies.get(unit, {})
         others = [own[name] for name in sorted(own, key=natural) if name != unit]
-        if not nodes[unit] or (unit in own and not others):
+        if unit not in nodes or (unit in own and not others):
             continue
         region = flow.region(nodes[unit])
         if region is None:

@@ -3,10 +3,10 @@ tells them apart, for no order is theirs."""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 from tli_cli.architecture import Architecture
+from tli_cli.grouping import grouped
 from tli_cli.matching.segments import WEIGHTED
 from tli_cli.matching.units import Unit
 
@@ -23,11 +23,8 @@ def heads_of(architecture: Architecture, units: Sequence[Unit]) -> Heads:
     """Return the last layers among `units` that read one value, by how much each gives; none where no graph is known,
     where two give as much, or where several values have such readers."""
     places = _last(architecture)
-    found: dict[tuple[int, ...], list[Unit]] = defaultdict(list)
-    for unit in units:
-        if unit.kind in WEIGHTED and unit.place in places:
-            found[places[unit.place]].append(unit)
-    sets = [heads for heads in found.values() if len(heads) > 1]
+    last = (unit for unit in units if unit.kind in WEIGHTED and unit.place in places)
+    sets = [heads for heads in grouped(last, lambda unit: places[unit.place]).values() if len(heads) > 1]
     by_size = {head.shape[0] if len(head.shape) > 1 else 1: head for heads in sets for head in heads}
     return by_size if len(sets) == 1 and len(by_size) == len(sets[0]) else {}
 

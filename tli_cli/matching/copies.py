@@ -16,6 +16,7 @@ from math import prod
 from tli_cli.architecture import Architecture
 from tli_cli.describe.spelling import enclosing, unnumbered
 from tli_cli.describe.vocabulary import is_second
+from tli_cli.grouping import grouped
 from tli_cli.matching.segments import A_FEW, WEIGHTED, have_own_shapes
 from tli_cli.matching.units import Key, Unit
 from tli_cli.matching.values import Pair
@@ -122,16 +123,15 @@ def copies_of(units: Sequence[Unit], fed: Fed) -> Copies:
 def with_copies(pairs: Mapping[Key, Pair], copies: Copies, held: Copies) -> dict[Key, Pair]:
     """Return `pairs` with those of the units that are held again: each takes what the first one takes or, where the
     source holds that again as well, in `held`, the one of its name or else the one in its turn."""
-    theirs: dict[Key, list[Unit]] = defaultdict(list)
-    for unit, first in held:
-        theirs[first.key].append(unit)
+    theirs = {key: [unit for unit, _ in row] for key, row in grouped(held, lambda pair: pair[1].key).items()}
     turns, again = Counter[Key](), dict[Key, Pair]()
     for unit, first in copies:
         if first.key not in pairs:
             continue
         given = pairs[first.key].source
-        offered = theirs[given.key][turns[first.key] :]
-        own = next((o for o in theirs[given.key] if o.path == unit.path), offered[0] if offered else given)
+        again_there = theirs.get(given.key, [])
+        offered = again_there[turns[first.key] :]
+        own = next((o for o in again_there if o.path == unit.path), offered[0] if offered else given)
         again[unit.key] = replace(pairs[first.key], target=unit, source=own)
         turns[first.key] += 1
     return {**pairs, **again}
@@ -143,11 +143,8 @@ def _alike(units: Sequence[Unit], fed: Fed) -> list[list[_Module]]:
     for unit in units:
         for around in enclosing(unit.path)[:-1]:
             held[around].append(unit)
-    groups: dict[Hashable, list[_Module]] = defaultdict(list)
-    for path, members in held.items():
-        if sum(unit.kind in WEIGHTED for unit in members) >= A_FEW:
-            module = _Module(path, members)
-            groups[module.shapes].append(module)
+    large = (_Module(p, own) for p, own in held.items() if sum(u.kind in WEIGHTED for u in own) >= A_FEW)
+    groups = grouped(large, lambda module: module.shapes)
     alike = (modules for modules in groups.values() if len(modules) > 1 and _are_networks(modules, units, fed))
     return [sorted(modules, key=lambda module: module.rank(fed)) for modules in alike]
 

@@ -6,20 +6,17 @@ No graph tells of them, so nothing but names does. They take what has their name
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from tli_cli.architecture import Architecture
 from tli_cli.describe.prefixes import changed, prefix_change
+from tli_cli.grouping import grouped
 from tli_cli.matching.namesakes import FEWEST, LIKE
 from tli_cli.matching.sides import Side, both_known
 from tli_cli.matching.uncut import whole
 from tli_cli.matching.units import Unit
 from tli_cli.matching.values import Pair
-
-Named = Mapping[str, Sequence[Unit]]
-"""The units of each layer, by its path."""
 
 
 def idle_pairs(source: Side, target: Side) -> list[Pair]:
@@ -27,7 +24,7 @@ def idle_pairs(source: Side, target: Side) -> list[Pair]:
     that it is of; none where few layers that are run have such a namesake, or few of a side's that are not."""
     if not both_known(source, target) or not (source.idle or target.idle):
         return []
-    mine, theirs = _by_path(target), _by_path(source)
+    mine, theirs = (grouped(side.units, lambda unit: unit.path) for side in (target, source))
     change = prefix_change(list(mine), list(theirs))
     shapes = _shapes(target.architecture), _shapes(source.architecture)
     called = [(t, s) for t, s in ((path, changed(path, change)) for path in mine) if s in theirs]
@@ -57,13 +54,6 @@ def _shapes(architecture: Architecture) -> dict[str, dict[str, tuple[int, ...]]]
         layer.path: {role: architecture.by_name[name].shape for role, name in layer.tensors}
         for layer in architecture.layers
     }
-
-
-def _by_path(side: Side) -> Named:
-    found: dict[str, list[Unit]] = defaultdict(list)
-    for unit in side.units:
-        found[unit.path].append(unit)
-    return found
 
 
 def _pair(target: Sequence[Unit], source: Sequence[Unit]) -> Pair:

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from tli_cli.describe.spelling import unnumbered
-from tli_cli.matching.apart import fed_alike
 from tli_cli.matching.blocks import BlockPair
 from tli_cli.matching.namesakes import LIKE
 from tli_cli.matching.segments import WEIGHTED, Block
 from tli_cli.matching.sides import Side, both_known
+from tli_cli.matching.telling import fed_alike
 from tli_cli.matching.units import Key, Unit
 
 FEEDING = (("before", "near behind"), ("before",))

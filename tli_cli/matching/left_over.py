@@ -3,11 +3,11 @@ order that was inferred does not matter."""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import replace
 
 from tli_cli.describe.vocabulary_places import tower
+from tli_cli.grouping import grouped
 from tli_cli.matching.similarity import unit_similarity
 from tli_cli.matching.units import Unit
 from tli_cli.matching.values import Matching, Pair
@@ -32,7 +32,7 @@ def _left_alike(targets: Sequence[Unit], sources: Sequence[Unit]) -> Iterator[tu
     """Yield pairs of units of one tower, in order: those of one name, of one shape and role, of one shape, then tables
     that have other rows, and what has one role alone."""
     for label in LABELS:
-        mine, theirs = _by_label(targets, label), _by_label(sources, label)
+        mine, theirs = grouped(targets, label), grouped(sources, label)
         found = [
             pair
             for key, units in mine.items()
@@ -44,13 +44,6 @@ def _left_alike(targets: Sequence[Unit], sources: Sequence[Unit]) -> Iterator[tu
         targets, sources = (
             [u for u in units if u.key not in s] for units, s in zip((targets, sources), seen, strict=True)
         )
-
-
-def _by_label(units: Sequence[Unit], label: Callable[[Unit], Hashable]) -> dict[Hashable, list[Unit]]:
-    found: dict[Hashable, list[Unit]] = defaultdict(list)
-    for unit in units:
-        found[label(unit)].append(unit)
-    return found
 
 
 def _shape(unit: Unit) -> tuple[Hashable, ...]:

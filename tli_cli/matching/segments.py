@@ -9,6 +9,7 @@ from functools import cached_property
 from math import log2
 
 from tli_cli.describe.vocabulary_places import tower
+from tli_cli.grouping import grouped
 from tli_cli.matching.bags import Bag, bag_of, joined
 from tli_cli.matching.mixing import Shares, mixing_kinds, mixing_shares, widest_window
 from tli_cli.matching.parallel import with_parallel_lists
@@ -101,10 +102,7 @@ class Stage:
 
 def blocks_of(units: Sequence[Unit]) -> list[Block]:
     """Return the blocks in the order of their first units; a plain chain of layers gives one block a weighted layer."""
-    grouped: dict[str, list[Unit]] = {}
-    for unit in units:
-        grouped.setdefault(unit.home, []).append(unit)
-    parted = with_parallel_lists(grouped)
+    parted = with_parallel_lists(grouped(units, lambda unit: unit.home))
     blocks = [Block(name, members[0].stage, tuple(members)) for name, members in parted.items()]
     if not any(_is_inner(block) for block in blocks):
         blocks = _with_followers(blocks)

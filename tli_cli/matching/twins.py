@@ -8,8 +8,7 @@ from dataclasses import replace
 
 from tli_cli.describe.vocabulary_places import tower
 from tli_cli.dtypes import is_float
-from tli_cli.matching.called import blocks_in_common, names_in_common, siblings_in_common
-from tli_cli.matching.company import shared_homes
+from tli_cli.matching.called import blocks_in_common, names_in_common, shared_homes, siblings_in_common
 from tli_cli.matching.extras import extra_units
 from tli_cli.matching.graph_roles import graph_roles
 from tli_cli.matching.segments import WEIGHTED

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
+from tli_cli.grouping import grouped
 from tli_cli.matching.parts import PART_ROLES
 from tli_cli.matching.sides import Side
 from tli_cli.matching.units import Unit
@@ -22,10 +23,7 @@ def with_whole_layers(source: Side, target: Side) -> tuple[Side, Side]:
 
 
 def _uncut(side: Side, other: Side) -> Side:
-    parts: dict[int, list[Unit]] = defaultdict(list)
-    for unit in side.units:
-        if unit.part >= 0:
-            parts[unit.place].append(unit)
+    parts = grouped((unit for unit in side.units if unit.part >= 0), lambda unit: unit.place)
     wholes = {place: whole(found) for place, found in parts.items() if _is_plain(found)}
     mine, theirs = Counter(u.shape for u in side.units), Counter(u.shape for u in other.units)
     lacking = _whole_shapes(other) - _whole_shapes(side)

@@ -9,8 +9,7 @@ from tli_cli.matching.units import Unit
 from tli_cli.matching.values import Matching, Pair
 from tli_cli.planning.choice import Choice
 from tli_cli.planning.claims.doubts import TWICE, Doubts
-from tli_cli.planning.claims.loose import loose_places
-from tli_cli.planning.claims.rivals import told_by_order, untold
+from tli_cli.planning.claims.rivals import loose_places, told_by_order, untold
 from tli_cli.planning.drafts import Drafts
 from tli_cli.planning.identity import ADDED, is_silenced
 from tli_cli.planning.lengths import draft_lengths, without_length

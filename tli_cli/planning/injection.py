@@ -13,7 +13,6 @@ from tli_cli.options import Labels, Options
 from tli_cli.plan import Plan, Step
 from tli_cli.planning.choice import Akin
 from tli_cli.planning.claims.activations import changed_activations
-from tli_cli.planning.claims.unproved import without_proof
 from tli_cli.planning.doubted import doubted_layers
 from tli_cli.planning.drafting import LOST_BIAS
 from tli_cli.planning.given_classes import with_classes
@@ -133,3 +132,17 @@ def _untouched(
     )
     plan = make_plan(target, sources, [_emptied(matching) for matching in matchings], request)
     return replace(plan, score=round(score, 6), relation=UNLIKE, notes=(said,))
+
+
+UNPROVED = "its experts are read in another form than its class has them, so no graph shows that it computes the same"
+
+
+def without_proof(plan: Plan, models: Collection[int]) -> Plan:
+    """Return `plan` with no step called exact that takes something from one of the sources `models`."""
+    return replace(plan, steps=tuple(_doubted(step, models) for step in plan.steps)) if models else plan
+
+
+def _doubted(step: Step, models: Collection[int]) -> Step:
+    if not step.exact or not any(piece.model in models for piece in step.pieces):
+        return step
+    return replace(step, exact=False, reason="; ".join(filter(None, (step.reason, UNPROVED))))

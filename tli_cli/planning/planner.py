@@ -1,8 +1,8 @@
-"""Make a plan: one step for every tensor of the target."""
+"""Make a plan: one step for every tensor of the target, and which tensors of the sources feed nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
 from tli_cli.architecture import Architecture
@@ -22,7 +22,6 @@ from tli_cli.planning.starts.foreign import without_false_copies, without_foreig
 from tli_cli.planning.starts.norms import norms_follow
 from tli_cli.planning.starts.plain import chains_fill_branches
 from tli_cli.planning.taken_ahead import said_of_time
-from tli_cli.planning.unused import unused_by
 
 
 def make_plan(
@@ -92,3 +91,33 @@ def _said_of_copies(matching: Matching) -> Iterator[str]:
 def _modules(copies: Sequence[tuple[Unit, Unit]]) -> Sequence[tuple[str, str]]:
     """Return the modules that hold one network each, with the first that does."""
     return list(dict.fromkeys(apart(unit.path, first.path) for unit, first in copies))
+
+
+def unused_by(
+    steps: Sequence[Step], sources: Sequence[Architecture], spared: Sequence[Collection[str]] = ()
+) -> tuple[str, ...]:
+    """Return the names of the tensors of `sources` that no step reads, but for those that are `spared`; numbered where
+    there are several sources."""
+    used = {
+        (piece.model, own)
+        for step in steps
+        for piece in step.pieces
+        for name in piece.names
+        for own in (name, sources[piece.model].by_name[name].tied_to)
+    }
+    return tuple(
+        spec.name if len(sources) == 1 else f"{model}:{spec.name}"
+        for model, source in enumerate(sources)
+        for spec in source.tensors
+        if (model, spec.name) not in used and spec.tied_to is None and not (spared and spec.name in spared[model])
+    )
+
+
+def recounted(plan: Plan, sources: Sequence[Architecture]) -> Plan:
+    """Return a plan that was changed by hand with what it leaves unused now."""
+    read = [step for step in plan.steps if step.action == "transfer"]
+    known = {
+        name if len(sources) == 1 else f"{i}:{name}" for i, source in enumerate(sources) for name in source.by_name
+    }
+    aside = tuple(name for name in plan.unused if name not in known)
+    return replace(plan, unused=(*unused_by(read, sources), *aside))

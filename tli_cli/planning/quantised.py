@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from tli_cli.architecture import Architecture
 from tli_cli.describe.prefixes import changed, prefix_change
 from tli_cli.describe.quantised import quantised_layers
+from tli_cli.grouping import grouped
 from tli_cli.plan import Step
 
 REASON = "quantised values go with their scales, all as they are or none"
@@ -25,10 +25,7 @@ def whole_or_kept(
     offered = [quantised_layers(source.tensors) for source in sources]
     if not wanted and not any(offered):
         return list(steps)
-    members: dict[str, list[Step]] = defaultdict(list)
-    for step in steps:
-        if step.target in wanted:
-            members[wanted[step.target]].append(step)
+    members = grouped((step for step in steps if step.target in wanted), lambda step: wanted[step.target])
     whole = {path for path, held in members.items() if _is_whole(path, held, target, sources, offered)}
     torn = {step.target for step in steps if _is_torn(step, target, wanted, offered, whole)}
     hidden = [_hidden(target, source, own) for source, own in zip(sources, offered, strict=True)]

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import replace
 from functools import cached_property
 
 from tli_cli.architecture import Layer, TensorSpec
 from tli_cli.describe.turned import Way
+from tli_cli.grouping import grouped
 from tli_cli.matching.values import Pair
 from tli_cli.pieces import Piece
 from tli_cli.planning.drafts import Drafts
 from tli_cli.planning.numbers import were_run
 from tli_cli.planning.prepared import Prepared
 from tli_cli.planning.roles import Share, is_cut_by_guess
-from tli_cli.planning.spaces.ends import Ends
+from tli_cli.planning.spaces.mapped import Ends
 from tli_cli.planning.spaces.pieces import is_exact, is_scaled, lie_alike, make_piece
 from tli_cli.planning.starts.norms import averages_unevenly
 from tli_cli.planning.starts.own_places import FOLDED
@@ -118,7 +118,4 @@ class ShareDrafter:
     @cached_property
     def _unplaced(self) -> dict[str, list[TensorSpec]]:
         """The tensors of a source without a graph, by their modules; none of one with a graph."""
-        found: dict[str, list[TensorSpec]] = defaultdict(list)
-        for spec in () if self._source.graph else self._source.tensors:
-            found[spec.name.rpartition(".")[0]].append(spec)
-        return found
+        return grouped(() if self._source.graph else self._source.tensors, lambda spec: spec.name.rpartition(".")[0])

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Hashable, Mapping, Sequence
 
 from tli_cli.architecture import Architecture, Layer, Number
 from tli_cli.describe.spaces import leaves
 from tli_cli.matching.values import Pair
 from tli_cli.planning.claims.activations import activations_before, changed_activations, differ, readers_behind
-from tli_cli.planning.claims.constants import other_constants
 from tli_cli.planning.claims.feeders import strange_feeders
 from tli_cli.planning.claims.proof import unlike_inputs
-from tli_cli.planning.claims.runs import runs_of
-from tli_cli.planning.claims.unshared import Behind
+from tli_cli.planning.claims.unshared import Behind, other_constants
 from tli_cli.planning.numbers import (
     counted,
     difference_of,
@@ -163,3 +161,19 @@ def _readers(architecture: Architecture) -> Mapping[int, set[int]]:
             for leaf in leaves(axis.tree) if axis.contracted else ():
                 found[leaf].add(place)
     return found
+
+
+def runs_of(architecture: Architecture) -> Counter[int]:
+    """Return in how many places each layer is run. All inputs of the network count as one, so that a branch which two
+    of them share is in one place. A norm that code writes out as a scale and a shift is run once."""
+    graph, layers = architecture.graph, architecture.layers
+    numbers: dict[Hashable, int] = {}
+    made: list[int] = []
+    found: dict[int, set[int]] = defaultdict(set)
+    for node in graph:
+        taken = (node.op, node.layer, node.index, *(made[i] for i in node.inputs))
+        made.append(numbers.setdefault(taken, len(numbers)))
+        goes_on = any(graph[i].layer == node.layer for i in node.inputs)
+        if node.layer >= 0 and not (goes_on and layers[node.layer].kind == "norm"):
+            found[node.layer].add(made[-1])
+    return Counter({place: len(places) for place, places in found.items()})

@@ -10,18 +10,18 @@ from dataclasses import replace
 
 from tli_cli.architecture import Architecture
 from tli_cli.describe.from_names.siblings import ACTIVATED
+from tli_cli.describe.spaces import leaves
 from tli_cli.describe.spelling import natural, stem_of
 from tli_cli.describe.vocabulary import canonical_role
+from tli_cli.grouping import grouped
 from tli_cli.matching.graph_roles import graph_roles
 from tli_cli.matching.parts import PART_ROLES
 from tli_cli.matching.segments import WEIGHTED
 from tli_cli.matching.units import Key, Unit
 from tli_cli.matching.values import Matching, Pair
-from tli_cli.planning.claims.norm_makers import told_by_makers
 from tli_cli.planning.claims.rows import untold_rows
-from tli_cli.planning.claims.side_lists import torn_lists
-from tli_cli.planning.claims.strangers import misnamed, strangers
-from tli_cli.planning.starts.norms import normalised_layers
+from tli_cli.planning.claims.strangers import misnamed, strangers, torn_lists
+from tli_cli.planning.starts.norms import normalised_layers, told_by_makers
 
 Roles = frozenset[tuple[tuple[int, ...], str]]
 """The roles of a side's layers, each with the shape of one that has it."""
@@ -87,11 +87,8 @@ def _roles(units: Sequence[Unit], told: Mapping[Key, str]) -> Roles:
 def _guessed(units: Sequence[Unit]) -> dict[Key, str]:
     """Return for gates, and for what they multiply, of which shapes alone tell which is which, the path of the other:
     names tell both where they tell one of the two."""
-    modules: dict[str, list[Unit]] = defaultdict(list)
-    for unit in units:
-        modules[unit.path.rpartition(".")[0]].append(unit)
     found: dict[Key, str] = {}
-    for beside in modules.values():
+    for beside in grouped(units, lambda unit: unit.path.rpartition(".")[0]).values():
         factors = [unit for unit in beside if unit.role in PART_ROLES["gate_up"]]
         told = any(canonical_role(unit.path) in (unit.role, "gate_up") for unit in factors)
         if not told and frozenset(map(_last, beside)) not in ACTIVATED:
@@ -240,3 +237,25 @@ def _by_its_tensor(unit: Unit, architecture: Architecture) -> Unit:
     """Return `unit` with the path and the role that the name of its first tensor gives it."""
     path = architecture.layers[unit.place].tensors[0][1].rpartition(".")[0]
     return replace(unit, path=path, role=canonical_role(path))
+
+
+def loose_places(matching: Matching, target: Architecture, source: Architecture) -> frozenset[int]:
+    """Return the target's layers, by place, that are paired and of which no two graphs tell: all where one side has
+    none, else those that one is only assumed to hold, such as what is around a network that was recognised, and those
+    that no code has run, unless they are described as others are that it has or stand in no module, as mask tokens."""
+    if not (target.graph and source.graph):
+        return frozenset(pair.target.place for pair in matching.pairs)
+    sides = [(p.target.place, target.layers[p.target.place], source.layers[p.source.place]) for p in matching.pairs]
+    run, known = target.run, {leaf for place in target.run for leaf in _spaces(target, place)}
+    return frozenset(
+        place
+        for place, *layers in sides
+        if any(layer.attribute("assumed") for layer in layers)
+        or (place not in run and layers[0].path != layers[0].tensors[0][1] and not _spaces(target, place) <= known)
+    )
+
+
+def _spaces(architecture: Architecture, place: int) -> set[int]:
+    """Return what the tensors of a layer run over."""
+    axes = (architecture.axes.get(name, ()) for _, name in architecture.layers[place].tensors)
+    return {leaf for held in axes for axis in held for leaf in leaves(axis.tree)}

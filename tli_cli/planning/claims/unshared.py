@@ -1,4 +1,5 @@
-"""Operations in code that one network has and the other lacks, wherever in it they stand."""
+"""What code does in one of two networks alone, wherever in it that stands: operations, and tensors that it makes of
+numbers (waves, slopes, masks, fixed kernels)."""
 
 from __future__ import annotations
 
@@ -7,9 +8,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isclose, prod
 
-from tli_cli.architecture import Number
+from tli_cli.architecture import EPSILON, OFFSET, Architecture, Layer, Number
 from tli_cli.matching.settings import ACTIVATIONS
-from tli_cli.planning.numbers import SCALES, TOLERANCE, factor_of
+from tli_cli.planning.numbers import SCALES, TOLERANCE, factor_of, were_run
 
 DIGITS = 6
 RESAMPLING = "upsample"
@@ -100,3 +101,35 @@ def _rounded(number: Number) -> Number:
 def _said(counts: Mapping[Number, int]) -> str:
     parts = (" ".join(str(n) for n in number) + (f" x{count}" if count > 1 else "") for number, count in counts.items())
     return ", ".join(parts) or "nothing of the kind"
+
+
+NEAR = 3e-4
+"""How far apart, relative to their size, values may be that were worked out in another precision or another way."""
+
+
+def other_constants(target: Architecture, source: Architecture) -> dict[int, str]:
+    """Return the layers of the target, by their places, behind which a constant acts that the source holds nowhere,
+    though one of its shape acts there in the same way.
+
+    What one side does in another way, with constants of other shapes or none, is not held against it.
+    """
+    if not were_run(target, source):
+        return {}
+    theirs = [number for layer in source.layers for number in _tensors(layer)]
+    found = {}
+    for place, layer in enumerate(target.layers):
+        for mine in _tensors(layer):
+            known = [other for other in theirs if mine[0] == other[0] and (mine[1] == other[1] or mine[2] == other[2])]
+            if known and not any(_are_near(mine, other) for other in known):
+                size = "x".join(map(str, mine[1])) or "one number"
+                found[place] = f"behind it a constant ({mine[0]}, {size}) that differs from the source's"
+    return found
+
+
+def _tensors(layer: Layer) -> list[Number]:
+    return [number for number in layer.constants if number[0] not in (EPSILON, OFFSET)]
+
+
+def _are_near(mine: Number, theirs: Number) -> bool:
+    size = max(abs(mine[3]), abs(theirs[3]))
+    return mine[2] == theirs[2] and all(abs(a - b) <= NEAR * size for a, b in zip(mine[3:], theirs[3:], strict=True))

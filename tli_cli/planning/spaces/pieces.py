@@ -12,8 +12,7 @@ from tli_cli.describe.turned import PAIRS, Way
 from tli_cli.pieces import Layout, Piece
 from tli_cli.planning.roles import Share
 from tli_cli.planning.spaces.dims import Alignment, align_dims
-from tli_cli.planning.spaces.ends import Ends
-from tli_cli.planning.spaces.mapped import Mapped
+from tli_cli.planning.spaces.mapped import Ends, Mapped
 from tli_cli.planning.spaces.maps import MapBook
 
 
