@@ -1,7 +1,9 @@
 """A checkpoint of another model's class: same names, other sizes or another depth.
 
 That is where "size mismatch for ..." comes from. What a file cannot tell, roles, couplings and graph, the other model
-can.
+can: `naming` says which tensor is like which, `repeats` and `regions` which blocks are there more or less often,
+`sizes` how large each space is, and `adopt` puts it together. `copies`, `adapters`, `quantised` and `ancestry` tell
+what else names and values of files say.
 """
 
 from __future__ import annotations

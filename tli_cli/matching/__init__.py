@@ -1,4 +1,10 @@
-"""Which source layer feeds which target layer: one matcher for each file."""
+"""Which source layer feeds which target layer: one matcher for each file.
+
+Layers, or their parts, are `units`; what is known of one side (blocks, stages, fingerprints of surroundings) is worked
+out once, in `sides`. `dp` sets apart what is idle, held again, or of another input, collects what graphs, shapes and
+names prove (`evidence`), pairs stages and blocks (`blocks`), then the units in these (`unit_pairs`), then what is left.
+`path` compares every unit with every other. Both return `values`.
+"""
 
 from __future__ import annotations
 

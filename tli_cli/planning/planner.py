@@ -34,10 +34,7 @@ def make_plan(
     """Return the plan for `target` from `sources`, one matching for each; every target tensor stands in exactly one
     step. `akin` tells which sources may be mixed."""
     if request.matcher == "dp":
-        matchings = [without_false_copies(matching) for matching in matchings]
-        matchings = [without_foreign(target, s, m) for s, m in zip(sources, matchings, strict=True)]
-        matchings = [chains_fill_branches(target, s, m) for s, m in zip(sources, matchings, strict=True)]
-        matchings = [norms_follow(target, s, m) for s, m in zip(sources, matchings, strict=True)]
+        matchings = [_settled(target, s, m) for s, m in zip(sources, matchings, strict=True)]
     whole, matchings = matchings, [without(matching, target, request.skipped) for matching in matchings]
     drafts = Drafts(target, sources, request)
     chosen = choose_models(matchings, request.top_k, akin)
@@ -68,6 +65,14 @@ def make_plan(
             *(note for matching in matchings for note in _said_of_copies(matching)),
         ),
     )
+
+
+def _settled(target: Architecture, source: Architecture, matching: Matching) -> Matching:
+    """Return `matching` as what is known of both sides settles it, by one rule after the other."""
+    matching = without_false_copies(matching)
+    matching = without_foreign(target, source, matching)
+    matching = chains_fill_branches(target, source, matching)
+    return norms_follow(target, source, matching)
 
 
 def _unmixed(request: Request, steps: Sequence[Step], sources: Sequence[Architecture]) -> tuple[str, ...]:
