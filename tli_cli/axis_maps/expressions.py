@@ -53,8 +53,7 @@ def apply_expression(
     values: Sequence[MapValues],
     contracted: bool,
 ) -> torch.Tensor:
-    """Return `tensor` with dimension `dim` taken through `expression`, as a consumer of its channels if
-    `contracted`."""
+    """Return `tensor` with dimension `dim` taken through `expression`, as what sums over it if `contracted`."""
     import torch
 
     if isinstance(expression, int):

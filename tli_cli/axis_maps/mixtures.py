@@ -39,8 +39,7 @@ class Mixtures:
         return np.diff(self.starts)
 
     def means(self, take: Callable[[Any], Any]) -> Any:
-        """Return the `(n, columns)` means of the rows that `take` gives for an array of source indices, in the type of
-        these."""
+        """Return the `(n, columns)` means of the rows that `take` gives for source indices, in the type of these."""
         unique, places = np.unique(self.parts, return_inverse=True)
         sums = np.add.reduceat(take(unique)[places], self.starts[:-1], axis=0)
         return sums / self.counts[:, None].astype(sums.real.dtype)

@@ -37,7 +37,6 @@ def phases_of(rows: int) -> Any:
 
 
 def outputs_of(shape: Sequence[int], contracted: Sequence[bool]) -> int:
-    """Return the axis of a weight of `shape` along which its outputs take turns, the longest that is not `contracted`;
-    -1 if there is none."""
+    """Return the axis of a weight along which its outputs take turns, the longest not `contracted`; -1 if none is."""
     made = [dim for dim, summed in enumerate(contracted) if not summed]
     return max(made, key=lambda dim: shape[dim], default=-1)

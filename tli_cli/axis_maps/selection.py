@@ -75,8 +75,7 @@ class Selection:
 
     @cached_property
     def scaled(self) -> tuple[tuple[int, int], ...]:
-        """The ranges of target indices that are multiplied with something else than one; a few, with others between
-        them if need be."""
+        """The ranges of target indices that are not multiplied with one; a few, with others between them if need be."""
         changed = np.zeros(self.rows, dtype=bool)
         for scale in (*self.scales, *(() if self.parted is None else self.parted)):
             changed |= scale != 1.0
@@ -115,8 +114,7 @@ def runs_of(index: Any) -> tuple[Run, ...]:
 def selection_of(
     expression: AxisExpression, maps: Sequence[AxisMap], values: Sequence[MapValues], contracted: bool
 ) -> Selection | None:
-    """Return `expression` as one selection; None where a part of it mixes what it takes, by a matrix or a mean of its
-    own."""
+    """Return `expression` as one selection; None where a part of it mixes what it takes, by a matrix or a mean."""
     if isinstance(expression, int):
         take = values[expression].into if contracted else values[expression].out
         return _of_take(take, maps[expression], values[expression].parted if contracted else None)
@@ -131,8 +129,7 @@ def selection_of(
 
 
 def with_phases(selections: Sequence[Selection], contracted: Sequence[bool]) -> list[Selection]:
-    """Return the selections of all axes of a weight, of which one tells in which way each output divides among copies
-    that part."""
+    """Return the selections of a weight's axes, of which one tells how each output divides among copies that part."""
     at = outputs_of([one.rows for one in selections], contracted)
     if at < 0:
         return [replace(one, parted=None) for one in selections]

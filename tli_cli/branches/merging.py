@@ -18,8 +18,7 @@ Sums = tuple[Branches, ...]
 
 
 def apart(first: Architecture, second: Architecture) -> tuple[Sums, Sums]:
-    """Return the sums of branches of each that the other has not, where taking each for one layer makes the two more
-    alike."""
+    """Return the sums of branches of each that the other has not, where each as one layer makes the two more alike."""
     norms = [(side.graph, layer) for side in (first, second) for layer in side.layers if layer.tensor("running_var")]
     if not all(graph and norm.epsilon for graph, norm in norms):
         return (), ()  # nothing tells what they do

@@ -20,8 +20,7 @@ Factors = Mapping[int, float]
 
 
 def split(plan: Plan, target: Architecture, sums: Sequence[Branches], keep_values: str) -> Plan:
-    """Return `plan`, in which each of `sums` is one layer, as one for `target`, where what any value fits starts as
-    `keep_values` says."""
+    """Return `plan`, in which each of `sums` is one layer, for `target`; the rest starts as `keep_values` says."""
     steps = plan.by_target | {step.target: step for sum in sums for step in _steps(plan, target, sum, keep_values)}
     return replace(
         plan,

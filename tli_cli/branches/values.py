@@ -67,8 +67,7 @@ class Branches:
         return {name for act in self.acts for _, name in act.tensors}
 
     def form(self, *, bare: bool = False) -> tuple[str, ...]:
-        """Return what tells such sums apart, whatever their order and their widths; `bare`, without batch norms behind
-        convolutions."""
+        """Return what tells such sums apart, but order and widths; `bare`, without batch norms behind convolutions."""
         ops = [*self.ops, ""]
         kept = (act for act in self.acts if not (bare and act.op == "norm" and ops[act.inputs[0]] == "conv"))
         return tuple(
@@ -79,8 +78,7 @@ class Branches:
         )
 
     def worked_out(self, role: str, read: Callable[[str], torch.Tensor]) -> torch.Tensor:
-        """Return the `weight` `(out, in / groups, *kernel)` or the `bias` `(out,)`, worked out in float64 from the
-        tensors that `read` gives."""
+        """Return the `weight` `(out, in / groups, *kernel)` or `bias` `(out,)`, in float64, from what `read` gives."""
         import torch
 
         own, taken = read(self.weight.name), self.weight.shape[1] * self.layer.attribute("groups", 1)

@@ -174,8 +174,7 @@ class Fitter:
         current: torch.Tensor,
         wanted: torch.Tensor,
     ) -> bool:
-        """Solve `layer`, which makes `made` of `given` and of which `current` is made in turn, for `wanted` in its
-        place."""
+        """Solve `layer`, which makes `made` of `given` and of which `current` is made in turn, for `wanted` instead."""
         weight: torch.Tensor = layer.weight  # type: ignore[assignment]
         target = output_rows(layer, wanted)
         rows = choose_rows(target, weight[0].numel(), self.generator)

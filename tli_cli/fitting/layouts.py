@@ -30,8 +30,7 @@ def as_image(value: torch.Tensor, dim: int) -> torch.Tensor | None:
 
 
 def like_value(image: torch.Tensor, shape: torch.Size, dim: int) -> torch.Tensor:
-    """Return `image` in the layout of a value of `shape` with its channels on `dim`: NaN where no image stands
-    behind it."""
+    """Return `image` in the layout of a value of `shape` with its channels on `dim`: NaN where there is none."""
     moved = torch.empty(shape, device="meta").movedim(dim, 1).shape
     result = torch.full((*moved[:2], moved[2:].numel()), torch.nan, dtype=image.dtype, device=image.device)
     result[:, :, result.shape[2] - image.shape[2:].numel() :] = image.flatten(2)
@@ -39,8 +38,7 @@ def like_value(image: torch.Tensor, shape: torch.Size, dim: int) -> torch.Tensor
 
 
 def resized(image: torch.Tensor, size: torch.Size) -> torch.Tensor:
-    """Return `image` at another resolution: averaged down, interpolated up; as many places in another grid are the same
-    ones."""
+    """Return `image` at another resolution: averaged down, interpolated up; as many places are the same ones."""
     height, width = size
     if image.shape[2:].numel() == size.numel():
         return image.reshape(*image.shape[:2], height, width)

@@ -81,8 +81,7 @@ def observe(model: nn.Module, arguments: Sequence[torch.Tensor], points: Sequenc
 def observe_in_parts(
     model: nn.Module, arguments: Sequence[torch.Tensor], points: Sequence[Point], size: int
 ) -> dict[Point, Observed]:
-    """Return what `observe` does, having run at most `size` samples at once: what lies between the points takes memory
-    too."""
+    """Return what `observe` does, `size` samples at a time: what lies between the points takes memory too."""
     cuts = [torch.split(part, size) for part in arguments]
     parts = [observe(model, some, points) for some in zip(*cuts, strict=True)]
     return {

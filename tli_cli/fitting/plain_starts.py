@@ -61,8 +61,7 @@ class PlainStarts:
 
 
 def started(plan: Plan, architecture: Architecture, rule: str) -> Plan:
-    """Return `plan`, which moves nothing, with the weights of all linear maps drawn by `rule` and their biases at
-    zero."""
+    """Return `plan`, which moves nothing, with the weights of linear maps drawn by `rule` and their biases at zero."""
     if rule == OWN:
         return plan
     tied = {name for spec in architecture.tensors if spec.tied_to for name in (spec.name, spec.tied_to)}

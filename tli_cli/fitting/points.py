@@ -33,8 +33,7 @@ def with_fits(plan: Plan, target: Architecture, source: Architecture, model: int
 
 
 def _beyond_exact(plan: Plan, target: Architecture, fits: Sequence[Fit]) -> list[Fit]:
-    """Leave out the fits at the beginning whose layers the plan takes over exactly, with all that stands before
-    them."""
+    """Leave out the first fits, whose layers the plan takes over exactly, with all that stands before them."""
     inexact = {step.layer for step in plan.steps if not step.exact}
     paths = [layer.path for layer in target.layers]
     taken = {step.layer: piece.source for step in plan.steps for piece in step.pieces}
@@ -90,8 +89,7 @@ def plan_fits(target: Architecture, source: Architecture, book: MapBook, model: 
 
 
 def _together(mine: Levels, theirs: Levels) -> list[tuple[list[Place], list[Place]]]:
-    """Return the points of the resolutions that belong together: each one of either side to the nearest one of the
-    other."""
+    """Return the points of the resolutions that belong together: each of either side to the nearest of the other."""
     links = {(level, _near(level, theirs)) for level in mine} | {(_near(level, mine), level) for level in theirs}
     groups: list[tuple[set[float], set[float]]] = []
     for here, there in links:
@@ -143,8 +141,7 @@ def _in_order(
 
 
 def _mixing_layers(architecture: Architecture, point: Point) -> int:
-    """Return how many layers of a point's block mix places: convolutions that are wider than one place; 1 for a
-    chain."""
+    """Return how many layers of a point's block mix places: convolutions wider than one place; 1 for a chain."""
     if not point.block:
         return 1
     inside = [layer for layer in architecture.layers if layer.path.startswith(point.block + ".")]

@@ -74,8 +74,7 @@ def goals(
 
 
 def _behind(output: torch.Tensor, mine: Observed) -> bool | None:
-    """Tell whether a module's output is what lies behind the point's activation; None where it is neither that nor
-    the point."""
+    """Tell whether a module gives what lies behind the point's activation; None where that is no value of the point."""
     if output.shape != mine.values.shape:
         return None
     for value, behind in ((mine.activated(), True), (mine.values, False)):

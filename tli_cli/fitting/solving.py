@@ -39,8 +39,7 @@ def solvable(layer: nn.Module) -> bool:
 
 
 def input_rows(layer: nn.Module, given: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-    """Return what `layer` sums over at the places `rows` of its output, `(groups, rows, in)`; `rows` counts
-    samples, then places."""
+    """Return what `layer` sums over at `rows` of its output (samples, then places), `(groups, rows, in)`."""
     if isinstance(layer, nn.Linear):
         return given.reshape(-1, given.shape[-1])[rows].double().unsqueeze(0)
     assert isinstance(layer, (nn.Conv1d, nn.Conv2d))
@@ -55,8 +54,7 @@ def input_rows(layer: nn.Module, given: torch.Tensor, rows: torch.Tensor) -> tor
 
 
 def _columns(layer: nn.Conv1d | nn.Conv2d, given: torch.Tensor) -> torch.Tensor:
-    """Return what a convolution sums over at each place of its output, `(samples, in, places)`; a line is an image of
-    one row."""
+    """Return what a convolution sums over at each place, `(samples, in, places)`; a line is an image of one row."""
     mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
     padded = pad(given, layer._reversed_padding_repeated_twice, mode=mode)
     if padded.ndim == 3:
@@ -71,8 +69,7 @@ def output_rows(layer: nn.Module, value: torch.Tensor) -> torch.Tensor:
 
 
 def choose_rows(wanted: torch.Tensor, width: int, generator: torch.Generator) -> torch.Tensor:
-    """Return the rows of `wanted` to solve for, in order: some thousands without NaN, at least twice the layer's
-    `width`."""
+    """Return the rows of `wanted` to solve for, in order: thousands without NaN, twice the `width` at least."""
     usable = torch.nonzero(~wanted.isnan().any(1)).flatten()
     count = max(ROWS, 2 * width)
     if len(usable) > count:
@@ -114,8 +111,7 @@ def fit_layer(
 
 
 def fit_norm(norm: nn.Module, made: torch.Tensor, wanted: torch.Tensor) -> None:
-    """Set the norm behind a solved layer so that rows `made` `(rows, out)` come out as near to `wanted` as its
-    affine part can."""
+    """Set the norm behind a solved layer so that rows `made` `(rows, out)` come as near to `wanted` as it can."""
     if isinstance(norm, NORMS):
         mean, variance = made.mean(0), made.var(0, unbiased=False)
         set_statistics(norm, mean, variance)

@@ -63,8 +63,7 @@ class Trial:
         return cls(shape, seed, progress, tokens) if known and cls.is_short(multiplications) else None
 
     def learned(self, model: nn.Module) -> float | None:
-        """Return the mean accuracy of a copy of `model` over the steps in which it learns; None where it cannot be
-        trained."""
+        """Return the mean accuracy of a copy of `model` while it learns; None where it cannot be trained."""
         try:
             given = self._given(model)
             inputs, labels = (value.to(given.device) for value in self._task(model, self._told(given).shape[1]))

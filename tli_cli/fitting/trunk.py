@@ -22,8 +22,7 @@ class Place:
 
 
 def trunk_points(architecture: Architecture) -> tuple[Place, ...]:
-    """Return the points of `architecture` at which a linear map ends, in execution order; the classifier is left
-    out."""
+    """Return the points of `architecture` at which a linear map ends, in execution order, but the classifier's."""
     found = list(_points(architecture))
     layers = architecture.layers
     last_of_block = {p.point.block or layers[p.index].block or layers[p.index].path: p.index for p in found}

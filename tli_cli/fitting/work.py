@@ -54,8 +54,7 @@ def _maps(architecture: Architecture, chosen: Iterable[int]) -> Iterator[tuple[T
 
 
 def input_places(architecture: Architecture) -> int:
-    """Return about how many places an image has for which `architecture` was described, as its first convolution
-    tells; 0 if none does."""
+    """Return about how many places an image has that `architecture` was described for, by its stem; 0 if untold."""
     stem = _stem(architecture)
     return int(stem.attribute("positions", 0) or 0) * int(prod(stem.attribute("stride", (1,)))) if stem else 0
 
@@ -79,16 +78,14 @@ def input_numbers(architecture: Architecture) -> int:
 
 
 def _enlarged(architecture: Architecture, numbers: int) -> float:
-    """Return how many times as many places as those it was described for a sample of `numbers` numbers has; 1 if
-    about as many."""
+    """Return how many times the places that it was described for a sample of `numbers` has; 1 if about as many."""
     described = input_numbers(architecture)
     ratio = numbers / described if described else 1.0
     return ratio if abs(log2(ratio)) >= SAME else 1.0
 
 
 def octaves_apart(target: Architecture, source: Architecture) -> float:
-    """Return by how many octaves more places the target's images have than the source's; 0 where they are of about
-    one size."""
+    """Return how many octaves more places the target's images have than the source's; 0 if about as many."""
     mine, theirs = input_places(target), input_places(source)
     apart = log2(mine / theirs) if mine and theirs else 0.0
     return apart if abs(apart) >= SAME else 0.0
@@ -107,8 +104,7 @@ class Work:
 
     @property
     def steps(self) -> int:
-        """How many gradient steps the target is given: fewer the more a step costs, none where a few would take
-        long."""
+        """How many gradient steps the target is given: fewer the more one costs, none where a few take long."""
         step = max(3 * self.target * self.batch, 1)
         return int(min(STEPS, max(LEAST_STEPS, WORK // step))) if LEAST_STEPS * step <= 2 * WORK else 0
 

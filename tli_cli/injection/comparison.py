@@ -132,8 +132,7 @@ def output_of(value: Any) -> torch.Tensor:
 
 
 def outputs_of(value: Any) -> list[torch.Tensor]:
-    """Return all floating tensors in what a model gives, by their shapes: two libraries may order their heads
-    differently."""
+    """Return all floating tensors in what a model gives, by shape: libraries may order their heads differently."""
     return sorted(_floating(value), key=lambda tensor: tuple(tensor.shape))
 
 

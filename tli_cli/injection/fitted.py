@@ -139,8 +139,7 @@ def _try(
 
 
 def _without_source(injector: Injector, plan: Plan, model: nn.Module, target: Reference) -> Starts:
-    """Return what gives copies of `model` as it would start without the source of `plan`; a target that has values of
-    its own keeps these."""
+    """Return what gives copies of `model` as it starts without the source of `plan`, or with values of its own."""
 
     def made(rule: str) -> nn.Module:
         steps = started(without_source(plan), target.architecture, rule).steps
@@ -180,8 +179,7 @@ def fitted_state(
 def require_trained(
     architecture: Architecture, read: Callable[[str], torch.Tensor], name: str, options: Options
 ) -> None:
-    """Raise `TliError` where `auto` would fit to a source that was never trained: what that computes is worth less than
-    a plain start."""
+    """Raise `TliError` where `auto` would fit to a source that was never trained: a plain start is worth more."""
     if options.method != "fit" and looks_untrained(architecture, read):
         raise TliError(f"{name} {UNTRAINED}")
 

@@ -51,8 +51,7 @@ class Injector:
         return self._direction(step) if step.resizer == DIRECTION else self._of_pieces(step)
 
     def _direction(self, step: Step) -> torch.Tensor:
-        """Return a weight that the target gives a length: what has none of its own starts in some direction, for code
-        divides by it."""
+        """Return a weight that is given a length: without one of its own it starts in some direction, not at zero."""
         made = self._of_pieces(replace(step, resizer="maps"))
         gone = length_of(made, self.plan.by_role[step.layer, WITH_LENGTH].shape) == 0
         return torch.where(gone, self.initial(step).to(made), made) if bool(gone.any()) else made
@@ -133,8 +132,7 @@ class Injector:
         return self._mapped(tensor, piece) if piece.axes else self._gained(tensor, piece)
 
     def _mapped(self, tensor: torch.Tensor, piece: Piece) -> torch.Tensor:
-        """Return `tensor` with every axis taken through its expression; where all of them choose, a few rows at a
-        time."""
+        """Return `tensor` with every axis taken through its expression; a few rows at a time where all choose."""
         maps, contracted = self.plan.maps, [dim in piece.contracted for dim in range(tensor.ndim)]
         selections = [selection_of(e, maps, self.maps, c) for e, c in zip(piece.axes, contracted, strict=True)]
         chosen = [selection for selection in selections if selection is not None]
@@ -168,8 +166,7 @@ class Injector:
         return part.reshape(_region_shape(step, piece))
 
     def _with_missing_rows(self, step: Step, piece: Piece, made: torch.Tensor) -> torch.Tensor:
-        """Return `made` with the rows that the source does not have (new classes, tokens, channels) at their
-        initial values."""
+        """Return `made` with rows that the source lacks (new classes, tokens, channels) at their initial values."""
         for dim, expression in enumerate(piece.axes):
             if dim in piece.contracted or step.resizer != "maps":
                 continue

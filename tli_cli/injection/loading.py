@@ -100,8 +100,7 @@ def _state(own: State, opened: Checkpoint, layouts: Layouts, reference: str, rea
 
 
 def _with_tied(own: State, state: State) -> State:
-    """Return `state` with each tensor that has several names in the model under all of them: a file may leave out all
-    but one."""
+    """Return `state` with each tensor under all names that the model has for it: a file may keep one of them."""
     found = dict(state)
     for tied in _tied(own):
         held = next((state[name] for name in tied if name in state), None)

@@ -184,8 +184,7 @@ class Mapped:
 
 
 def matrix_of(selections: Sequence[Selection]) -> tuple[Selection, Selection] | None:
-    """Return what chooses the rows and the columns of a tensor, for the selections of its axes; None where several
-    average."""
+    """Return what chooses rows and columns of a tensor, by the selections of its axes; None where several average."""
     cut, count = next((i, len(selections)) for i in range(len(selections) + 1) if _width(selections[i:]) <= _WIDE)
     if cut == count > 0 and _width(selections[-1:]) <= 4 * _WIDE:
         cut -= 1

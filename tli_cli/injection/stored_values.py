@@ -54,8 +54,7 @@ class StoredValues:
         return self._checkpoints[model].read(name)
 
     def unchanged(self, step: Step, spec: TensorSpec) -> Content | None:
-        """Return the bytes of the step's result, if they are a stored tensor's as they are; they are checked when they
-        are copied."""
+        """Return the bytes of the step's result, if they are a stored tensor's, which are checked when copied."""
         if step.action == "keep":
             own = self.own(step.target) if step.initial == "target" else None
             return Copied(own[1]) if own is not None and own[0].dtype == spec.dtype else None

@@ -151,8 +151,7 @@ def _constant(value: float, count: int, dtype: str) -> Constant:
 def _mapped(
     source: Stored, dtype: str, selections: Sequence[Selection], gain: float = 1.0, layout: Layout | None = None
 ) -> Mapped | None:
-    """Return `source`, reordered by `layout`, with its axes chosen, in type `dtype`; None where these types are not
-    computed with here."""
+    """Return `source`, reordered by `layout`, with its axes chosen, as `dtype`; None where that is not done here."""
     spec, held = source
     plain = spec.dtype == dtype or not (spec.dtype + dtype).count("complex")
     if spec.dtype not in STORED or dtype not in STORED or not plain:
@@ -182,8 +181,7 @@ def _reader(piece: FileRange, width: int) -> Read:
 
 
 class Turned:
-    """Gives rows of the values of `dtype` in `piece`, reordered by `layout`; all are read when the first are asked
-    for."""
+    """Gives rows of the values of `dtype` in `piece`, reordered by `layout`; all are read when the first are."""
 
     def __init__(self, piece: FileRange, dtype: str, layout: Layout) -> None:
         self._piece, self._dtype, self._layout = piece, dtype, layout

@@ -124,8 +124,7 @@ def _with_own_heads(
 
 
 def _is_coherent(members: Sequence[Member], known: Architecture, axes: Mapping[str, tuple[Axis, ...]]) -> bool:
-    """Tell whether the sizes fit together as in the known network: in all convolutions and linear layers, and nearly
-    everywhere else."""
+    """Tell whether the sizes fit together as in the known network: in all linear maps, and nearly everywhere else."""
     missing = [
         known.layers[member.like].kind in LINEAR
         for member in members
@@ -224,8 +223,7 @@ def _shared(known: Architecture) -> set[int]:
 
 
 def _beside(bare: Architecture, like: Mapping[str, Likeness]) -> dict[str, tuple[tuple[str, str], ...]]:
-    """Return for each tensor that the known network has what its layer holds in the checkpoint alone, such as a bias,
-    with its role."""
+    """Return for each tensor that the known network has what its layer holds here alone, such as a bias, with roles."""
     return {
         name: tuple((role, other) for role, other in layer.tensors if other not in like)
         for layer in bare.layers

@@ -79,8 +79,7 @@ def _added_last(pairs: Sequence[BlockPair], rows: Iterable[Sequence[str]]) -> li
 def _anchored(
     targets: Sequence[Block], sources: Sequence[Block], partners: Partner, *, fewer: bool
 ) -> dict[str, BlockPair]:
-    """Return the pairs that most units of a block vote for; where the target has `fewer` layers, the first with
-    votes."""
+    """Return the pairs that most units of a block vote for; of a target of `fewer` layers, the first with votes."""
     home = {unit.key: block for block in sources for unit in block.units}
     order = {block.name: i for i, block in enumerate(sources)}
     found: dict[str, BlockPair] = {}
@@ -221,8 +220,7 @@ def thousandths(likeness: float) -> int:
 
 
 def _manners(side: Side) -> Manners:
-    """Return for each block, by its name, the operations by which its code moves places, and how far apart the taps of
-    its kernels are."""
+    """Return for each block by which operations its code moves places, and how far apart the taps of kernels are."""
     layers = side.architecture.layers
     numbers = {block.name: [n for u in block.units for n in layers[u.place].numbers] for block in side.blocks}
     told = {name: [n for n in own if n[0] in MOVES or n[0] == CONVOLUTION] for name, own in numbers.items()}

@@ -29,8 +29,7 @@ def _is_wrong(pair: Pair) -> bool:
 
 
 def _fits(pair: Pair, other: Pair) -> bool:
-    """Tell whether the target of `pair` has the role and the shape of the source of `other`, in one block with its
-    own source."""
+    """Tell whether the target of `pair` has role and shape of `other`'s source, which is in one block with its own."""
     t, s = pair.target, other.source
     return (t.role, t.kind, t.shape, s.block) == (s.role, s.kind, s.shape, pair.source.block)
 

@@ -96,8 +96,7 @@ class _Search:
         return all(self._oddness(rival) < odd for rival in rivals if len(rival.units) >= len(module.units))
 
     def _is_resized(self, unit: Unit) -> bool:
-        """Tell whether the other network has a layer of another size in the place of `unit`: of its name, or a head as
-        well."""
+        """Tell whether the other network has a layer of another size in place of `unit`: of its name, or a head too."""
         return unit.path in self.paths or (unit.role == "head" and "head" in self.lacking)
 
     def _is_the_one(self, unit: Unit) -> bool:

@@ -10,8 +10,7 @@ from tli_cli.matching.units import Key, Unit
 
 
 def graph_roles(architecture: Architecture, units: Iterable[Unit]) -> dict[Key, str]:
-    """Return the roles `q`, `k`, `v`, `o`, `gate`, `up`, `embed` and `head` of those `units` that a graph, if there is
-    one, tells."""
+    """Return the roles (`q`, `k`, `v`, `o`, `gate`, `up`, `embed`, `head`) of those `units` that a graph tells."""
     known = {unit.key: unit for unit in units} if architecture.graph else {}
     return {key: role for key, role in _Roles(architecture, known).found() if key in known}
 

@@ -32,8 +32,7 @@ class UnitGraph:
 def unit_graph(
     architecture: Architecture, units: Sequence[Unit], acts: Callable[[str], str] = lambda op: ""
 ) -> UnitGraph:
-    """Return the graph of units and joins of `architecture`: poolings and constants left out, and of activations what
-    `acts` calls nothing."""
+    """Return the graph of units and joins alone, and of the activations that `acts` gives a name."""
     fused = {unit.place for unit in units if unit.part >= 0}
     known = {unit.key for unit in units}
     tables = {unit.place for unit in units if unit.kind == "embedding"}

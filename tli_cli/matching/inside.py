@@ -65,16 +65,14 @@ def _hold_most(source: Side, target: Side, pairs: Pairs) -> bool:
 
 
 def _are_within(source: Side, target: Side, pairs: Pairs) -> bool:
-    """Tell whether each of two networks has blocks of its own besides `pairs`, none of which stands in a row with
-    these."""
+    """Tell whether each of two networks has blocks of its own besides `pairs`, none of them in a row with these."""
     sides = (target, {t.key for t, _ in pairs}), (source, {s.key for _, s in pairs})
     own = [any(block.weighted > 1 for block in _parted(side, keys)[1]) for side, keys in sides]
     return all(own) and not any(_go_on(*side) for side in sides)
 
 
 def _go_on(side: Side, place: Collection[Key]) -> bool:
-    """Tell whether blocks besides the units in `place` stand in a row with blocks of these: in modules whose names
-    differ in numbers alone."""
+    """Tell whether blocks besides the units in `place` stand in a row with theirs: names differ in numbers alone."""
     within, besides = _parted(side, place)
     rows = {unnumbered(block.name) for block in within}
     return any(block.weighted and unnumbered(block.name) in rows for block in besides)

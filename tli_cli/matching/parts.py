@@ -50,8 +50,7 @@ def parts_of(architecture: Architecture, tree: AxisTree, count: int = 0, sizes: 
 def _grouped(
     architecture: Architecture, children: list[AxisTree], count: int, wanted: tuple[int, ...]
 ) -> list[AxisTree]:
-    """Return `children` put together to `count` parts, of the sizes `wanted` or of one size, if there are more;
-    unchanged where that fails."""
+    """Return `children` put together to `count` parts of the sizes `wanted`, or of one size; as they are else."""
     sizes = [architecture.size_of(child) for child in children]
     if count < 2 or len(children) <= count or (sum(sizes) % count and not wanted):
         return children

@@ -39,8 +39,7 @@ def tables_in_heads(source: Side, target: Side) -> Iterator[tuple[Unit, Unit]]:
 
 
 def heads_apart(source: Side, target: Side) -> Iterator[tuple[Unit, Unit]]:
-    """Yield (target unit, source unit) for a table that is the target's head and a head of the source's own, where the
-    graphs show them."""
+    """Yield (target unit, source unit) for a table that is the target's head and a head of the source's own."""
     if both_known(source, target):
         yield from ((table, head) for head, table in tied_heads(target, source))
     else:

@@ -20,8 +20,7 @@ Reach = frozenset[str]
 
 
 def of_common_inputs(source: Side, target: Side) -> tuple[Side, Side]:
-    """Return both sides without the towers whose kind of input the other one does not take; as they are where they have
-    none in common."""
+    """Return both sides without towers of inputs that the other does not take; as they are if they share none."""
     mine, theirs = _kinds(target), _kinds(source)
     held = set(mine.values()) - {""}, set(theirs.values()) - {""}
     if not held[0] & held[1] or held[0] == held[1]:

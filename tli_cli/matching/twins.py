@@ -133,16 +133,14 @@ def _is_worked_out(side: Side, unit: Unit) -> bool:
 
 
 def _roles(side: Side) -> dict[Key, Hashable]:
-    """Return what each unit is for: what the graph says, and of an attention what its name says that it attends to;
-    else what its name says."""
+    """Return what each unit is for: what the graph says, with what attention is named to attend to, else its name."""
     told = graph_roles(side.architecture, side.units)
     names = {u.key: (u.role if u.role == f"cross_{told.get(u.key)}" else told.get(u.key)) for u in side.units}
     return {unit.key: names[unit.key] or unit.role for unit in side.units}
 
 
 def _plain(roles: Mapping[Key, Hashable]) -> dict[Key, Hashable]:
-    """Return `roles` as the same layer may be called: whatever an attention attends to, and a shortcut that halves the
-    resolution."""
+    """Return `roles` whatever an attention attends to, with the words that one layer may be called by as one."""
     plain = {key: str(role).removeprefix("cross_") for key, role in roles.items()}
     return {key: SYNONYMS.get(role, role) for key, role in plain.items()}
 

@@ -105,8 +105,7 @@ def _canonical_shape(architecture: Architecture, layer: Layer, name: str) -> tup
 
 
 def _experts(architecture: Architecture, layer: Layer, name: str) -> int:
-    """Return how many matrices the weight of a linear layer holds, one of which is picked for each input; 1 if it is
-    one."""
+    """Return how many matrices the weight of a linear layer holds, of which one is picked for each input."""
     made, axes = architecture.made(name), architecture.axes.get(name, ())
     if layer.kind != "linear" or len(axes) < 3 or len(made) < 2 or not isinstance(made[0], int):
         return 1
@@ -165,8 +164,7 @@ def _fused(architecture: Architecture, layer: Layer, name: str, role: str, count
 
 
 def _cuts(architecture: Architecture) -> dict[int, int]:
-    """Return in how many parts the graph cuts the output of each layer; the halves of a rotary embedding are no
-    parts."""
+    """Return in how many parts the graph cuts the output of each layer, halves of rotary embeddings apart."""
     turned = turned_layers(architecture.graph)
     cuts: dict[int, int] = {}
     for node in architecture.graph:

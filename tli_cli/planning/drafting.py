@@ -112,8 +112,7 @@ class Drafter:
             self._book.introduce(mine[0], self._model, other)
 
     def _note_doubt(self, place: int, doubt: str, *, proved: bool) -> None:
-        """Note `doubt` for a layer's tensors; unless a graph proves it, also that nothing does what is more than a
-        copy."""
+        """Note `doubt` for a layer's tensors; unless a graph proves it, also that nothing shows more than copies."""
         if doubt == TWICE:
             self._drafts.notes[f"{ADDED}, but for its norms: {TWICE}"] = None
         for draft in self._drafts.of_layer(place):
@@ -125,8 +124,7 @@ class Drafter:
             draft.doubt = draft.doubt or doubt or ("" if proved or copied else UNPROVED)
 
     def _note_norms(self, pairs: Sequence[Pair]) -> None:
-        """Note for batch norms behind layers that are made of others and do not keep the function that their statistics
-        are of other values."""
+        """Note for batch norms behind layers that do not keep the function that their statistics are of others."""
         for norm, linear in norms_of_others(self._target, self._matching.targets, pairs):
             if not self._drafts.keep(linear):
                 for draft in self._drafts.of_layer(norm):

@@ -42,8 +42,7 @@ class Draft:
 
 
 class Drafts:
-    """The drafts of all tensors of a target, which the layers of its sources are gone through to fill, and the maps
-    that they share."""
+    """The drafts of all tensors of a target, filled source by source, layer by layer, and the maps that they share."""
 
     def __init__(self, target: Architecture, sources: Sequence[Architecture], request: Request) -> None:
         self.target, self.sources, self.request = target, sources, request
@@ -79,8 +78,7 @@ class Drafts:
         )
 
     def steps(self) -> list[Step]:
-        """Return the steps in the order of the target's tensors; no bias of a graph is exact beside a weight that is
-        not."""
+        """Return the steps in the order of the target's tensors; no bias of a graph is exact whose weight is not."""
         owners = {name: (layer, role) for layer in self.target.layers for role, name in layer.tensors}
         steps = [self._step(s, self._own_or_tied(s), *owners.get(s.name, (None, ""))) for s in self.target.tensors]
         inexact = {step.layer for step in steps if step.role == "weight" and step.pieces and not step.exact}

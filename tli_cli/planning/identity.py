@@ -56,8 +56,7 @@ def is_silenced(layer: Layer, role: str) -> bool:
 
 
 def _starts(architecture: Architecture) -> list[int]:
-    """Return for each node the earliest layer among the terms of the sum that it is: a trunk begins before all that is
-    added to it."""
+    """Return for each node the earliest layer among the terms of its sum: a trunk begins before what is added to it."""
     found: list[int] = []
     for index, node in enumerate(architecture.graph):
         if node.op in ("layer", "cat", "input") or not node.inputs:
@@ -115,8 +114,7 @@ def _joins_after(architecture: Architecture, node: int, members: set[int]) -> bo
 
 
 def _nearest_layer(architecture: Architecture, index: int) -> int:
-    """Return the node of the layer whose output reaches `index` through activations and gates; a join stands for
-    itself."""
+    """Return the node of the layer that reaches `index` through activations and gates; a join stands for itself."""
     node = architecture.graph[index]
     if node.op in ("layer", "add", "cat", "input") or not node.inputs:
         return index

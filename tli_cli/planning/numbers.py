@@ -180,8 +180,7 @@ def outputs_differ(target: Layer, source: Layer, *, alike: bool) -> str:
 
 
 def have_alike_inputs(*architectures: Architecture) -> bool:
-    """Tell whether the layers of all that take an input as it is act at as many places; of tables of tokens that is
-    not known."""
+    """Tell whether the layers that take an input as it is act at as many places in all; of tables it is not known."""
     places = [_input_places(architecture) for architecture in architectures]
     return 0 not in places[0] and all(own == places[0] for own in places)
 

@@ -101,8 +101,7 @@ def _modules(copies: Sequence[tuple[Unit, Unit]]) -> Sequence[tuple[str, str]]:
 def unused_by(
     steps: Sequence[Step], sources: Sequence[Architecture], spared: Sequence[Collection[str]] = ()
 ) -> tuple[str, ...]:
-    """Return the names of the tensors of `sources` that no step reads, but for those that are `spared`; numbered where
-    there are several sources."""
+    """Return the tensors of `sources` that no step reads, but those `spared`; numbered where sources are several."""
     used = {
         (piece.model, own)
         for step in steps

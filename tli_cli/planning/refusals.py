@@ -88,8 +88,7 @@ def _is_patch_of_unknown_order(wanted: Share, offered: Share | None) -> bool:
 
 
 def _is_computed(wanted: Share, offered: Share | None, layer: Layer) -> bool:
-    """Tell whether a buffer holds what its constructor works out: no norm's values, and nothing the source learns or
-    has found."""
+    """Tell whether a buffer holds what its constructor works out: no norm's values, and nothing that is learned."""
     same = offered is not None and offered.spec.shape == wanted.spec.shape
     learned = offered is not None and same and (is_iterated(wanted.spec) or not offered.spec.buffer)
     return wanted.spec.buffer and wanted.role not in STATISTICS and layer.kind != "norm" and not learned

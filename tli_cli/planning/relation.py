@@ -38,8 +38,7 @@ def of_another_family(plan: Plan) -> bool:
 
 
 def relation_of(steps: Sequence[Step], matching: Matching, target: Architecture, source: Architecture) -> str:
-    """Return `same`, `adapted`, `other`, or which of `wider`, `narrower`, `deeper`, and `shallower` or `shortened`
-    hold."""
+    """Return `same`, `adapted`, `other`, or which of `wider`, `narrower`, `deeper`, `shallower`, `shortened` hold."""
     weighted = [unit for unit in matching.targets if unit.kind in WEIGHTED]
     pairs = matching.by_target
     alike = [u for u in weighted if u.key in pairs and pairs[u.key].source.form_label == u.form_label]

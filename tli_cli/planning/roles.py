@@ -123,8 +123,7 @@ def is_iterated(spec: TensorSpec) -> bool:
 
 
 def _is_unsaid(target: TensorSpec, source: TensorSpec) -> bool:
-    """Tell whether two tensors of one shape have names that say no role: `time_decay`, which only a graph shows to be
-    added."""
+    """Tell whether two tensors of one shape have names that say no role, such as `time_decay`, which is added."""
     said = {spec.name.rpartition(".")[2] for spec in (target, source)} & {"weight", "bias", *STATISTICS}
     return not said and target.shape == source.shape
 

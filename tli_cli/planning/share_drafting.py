@@ -80,8 +80,7 @@ class ShareDrafter:
         rescale: float | None = None,
         turn: Way | None = None,
     ) -> Piece | None:
-        """Return how the axes of what is `offered` become those of what is `wanted`, which belongs to the layer `home`;
-        None if they cannot."""
+        """Return how the axes of what is `offered` become those that the layer `home` wants; None if they cannot."""
         ends = Ends(self._target, wanted, home, self._source, offered, self._model, query, rescale, turn)
         return make_piece(ends, self._book)
 
@@ -110,8 +109,7 @@ class ShareDrafter:
         return "" if known or lie_alike(self._target, wanted, self._source, offered) else FLATTENED
 
     def _may_be_called_otherwise(self, partner: Layer, shape: tuple[int, ...]) -> bool:
-        """Tell whether a source without a graph holds something of `shape` in a layer's module that is no part of it: a
-        bias may have any name."""
+        """Tell whether a source without a graph holds something of `shape` beside a layer: a bias may have any name."""
         own = {name for _, name in partner.tensors}
         return any(spec.shape == shape and spec.name not in own for spec in self._unplaced.get(partner.path, ()))
 

@@ -41,8 +41,7 @@ class TakenAhead:
         return {place for turned in self.streams for place in turned.stream.scales}
 
     def takes_over(self, norm: int, drafts: Drafts) -> bool:
-        """Tell whether what is drafted of layers behind a norm takes it over; then draft it so that it changes nothing
-        but the size."""
+        """Tell whether layers behind a norm are drafted to take it over; then draft it to change sizes alone."""
         if norm not in self.norms:
             return False
         befores = (turned.stream.before for turned in self.streams)

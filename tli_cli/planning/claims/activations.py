@@ -78,6 +78,5 @@ def readers_behind(architecture: Architecture, place: int) -> set[tuple[tuple[st
 
 
 def differ(mine: Before, theirs: Before) -> bool:
-    """Tell whether two layers are known to stand behind different activations of the same kind of operation, or only
-    one of them behind a sum."""
+    """Tell whether two layers are known to stand behind different activations, or only one of them behind a sum."""
     return {mine[1], theirs[1]} == {"add", "layer"} or (mine[1] == theirs[1] and mine[0] != theirs[0])

@@ -174,8 +174,7 @@ def _layers_before(architecture: Architecture) -> list[int]:
 
 
 def _shared(unit: Unit, known: Roles) -> str:
-    """Return the role of a unit if units of its shape have it on the other side too; one that these lack tells them
-    nothing."""
+    """Return the role of a unit if units of its shape have it on the other side too: no other one tells anything."""
     return unit.role if (unit.shape, unit.role) in known else ""
 
 

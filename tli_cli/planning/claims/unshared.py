@@ -61,8 +61,7 @@ class Behind:
     def _stands_behind_copy(
         self, number: Number, mine: Sequence[Counter[Number]], theirs: Sequence[Counter[Number]]
     ) -> bool:
-        """Tell whether what stands behind the last layer of a block stands behind an added copy of that, such as what
-        is done once behind all blocks."""
+        """Tell whether what stands behind the last layer of a block, as what is done once, stands behind its copy."""
         last = max(self.copies.values(), default=-1)
         ends = (place for place, copied in self.copies.items() if copied == last)
         return any(mine[place][number] and theirs[last][number] for place in ends)

@@ -15,8 +15,7 @@ BEHIND = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Dim:
-    """One factor of one axis of a tensor: its tree, its size, its kind, and its place among all factors of the
-    tensor."""
+    """One factor of one axis of a tensor: its tree, size and kind, and its place among all factors of the tensor."""
 
     tree: AxisTree
     size: int

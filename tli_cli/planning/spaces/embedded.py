@@ -42,8 +42,7 @@ def scale_gains(target: Architecture, source: Architecture, matching: Matching) 
 
 
 def _norms_read_once(architecture: Architecture) -> set[int]:
-    """Return the norms with a weight that feed one layer and nothing else, not even an output, and behind which
-    nothing but scales stands."""
+    """Return the norms with a weight that feed one layer, and no output, and behind which nothing but scales stands."""
     graph, layers = architecture.graph, architecture.layers
     reads = zip(graph, architecture.readers, strict=True)
     found = {node.layer for node, read in reads if node.layer >= 0 and [graph[i].op for i in read] == ["layer"]}

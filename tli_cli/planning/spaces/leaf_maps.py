@@ -17,8 +17,7 @@ from tli_cli.planning.spaces.traits import norms_before_tied_heads, raw_readers
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a space lies in a tensor: `axis`, the range `start:stop` of it, and the sizes outside and inside of the
-    space."""
+    """Where a space lies in a tensor: `axis`, its range `start:stop`, and the sizes outside and inside of the space."""
 
     tensor: str
     axis: int
@@ -121,8 +120,7 @@ class LeafMaps:
         return self._add((rule, rows, columns), AxisMap(rule, rows, columns, exact=False))
 
     def turn_stream(self, t: int, source: Architecture, s: int, model: int, words: str) -> None:
-        """Take the channels `t` from directions between the channels `s`, by the rule `directions` and its `words`, of
-        which norms tell nothing."""
+        """Take the channels `t` from directions between the channels `s`, of which norms tell nothing."""
         places = [p for p in self._places(model, source, s) if source.layer_of[p.tensor].kind != "norm"]
         members = _members(model, places)
         sizes = self._target.size_of(t), source.size_of(s)
@@ -136,26 +134,22 @@ class LeafMaps:
         self._free = {int(m.label): i for i, m in enumerate(maps) if m.rule.partition(" ")[0] == "directions"}
 
     def introduce(self, t: AxisTree, model: int, s: AxisTree | None) -> None:
-        """Note that the channels `t` are made by a layer that source layer makes `s`; None if an added layer makes
-        them."""
+        """Note that a layer makes the channels `t` whose partner in the source makes `s`; None for an added layer."""
         self._partners.setdefault(t, []).append((model, s if s is not None else ()))
         if isinstance(t, tuple) and t[0] == "+":
             self._made_together.add(len(t) - 1)
 
     def is_passed_by(self, t: AxisTree) -> bool:
-        """Tell whether the channels `t` are an added layer's, which all that reads them reads beside others, with zero
-        weight."""
+        """Tell whether the channels `t` are an added layer's that all readers read beside others, with zero weight."""
         partners = self._partners.get(t, ())
         return bool(partners) and all(s == () for _, s in partners) and t not in self._whole
 
     def is_torn(self, tree: AxisTree) -> bool:
-        """Tell whether the channels of `tree`, or a part of them, are fed from source channels that do not belong
-        together."""
+        """Tell whether channels of `tree` are fed from source channels that do not belong together."""
         return tree in self._torn or (isinstance(tree, tuple) and any(map(self.is_torn, tree[1:])))
 
     def is_turned(self, tree: AxisTree, place: int, contracted: bool = False) -> bool:
-        """Tell whether a rotary embedding turns two parts of `tree`; without a graph, of any factor made but the
-        first."""
+        """Tell whether a rotary embedding turns parts of `tree`; without a graph, of any made factor but the first."""
         parts = set(repeated(tree))
         return (
             bool(({tree} | parts) & self._turned)

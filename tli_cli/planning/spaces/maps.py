@@ -90,8 +90,7 @@ class MapBook(LeafMaps):
         )
 
     def _own_kind(self, t: AxisTree, kind: str) -> str:
-        """Return the kind of a part or a factor of an axis: its own, where places, or the input as it is, stand beside
-        channels."""
+        """Return the kind of a part or a factor of an axis: its own, where places or inputs stand beside channels."""
         own = self._target.spaces[t].kind if isinstance(t, int) else ""
         return own if {own, kind} in ({"grid", "channels"}, {"input", "channels"}) else kind
 
@@ -150,8 +149,7 @@ class MapBook(LeafMaps):
     def _uneven_sum(
         self, t_tree: AxisTree, source: Architecture, s_tree: AxisTree, model: int, kind: str, use: str
     ) -> AxisExpression:
-        """Pair parts by what feeds them, else in order; target parts without a partner take nothing, source parts
-        are dropped."""
+        """Pair parts by what feeds them, else in order; target parts that are left take nothing, others are dropped."""
         found: list[AxisExpression] = []
         mine, theirs = list(t_tree[1:]), list(s_tree[1:])  # type: ignore[index]
         if kind in ("grid", "offsets"):

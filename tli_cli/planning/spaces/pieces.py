@@ -17,8 +17,7 @@ from tli_cli.planning.spaces.maps import MapBook
 
 
 def make_piece(ends: Ends, book: MapBook) -> Piece | None:
-    """Return the piece that fills what `ends` want from what they offer; None where their dimensions cannot be lined
-    up."""
+    """Return the piece that fills what `ends` want from what they offer; None where dimensions cannot be lined up."""
     wanted, offered = ends.wanted, ends.offered
     piece = Piece(
         offered.spec.name,
@@ -37,8 +36,7 @@ def make_piece(ends: Ends, book: MapBook) -> Piece | None:
 
 
 def _is_one_untold(ends: Ends) -> bool:
-    """Tell whether one layer alone is of no known kind, as what code holds and does not run: no channels of it are
-    those of any other."""
+    """Tell whether one layer alone is of no known kind, such as what no code runs: its channels are no other's."""
     kinds = ends.layer.kind, ends.source.layer_of[ends.offered.spec.name].kind
     return kinds[0] != kinds[1] and UNTOLD in kinds
 
@@ -128,8 +126,7 @@ def _shows_heads(alignment: Alignment, way: Way) -> bool:
 
 
 def _turned(alignment: Alignment, head: int, way: Way) -> Layout:
-    """Return how the source is viewed where the channels of its heads, dimension `head`, are turned in the other way
-    than `way`."""
+    """Return how the source is viewed where the channels of its heads, dimension `head`, are turned otherwise."""
     at, half = alignment.pairs[head][1].place, way.width // 2
     cut = (2, half) if way.kind == PAIRS else (half, 2)
     order = [(i,) if i < at else (at + 1, at) if i == at else (i + 1,) for i in alignment.permute]

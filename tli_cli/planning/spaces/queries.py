@@ -90,8 +90,7 @@ def _free_side(architecture: Architecture, product: int, keys: Collection[Key]) 
 
 
 def _one_of_each(products: Iterable[Sequence[Makers]]) -> list[Makers]:
-    """Return the makers of one side of each product, so that none has both: queries, and what meets their keys beside
-    them."""
+    """Return the makers of one side of each product, so that none has both: queries, and what is beside them."""
     chosen: list[Makers] = []
     others: set[Makers] = set()
     for pair in products:

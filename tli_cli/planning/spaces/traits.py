@@ -55,8 +55,7 @@ def tied_heads(architecture: Architecture) -> list[tuple[int, Node]]:
 
 
 def norms_before_tied_heads(architecture: Architecture) -> set[str]:
-    """Return the paths of norms that feed a head which is an embedding's own table: what the table cannot divide,
-    they do."""
+    """Return the paths of norms that feed a head which is an embedding's own table: they divide what it cannot."""
     before = [architecture.layers[node.layer] for _, node in tied_heads(architecture) if node.layer >= 0]
     return {layer.path for layer in before if layer.kind == "norm"}
 
@@ -80,8 +79,7 @@ def normalised_spaces(architecture: Architecture) -> dict[AxisTree, str]:
 
 
 def averaged_spaces(architecture: Architecture) -> set[AxisTree]:
-    """Return the spaces over which a norm averages together with places or with other factors of a product: repeated
-    evenly or not kept."""
+    """Return the spaces over which a norm averages together with others: they are repeated evenly or not kept."""
     found = set[AxisTree]()
     for tree, layer in _normalised(architecture):
         over_places = layer.attribute("norm") == "group" and layer.attribute("positions", 1) > 1
@@ -162,8 +160,7 @@ UNLIKE = frozenset({*ACTIVATIONS, "mul", "glu", "max_pool", "amax", "max", "exp"
 
 
 def bent_streams(architecture: Architecture, operations: Collection[str] = UNLIKE) -> set[AxisTree]:
-    """Return the spaces of layer and RMS norms that take values which one of `operations` has made, and no layer
-    since."""
+    """Return the spaces of layer and RMS norms whose values one of `operations` has made, and no layer since."""
     found: set[AxisTree] = set()
     graph = architecture.graph
 

@@ -50,8 +50,7 @@ def turned_by_guess(steps: Sequence[Step]) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """How heads are turned that their partners turn in the other way, None where both do it alike, and what is not
-    certain."""
+    """How heads are turned otherwise than their partners, None where both are alike, and what is not certain."""
 
     way: Way | None = None
     doubt: str = ""

@@ -40,8 +40,7 @@ def passing(norm: Layer) -> dict[str, str]:
 
 
 def is_serial(architecture: Architecture, places: set[int]) -> bool:
-    """Tell whether the layers `places` follow each other: nothing inside is joined, and what goes into them does not
-    go around them too."""
+    """Tell whether the layers `places` follow each other: nothing is joined inside, and nothing goes around them."""
     inside = [i for i, node in enumerate(architecture.graph) if node.layer in places]
     if not inside:
         return not architecture.graph

@@ -53,8 +53,7 @@ def without_foreign(target: Architecture, source: Architecture, matching: Matchi
 
 
 def without_false_copies(matching: Matching) -> Matching:
-    """Return `matching` with blocks that only stand in another order, whose source units feed no other, as no added
-    ones."""
+    """Return `matching` in which blocks that stand in another order alone, each fed by its own, are not added."""
     users = Counter(pair.source.key for pair in matching.pairs)
     given = {pair.target.key: pair.source.key for pair in matching.pairs}
     fed = {b.name: [u.key for u in b.units if u.key in given] for b in matching.target_blocks}
@@ -66,8 +65,7 @@ def without_false_copies(matching: Matching) -> Matching:
 
 
 def holds(matching: Matching) -> bool:
-    """Tell whether the target holds nearly all of the source, its head apart, layer by layer and in its size, whatever
-    it adds."""
+    """Tell whether the target holds nearly all of the source but its head, layer by layer and in its size."""
     head = {unit.key for block in split_ends(matching.source_blocks)[2] for unit in block.units}
     weighted = [unit for unit in matching.sources if unit.kind in WEIGHTED and unit.key not in head]
     held = _held(matching)
@@ -96,8 +94,7 @@ def _makes_classes(architecture: Architecture, unit: Unit) -> bool:
 
 
 def _scales_of_other_channels(matching: Matching) -> set[Key]:
-    """Return the scales of vectors that are fed from one of another width, where no layer of the one width is fed from
-    one of the other."""
+    """Return the scales of vectors that are fed from one of another width, where no layer is fed across the two."""
     widths = {widths for p in matching.pairs if p.target.kind in WEIGHTED for widths in _widths(p)}
     scales = (p for p in matching.pairs if p.target.kind == p.source.kind == "scale" and len(p.target.shape) == 1)
     return {p.target.key for p in scales if p.target.shape != p.source.shape and not widths.intersection(_widths(p))}
@@ -120,8 +117,7 @@ def _pairwise(mine: Sequence[int], theirs: Sequence[int]) -> list[tuple[int, int
 
 
 def _channels(architecture: Architecture, unit: Unit) -> list[int]:
-    """Return how many channels a layer takes, for each part of those that lie end to end; places that are flattened
-    beside them apart."""
+    """Return how many channels a layer takes, part by part where they lie end to end, places beside them apart."""
     axes = architecture.axes.get(main_tensor(architecture.layers[unit.place]) or "", ())
     taken = [dim for dim in tensor_dims(architecture, axes) if dim.contracted and dim.kind == "channels"]
     tree = taken[0].tree if len(taken) == 1 else 0

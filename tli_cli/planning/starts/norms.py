@@ -90,8 +90,7 @@ def averages_unevenly(layer: Layer, source: Layer, piece: Piece, book: MapBook) 
 
 
 def _runs(expression: AxisExpression, book: MapBook) -> list[tuple[int, float]]:
-    """Return the runs of source channels, in order, whose copies stand in their place, and how many there are of
-    each."""
+    """Return the runs of source channels, in order, whose copies stand in their place, and how many of each."""
     if isinstance(expression, int):
         made = book.maps[expression]
         factor = made.rows / made.columns if made.columns else 0.0

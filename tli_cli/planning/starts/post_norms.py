@@ -52,8 +52,7 @@ def _stream_norms(architecture: Architecture, members: Collection[int]) -> Itera
 
 
 def _norm_before(architecture: Architecture, members: Collection[int]) -> int:
-    """Return the place of the norm that makes the stream which a block takes, where nothing else reads it; -1 if there
-    is none."""
+    """Return the place of the norm that makes the stream which a block, and nothing else, takes; -1 if none does."""
     first = next((index for _, index in _stream_norms(architecture, members)), -1)
     for start in architecture.graph[first].inputs if first >= 0 else ():
         place = architecture.graph[start].layer
