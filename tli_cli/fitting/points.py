@@ -12,6 +12,7 @@ from tli_cli.describe.spaces import leaves
 from tli_cli.fitting.trunk import Place, trunk_points
 from tli_cli.fitting.work import octaves_apart
 from tli_cli.plan import Fit, Plan, Point, Step
+from tli_cli.planning.spaces.leaf_maps import Taken
 from tli_cli.planning.spaces.maps import MapBook
 
 Levels = Mapping[float, list[Place]]
@@ -83,7 +84,7 @@ def plan_fits(target: Architecture, source: Architecture, book: MapBook, model: 
     pairs = [pair for group in _together(mine, theirs) for pair in _in_order(*group, target)]
     fits = []
     for place, partner in sorted(pairs, key=lambda pair: pair[0].index):
-        channels = book.expression(place.tree, source, partner.tree, model, kind="channels")
+        channels = book.expression(place.tree, partner.tree, Taken(source, model, "channels"))
         fits.append(Fit(place.point, partner.point, channels, model))
     return fits
 

@@ -73,6 +73,18 @@ def _members(model: int, places: Sequence[Place]) -> tuple[tuple[object, ...], .
     return tuple((model, p.tensor, p.axis, p.start, p.stop, p.outer, p.inner) for p in places)
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What an axis is taken from, the `source` number `model`, and as what: the `kind` of the dimension (`channels`,
+    `kernel`, `patch`, `grid`, `input`); `use` tells norms and queries apart, which share the indices of the others but
+    not their scale."""
+
+    source: Architecture
+    model: int
+    kind: str
+    use: str = ""
+
+
 class LeafMaps:
     """The maps of one plan as they are asked for; equal pairs of spaces share one map.
 
@@ -177,12 +189,12 @@ class LeafMaps:
         exact = alone and read and self._target.coded.isdisjoint(leaves(t))
         return self._add(("none", t, exact), AxisMap("none", self._target.size_of(t), 0, exact=exact))
 
-    def _drop(self, source: Architecture, s: AxisTree, model: int) -> int:
-        return self._add(("drop", model, s), AxisMap("none", 0, source.size_of(s), exact=False))
+    def _drop(self, s: AxisTree, taken: Taken) -> int:
+        return self._add(("drop", taken.model, s), AxisMap("none", 0, taken.source.size_of(s), exact=False))
 
-    def _leaf(
-        self, t: AxisTree, source: Architecture, s: AxisTree, model: int, m: int, n: int, kind: str, use: str
-    ) -> int:
+    def _leaf(self, t: AxisTree, s: AxisTree, taken: Taken) -> int:
+        source, model, kind = taken.source, taken.model, taken.kind
+        m, n = self._target.size_of(t), source.size_of(s)
         listed = self.rows.of(kind, m, source, n, model)
         if listed is not None:
             return self.same(m) if listed.rule == "same" else self._add(("listed", m, n, model, listed.rule), listed)
@@ -197,7 +209,7 @@ class LeafMaps:
         if kind == "places" and (ahead := rows_more_ahead(m, n)):
             index = tuple(row - ahead if 0 <= row - ahead < n else -1 for row in range(m))
             return self._add(("rows ahead", m, n), AxisMap("rows", m, n, exact=False, index=index))
-        rule = "spread" if spread else self._rules.rule(t, m, n, kind, use)
+        rule = "spread" if spread else self._rules.rule(t, m, n, kind, taken.use)
         key = (rule, t, s, model, kind == "rotary")
         if key in self._index:
             return self._index[key]

@@ -12,6 +12,7 @@ from tli_cli.pieces import AxisExpression
 from tli_cli.planning.numbers import kernel_starts, middle
 from tli_cli.planning.roles import Share
 from tli_cli.planning.spaces.dims import BEHIND, Alignment, Dim, with_heads
+from tli_cli.planning.spaces.leaf_maps import Taken
 from tli_cli.planning.spaces.maps import MapBook
 
 
@@ -94,8 +95,8 @@ class Mapped:
         turn, (mine, theirs) = self._ends.turn, self._pairs[i]
         if turn is not None and i == self.head and not turn.is_whole:
             return self._book.turned(turn)
-        source, model = self._ends.source, self._ends.model
-        return self._book.expression(mine.tree, source, theirs.tree, model, kind=self._kinds[i], use=self._use_of(i))
+        taken = Taken(self._ends.source, self._ends.model, self._kinds[i], self._use_of(i))
+        return self._book.expression(mine.tree, theirs.tree, taken)
 
     def _use_of(self, i: int) -> str:
         if i == self._innermost:

@@ -10,7 +10,7 @@ from typing import Any
 from tli_cli.architecture import Architecture, AxisTree
 from tli_cli.describe.spaces import factors_of, leaves, terms_of
 from tli_cli.pieces import AxisExpression, AxisMap
-from tli_cli.planning.spaces.leaf_maps import LeafMaps
+from tli_cli.planning.spaces.leaf_maps import LeafMaps, Taken
 
 
 def _last_factors(architecture: Architecture) -> set[int]:
@@ -34,59 +34,52 @@ def _dotted(tree: AxisTree, architecture: Architecture) -> str:
 class MapBook(LeafMaps):
     """The maps of one plan as they are asked for, those of axes in terms of those of their parts and factors."""
 
-    def expression(
-        self, t_tree: AxisTree, source: Architecture, s_tree: AxisTree, model: int, *, kind: str, use: str = ""
-    ) -> AxisExpression:
-        """Return the expression that takes the indices of `t_tree` from those of `s_tree`.
-
-        `kind` is the dimension's (`channels`, `kernel`, `patch`, `grid`, `input`); `use` tells norms and queries
-        apart, which share the indices of the others but not their scale.
-        """
-        m, n = self._target.size_of(t_tree), source.size_of(s_tree)
-        if kind == "regrouped" or (m == n and self._is_regrouped(t_tree, source, s_tree)):
+    def expression(self, t_tree: AxisTree, s_tree: AxisTree, taken: Taken) -> AxisExpression:
+        """Return the expression that takes the indices of `t_tree` from those of `s_tree`."""
+        m, n, kind = self._target.size_of(t_tree), taken.source.size_of(s_tree), taken.kind
+        if kind == "regrouped" or (m == n and self._is_regrouped(t_tree, taken.source, s_tree)):
             return self._add(("regrouped", m, kind), AxisMap("same", m, m, exact=kind == "regrouped"))
         places = kind in ("grid", "offsets")
         if isinstance(t_tree, tuple) and isinstance(s_tree, tuple) and t_tree[0] == s_tree[0]:
             if len(t_tree) == len(s_tree) and not (t_tree[0] == "+" and m != n and places):
-                return self._child_by_child(t_tree, source, s_tree, model, kind, use)
+                return self._child_by_child(t_tree, s_tree, taken)
             if t_tree[0] == "+":
-                return self._uneven_sum(t_tree, source, s_tree, model, kind, use)
+                return self._uneven_sum(t_tree, s_tree, taken)
             if places:
-                return self._in_time(t_tree, source, s_tree, model, kind)
+                return self._in_time(t_tree, s_tree, taken)
         elif m != n and places and (_is_sum(t_tree) or _is_sum(s_tree)):
-            return ("+", *self._positions(list(terms_of(t_tree)), source, list(terms_of(s_tree)), model, kind))
+            return ("+", *self._positions(list(terms_of(t_tree)), list(terms_of(s_tree)), taken))
         elif m != n and isinstance(t_tree, tuple) and t_tree[0] == "*":
-            return self._unfactored(t_tree, source, s_tree, model, kind, use)
-        return self._leaf(t_tree, source, s_tree, model, m, n, kind, use)
+            return self._unfactored(t_tree, s_tree, taken)
+        return self._leaf(t_tree, s_tree, taken)
 
     def width_met(self, t: AxisTree) -> int:
         """Return the size of the one factor of `t` over which products are summed; of all of it, if there is none."""
         met = [child for child in factors_of(t) if _dotted(child, self._target)]
         return self._target.size_of(met[0] if len(met) == 1 else t)
 
-    def _child_by_child(
-        self, t_tree: tuple[Any, ...], source: Architecture, s_tree: tuple[Any, ...], model: int, kind: str, use: str
-    ) -> AxisExpression:
+    def _child_by_child(self, t_tree: tuple[Any, ...], s_tree: tuple[Any, ...], taken: Taken) -> AxisExpression:
         """Pair parts, or factors, that are as many on both sides, in order."""
         children: list[AxisExpression] = []
         for t, s in zip(t_tree[1:], s_tree[1:], strict=True):
-            own = self._own_kind(t, "channels" if kind == "rotary" and t_tree.count(t) < 2 else kind)
-            children.append(self.expression(t, source, s, model, kind=own, use=use))
+            own = self._own_kind(t, "channels" if taken.kind == "rotary" and t_tree.count(t) < 2 else taken.kind)
+            children.append(self.expression(t, s, replace(taken, kind=own)))
         return (t_tree[0], *children)
 
-    def _in_time(
-        self, t_tree: tuple[Any, ...], source: Architecture, s_tree: tuple[Any, ...], model: int, kind: str
-    ) -> AxisExpression:
+    def _in_time(self, t_tree: tuple[Any, ...], s_tree: tuple[Any, ...], taken: Taken) -> AxisExpression:
         """Pair the innermost factors of places; what stands outside of them, such as frames, is repeated (arXiv
         2103.15691, 2106.13230), or one for all is made of it."""
-        mine, theirs = t_tree[1:], s_tree[1:]
+        mine, theirs, kind, model = t_tree[1:], s_tree[1:], taken.kind, taken.model
         shared = min(len(mine), len(theirs))
         found = zip(mine[-shared:], theirs[-shared:], strict=True)
         return (
             "*",
             *map(self._copies, mine[:-shared]),
-            *(self._add((kind, model, s), AxisMap(kind, 1, source.size_of(s), exact=False)) for s in theirs[:-shared]),
-            *(self.expression(t, source, s, model, kind=kind) for t, s in found),
+            *(
+                self._add((kind, model, s), AxisMap(kind, 1, taken.source.size_of(s), exact=False))
+                for s in theirs[:-shared]
+            ),
+            *(self.expression(t, s, replace(taken, use="")) for t, s in found),
         )
 
     def _own_kind(self, t: AxisTree, kind: str) -> str:
@@ -107,12 +100,10 @@ class MapBook(LeafMaps):
             return False
         return [self._target.size_of(child) for child in t[1:]] != [source.size_of(child) for child in s[1:]]
 
-    def _unfactored(
-        self, t_tree: tuple[Any, ...], source: Architecture, s: AxisTree, model: int, kind: str, use: str
-    ) -> AxisExpression:
+    def _unfactored(self, t_tree: tuple[Any, ...], s: AxisTree, taken: Taken) -> AxisExpression:
         """Pair one factor with channels that the source has once: the one that they feed elsewhere, or the only one of
         channels; along the others they are repeated."""
-        inner = t_tree[1:]
+        inner, source = t_tree[1:], taken.source
         usual = [i for i, child in enumerate(inner) if self._is_channels(child)]
         if _dotted(s, source) == "all":  # the width of the only head
             usual = [i for i in usual if _dotted(inner[i], self._target)] or usual
@@ -125,15 +116,15 @@ class MapBook(LeafMaps):
         known = [
             i
             for i, child in enumerate(inner)
-            if self._first.get((child, model)) == s or (_is_sum(child) and _is_sum(s))
+            if self._first.get((child, taken.model)) == s or (_is_sum(child) and _is_sum(s))
         ]
         at = known[0] if known else usual[0] if len(usual) == 1 else 0 if of_one else -1
         if at < 0:
-            m, n = self._target.size_of(t_tree), source.size_of(s)
-            whole = self._leaf(t_tree, source, s, model, m, n, kind, use)
-            return self._add(("whole", whole), replace(self.maps[whole], exact=False)) if grouped and m != n else whole
+            whole = self._leaf(t_tree, s, taken)
+            uneven = grouped and self._target.size_of(t_tree) != source.size_of(s)
+            return self._add(("whole", whole), replace(self.maps[whole], exact=False)) if uneven else whole
         return ("*", *(
-            self.expression(child, source, s, model, kind="rotary" if self.is_turned(child, i) else kind, use=use)
+            self.expression(child, s, replace(taken, kind="rotary" if self.is_turned(child, i) else taken.kind))
             if i == at else self._copies(child)
             for i, child in enumerate(inner)
         ))  # fmt: skip
@@ -146,26 +137,24 @@ class MapBook(LeafMaps):
         whole = [found for found in axes if own | others <= found]
         return any(own <= found and not others & found and any(found < every for every in whole) for found in axes)
 
-    def _uneven_sum(
-        self, t_tree: AxisTree, source: Architecture, s_tree: AxisTree, model: int, kind: str, use: str
-    ) -> AxisExpression:
+    def _uneven_sum(self, t_tree: AxisTree, s_tree: AxisTree, taken: Taken) -> AxisExpression:
         """Pair parts by what feeds them, else in order; target parts that are left take nothing, others are dropped."""
         found: list[AxisExpression] = []
         mine, theirs = list(t_tree[1:]), list(s_tree[1:])  # type: ignore[index]
-        if kind in ("grid", "offsets"):
-            return ("+", *self._positions(mine, source, theirs, model, kind))
+        if taken.kind in ("grid", "offsets"):
+            return ("+", *self._positions(mine, theirs, taken))
         parted = [*mine]
         while mine:
-            count, at = self._next_part(mine, theirs, model)
+            count, at = self._next_part(mine, theirs, taken.model)
             t = mine[0] if count == 1 else ("+", *mine[:count])
             mine = mine[count:]
             if at is None:
                 found.append(self._none(t, alone=parted.count(t) == 1))
                 continue
-            found.extend(self._drop(source, s, model) for s in theirs[:at])
-            found.append(self.expression(t, source, theirs[at], model, kind=self._own_kind(t, kind), use=use))
+            found.extend(self._drop(s, taken) for s in theirs[:at])
+            found.append(self.expression(t, theirs[at], replace(taken, kind=self._own_kind(t, taken.kind))))
             theirs = theirs[at + 1 :]
-        found.extend(self._drop(source, s, model) for s in theirs)
+        found.extend(self._drop(s, taken) for s in theirs)
         return ("+", *found)
 
     def _next_part(self, mine: list[AxisTree], theirs: list[AxisTree], model: int) -> tuple[int, int | None]:
@@ -177,19 +166,17 @@ class MapBook(LeafMaps):
                 return count, at
         return 1, self._find_part(mine[0], mine[1:], theirs, model)
 
-    def _positions(
-        self, mine: list[AxisTree], source: Architecture, theirs: list[AxisTree], model: int, kind: str
-    ) -> list[AxisExpression]:
+    def _positions(self, mine: list[AxisTree], theirs: list[AxisTree], taken: Taken) -> list[AxisExpression]:
         """Pair the map of patches with the other, and the tokens before and behind it in order."""
-        at, other = (
-            max(range(len(p)), key=lambda i: a.size_of(p[i])) for p, a in ((mine, self._target), (theirs, source))
-        )
+        sides = (mine, self._target), (theirs, taken.source)
+        at, other = (max(range(len(p)), key=lambda i: a.size_of(p[i])) for p, a in sides)
+        plain = replace(taken, use="")
         found: list[AxisExpression] = []
         for wanted, offered in ((mine[:at], theirs[:other]), (mine[at : at + 1], theirs[other : other + 1]),
                                 (mine[at + 1 :], theirs[other + 1 :])):  # fmt: skip
             pairs = list(zip(wanted, offered, strict=False))
-            found += [self._square(t, source, s) or self.expression(t, source, s, model, kind=kind) for t, s in pairs]
-            found += [self._drop(source, s, model) for s in offered[len(pairs) :]]
+            found += [self._square(t, taken.source, s) or self.expression(t, s, plain) for t, s in pairs]
+            found += [self._drop(s, taken) for s in offered[len(pairs) :]]
             found += [self._none(t, alone=mine.count(t) == 1) for t in wanted[len(pairs) :]]
         return found
 
