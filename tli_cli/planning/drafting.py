@@ -19,9 +19,8 @@ from tli_cli.planning.share_drafting import ShareDrafter
 from tli_cli.planning.spaces.pieces import is_copy
 from tli_cli.planning.starts.chains import added_start, passing
 from tli_cli.planning.starts.folding import LONE
-from tli_cli.planning.starts.lone import LONE_BRANCH
+from tli_cli.planning.starts.lone import LONE_BRANCH, NO_SHORTCUT
 from tli_cli.planning.starts.norms import norms_of_others
-from tli_cli.planning.starts.shortcuts import NO_SHORTCUT
 from tli_cli.planning.taken_ahead import TAKEN_BACK
 
 LOST_BIAS = "it has no place for its partner's bias"

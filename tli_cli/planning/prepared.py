@@ -15,10 +15,9 @@ from tli_cli.planning.spaces.scales import Scales
 from tli_cli.planning.spaces.turning import Turns
 from tli_cli.planning.starts.added import Additions, additions
 from tli_cli.planning.starts.folding import NO_FOLDING, Folding, folding
-from tli_cli.planning.starts.lone import NO_BRANCH, Lone, lone_additions
+from tli_cli.planning.starts.lone import NO_BRANCH, Lone, lone_additions, surplus_shortcuts
 from tli_cli.planning.starts.own_places import OwnPlaces, own_places
 from tli_cli.planning.starts.post_norms import Settled, norms_moved_behind
-from tli_cli.planning.starts.shortcuts import surplus_shortcuts
 from tli_cli.planning.taken_ahead import TakenAhead, taken_ahead
 
 

@@ -6,12 +6,13 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from tli_cli.architecture import Architecture
+from tli_cli.describe.walks import makers, walked
 from tli_cli.matching.segments import Block
+from tli_cli.matching.settings import IDEMPOTENT
 from tli_cli.matching.values import Matching
-from tli_cli.planning.identity import branch_ends
-from tli_cli.planning.starts.chains import chain_layers, passes_unchanged
+from tli_cli.planning.identity import branch_ends, silencers
+from tli_cli.planning.starts.chains import chain_layers, ops_before, ops_behind, passes_unchanged
 from tli_cli.planning.starts.post_norms import stream_norms
-from tli_cli.planning.starts.shortcuts import normed_shortcut
 
 
 @dataclass(frozen=True)
@@ -64,3 +65,27 @@ def additions(
         if chain and not passes_unchanged(target, source, units):
             inexact |= chain
     return Additions(ends, bypassed, chains, inexact, passing)
+
+
+def normed_shortcut(target: Architecture, members: Collection[int]) -> tuple[int, set[int], bool] | None:
+    """Return the norm that passes on what an added block of the layers `members` takes, the layers that end what is
+    added to it, and whether the block then gives what it takes; None if it is no sum around a norm, such as those of
+    RepVGG (arXiv 2101.03697)."""
+    graph = target.graph
+    for index, node in enumerate(graph):
+        if node.layer not in members or target.layers[node.layer].tensor("running_var") is None:
+            continue
+        top = _whole_sum(target, index)
+        terms = [i for i in walked([top], lambda i: graph[i].inputs if graph[i].op == "add" else ()) if i != index]
+        ends = [silencers(target, i) for i in terms if graph[i].op != "add"]
+        if ends and all(end and end <= {*members} for end in ends) and makers(graph, node.inputs).isdisjoint(members):
+            before, behind = next(ops_before(target, index), ""), {*ops_behind(target, top)}
+            return node.layer, set[int]().union(*ends), not behind or (behind == {before} and before in IDEMPOTENT)
+    return None
+
+
+def _whole_sum(target: Architecture, index: int) -> int:
+    """Return the sum, or the sum of sums, that alone reads a node; the node itself if there is none."""
+    while len(readers := target.readers[index]) == 1 and target.graph[readers[0]].op == "add":
+        index = readers[0]
+    return index

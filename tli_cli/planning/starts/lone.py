@@ -1,5 +1,5 @@
-"""What a target has besides all of its source, within blocks that the source has too: residual branches and tables of
-positions, which start by adding nothing."""
+"""What a target has besides its source, within blocks that the source has too, and what starts by adding nothing there:
+residual branches, tables of positions, and projections around branches."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from tli_cli.describe.walks import makers, walked
 from tli_cli.matching.values import Matching
 from tli_cli.planning.identity import silencers
 from tli_cli.planning.starts.foreign import holds
+from tli_cli.planning.starts.plain import gains_branches
 
+NO_SHORTCUT = "the source has no shortcut"
 LONE_BRANCH = "the source has no such branch: it adds nothing at first"
 TABLES = ("position", "bias_table")
 
@@ -80,3 +82,29 @@ def _is_table(target: Architecture, place: int) -> bool:
     layer = target.layers[place]
     learned = all(not target.by_name[name].buffer for _, name in layer.tensors)
     return layer.kind in TABLES and learned and {role for role, _ in layer.tensors} == {"weight"}
+
+
+def surplus_shortcuts(target: Architecture, source: Architecture, matching: Matching) -> set[int]:
+    """Return the layers that must give zero so that no projection adds to a branch that the source feeds.
+
+    Nothing without both execution graphs, where the source has shortcuts of its own, where the branch is an addition
+    that starts at zero itself, or where the source ends before the sum, as in a decoder.
+    """
+    if not gains_branches(target, source):
+        return set()
+    fed = {pair.target.place for pair in matching.pairs}
+    own = fed - {pair.target.place for pair in matching.pairs if pair.repeat or pair.target.key in matching.reused}
+    found: set[int] = set()
+    for index, node in enumerate(target.graph):
+        if node.op == "add" and len(node.inputs) == 2 and _goes_on(target, index, fed):
+            ends = [silencers(target, i) for i in node.inputs]
+            for branch, shortcut in (ends, ends[::-1]):
+                if branch and branch <= own and not shortcut & fed:
+                    found |= shortcut
+    return found
+
+
+def _goes_on(target: Architecture, node: int, fed: Collection[int]) -> bool:
+    """Tell whether the source goes on behind a node of the target, or the target ends there."""
+    behind = {target.graph[i].layer for i in walked(target.readers[node], target.readers.__getitem__)} - {-1}
+    return not behind or not behind.isdisjoint(fed)
