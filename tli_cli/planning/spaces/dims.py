@@ -124,19 +124,17 @@ def _pair_group(wanted: list[Dim], offered: list[Dim]) -> list[tuple[Dim, list[D
         spare = []
     surplus = range(len(wanted_units), len(spare))
     wanted_units = [Dim(("*",), 1, "kernel", True, BEHIND + i) for i in surplus] + wanted_units
+    units = [(unit, spare[i : i + 1]) for i, unit in enumerate(wanted_units)]
     if not wanted and not offered:
-        return [(unit, [kernel]) for unit, kernel in zip(wanted_units, spare, strict=False)] + [
-            (unit, []) for unit in wanted_units[len(spare) :]
-        ]
+        return units
     if not wanted or not offered:
         return None
     offered = _in_kind_order(wanted, offered)
     pairs: list[tuple[Dim, list[Dim]]] = []
     while len(wanted) > 1 and len(offered) > 1:
         pairs.append((wanted.pop(), [offered.pop()]))
-    pairs.extend(_merge(wanted, offered))
-    units = [(unit, [kernel]) for unit, kernel in zip(wanted_units, spare, strict=False)]
-    return pairs + units + [(unit, []) for unit in wanted_units[len(units) :]]
+    first = wanted[0] if len(wanted) == 1 else _product(wanted, wanted[0].kind)
+    return [*pairs, (first, offered), *units]
 
 
 def _regrouped(wanted: list[Dim], offered: list[Dim]) -> list[tuple[Dim, list[Dim]]]:
@@ -150,8 +148,8 @@ def _regrouped(wanted: list[Dim], offered: list[Dim]) -> list[tuple[Dim, list[Di
         mine, theirs = wanted[:count], offered[:count]
         sizes = [d.size for d in mine], [d.size for d in theirs]
         if count > 1 and sizes[0] != sizes[1] and prod(sizes[0]) == prod(sizes[1]):
-            merged = Dim(("*", *(d.tree for d in mine)), prod(sizes[0]), kind, mine[0].contracted, mine[0].place)
-            return [(merged, theirs), *((t, [s]) for t, s in zip(wanted[count:], offered[count:], strict=True))]
+            rest = zip(wanted[count:], offered[count:], strict=True)
+            return [(_product(mine, kind), theirs), *((t, [s]) for t, s in rest)]
     return []
 
 
@@ -196,12 +194,9 @@ def _in_kind_order(wanted: list[Dim], offered: list[Dim]) -> list[Dim]:
     return result
 
 
-def _merge(wanted: list[Dim], offered: list[Dim]) -> list[tuple[Dim, list[Dim]]]:
-    if len(wanted) == 1:
-        return [(wanted[0], offered)]
-    tree = ("*", *(d.tree for d in wanted))
-    size = prod(d.size for d in wanted)
-    return [(Dim(tree, size, wanted[0].kind, wanted[0].contracted, wanted[0].place), offered)]
+def _product(dims: Sequence[Dim], kind: str) -> Dim:
+    """Return factors that are taken together, in the place of the first."""
+    return replace(dims[0], tree=("*", *(d.tree for d in dims)), size=prod(d.size for d in dims), kind=kind)
 
 
 def _layout(pairs: Sequence[tuple[Dim, list[Dim]]], split: tuple[int, ...]) -> Alignment:
@@ -210,10 +205,7 @@ def _layout(pairs: Sequence[tuple[Dim, list[Dim]]], split: tuple[int, ...]) -> A
     shape = tuple(prod(d.size for d in dims) for _, dims in pairs)
     merged = []
     for wanted, dims in pairs:
-        if len(dims) == 1:
-            merged.append((wanted, dims[0]))
-        else:
-            tree: AxisTree = ("*", *(d.tree for d in dims))
-            size = prod(d.size for d in dims)
-            merged.append((wanted, Dim(tree, size, dims[0].kind if dims else wanted.kind, wanted.contracted, -1)))
+        several = replace(_product(dims, dims[0].kind), place=-1) if len(dims) > 1 else None
+        nothing = Dim(("*",), 1, wanted.kind, wanted.contracted, -1)
+        merged.append((wanted, several or (dims[0] if dims else nothing)))
     return Alignment(tuple(merged), split, (*order, *left_out), shape)
