@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tli_cli.architecture import Architecture, Node
-from tli_cli.describe.spelling import natural
+from tli_cli.describe.spelling import enclosing, natural
 from tli_cli.grouping import grouped
 from tli_cli.kinship.regions import Flow, Region, rebuilt
 
@@ -40,8 +40,7 @@ class Units:
 
     def of_layer(self, place: int) -> str:
         """Return the unit of the known layer at `place`."""
-        parts = self._blocks[place].split(".")
-        outer = (".".join(parts[:length]) for length in range(1, len(parts)))
+        outer = enclosing(self._blocks[place])
         return next((module for module in outer if module in self._repeated), self._blocks[place])
 
     def of_member(self, member: Member) -> str:

@@ -7,6 +7,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 
+from tli_cli.describe.spelling import enclosing
 from tli_cli.describe.vocabulary import WRAPPERS, surroundings
 from tli_cli.matching.segments import WEIGHTED
 from tli_cli.matching.sides import Side
@@ -132,11 +133,10 @@ def _homes(units: Sequence[Unit]) -> dict[Key, list[Key]]:
     for unit in units:
         if unit.kind not in WEIGHTED:
             continue
-        parts = unit.path.split(".")
-        for end in range(1, len(parts) + 1):
-            module = ".".join(parts[:end])
+        for module in enclosing(unit.path):
+            parent, _, name = module.rpartition(".")
             inside.setdefault(module, []).append(unit.key)
-            children.setdefault(".".join(parts[: end - 1]), set()).add(parts[end - 1])
+            children.setdefault(parent, set()).add(name)
     found: dict[Key, list[Key]] = {}
     for unit in units:
         if unit.kind == "norm" and (home := _home(unit, children)):

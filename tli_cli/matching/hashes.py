@@ -8,7 +8,7 @@ an acyclic graph, Shervashidze et al., JMLR 12, 2011, run to its full depth).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
 from tli_cli.architecture import Architecture, Node
@@ -99,26 +99,17 @@ def _flattened(graph: UnitGraph) -> UnitGraph:
     return UnitGraph(tuple(labels), tuple(inputs))
 
 
-def _label(graph: UnitGraph, index: int, of: dict[Key, Hashable]) -> Hashable:
-    label = graph.labels[index]
-    return label if isinstance(label, str) else of[label]
-
-
-def forward_hashes(graph: UnitGraph, labels: dict[Key, Hashable]) -> dict[Key, int]:
-    """Return for each unit a hash of its label and of everything that feeds it; of what nothing feeds, such as a table
-    of biases, with everything that feeds what it is joined to."""
-    values: list[int] = []
-    for index, before in enumerate(graph.inputs):
-        hashes = [values[i] for i in before]
-        if graph.labels[index] not in ORDERED:
-            hashes.sort()
-        values.append(hash((_label(graph, index, labels), tuple(hashes))))
+def forward_hashes(graph: UnitGraph, labels: dict[Key, Hashable], depth: int | None = None) -> dict[Key, int]:
+    """Return for each unit a hash of its label and of everything that feeds it, at most `depth` steps away if given;
+    else of what nothing feeds, such as a table of biases, with everything that feeds what it is joined to."""
+    producers = [[(i, _slot(graph, index, slot)) for slot, i in enumerate(f)] for index, f in enumerate(graph.inputs)]
+    values = _refined(graph, labels, producers, range(len(producers)), depth)
     fed = list(values)
-    for index, before in enumerate(graph.inputs):
+    for index, before in enumerate(graph.inputs if depth is None else ()):
         for i in before:
             if not graph.inputs[i] and graph.labels[i] != "input":
                 values[i] = hash((values[i], fed[index]))
-    return {label: values[i] for i, label in enumerate(graph.labels) if not isinstance(label, str)}
+    return _of_units(graph, values)
 
 
 def backward_hashes(graph: UnitGraph, labels: dict[Key, Hashable], depth: int | None = None) -> dict[Key, int]:
@@ -126,33 +117,36 @@ def backward_hashes(graph: UnitGraph, labels: dict[Key, Hashable], depth: int | 
     consumers: list[list[tuple[int, int]]] = [[] for _ in graph.labels]
     for index, before in enumerate(graph.inputs):
         for slot, i in enumerate(before):
-            consumers[i].append((index, slot if graph.labels[index] in ORDERED else 0))
-    return _refine(graph, labels, consumers, depth)
+            consumers[i].append((index, _slot(graph, index, slot)))
+    return _of_units(graph, _refined(graph, labels, consumers, reversed(range(len(consumers))), depth))
 
 
-def local_forward_hashes(graph: UnitGraph, labels: dict[Key, Hashable], depth: int) -> dict[Key, int]:
-    """Return for each unit a hash of its label and of what feeds it within `depth` steps."""
-    producers = [
-        [(i, slot if graph.labels[index] in ORDERED else 0) for slot, i in enumerate(before)]
-        for index, before in enumerate(graph.inputs)
-    ]
-    return _refine(graph, labels, producers, depth)
+def _slot(graph: UnitGraph, index: int, slot: int) -> int:
+    """Return which input of a node one is, as far as that matters."""
+    return slot if graph.labels[index] in ORDERED else 0
 
 
-def _refine(
+def _refined(
     graph: UnitGraph,
     labels: dict[Key, Hashable],
     neighbours: Sequence[Sequence[tuple[int, int]]],
+    order: Iterable[int],
     depth: int | None,
-) -> dict[Key, int]:
-    own = [_label(graph, index, labels) for index in range(len(graph.labels))]
+) -> list[int]:
+    """Return for each node a hash of its label and of its neighbours': of all of them, where these come before it in
+    `order`, or within `depth` steps."""
+    own = [label if isinstance(label, str) else labels[label] for label in graph.labels]
     values = [hash(label) for label in own]
 
     def refined(index: int) -> int:
         return hash((own[index], tuple(sorted((slot, values[i]) for i, slot in neighbours[index]))))
 
-    for index in reversed(range(len(own) if depth is None else 0)):
+    for index in order if depth is None else ():
         values[index] = refined(index)
     for _ in range(depth or 0):
         values = list(map(refined, range(len(own))))
+    return values
+
+
+def _of_units(graph: UnitGraph, values: Sequence[int]) -> dict[Key, int]:
     return {label: values[i] for i, label in enumerate(graph.labels) if not isinstance(label, str)}

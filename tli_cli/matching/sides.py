@@ -11,7 +11,7 @@ from tli_cli.architecture import Architecture, Node
 from tli_cli.describe.spelling import apart, enclosing
 from tli_cli.matching.beside import Heads, heads_of
 from tli_cli.matching.copies import Copies, copies_of, feeders
-from tli_cli.matching.hashes import HEAD, backward_hashes, forward_hashes, local_forward_hashes, unit_graph
+from tli_cli.matching.hashes import HEAD, backward_hashes, forward_hashes, unit_graph
 from tli_cli.matching.residuals import is_residual
 from tli_cli.matching.segments import WEIGHTED, Block, Stage, blocks_of, first_level, split_ends, stages_of
 from tli_cli.matching.settings import ACTIVATIONS
@@ -127,7 +127,7 @@ class Side:
             "behind": backward_hashes(graph, exact),
             "form before": forward_hashes(graph, form),
             "form behind": backward_hashes(graph, form),
-            "near before": local_forward_hashes(graph, form, LOCAL),
+            "near before": forward_hashes(graph, form, LOCAL),
             "near behind": backward_hashes(graph, form, LOCAL),
             "own": {key: hash(label) for key, label in exact.items()},
         }
