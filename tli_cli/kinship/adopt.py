@@ -12,10 +12,9 @@ from tli_cli.describe.blocks import with_blocks
 from tli_cli.describe.normed import WITH_LENGTH
 from tli_cli.describe.spaces import leaves
 from tli_cli.describe.vocabulary import canonical_role
-from tli_cli.kinship.naming import LIKE, Likeness, in_its_order, templates
+from tli_cli.kinship.naming import LIKE, Likeness, in_its_order, templates, with_tables
 from tli_cli.kinship.repeats import Member, Units, copies_of, graph_of, in_order
 from tli_cli.kinship.sizes import solve
-from tli_cli.kinship.tables import with_tables
 from tli_cli.matching.graph_roles import graph_roles
 from tli_cli.matching.parts import PART_ROLES
 from tli_cli.matching.units import units_of

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -13,7 +13,6 @@ from typing import TypeVar
 from tli_cli.architecture import CONVOLUTION
 from tli_cli.matching.alignment import align
 from tli_cli.matching.bags import overlap
-from tli_cli.matching.gathered import gathered_rows
 from tli_cli.matching.mixing import mixing_likeness, mixing_reach
 from tli_cli.matching.residuals import room_for, trunk_likeness
 from tli_cli.matching.segments import Block, Stage
@@ -270,3 +269,17 @@ def _in_order(targets: Sequence[T], sources: Sequence[T], alike: Callable[[T, T]
             near = min(matched, key=lambda k: (-thousandths(alike(target, sources[matched[k]])), abs(k - i), k > i))
         pairs.append((target, sources[matched[near]], near == i))
     return pairs
+
+
+def gathered_rows(side: Side) -> Iterator[list[str]]:
+    """Yield the names of the blocks of each numbered row of which one concatenation takes what each gives."""
+    home = {unit.place: block.name for block in side.blocks for unit in block.units}
+    rows: dict[str, list[str]] = defaultdict(list)
+    for row, _, number in (block.name.rpartition(".") for block in side.blocks):
+        rows[row].extend([f"{row}.{number}"] if row and number.isdecimal() else [])
+    last: list[int] = []
+    held: list[set[str]] = []
+    for node in side.architecture.graph:
+        last.append(node.layer if node.layer >= 0 else last[max(node.inputs)] if node.inputs else -1)
+        held += [{home.get(last[i], "") for i in node.inputs}] if node.op == "cat" and len(node.inputs) > 2 else []
+    yield from (names for names in rows.values() if names and any(blocks.issuperset(names) for blocks in held))

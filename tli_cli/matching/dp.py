@@ -10,14 +10,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from tli_cli.architecture import Architecture
-from tli_cli.matching.between import left_between
 from tli_cli.matching.blocks import BlockPair, pair_blocks, pair_stages, tower_by_tower
 from tli_cli.matching.copies import with_copies
 from tli_cli.matching.crossed import uncrossed
 from tli_cli.matching.evidence import Evidence, evidence_of
 from tli_cli.matching.idle import idle_pairs, with_whole, without
 from tli_cli.matching.inside import kept_apart
-from tli_cli.matching.left_over import with_left_over
+from tli_cli.matching.left_over import left_between, with_left_over
 from tli_cli.matching.namesakes import namesakes
 from tli_cli.matching.sides import Side, both_known
 from tli_cli.matching.tied import heads_apart, tied_heads

@@ -1,16 +1,42 @@
-"""Pairs of layers that nothing else has paired, as many of a kind on one side as on the other: where they stand in an
-order that was inferred does not matter."""
+"""Pairs of layers that nothing else has paired: those of one size between the same other pairs, such as parts of a
+module that one side cuts in two, or a last layer that counts as part of the head there; and as many of a kind on one
+side as on the other, wherever they stand in an order that was inferred."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import groupby
 
 from tli_cli.describe.vocabulary_places import tower
 from tli_cli.grouping import grouped
+from tli_cli.matching.alignment import align
+from tli_cli.matching.segments import WEIGHTED
 from tli_cli.matching.similarity import unit_similarity
 from tli_cli.matching.units import Unit
 from tli_cli.matching.values import Matching, Pair
+
+KINDS = (*WEIGHTED, "norm")
+
+
+def left_between(targets: Sequence[Unit], sources: Sequence[Unit], pairs: Iterable[Pair]) -> Iterator[Pair]:
+    """Yield pairs of units that stand in none of `pairs` and between the same ones, in order."""
+    partners = {pair.target.key: pair.source.key for pair in pairs}
+    given = set(partners.values())
+    place = {unit.key: i for i, unit in enumerate(sources)}
+    known = [place.get(partners[unit.key], -1) if unit.key in partners else -1 for unit in targets]
+    for _, run in groupby(range(len(targets)), key=lambda i: known[i] >= 0):
+        places = list(run)
+        if known[places[0]] >= 0:
+            continue
+        first = known[places[0] - 1] + 1 if places[0] else 0
+        last = known[places[-1] + 1] if places[-1] + 1 < len(targets) else len(sources)
+        wanted = [targets[i] for i in places if targets[i].kind in KINDS]
+        offered = [unit for unit in sources[first:last] if unit.key not in given]
+        table = [[float(t.exact_label == s.exact_label) for s in offered] for t in wanted]
+        found = ((wanted[i], offered[j]) for i, j in align(table) if table[i][j])
+        yield from (Pair(t, s, unit_similarity(t, s)) for t, s in found)
+
 
 TABLES = ("embedding", "position", "token")
 

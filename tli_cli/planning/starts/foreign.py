@@ -9,7 +9,7 @@ from math import prod
 
 from tli_cli.architecture import Architecture
 from tli_cli.matching.bags import overlap
-from tli_cli.matching.between import left_between
+from tli_cli.matching.left_over import left_between
 from tli_cli.matching.segments import WEIGHTED, Block, split_ends
 from tli_cli.matching.units import Key, Unit, main_tensor
 from tli_cli.matching.values import Matching, Pair
