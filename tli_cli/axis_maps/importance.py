@@ -16,8 +16,7 @@ _AT_ONCE = 1 << 24
 
 
 def group_importance(axis_map: AxisMap, read: Read) -> Any:
-    """Return a weight for each source index, an array `(columns,)`: squared norms over all members, each one's mean set
-    to one.
+    """Return a weight for each source index, `(columns,)`: squared norms over all members, each one's mean set to one.
 
     A member is the part of one source tensor that runs over the channels (DepGraph, arXiv 2301.12900).
     """

@@ -37,8 +37,7 @@ def seen_by(sample: Sequence[torch.Tensor], made: Sequence[torch.Tensor]) -> tup
 def known_to_both(
     plan: Plan, target: nn.Module, source: nn.Module, arguments: Sequence[Sequence[torch.Tensor]]
 ) -> tuple[tuple[torch.Tensor, ...], ...]:
-    """Return `arguments`, what the target is given and what the source is, with tokens that both have in the place of
-    those of the source.
+    """Return `arguments`, of the target and of the source, with tokens that both have in place of the source's.
 
     Raises:
         TliError: they have none in common.

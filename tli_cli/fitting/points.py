@@ -130,8 +130,7 @@ def _in_order(
 ) -> list[tuple[Place, Place]]:
     """Pair each point of the target `architecture` with a source point: evenly, in order, the last with the last.
 
-    Where the source is a plain chain, a block stands for as many of its layers as it mixes places; blocks that are left
-    over change nothing.
+    Where the source is a plain chain, a block stands for as many of its layers as it mixes places; the rest is idle.
     """
     count, others = len(targets), len(sources)
     if any(place.point.block for place in targets) and not any(place.point.block for place in sources):

@@ -33,8 +33,7 @@ def vocabulary_of(model: nn.Module) -> int:
 
 
 def synthetic_images(count: int, shape: Sequence[int], generator: torch.Generator) -> torch.Tensor:
-    """Return `count` images of `shape` `(channels, height, width)`, each channel of mean 0 and deviation 1 over all
-    of them.
+    """Return `count` images of `shape` `(channels, height, width)`, each channel of mean 0 and deviation 1 over all.
 
     Every image is a smooth ground on which rectangles, ellipses and strokes of random colours lie over one another.
     """
@@ -105,8 +104,7 @@ _SHAPES: tuple[Callable[..., torch.Tensor], ...] = (
 def drawn_classes(
     count: int, shape: Sequence[int], classes: int, generator: torch.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return `count` images of `shape` `(channels, height, width)` of characters that are made up, and which of the
-    `classes` each is.
+    """Return `count` images of `shape` `(channels, height, width)` of made-up characters, and the class of each.
 
     A character is four lines, which are turned, moved, scaled and coloured anew on every image.
     """

@@ -16,8 +16,7 @@ NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 def solve(
     inputs: torch.Tensor, wanted: torch.Tensor, *, ridge: float, centred: bool
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return `weight` `(groups, out, in)` and `bias` `(groups, out)` that bring `inputs` nearest to `wanted`, by
-    ridge regression.
+    """Return `weight` `(groups, out, in)` and `bias` `(groups, out)` that bring `inputs` nearest to `wanted` (ridge).
 
     `inputs` is `(groups, rows, in)`, `wanted` `(groups, rows, out)`, both float64. The penalty is `ridge` times the
     mean square of an input column; without `centred` the bias is zero.

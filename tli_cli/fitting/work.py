@@ -126,8 +126,7 @@ class Work:
 
 
 def passes_of(target: int, source: int) -> int:
-    """Return how many multiplications one sample takes in the closed form: the source is run once or twice, the target
-    two or three times."""
+    """Return the multiplications of one sample in the closed form: up to two runs of the source, three of the target."""
     return 2 * source + 3 * target
 
 

@@ -184,8 +184,7 @@ def provenance(plan: Plan) -> dict[str, str]:
 
 
 def _torch_version() -> str:
-    """Return which torch is installed, from the name of what is noted beside it: `importlib.metadata` takes a tenth of
-    a start to import."""
+    """Return which torch is installed, by its files: `importlib.metadata` takes a tenth of a start to import."""
     found = find_spec("torch")
     home = Path(found.origin).parents[1] if found and found.origin else Path()
     if noted := next(home.glob("torch-*.dist-info"), None):

@@ -19,8 +19,7 @@ __all__ = ["as_kin", "related"]
 def related(architectures: Sequence[Architecture], head_widths: Sequence[int] = ()) -> list[Architecture]:
     """Return `architectures`, those that are told by names alone described as the first other one that they are kin of.
 
-    `head_widths` are the widths of attention heads that the configurations beside the checkpoints tell, 0 where none
-    does.
+    `head_widths` are those that the configurations beside the checkpoints tell, 0 where none does.
     """
     traced = [architecture for architecture in architectures if architecture.graph]
     widths = head_widths or [0] * len(architectures)

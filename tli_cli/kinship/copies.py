@@ -17,8 +17,7 @@ MIN_TENSORS = 8
 
 @dataclass(frozen=True)
 class Copies:
-    """The modules that hold one network each, the one to take first, the tensors of that and all others, and the names
-    of the rest."""
+    """The modules that hold one network each, first the one to take, the tensors of it and all else, and the others."""
 
     modules: tuple[str, ...]
     kept: tuple[TensorSpec, ...]

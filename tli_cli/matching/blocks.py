@@ -27,8 +27,7 @@ Manners = Mapping[str, frozenset[str]]
 
 @dataclass(frozen=True)
 class BlockPair:
-    """A target block and the source block that feeds it; `repeat` where that source block feeds an earlier one as
-    well.
+    """A target block and the source block that feeds it; `repeat` where that feeds an earlier one as well.
 
     `sure` where anchors decide over most of the target block: libraries cut one block in several.
     """

@@ -39,8 +39,7 @@ class _Module:
 def extra_units(units: Sequence[Unit], others: Sequence[Unit], mine: Shapes, theirs: Shapes) -> set[Key]:
     """Return the keys of those of `units` that stand in modules which the network of `others` has not.
 
-    `mine` and `theirs` are the shapes of both; what is in neither does not count. No shape becomes rarer than the
-    other network has it.
+    `mine` and `theirs` are the shapes of both; what is in neither does not count. No shape gets rarer than there.
     """
     units, others = [u for u in units if u.key in mine], [u for u in others if u.key in theirs]
     held, wanted = Counter(mine[u.key] for u in units), Counter(theirs[u.key] for u in others)

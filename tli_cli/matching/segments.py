@@ -154,8 +154,7 @@ def _chain(block: Block) -> list[Block]:
 
 
 def split_ends(blocks: Sequence[Block]) -> tuple[list[Block], list[Block], list[Block]]:
-    """Return stem, body and head: the body runs from the first to the last block that is neither by its name or its
-    place.
+    """Return stem, body and head: the body runs from the first to the last block that is neither by name or place.
 
     What holds a single position, where others hold more, is behind the body.
     """

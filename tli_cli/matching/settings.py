@@ -31,8 +31,7 @@ _NUMBERS: dict[object, int] = {}
 def setting_numbers(
     architecture: Architecture, mains: Sequence[str | None], attending: frozenset[int]
 ) -> dict[int, int]:
-    """Return for each layer that stands in the graph, by place, a number of how it is set: equal numbers for layers set
-    alike.
+    """Return for each layer in the graph, by place, a number of how it is set: the same for layers set alike.
 
     Args:
         architecture: traced, or nothing is known.

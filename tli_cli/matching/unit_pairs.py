@@ -20,8 +20,7 @@ _MOST_KNOWN = 1 << 16
 def pair_units(
     targets: Sequence[Unit], candidates: Sequence[Unit], reusable: Sequence[Unit]
 ) -> list[tuple[Unit, Unit, float]]:
-    """Pair the units of two blocks: in order, then what is left in any order, then sources once more at a lower
-    reward.
+    """Pair the units of two blocks: in order, then what is left in any order, then sources again at a lower reward.
 
     `candidates` are among `reusable`. What is found for units that are alike is kept: blocks are often the same.
     """

@@ -22,8 +22,7 @@ ADDED = "added block starts as the identity"
 def branch_ends(
     architecture: Architecture, units: Iterable[Unit], added: Collection[int] = (), passing: Collection[int] = ()
 ) -> set[int]:
-    """Return the indices of the layers that end the residual branches of the block made of `units`; empty if it has
-    none.
+    """Return the layers, by place, that end the residual branches of the block made of `units`; none if it has none.
 
     `added` are the layers of other added blocks, such as the experts of a mixture, which may end the same branch, and
     `passing` ones that pass on what they take, through which a shortcut may run.

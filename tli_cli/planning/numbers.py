@@ -43,8 +43,7 @@ def numbers_behind(
 
 
 def difference_of(mine: Sequence[Number], theirs: Sequence[Number], *, scaled: bool, alike: bool) -> str:
-    """Return how the numbers behind two layers differ, empty if they do not; with `scaled`, other scales are made up
-    for.
+    """Return how the numbers behind two layers differ, empty if they do not; if `scaled`, scales are made up for.
 
     Where both take other operations, the same may be written in two ways, unless activations differ too (not `alike`).
     """

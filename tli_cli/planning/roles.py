@@ -21,8 +21,7 @@ ITERATED = ("_u", "_v", "weight_u", "weight_v")
 class Share:
     """The part of one tensor that belongs to a unit, and the axes of that part.
 
-    `dim` is cut, seen as `(outer, middle, inner)`: the part is `start:stop` of the middle. A `dim` of -1 is the whole
-    tensor.
+    `dim` is cut, seen as `(outer, middle, inner)`: the part is `start:stop` of the middle; all, if `dim` is -1.
     """
 
     spec: TensorSpec

@@ -58,8 +58,7 @@ def summed(axis_map: AxisMap, read: Read, draws: Draws) -> MapValues:
 
 
 def input_channels(axis_map: AxisMap, read: Read, draws: Draws) -> MapValues:
-    """Repeat input channels in turn and divide each by its copies, or fold the surplus ones onto the kept ones by
-    summing.
+    """Repeat input channels in turn and divide each by its copies, or fold the surplus ones onto the kept ones.
 
     The response to a grey image, and to the source's channels repeated in turn, is kept; for one channel or a
     multiple of the source's this is what timm's `adapt_input_conv` does. Where the rule says `zero`, the channels that

@@ -13,8 +13,7 @@ from tli_cli.seeding import Draws
 
 
 def widen(axis_map: AxisMap, read: Read, draws: Draws) -> MapValues:
-    """Repeat the channels in turn; consumers divide among the copies, each output in its own way, so that copies can
-    part in training.
+    """Repeat the channels in turn; consumers divide among copies, each output in its own way, so that these can part.
 
     Words behind the rule's name say what runs over the channels: `centred` for a layer norm and `zero` for an RMS
     norm, which cannot be repeated a fractional number of times: the channels left over start at the mean, or at

@@ -26,8 +26,7 @@ def activations_before(
 ) -> Mapping[int, Before]:
     """Return for each layer, by its place, the activations since the last layer or join, and what that was.
 
-    What the layers `idle` add to a sum is nothing, so that the sum is what it is added to, and norms `passing` are no
-    layers.
+    What the layers `idle` add to a sum is nothing, the sum what they are added to; norms `passing` are no layers.
     """
     graph = architecture.graph
     found: dict[int, Before] = {}

@@ -81,8 +81,7 @@ def align_dims(
 ) -> Alignment | None:
     """Return how the source's dimensions serve the target's; None where they have nothing in common.
 
-    With `table`, rows are looked up by one side and may be added as a whole by the other, so that no axis is summed
-    over.
+    With `table`, rows are looked up by one side and perhaps added as a whole by the other: none is summed over.
     """
     mine, theirs = tensor_dims(target, target_axes), tensor_dims(source, source_axes)
     if table:

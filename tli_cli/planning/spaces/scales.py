@@ -37,8 +37,7 @@ class Scales:
         """Return by what queries must be multiplied so that products are scaled as in the source; None if the numbers
         in the code are not known.
 
-        Where those of the source alone are not, it is taken for one of the target's class, whose scales are the same
-        powers of the width.
+        Where the source's alone are not, it is taken to be of the target's class, with the same powers of the width.
         """
         mine, theirs = self._mine.get(pair.target.key), self._theirs.get(pair.source.key)
         if mine is None or theirs is None or not self._target.was_run or mine.softmaxes != theirs.softmaxes:

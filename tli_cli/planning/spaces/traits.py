@@ -61,8 +61,7 @@ def norms_before_tied_heads(architecture: Architecture) -> set[str]:
 
 
 def undivided_spaces(architecture: Architecture) -> set[AxisTree]:
-    """Return the widths of tables that serve as heads behind a norm without a weight: nothing there divides by how many
-    copies a channel has."""
+    """Return the widths of tables that are heads behind a norm without a weight: nothing there divides by copies."""
     places = [place for place, before in tied_heads(architecture) if before.op == "norm"]
     tables = (architecture.layers[place].tensor("weight") for place in places)
     return {architecture.axes[name][-1].tree for name in tables if name in architecture.axes}
