@@ -7,7 +7,7 @@ that was copied stays as it is, and the head is drawn smaller.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
@@ -48,15 +48,8 @@ def size_for_head(model: nn.Module, plan: Plan, arguments: Sequence[torch.Tensor
 def head_factor(model: nn.Module, weight: str, arguments: Sequence[torch.Tensor]) -> float:
     """Return by what the head of `weight` is multiplied, so that on `arguments` it gives `model` what it would give if
     it read values of `SIZE`; 1 where these are not `LARGE`, or cannot be seen."""
-    seen: list[torch.Tensor] = []
-    with hooks() as handles:
-        head = dict(frozen(model).named_modules()).get(weight.rpartition(".")[0])
-        if head is None:
-            return 1.0
-        handles.append(head.register_forward_pre_hook(lambda _module, given: seen.extend(given[:1])))
-        with torch.no_grad():
-            model(*arguments)
-    size = float(seen[-1].float().pow(2).mean().sqrt()) if seen else 0.0
+    seen = _read(model, arguments, lambda path, _: path == weight.rpartition(".")[0])
+    size = float(seen[-1][1].float().pow(2).mean().sqrt()) if seen else 0.0
     return SIZE / size if LARGE < size < float("inf") else 1.0
 
 
@@ -69,15 +62,25 @@ def draw_smaller(model: nn.Module, weight: str | None, arguments: Sequence[torch
 
 def _fed(model: nn.Module, plan: Plan, arguments: Sequence[torch.Tensor]) -> torch.Tensor | None:
     """Return what the last linear layer of `model` reads on `arguments`, if nothing feeds that layer; else None."""
-    last: list[tuple[str, torch.Tensor]] = []
+    seen = _read(model, arguments, lambda _, module: isinstance(module, (nn.Linear, nn.Conv2d)))
+    step = plan.by_target.get(f"{seen[-1][0]}.weight") if seen else None
+    return seen[-1][1] if step is not None and step.action == "keep" else None
+
+
+def _read(
+    model: nn.Module, arguments: Sequence[torch.Tensor], counts: Callable[[str, nn.Module], bool]
+) -> list[tuple[str, torch.Tensor]]:
+    """Return what the modules that count, by path and kind, read while `model` runs on `arguments`, each with its
+    path, in order."""
+    seen: list[tuple[str, torch.Tensor]] = []
     with hooks() as handles:
         for path, module in frozen(model).named_modules():
-            if isinstance(module, (nn.Linear, nn.Conv2d)):
-                handles.append(module.register_forward_pre_hook(lambda _m, given, p=path: last.append((p, given[0]))))
+            if counts(path, module):
+                hook = module.register_forward_pre_hook(lambda _, given, p=path: seen.extend((p, g) for g in given[:1]))
+                handles.append(hook)
         with torch.no_grad():
             model(*arguments)
-    step = plan.by_target.get(f"{last[-1][0]}.weight") if last else None
-    return last[-1][1] if step is not None and step.action == "keep" else None
+    return seen
 
 
 METHODS = ("auto", "fit")

@@ -126,7 +126,7 @@ class Work:
 
 
 def passes_of(target: int, source: int) -> int:
-    """Return the multiplications of one sample in the closed form: up to two runs of the source, three of the target."""
+    """Return the multiplications of a sample in the closed form: up to two runs of the source, three of the target."""
     return 2 * source + 3 * target
 
 

@@ -61,11 +61,7 @@ def _differences(found: tuple[TensorSpec, ...], wanted: Architecture) -> Iterato
             yield f"{spec.name}: missing"
         elif other.shape != spec.shape:
             yield f"{spec.name}: expected shape {list(spec.shape)}, found {list(other.shape)}"
-        elif _floating(other) != _floating(spec) or not (_floating(spec) or other.dtype == spec.dtype):
+        elif is_float(other.dtype) != is_float(spec.dtype) or (other.dtype != spec.dtype and not is_float(spec.dtype)):
             yield f"{spec.name}: expected {spec.dtype}, found {other.dtype}"
     for name in held.keys() - wanted.by_name.keys():
         yield f"{name}: not part of the target"
-
-
-def _floating(spec: TensorSpec) -> bool:
-    return is_float(spec.dtype)
