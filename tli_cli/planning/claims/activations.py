@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from tli_cli.architecture import Architecture, Node
+from tli_cli.describe.walks import walked
 from tli_cli.matching.settings import ACTIVATIONS, IDEMPOTENT
 from tli_cli.planning.identity import silencers
 
@@ -60,20 +61,12 @@ def _through(architecture: Architecture, node: Node, idle: Collection[int], pass
     return inputs[0] if len(inputs) == 1 else -1
 
 
-def readers_behind(architecture: Architecture, place: int) -> set[tuple[tuple[str, ...], int]]:
-    """Return the activations between a layer and each of the layers that read it, with their places; -1 for a join."""
-    graph = architecture.graph
-    found: set[tuple[tuple[str, ...], int]] = set()
-    pending: list[tuple[int, tuple[str, ...]]] = [(i, ()) for i, node in enumerate(graph) if node.layer == place]
-    while pending:
-        index, ops = pending.pop()
-        for reader in architecture.readers[index]:
-            node = graph[reader]
-            if node.op == "layer" or len(node.inputs) > 1:
-                found.add((ops, node.layer))
-            else:
-                pending.append((reader, (*ops, node.op) if node.op in ACTIVATIONS else ops))
-    return found
+def readers_behind(architecture: Architecture, place: int) -> set[int]:
+    """Return the layers, by place, that read what a layer makes, as it is or through activations; -1 for a join."""
+    graph, readers = architecture.graph, architecture.readers
+    ends = {i for i, node in enumerate(graph) if node.op == "layer" or len(node.inputs) > 1}
+    first = (reader for i, node in enumerate(graph) if node.layer == place for reader in readers[i])
+    return {graph[i].layer for i in walked(first, lambda i: () if i in ends else readers[i]) if i in ends}
 
 
 def differ(mine: Before, theirs: Before) -> bool:

@@ -141,7 +141,7 @@ class Doubts:
         """Tell whether what a layer makes, or all that is made of it, is read with zero weight or adds nothing."""
         if place not in self._idle:
             self._idle[place] = False  # until more is known: a layer may be run several times
-            places = {reader for _, reader in readers_behind(self._target, place)}
+            places = readers_behind(self._target, place)
             self._idle[place] = self._is_unread(place) or (
                 bool(places) and all(p in self._added.bypassed or (p >= 0 and self._is_idle(p)) for p in places)
             )
