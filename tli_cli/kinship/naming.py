@@ -1,4 +1,4 @@
-"""Which tensor of a known network each tensor of a bare checkpoint is named like."""
+"""Which tensor of a known network each tensor of a bare checkpoint is named like, and the order of these there."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from math import prod
 from tli_cli.architecture import STATISTICS, Architecture, TensorSpec
 from tli_cli.describe.normed import LENGTH_ENDS, NORMED_ENDS, respelled
 from tli_cli.describe.prefixes import changed, prefix_change
+from tli_cli.describe.spelling import enclosing, natural
 from tli_cli.describe.vocabulary import canonical_role
 
 LIKE = 0.9
@@ -204,3 +205,31 @@ def _tables(known: Architecture) -> list[str]:
         layer.tensor("weight") for i, layer in enumerate(known.layers) if layer.kind == "embedding" and runs[i] > 1
     )
     return [name for name in tables if name]
+
+
+def in_order_of(bare: Architecture, known: Architecture) -> tuple[TensorSpec, ...]:
+    """Return the tensors of `bare`, whose order is lost, as `known` defines those that they are named like; nothing if
+    they are not named like these.
+
+    A module stands among its siblings where the one does that it is like, behind it if it is one more of a row.
+    """
+    like = templates(bare.tensors, known)
+    ranks = _ranks([spec.name for spec in known.tensors])
+    return tuple(sorted(bare.tensors, key=lambda spec: _place(spec.name, like.get(spec.name), ranks))) if like else ()
+
+
+def _ranks(names: Sequence[str]) -> dict[str, int]:
+    """Return for each name, and each module that it stands in, when it is met first."""
+    found: dict[str, int] = {}
+    for name in names:
+        for path in enclosing(name):
+            found.setdefault(path, len(found))
+    return found
+
+
+def _place(name: str, like: Likeness | None, ranks: Mapping[str, int]) -> tuple[tuple[int, object], ...]:
+    """Return the sort key of `name`: level by level the rank of what it is like, and its own number; last if none."""
+    if like is None:
+        return ((len(ranks), natural(name)),)
+    theirs, mine = enclosing(like.template), like.name.split(".")
+    return tuple((ranks[path], natural(own)) for path, own in zip(theirs, mine, strict=False))

@@ -110,7 +110,7 @@ def _told_by(reference: Reference, others: Sequence[Reference]) -> Reference:
     the order of the first other one that it is named like, if its own is lost."""
     from tli_cli.describe.from_names.names import describe_names
     from tli_cli.kinship.heads import heads_like
-    from tli_cli.kinship.order import in_order_of
+    from tli_cli.kinship.naming import in_order_of
 
     checkpoint, bare = reference.checkpoint, reference.architecture
     if bare.graph or checkpoint is None:

@@ -1,18 +1,27 @@
-"""The blocks that a target adds: which of their layers start so that the blocks change nothing."""
+"""The blocks that a target adds: which of their layers start so that the blocks change nothing.
+
+Norms may act on the residual stream itself, as in the first transformers (arXiv 1706.03762). A norm of what a norm has
+normalised changes nothing, up to what is added to the variance, if both have ones and zeros for weight and bias. So the
+norm before an added block passes on what it normalises, the block's own do the same, and the last one of these takes
+the weight and bias of the first.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from tli_cli.architecture import Architecture
 from tli_cli.describe.walks import makers, walked
 from tli_cli.matching.segments import Block
 from tli_cli.matching.settings import IDEMPOTENT
+from tli_cli.matching.units import Unit
 from tli_cli.matching.values import Matching
 from tli_cli.planning.identity import branch_ends, silencers
 from tli_cli.planning.starts.chains import chain_layers, ops_before, ops_behind, passes_unchanged
-from tli_cli.planning.starts.post_norms import stream_norms
+
+Settled = dict[int, set[int]]
+"""By the last norm of an added block those before it that pass on what they normalise."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +45,7 @@ def additions(
     source: Architecture,
     matching: Matching,
     blocks: Collection[Block],
-    settled: Mapping[int, Collection[int]],
+    settled: Settled,
 ) -> Additions:
     """Return how the added ones among the target's `blocks` start. Norms `settled` are the source's own in place of
     those that pass on what they normalise."""
@@ -89,3 +98,55 @@ def _whole_sum(target: Architecture, index: int) -> int:
     while len(readers := target.readers[index]) == 1 and target.graph[readers[0]].op == "add":
         index = readers[0]
     return index
+
+
+def stream_norms(architecture: Architecture, units: Sequence[Unit]) -> list[int]:
+    """Return the places of the norms of a block that act on the residual stream itself, in the order of execution."""
+    return [place for place, _ in _stream_norms(architecture, {unit.place for unit in units})]
+
+
+def norms_moved_behind(target: Architecture, matching: Matching, blocks: Collection[Block]) -> tuple[Matching, Settled]:
+    """Return `matching` with the partner of the norm before an added block given to the block's last norm, and what
+    passes on what it normalises for that."""
+    pairs = {pair.target.place: pair for pair in matching.pairs if pair.target.kind == "norm"}
+    settled = Settled()
+    for block in blocks:
+        members = {unit.place for unit in block.units}
+        norms = stream_norms(target, block.units) if block.name in matching.added_blocks else []
+        before = _norm_before(target, members) if norms else -1
+        if norms and {before, norms[-1]} <= pairs.keys() and _are_alike(target, [before, *norms]):
+            last, fed = norms[-1], pairs[before]
+            pairs[last] = replace(fed, target=pairs[last].target)
+            pairs[before] = replace(fed, repeat=True, anchored=False)
+            settled[last] = {before, *norms[:-1]}
+    moved = tuple(pairs[p.target.place] if p.target.kind == "norm" else p for p in matching.pairs)
+    return (replace(matching, pairs=moved) if settled else matching), settled
+
+
+def _stream_norms(architecture: Architecture, members: Collection[int]) -> Iterator[tuple[int, int]]:
+    """Yield the place of each norm of a block that alone reads a sum, with the node of that sum."""
+    for index, node in enumerate(architecture.graph):
+        after = [architecture.graph[i].layer for i in architecture.readers[index]]
+        alone = node.op == "add" and len(after) == 1 and after[0] in members
+        if alone and architecture.layers[after[0]].kind == "norm":
+            yield after[0], index
+
+
+def _norm_before(architecture: Architecture, members: Collection[int]) -> int:
+    """Return the place of the norm that makes the stream which a block, and nothing else, takes; -1 if none does."""
+    first = next((index for _, index in _stream_norms(architecture, members)), -1)
+    for start in architecture.graph[first].inputs if first >= 0 else ():
+        place = architecture.graph[start].layer
+        if place < 0 or place in members or architecture.layers[place].kind != "norm":
+            continue
+        readers = architecture.readers[start]
+        return place if all(i == first or architecture.graph[i].layer in members for i in readers) else -1
+    return -1
+
+
+def _are_alike(architecture: Architecture, places: Sequence[int]) -> bool:
+    """Tell whether norms average over the same channels in the same way, each place on its own."""
+    layers = [architecture.layers[place] for place in places]
+    known = {(layer.attribute("norm"), layer.averages, len(layer.tensors)) for layer in layers}
+    widths = {architecture.axes[name][-1].tree for layer in layers for _, name in layer.tensors}
+    return len(known) == len(widths) == 1 and layers[0].attribute("norm") in ("layer", "rms")
