@@ -46,7 +46,7 @@ def match_sides(source: Side, target: Side) -> Matching:
     source, target = of_common_inputs(source, target)
     named = namesakes(source, target)
     heads = tied_heads(source, target)
-    source, target = (source, target) if known else _without_extras(source, target, [*named, *heads])
+    source, target = (source, target) if known else without_extras(source, target, [*named, *heads])
     evidence = evidence_of(source, target, named)
     partners = {key: pair.source.key for key, pair in evidence.pairs.items()}
     stages = pair_stages(target, source, partners)
@@ -67,16 +67,6 @@ def match_sides(source: Side, target: Side) -> Matching:
         spared=tuple((unit, first) for unit, first in held if unit.key not in used),
     )
     return matching if known else with_left_over(matching)
-
-
-def _without_extras(source: Side, target: Side, named: Sequence[tuple[Unit, Unit]]) -> tuple[Side, Side]:
-    """Return both sides without the modules that only one of them has; what has a namesake is none."""
-    sides = zip((source, target), without_extras(source, target), (1, 0), strict=True)
-    kept = [(side, {u.key for u in less.units} | {pair[at].key for pair in named}) for side, less, at in sides]
-    return tuple(  # type: ignore[return-value]
-        side if len(keys) == len(side.units) else side.of([unit for unit in side.units if unit.key in keys])
-        for side, keys in kept
-    )
 
 
 def _with_certainty(pair: StagePair, evidence: Evidence, one_network: bool) -> StagePair:

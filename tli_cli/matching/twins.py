@@ -98,16 +98,21 @@ def in_other_words(first: Unit, second: Unit) -> Unit:
     return replace(second, role=first.role) if one and first.role != second.role else second
 
 
-def without_extras(source: Side, target: Side) -> tuple[Side, Side]:
-    """Return both sides without the modules that only one of them has, where names and shapes are all that is known."""
-    offered = _without(source, target)
-    return offered, _without(target, offered)
+def without_extras(source: Side, target: Side, named: Sequence[tuple[Unit, Unit]]) -> tuple[Side, Side]:
+    """Return both sides without the modules that only one of them has, where names and shapes are all that is known;
+    what has a namesake in `named`, target units first, is none."""
+    theirs = _extra(source, target)
+    mine = _extra(target, _without(source, theirs))
+    return _without(source, theirs - {s.key for _, s in named}), _without(target, mine - {t.key for t, _ in named})
 
 
-def _without(side: Side, other: Side) -> Side:
+def _extra(side: Side, other: Side) -> set[Key]:
     mine, theirs = ({u.key: shape for shape, units in _by_shape(s).items() for u in units} for s in (side, other))
-    extra = extra_units(side.units, other.units, mine, theirs)
-    return side.of([unit for unit in side.units if unit.key not in extra]) if extra else side
+    return extra_units(side.units, other.units, mine, theirs)
+
+
+def _without(side: Side, keys: set[Key]) -> Side:
+    return side.of([unit for unit in side.units if unit.key not in keys]) if keys else side
 
 
 def _count(grouped: Mapping[Shape, Sequence[Unit]]) -> int:
