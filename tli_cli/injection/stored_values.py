@@ -56,7 +56,7 @@ class StoredValues:
     def unchanged(self, step: Step, spec: TensorSpec) -> Content | None:
         """Return the bytes of the step's result, if they are a stored tensor's, which are checked when copied."""
         if step.action == "keep":
-            own = self.own(step.target) if step.initial == "target" else None
+            own = self.own(step)
             return Copied(own[1]) if own is not None and own[0].dtype == spec.dtype else None
         if step.resizer != "copy" or len(step.pieces) != 1:
             return None
@@ -78,10 +78,10 @@ class StoredValues:
         piece = None if held is None else self._checkpoints[model].file_range(name)
         return None if held is None or piece is None else (held, piece)
 
-    def own(self, name: str) -> Stored | None:
-        """Return the target's own tensor and where its bytes stand, if it has them in one piece as they are."""
-        held = self._own.get(name)
-        piece = None if held is None or self._target is None else self._target.file_range(name)
+    def own(self, step: Step) -> Stored | None:
+        """Return the target's own tensor that a step starts from, and where its bytes stand, if in one piece."""
+        held = self._own.get(step.target) if step.initial == "target" else None
+        piece = None if held is None or self._target is None else self._target.file_range(step.target)
         return None if held is None or piece is None else (held, piece)
 
     def checked(self, names: Sequence[tuple[int, str]], content: Content) -> Content:

@@ -42,7 +42,7 @@ class Streams:
         if step.action == "keep" and number is not None and spec.dtype in STORED:
             return _constant(number, prod(spec.shape), spec.dtype)
         if step.action == "keep":
-            own = self._values.own(step.target) if step.initial == "target" else None
+            own = self._values.own(step)
             return None if own is None else _mapped(own, spec.dtype, [_all_of(spec.shape)])
         pieces = sorted(step.pieces, key=lambda piece: piece.target_range or (0, 0, 0))
         if step.resizer not in ("maps", "copy") or not _tile(pieces, step.shape):
@@ -81,7 +81,7 @@ class Streams:
         row_bytes = mapped.length // step.shape[0]
         if (number := number_of(step.initial)) is not None:
             return Patched(mapped, _constant(number, prod(step.shape), mapped.dtype), row_bytes, new)
-        own = self._values.own(step.target) if step.initial == "target" else None
+        own = self._values.own(step)
         if own is None or own[0].dtype != source or own[0].shape != step.shape:
             return None
         start = _mapped(own, mapped.dtype, [_all_of(step.shape)])
