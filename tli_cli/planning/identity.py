@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from tli_cli.architecture import Architecture, Layer
+from tli_cli.architecture import EPSILON, OFFSET, Architecture, Layer, Number
 from tli_cli.describe.from_names.names import table_kind
 from tli_cli.describe.normed import WITH_LENGTH
 from tli_cli.matching.segments import WEIGHTED, Block
@@ -12,8 +12,16 @@ from tli_cli.matching.units import Unit
 from tli_cli.matching.values import Matching
 
 BRANCH_ENDS = ("o", "fc2", "down")
-NOT_ZERO = ("sigmoid", "softmax", "hardsigmoid", "softplus", "exp", "cos", "log_sigmoid")
-"""Operations that do not give zero for zero."""
+NOT_ZERO = frozenset({
+    "_log_softmax", "acos", "cos", "cosh", "erfc", "exp", "exp2", "hardsigmoid", "i0", "log_sigmoid_forward",
+    "logaddexp", "logaddexp2", "masked_fill", "reciprocal", "sigmoid", "sinc", "softmax", "softplus", "special_erfcx",
+    "threshold",
+})  # fmt: skip
+"""Operations of the execution graph that do not give zero for zero."""
+SCALING = ("mul", "div", "matmul", "bmm", "baddbmm")
+"""Operations in which a constant gives zero for zero."""
+NO_SHIFT = 1e-3
+"""The largest number that may be added to nothing: norms that are written out add as much to a variance."""
 ADDITIVE = ("bias", "position", "token", "embedding", "bias_table")
 """Kinds of layers that give something for nothing."""
 ADDED = "added block starts as the identity"
@@ -77,13 +85,31 @@ def silencers(architecture: Architecture, index: int) -> set[int]:
         layer = architecture.layers[node.layer]
         if layer.offset and not layer.tensor("bias") and node.inputs:
             return silencers(architecture, node.inputs[0])
-        return set() if layer.kind in ADDITIVE or layer.offset else {node.layer}
+        return set() if layer.kind in ADDITIVE or layer.offset or _is_lifted(layer) else {node.layer}
     found = [silencers(architecture, i) for i in node.inputs]
     if not found or node.op in NOT_ZERO:
         return set()
     if node.op in ("mul", "matmul"):
         return min((layers for layers in found if layers), key=len, default=set())
     return set[int]().union(*found) if all(found) else set()
+
+
+def _is_lifted(layer: Layer) -> bool:
+    """Tell whether code behind a layer, up to the next one, is known to give something for nothing."""
+    fixed = (number for number in layer.constants if number[0] not in (*SCALING, EPSILON, OFFSET))
+    return any(map(_lifts, layer.numbers)) or any(any(number[3:]) for number in fixed)
+
+
+def _lifts(number: Number) -> bool:
+    """Tell whether an operation that is written in code does not give zero for zero, as far as is known."""
+    name, values = number[0], [value for value in number[1:] if isinstance(value, (int, float))]
+    if name in ("add", "sub", "rsub"):
+        return any(abs(value) > NO_SHIFT for value in values)
+    if name == "clamp":  # of one bound it is not known which it is
+        return max(values, default=0) * min(values, default=0) > 0
+    if name in ("maximum", "minimum", "pow"):
+        return any(value <= 0 if name == "pow" else value != 0 for value in values)
+    return name == "log" or name in NOT_ZERO
 
 
 def surplus_scales(matching: Matching, blocks: Iterable[Block], target: Architecture) -> list[int]:
