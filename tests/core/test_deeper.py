@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from copy import deepcopy
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -341,14 +342,16 @@ def test_what_is_normalised_twice_is_exact_only_where_the_epsilon_is_nothing(eps
 
 
 class Shaped(nn.Module):
-    """Residual blocks of which `shape` has the last word, behind norms that do not take means away."""
+    """Residual blocks of which `shape` has the last word, with norms that take means away or do not."""
 
-    def __init__(self, depth: int, shape: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    def __init__(
+        self, depth: int, shape: Callable[[torch.Tensor], torch.Tensor], width: int = 8, norm: Any = nn.RMSNorm
+    ) -> None:
         super().__init__()
-        self.shape, self.first, self.last = shape, nn.Linear(6, 8), nn.Linear(8, 3)
+        self.shape, self.first, self.last = shape, nn.Linear(6, width), nn.Linear(width, 3)
         self.norms, self.inner, self.outer = (
             nn.ModuleList(make() for _ in range(depth))
-            for make in (partial(nn.RMSNorm, 8), partial(nn.Linear, 8, 12), partial(nn.Linear, 12, 8))
+            for make in (partial(norm, width), partial(nn.Linear, width, 12), partial(nn.Linear, 12, width))
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -376,6 +379,26 @@ class Shaped(nn.Module):
 )
 def test_a_branch_that_gives_something_for_nothing_is_not_called_exact(shape, kept: bool) -> None:
     given, wanted = randomised(Shaped(2, shape), 1), randomised(Shaped(4, shape), 2)
+    example = torch.randn(4, 6, dtype=torch.float64)
+    plan = apply_tli(wanted, given, example=example)
+    assert all(step.exact for step in plan.steps) == kept
+    assert not kept or distance(given, wanted, (example,)) < 1e-9
+
+
+@pytest.mark.parametrize(
+    ("norm", "shape", "kept"),
+    [
+        (nn.RMSNorm, lambda x: 0.5 * torch.tanh(x) ** 2, True),
+        (nn.RMSNorm, lambda x: x + 1, False),
+        (nn.RMSNorm, torch.exp, False),
+        (nn.LayerNorm, lambda x: 0.5 * x + 1, True),
+        (nn.LayerNorm, lambda x: x.clamp(-1, 1), False),
+        (nn.LayerNorm, torch.exp, False),
+        (nn.LayerNorm, torch.cosh, False),
+    ],
+)
+def test_channels_left_over_of_a_wider_stream_are_exact_where_code_keeps_them(norm, shape, kept: bool) -> None:
+    given, wanted = (randomised(Shaped(2, shape, width, partial(norm, eps=1e-12)), width) for width in (8, 12))
     example = torch.randn(4, 6, dtype=torch.float64)
     plan = apply_tli(wanted, given, example=example)
     assert all(step.exact for step in plan.steps) == kept

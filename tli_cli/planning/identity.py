@@ -85,7 +85,7 @@ def silencers(architecture: Architecture, index: int) -> set[int]:
         layer = architecture.layers[node.layer]
         if layer.offset and not layer.tensor("bias") and node.inputs:
             return silencers(architecture, node.inputs[0])
-        return set() if layer.kind in ADDITIVE or layer.offset or _is_lifted(layer) else {node.layer}
+        return set() if layer.kind in ADDITIVE or layer.offset or is_lifted(layer) else {node.layer}
     found = [silencers(architecture, i) for i in node.inputs]
     if not found or node.op in NOT_ZERO:
         return set()
@@ -94,7 +94,7 @@ def silencers(architecture: Architecture, index: int) -> set[int]:
     return set[int]().union(*found) if all(found) else set()
 
 
-def _is_lifted(layer: Layer) -> bool:
+def is_lifted(layer: Layer) -> bool:
     """Tell whether code behind a layer, up to the next one, is known to give something for nothing."""
     fixed = (number for number in layer.constants if number[0] not in (*SCALING, EPSILON, OFFSET))
     return any(map(_lifts, layer.numbers)) or any(any(number[3:]) for number in fixed)

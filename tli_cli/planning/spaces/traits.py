@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from math import prod
 from typing import Any
 
@@ -10,7 +10,7 @@ from tli_cli.architecture import LINEAR, Architecture, AxisTree, Layer, Node
 from tli_cli.describe.spaces import leaves
 from tli_cli.describe.walks import walked
 from tli_cli.matching.settings import ACTIVATIONS
-from tli_cli.planning.identity import NOT_ZERO
+from tli_cli.planning.identity import NOT_ZERO, is_lifted
 
 CENTRED, ZERO = "centred", "zero"
 
@@ -35,7 +35,8 @@ def lifted_spaces(architecture: Architecture) -> set[AxisTree]:
     """Return the spaces of which a channel that starts at zero does not stay there: maps over tokens add biases, the
     same to all channels, and what is nowhere zero gives something for nothing."""
     biased = any(layer.tensor("bias") for layer in _token_mixers(architecture))
-    return bent_streams(architecture, NOT_ZERO) | (set(normalised_spaces(architecture)) if biased else set())
+    lifted = bent_streams(architecture, NOT_ZERO, is_lifted)
+    return lifted | (set(normalised_spaces(architecture)) if biased else set())
 
 
 def _token_mixers(architecture: Architecture) -> Iterator[Layer]:
@@ -154,12 +155,25 @@ def used_as_they_are(architecture: Architecture) -> set[AxisTree]:
     return found
 
 
-UNLIKE = frozenset({*ACTIVATIONS, "mul", "glu", "max_pool", "amax", "max", "exp", "cos", "sin"})
-"""Operations behind which the mean of the channels is no longer that of their values."""
+BENDING = frozenset({
+    *ACTIVATIONS, *NOT_ZERO, "abs", "amax", "atan", "atan2", "clamp", "erf", "expm1", "glu", "hypot", "log", "log1p",
+    "max", "max_pool", "maximum", "minimum", "own", "pow", "sin", "sqrt", "where",
+})  # fmt: skip
+"""Operations, in the graph or as code has them, behind which the mean of the channels is none of their values."""
+UNLIKE = BENDING | {"mul"}
+"""The same of the graph, where a product is one of two values."""
 
 
-def bent_streams(architecture: Architecture, operations: Collection[str] = UNLIKE) -> set[AxisTree]:
-    """Return the spaces of layer and RMS norms whose values one of `operations` has made, and no layer since."""
+def _is_bent(layer: Layer) -> bool:
+    """Tell whether code behind a layer, up to the next one, changes values otherwise than by one line for all."""
+    return any(number[0] in BENDING for number in layer.numbers)
+
+
+def bent_streams(
+    architecture: Architecture, operations: Collection[str] = UNLIKE, coded: Callable[[Layer], bool] = _is_bent
+) -> set[AxisTree]:
+    """Return the spaces of layer and RMS norms whose values one of `operations` has made, or code that is told by the
+    layer before it, and no layer since."""
     found: set[AxisTree] = set()
     graph = architecture.graph
 
@@ -172,7 +186,8 @@ def bent_streams(architecture: Architecture, operations: Collection[str] = UNLIK
         if layer is None or layer.attribute("norm") not in ("layer", "rms"):
             continue
         behind = walked(node.inputs, lambda i: graph[i].inputs if passes(i) else ())
-        if any(graph[i].op in operations and passes(i) for i in behind):
+        last = ((graph[i].op in operations and passes(i), graph[i].layer) for i in behind)
+        if any(bent or (place >= 0 and coded(architecture.layers[place])) for bent, place in last):
             found |= _trees(architecture, layer)
     return found
 
