@@ -54,7 +54,10 @@ AS_HEAD = "as head"
 OUTPUTS = "outputs"
 """In place of an operation: at how many places of one sample what the network gives is held."""
 
-OF_THE_LAYER = (AS_HEAD, CONVOLUTION, EPSILON, GROUPS, OFFSET, OUTPUTS, POOLED)
+WEIGHED = "weighed"
+"""In place of an operation: how the places are cut that a softmax weighs before a layer."""
+
+OF_THE_LAYER = (AS_HEAD, CONVOLUTION, EPSILON, GROUPS, OFFSET, OUTPUTS, POOLED, WEIGHED)
 """Numbers of the layer itself, not of what is behind it."""
 
 JOINED = "cat"

@@ -15,12 +15,14 @@ KIND_RANK = ("channels", "head_width", "heads", "choices", "kernel", "vocabulary
 
 
 class SpaceTable:
-    """Leaves, and what became of them: united with another leaf, or split into a tree."""
+    """Leaves, and what became of them: united with another leaf, or split into a tree; those that were `cut` into
+    factors."""
 
     def __init__(self) -> None:
         self._sizes: list[int] = []
         self._kinds: list[str] = []
         self._became: dict[int, AxisTree] = {}
+        self.cut: list[int] = []
 
     def leaf(self, size: int, kind: str = "channels") -> int:
         """Return a new leaf of `size` indices."""
@@ -156,6 +158,7 @@ class SpaceTable:
             kind = self._kinds[tree]
             fresh = [self.leaf(size, kind) for size in sizes]
             self._became[tree] = self.multiplied(fresh)
+            self.cut.append(tree)
             return list(fresh)
         if tree[0] == "+":
             return self._split_equal_parts(tree, sizes)

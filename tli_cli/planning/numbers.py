@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from math import isclose, prod
 
-from tli_cli.architecture import CONVOLUTION, OF_THE_LAYER, OUTPUTS, POOLED, Architecture, Layer, Number
+from tli_cli.architecture import CONVOLUTION, OF_THE_LAYER, OUTPUTS, POOLED, WEIGHED, Architecture, Layer, Number
 from tli_cli.matching.settings import ACTIVATIONS
 
 SCALES = ("mul", "div", "baddbmm")
@@ -176,6 +176,23 @@ def outputs_differ(target: Layer, source: Layer, *, alike: bool) -> str:
     if mine == theirs or not mine or not theirs:
         return ""
     return "what comes of it is given at other places than in the source"
+
+
+def weighed_places_differ(target: Layer, source: Layer, *, alike: bool) -> str:
+    """Return that a softmax before a layer ran over other places than in the source, empty if it did not or that is not
+    known; where their inputs are not `alike`, windows of one size may be more, and parts of as many places wider."""
+    mine, theirs = ([n[1:] for n in layer.numbers if n[0] == WEIGHED] for layer in (target, source))
+    if mine == theirs or len(mine) != len(theirs) or (not alike and all(map(_are_cut_alike, mine, theirs))):
+        return ""
+    return "what it takes is weighed over other places than in the source"
+
+
+def _are_cut_alike(mine: Sequence[Sequence[int]], theirs: Sequence[Sequence[int]]) -> bool:
+    """Tell whether maps of two sizes are cut alike, axis by axis, in parts of one size or in as many; one window may
+    hold all of the smaller one."""
+    pairs = list(zip(mine, theirs, strict=False))
+    alike = (len(here) == len(there) and here[0] * there[0] > 0 and bool({*here} & {*there}) for here, there in pairs)
+    return not pairs or (all(alike) and len(mine) == len(theirs))
 
 
 def have_alike_inputs(*architectures: Architecture) -> bool:

@@ -58,7 +58,8 @@ def summed(axis_map: AxisMap, read: Read, draws: Draws) -> MapValues:
 
 
 def input_channels(axis_map: AxisMap, read: Read, draws: Draws) -> MapValues:
-    """Repeat input channels in turn and divide each by its copies, or fold the surplus ones onto the kept ones.
+    """Repeat input channels in turn, or fold the surplus ones onto the kept ones: what sums over them is divided by
+    the copies, or summed, and what runs over them, such as a norm or a restored image, is the same, or the mean.
 
     The response to a grey image, and to the source's channels repeated in turn, is kept; for one channel or a
     multiple of the source's this is what timm's `adapt_input_conv` does. Where the rule says `zero`, the channels that
@@ -69,10 +70,10 @@ def input_channels(axis_map: AxisMap, read: Read, draws: Draws) -> MapValues:
         return rows(axis_map, read, draws)
     if m >= n:
         index = np.arange(m) % n
-        return MapValues.both(Take(index, shares(index, n)))
+        return MapValues(Take(index), Take(index, shares(index, n)))
     matrix = np.zeros((m, n))
     matrix[np.arange(n) % m, np.arange(n)] = 1.0
-    return MapValues.both(Take(matrix=matrix))
+    return MapValues(Take(matrix=matrix / matrix.sum(1, keepdims=True)), Take(matrix=matrix))
 
 
 def tokens(axis_map: AxisMap, read: Read, draws: Draws) -> MapValues:

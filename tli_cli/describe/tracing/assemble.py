@@ -14,6 +14,7 @@ from tli_cli.describe.tracing.numbers import constants_after, numbers_after
 from tli_cli.describe.tracing.recording import Recording
 from tli_cli.describe.tracing.unrun import with_unrun
 from tli_cli.describe.tracing.values import RecordedLayer, Value
+from tli_cli.describe.tracing.weighing import note_weighed
 from tli_cli.describe.walks import walked
 
 POSITIONS = {"grid", "batch", "kernel"}
@@ -145,6 +146,7 @@ def _layers(recording: Recording, tensors: Sequence[TensorSpec]) -> list[Layer]:
                 last if last in STANDARD_ROLES else "weight"
             )
     sizes = _part_sizes(recording)
+    note_weighed(recording)
     numbers, constants = numbers_after(recording), constants_after(recording)
     layers = [
         Layer(

@@ -219,6 +219,7 @@ def softmax(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
         rec.coded.append(value.dims[args[1]])
         if value.node >= 0:
             _note_scaled_sum(rec, value)
+            rec.weighed.append((len(rec.nodes), value.dims, args[1]))
             value = replace(
                 value, node=rec.node("softmax", (value.node,), index=0 if value.masked else -1), masked=False
             )

@@ -47,6 +47,7 @@ class Recording:
         self.coded: list[AxisTree] = []
         self.dotted: list[AxisTree] = []
         self.averaged: list[AxisTree] = []
+        self.weighed: list[tuple[int, tuple[AxisTree, ...], int]] = []
         self.offsets: dict[str, float] = {}
         self.lengths: dict[int, int] = {}
         self.outputs: dict[int, list[int]] = defaultdict(list)

@@ -22,6 +22,7 @@ from tli_cli.planning.numbers import (
     outputs_differ,
     places_differ,
     steps_differ,
+    weighed_places_differ,
     were_run,
     width_power,
 )
@@ -103,6 +104,7 @@ class Doubts:
             or self._norms(pair, mine, theirs)
             or (places_differ(mine, theirs) if known else "")
             or (outputs_differ(mine, theirs, alike=self._same_places) if known else "")
+            or (weighed_places_differ(mine, theirs, alike=self._same_places) if known else "")
             or (difference_of(*behind, scaled=scaled, alike=self._alike) if known else "")
             or (BY_ORDER if pair.by_order and any(map(counted, behind)) else "")
             or ("" if known or scaled else self._width_scale(pair, behind))

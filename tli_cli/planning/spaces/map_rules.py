@@ -62,7 +62,9 @@ class MapRules:
         if word == "spread" or (word == "rotary" and m % n == 0):
             return True
         if word == "input":
-            return self._target.coded.isdisjoint(leaves(t))
+            made = (axis.tree for axes in self._target.axes.values() for axis in axes if not axis.contracted)
+            apart = self._target.coded.union(*map(leaves, made)) if m < n else self._target.coded
+            return apart.isdisjoint(leaves(t))
         if (self._target.coded | self._target.dotted.difference(made_up)).intersection(leaves(t)):
             return False
         if isinstance(t, tuple) and t[0] == "+" and len(set(t)) < len(t):
