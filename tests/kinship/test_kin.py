@@ -133,6 +133,34 @@ def test_a_bias_that_the_class_lacks_is_missed():
     assert [step.target for step in planned(kin, wanted).steps if not step.exact] == ["end.weight"]
 
 
+class _Apart(torch.nn.Module):
+    """Queries, keys and values by one weight, with biases of their own for the first and the last."""
+
+    def __init__(self, *names: str) -> None:
+        super().__init__()
+        self.names = names
+        self.add_module(names[0], torch.nn.Linear(8, 24, bias=False))
+        for name in names[1:]:
+            self.register_parameter(name, torch.nn.Parameter(torch.randn(8)))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        joint, first, last = (getattr(self, name) for name in self.names)
+        bias = torch.cat((first, torch.zeros_like(last), last))
+        q, k, v = torch.nn.functional.linear(x, joint.weight, bias).chunk(3, -1)
+        return (q @ k.transpose(1, 2)).softmax(-1) @ v
+
+
+def test_biases_of_other_names_lie_where_those_of_their_order_do():
+    wanted = describe_live(_Apart("joint", "offset", "shift"), (2, 5, 8))
+    kin = as_kin(describe_names(state_specs(_Apart("qkv", "q_bias", "v_bias")), order_from="file"), wanted)
+    assert kin is not None
+    assert {step.target: [p.source for p in step.pieces] for step in planned(kin, wanted).steps} == {
+        "offset": ["q_bias"],
+        "shift": ["v_bias"],
+        "joint.weight": ["qkv.weight"] * 3,
+    }
+
+
 def test_a_head_beside_a_table_that_is_one_is_known_as_such():
     """As files leave out what is tied, the target's names hold no head."""
     tied = describe_live(build("decoder", 2), example_for("decoder"))

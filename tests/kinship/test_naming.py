@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tli_cli.architecture import Architecture, TensorSpec
-from tli_cli.kinship.naming import templates
+from tli_cli.kinship.naming import in_its_order, templates
 
 BLOCKS = {f"layers.{i}.fc{n}.weight": (8, 8) for i in range(6) for n in (1, 2)}
 
@@ -72,3 +72,15 @@ def test_a_whole_network_is_told_whatever_a_training_module_keeps_beside_it(besi
 def test_of_two_networks_of_one_class_none_is_told() -> None:
     both = {f"{side}.{name}": shape for side in ("first", "second") for name, shape in BLOCKS.items()}
     assert not like(both, BLOCKS)
+
+
+def in_order(checkpoint: dict[str, tuple[int, ...]], network: dict[str, tuple[int, ...]]) -> bool:
+    known = Architecture(tuple(TensorSpec(*item) for item in network.items()), ())
+    return bool(in_its_order([TensorSpec(*item) for item in checkpoint.items()], known))
+
+
+def test_a_name_says_nothing_against_the_order_where_sizes_tell_a_tensor() -> None:
+    network = {"entry.conv1.weight": (8, 3, 7, 7), "block.a.weight": (8, 8), "block.b.weight": (8, 8)}
+    assert in_order({"stem.conv1.weight": (8, 3, 7, 7), "layer.q.weight": (8, 8), "layer.k.weight": (8, 8)}, network)
+    network = {"stem.weight": (8, 3, 7, 7), "block.k.weight": (8, 8), "block.q.weight": (8, 8)}
+    assert not in_order({"stem.weight": (8, 3, 7, 7), "layer.q.weight": (8, 8), "layer.k.weight": (8, 8)}, network)

@@ -58,10 +58,12 @@ def as_kin(bare: Architecture, known: Architecture, head_width: int = 0) -> Arch
     if graph is None:
         return None
     beside = _beside(bare, like)
+    worked = {(name, spec.shape): spec.worked for name, n in like.items() for spec in (known.by_name[n.template],)}
     layers = [_layer(member, known, bare, axes, spaces, beside) for member in members]
     layers += [layer for layer in bare.layers if all(name not in like for _, name in layer.tensors)]
     return replace(
         bare,
+        tensors=tuple(replace(spec, worked=worked.get((spec.name, spec.shape), ())) for spec in bare.tensors),
         layers=tuple(with_blocks(layers)),
         graph=_with_own_heads(graph, layers, apart),
         spaces=tuple(spaces),

@@ -125,12 +125,15 @@ def _layers(
 
 def in_its_order(tensors: Sequence[TensorSpec], known: Architecture) -> dict[str, Likeness]:
     """Return the likenesses of tensors that stand in the order in which `known` is defined, each with the size of its
-    own, whatever they are called; nothing if a size, or what a name says a layer is for, is another one.
+    own, whatever they are called; nothing if a size, or what a name says a layer is for, is another one, of those that
+    are not told by their sizes alone.
     """
-    if [t.shape for t in tensors] != [t.shape for t in known.tensors]:
+    shapes = [t.shape for t in tensors]
+    if shapes != [t.shape for t in known.tensors]:
         return {}
     pairs = [(mine.name, theirs.name) for mine, theirs in zip(tensors, known.tensors, strict=True)]
-    if any(_said_otherwise(*(name.rpartition(".") for name in names)) for names in pairs):
+    otherwise = (_said_otherwise(*(name.rpartition(".") for name in names)) for names in pairs)
+    if any(told and shapes.count(shape) > 1 for told, shape in zip(otherwise, shapes, strict=True)):
         return {}
     return {mine: Likeness(theirs, theirs) for mine, theirs in pairs}
 
