@@ -177,11 +177,7 @@ def _without_claims(plan: Plan, names: Collection[str]) -> Plan:
     if not names:
         return plan
     said = "the way it is worked out (a parametrisation, or pruning) does not let it be what was made for it"
-    steps = tuple(
-        replace(s, exact=False, reason="; ".join(filter(None, (s.reason, said)))) if s.target in names else s
-        for s in plan.steps
-    )
-    return replace(plan, steps=steps, notes=(*plan.notes, f"{', '.join(sorted(names))}: {said}"))
+    return replace(plan.doubting(names, said), notes=(*plan.notes, f"{', '.join(sorted(names))}: {said}"))
 
 
 def _labels(module: nn.Module) -> Labels:

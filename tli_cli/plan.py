@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import prod
@@ -170,6 +171,12 @@ class Plan:
         maps = [self.maps[axis] for axis in used if axis in range(len(self.maps))]  # a plan made by hand may lie
         shares = [m.rows_taken / m.rows for m in maps if m.rule == ROW_BY_ROW and m.rows]
         return max(shares, default=1.0)
+
+    def doubting(self, targets: Collection[str], said: str) -> Plan:
+        """Return the plan with no exact step for the tensors `targets`, whose reasons end in what is `said`."""
+        doubted = (replace(s, exact=False, reason=f"{s.reason}; {said}".removeprefix("; ")) for s in self.steps)
+        pairs = zip(self.steps, doubted, strict=True)
+        return replace(self, steps=tuple(new if old.target in targets else old for old, new in pairs))
 
     def to_json(self) -> str:
         """Return the plan as JSON, byte for byte the same for equal plans, with a digest as its seal."""

@@ -11,7 +11,9 @@ from tests.core.support import distance, promises
 from tests.models import images, randomised
 from tli_cli import Options, apply_tli
 from tli_cli.catalogue import load
+from tli_cli.planning.starts.added import are_alike
 from tli_cli.planning.starts.norms import normalised_layers
+from tli_cli.providers.module import describe_live
 
 PAIRS = [
     ("mobilenetv2_050", "resnet18"),
@@ -70,3 +72,10 @@ def test_groups_of_one_channel_grow_into_groups_of_its_copies(width: int, groups
     plan = apply_tli(target, source, example=(images(),), options=Options(method="maps"))
     assert promises(plan) == kept
     assert (distance(source, target, (images(),)) < 1e-9) == kept
+
+
+def test_a_batch_norm_is_not_like_one_that_keeps_no_statistics() -> None:
+    """Its counter of batches has no axis at all."""
+    norms = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.Conv2d(4, 4, 1), nn.InstanceNorm2d(4, affine=True))
+    described = describe_live(norms, (2, 3, 8, 8))
+    assert not are_alike(described, [i for i, layer in enumerate(described.layers) if layer.kind == "norm"])

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.core.support import distance
+from tests.core.support import distance, promises
 from tests.models import randomised
 from tli_cli import apply_tli
 from tli_cli.options import Options
@@ -51,3 +51,28 @@ def test_a_plain_network_keeps_its_function_in_residual_blocks_with_projections(
     assert plan.relation == "other"
     assert distance(source, target, (IMAGES,)) < 1e-12
     assert all(step.exact for step in plan.steps if step.action == "transfer")
+
+
+class Scaled(nn.Module):
+    """A block whose shortcut is scaled, in front of what is added to it or behind."""
+
+    def __init__(self, width: int, behind: bool) -> None:
+        super().__init__()
+        self.norm, self.mixer = nn.LayerNorm(width), nn.Linear(width, width)
+        self.scale, self.behind = nn.Parameter(torch.ones(width)), behind
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        branch, kept = self.mixer(self.norm(x)), self.scale * x
+        return branch + kept if self.behind else kept + branch
+
+
+@pytest.mark.parametrize("behind", [False, True])
+def test_a_scale_around_an_added_block_starts_as_ones(behind: bool) -> None:
+    source, target = (
+        randomised(nn.Sequential(nn.Linear(6, 8), *(Scaled(8, behind) for _ in range(depth)), nn.Linear(8, 3)), depth)
+        for depth in (2, 3)
+    )
+    x = torch.randn(4, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    plan = apply_tli(target, source, example=x)
+    assert promises(plan)
+    assert distance(source, target, (x,)) == 0

@@ -39,7 +39,7 @@ def branch_ends(
     if not architecture.graph:
         return _ends_by_name(list(units))
     ends: set[int] = set()
-    starts = _starts(architecture)
+    starts = _starts(architecture, passing)
     for node in architecture.graph:
         if node.op != "add" or len(node.inputs) < 2:
             continue
@@ -49,7 +49,7 @@ def branch_ends(
             continue
         branch = max(branches, key=lambda i: _nearest_layer(architecture, i))
         skip = max(_nearest_layer(architecture, i) for i in node.inputs if i != branch or node.inputs.count(i) > 1)
-        if not _joins_after(architecture, skip, members.difference(passing)):
+        if architecture.graph[skip].layer not in members.difference(passing):  # else no branch end explains it
             ends |= silencers(architecture, branch) & members
     return ends
 
@@ -62,11 +62,12 @@ def is_silenced(layer: Layer, role: str) -> bool:
     return role.partition(".")[0] in ("weight", "bias")
 
 
-def _starts(architecture: Architecture) -> list[int]:
-    """Return for each node the earliest layer among the terms of its sum: a trunk begins before what is added to it."""
+def _starts(architecture: Architecture, passing: Collection[int]) -> list[int]:
+    """Return for each node the earliest layer among the terms of its sum, behind those that are `passing` on what they
+    take: a trunk begins before what is added to it."""
     found: list[int] = []
     for index, node in enumerate(architecture.graph):
-        if node.op in ("layer", "cat", "input") or not node.inputs:
+        if (node.op in ("layer", "cat", "input") and node.layer not in passing) or not node.inputs:
             found.append(index)
         else:
             found.append(min(found[i] for i in (node.inputs if node.op == "add" else node.inputs[:1])))
@@ -130,12 +131,6 @@ def surplus_scales(matching: Matching, blocks: Iterable[Block], target: Architec
     alone = (unit for unit in told if {role for role, _ in target.layers[unit.place].tensors} == {"weight"})
     unfed = (unit.place for unit in alone if unit.key not in pairs)
     return [place for place in unfed if fixed.isdisjoint(name for _, name in target.layers[place].tensors)]
-
-
-def _joins_after(architecture: Architecture, node: int, members: set[int]) -> bool:
-    """Tell whether the shortcut itself runs through a layer of the block that no branch end explains."""
-    layer = architecture.graph[node].layer
-    return architecture.graph[node].op == "layer" and layer in members
 
 
 def _nearest_layer(architecture: Architecture, index: int) -> int:

@@ -26,6 +26,8 @@ from tli_cli.scoring.bands import MAY_HURT
 from tli_cli.scoring.score import likeness, score_matching
 from tli_cli.vocabularies.pairing import Tokens
 
+UNPROVED = "its experts are read in another form than its class has them, so no graph shows that it computes the same"
+
 ALIKE = ("same", "adapted")
 """The relations of models that a user takes for one network, some sizes apart."""
 
@@ -80,7 +82,9 @@ def plan_injection(
         alike = max(map(likeness, matchings, doubted))
         if alike < MAY_HURT:
             return _untouched(target, sources, matchings, request, score, alike)
-    plan = without_proof(make_plan(target, sources, matchings, request, akin), unproved)
+    plan = make_plan(target, sources, matchings, request, akin)
+    fed = {s.target for s in plan.steps if s.exact and any(piece.model in unproved for piece in s.pieces)}
+    plan = plan.doubting(fed, UNPROVED) if fed else plan
     alone = plan.relation != OTHER and len(sources) == 1
     said = (*_left_heads(target, sources[0], matchings[0]), *changed_activations(sources[0], target)) if alone else ()
     said += () if request.head_rows else other_labels(*labels)
@@ -132,17 +136,3 @@ def _untouched(
     )
     plan = make_plan(target, sources, [_emptied(matching) for matching in matchings], request)
     return replace(plan, score=round(score, 6), relation=UNLIKE, notes=(said,))
-
-
-UNPROVED = "its experts are read in another form than its class has them, so no graph shows that it computes the same"
-
-
-def without_proof(plan: Plan, models: Collection[int]) -> Plan:
-    """Return `plan` with no step called exact that takes something from one of the sources `models`."""
-    return replace(plan, steps=tuple(_doubted(step, models) for step in plan.steps)) if models else plan
-
-
-def _doubted(step: Step, models: Collection[int]) -> Step:
-    if not step.exact or not any(piece.model in models for piece in step.pieces):
-        return step
-    return replace(step, exact=False, reason="; ".join(filter(None, (step.reason, UNPROVED))))

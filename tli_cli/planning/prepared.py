@@ -95,7 +95,7 @@ def prepare(drafts: Drafts, model: int, matching: Matching) -> Prepared:
         ahead,
         folding=folding(*sides, matching) if by_axes and request.norms else NO_FOLDING,
         surplus=surplus_scales(matching, blocks, target),
-        added=additions(*sides, matching, blocks, settled) if request.identity else Additions(),
+        added=additions(target, matching, blocks, settled) if request.identity else Additions(),
         lone=lone_additions(*sides, matching) if request.identity else NO_BRANCH,
         bare=surplus_shortcuts(*sides, matching) if request.identity else set(),
     )

@@ -12,13 +12,11 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from tli_cli.architecture import Architecture
-from tli_cli.describe.walks import makers, walked
 from tli_cli.matching.segments import Block
-from tli_cli.matching.settings import IDEMPOTENT
 from tli_cli.matching.units import Unit
 from tli_cli.matching.values import Matching
-from tli_cli.planning.identity import branch_ends, silencers
-from tli_cli.planning.starts.chains import chain_layers, ops_before, ops_behind, passes_unchanged
+from tli_cli.planning.identity import branch_ends
+from tli_cli.planning.starts.chains import chain_layers
 
 Settled = dict[int, set[int]]
 """By the last norm of an added block those before it that pass on what they normalise."""
@@ -42,7 +40,6 @@ class Additions:
 
 def additions(
     target: Architecture,
-    source: Architecture,
     matching: Matching,
     blocks: Collection[Block],
     settled: Settled,
@@ -55,49 +52,28 @@ def additions(
     added = {unit.place for units in new for unit in units}
     for units in new:
         members = {unit.place for unit in units}
-        if (shortcut := normed_shortcut(target, members)) is not None:
-            norm, silent, passes = shortcut
-            ends |= silent
-            chains.add(norm)
-            bypassed |= members if passes else set()
-            inexact |= set() if passes else {norm, *silent}
-            continue
-        found = branch_ends(target, units, added, passing)
+        around = passing_shortcuts(target, members)
+        found = branch_ends(target, units, added, passing | around)
         ends |= found
         norms = stream_norms(target, units)
         if norms and not {*norms} & (settled.keys() | passing):
             inexact |= found
         elif found:
             bypassed |= members.difference(norms)
-        chain = set() if found else chain_layers(target, units)
+        chain = around if found else chain_layers(target, units)
         chains |= chain
-        if chain and not passes_unchanged(target, source, units):
-            inexact |= chain
+        idle = all(target.layers[i].kind != "norm" or target.layers[i].tensor("running_var") for i in chain)
+        inexact |= set() if target.graph and idle else chain  # no other norms pass on what they get
     return Additions(ends, bypassed, chains, inexact, passing)
 
 
-def normed_shortcut(target: Architecture, members: Collection[int]) -> tuple[int, set[int], bool] | None:
-    """Return the norm that passes on what an added block of the layers `members` takes, the layers that end what is
-    added to it, and whether the block then gives what it takes; None if it is no sum around a norm, such as those of
-    RepVGG (arXiv 2101.03697)."""
-    graph = target.graph
-    for index, node in enumerate(graph):
-        if node.layer not in members or target.layers[node.layer].tensor("running_var") is None:
-            continue
-        top = _whole_sum(target, index)
-        terms = [i for i in walked([top], lambda i: graph[i].inputs if graph[i].op == "add" else ()) if i != index]
-        ends = [silencers(target, i) for i in terms if graph[i].op != "add"]
-        if ends and all(end and end <= {*members} for end in ends) and makers(graph, node.inputs).isdisjoint(members):
-            before, behind = next(ops_before(target, index), ""), {*ops_behind(target, top)}
-            return node.layer, set[int]().union(*ends), not behind or (behind == {before} and before in IDEMPOTENT)
-    return None
-
-
-def _whole_sum(target: Architecture, index: int) -> int:
-    """Return the sum, or the sum of sums, that alone reads a node; the node itself if there is none."""
-    while len(readers := target.readers[index]) == 1 and target.graph[readers[0]].op == "add":
-        index = readers[0]
-    return index
+def passing_shortcuts(target: Architecture, members: Collection[int]) -> set[int]:
+    """Return the scales and batch norms among the layers `members` of an added block that act on what goes around its
+    branches, as in MetaFormer (arXiv 2210.13452) and RepVGG (arXiv 2101.03697)."""
+    graph, readers, layers = target.graph, target.readers, target.layers
+    kinds = [i for i in members if layers[i].kind == "scale" or layers[i].tensor("running_var")]
+    summed = (i for i, n in enumerate(graph) if n.layer in kinds and {graph[j].op for j in readers[i]} == {"add"})
+    return {graph[i].layer for i in summed if any(len(readers[j]) > 1 for j in graph[i].inputs)}
 
 
 def stream_norms(architecture: Architecture, units: Sequence[Unit]) -> list[int]:
@@ -114,7 +90,7 @@ def norms_moved_behind(target: Architecture, matching: Matching, blocks: Collect
         members = {unit.place for unit in block.units}
         norms = stream_norms(target, block.units) if block.name in matching.added_blocks else []
         before = _norm_before(target, members) if norms else -1
-        if norms and {before, norms[-1]} <= pairs.keys() and _are_alike(target, [before, *norms]):
+        if norms and {before, norms[-1]} <= pairs.keys() and are_alike(target, [before, *norms]):
             last, fed = norms[-1], pairs[before]
             pairs[last] = replace(fed, target=pairs[last].target)
             pairs[before] = replace(fed, repeat=True, anchored=False)
@@ -144,9 +120,9 @@ def _norm_before(architecture: Architecture, members: Collection[int]) -> int:
     return -1
 
 
-def _are_alike(architecture: Architecture, places: Sequence[int]) -> bool:
+def are_alike(architecture: Architecture, places: Sequence[int]) -> bool:
     """Tell whether norms average over the same channels in the same way, each place on its own."""
     layers = [architecture.layers[place] for place in places]
     known = {(layer.attribute("norm"), layer.averages, len(layer.tensors)) for layer in layers}
-    widths = {architecture.axes[name][-1].tree for layer in layers for _, name in layer.tensors}
-    return len(known) == len(widths) == 1 and layers[0].attribute("norm") in ("layer", "rms")
+    channels = [architecture.axes.get(name, ())[-1:] for layer in layers for _, name in layer.tensors]
+    return len(known) == len({*channels}) == 1 and layers[0].attribute("norm") in ("layer", "rms")

@@ -1,19 +1,15 @@
-"""An added block that is a plain chain of layers: how it starts as the identity, and whether it then passes values on
-unchanged (Net2DeeperNet, arXiv 1511.05641)."""
+"""An added block that is a plain chain of layers: how it starts as the identity (Net2DeeperNet, arXiv 1511.05641)."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 from tli_cli.architecture import Architecture, Layer
 from tli_cli.describe.walks import walked
 from tli_cli.matching.hashes import JOINS
 from tli_cli.matching.segments import WEIGHTED
-from tli_cli.matching.settings import ACTIVATIONS, IDEMPOTENT
+from tli_cli.matching.settings import ACTIVATIONS
 from tli_cli.matching.units import Unit
-
-POOLS = ("max_pool", "avg_pool", "mean", "adaptive_max_pool2d")
 
 
 def chain_layers(architecture: Architecture, units: Iterable[Unit]) -> set[int]:
@@ -50,22 +46,6 @@ def is_serial(architecture: Architecture, places: set[int]) -> bool:
     return not around and all(node.op not in JOINS for node in architecture.graph[first : last + 1])
 
 
-def passes_unchanged(target: Architecture, source: Architecture, units: Sequence[Unit]) -> bool:
-    """Tell whether the chain `units` passes on what it gets when its layers are the identity.
-
-    That holds where no activation follows, or one that the values have already been through.
-    """
-    norms = [target.layers[unit.place] for unit in units if unit.kind == "norm"]
-    if not target.graph or any(norm.tensor("running_var") is None for norm in norms):
-        return False
-    places = {unit.place for unit in units}
-    inside = [i for i, node in enumerate(target.graph) if node.layer in places]
-    met = {op for i in inside for op in ops_behind(target, i) if op not in POOLS}
-    before = next((op for op in ops_before(target, inside[0]) if op not in POOLS), "")
-    same = not met or (met == {before} and before in IDEMPOTENT)
-    return same and _pools(target) == _pools(source)
-
-
 def _given(architecture: Architecture, index: int) -> Iterator[int]:
     """Yield the nodes whose value goes into a layer, as it is or through activations."""
     graph = architecture.graph
@@ -78,26 +58,3 @@ def _is_square(architecture: Architecture, layer: Layer) -> bool:
     stride = layer.attribute("stride", ())
     square = len(shape) >= 2 and shape[0] == shape[1] and all(k % 2 for k in shape[2:])
     return square and all(step == 1 for step in stride)
-
-
-def ops_behind(architecture: Architecture, index: int) -> Iterator[str]:
-    """Yield the operations behind a node, up to the next layers or joins."""
-    for i in architecture.readers[index]:
-        node = architecture.graph[i]
-        if node.layer < 0 and node.op not in JOINS:
-            yield node.op
-            yield from ops_behind(architecture, i)
-
-
-def ops_before(architecture: Architecture, index: int) -> Iterator[str]:
-    """Yield the operations before a node, the nearest first, up to the layer or join before it."""
-    node = architecture.graph[index]
-    while len(node.inputs) == 1:
-        node = architecture.graph[node.inputs[0]]
-        if node.layer >= 0 or node.op in JOINS:
-            return
-        yield node.op
-
-
-def _pools(architecture: Architecture) -> Counter[str]:
-    return Counter(node.op for node in architecture.graph if node.op in POOLS)
