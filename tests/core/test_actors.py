@@ -86,6 +86,26 @@ def test_actions_that_others_take_are_no_features() -> None:
     assert fresh == {"actor.4.weight", "actor.4.bias"} and not promises(plan)
 
 
+class Returned(nn.Module):
+    """An actor that gives its actions and whose critic takes them, with an average of it that no code runs."""
+
+    def __init__(self, actions: int = 2) -> None:
+        super().__init__()
+        self.actor, self.actor_target = layers(4, actions), layers(4, actions)
+        self.critic = layers(4 + actions, 1)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        actions = self.actor(x).tanh()
+        return actions, self.critic(torch.cat([x, actions], 1))
+
+
+def test_actions_that_are_given_between_bounds_and_taken_are_no_features() -> None:
+    source, target = randomised(Returned(), 1), randomised(Returned(3), 2)
+    plan = apply_tli(target, source, example=EXAMPLE, options=MAPS)
+    fresh = {step.target for step in plan.steps if not step.pieces}
+    assert fresh == {f"{actor}.4.{role}" for actor in ("actor", "actor_target") for role in ("weight", "bias")}
+
+
 class Shortcut(nn.Module):
     """Classes that a last block with a shortcut takes and gives."""
 

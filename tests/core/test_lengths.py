@@ -72,6 +72,25 @@ def test_what_the_weights_make_is_kept(one: str, other: str, width: int, depth: 
     assert all(step.exact for step in apply_tli(live, source, example=INPUT).steps) and apart(source, live) < 1e-12
 
 
+class Twice(nn.Module):
+    """Convolutions that the module and a row in it hold both."""
+
+    def __init__(self, width: int = 8) -> None:
+        super().__init__()
+        self.conv1, self.conv2 = (nn.utils.weight_norm(nn.Conv1d(i, width, 3, padding=1)) for i in (4, width))
+        self.net = nn.Sequential(self.conv1, nn.ReLU(), self.conv2, nn.ReLU())
+        self.fc = nn.Linear(width, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fc(self.net(x).mean(2))
+
+
+def test_a_length_that_a_module_holds_twice_is_one() -> None:
+    source, target = (randomised(Twice(width), width) for width in (8, 16))
+    plan = apply_tli(target, source, example=INPUT, options=Options(method="maps"))
+    assert all(step.exact for step in plan.steps) and apart(source, target) < 1e-9
+
+
 @pytest.mark.parametrize("other", FORMS)
 def test_added_blocks_are_nothing(other: str) -> None:
     source, target = randomised(Vocoder("plain"), 1).double(), randomised(Vocoder(other, depth=3), 2).double()

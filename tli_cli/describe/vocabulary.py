@@ -162,10 +162,7 @@ SECOND = re.compile(r"(^|_)(k|key|momentum|target|ema|avg|averaged?|shadow|stude
 
 def contexts(path: str) -> tuple[str, ...]:
     """Return the surroundings of a path from the nearest outwards: `layer.0.attention.output.dense` is in `attn`."""
-    found: list[str] = []
-    for part in reversed(path.lower().split(".")[:-1]):
-        found.extend(_contexts_of(part))
-    return tuple(found)
+    return tuple(name for part in reversed(path.lower().split(".")[:-1]) for name in _contexts_of(part))
 
 
 @lru_cache(maxsize=65536)
@@ -201,24 +198,16 @@ def canonical_role(path: str) -> str:
     around = contexts(path)
     near = around[0] if around else ""
     for tail in _tails(lower.split(".")):
-        if token := _role_of(tail, near) if "." not in tail else _role_of_several(tail, near):
+        if token := _role_of(tail, near):
             return crossing(path) + token
     return ""
 
 
 @lru_cache(maxsize=65536)
-def _role_of(name: str, near: str) -> str:
-    found = (token for token, context, names, _ in _ROLES if context in ("", near) and names.fullmatch(name))
-    return next(found, "")
-
-
-@lru_cache(maxsize=65536)
-def _role_of_several(tail: str, near: str) -> str:
-    """Return the role that several parts of a path name together; what is written without a dot names one part."""
-    for token, context, names, _ in _DOTTED_ROLES:
-        if context in ("", near) and names.fullmatch(tail):
-            return token
-    return ""
+def _role_of(tail: str, near: str) -> str:
+    """Return the role that the end of a path names; what is written without a dot names one part of it alone."""
+    roles = _DOTTED_ROLES if "." in tail else _ROLES
+    return next((token for token, context, names, _ in roles if context in ("", near) and names.fullmatch(tail)), "")
 
 
 def crossing(path: str) -> str:

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from tli_cli.architecture import LINEAR, Architecture
+from tli_cli.describe.last_layers import BOUNDED
 from tli_cli.describe.walks import walked
 from tli_cli.fitting.observe import frozen, hooks
 from tli_cli.plan import EDITED, Plan
@@ -85,8 +86,6 @@ def _read(
 
 METHODS = ("auto", "fit")
 """The methods that say how large a fresh head starts; all others leave it to its constructor."""
-BOUNDED = ("tanh", "sigmoid", "hardsigmoid", "softmax")
-"""What gives values of one size, as norms do."""
 
 
 def bare_head(plan: Plan, target: Architecture) -> str | None:

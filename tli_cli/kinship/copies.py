@@ -23,6 +23,10 @@ class Copies:
     kept: tuple[TensorSpec, ...]
     dropped: tuple[str, ...]
 
+    def stand_in(self, names: Sequence[str]) -> bool:
+        """Tell whether all modules stand among `names` as well: two parts of one size, as an encoder and a decoder."""
+        return all(any(f".{module}." in f".{name}" for name in names) for module in self.modules)
+
     def __str__(self) -> str:
         first, *others = self.modules
         said = f"the same network is in it as {first} and as {' and '.join(others)}: {first} is taken"

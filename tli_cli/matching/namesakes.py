@@ -25,7 +25,7 @@ def namesakes(source: Side, target: Side) -> list[tuple[Unit, Unit]]:
     """Return (target unit, source unit) for units of one name, whatever stands before all names of a side; none if too
     few layers have one of their shape. Layers of other sizes count for nothing then, but have their namesakes too."""
     least = min(len(source.tails), len(target.tails))
-    if len(source.tails & target.tails) < LIKE / 2 * least:
+    if len(source.units) != len(target.units) and len(source.tails & target.tails) < LIKE / 2 * least:
         return []  # as of nearly all pairs of networks that are nothing to each other
     change = prefix_change(_paths(target.units), _paths(source.units))
     offered = _by_name(source.units)

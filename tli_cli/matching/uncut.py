@@ -17,8 +17,9 @@ NAMED = {role for roles in PART_ROLES.values() for role in roles}
 
 def with_whole_layers(source: Side, target: Side) -> tuple[Side, Side]:
     """Return both sides, of which one has no graph, with cut layers as one unit where the other side has as many more
-    units of that shape: the parts of a layer that feeds gates, say, which names do not tell. Queries, keys and values
-    stay apart where the other side has as many layers of their shape, or such that are called so."""
+    units of that shape, or the layer of that path whole: the parts of a layer that feeds gates, say, which names do not
+    tell. Queries, keys and values stay apart where there are as many layers of their shape, or such that are called so.
+    """
     return _uncut(source, target), _uncut(target, source)
 
 
@@ -35,7 +36,9 @@ def _uncut(side: Side, other: Side) -> Side:
         if not _are_named(found)
         or (mine[found[0].shape] > theirs[found[0].shape] and called.isdisjoint((u.role, u.shape) for u in found))
     }
-    chosen = {p: unit for p, unit in wholes.items() if p in spare and lacking[unit.shape] >= several[unit.shape]}
+    uncut = {unit.path for unit in other.units if unit.part < 0}
+    lacked = {p for p, unit in wholes.items() if unit.path in uncut or lacking[unit.shape] >= several[unit.shape]}
+    chosen = {place: unit for place, unit in wholes.items() if place in spare & lacked}
     if not chosen:
         return side
     units = [chosen.get(unit.place, unit) for unit in side.units if unit.place not in chosen or unit.part == 0]

@@ -87,7 +87,8 @@ class Drafts:
 
     def _own_or_tied(self, spec: TensorSpec) -> Draft:
         draft = self._found[spec.name]
-        return self._found[spec.tied_to] if spec.tied_to in self._found and not draft.pieces else draft
+        tied = self._found.get(spec.tied_to or "", draft)
+        return tied if tied.normed or not draft.pieces else draft
 
     def _step(self, spec: TensorSpec, draft: Draft, layer: Layer | None, role: str) -> Step:
         """Return the step for the tensor `spec`, the `role` of `layer`, from what was found for it."""

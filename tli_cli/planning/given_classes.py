@@ -15,7 +15,7 @@ def with_classes(*sides: Architecture) -> Sequence[Architecture]:
     """Return two networks, what they give as classes if that alone differs in size and no product sums over it: layers
     that take it as well, as a last block with a shortcut does or a critic, make no features of it."""
     given = [_given(side) if side.graph else set[int]() for side in sides]
-    channels = [{i for i, space in enumerate(side.spaces) if space.kind == "channels"} for side in sides]
+    channels = [_made(side, range(len(side.layers))) for side in sides]
     sizes = [sorted(side.size_of(i) for i in found) for side, found in zip(sides, given, strict=True)]
     others = [sorted(s.size_of(i) for i in c - found) for s, c, found in zip(sides, channels, given, strict=True)]
     if not all(given) or sizes[0] == sizes[1] or others[0] != others[1]:

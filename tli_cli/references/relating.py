@@ -77,7 +77,7 @@ def with_configurations(references: Sequence[Reference], *, known: bool = False)
 
 def _alone(source: Reference, target: Reference) -> Reference:
     """Return a bare checkpoint without the adapters in it, and without the second one of a network that it holds twice,
-    where the target holds no such; it says what is quantised in it alone.
+    where the target holds no such, nor what is called so; it says what is quantised in it alone.
 
     Raises:
         TliError: it holds nothing but adapters.
@@ -99,7 +99,7 @@ def _alone(source: Reference, target: Reference) -> Reference:
     told = [*([said_of(aside)] if aside else ()), *said_of_quantised(source.architecture.tensors, wanted)]
     kept = tuple(spec for spec in source.architecture.tensors if spec.name not in set(aside))
     twice = copies(kept) if copies(wanted) is None else None
-    if twice is not None:
+    if twice is not None and not twice.stand_in([spec.name for spec in wanted]):
         kept, aside, told = twice.kept, (*aside, *twice.dropped), [*told, str(twice)]
     noted = replace(source, notes=(*source.notes, *(f"{source.text}: {line}" for line in told)))
     return describe_bare(replace(noted, doubts=(), recognised=None, aside=aside), kept) if aside else noted

@@ -151,19 +151,19 @@ def _prepare_attention(flow: Flow, layers: Sequence[Layer]) -> None:
 
 
 def _mark_classes(flow: Flow, layers: Sequence[Layer]) -> None:
-    """Mark the rows of the heads as classes: those that are named so, else the last layer's if nothing takes them and
-    they are no features."""
-    weighted = [layer for layer in layers if layer.kind in LINEAR]
-    norms = [name for layer in layers if layer.kind == "norm" for _, name in layer.tensors if flow.axes.get(name)]
+    """Mark the rows of the heads as classes: those that are named so, else the last layer's, if no other layer makes or
+    takes them, all places of a convolution's map included, and they are no features; gates of a state are none."""
+    weighted = [layer for layer in layers if layer.kind in LINEAR and role_of(layer) not in ("ih", "hh")]
     named = [layer for layer in weighted if role_of(layer) in HEADS]
     for layer in named or weighted[-1:]:
         name = layer.tensor("weight")
         if name is None or name not in flow.axes or gives_features(layer.path, *widths(layer, flow.shapes)):
             continue
         tree = flow.table.resolve(flow.axes[name][1 if layer.attribute("transposed") else 0])
-        taken = any(flow.table.resolve(flow.axes[n][d]) == tree for n, d in flow.summed)
-        taken = taken or any(flow.table.resolve(flow.axes[n][0]) == tree for n in norms)
-        if not taken:
+        others = [n for a in layers if a is not layer and a.kind in (*LINEAR, "norm") for _, n in a.tensors]
+        used = {leaf for n in others for t in flow.axes.get(n, ()) for leaf in leaves(flow.table.resolve(t))}
+        flat = [widths(a, flow.shapes).first for a in weighted if a.kind == "linear" and layer.kind == "conv"]
+        if used.isdisjoint(leaves(tree)) and all(taker % flow.size(tree) for taker in flat):
             flow.table.mark(tree, "classes")
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from tli_cli.architecture import AS_HEAD, OFFSET, OUTPUTS, PICKED, AxisTree, Number
+from tli_cli.describe.last_layers import BOUNDED
 from tli_cli.describe.spaces import leaves
 from tli_cli.describe.tracing.recording import Recording
 from tli_cli.describe.tracing.values import Value
@@ -134,10 +135,13 @@ def _are_places(rec: Recording, tree: AxisTree) -> bool:
 
 
 def note_outputs(rec: Recording, outputs: Sequence[Value]) -> None:
-    """Note for the layers that outputs come from at how many places of one sample these are held."""
+    """Note for the layers that outputs come from, between bounds or not, at how many places of a sample these are."""
     for value in outputs:
         places = [rec.table.size(tree) for tree in value.dims if _are_places(rec, tree)]
-        if (layer := rec.layer_behind(value.node)) >= 0:
+        node = value.node
+        while rec.nodes[node].op in BOUNDED:
+            node = rec.nodes[node].inputs[0]
+        if (layer := rec.layer_behind(node)) >= 0:
             rec.outputs[layer].append(prod(places))
 
 

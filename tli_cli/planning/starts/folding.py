@@ -155,12 +155,8 @@ def scaled_layers(architecture: Architecture) -> dict[int, int]:
 def _by_role(architecture: Architecture) -> dict[int, int]:
     layers = architecture.layers
     places = grouped(range(len(layers)), lambda i: (layers[i].block, _role(layers[i])))
-    found: dict[int, int] = {}
-    for (block, role), scales in places.items():
-        ends = places.get((block, ENDS.get(role, "")), [])
-        if role in ENDS and len(scales) == len(ends) == 1:
-            found[ends[0]] = scales[0]
-    return found
+    sides = ((places.get((block, ENDS[role]), []), held) for (block, role), held in places.items() if role in ENDS)
+    return {ends[0]: scales[0] for ends, scales in sides if len(ends) == len(scales) == 1}
 
 
 def _role(layer: Layer) -> str:

@@ -29,9 +29,11 @@ def without_foreign(target: Architecture, source: Architecture, matching: Matchi
     twin in the target: a pyramid, a decoder or a head beside the same backbone.
 
     Where the target holds the whole source, no layer of it feeds one of another width beside its twin. Rows of classes
-    feed no channels, nor channels rows of classes, nor a scale or a head of some channels one of others.
+    feed no channels, nor channels rows of classes, where these are more than a guess against one name on both sides,
+    nor a scale or a head of some channels one of others.
     """
-    resized = [pair for pair in matching.pairs if pair.target.shape != pair.source.shape]
+    told = [p for p in matching.pairs if target.graph or source.graph or p.target.path != p.source.path]
+    resized = [pair for pair in told if pair.target.shape != pair.source.shape]
     gives = {p.target.key: (_makes_classes(target, p.target), _makes_classes(source, p.source)) for p in resized}
     foreign = (
         _unlike_twins(matching)
