@@ -61,6 +61,11 @@ def test_what_stands_beside_is_reported(tmp_path: Path) -> None:
     assert checkpoint.ignored == ("optimizer: training state, 3 entries", "epoch: int")
 
 
+def test_another_model_beside_the_weights_is_called_no_training_state(tmp_path: Path) -> None:
+    checkpoint = opened(tmp_path, {"student": WEIGHTS, "teacher": WEIGHTS})
+    assert checkpoint.ignored == (f"student: weights, {len(WEIGHTS)} entries, not the ones chosen",)
+
+
 @pytest.mark.parametrize(
     ("value", "options", "words"),
     [

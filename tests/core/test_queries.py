@@ -167,6 +167,28 @@ def test_a_scale_behind_a_head_is_no_embeddings(bare):
     assert not promised
 
 
+class Triangles(nn.Module):
+    """Pairs that meet by way of a third, behind whose norm they are added to the products of an attention."""
+
+    def __init__(self, width: int = 4) -> None:
+        super().__init__()
+        self.stem, self.pairs = nn.Linear(5, 6), nn.Linear(6, 6)
+        self.left, self.right, self.norm = nn.Linear(6, width), nn.Linear(6, width), nn.LayerNorm(width)
+        self.joined, self.weigh, self.out = nn.Linear(width, 6), nn.Linear(6, 1), nn.Linear(6, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.stem(x)
+        z = self.pairs(x).unsqueeze(2) + x.unsqueeze(1)
+        met = torch.einsum("bikd,bjkd->bijd", self.left(z), self.right(z))
+        z = z + self.joined(self.norm(met))
+        return self.out(self.weigh(z).squeeze(-1).softmax(-1) @ x)
+
+
+def test_no_query_makes_up_for_what_a_norm_takes_away():
+    promised, apart = told(Triangles(), Triangles(8), 5, 5, bare=False)
+    assert promised and apart < 1e-9
+
+
 class Heads(nn.Module):
     """Attention whose only head is not cut from its channels."""
 

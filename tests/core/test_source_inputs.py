@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from typer.testing import CliRunner
 
-from tli_cli import Options, TliError, inject, match
+from tli_cli import Options, TliError, apply_tli, inject, match
 from tli_cli.cli.app import app
 
 
@@ -47,6 +47,15 @@ def test_one_shape_for_both_leaves_one_side_unrun() -> None:
     each = match(GREY, COLOUR, options=Options(input_shape=(3, 8, 8), source_input_shape=(1, 6, 6)))
     assert any("cannot be run" in note for note in both.notes)
     assert not any("cannot be run" in note for note in each.notes)
+
+
+@pytest.mark.parametrize(("taken", "wanted", "kept"), [(3, 5, True), (1, 2, True), (3, 1, False), (6, 4, False)])
+def test_features_in_a_row_are_no_colours(taken: int, wanted: int, kept: bool) -> None:
+    source, target = (nn.Sequential(nn.Linear(size, 8), nn.ReLU(), nn.Linear(8, 2)) for size in (taken, wanted))
+    plan = apply_tli(target, source, example=(torch.randn(2, wanted),), teacher_example=(torch.randn(2, taken),))
+    both, (mine, theirs) = min(taken, wanted), (model[0].weight for model in (target, source))
+    assert torch.equal(mine[:, :both], theirs[:, :both]) and not mine[:, both:].any()
+    assert all(step.exact for step in plan.steps) is kept
 
 
 def test_a_shape_that_is_none_is_refused() -> None:

@@ -195,6 +195,12 @@ def test_a_pickle_of_too_many_values_is_refused_before_it_is_loaded(
     )
 
 
+@pytest.mark.parametrize("held", ["tensor\nDTensor", "_shard.sharded_tensor.api\nShardedTensor"])
+def test_one_process_of_several_is_told_how_to_save_whole_tensors(tmp_path: Path, refuses: Refuses, held: str) -> None:
+    archive_of(b"\x80\x02}X\x01\x00\x00\x00actorch.distributed." + held.encode() + b"\n)\x81s.", tmp_path / "a.pt")
+    refuses(tmp_path / "a.pt", "full_state_dict=True")
+
+
 @pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize("zipped", [True, False])
 def test_settings_beside_weights_may_be_any_number(tmp_path: Path, sign: int, zipped: bool) -> None:

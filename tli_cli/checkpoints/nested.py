@@ -235,7 +235,8 @@ def _require_names(tensors: Mapping[Any, Any], where: str) -> None:
 def _line(name: str, value: object) -> str:
     if _EMA.search(name) and isinstance(value, Mapping):
         return f"{name}: averaged weights, {_entries(len(value))}; choose them with --ema {name.rpartition('.')[2]}"
-    if name.rpartition(".")[2] in PLAIN_KEYS and isinstance(value, Mapping):
+    named = name.rpartition(".")[2] in PLAIN_KEYS
+    if isinstance(value, Mapping) and (named or any(str(key).endswith(".weight") for key in value)):
         return f"{name}: weights, {_entries(len(value))}, not the ones chosen"
     if isinstance(value, Mapping | list | tuple | set):
         return f"{name}: training state, {_entries(len(value))}"

@@ -173,12 +173,10 @@ def _contexts_of(part: str) -> tuple[str, ...]:
 def _tails(parts: list[str]) -> list[str]:
     """Return the endings of a path that may name its role: its wrappers dropped one after the other."""
     tails: list[str] = []
-    end = len(parts)
-    while end > 0:
+    for end in range(len(parts), 0, -1):
         tails.extend(".".join(parts[end - length : end]) for length in (3, 2, 1) if length <= end)
         if parts[end - 1] not in WRAPPERS:
             break
-        end -= 1
     return tails
 
 
@@ -191,12 +189,10 @@ def canonical_role(path: str) -> str:
     """
     lower = path.lower()
     bare = _PREFIX.sub("", lower)
-    if not _INDEXED.search(bare) or _OUTSIDE.match(bare):
-        for token, pattern in _TOP:
-            if pattern.fullmatch(bare):
-                return token
-    around = contexts(path)
-    near = around[0] if around else ""
+    outside = not _INDEXED.search(bare) or _OUTSIDE.match(bare)
+    if outside and (top := next((token for token, pattern in _TOP if pattern.fullmatch(bare)), "")):
+        return top
+    near = next(iter(contexts(path)), "")
     for tail in _tails(lower.split(".")):
         if token := _role_of(tail, near):
             return crossing(path) + token

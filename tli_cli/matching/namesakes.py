@@ -37,11 +37,8 @@ def namesakes(source: Side, target: Side) -> list[tuple[Unit, Unit]]:
         return named
     known = {t.key for t, _ in found}, {s.key for _, s in found}
     sides = list(zip((target, source), known, strict=True))
-    if not any(_are_most(*side) for side in sides):
-        return []
-    if len(found) < FEWEST and not all(have_own_shapes(side.units, keys) for side, keys in sides):
-        return []
-    return named
+    enough = len(found) >= FEWEST or all(have_own_shapes(side.units, keys) for side, keys in sides)
+    return named if enough and any(_are_most(*side) for side in sides) else []
 
 
 def _by_name(units: Sequence[Unit]) -> dict[tuple[str, int, int], Unit]:

@@ -99,8 +99,7 @@ def _pop(stack: list[object], marked: bool, count: int) -> list[object]:
     if marked:
         while (item := stack.pop()) is not _MARK:
             popped.append(item)
-    for _ in range(count):
-        popped.append(stack.pop())
+    popped += [stack.pop() for _ in range(count)]
     return popped[::-1]
 
 
@@ -251,6 +250,8 @@ class _AllowListUnpickler(pickle._Unpickler):
 
 _STORAGE = "torch.storage._load_from_bytes"
 """What tensors ask for that pickle.dump has written, and not torch.save."""
+_PARTS = ("torch.distributed.tensor.", "torch.distributed._shard.")
+"""What tensors ask for of which each process holds a part."""
 
 
 def load_allowed(
@@ -280,6 +281,12 @@ def blocked_message(where: str, blocked: list[str]) -> str:
         return (
             f"{where}: not read, because pickle.dump wrote it, which asks to run code for each tensor: {named}. If you "
             'trust where it comes from, torch.save(pickle.load(open(FILE, "rb")), "new.pt") writes what is read here'
+        )
+    if any(name.startswith(_PARTS) for name in blocked):
+        return (
+            f"{where}: not read, because it is one process's part of a model on several, in classes of torch's own: "
+            f"{named}. torch.distributed.checkpoint.save writes a directory that is read here, and get_model_state_dict"
+            "(model, options=StateDictOptions(full_state_dict=True)) gives whole tensors to save"
         )
     return (
         f"{where}: not read, because it is a pickle that asks to run or build more than tensors: {named}. "

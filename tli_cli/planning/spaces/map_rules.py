@@ -18,7 +18,7 @@ from tli_cli.planning.spaces.traits import (
 )
 
 COLOURS = (1, 3)
-"""How many channels of images are repeated for more of them; others, such as a latent's, mean each something else."""
+"""How many channels of images are repeated for more; a latent's, or features in a row, mean each something else."""
 
 
 class MapRules:
@@ -31,15 +31,17 @@ class MapRules:
         self._bent, self._averaged = bent_spaces(target), averaged_spaces(target) | target.averaged
         self._repeats, self._undivided = repeats_of(target), undivided_spaces(target)
         self._their_repeats: dict[int, dict[AxisTree, AxisTree]] = {}
-        summed = (axis.tree for axes in target.axes.values() for axis in axes if axis.contracted)
-        self.summed = {leaf for tree in summed for leaf in leaves(tree)}
+        summed = [(axis.tree, len(axes)) for axes in target.axes.values() for axis in axes if axis.contracted]
+        self.summed = {leaf for tree, _ in summed for leaf in leaves(tree)}
+        self._columns = {tree for tree, dims in summed if dims == 2}
 
     def rule(self, t: AxisTree, m: int, n: int, kind: str, use: str) -> str:
         """Return the rule by which `m` indices of `t` are taken from `n`."""
         if kind == "kernel":
             return f"kernel {use}".rstrip()
         if kind == "input":
-            return kind if m < n or n in COLOURS else "input zero"
+            of_images = (m < n or n in COLOURS) and t not in self._columns
+            return kind if of_images else "rows" if m < n else "input zero"
         if kind in ("summed", "patch", "grid", "offsets"):
             return kind
         if kind in ("classes", "vocabulary", "places"):

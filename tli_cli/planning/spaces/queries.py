@@ -55,11 +55,9 @@ def _found(architecture: Architecture, keys: Collection[Key]) -> Iterator[tuple[
     """Yield each softmax with the keys of the queries that meet their keys before it, and the layers run since."""
     graph = architecture.graph
     for index, node in enumerate(graph):
-        if node.op != "softmax" or not node.inputs:
+        if node.op != "softmax" or not node.inputs or _scales_more(architecture, node.inputs[0]):
             continue
         products = _products(architecture, node.inputs[0])
-        if _scales_more(architecture, node.inputs[0]):
-            continue
         for makers in _one_of_each(
             [_makers(architecture, i, keys) for i in graph[product].inputs if _meets_alone(architecture, i, products)]
             for product in products
@@ -124,12 +122,13 @@ def _products(architecture: Architecture, start: int) -> list[int]:
 
 
 def _before_softmax(architecture: Architecture, start: int) -> Iterator[int]:
-    """Yield the nodes before a softmax, through what adds, picks and caps products."""
+    """Yield the nodes before a softmax, through what adds, picks and caps products; a norm takes their scale away."""
     graph = architecture.graph
 
     def through(index: int) -> Sequence[int]:
         node = graph[index]
-        return node.inputs if node.op == "add" else node.inputs[:1] if node.op in BEFORE_SOFTMAX else ()
+        passed = node.op in BEFORE_SOFTMAX and (node.layer < 0 or architecture.layers[node.layer].kind != "norm")
+        return node.inputs if node.op == "add" else node.inputs[:1] if passed else ()
 
     return walked([start], through)
 
@@ -184,6 +183,5 @@ def _makers(architecture: Architecture, start: int, keys: Collection[Key], reach
         return ()
     inputs = node.inputs if node.op in ("add", "cat") else node.inputs[:1]
     found = [_makers(architecture, i, keys, reach - 1) for i in inputs]
-    if kind in ADDED:
-        found.append((own,) if own in keys else ())
+    found += [(own,) if own in keys else ()] if kind in ADDED else []
     return tuple(dict.fromkeys(made for makers in found for made in makers)) if all(found) else ()
