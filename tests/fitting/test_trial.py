@@ -224,6 +224,15 @@ def test_within_a_family_a_fit_has_to_be_as_good_as_the_maps(monkeypatch, relati
         check_worth(Worth(0.3, Features(1.0, 12), Features(0.5, 12), []), starts, "fitted", "mapped", plan)
 
 
+def test_within_a_family_maps_are_moved_though_a_plain_start_learns_faster(monkeypatch):
+    monkeypatch.setattr(Trial, "learned", lambda _trial, model: {"own": 0.9, "mapped": 0.55}.get(model, 0.5))
+    starts, side = PlainStarts(Trial((1, 8), 0), lambda _rule: "own", ("constructor",)), Side("net", "0")
+    plan = Plan((side,), side, (), relation="narrower", score=0.9)
+    with pytest.raises(TliError, match="without a source") as raised:
+        check_worth(Worth(0.3, Features(1.0, 12), Features(0.5, 12), []), starts, "fitted", "mapped", plan)
+    assert not isinstance(raised.value, SlowerThanPlain)
+
+
 @pytest.mark.parametrize("kind", ["whole", "places", "line"])
 def test_a_fit_within_a_family_is_tried_where_it_may_mislead(monkeypatch, kind):
     monkeypatch.setattr(work, "IMAGES", 16)

@@ -31,12 +31,14 @@ def check_worth(
     worth: Worth | None, plains: PlainStarts | None, target: nn.Module, begun: nn.Module | None, plan: Plan
 ) -> None:
     """Raise `TliError` where the fitted `target` is worth less than a start without a source or than `begun`, what the
-    axis maps of `plan` alone make of it, and `SlowerThanPlain` where `begun` is not worth more than that start.
+    axis maps of `plan` alone make of it, and `SlowerThanPlain` where `begun`, of another family than its source, is not
+    worth more than that start.
 
-    Within a family, where maps keep more, a fit has to be as good as either.
+    Within a family, where maps keep more, a fit has to be as good as either, and they are moved without it.
     """
     name = type(target).__name__
-    maps, by = None, FASTER if of_another_family(plan) else BETTER
+    maps, other = None, of_another_family(plan)
+    by = FASTER if other else BETTER
     if plains is not None and begun is not None and plan.relation != UNLIKE:
         maps = PlainStarts(plains.trial, lambda _rule: begun, (OWN,))
     slower = f"in a short trial on made-up classes, {name} learns slower when fitted than"
@@ -48,7 +50,7 @@ def check_worth(
         said = f"{slower} by axis maps alone; --method fit fits all the same"
     else:
         return
-    idle = plan.relation == UNLIKE or (plains is not None and begun is not None and plains.learn_faster(begun, -BETTER))
+    idle = other and (plan.relation == UNLIKE or (plains and begun is not None and plains.learn_faster(begun, -BETTER)))
     raise SlowerThanPlain(said, plains.rule if plains is not None else OWN) if idle else TliError(said)
 
 
