@@ -32,14 +32,14 @@ class Resizer(Protocol):
 RESIZERS: Registry[Resizer] = Registry(
     "method",
     {
-        "combo": "tli_cli.resizing.combo:combo",
-        "crop": "tli_cli.resizing.crop:crop",
+        "combo": "tli_cli.resizing.boxes:combo",
+        "crop": "tli_cli.resizing.boxes:crop",
         "resize": "tli_cli.resizing.interpolation:resize",
-        "select": "tli_cli.resizing.select:select",
-        "tile": "tli_cli.resizing.tile:tile",
-        "magnitude": "tli_cli.resizing.magnitude:magnitude",
-        "fna": "tli_cli.resizing.fna:fna",
-        "dpiat": "tli_cli.resizing.dpiat:dpiat",
+        "select": "tli_cli.resizing.chosen:select",
+        "tile": "tli_cli.resizing.chosen:tile",
+        "magnitude": "tli_cli.resizing.chosen:magnitude",
+        "fna": "tli_cli.resizing.boxes:fna",
+        "dpiat": "tli_cli.resizing.boxes:crop",
     },
 )
 
