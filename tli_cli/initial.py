@@ -31,11 +31,35 @@ def number_of(name: str) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def constant_start(name: str, shape: Sequence[int], dtype: torch.dtype) -> torch.Tensor | None:
-    """Return a tensor of `shape` of one number, or the layer `(out, in, *kernel)` that passes its input on; None if the
-    start called `name` is neither."""
+OPEN = 3.0
+"""What opens a gate by 0.95 of the way, where it can still learn to close."""
+GATES = {"lstm": (OPEN, -OPEN, 0.0, OPEN), "gru": (0.0, -OPEN, 0.0), "rnn": (0.0,)}
+"""The biases of a recurrent layer's parts, in torch's order, that passes on nearly what it gets: by its third part, or
+its only one."""
+
+
+def _stacked_start(name: str, shape: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
+    """Return the weights of a recurrent layer's input `(parts * width, in)`, or their biases, by its kind; the one that
+    runs in reverse passes on the last of what it gets."""
     import torch
 
+    gates = torch.tensor(GATES[name.partition("-")[0]], dtype=dtype)
+    width, part = shape[0] // len(gates), min(2, len(gates) - 1)
+    if len(shape) == 1:
+        return gates.repeat_interleave(width).reshape(tuple(shape))
+    value = torch.zeros(tuple(shape), dtype=dtype)
+    first = shape[1] - width if name.endswith("-reverse") else 0
+    value[part * width : (part + 1) * width, first : first + width] = torch.eye(width, dtype=dtype)
+    return value
+
+
+def constant_start(name: str, shape: Sequence[int], dtype: torch.dtype) -> torch.Tensor | None:
+    """Return a tensor of `shape` of one number, or of a layer that passes its input on, `(out, in, *kernel)` or a
+    recurrent one's; None if the start called `name` is neither."""
+    import torch
+
+    if name.partition("-")[0] in GATES:
+        return _stacked_start(name, shape, dtype)
     number = 0.0 if name == "identity" else number_of(name)
     if number is None:
         return None

@@ -31,7 +31,8 @@ _UNSEALED = ("notes",)
 """What may be changed in a plan without its being another."""
 
 ACTIONS = ("transfer", "keep")
-INITIALS = ("constructor", "target", "zeros", "ones", "identity", "kaiming", "xavier")
+INITIALS = ("constructor", "target", "zeros", "ones", "identity", "kaiming", "xavier",
+            "lstm", "lstm-reverse", "gru", "gru-reverse", "rnn", "rnn-reverse")  # fmt: skip
 
 DIRECTION, LENGTH = "direction", "length"
 """What makes the two tensors of a weight that the target gives a length."""
@@ -43,8 +44,8 @@ class Step:
 
     `action` is `transfer` (from `pieces`, by `resizer`: `copy`, `maps`, `fit`, a published method; of a weight that the
     target gives a length `direction`, as `maps`, and `length`, that of what the weight's own step gives) or `keep` (by
-    `initial`: `constructor`, `target`, `zeros`, `ones`, `identity`, `kaiming` or `xavier`). `exact` says whether the
-    step keeps the function of what it transfers; `reason` says, for people, why a tensor is kept or what was adapted.
+    `initial`, one of `INITIALS` or a number). `exact` says whether the step keeps the function of what it transfers;
+    `reason` says, for people, why a tensor is kept or what was adapted.
     Elements of `target` outside every piece's range start by `initial`.
     """
 

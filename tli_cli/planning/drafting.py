@@ -21,6 +21,7 @@ from tli_cli.planning.starts.chains import added_start, passing
 from tli_cli.planning.starts.folding import LONE
 from tli_cli.planning.starts.lone import LONE_BRANCH, NO_SHORTCUT
 from tli_cli.planning.starts.norms import norms_of_others
+from tli_cli.planning.starts.stacked import NEARLY, stacked_start
 from tli_cli.planning.taken_ahead import TAKEN_BACK
 
 LOST_BIAS = "it has no place for its partner's bias"
@@ -148,10 +149,13 @@ class Drafter:
         for head in (s for t, s in self._matching.heads if t.key == pair.target.key):
             offered += [share for share in shares(self._source, head) if share.role.partition(".")[0] == "bias"]
         wanted = [(share, self._drafts.of(share.spec.name)) for share in shares(self._target, pair.target)]
+        identity = self._drafts.request.identity
         for share, draft in wanted:
             if start := self._added_start(pair.target, layer, share.role):
                 exact = pair.target.place not in self._known.added.inexact
                 draft.initial, draft.exact, draft.reason = start, exact, ADDED
+            elif pair.repeat and identity and (start := stacked_start(self._target, share.spec.name)):
+                draft.initial, draft.reason = start, NEARLY
             else:
                 self._shares.draft(share, answering(share, offered), pair, weight)
         self._known.ahead.draft_biases(wanted, pair, self._book)

@@ -21,6 +21,7 @@ from tli_cli.planning.spaces.turning import turned_by_guess
 from tli_cli.planning.starts.foreign import without_false_copies, without_foreign
 from tli_cli.planning.starts.norms import norms_follow
 from tli_cli.planning.starts.plain import chains_fill_branches
+from tli_cli.planning.starts.stacked import stacks_in_order
 from tli_cli.planning.taken_ahead import said_of_time
 
 
@@ -72,6 +73,7 @@ def _settled(target: Architecture, source: Architecture, matching: Matching) -> 
     matching = without_false_copies(matching)
     matching = without_foreign(target, source, matching)
     matching = chains_fill_branches(target, source, matching)
+    matching = stacks_in_order(target, source, matching)
     return norms_follow(target, source, matching)
 
 

@@ -107,7 +107,8 @@ def _heads_of_other_channels(matching: Matching, target: Architecture, source: A
     fed from one that makes the other; of parts end to end, part by part as far as both have them."""
     if not (target.graph and source.graph):
         return set()
-    made = {(p.target.shape[0], p.source.shape[0]) for p in matching.pairs if p.target.shape and p.source.shape}
+    # what reads a state is read as wide as it makes it, one gate of several
+    made = {w for p in matching.pairs for w in list(_widths(p))[: 2 if p.target.role == "hh" else 1]}
     heads = (p for p in matching.pairs if p.target.kind in WEIGHTED and _makes_classes(target, p.target))
     takes = ((p, _pairwise(_channels(target, p.target), _channels(source, p.source))) for p in heads)
     return {p.target.key for p, widths in takes if any(1 < w[0] != w[1] > 1 and w not in made for w in widths)}
