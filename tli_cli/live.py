@@ -13,7 +13,7 @@ from torch import nn
 from tli_cli.axis_maps.take import MapValues
 from tli_cli.errors import TliError
 from tli_cli.fitting.choice import Replan, feeding, fitted_plan, gains, is_tried
-from tli_cli.fitting.running import Running, runs
+from tli_cli.fitting.running import Running, shared_share
 from tli_cli.fitting.verdict import before_fits, carried_out
 from tli_cli.fitting.work import work_of
 from tli_cli.gates import check_gates
@@ -121,9 +121,10 @@ class _Lesson:
             return plan, ()
         sample = tuple(torch.zeros(t.shape, dtype=t.dtype) for t in self.inputs.tensors)
         try:
-            for module in (self.model, teacher):
-                runs(Running(deepcopy(module).float().cpu().eval(), sample))
-            return fitted_plan(plan, target, source, Running(self.model, sample).numbers, self.options, replan), sample
+            mine, theirs = (Running(deepcopy(m).float().cpu().eval(), sample) for m in (self.model, teacher))
+            share = shared_share(mine, theirs, target, source)
+            fitted = fitted_plan(plan, target, source, mine.numbers, share, self.options, replan)
+            return fitted, mine.shown(share).sample
         except TliError as error:
             if asked:
                 raise

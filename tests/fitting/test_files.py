@@ -10,9 +10,10 @@ import torch
 from safetensors.torch import load_file
 
 from tests.models import ResNet, randomised
-from tli_cli import api
+from tli_cli import api, apply_tli
 from tli_cli.errors import TliError
 from tli_cli.fitting import work
+from tli_cli.fitting.carry_out import fit_live
 from tli_cli.fitting.worth import Features, Worth
 from tli_cli.options import Options
 
@@ -62,6 +63,25 @@ def test_a_fit_that_fails_leaves_the_maps_unless_it_was_asked_for(source, tmp_pa
     with pytest.raises(TliError, match="no such luck"):
         api.inject(source, NARROWER, str(tmp_path / "none.safetensors"), options=asked)
     assert not (tmp_path / "none.safetensors").exists()
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_networks_that_take_long_for_their_own_images_are_shown_smaller_ones(live, source, tmp_path, monkeypatch):
+    shown = []
+
+    def watched(plan, target, source, arguments, *rest):
+        shown.extend(tuple(value.shape[1:]) for side in arguments for value in side)
+        return fit_live(plan, target, source, arguments, *rest)
+
+    monkeypatch.setattr("tli_cli.injection.fitted.fit_live", watched)
+    monkeypatch.setattr(work, "WORK", 6e9)
+    if live:
+        teacher, model = randomised(ResNet(width=8)).float(), ResNet(width=6, classes=7)
+        plan = apply_tli(model, teacher, example=torch.zeros(1, 3, 16, 16))
+    else:
+        plan = api.inject(source, NARROWER, str(tmp_path / "out.safetensors"), options=OPTIONS).plan
+    assert any("images of 75% of the sides" in note for note in plan.notes)
+    assert set(shown) == {(3, 12, 12)}
 
 
 BEFORE = [Features(0.3, 8), Features(0.1, 16)]

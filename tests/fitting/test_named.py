@@ -16,6 +16,7 @@ from tests.models import randomised
 from tli_cli import api
 from tli_cli.catalogue.libraries import import_timm
 from tli_cli.fitting import building, choice, work
+from tli_cli.fitting.image_size import image_share
 from tli_cli.fitting.work import octaves_apart, work_of
 from tli_cli.options import Options
 
@@ -37,7 +38,7 @@ def test_without_the_library_nothing_is_fitted_and_it_is_named(monkeypatch):
     assert not plan.fits and any("timm is not installed" in note for note in plan.notes)
 
 
-@pytest.mark.parametrize("target", ["resnet18", "vit_tiny_patch16_224"])
+@pytest.mark.parametrize("target", ["vgg19", "vit_tiny_patch16_224"])
 def test_a_fit_that_takes_long_is_left_to_who_asks_for_it(target):
     plan = api.match("timm:mobilenetv3_large_100", target)
     assert not plan.fits and any("--method fit does what minutes allow" in note for note in plan.notes)
@@ -102,10 +103,31 @@ def test_the_largest_networks_are_fitted_in_minutes():
     small, large = (api.inspect(name) for name in ("mobilenetv3_small_050", "vit_large_patch16_224"))
     known = work_of(large, small, 3 * 224 * 224)
     assert known.steps == 0 and known.samples >= work.FEWEST
-    assert work_of(small, large, 3 * 224 * 224).minutes < choice.MINUTES
+    assert work_of(small, large, 3 * 224 * 224).minutes < work.MINUTES
     assert work_of(small, small, 3 * 32 * 32).target == pytest.approx(
         work_of(small, small, 3 * 224 * 224).target / 49, abs=1
     )
+
+
+@pytest.mark.parametrize(
+    ("target", "smaller"),
+    [
+        ("resnet50", True),  # four billion multiplications for an image of its own size
+        ("mobilenetv2_100", True),  # 300 million multiplications for an image of its own size
+        ("mobilenetv3_small_050", False),  # 24 million
+        ("vit_tiny_patch16_224", False),  # has positions
+        ("maxvit_rmlp_pico_rw_256", False),  # attends in windows
+        ("swin_tiny_patch4_window7_224", False),
+    ],
+)
+def test_networks_that_take_long_are_shown_smaller_images_where_they_take_images_of_any_size(target, smaller):
+    architecture, source = api.inspect(f"timm:{target}"), api.inspect("timm:resnet34")
+    numbers = work.input_numbers(architecture)
+    share = image_share(architecture, source, numbers)
+    assert (share < 1) == smaller
+    shown = work_of(architecture, source, round(share * share * numbers))
+    assert not smaller or shown.suffices or (share * 224 == pytest.approx(64) and shown.looks >= work.FEW_LOOKS)
+    assert round(224 * share, 6) % 32 == 0 or not smaller
 
 
 def test_images_of_two_sizes_are_one_octave_or_two_apart():

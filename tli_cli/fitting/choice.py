@@ -8,22 +8,18 @@ from dataclasses import replace
 from tli_cli.architecture import Architecture
 from tli_cli.errors import TliError
 from tli_cli.fitting.building import recipe_for
+from tli_cli.fitting.image_size import image_share
 from tli_cli.fitting.points import with_fits
-from tli_cli.fitting.work import input_numbers, work_of
+from tli_cli.fitting.work import FEW_LOOKS, LOOKS, MINUTES, input_numbers, work_of
 from tli_cli.options import Options
 from tli_cli.plan import EDITED, Plan
 from tli_cli.planning.relation import OTHER, SHORTENED, UNLIKE, of_another_family
 from tli_cli.references import Reference
 
-MINUTES = 8.0
-"""The longest that a fit may take one core, by estimate, for `auto` to choose it."""
 VALUES = 400_000_000
 """The most values that a network may hold, for `auto` to choose a fit: it is made in memory, in float32."""
 LEAST_COVERAGE = 0.5
 """How much of an unlike target a fit is to reach, for `auto` to choose it."""
-LOOKS = 5000
-"""The least samples that the gradient steps are to look at, for `auto` to choose a fit: shorter ones gain nothing, but
-where the closed form does."""
 FITTED = "places of the target are fitted to the source's values on made-up inputs"
 """What a plan with fits says of itself."""
 IMAGE = 3 * 224 * 224
@@ -96,31 +92,37 @@ def _with_fits(plan: Plan, sources: Sequence[Reference], target: Reference, opti
         held = sum(spec.size for spec in reference.architecture.tensors)
         if options.method != "fit" and held > VALUES:
             raise TliError(f"{reference.text} holds {held / 1e9:.1f} billion values; --method fit does it in memory")
-    numbers = input_numbers(target.architecture) or IMAGE
     if theirs.is_code or mine.is_code:  # what was run to be described is run once more, to see that a fit can run it
-        from tli_cli.fitting.running import run_source, run_target, runs, shared_inputs
+        from tli_cli.fitting.running import run_source, run_target, shared_share
 
-        source, own = run_source(given, options), run_target(target, options)
-        shared_inputs(own.sample, source.sample)
-        for running in (source, own):
-            runs(running)
+        own = run_target(target, options)
+        share = shared_share(own, run_source(given, options), target.architecture, given.architecture)
         numbers = own.numbers
-    return fitted_plan(plan, target.architecture, given.architecture, numbers, options, replan)
+    else:
+        numbers = input_numbers(target.architecture) or IMAGE
+        share = image_share(target.architecture, given.architecture, numbers)
+    return fitted_plan(plan, target.architecture, given.architecture, numbers, share, options, replan)
 
 
 def fitted_plan(
-    plan: Plan, target: Architecture, source: Architecture, numbers: int, options: Options, replan: Replan
+    plan: Plan,
+    target: Architecture,
+    source: Architecture,
+    numbers: int,
+    share: float,
+    options: Options,
+    replan: Replan,
 ) -> Plan:
-    """Return `plan` with fits between two models of which both can be run on samples of `numbers` numbers; `plan`
-    itself where they share no points.
+    """Return `plan` with fits between two models of which both can be run on samples of `numbers` numbers, images with
+    a `share` of these' sides; `plan` itself where they share no points.
 
     Raises:
         TliError: what a few minutes allow is too little, and was not asked for.
     """
-    work = work_of(target, source, numbers)
-    minutes = work.minutes
+    work = work_of(target, source, round(share * share * numbers))
     closed = "narrower" in plan.relation and any(layer.tensor("running_var") for layer in target.layers)
-    if options.method != "fit" and (minutes > MINUTES or (work.looks < LOOKS and not closed)):
+    least = 0 if closed else FEW_LOOKS if share < 1 else LOOKS
+    if options.method != "fit" and (work.minutes > MINUTES or work.looks < least):
         raise TliError("networks of this size take hours of one core to fit well; --method fit does what minutes allow")
     model = feeding(plan) or 0
     base = replan() if plan.relation == UNLIKE else plan
@@ -130,8 +132,8 @@ def fitted_plan(
     if not fitted.fits:
         said = "nothing to fit: no layer of the target ends where one of the source does"
         return replace(plan, notes=(*plan.notes, said))
-    note = f"{len(fitted.fits)} {FITTED}; no data is used" + (
-        f"; about {minutes:.0f} minutes of one core" if minutes >= 1.5 else ""
-    )
+    note = f"{len(fitted.fits)} {FITTED}; no data is used"
+    note += f"; images of {share:.0%} of the sides are shown, which take less time" if share < 1 else ""
+    note += f"; about {work.minutes:.0f} minutes of one core" if work.minutes >= 1.5 else ""
     relation = UNLIKE if plan.relation == UNLIKE else fitted.relation
     return replace(fitted, method="fit", relation=relation, notes=(*base.notes, note))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
 
+from tli_cli.architecture import Architecture
 from tli_cli.describe.channels_last import takes_flattened
 from tli_cli.errors import TliError
 from tli_cli.fitting.building import recipe_for
+from tli_cli.fitting.image_size import image_share, shortened
 from tli_cli.options import InputShape, Options
 from tli_cli.references import Reference
 
@@ -26,6 +28,10 @@ class Running:
     def numbers(self) -> int:
         """How many numbers one sample has."""
         return sum(tensor[0].numel() for tensor in self.sample)
+
+    def shown(self, share: float) -> Running:
+        """Return the same with images of a `share` of the sides; itself where that is 1."""
+        return replace(self, sample=shortened(self.sample, share)) if share < 1 else self
 
 
 def run_source(reference: Reference, options: Options) -> Running:
@@ -89,6 +95,25 @@ def runs(running: Running) -> None:
     except Exception as error:
         shapes = [list(t.shape) for t in running.sample]
         raise TliError(f"{type(running.model).__name__} cannot be run on {shapes}: {error}") from error
+
+
+def shared_share(mine: Running, theirs: Running, target: Architecture, source: Architecture) -> float:
+    """Return what share of their images' sides two models are shown: smaller ones where their own take too long, and
+    both can be run on such.
+
+    Raises:
+        TliError: they cannot be shown the same, or one cannot be run on its own inputs.
+    """
+    shared_inputs(mine.sample, theirs.sample)
+    share = image_share(target, source, mine.numbers)
+    for running in (mine, theirs) if share < 1 else ():
+        try:
+            runs(running.shown(share))
+        except TliError:
+            share = 1.0
+    for running in (mine, theirs) if share == 1 else ():
+        runs(running)
+    return share
 
 
 def shared_inputs(mine: Sequence[torch.Tensor], theirs: Sequence[torch.Tensor]) -> None:

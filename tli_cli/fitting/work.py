@@ -25,8 +25,8 @@ SEEN, AGAIN = 8192, 8
 target fitted to few learns them by heart."""
 FEWEST = 16
 """The least samples of networks that take long for each."""
-BUDGET = 64 * 3 * 224 * 224
-"""About how many numbers the made-up samples hold together."""
+BUDGET = 256 * 3 * 224 * 224
+"""About how many numbers the made-up samples hold together, a quarter of them those of the closed form."""
 KEPT = 1 << 29
 """About how many numbers of what both networks compute are kept at once: two gigabytes."""
 BATCH, LEAST_BATCH = 64, 8
@@ -35,6 +35,11 @@ BATCH_NUMBERS = 1 << 19
 """About how many input numbers one gradient step looks at."""
 SPEED = 7e9
 """Multiplications a second of one core, as measured on convolutional networks of ImageNet's size."""
+MINUTES = 8.0
+"""The longest that a fit may take one core, by estimate, for `auto` to choose it."""
+LOOKS, FEW_LOOKS = 5000, 500
+"""The least samples that the gradient steps are to look at, for `auto` to choose a fit, and those on images that are
+smaller than their networks' own: these are shown to convolutions alone, which gain from the closed form already."""
 
 
 def forward_work(architecture: Architecture) -> int:
@@ -111,7 +116,7 @@ class Work:
     @property
     def unseen(self) -> int:
         """How many samples are kept from the gradient steps, to see what these are worth; none where all are few."""
-        return min((self.samples - self.solved) // 8, IMAGES)
+        return min(self.samples // 8, self.samples - self.solved, IMAGES)
 
     @property
     def looks(self) -> int:
@@ -124,6 +129,11 @@ class Work:
         passes = self.solved * passes_of(self.target, self.source) + (self.samples - self.solved) * 2 * self.source
         return (passes + 3 * self.target * self.batch * self.steps) / SPEED / 60
 
+    @property
+    def suffices(self) -> bool:
+        """Whether minutes are enough for gradient steps that look at enough samples."""
+        return self.minutes <= MINUTES and self.looks >= LOOKS
+
 
 def passes_of(target: int, source: int) -> int:
     """Return the multiplications of a sample in the closed form: up to two runs of the source, three of the target."""
@@ -134,7 +144,7 @@ def work_of(target: Architecture, source: Architecture, numbers: int) -> Work:
     """Return how much arithmetic a fit is on samples of `numbers` numbers each."""
     enlarged = _enlarged(target, numbers)
     mine, theirs = (int(enlarged * forward_work(side)) for side in (target, source))
-    usual = max(LEAST_IMAGES, min(IMAGES, BUDGET // max(numbers, 1)))
+    usual = max(LEAST_IMAGES, min(IMAGES, BUDGET // 4 // max(numbers, 1)))
     kept = enlarged * (2 * kept_numbers(target) + kept_numbers(source))
     room = int(KEPT // max(kept, 1.0))
     solved = max(min(FEWEST, usual), min(usual, int(CLOSED_WORK // max(passes_of(mine, theirs), 1)), room))

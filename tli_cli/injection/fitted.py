@@ -16,7 +16,7 @@ from tli_cli.fitting.carry_out import fit_live, known_to_both, seen_by
 from tli_cli.fitting.choice import VALUES
 from tli_cli.fitting.head_input import bare_head, draw_smaller, head_factor
 from tli_cli.fitting.plain_starts import OWN, RULES, PlainStarts, Starts, started
-from tli_cli.fitting.running import run_source, run_target, shared_inputs
+from tli_cli.fitting.running import run_source, run_target, shared_share
 from tli_cli.fitting.samples import samples_for
 from tli_cli.fitting.trial import Trial
 from tli_cli.fitting.verdict import check_start, check_worth, without_source
@@ -53,7 +53,8 @@ def fitted_values(
     require_trained(source.architecture, source.checkpoint.read, source.text, options)
     theirs, mine = run_source(source, options), run_target(target, options)
     _load(theirs.model, {t.name: source.checkpoint.read(t.name) for t in source.checkpoint.tensors}, source.text)
-    shared_inputs(mine.sample, theirs.sample)
+    share = shared_share(mine, theirs, target.architecture, source.architecture)
+    theirs, mine = theirs.shown(share), mine.shown(share)
     work = work_of(target.architecture, source.architecture, mine.numbers)
     made = samples_for(mine.sample, theirs.model, work.samples, plan.seed)
     arguments = (made, seen_by(theirs.sample, made))
