@@ -61,23 +61,25 @@ class _Search:
         self.paths = {unit.path for unit in others}
         self.number, self.other_number = (Counter(u.role for u in side) for side in (units, others))
         self.gone: list[_Module] = []
+        self.longer: list[_Module] = []
         self.necessary: list[_Module] = []
 
     def removed(self) -> list[_Module]:
-        """Return the modules that go, none of which is within another."""
+        """Return the modules that go, none of which is within another; a longer row of blocks takes what is left over
+        before anything smaller does, and stays."""
         while True:
-            able = sorted(self._fitting(self.root), key=lambda module: -len(module.units))
+            able = sorted(self._fitting(self.root), key=lambda module: (-len(module.units), module.in_row))
             self.necessary = list(self._necessary(self.root))
-            chosen = next((module for module in able if not module.in_row and self._is_clear(module, able)), None)
+            chosen = next((module for module in able if module.in_row or self._is_clear(module, able)), None)
             if chosen is None:
                 return self.gone
             self.excess -= chosen.shapes
-            self.gone.append(chosen)
+            (self.longer if chosen.in_row else self.gone).append(chosen)
 
     def _fitting(self, node: _Module) -> Iterator[_Module]:
         """Yield the outermost modules that hold nothing but what is left over, none within a block."""
         for child in node.children.values():
-            if child in self.gone:
+            if child in self.gone or child in self.longer:
                 continue
             if child.shapes <= self.excess:
                 yield child

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import log2
 
-from tli_cli.describe.vocabulary_places import tower
+from tli_cli.describe.vocabulary_places import module_place, tower
 from tli_cli.grouping import grouped
 from tli_cli.matching.bags import Bag, bag_of, joined
 from tli_cli.matching.mixing import Shares, mixing_kinds, mixing_shares, widest_window
@@ -197,11 +197,12 @@ def first_level(blocks: Sequence[Block]) -> float | None:
 
 
 def stages_of(body: Sequence[Block]) -> list[Stage]:
-    """Cut the body where the resolution changes, or where it is unknown, where the container or width changes."""
+    """Cut the body where the resolution changes, or where it is unknown, where the container or width changes; and
+    between an encoder and a decoder."""
     stages: list[list[Block]] = []
     before: object = None
     for block in body:
-        mark: object = block.positions or (block.stage, block.width)
+        mark: object = module_place(block.name)[0], block.positions or (block.stage, block.width)
         if not stages or (mark != before and block.weighted):
             stages.append([])
         stages[-1].append(block)
