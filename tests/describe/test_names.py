@@ -257,6 +257,15 @@ def test_gated_layers_are_told_by_all_their_names_and_stand_in_order(gate: str, 
     assert inner == {found.axes[f"blk.0.{down}.weight"][1].tree}
 
 
+@pytest.mark.parametrize(("fused", "out"), [("att_proj", "out_proj"), ("input", "output")])
+def test_what_widens_three_times_beside_an_output_makes_queries(fused: str, out: str) -> None:
+    shapes = {"tok.weight": (9, 8), f"layers.0.mha.{fused}.weight": (24, 8), f"layers.0.mha.{out}.weight": (8, 8)}
+    found = describe(shapes)
+    roles = {layer.path.rpartition(".")[2]: layer.attribute("role_name") for layer in found.layers}
+    assert roles == {"tok": "embed", fused: "qkv", out: "o"}
+    assert found.layer_of["tok.weight"].kind == "embedding"
+
+
 def test_flattened_maps_and_fused_gates() -> None:
     found = describe({"conv.weight": (8, 3, 3, 3), "fc.weight": (10, 8 * 49)}, order_from="file")
     tree = found.axes["fc.weight"][1].tree

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from operator import itemgetter
 
 WRAPPERS = {
     "conv", "linear", "convolution", "bn", "norm", "normalization", "ln", "c", "fn", "net", "module", "layer",
@@ -34,7 +35,7 @@ ROLES: tuple[tuple[str, str, str], ...] = (
     ("token_type", "", r"token_type_embed(ding)?s?|seg(ment)?s?(_?emb(ed(ding)?)?s?)?"),
     ("embed", "", r"wte|embed_tokens|tok(en)?_embed(ding)?s?|word_embed(ding)?s?|embed_in|shared"
                   r"|token_embedding(_table)?|embed|embedding|token_embd"
-                  r"|tok_emb|token_embedder|word_emb|tok(en)?s?|words?|vocab(ulary)?|lookup|emb|embedder|lut"),
+                  r"|tok_emb|token_embedder|word_emb|tok(en)?s?|words?|vocab(ulary)?|lookup|emb|embedder|(\w*_)?luts?"),
     ("cls", "", r"cls|cls_token|class_token|class_embedding|cls_embed"),
     ("dist", "", r"dist(illation)?_token"),
     ("mask", "", r"mask_token"),
@@ -47,9 +48,9 @@ ROLES: tuple[tuple[str, str, str], ...] = (
     ("qkv", "", r"qkv(_proj|_conv)?|query_key_value|c_attn|in_proj|wqkv|to_qkv|w_?pack|qkv_bias|attn\.attn"),
     ("kv", "", r"kv(_proj|_einsum)?|to_kv|key_value|c_kv"),
     ("qk", "", r"qk(_proj)?|to_qk"),
-    ("q", "", r"q(_proj|_lin|_linear|_einsum)?|query(_proj|_layer)?|to_q|wq|linear_q|queries"),
-    ("k", "", r"k(_proj|_lin|_linear)?|key(_proj|_layer)?|to_k|wk|linear_k|keys"),
-    ("v", "", r"v(_proj|_lin|_linear)?|value(_proj|_layer)?|to_v|wv|linear_v|values"),
+    ("q", "", r"q(_proj|_lin|_linear|_einsum)?|query(_proj)?|to_q|wq|linear_q|queries"),
+    ("k", "", r"k(_proj|_lin|_linear)?|key(_proj)?|to_k|wk|linear_k|keys"),
+    ("v", "", r"v(_proj|_lin|_linear)?|value(_proj)?|to_v|wv|linear_v|values"),
     ("se_reduce", "", r"block\.\d\.fc1|attention\.0|se_reduce"),
     ("se_expand", "", r"block\.\d\.fc2|attention\.2|se_expand"),
     ("q_norm", "", r"(q_norm|query_norm|q_ln|q_layernorm|norm_q)"),
@@ -72,28 +73,22 @@ ROLES: tuple[tuple[str, str, str], ...] = (
     ("gate", "mlp", r"w1"),
     ("up", "mlp", r"w3"),
     ("fc1", "mlp", r"ln1(\.\w+)?"),
-    ("fc2", "mlp", r"ln2(\.\w+)?|w2|down(_proj)?|c_proj|wo|output|out|fc_out|2|3|4|proj|conv2|dense2|lin2|linear(_out)?"
-                  r"|output_dense"),
-    ("fc1", "mlp", r"wi|0|c_fc|dense|intermediate_dense|fc_in|in|conv1|dense1|lin1|linear_in|fc"),
+    ("fc2", "mlp", r"ln2(\.\w+)?|w2|down(_proj)?|c_proj|wo|output|out(_proj)?|fc_out|2|3|4|proj|conv2|dense2|lin2"
+                  r"|linear(_out)?|output_dense"),
+    ("fc1", "mlp", r"wi|0|c_fc|dense|intermediate(_dense)?|fc_in|in(_proj)?|conv1|dense1|lin1|linear_in|fc"),
     ("fc1", "", r"fc1|ffn|fc_1|linear1|lin1|c_fc|dense_h_to_4h|intermediate\.dense|pwconv1|fc_in"),
     ("fc2", "", r"fc2|ffn_output|fc_2|linear2|lin2|dense_4h_to_h|down_proj|output\.dense|pwconv2|fc_out|w_down"),
     ("o", "", r"wo"),
     ("mlp_norm", "mlp", r"norm|layernorm|layer_norm|ffn_ln"),
     ("pre_norm", "", r"pre_(norm|ln|layer_?norm)|(norm|ln)_?0"),
     ("cross_norm", "", r"(pre_)?(encoder|enc|cross)_att(entio)?n_(layer_?)?(norm|ln)|(norm|ln)_cross(_attn)?"),
-    ("norm1", "", r"norm_?1|before_norm|ln_?1|layer_?norm_?1|layernorm_before|input_layernorm|self_attn_layer_norm"
-                  r"|ln_before|attention_norm|pre_(self_)?att(entio)?n_(layer_?)?(norm|ln)"
-                  r"|sa_layer_norm|attn_norm|(bn|batch_?norm)_?1|(gn|in)1|norm_attn|pre_attention_norm|attn_ln"
-                  r"|norm_before"
-                  r"|conv1\.(bn|norm\w*)"
-                  r"|layer\.0\.normalization|ln_attn"),
-    ("norm2", "", r"norm_?2|after_norm|full_layer_layer_norm|ln_?2|layer_?norm_?2|layernorm_after"
-                  r"|post_attention_layernorm|ffn_norm"
-                  r"|output\.layernorm|mlp_norm|mlp_ln"
-                  r"|(bn|batch_?norm)_?2|gn2|norm_mlp|final_layer_norm|pre_feedforward_layernorm|pre_ffw_norm"
-                  r"|output_layer_norm|norm_after"
-                  r"|conv2\.(bn|norm\w*)"
-                  r"|layer\.1\.normalization|ln_mlp|pre_(mlp|ffn?|feed_?forward)_(layer_?)?(norm|ln)"),
+    ("norm1", "", r"((batch|layer)_?)?norm_?1|(bn|ln)_?1|(gn|in)1|(pre_)?(self_)?att(entio)?n_(layer_?)?(norm|ln)"
+                  r"|(norm|ln)_attn|((layer)?norm|ln)_before|before_norm|input_layernorm|sa_layer_norm"
+                  r"|conv1\.(bn|norm\w*)|layer\.0\.normalization"),
+    ("norm2", "", r"((batch|layer)_?)?norm_?2|(bn|ln)_?2|gn2|(pre_)?(mlp|ffn?|ffw|feed_?forward)_(layer_?)?(norm|ln)"
+                  r"|(norm|ln)_mlp|(layer)?norm_after|after_norm|post_attention_layernorm"
+                  r"|(final|output|full_layer)_layer_norm|output\.layernorm|conv2\.(bn|norm\w*)"
+                  r"|layer\.1\.normalization"),
     ("norm3", "", r"norm_?3|ln_?3|layer_?norm_?3|(bn|batch_?norm)_?3|gn3|conv3\.(bn|norm\w*)"
                   r"|layer\.[23]\.normalization"),
     ("post_attn_norm", "", r"post_attn_norm|norm1_post"),
@@ -127,10 +122,9 @@ TOP: tuple[tuple[str, str], ...] = (
     ("stem_norm", r"stem\.(\w+\.)*(bn\d*|norm\d*|normalization)|(bn|norm)[01]|features\.norm0|conv1\.bn"
                   r"|(initial|first|root|input)_(bn|(batch_?)?norm)"),
     ("embed_proj", r"embeddings_project|embedding_hidden_mapping_in|project_in"),
-    ("final_norm", r"(norm|final_layernorm|layernorm|ln_f|final_layer_norm|final_norm|fc_norm|ln_post"
-                   r"|post_layernorm|ln_final"
-                   r"|layer_norm|norm_f|ln|last|last_norm|norm_last"
-                   r"|(encoder|decoder)_norm|out(put)?_norm|norm_head|norm5|pooler\.layernorm|head\.norm)"),
+    ("final_norm", r"((final_)?(layer_?)?norm(_f|_final)?|ln(_f|_final|_post)?|fc_norm|post_layernorm|last|last_norm"
+                   r"|norm_last|after_norm|(encoder|decoder)_norm|out(put)?_norm|norm_head|norm5|pooler\.layernorm"
+                   r"|head\.norm)"),
     ("head_dist", r"head_dist(\.\w+)*|distillation_classifier"),
     ("head", r"(lm_head(\.decoder)?|embed_out|out(put)?_head"
              r"|heads?(\.(head|fc|linear|l|out_proj))?|fc|classifier|last_linear|output_layer"
@@ -149,8 +143,8 @@ _PREFIX = re.compile(r"^((model|module|backbone|encoder|decoder|transformer|feat
 _INDEXED = re.compile(r"\d\.")
 _OUTSIDE = re.compile(r"stem|head|classifier|conv1\.|(?!tok|word)\w*embedder\.")
 _CROSS = re.compile(
-    r"(^|\.)(encdec_?attention|encoder_attn|cross_?attention\w*|cross(_\w*)?|multihead_attn|src_attn|enc_dec_attn"
-    r"|encoder_decoder_attention|memory_att(entio)?n|context_att(entio)?n|(dec_)?enc_att(entio)?n|src_attention|attn2)\."
+    r"(^|\.)(encdec_?attention|encoder_attn|cross_?attention\w*|cross(_\w*)?|multihead_attn|src_att(entio)?n"
+    r"|enc_dec_attn|encoder_decoder_attention|(memory|inter|context|(dec_)?enc)_att(entio)?n|attn2)\."
 )
 _CONTEXTS = {name: re.compile(f"({names})$") for name, names in CONTEXTS.items()}
 _ROLES = tuple((token, context, re.compile(f"({names})"), "." in names) for token, context, names in ROLES)
@@ -201,9 +195,13 @@ def canonical_role(path: str) -> str:
 
 @lru_cache(maxsize=65536)
 def _role_of(tail: str, near: str) -> str:
-    """Return the role that the end of a path names; what is written without a dot names one part of it alone."""
-    roles = _DOTTED_ROLES if "." in tail else _ROLES
-    return next((token for token, context, names, _ in roles if context in ("", near) and names.fullmatch(tail)), "")
+    """Return the role that the end of a path names, where it stands before anywhere; what is written without a dot
+    names one part of it alone."""
+    roles, name = _DOTTED_ROLES if "." in tail else _ROLES, tail.removesuffix("_layer")
+    found = [
+        (not context, token) for token, context, names, _ in roles if context in ("", near) if names.fullmatch(name)
+    ]
+    return min(found, key=itemgetter(0), default=(True, ""))[1]
 
 
 def crossing(path: str) -> str:

@@ -51,7 +51,7 @@ TABLE_NAMES: tuple[tuple[str, str], ...] = (
 )  # fmt: skip
 EMBEDDING_NAME = re.compile(
     r"(?!un_?embed)(wte|wpe|shared|(tok|word)\w*embedder|\w*embed(ding|dings|_tokens|_in|_positions)?s?|\w*embd?"
-    r"|\w*embed_\w+|\w*embedding_table|relative_attention_bias)$",
+    r"|\w*embeds?_\w+|\w*embedding_table|relative_attention_bias)$",
     re.I,
 )
 _TABLES = tuple((kind, re.compile(names, re.I)) for kind, names in TABLE_NAMES)
@@ -232,7 +232,8 @@ def _kind(path: str, roles: Mapping[str, str], shapes: Mapping[str, tuple[int, .
     if len(shape) >= 3:
         return "conv"
     if len(shape) == 2:
-        return "embedding" if "bias" not in roles and EMBEDDING_NAME.fullmatch(last) else "linear"
+        named = EMBEDDING_NAME.fullmatch(last) or canonical_role(path) == "embed"
+        return "embedding" if "bias" not in roles and named else "linear"
     return "norm" if "weight" in roles and long == 1 else "other"
 
 

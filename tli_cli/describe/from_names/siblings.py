@@ -168,8 +168,9 @@ def _told(group: Sequence[Layer], shapes: Mapping[str, tuple[int, ...]]) -> Iter
         if len(ends) == 1 and canonical_role(ends[0].path) in ("", "head"):
             yield ends[0].path, "o"
             left = [layer for layer in left if layer is not ends[0]]
+    known = {canonical_role(layer.path) for layer in group} & ATTENDING
     left = [layer for layer in left if canonical_role(layer.path) not in ATTENDING]
-    if len(left) == len(group):
+    if known <= {"o"}:
         attending = _attending(group, shapes)
         yield from attending.items()
         left = [layer for layer in left if layer.path not in attending]
@@ -177,10 +178,10 @@ def _told(group: Sequence[Layer], shapes: Mapping[str, tuple[int, ...]]) -> Iter
 
 
 def _attending(group: Sequence[Layer], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, str]:
-    """Return which of layers, none of which is named as an attention's, is the one of queries, keys and values and
+    """Return which of layers, none of which is named as what makes queries, is the one of queries, keys and values and
     which its output: the only one that widens three times, where none takes so much, and the only one that keeps the
     width."""
-    size = {layer.path: widths(layer, shapes) for layer in group if not canonical_role(layer.path)}
+    size = {layer.path: widths(layer, shapes) for layer in group if canonical_role(layer.path) in ("", "o")}
     wide = [path for path, own in size.items() if own.last == 3 * own.first > 0]
     if len(wide) != 1:
         return {}
