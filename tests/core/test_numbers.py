@@ -124,6 +124,8 @@ KEPT = [
 NOT_KEPT = [
     (Attending, {}, {"scale": 1.0}),
     (Attending, {"cap": 2.0}, {"cap": 4.0}),
+    (Attending, {"cap": 2.0}, {"cap": 4.0, "head_width": 8}),
+    (Attending, {"cap": 2.0}, {"cap": 0.5, "head_width": 8}),
     (Attending, {}, {"cap": 4.0}),
     (Attending, {"slopes": True}, {"slopes": True, "heads": 4}),
     (Speaking, {"begins": 0.5, "cap": 3.0}, {"begins": 0.5, "cap": 2.0, "width": 16}),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from operator import itemgetter
 
 WRAPPERS = {
     "conv", "linear", "convolution", "bn", "norm", "normalization", "ln", "c", "fn", "net", "module", "layer",
@@ -59,26 +58,22 @@ ROLES: tuple[tuple[str, str, str], ...] = (
     ("cpb1", "", r"cpb_mlp\.(0|fc1)|continuous_position_bias_mlp\.0"),
     ("cpb2", "", r"cpb_mlp\.(2|fc2)|continuous_position_bias_mlp\.2"),
     ("sr", "", r"sr|sequence_reduction|reduction_conv"),
-    ("norm1", "attn", r"attention\.(layernorm|layer_norm)"),
+    ("norm1", "attn", r"attention\.(layernorm|layer_norm)|output\.layernorm"),
     ("attn_norm", "attn", r"layernorm|layer_norm|norm|inner_attn_ln"),
     ("o", "attn", r"(\w*\.)?(o|o_proj|out_proj|c_proj|proj|out|output|out_lin|linear_out|linear_o|to_out|merge"
                   r"|wo|dense|output_proj)"
                   r"|output\.dense|(to_out|proj|resid)\.(0|ln)|wo"),
-    ("o", "", r"attn_out|attention_output|o_proj|attn_vec_einsum"),
-    ("norm1", "attn", r"output\.layernorm|layernorm"),
+    ("o", "", r"attn_out|attention_output|o_proj|attn_vec_einsum|wo"),
     ("gate_up", "", r"gate_up_proj|gate_up|gating_einsum|w12|w13|wi_fused|fc1_fused|weights_in"),
-    ("fc2", "", r"weights_out"),
     ("gate", "", r"gate_proj|gate|w_gate|wi_0|fc1_g|linear_gate"),
     ("up", "", r"up_proj|up|wi_1|fc1_x|w_up"),
     ("gate", "mlp", r"w1"),
     ("up", "mlp", r"w3"),
-    ("fc1", "mlp", r"ln1(\.\w+)?"),
-    ("fc2", "mlp", r"ln2(\.\w+)?|w2|down(_proj)?|c_proj|wo|output|out(_proj)?|fc_out|2|3|4|proj|conv2|dense2|lin2"
-                  r"|linear(_out)?|output_dense"),
-    ("fc1", "mlp", r"wi|0|c_fc|dense|intermediate(_dense)?|fc_in|in(_proj)?|conv1|dense1|lin1|linear_in|fc"),
-    ("fc1", "", r"fc1|ffn|fc_1|linear1|lin1|c_fc|dense_h_to_4h|intermediate\.dense|pwconv1|fc_in"),
-    ("fc2", "", r"fc2|ffn_output|fc_2|linear2|lin2|dense_4h_to_h|down_proj|output\.dense|pwconv2|fc_out|w_down"),
-    ("o", "", r"wo"),
+    ("fc2", "mlp", r"ln2(\.\w+)?|w2|down(_proj)?|c_proj|wo|out(put)?(_proj|_dense)?|fc_out|[234]|proj|(conv|dense|lin)2"
+                  r"|linear(_out)?"),
+    ("fc1", "mlp", r"wi|0|c_fc|dense|intermediate(_dense)?|((fc|linear)_)?in(_proj)?|(conv|dense|lin)1|fc|ln1(\.\w+)?"),
+    ("fc1", "", r"fc_?1|ffn|lin(ear)?1|c_fc|dense_h_to_4h|intermediate\.dense|pwconv1|fc_in"),
+    ("fc2", "", r"fc_?2|ffn_output|lin(ear)?2|dense_4h_to_h|down_proj|output\.dense|pwconv2|fc_out|w_down|weights_out"),
     ("mlp_norm", "mlp", r"norm|layernorm|layer_norm|ffn_ln"),
     ("pre_norm", "", r"pre_(norm|ln|layer_?norm)|(norm|ln)_?0"),
     ("cross_norm", "", r"(pre_)?(encoder|enc|cross)_att(entio)?n_(layer_?)?(norm|ln)|(norm|ln)_cross(_attn)?"),
@@ -86,9 +81,8 @@ ROLES: tuple[tuple[str, str, str], ...] = (
                   r"|(norm|ln)_attn|((layer)?norm|ln)_before|before_norm|input_layernorm|sa_layer_norm"
                   r"|conv1\.(bn|norm\w*)|layer\.0\.normalization"),
     ("norm2", "", r"((batch|layer)_?)?norm_?2|(bn|ln)_?2|gn2|(pre_)?(mlp|ffn?|ffw|feed_?forward)_(layer_?)?(norm|ln)"
-                  r"|(norm|ln)_mlp|(layer)?norm_after|after_norm|post_attention_layernorm"
-                  r"|(final|output|full_layer)_layer_norm|output\.layernorm|conv2\.(bn|norm\w*)"
-                  r"|layer\.1\.normalization"),
+                  r"|(norm|ln)_mlp|(layer)?norm_after|after_norm|post_attention_layernorm|(final|output|full_layer)_layer_norm"
+                  r"|output\.layernorm|conv2\.(bn|norm\w*)|layer\.1\.normalization"),
     ("norm3", "", r"norm_?3|ln_?3|layer_?norm_?3|(bn|batch_?norm)_?3|gn3|conv3\.(bn|norm\w*)"
                   r"|layer\.[23]\.normalization"),
     ("post_attn_norm", "", r"post_attn_norm|norm1_post"),
@@ -195,13 +189,10 @@ def canonical_role(path: str) -> str:
 
 @lru_cache(maxsize=65536)
 def _role_of(tail: str, near: str) -> str:
-    """Return the role that the end of a path names, where it stands before anywhere; what is written without a dot
-    names one part of it alone."""
+    """Return the role that the end of a path names, the one for where it stands first; without a dot, one part's."""
     roles, name = _DOTTED_ROLES if "." in tail else _ROLES, tail.removesuffix("_layer")
-    found = [
-        (not context, token) for token, context, names, _ in roles if context in ("", near) if names.fullmatch(name)
-    ]
-    return min(found, key=itemgetter(0), default=(True, ""))[1]
+    fits = ((not where, token) for token, where, names, _ in roles if where in ("", near) if names.fullmatch(name))
+    return min(fits, key=lambda role: role[0], default=(True, ""))[1]
 
 
 def crossing(path: str) -> str:

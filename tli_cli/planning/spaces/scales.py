@@ -58,16 +58,19 @@ class Scales:
             (self._mine[p.target.key].places, self._theirs[p.source.key].places)
             for p in matching.pairs
             if (scale := self.rescale(p)) is not None and isclose(scale, 1, rel_tol=TOLERANCE)
-            if _only_shrinks(self._target, self._mine[p.target.key].places)
-            if _only_shrinks(self._source, self._theirs[p.source.key].places)
+            if not _lifts(self._target, self._mine[p.target.key].places)
+            if not _lifts(self._source, self._theirs[p.source.key].places)
         ]
         mine = {place for places, _ in alike for place in places}
         theirs = {place for _, places in alike for place in places}
         return mine | {pair.target.place for pair in matching.pairs if pair.source.place in theirs}
 
     def _is_wider(self, pair: Pair) -> bool:
+        """Tell whether heads are wider, and a cap over their products, if there is one, is the source's."""
         widths = self._widths(pair)
-        return widths is not None and widths[0] > widths[1]
+        mine, theirs = self._mine[pair.target.key].places, self._theirs.get(pair.source.key, Query()).places
+        alike = not were_run(self._source) or _lifts(self._target, mine) == _lifts(self._source, theirs)
+        return widths is not None and widths[0] > widths[1] and alike
 
     def _widths(self, pair: Pair) -> tuple[int, int] | None:
         """Return how wide heads are on both sides; None where that is not known."""
@@ -88,7 +91,8 @@ def _free_queries(architecture: Architecture, units: Collection[Unit]) -> dict[K
     }
 
 
-def _only_shrinks(architecture: Architecture, places: Collection[int]) -> bool:
-    """Tell whether no scale behind the layers `places` is taken back by another one, as around a cap."""
-    numbers = (number for place in places for number in architecture.layers[place].numbers)
-    return all(factor_of(number) <= 1 for number in numbers if number[0] in SCALES)
+def _lifts(architecture: Architecture, places: Collection[int]) -> list[float]:
+    """Return the scales behind the first one of the layers `places`, where one takes another back, as around a cap."""
+    numbers = (number for place in sorted(places) for number in architecture.layers[place].numbers)
+    factors = [factor_of(number) for number in numbers if number[0] in SCALES]
+    return factors[1:] if max(factors, default=0) > 1 else []
