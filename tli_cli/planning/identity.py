@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from math import prod
 
 from tli_cli.architecture import EPSILON, OFFSET, Architecture, Layer, Number
 from tli_cli.describe.from_names.names import table_kind
 from tli_cli.describe.normed import WITH_LENGTH
+from tli_cli.describe.vocabulary import surroundings
 from tli_cli.matching.segments import WEIGHTED, Block
 from tli_cli.matching.units import Unit
 from tli_cli.matching.values import Matching
@@ -30,14 +32,13 @@ ADDED = "added block starts as the identity"
 def branch_ends(
     architecture: Architecture, units: Iterable[Unit], added: Collection[int] = (), passing: Collection[int] = ()
 ) -> set[int]:
-    """Return the layers, by place, that end the residual branches of the block made of `units`; none if it has none.
+    """Return the layers, by place, that end the residual branches of the block made of `units`, as the graph tells;
+    none if it has none.
 
     `added` are the layers of other added blocks, such as the experts of a mixture, which may end the same branch, and
     `passing` ones that pass on what they take, through which a shortcut may run.
     """
     members = {unit.place for unit in units}
-    if not architecture.graph:
-        return _ends_by_name(list(units))
     ends: set[int] = set()
     starts = _starts(architecture, passing)
     for node in architecture.graph:
@@ -141,9 +142,11 @@ def _nearest_layer(architecture: Architecture, index: int) -> int:
     return _nearest_layer(architecture, node.inputs[0])
 
 
-def _ends_by_name(units: list[Unit]) -> set[int]:
+def ends_by_name(units: Collection[Unit], blocks: Iterable[Block]) -> set[int]:
+    """Return the layers, by place, that end the branches of the block made of `units`, as names and shapes tell; none
+    where none of the network's `blocks` is seen to have a branch."""
     named = {unit.place for unit in units if unit.role.removeprefix("cross_") in BRANCH_ENDS}
-    if named:
+    if named or not any(map(_has_branch, blocks)):
         return named
     body = [unit for unit in units if unit.role != "downsample"]
     norms = [unit.place for unit in body if unit.kind == "norm" and unit.flavour == "batch"]
@@ -151,3 +154,12 @@ def _ends_by_name(units: list[Unit]) -> set[int]:
     taken = {unit.shape[-1] for unit in weighted[:1]}  # what ends a branch gives as much as the block takes
     ends = [unit.place for unit in weighted if unit.shape[0] in taken] or [unit.place for unit in weighted]
     return set((norms or ends)[-1:])
+
+
+def _has_branch(block: Block) -> bool:
+    """Tell whether a block is likely to add to what it takes: it has two maps over channels, beside those that weigh
+    channels, or a shortcut. What plain chains repeat has one map, and is silent with zeros in its place."""
+    weighted = (unit for unit in block.units if unit.kind in WEIGHTED and len(unit.shape) > 1)
+    maps = (unit for unit in weighted if unit.shape[1] > prod(unit.kernel))
+    mixing = [unit for unit in maps if not any(surroundings(part) == "se" for part in unit.path.split("."))]
+    return len({unit.place for unit in mixing}) > 1 or any(unit.role == "downsample" for unit in block.units)

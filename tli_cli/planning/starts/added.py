@@ -15,7 +15,7 @@ from tli_cli.architecture import Architecture
 from tli_cli.matching.segments import Block
 from tli_cli.matching.units import Unit
 from tli_cli.matching.values import Matching
-from tli_cli.planning.identity import branch_ends
+from tli_cli.planning.identity import branch_ends, ends_by_name
 from tli_cli.planning.starts.chains import chain_layers
 
 Settled = dict[int, set[int]]
@@ -53,7 +53,7 @@ def additions(
     for units in new:
         members = {unit.place for unit in units}
         around = passing_shortcuts(target, members)
-        found = branch_ends(target, units, added, passing | around)
+        found = branch_ends(target, units, added, passing | around) if target.graph else ends_by_name(units, blocks)
         ends |= found
         norms = stream_norms(target, units)
         if norms and not {*norms} & (settled.keys() | passing):
