@@ -18,13 +18,13 @@ _NAME = re.compile(r"(.*\.|)(weight|bias)_(ih|hh)_l(\d+)(_reverse|)")
 
 
 def stacks_in_order(target: Architecture, source: Architecture, matching: Matching) -> Matching:
-    """Return `matching` with the levels of a stack that has more of them than its source paired in order; those above
-    take the source's last one again."""
+    """Return `matching` with the levels of a stack that has more of them than the one that feeds it paired in order;
+    those above take the source's last one again. Of a stack that several feed, each its own level, nothing changes."""
     pairs = {pair.target.key: pair for pair in matching.pairs}
     theirs = _stacks(source, matching.sources)
     for stack in _stacks(target, matching.targets):
         given = {pairs[unit.key].source for unit in stack.values() if unit.key in pairs}
-        partner = next((other for other in theirs if given.intersection(other.values())), {})
+        partner = next((other for other in theirs if given and given.issubset(other.values())), {})
         last = max((level for _, level, _ in partner), default=len(stack))
         if all(level <= last for _, level, _ in stack):
             continue
