@@ -38,15 +38,20 @@ def image_share(target: Architecture, source: Architecture, numbers: int) -> flo
 
 
 def shortened(sample: Sequence[torch.Tensor], share: float) -> tuple[torch.Tensor, ...]:
-    """Return zeros like those of `sample` `(batch, channels, height, width)`, of images of that share of the sides."""
-    return tuple(t.new_zeros((*t.shape[:2], *(round(share * side) for side in t.shape[2:]))) for t in sample)
+    """Return zeros like those of `sample`, images `(batch, channels, height, width)` of that share of the sides."""
+    shapes = [
+        (*t.shape[:2], *(round(share * side) for side in t.shape[2:])) if t.ndim == 4 else t.shape for t in sample
+    ]
+    return tuple(t.new_zeros(shape) for t, shape in zip(sample, shapes, strict=True))
 
 
 def _takes_any_size(architecture: Architecture) -> bool:
     """Tell whether `architecture` takes images and no weight of it is for certain places, nor for windows of them."""
     trees = (axis.tree for axes in architecture.axes.values() for axis in axes)
     placed = any(architecture.spaces[leaf].kind in ("grid", "offsets") for tree in trees for leaf in leaves(tree))
-    return bool(input_places(architecture)) and not placed and not attending_layers(architecture)
+    kernels = [architecture.weight_axes(layer) for layer in architecture.layers if layer.kind == "conv"]
+    flat = all(len(axes) == 4 for axes in kernels)  # neither over lines nor over volumes
+    return bool(input_places(architecture)) and flat and not placed and not attending_layers(architecture)
 
 
 def _whole_stride(architecture: Architecture) -> int:
