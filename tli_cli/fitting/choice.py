@@ -10,7 +10,7 @@ from tli_cli.errors import TliError
 from tli_cli.fitting.building import recipe_for
 from tli_cli.fitting.image_size import image_share
 from tli_cli.fitting.points import with_fits
-from tli_cli.fitting.work import FEW_LOOKS, LOOKS, MINUTES, input_numbers, work_of
+from tli_cli.fitting.work import FEW_LOOKS, LOOKS, input_numbers, work_of
 from tli_cli.options import Options
 from tli_cli.plan import EDITED, Plan
 from tli_cli.planning.relation import OTHER, SHORTENED, UNLIKE, of_another_family
@@ -122,7 +122,7 @@ def fitted_plan(
     work = work_of(target, source, round(share * share * numbers))
     closed = "narrower" in plan.relation and any(layer.tensor("running_var") for layer in target.layers)
     least = 0 if closed else FEW_LOOKS if share < 1 else LOOKS
-    if options.method != "fit" and (work.minutes > MINUTES or work.looks < least):
+    if options.method != "fit" and not work.allows(least):
         raise TliError("networks of this size take hours of one core to fit well; --method fit does what minutes allow")
     model = feeding(plan) or 0
     base = replan() if plan.relation == UNLIKE else plan

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import torch
@@ -106,14 +107,17 @@ def shared_share(mine: Running, theirs: Running, target: Architecture, source: A
     """
     shared_inputs(mine.sample, theirs.sample)
     share = image_share(target, source, mine.numbers)
-    for running in (mine, theirs) if share < 1 else ():
-        try:
-            runs(running.shown(share))
-        except TliError:
-            share = 1.0
-    for running in (mine, theirs) if share == 1 else ():
+    if share < 1:
+        with suppress(TliError):
+            _run_both(mine.shown(share), theirs.shown(share))
+            return share
+    _run_both(mine, theirs)
+    return 1.0
+
+
+def _run_both(mine: Running, theirs: Running) -> None:
+    for running in (mine, theirs):
         runs(running)
-    return share
 
 
 def shared_inputs(mine: Sequence[torch.Tensor], theirs: Sequence[torch.Tensor]) -> None:

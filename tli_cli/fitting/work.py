@@ -132,7 +132,11 @@ class Work:
     @property
     def suffices(self) -> bool:
         """Whether minutes are enough for gradient steps that look at enough samples."""
-        return self.minutes <= MINUTES and self.looks >= LOOKS
+        return self.allows(LOOKS)
+
+    def allows(self, looks: int) -> bool:
+        """Tell whether minutes are enough for gradient steps that look at so many samples."""
+        return self.minutes <= MINUTES and self.looks >= looks
 
 
 def passes_of(target: int, source: int) -> int:
