@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 
 from tli_cli.architecture import Architecture
 from tli_cli.initial import GATES
@@ -20,7 +19,7 @@ _NAME = re.compile(r"(.*\.|)(weight|bias)_(ih|hh)_l(\d+)(_reverse|)")
 def stacks_in_order(target: Architecture, source: Architecture, matching: Matching) -> Matching:
     """Return `matching` with the levels of a stack that has more of them than the one that feeds it paired in order;
     those above take the source's last one again. Of a stack that several feed, each its own level, nothing changes."""
-    pairs = {pair.target.key: pair for pair in matching.pairs}
+    pairs = dict(matching.by_target)
     theirs = _stacks(source, matching.sources)
     for stack in _stacks(target, matching.targets):
         given = {pairs[unit.key].source for unit in stack.values() if unit.key in pairs}
@@ -31,7 +30,7 @@ def stacks_in_order(target: Architecture, source: Architecture, matching: Matchi
         for (side, level, way), unit in stack.items():
             other = partner.get((side, min(level, last), way)) or partner[side, min(level, last), ""]
             pairs[unit.key] = Pair(unit, other, unit_similarity(unit, other), repeat=level > last)
-    return replace(matching, pairs=tuple(pairs[unit.key] for unit in matching.targets if unit.key in pairs))
+    return matching.with_pairs(pairs)
 
 
 def stacked_start(target: Architecture, name: str) -> str:
