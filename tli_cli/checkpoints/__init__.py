@@ -14,7 +14,7 @@ from tli_cli.checkpoints.directory import find_checkpoint
 from tli_cli.checkpoints.files import FileRange, read_small, sniff
 from tli_cli.checkpoints.layouts.kernels import upright
 from tli_cli.checkpoints.layouts.places_first import channels_first
-from tli_cli.checkpoints.located import ModuleReader, located
+from tli_cli.checkpoints.located import located, module_of
 from tli_cli.checkpoints.parts import require_whole
 from tli_cli.checkpoints.reader import Reader
 from tli_cli.checkpoints.safetensors_file import SafetensorsFile
@@ -63,8 +63,7 @@ def _opened(given: Path, found: Path, ema: str | None, expected: Collection[str]
 def _module(given: Path, module: str, found: Path, ema: str | None, expected: Collection[str]) -> Checkpoint:
     """Return one module of a checkpoint; a state dict of its own in a torch file is one as well."""
     try:
-        whole = _opened(given, found, ema, ())
-        return Checkpoint(whole.path, ModuleReader(whole, module), whole.config, expected)
+        return module_of(_opened(given, found, ema, ()), module, expected)
     except CheckpointError:
         if ema is None and found.suffix != ".json" and sniff(found) != "safetensors":
             with contextlib.suppress(CheckpointError):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 from tli_cli.architecture import TensorSpec
@@ -92,14 +92,47 @@ class Checkpoint:
         return self._reader
 
 
-class ReaderOf:
-    """What a reader of a checkpoint's tensors under other names says as the checkpoint itself does."""
+Read = Callable[[str], "torch.Tensor"]
+Made = Mapping[str, Callable[[Read], "torch.Tensor"]]
+"""How tensors are made from those that something reads, by their names."""
 
-    def __init__(self, checkpoint: Checkpoint) -> None:
+
+class ReaderOf:
+    """Tensors of a checkpoint: `names` says what those are called there that have another name, and `made` are those
+    that are worked out from its tensors when they are read."""
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        tensors: Iterable[TensorSpec],
+        names: Mapping[str, str] = MappingProxyType({}),
+        made: Made = MappingProxyType({}),
+        layouts: Layouts = MappingProxyType({}),
+    ) -> None:
         self.format, self.order_from = checkpoint.format, checkpoint.order_from
         self.metadata, self.ignored, self.readings = checkpoint.metadata, checkpoint.ignored, checkpoint.readings
-        self.channels_last = checkpoint.channels_last
-        self._checkpoint = checkpoint
+        self.channels_last, self.layouts = checkpoint.channels_last, layouts
+        self.tensors = tuple(tensors)
+        self._checkpoint, self._names, self._made = checkpoint, names, made
+
+    def read(self, name: str) -> torch.Tensor:
+        """Return the tensor called `name`, on the CPU."""
+        made = self._made.get(name)
+        return self._checkpoint.read(self._names.get(name, name)) if made is None else made(self._checkpoint.read)
+
+    def file_range(self, name: str) -> FileRange | None:
+        """Return where the bytes of `name` stand, None where they are made or nowhere in one piece."""
+        return None if name in self._made else self._checkpoint.file_range(self._names.get(name, name))
+
+
+def holding(checkpoint: Checkpoint, names: Mapping[str, str], expected: Collection[str] | None = None) -> Checkpoint:
+    """Return those tensors of `checkpoint` that `names` calls, new name -> name there; `expected` are those new names
+    unless others are."""
+    new = {own: name for name, own in names.items()}
+    kept = (spec for spec in checkpoint.tensors if spec.name in new)
+    tensors = [replace(spec, name=new[spec.name], tied_to=new.get(spec.tied_to or "")) for spec in kept]
+    reader = ReaderOf(checkpoint, tensors, names)
+    return Checkpoint(checkpoint.path, reader, checkpoint.config, names if expected is None else expected)
 
 
 def _require_sound(spec: TensorSpec, path: Path) -> None:

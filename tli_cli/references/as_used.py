@@ -10,8 +10,7 @@ from functools import partial
 from tli_cli.architecture import Architecture, Layer
 from tli_cli.branches.merging import apart, merged
 from tli_cli.catalogue.loading import without
-from tli_cli.checkpoints import Checkpoint
-from tli_cli.checkpoints.layouts.apart import holding
+from tli_cli.checkpoints.checkpoint import Checkpoint, holding
 from tli_cli.checkpoints.layouts.worked_out import Origin, origins, with_made, worked_out
 from tli_cli.describe.renaming import renamed
 from tli_cli.references.reference import BARE, Reference, describe_bare

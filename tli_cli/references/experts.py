@@ -11,7 +11,7 @@ from math import prod
 from tli_cli.architecture import Architecture, TensorSpec
 from tli_cli.checkpoints import Checkpoint
 from tli_cli.checkpoints.layouts.in_files import InFiles, Part
-from tli_cli.checkpoints.layouts.joined import JoinedReader
+from tli_cli.checkpoints.layouts.joined import put_together
 from tli_cli.checkpoints.layouts.taken_apart import PartsReader
 from tli_cli.describe.from_names.names import describe_names
 from tli_cli.matching.units import Unit, main_tensor, units_of
@@ -188,8 +188,7 @@ def _together(checkpoint: Checkpoint, pairs: Sequence[tuple[_Mixture, _Mixture]]
         for role, matrix in mine.matrices.items():
             held = [theirs.matrices[part] for part in _held(role, theirs)]
             layouts[_moved(matrix.name, mine, theirs)] = _stack(checkpoint, held, matrix, theirs.count)
-    reader = JoinedReader(checkpoint, layouts)
-    return Checkpoint(checkpoint.path, reader, checkpoint.config, {spec.name for spec in reader.tensors})
+    return put_together(checkpoint, layouts)
 
 
 def _held(role: str, other: _Mixture) -> tuple[str, ...]:

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tli_cli.architecture import TensorSpec
-from tli_cli.checkpoints.checkpoint import Checkpoint
+from tli_cli.checkpoints.checkpoint import Checkpoint, holding
 from tli_cli.checkpoints.layouts.in_files import InFiles, Part
-from tli_cli.checkpoints.layouts.joined import JoinedReader
-from tli_cli.checkpoints.located import ModuleReader
+from tli_cli.checkpoints.layouts.joined import put_together
 from tli_cli.describe.prefixes import prefix_change
 from tli_cli.kinship.copies import copies
 
@@ -51,10 +50,9 @@ def prefixed(checkpoint: Checkpoint, wanted: Sequence[TensorSpec]) -> Prefixed |
 
 def _read(checkpoint: Checkpoint, taken: str, put: str) -> Checkpoint:
     if taken:
-        module = ModuleReader(checkpoint, taken)
-        return Checkpoint(checkpoint.path, module, checkpoint.config, {spec.name for spec in module.tensors})
+        return holding(checkpoint, {n.removeprefix(taken): n for n in checkpoint.stored_names if n.startswith(taken)})
     layouts = {put + spec.name: _whole(checkpoint.stored_names[spec.name], spec) for spec in checkpoint.tensors}
-    return Checkpoint(checkpoint.path, JoinedReader(checkpoint, layouts), checkpoint.config, layouts)
+    return put_together(checkpoint, layouts, layouts)
 
 
 def _whole(stored: str, spec: TensorSpec) -> InFiles:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from tli_cli.architecture import TensorSpec
-from tli_cli.checkpoints.checkpoint import Checkpoint, ReaderOf
-from tli_cli.checkpoints.files import FileRange
-from tli_cli.checkpoints.layouts.in_files import Layouts
+from tli_cli.checkpoints.checkpoint import Checkpoint, Read, ReaderOf
+from tli_cli.checkpoints.layouts.in_files import InFiles, Layouts
 
 if TYPE_CHECKING:
     import torch
@@ -22,50 +23,31 @@ def joined(checkpoint: Checkpoint, layouts: Layouts) -> Checkpoint | None:
     fits = all(p.name in held and held[p.name].shape == p.shape for found in there.values() for p in found.parts)
     if not fits or all(found.is_whole for found in there.values()):
         return None
-    return Checkpoint(checkpoint.path, JoinedReader(checkpoint, there), checkpoint.config, {*there, *held})
+    return put_together(checkpoint, there, {*there, *held})
 
 
-class JoinedReader(ReaderOf):
-    """The tensors of `checkpoint`, those that stand in it in parts put together under their model's names."""
+def put_together(checkpoint: Checkpoint, layouts: Layouts, expected: Collection[str] = ()) -> Checkpoint:
+    """Return `checkpoint` with those of its tensors that stand in it in parts put together, under their model's names,
+    which are `expected` unless others are."""
+    clean, stored = checkpoint.clean_by_stored, checkpoint.stored_names
+    model_names = {part.name: name for name, found in layouts.items() for part in found.parts}
+    said = {spec.name: model_names.get(stored[spec.name], stored[spec.name]) for spec in checkpoint.tensors}
+    specs: dict[str, TensorSpec] = {}
+    for spec in checkpoint.tensors:
+        name = said[spec.name]
+        shape = layouts[name].shape if name in layouts else spec.shape
+        specs.setdefault(name, replace(spec, name=name, shape=shape, tied_to=said.get(spec.tied_to or "")))
+    made = {name: partial(_made, layouts[name], specs[name].dtype, clean) for name in specs if name in layouts}
+    made = {name: make for name, make in made.items() if not layouts[name].is_whole}
+    names = {name: own for own, name in said.items()}
+    reader = ReaderOf(checkpoint, specs.values(), names, made, layouts)
+    return Checkpoint(checkpoint.path, reader, checkpoint.config, expected or specs)
 
-    def __init__(self, checkpoint: Checkpoint, layouts: Layouts) -> None:
-        super().__init__(checkpoint)
-        self.layouts = layouts
-        self._clean = checkpoint.clean_by_stored
-        self._model_names = {part.name: name for name, found in layouts.items() for part in found.parts}
-        self.tensors = self._specs()
-        self._dtypes = {spec.name: spec.dtype for spec in self.tensors}
 
-    def read(self, name: str) -> torch.Tensor:
-        """Return the tensor that the model calls `name`, on the CPU."""
-        import torch
+def _made(found: InFiles, dtype: str, clean: Mapping[str, str], read: Read) -> torch.Tensor:
+    import torch
 
-        found = self.layouts.get(name)
-        if found is None or found.is_whole:
-            return self._checkpoint.read(self._stored_whole(name))
-        whole = torch.empty(found.shape, dtype=getattr(torch, self._dtypes[name]))
-        for part in found.parts:
-            whole.as_strided(part.shape, part.stride, part.offset).copy_(self._checkpoint.read(self._clean[part.name]))
-        return whole
-
-    def file_range(self, name: str) -> FileRange | None:
-        """Return where the bytes of `name` stand, None where they stand in parts."""
-        found = self.layouts.get(name)
-        return self._checkpoint.file_range(self._stored_whole(name)) if found is None or found.is_whole else None
-
-    def _stored_whole(self, name: str) -> str:
-        found = self.layouts.get(name)
-        return self._clean[found.parts[0].name if found is not None else name]
-
-    def _specs(self) -> tuple[TensorSpec, ...]:
-        specs: dict[str, TensorSpec] = {}
-        for spec in self._checkpoint.tensors:
-            name = self._model_name(spec.name)
-            shape = self.layouts[name].shape if name in self.layouts else spec.shape
-            tied_to = None if spec.tied_to is None else self._model_name(spec.tied_to)
-            specs.setdefault(name, replace(spec, name=name, shape=shape, tied_to=tied_to))
-        return tuple(specs.values())
-
-    def _model_name(self, clean: str) -> str:
-        stored = self._checkpoint.stored_names[clean]
-        return self._model_names.get(stored, stored)
+    whole = torch.empty(found.shape, dtype=getattr(torch, dtype))
+    for part in found.parts:
+        whole.as_strided(part.shape, part.stride, part.offset).copy_(read(clean[part.name]))
+    return whole

@@ -24,7 +24,7 @@ from tli_cli.checkpoints.layouts.dialects import (
     speaks_otherwise,
 )
 from tli_cli.checkpoints.layouts.in_files import InFiles, Part
-from tli_cli.checkpoints.layouts.joined import JoinedReader
+from tli_cli.checkpoints.layouts.joined import put_together
 from tli_cli.checkpoints.names import clean_names
 
 NORMS = {"gamma": "weight", "scale": "weight", "beta": "bias", "moving_mean": "running_mean",
@@ -58,7 +58,7 @@ def upright(checkpoint: Checkpoint, expected: Collection[str] = ()) -> Checkpoin
         clean[name]: _in_files(checkpoint.stored_names[stored], path, shapes)
         for name, stored, path in zip(names, own, shapes, strict=True)
     }
-    read = Checkpoint(checkpoint.path, JoinedReader(checkpoint, layouts), checkpoint.config, layouts)
+    read = put_together(checkpoint, layouts, layouts)
     read.readings, read.channels_last = (*checkpoint.readings, READ), True
     return read
 

@@ -7,11 +7,11 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from math import prod, sqrt
 from typing import TYPE_CHECKING, Any
 
-from tli_cli.checkpoints.checkpoint import Checkpoint, ReaderOf
-from tli_cli.checkpoints.files import FileRange
+from tli_cli.checkpoints.checkpoint import Checkpoint, Read, ReaderOf
 from tli_cli.checkpoints.layouts.low_rank_names import BaseNames, component, factored_paths, part_of
 from tli_cli.errors import CheckpointError, join_problems
 
@@ -48,58 +48,39 @@ def merged(base: Checkpoint, adapter: Checkpoint, config: Mapping[str, Any] | No
     """
     names = BaseNames(base.clean_by_stored, adapter.stored_names.values())
     parts, whole, strange = _parts(base, adapter, names)
-    reader = MergedReader(base, adapter, _changes(base, adapter, names, parts, config), whole)
+    first = {spec.name: spec.tied_to or spec.name for spec in base.tensors}
+    changes = {first[name]: change for name, change in _changes(base, adapter, names, parts, config).items()}
+    given = {first[name]: own for name, own in whole.items()}
+    stored = base.stored_names
+    made = {
+        stored[name]: partial(_changed, adapter, name, given.get(shared, ""), changes.get(shared))
+        for name, shared in first.items()
+        if shared in changes or shared in given
+    }
+    tensors = (replace(s, name=stored[s.name], tied_to=s.tied_to and stored[s.tied_to]) for s in base.tensors)
+    reader = ReaderOf(base, tensors, base.clean_by_stored, made, base.layouts)
     reader.ignored = tuple(f"{name}: its base model has no such tensor" for name in strange)
     return Checkpoint(base.path, reader, base.config, {spec.name for spec in base.tensors})
 
 
-class MergedReader(ReaderOf):
-    """The tensors of `base`, of which those that an adapter changes are made when they are read, and those that it
-    holds `whole` are its own."""
+def _changed(adapter: Checkpoint, name: str, own: str, change: Change | None, read: Read) -> torch.Tensor:
+    """Return the base's tensor `name`, or the adapter's `own` in its place, with what is added, in the base's type."""
+    import torch
 
-    def __init__(
-        self, base: Checkpoint, adapter: Checkpoint, changes: Mapping[str, Change], whole: Mapping[str, str]
-    ) -> None:
-        super().__init__(base)
-        self.layouts, self._adapter = base.layouts, adapter
-        self._clean = base.clean_by_stored
-        self.tensors = tuple(
-            replace(s, name=base.stored_names[s.name], tied_to=s.tied_to and base.stored_names[s.tied_to])
-            for s in base.tensors
-        )
-        shared = {spec.name: spec.tied_to or spec.name for spec in base.tensors}
-        added = {shared[name]: change for name, change in changes.items()}
-        given = {shared[name]: own for name, own in whole.items()}
-        self._changes = {name: added[first] for name, first in shared.items() if first in added}
-        self._whole = {name: given[first] for name, first in shared.items() if first in given}
-
-    def read(self, name: str) -> torch.Tensor:
-        """Return the tensor stored as `name` with what the adapter adds, in the base's type, on the CPU."""
-        clean = self._clean[name]
-        own = self._whole.get(clean)
-        tensor = self._checkpoint.read(clean) if own is None else self._adapter.read(own)
-        change = self._changes.get(clean)
-        return tensor if change is None else self._changed(tensor, change)
-
-    def file_range(self, name: str) -> FileRange | None:
-        """Return where the bytes of `name` stand, None where they are made."""
-        clean = self._clean[name]
-        return None if clean in self._changes or clean in self._whole else self._checkpoint.file_range(clean)
-
-    def _changed(self, tensor: torch.Tensor, change: Change) -> torch.Tensor:
-        import torch
-
-        working = torch.float64 if tensor.dtype == torch.float64 else torch.float32
-        down, up = (self._adapter.read(name).to(working).flatten(1) for name in (change.down, change.up))
-        alpha = float(self._adapter.read(change.alpha)) if change.alpha else 1.0
-        added = up @ down * (alpha * change.scale)
-        whole = tensor.to(working) + (added.t() if change.turned else added).reshape(tensor.shape)
-        if change.length:
-            rows = (whole.t() if change.turned else whole).flatten(1)
-            length = self._adapter.read(change.length).to(working).reshape(-1, 1)
-            rows = rows * (length / rows.norm(dim=1, keepdim=True))
-            whole = (rows.t() if change.turned else rows).reshape(tensor.shape)
-        return whole.to(tensor.dtype)
+    tensor = adapter.read(own) if own else read(name)
+    if change is None:
+        return tensor
+    working = torch.float64 if tensor.dtype == torch.float64 else torch.float32
+    down, up = (adapter.read(name).to(working).flatten(1) for name in (change.down, change.up))
+    alpha = float(adapter.read(change.alpha)) if change.alpha else 1.0
+    added = up @ down * (alpha * change.scale)
+    whole = tensor.to(working) + (added.t() if change.turned else added).reshape(tensor.shape)
+    if change.length:
+        rows = (whole.t() if change.turned else whole).flatten(1)
+        length = adapter.read(change.length).to(working).reshape(-1, 1)
+        rows = rows * (length / rows.norm(dim=1, keepdim=True))
+        whole = (rows.t() if change.turned else rows).reshape(tensor.shape)
+    return whole.to(tensor.dtype)
 
 
 def _changes(

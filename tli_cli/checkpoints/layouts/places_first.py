@@ -7,7 +7,7 @@ from math import prod
 
 from tli_cli.checkpoints.checkpoint import Checkpoint
 from tli_cli.checkpoints.layouts.in_files import InFiles, Part
-from tli_cli.checkpoints.layouts.joined import JoinedReader
+from tli_cli.checkpoints.layouts.joined import put_together
 
 READ = "its convolutions are (out, *places, in), as MLX has them, and are read as (out, in, *places)"
 
@@ -21,7 +21,7 @@ def channels_first(checkpoint: Checkpoint) -> Checkpoint | None:
     if not shapes or not square or 2 * oblong < len(shapes):
         return None
     layouts = {name: _in_files(checkpoint.stored_names[name], shape) for name, shape in shapes.items()}
-    read = Checkpoint(checkpoint.path, JoinedReader(checkpoint, layouts), checkpoint.config, checkpoint.stored_names)
+    read = put_together(checkpoint, layouts, checkpoint.stored_names)
     read.readings, read.channels_last = (*checkpoint.readings, READ), True
     return read
 

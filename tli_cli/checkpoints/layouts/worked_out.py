@@ -4,22 +4,18 @@ are spectrally normalised (arXiv 1802.05957) as values and two vectors, which te
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING
 
 from tli_cli.architecture import TensorSpec
-from tli_cli.checkpoints.checkpoint import Checkpoint, ReaderOf
-from tli_cli.checkpoints.files import FileRange
+from tli_cli.checkpoints.checkpoint import Checkpoint, Made, Read, ReaderOf
 
 if TYPE_CHECKING:
     import torch
 
 Shapes = Mapping[str, tuple[int, ...]]
-Read = Callable[[str], "torch.Tensor"]
-Made = Mapping[str, Callable[[Read], "torch.Tensor"]]
-"""How tensors are made from those that something reads, by their names."""
 
 _VALUES = re.compile(r"(?P<path>.*?)(?:parametrizations\.(?P<new>\w+)\.original|(?P<old>\w+)_orig)")
 """What the values are called since torch's version 2, and before."""
@@ -108,22 +104,5 @@ def worked_out(checkpoint: Checkpoint, made: Mapping[str, Origin]) -> Checkpoint
 
 def with_made(checkpoint: Checkpoint, tensors: Sequence[TensorSpec], made: Made) -> Checkpoint:
     """Return `checkpoint` as one of `tensors`, those that are `made` from what it holds among them."""
-    reader = _MadeReader(checkpoint, tensors, made)
+    reader = ReaderOf(checkpoint, tensors, made=made)
     return Checkpoint(checkpoint.path, reader, checkpoint.config, {spec.name for spec in tensors})
-
-
-class _MadeReader(ReaderOf):
-    """The tensors of `checkpoint`, or what is `made` from them when it is read."""
-
-    def __init__(self, checkpoint: Checkpoint, tensors: Sequence[TensorSpec], made: Made) -> None:
-        super().__init__(checkpoint)
-        self.tensors, self._made = tuple(tensors), made
-
-    def read(self, name: str) -> torch.Tensor:
-        """Return the tensor called `name`, on the CPU, in the type in which its values are stored."""
-        made = self._made.get(name)
-        return self._checkpoint.read(name) if made is None else made(self._checkpoint.read)
-
-    def file_range(self, name: str) -> FileRange | None:
-        """Return where the bytes of `name` stand, None where they are made."""
-        return None if name in self._made else self._checkpoint.file_range(name)
