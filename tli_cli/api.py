@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeGuard, cast
 
 from tli_cli.architecture import Architecture
 from tli_cli.errors import TliError
@@ -30,11 +30,14 @@ from tli_cli.references import (
 )
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from tli_cli.matrices.matrix import Matrix
     from tli_cli.plan import Plan
     from tli_cli.ranking import Ranking
     from tli_cli.report import Progress, Report
     from tli_cli.scoring.score import Score
+    from tli_cli.teachers import Teacher
 
 
 def _resolve_sides(
@@ -51,12 +54,16 @@ def _looked_at(model: Model, reading: Reading) -> Reference:
     """Return a model by name as it is read, a live one, or what was inspected, as it is."""
     if isinstance(model, Architecture):
         return Reference(model.origin, model)
-    torch = sys.modules.get("torch")  # which who has a module has imported
-    if torch is not None and isinstance(model, torch.nn.Module):
+    if _is_live(model):
         from tli_cli.teachers import live_reference
 
         return live_reference(model, reading.input_shape)
     return resolve(name_of(cast(Named, model)), reading)
+
+
+def _is_live(model: object) -> TypeGuard[nn.Module]:
+    torch = sys.modules.get("torch")  # which who has a module has imported
+    return torch is not None and isinstance(model, torch.nn.Module)
 
 
 def plan_for(sources: Sequence[Reference], target: Reference, options: Options) -> Plan:
@@ -79,13 +86,20 @@ def plan_for(sources: Sequence[Reference], target: Reference, options: Options) 
     return replace(plan, notes=(*notes, *plan.notes), unused=(*plan.unused, *aside))
 
 
-def match(sources: Named | Sequence[Named], target: Named, *, options: Options = Options()) -> Plan:
+def match(sources: Teacher | Sequence[Teacher], target: Named | nn.Module, *, options: Options = Options()) -> Plan:
     """Return what would be injected into `target` from `sources`: a plan that `inject` carries out. Reads no values.
+
+    Where `target` is a live module, it is what `apply_tli` would do, and sources may be modules and state dicts too.
 
     Raises:
         TliError: a reference cannot be read, or an option is unknown.
     """
-    given, wanted = _resolve_sides(sources, target, options)
+    if _is_live(target):
+        from tli_cli.live import apply_tli
+
+        require(options, Options, "options")
+        return apply_tli(target, sources, options=replace(options, dry_run=True))
+    given, wanted = _resolve_sides(cast("Sequence[Named]", sources), cast(Named, target), options)
     return plan_for(given, wanted, options)
 
 
@@ -137,16 +151,18 @@ def matrix(
 
 
 def rank(
-    target: Named,
+    target: Model,
     sources: Named | Sequence[Named],
     *,
     options: Options = Options(),
     progress: Progress | None = None,
     besides: Sequence[str] = (),
+    places: Mapping[str, str] | None = None,
 ) -> Ranking:
     """Return `sources` in the order in which they should start `target`, best first. Reads no values.
 
     Directories are searched for checkpoints other than `target` and `besides`; globs are taken over the catalogue.
+    `places` are those of `matrix`.
 
     Raises:
         TliError: what was named cannot be read, or the matcher is unknown.
@@ -154,7 +170,8 @@ def rank(
     from tli_cli.ranking import rank_sources
 
     require(options, Options, "options")
-    return rank_sources(name_of(target), names_of(sources), options, progress, besides)
+    wanted, listed = _looked_at(target, Reading.of_target(options)), names_of(sources)
+    return rank_sources(wanted, listed, options, progress, besides, places or {})
 
 
 def inspect(reference: Model, *, options: Options = Options()) -> Architecture:

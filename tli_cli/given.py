@@ -25,9 +25,8 @@ def name_of(reference: Named) -> str:
     if isinstance(reference, (str, PathLike)) and isinstance(text := fspath(reference), str):
         return text
     raise TliError(
-        f"expected the name or path of a model, found {_kind(reference)}; tli_cli.score and inspect take live modules "
-        "as well; for a plan, or with state dicts, there is tli_cli.apply_tli: with Options(dry_run=True) nothing is "
-        "changed"
+        f"expected the name or path of a model, found {_kind(reference)}; live modules are what tli_cli.score and "
+        "inspect take, and match and rank as targets; match and apply_tli take modules and state dicts into one"
     )
 
 

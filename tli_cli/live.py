@@ -38,7 +38,7 @@ from tli_cli.providers.inputs import Inputs
 from tli_cli.providers.module import described_live
 from tli_cli.references import Reference
 from tli_cli.references.labels import labels_in, labels_of, shared_labels
-from tli_cli.teachers import Taught, Teacher, told_live, understood
+from tli_cli.teachers import Taught, Teacher, example_of, told_live, understood
 
 Sample = tuple[torch.Tensor, ...]
 
@@ -59,7 +59,7 @@ def apply_tli(
     checkpoint, or several of them. What nothing is injected into keeps its value. All may live on any device; the
     arithmetic is done where the teacher's tensors are. `example` is a batch of input for the model, a tuple or a
     dictionary of what it takes, or shapes in their places; `teacher_example` is one for a teacher that is a module and
-    takes another.
+    takes another. Left out, they are batches of the shapes in `options`.
 
     Raises:
         TliError: a model cannot be run on the given example, a checkpoint cannot be read, or an option is unknown.
@@ -68,6 +68,8 @@ def apply_tli(
     require(options, Options, "options")
     model = unwrapped(model, "the model")
     require_values(effective_state(model), "the model", "`model.to_empty(device=...)`, and its own start, come first")
+    example = example_of(options.input_shape) if example is None else example
+    teacher_example = example_of(options.source_input_shape) if teacher_example is None else teacher_example
     described, inputs = described_live(model, example)
     own = told_live(model, described, "example")
     teachers, target = understood(teacher, own, teacher_example, example, options)

@@ -14,7 +14,7 @@ from tli_cli.matching.values import Matching
 from tli_cli.options import Options
 from tli_cli.planning.doubted import doubted_layers
 from tli_cli.references import Reading, Reference, related, resolve
-from tli_cli.references.sources import search
+from tli_cli.references.sources import NO_PLACES, Places, placed, search
 from tli_cli.report import Progress
 from tli_cli.scoring.keeping import keeping
 from tli_cli.scoring.score import coverage_of, score_matching, worst_blocks
@@ -53,13 +53,14 @@ class Ranking:
 
 
 def rank_sources(
-    target: str,
+    wanted: Reference,
     sources: Sequence[str],
     options: Options,
     progress: Progress | None = None,
     besides: Sequence[str] = (),
+    places: Places = NO_PLACES,
 ) -> Ranking:
-    """Return `sources` in the order in which they should start `target`: files, directories to search, names, globs.
+    """Return `sources` in the order in which they should start `wanted`: files, directories to search, names, globs.
 
     Equal scores go to the greater coverage, then to the smaller source. What is found in a directory or by a glob and
     cannot be read, is the target or one of `besides`, or was written by tli for this target, is left out and reported.
@@ -67,13 +68,12 @@ def rank_sources(
     Raises:
         TliError: a source that was named cannot be read, or none is left.
     """
-    found = search(sources)
-    wanted = resolve(target, Reading.of_target(options))
+    found = search(sources, places)
     candidates, skipped = [], []
     for done, source in enumerate(found, 1):
         try:
             if source not in sources:
-                _check_is_another(source, target, besides)
+                _check_is_another(source, wanted, besides)
             read = resolve(source, Reading.of_source(options))
             if source not in sources and _was_made_for(read, wanted):
                 raise TliError("tli wrote it for this target, and it is as untrained; name it to take it all the same")
@@ -81,19 +81,20 @@ def rank_sources(
             candidates.append(_candidate(source, given.architecture, other.architecture, options.matcher))
         except TliError as error:
             if source in sources:
-                raise
+                raise placed(error, source, places) from error
             skipped.append(f"{source}: {error}".replace(f"{source}: {source}", source, 1))
         if progress is not None:
             progress(done, len(found), source)
     if not candidates:
-        raise TliError(join_problems(f"no source for {target} can be read:", skipped))
+        raise TliError(join_problems(f"no source for {wanted.text} can be read:", skipped))
     candidates.sort(key=lambda c: (-c.score, -c.coverage, c.parameters, c.source))
-    return Ranking(target, tuple(candidates), tuple(skipped))
+    return Ranking(wanted.text, tuple(candidates), tuple(skipped))
 
 
-def _check_is_another(source: str, target: str, besides: Sequence[str]) -> None:
+def _check_is_another(source: str, target: Reference, besides: Sequence[str]) -> None:
     """Raise `TliError` where `source` is the file or directory that is to be started, or one of `besides`."""
-    for other, what in ((target, "the target"), *((name, "what is written") for name in besides)):
+    written = [] if target.checkpoint is None else [(target.text, "the target")]
+    for other, what in (*written, *((name, "what is written") for name in besides)):
         if is_there(source) and is_there(other) and samefile(source, other):
             raise TliError(f"it is {what}")
 

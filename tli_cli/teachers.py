@@ -117,8 +117,13 @@ def live_reference(module: nn.Module, input_shape: InputShape | None) -> Referen
     Raises:
         TliError: it cannot be run on such samples, or its code is not followed.
     """
-    module, example = unwrapped(module, "a model"), None
-    if input_shape is not None:
-        shapes, names = [(2, *shape) for shape in shapes_of(input_shape)], names_of(input_shape)
-        example = dict(zip(names, shapes, strict=True)) if names else shapes
-    return told_live(module, describe_live(module, example), "Options(input_shape=...)")
+    module = unwrapped(module, "a model")
+    return told_live(module, describe_live(module, example_of(input_shape)), "Options(input_shape=...)")
+
+
+def example_of(input_shape: InputShape | None) -> Any:
+    """Return the shapes of a batch of samples of `input_shape`, those of several inputs in a list or by name."""
+    if input_shape is None:
+        return None
+    shapes, names = [(2, *shape) for shape in shapes_of(input_shape)], names_of(input_shape)
+    return dict(zip(names, shapes, strict=True)) if names else shapes

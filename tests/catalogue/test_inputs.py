@@ -123,5 +123,5 @@ def test_a_shape_that_the_other_model_takes_is_replaced_and_said_so(tmp_path, ca
     made = provided(f"{tmp_path}/one.py:net({call})", input_shape=shape)
     assert made.architecture.order_from == "trace"
     assert [note.rpartition(": ")[2] for note in made.notes] == (
-        [f"does not run on --input-shape; traced with {taken} instead"] if taken else []
+        [f"does not run on --input-shape, without a batch; traced with {taken} instead"] if taken else []
     )

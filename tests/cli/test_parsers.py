@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import typer
 
-from tli_cli.cli.parsers import complete_reference, parse_head, parse_shape, parse_size
+from tli_cli.cli.parsers import a_share, complete_reference, parse_head, parse_shape, parse_size
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,13 @@ def test_shapes(text, shape):
             parse_shape(text)
     else:
         assert parse_shape(text) == shape
+
+
+def test_shares():
+    assert [a_share(value) for value in (None, 0.0, 0.99, 1.0)] == [None, 0, 0.99, 1]
+    for value, said in ((99, "found 99; 99 % is 0.99"), (-1, "found -1$"), (float("nan"), "found nan$")):
+        with pytest.raises(typer.BadParameter, match=f"from 0 to 1, {said}"):
+            a_share(value)
 
 
 def test_heads():

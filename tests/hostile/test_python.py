@@ -136,5 +136,27 @@ def test_live_modules_are_scored_and_inspected(home: Path) -> None:
         tli_cli.inspect(Net(), options=Options(input_shape=(5,)))
 
 
+def test_a_live_target_is_matched_as_it_would_be_injected_into_and_ranked_for(home: Path) -> None:
+    model, source = Net(12), Net(8)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    options = Options(input_shape=(4,))
+    plans = [tli_cli.match(given, model, options=options) for given in (source, source.state_dict(), A)]
+    assert plans[0].steps == tli_cli.apply_tli(Net(12), source, options=options).steps
+    assert all(plan.coverage == 1 for plan in plans)
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    assert tli_cli.rank(Net(8).to("meta"), [A, B], options=options).candidates[0].source == A
+    with pytest.raises(TliError, match="live modules"):
+        tli_cli.match(source, A)
+    with pytest.raises(TliError, match="cannot be run"):
+        tli_cli.match(source, model, options=Options(input_shape=(5,)))
+
+
+def test_a_name_that_no_file_holds_is_told(home: Path) -> None:
+    odd = nn.Sequential()
+    odd.add_module("a\nb", nn.Linear(4, 4))
+    with pytest.raises(TliError, match="control characters"):
+        tli_cli.inspect(odd)
+
+
 def test_one_source_needs_no_list(home: Path) -> None:
     assert tli_cli.rank(A, B) == tli_cli.rank(A, [Path(B)]) and tli_cli.matrix(A).values == ((1.0,),)

@@ -6,9 +6,11 @@ import csv
 import io
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from tests.score.conftest import SMALL, Tli
 from tli_cli import api, catalogue
@@ -53,6 +55,31 @@ def test_directories_are_searched_and_what_cannot_be_read_is_passed_over(tli: Tl
     }  # fmt: skip
     assert err.count("passed over") == 1 and "broken.pt" in err
     assert json.loads(out)["skipped"][0].startswith(str(folder / "broken.pt"))
+
+
+def test_an_index_hides_no_other_checkpoint_and_its_shards_are_none(tli: Tli, zoo, tmp_path):
+    shutil.copy(zoo / "a.safetensors", tmp_path / "best-of-3.safetensors")
+    parts = {f"{letter}-0000{i}-of-00002.safetensors": letter for letter in "wm" for i in (1, 2)}
+    for letter, name in (("w", "w.safetensors"), ("m", "m.safetensors")):
+        tensors = {f"{letter}.{i}.weight": torch.zeros(3, 3) for i in (1, 2)}
+        files = [file for file, of in parts.items() if of == letter]
+        for (tensor, value), file in zip(tensors.items(), files, strict=True):
+            save_file({tensor: value}, tmp_path / file)
+        index = {"metadata": {}, "weight_map": dict(zip(tensors, files, strict=True))}
+        (tmp_path / f"{name}.index.json").write_text(json.dumps(index))
+        names = {Path(str(c["source"])).name for c in candidates(tli("rank", TARGET, tmp_path, "--json")[0])}
+        assert names == {
+            "best-of-3.safetensors",
+            *(f"{of}.safetensors.index.json" for of in "wm"[: "wm".index(letter) + 1]),
+        }
+    shutil.copy(zoo / "a.safetensors", tmp_path / "model.safetensors")
+    found = candidates(tli("rank", TARGET, tmp_path, "--json")[0])
+    assert {Path(str(c["source"])).name for c in found} == {tmp_path.name, *names}
+
+
+def test_a_list_says_where_a_name_stands(tli: Tli, tmp_path):
+    (tmp_path / "names.txt").write_text("resnet10t\nresnet19\n")
+    assert "names.txt, line 2: unknown" in tli("rank", TARGET, "--from-file", tmp_path / "names.txt", code=1)[1]
 
 
 def test_what_is_named_must_be_readable(tli: Tli, zoo, tmp_path):

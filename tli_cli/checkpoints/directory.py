@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection
 from pathlib import Path
 
 from tli_cli.checkpoints.files import read_small
@@ -25,6 +27,7 @@ _NOT_MODELS = ("optimizer", "scheduler", "training_args", "rng_state", "scaler",
 _ADAPTER = "adapter_model."
 _PARTITION = "zero_pp_rank_"
 """What DeepSpeed calls the files that each process wrote of its own."""
+_PART = re.compile(r"(.+)-\d+-of-\d+(\.\w+)")
 _LONGEST_NAME = 255
 
 
@@ -35,28 +38,58 @@ def is_checkpoint_name(name: str) -> bool:
 
 def find_checkpoint(directory: Path) -> tuple[Path, tuple[str, ...]]:
     """Return the checkpoint in `directory` (or its distributed metadata) and a line on what was passed over."""
+    chosen, others = _chosen(directory)
+    return chosen, tuple(f"{name}: another checkpoint in the directory, not read" for name in others)
+
+
+def checkpoints_in(directory: Path) -> list[Path]:
+    """Return every checkpoint in `directory`, which stands for the one that it is read as; no shard is one."""
     try:
-        names = sorted(entry.name for entry in directory.iterdir() if not entry.is_dir())
+        chosen, others = _chosen(directory)
+    except CheckpointError:
+        names = _names(directory)
+        return [directory / name for name in _models(names) if not _is_shard(name, names)]
+    own = directory if not others or chosen.name in _PREFERRED else chosen
+    return [own, *(directory / name for name in others if name not in _PREFERRED)]
+
+
+def _names(directory: Path) -> list[str]:
+    try:
+        return sorted(entry.name for entry in directory.iterdir() if not entry.is_dir())
     except OSError as error:
         raise CheckpointError(f"{directory}: cannot be read: {error.strerror}") from error
+
+
+def _models(names: Collection[str]) -> list[str]:
+    return [name for name in names if is_checkpoint_name(name) and not name.startswith((".", *_NOT_MODELS))]
+
+
+def _is_shard(name: str, names: Collection[str]) -> bool:
+    """Tell whether one of `names` is the index of what `name` is a part of."""
+    part = _PART.fullmatch(name)
+    return part is not None and f"{part[1]}{part[2]}.index.json" in names
+
+
+def _chosen(directory: Path) -> tuple[Path, list[str]]:
+    names = _names(directory)
     if ".metadata" in names:
-        return directory / ".metadata", ()
-    found = [name for name in names if is_checkpoint_name(name) and not name.startswith(_NOT_MODELS)]
+        return directory / ".metadata", []
+    found = _models(names)
     candidates = [name for name in found if not name.startswith(_ADAPTER)] or found
     chosen = next((name for name in _PREFERRED if name in candidates), None)
     if chosen is None:
         indexes = [name for name in candidates if name.endswith(".index.json")]
-        alone = [name for name in candidates if not name.startswith(_PARTITION) and "-of-" not in name]
+        alone = [name for name in candidates if not name.startswith(_PARTITION) and not _PART.fullmatch(name)]
         likely = indexes or alone or candidates
         if not likely and (inner := _latest(directory, names) or _first_rank(directory)):
-            return find_checkpoint(inner)
+            return _chosen(inner)
         if likely:
             require_whole(directory / likely[0])
         if len(likely) != 1:
             raise CheckpointError(_which(directory, names, likely))
         chosen = likely[0]
-    others = _alternatives(found, chosen)
-    return directory / chosen, tuple(f"{name}: another checkpoint in the directory, not read" for name in others)
+    others = [name for name in found if name != chosen and not name.startswith(_PARTITION)]
+    return directory / chosen, [name for name in others if not _PART.fullmatch(name)]
 
 
 def _latest(directory: Path, names: list[str]) -> Path | None:
@@ -74,11 +107,6 @@ def _first_rank(directory: Path) -> Path | None:
     return ranks[0] if ranks and not ranks[0].is_symlink() else None
 
 
-def _alternatives(candidates: list[str], chosen: str) -> list[str]:
-    others = [name for name in candidates if name != chosen and "-of-" not in name]
-    return [name for name in others if not name.startswith(_PARTITION)]
-
-
 def _which(directory: Path, names: list[str], likely: list[str]) -> str:
     if not likely:
         hint = f"; its config.json alone is named hf:{directory}" if (directory / "config.json").is_file() else ""
@@ -92,6 +120,6 @@ def _which(directory: Path, names: list[str], likely: list[str]) -> str:
     shown = ", ".join(likely[:8])
     if all(name.startswith(_PARTITION) for name in likely):
         return f"{directory}: found the parts of ZeRO stage 3 alone: {shown}; put them together with zero_to_fp32.py"
-    if all("-of-" in name for name in likely):
+    if all(map(_PART.fullmatch, likely)):
         return f"{directory}: found shards without the index that names them: {shown}; get their .index.json too"
     return f"{directory}: found several checkpoints: {shown}; name the file that you mean"

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tli_cli.cli.parsers import a_number, complete_reference
+from tli_cli.cli.parsers import a_share, complete_reference
 
 REFERENCES = "References"
 MATCHING = "Matching and injection"
@@ -31,7 +31,7 @@ def option(panel: str | None, said: str, *names: str, **more: Any) -> Any:
 
 def least(name: str, said: str) -> Any:
     """Return an option, a gate, that takes a number from 0 to 1."""
-    return option(GATES, said, name, min=0, max=1, callback=a_number)
+    return option(GATES, said, name, callback=a_share, metavar="0..1")
 
 
 Sources = Annotated[list[str], references("SOURCE", f"The models that give weights. {NAMED_BY}")]

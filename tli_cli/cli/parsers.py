@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator
 from glob import escape, glob
-from math import isnan
 from os import sep
 from os.path import isdir
 
@@ -53,11 +52,12 @@ def _named_shape(text: str) -> tuple[str, list[str]]:
     )
 
 
-def a_number(value: float | None) -> float | None:
-    """Return `value`, but refuse NaN, which a range of numbers may let pass."""
-    if value is not None and isnan(value):
-        raise typer.BadParameter("expected a number from 0 to 1, found nan")
-    return value
+def a_share(value: float | None) -> float | None:
+    """Return `value`, a number from 0 to 1, but refuse others, and NaN."""
+    if value is None or 0 <= value <= 1:
+        return value
+    percent = f"; {value:g} % is {value / 100:g}" if 1 < value <= 100 else ""
+    raise typer.BadParameter(f"expected a number from 0 to 1, found {value:g}{percent}")
 
 
 def parse_head(text: str) -> str:

@@ -42,10 +42,11 @@ def rank(
     from tli_cli.references.sources import read_names
 
     given_style = render.style(as_json=as_json, as_csv=as_csv)
-    listed = [*(sources or ()), *(read_names(from_file) if from_file else ())]
+    places = read_names(from_file) if from_file else {}
+    listed = [*(sources or ()), *places]
     if not listed:
         raise typer.BadParameter("name one source or more, or a file of them", param_hint="'SOURCE...'")
     with progress("reading the target") as tell:
-        found = api.rank(target, listed, options=options, progress=tell)
+        found = api.rank(target, listed, options=options, progress=tell, places=places)
     render_ranking(found, given_style, top)
     check_minimum(found.candidates[0].score, minimum)

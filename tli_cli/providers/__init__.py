@@ -85,4 +85,4 @@ def _other_input(subject: Subject, input_shape: InputShape | None, reference: st
     if subject.library or input_shape is None or subject.keywords or taken == list(shapes_of(input_shape)):
         return ()
     shapes = ";".join(",".join(map(str, shape)) for shape in taken)
-    return (f"{reference}: does not run on --input-shape; traced with {shapes} instead",)
+    return (f"{reference}: does not run on --input-shape, without a batch; traced with {shapes} instead",)

@@ -96,31 +96,26 @@ def read_names(file: str) -> dict[str, str]:
     return found
 
 
-def search(texts: Sequence[str]) -> list[str]:
-    """Return `expand(texts)` with each directory in the place of the checkpoints in and below it.
+def search(texts: Sequence[str], places: Places = NO_PLACES) -> list[str]:
+    """Return `expand(texts, places)` with each directory in the place of the checkpoints in and below it.
 
     Raises:
         CheckpointError: a directory holds none.
     """
     found: dict[str, None] = {}
-    for text in expand(texts):
-        inside = list(_checkpoints_below(Path(text))) if os.path.isdir(text) else [text]
+    for text in expand(texts, places):
+        inside = list(_checkpoints_below(text)) if os.path.isdir(text) else [text]
         if not inside:
-            raise CheckpointError(f"{text}: expected checkpoints in or below this directory, found none")
+            none = CheckpointError(f"{text}: expected checkpoints in or below this directory, found none")
+            raise placed(none, text, places)
         found.update(dict.fromkeys(inside))
     return list(found)
 
 
-def _checkpoints_below(directory: Path) -> Iterator[str]:
-    """Yield a directory that holds one checkpoint as such, else its checkpoints one by one, and what lies below."""
-    from tli_cli.checkpoints.directory import find_checkpoint, is_checkpoint_name
+def _checkpoints_below(directory: str) -> Iterator[str]:
+    """Yield the checkpoints in a directory, then those in what lies below."""
+    from tli_cli.checkpoints.directory import checkpoints_in
 
-    for folder, below, names in os.walk(directory):
+    for folder, below, _ in os.walk(directory):
         below[:] = sorted(name for name in below if not name.startswith("."))
-        try:
-            find_checkpoint(Path(folder))
-        except CheckpointError:
-            files = [Path(folder) / name for name in sorted(names) if is_checkpoint_name(name)]
-            yield from (str(file) for file in files if not file.name.startswith("."))
-        else:
-            yield str(Path(folder))
+        yield from map(str, checkpoints_in(Path(folder)))

@@ -13,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 
 from tli_cli.architecture import Architecture, TensorSpec
+from tli_cli.decoding import has_controls
 from tli_cli.describe.failures import told
 from tli_cli.describe.tracing.assemble import assemble
 from tli_cli.describe.tracing.borders import note_convolution, note_edge
@@ -29,7 +30,7 @@ from tli_cli.describe.tracing.steps import note_steps
 from tli_cli.describe.tracing.values import Value
 from tli_cli.describe.tracing.views import VIEWS
 from tli_cli.describe.tracing.written_out import curves_given, note_curve
-from tli_cli.errors import TraceError
+from tli_cli.errors import TliError, TraceError
 
 RULES = {**FILLS, **COMPUTE, **VIEWS}
 
@@ -95,13 +96,19 @@ def _is_numbers(index: Any) -> bool:
 
 
 def state_specs(model: nn.Module) -> tuple[TensorSpec, ...]:
-    """Return the entries of the state dict of `model` in definition order, ties known by identity."""
+    """Return the entries of the state dict of `model` in definition order, ties known by identity.
+
+    Raises:
+        TliError: no file could hold one of their names.
+    """
     parameters = {id(p) for p in model.parameters()}
     first: dict[int, str] = {}
     specs = []
     for name, tensor in model.state_dict(keep_vars=True).items():
         if not isinstance(tensor, torch.Tensor):
             continue
+        if has_controls(name):
+            raise TliError(f"{type(model).__name__}: the name {name[:60]!a} holds control characters; rename it")
         tied = first.setdefault(id(tensor), name)
         dtype = str(tensor.dtype).removeprefix("torch.")
         specs.append(
