@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Sequence
+
+from tli_cli.grouping import gathered
 
 
 def prefix_change(names: Sequence[str], wanted: Sequence[str]) -> tuple[str, str]:
     """Return what to take from the start of the names and what to put there, so that most of them are `wanted`."""
-    ends: dict[str, list[str]] = defaultdict(list)
-    for name in wanted:
-        for at in _starts(name):
-            ends[name[at:]].append(name[:at])
+    ends = gathered((name[at:], name[:at]) for name in wanted for at in _starts(name))
     known, votes = set(wanted), Counter[tuple[str, str]]()
     for name in names:
         votes.update(("", prefix) for prefix in ends.get(name, ()))

@@ -12,6 +12,7 @@ from tli_cli.describe.normed import LENGTH_ENDS, NORMED_ENDS, respelled
 from tli_cli.describe.prefixes import changed, prefix_change
 from tli_cli.describe.spelling import enclosing, natural
 from tli_cli.describe.vocabulary import canonical_role
+from tli_cli.grouping import gathered, grouped
 
 LIKE = 0.9
 """The share of the checkpoint's tensors, or of its matrices, that must be named like one of the network's."""
@@ -117,10 +118,7 @@ def _layers(
         path, _, last = name.rpartition(".")
         if path:
             held[path][last] = shape
-    found: dict[tuple[str, frozenset[tuple[str, tuple[int, ...]]]], list[str]] = defaultdict(list)
-    for path, tensors in held.items():
-        found[path.rpartition(".")[0], frozenset(tensors.items())].append(path)
-    return found
+    return grouped(held, lambda path: (path.rpartition(".")[0], frozenset(held[path].items())))
 
 
 def in_its_order(tensors: Sequence[TensorSpec], known: Architecture) -> dict[str, Likeness]:
@@ -153,10 +151,7 @@ def _like_blocks(
     tensors: Sequence[TensorSpec], renamed: Mapping[str, str], wanted: Mapping[str, TensorSpec]
 ) -> dict[str, Likeness]:
     """Return the likenesses of the tensors of blocks that the network has not: those of the nearest earlier block."""
-    indices: dict[tuple[str, str], list[int]] = defaultdict(list)
-    for name in wanted:
-        for before, index, behind in _cuts(name):
-            indices[before, behind].append(index)
+    indices = gathered(((before, behind), index) for name in wanted for before, index, behind in _cuts(name))
     found: dict[str, Likeness] = {}
     for tensor in tensors:
         for before, index, behind in _cuts(renamed[tensor.name]):

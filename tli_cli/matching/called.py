@@ -9,6 +9,7 @@ from collections.abc import Hashable, Mapping, Sequence
 
 from tli_cli.describe.spelling import enclosing
 from tli_cli.describe.vocabulary import WRAPPERS, surroundings
+from tli_cli.grouping import gathered
 from tli_cli.matching.segments import WEIGHTED
 from tli_cli.matching.sides import Side
 from tli_cli.matching.units import Key, Unit
@@ -29,12 +30,8 @@ def names_in_common(first: Sequence[Unit], second: Sequence[Unit]) -> tuple[Keys
     mine, theirs = ({unit.key: _name(unit) for unit in units} for units in (first, second))
     here, there = set(mine.values()) - {()}, set(theirs.values()) - {()}
     same = {name: name for name in here & there}
-    short: dict[Words, list[Words]] = defaultdict(list)
-    for name in here - there:
-        for other in there - here:
-            if _is_short_for(name, other):
-                short[name].append(other)
-                short[other].append(name)
+    alike = [(name, other) for name in here - there for other in there - here if _is_short_for(name, other)]
+    short = gathered([*alike, *((other, name) for name, other in alike)])
     for name, others in short.items():
         if name in here and len(others) == 1 and len(short[others[0]]) == 1:
             same |= {name: name, others[0]: name}
@@ -128,15 +125,8 @@ def shared_homes(
 
 def _homes(units: Sequence[Unit]) -> dict[Key, list[Key]]:
     """Return for each norm that names tell of the weighted units in the module that it is named for."""
-    inside: dict[str, list[Key]] = {}
-    children: dict[str, set[str]] = {}
-    for unit in units:
-        if unit.kind not in WEIGHTED:
-            continue
-        for module in enclosing(unit.path):
-            parent, _, name = module.rpartition(".")
-            inside.setdefault(module, []).append(unit.key)
-            children.setdefault(parent, set()).add(name)
+    inside = gathered((home, unit.key) for unit in units if unit.kind in WEIGHTED for home in enclosing(unit.path))
+    children = gathered((parent, name) for parent, _, name in (home.rpartition(".") for home in inside))
     found: dict[Key, list[Key]] = {}
     for unit in units:
         if unit.kind == "norm" and (home := _home(unit, children)):
@@ -144,7 +134,7 @@ def _homes(units: Sequence[Unit]) -> dict[Key, list[Key]]:
     return found
 
 
-def _home(unit: Unit, children: dict[str, set[str]]) -> str:
+def _home(unit: Unit, children: Mapping[str, Sequence[str]]) -> str:
     """Return the module that a norm is named for; empty if names tell of none, or of several."""
     parent, _, last = unit.path.rpartition(".")
     if LATE.search(last.lower()):

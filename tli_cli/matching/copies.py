@@ -16,7 +16,7 @@ from math import prod
 from tli_cli.architecture import Architecture
 from tli_cli.describe.spelling import enclosing, unnumbered
 from tli_cli.describe.vocabulary import is_second
-from tli_cli.grouping import grouped
+from tli_cli.grouping import gathered, grouped
 from tli_cli.matching.segments import A_FEW, WEIGHTED, have_own_shapes
 from tli_cli.matching.units import Key, Unit
 from tli_cli.matching.values import Pair
@@ -139,10 +139,7 @@ def with_copies(pairs: Mapping[Key, Pair], copies: Copies, held: Copies) -> dict
 
 def _alike(units: Sequence[Unit], fed: Fed) -> list[list[_Module]]:
     """Return the modules that hold the same as others, in groups."""
-    held: dict[str, list[Unit]] = defaultdict(list)
-    for unit in units:
-        for around in enclosing(unit.path)[:-1]:
-            held[around].append(unit)
+    held = gathered((around, unit) for unit in units for around in enclosing(unit.path)[:-1])
     large = (_Module(p, own) for p, own in held.items() if sum(u.kind in WEIGHTED for u in own) >= A_FEW)
     groups = grouped(large, lambda module: module.shapes)
     alike = (modules for modules in groups.values() if len(modules) > 1 and _are_networks(modules, units, fed))

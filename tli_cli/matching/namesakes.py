@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from itertools import count
 
 from tli_cli.describe.prefixes import changed, prefix_change
+from tli_cli.grouping import gathered
 from tli_cli.matching.segments import WEIGHTED, have_own_shapes
 from tli_cli.matching.sides import Side
 from tli_cli.matching.units import Key, Unit
@@ -55,9 +56,7 @@ def _are_most(side: Side, known: set[Key]) -> bool:
     """Tell whether nearly all layers of `side`, its head apart, are `known`, or of its modules that hold most of it."""
     head = {unit.key for block in side.ends[2] for unit in block.units}
     counted = [u for u in side.units if u.key not in head and (u.kind in WEIGHTED or u.kind == "norm")]
-    modules: dict[str, list[bool]] = defaultdict(list)
-    for unit in counted:
-        modules[unit.path.partition(".")[0]].append(unit.key in known)
+    modules = gathered((unit.path.partition(".")[0], unit.key in known) for unit in counted)
     held = [found for found in modules.values() if sum(found) >= LIKE * len(found)]
     few = sum(unit.key in known for unit in counted) < LIKE * len(counted)
     return bool(counted) and (not few or 2 * sum(map(len, held)) > len(counted))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
+from tli_cli.grouping import gathered
 from tli_cli.matching.units import Unit
 
 Groups = Mapping[str, Sequence[Unit]]
@@ -19,13 +19,8 @@ def with_parallel_lists(groups: Groups) -> dict[str, list[Unit]]:
     norm of its own and holds two weighted layers is a block in itself: lists of such stand for themselves.
     """
     parted = [(name, item, unit) for name, units in groups.items() for item, unit in _items(name, units)]
-    items: dict[str, list[Unit]] = {}
-    for _, item, unit in parted:
-        items.setdefault(item, []).append(unit)
-    home = _homes(items)
-    merged: dict[str, list[Unit]] = {}
-    for name, item, unit in parted:
-        merged.setdefault(home.get(item, name), []).append(unit)
+    home = _homes(gathered((item, unit) for _, item, unit in parted))
+    merged = gathered((home.get(item, name), unit) for name, item, unit in parted)
     return {name: sorted(units, key=lambda unit: unit.key) for name, units in merged.items()} if home else merged
 
 
@@ -47,16 +42,13 @@ def _homes(items: Groups) -> dict[str, str]:
     """Return for each item of lists side by side the one that is run first of those with its index."""
     order = {name: min(unit.key for unit in units) for name, units in items.items()}
     ends = {name: max(unit.key for unit in units) for name, units in items.items()}
-    lists: dict[str, list[str]] = defaultdict(list)
-    for name in items:
-        holder, _, index = name.rpartition(".")
-        if index.isdecimal() and holder:
-            lists[holder].append(index)
-    beside: dict[tuple[str, tuple[str, ...]], list[str]] = defaultdict(list)
-    for holder, indices in lists.items():
-        if all(_is_block(items[f"{holder}.{index}"]) for index in indices):
-            continue
-        beside[holder.rpartition(".")[0], tuple(sorted(indices, key=int))].append(holder)
+    named = (name.rpartition(".") for name in items)
+    lists = gathered((holder, index) for holder, _, index in named if index.isdecimal() and holder)
+    beside = gathered(
+        ((holder.rpartition(".")[0], tuple(sorted(indices, key=int))), holder)
+        for holder, indices in lists.items()
+        if not all(_is_block(items[f"{holder}.{index}"]) for index in indices)
+    )
     home: dict[str, str] = {}
     for (_, shared), holders in beside.items():
         rows = [sorted((f"{holder}.{i}" for holder in holders), key=order.__getitem__) for i in shared]

@@ -9,6 +9,7 @@ from functools import cached_property
 
 from tli_cli.architecture import Architecture, Node
 from tli_cli.describe.spelling import apart, enclosing
+from tli_cli.grouping import gathered
 from tli_cli.matching.beside import Heads, heads_of
 from tli_cli.matching.copies import Copies, copies_of, feeders
 from tli_cli.matching.hashes import HEAD, backward_hashes, forward_hashes, unit_graph
@@ -154,12 +155,9 @@ class Side:
         """Return the units that stand in the graph, grouped by their fingerprint over the tables `names`."""
         if names not in self._groups:
             tables = [self.hashes[name] for name in names]
-            grouped: dict[int, list[Unit]] = {}
-            for unit in self.units:
-                values = tuple(table.get(unit.key) for table in tables)
-                if None not in values:
-                    grouped.setdefault(hash(values), []).append(unit)
-            self._groups[names] = {fingerprint: tuple(units) for fingerprint, units in grouped.items()}
+            told = ((unit, tuple(table.get(unit.key) for table in tables)) for unit in self.units)
+            found = gathered((hash(values), unit) for unit, values in told if None not in values)
+            self._groups[names] = {fingerprint: tuple(units) for fingerprint, units in found.items()}
         return self._groups[names]
 
     def without(self, units: Sequence[Unit]) -> Side:

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from tli_cli.describe.vocabulary_places import tower
 from tli_cli.dtypes import is_float
+from tli_cli.grouping import gathered
 from tli_cli.matching.called import blocks_in_common, names_in_common, shared_homes, siblings_in_common
 from tli_cli.matching.extras import extra_units
 from tli_cli.matching.graph_roles import graph_roles
@@ -115,20 +116,20 @@ def _without(side: Side, keys: set[Key]) -> Side:
     return side.of([unit for unit in side.units if unit.key not in keys]) if keys else side
 
 
-def _count(grouped: Mapping[Shape, Sequence[Unit]]) -> int:
-    return sum(len(units) for units in grouped.values())
+def _count(units: Mapping[Shape, Sequence[Unit]]) -> int:
+    return sum(map(len, units.values()))
 
 
 def _by_shape(side: Side) -> dict[Shape, list[Unit]]:
     """Return the units by shape, and vectors by what tensors stand with them; what a constructor computes left out."""
-    grouped: dict[Shape, list[Unit]] = defaultdict(list)
+    found: dict[Shape, list[Unit]] = defaultdict(list)
     for unit in side.units:
         if unit.kind == "other" and _is_worked_out(side, unit):
             continue
         layer = side.architecture.layers[unit.place]
         beside = {role.partition(".")[0] for role, _ in layer.tensors} & BESIDE if len(unit.shape) < 2 else set()
-        grouped[unit.shape, frozenset(ALONE if beside == {"bias"} else beside)].append(unit)
-    return grouped
+        found[unit.shape, frozenset(ALONE if beside == {"bias"} else beside)].append(unit)
+    return found
 
 
 def _is_worked_out(side: Side, unit: Unit) -> bool:
@@ -186,9 +187,7 @@ def _biased(side: Side) -> dict[Key, Hashable]:
 
 def _beside(side: Side) -> dict[Key, Hashable]:
     """Return the shapes of all units in the module that holds each unit."""
-    held: dict[str, list[tuple[int, ...]]] = defaultdict(list)
-    for unit in side.units:
-        held[unit.path.rpartition(".")[0]].append(unit.shape)
+    held = gathered((unit.path.rpartition(".")[0], unit.shape) for unit in side.units)
     shapes = {module: tuple(sorted(found)) for module, found in held.items() if module}
     return {unit.key: shapes.get(unit.path.rpartition(".")[0], ()) for unit in side.units}
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from tli_cli.architecture import JOINED, STATISTICS, Architecture, Axis, AxisTree, TensorSpec
 from tli_cli.describe.spaces import leaves
+from tli_cli.grouping import grouped
 from tli_cli.matching.parts import Part, parts_of
 from tli_cli.matching.units import Unit, main_tensor
 from tli_cli.pieces import Cut, shape_of_part
@@ -157,17 +157,12 @@ def made_by(architecture: Architecture, unit: Unit) -> AxisTree | None:
 def biases_beside(architecture: Architecture) -> Mapping[str, set[str]]:
     """Return for each tensor the biases of its layer, and those that its module holds apart from any weight, such as
     that of an attention with three weights, which names alone do not tell from another vector."""
-    apart: dict[str, set[str]] = defaultdict(set)
-    for layer in architecture.layers:
-        names = [name for _, name in layer.tensors]
-        if len(names) == 1 and names[0].endswith("bias"):
-            apart[_module(names[0])].add(names[0])
+    alone = (layer.tensors[0][1] for layer in architecture.layers if len(layer.tensors) == 1)
+    apart = grouped((name for name in alone if name.endswith("bias")), _module)
     beside: dict[str, set[str]] = {}
     for layer in architecture.layers:
         own = {name for role, name in layer.tensors if role.partition(".")[0] == "bias"}
-        beside |= {
-            name: own | apart[module] if (module := _module(name)) in apart else own for _, name in layer.tensors
-        }
+        beside |= {name: own.union(apart.get(_module(name), ())) for _, name in layer.tensors}
     return beside
 
 

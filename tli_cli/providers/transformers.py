@@ -18,6 +18,7 @@ from tli_cli.catalogue.subjects import Subject
 from tli_cli.checkpoints.files import read_small
 from tli_cli.checkpoints.layouts.in_files import InFiles, Layouts, Part
 from tli_cli.errors import TliError, UnknownReferenceError, first_line
+from tli_cli.grouping import gathered
 from tli_cli.providers.arguments import configured
 from tli_cli.providers.module import TRACEABLE_EXPERTS
 from tli_cli.providers.plausible import TOO_MANY, is_plausible
@@ -48,10 +49,10 @@ class TransformersSubject(Subject):
                 saved = revert(model, dict(state))
         except Exception as error:  # as many kinds as there are settings that do not hold together
             raise TliError(f"hf:{self.name}: transformers cannot save its model: {first_line(error)}") from error
-        parts: dict[int, list[Part]] = {}
-        for name, tensor in saved.items():
-            part = Part(name, tuple(tensor.shape), tensor.storage_offset(), tensor.stride())
-            parts.setdefault(_storage(tensor), []).append(part)
+        parts = gathered(
+            (_storage(tensor), Part(name, tuple(tensor.shape), tensor.storage_offset(), tensor.stride()))
+            for name, tensor in saved.items()
+        )
         found = {
             name: InFiles(tuple(tensor.shape), tuple(parts.get(_storage(tensor), ()))) for name, tensor in state.items()
         }

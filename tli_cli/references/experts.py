@@ -14,6 +14,7 @@ from tli_cli.checkpoints.layouts.in_files import InFiles, Part
 from tli_cli.checkpoints.layouts.joined import put_together
 from tli_cli.checkpoints.layouts.taken_apart import PartsReader
 from tli_cli.describe.from_names.names import describe_names
+from tli_cli.grouping import gathered
 from tli_cli.matching.units import Unit, main_tensor, units_of
 from tli_cli.references.borrowed import with_axes_of
 from tli_cli.references.reference import Reference, describe_bare
@@ -107,10 +108,7 @@ def _holds_threes(architecture: Architecture) -> bool:
 def _mixtures(tensors: Sequence[TensorSpec]) -> list[_Mixture]:
     """Return the experts of each block in order, as names and shapes tell."""
     described = describe_names(sorted(tensors, key=lambda spec: spec.name), order_from="inferred")
-    blocks: dict[str, list[Unit]] = defaultdict(list)
-    for unit in units_of(described):
-        if unit.block and unit.part <= 0:
-            blocks[unit.block].append(unit)
+    blocks = gathered((unit.block, unit) for unit in units_of(described) if unit.block and unit.part <= 0)
     found = (_mixture(described, block, units) for block, units in blocks.items())
     return [mixture for mixture in found if mixture is not None]
 

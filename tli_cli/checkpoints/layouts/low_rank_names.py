@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from tli_cli.describe.prefixes import changed, prefix_change
+from tli_cli.grouping import gathered
 
 OF_PEFT = re.compile(
     r"(?P<path>.+)\.(lora_(?P<linear>[AB])(?P<named>\.\w+)?\.weight|lora_embedding_(?P<table>[AB])(\.\w+)?"
@@ -66,14 +67,9 @@ class BaseNames:
 
     def __init__(self, base: Iterable[str], adapter: Iterable[str]) -> None:
         self._known = set(base)
-        told: dict[str, list[str]] = defaultdict(list)
-        for stored in adapter:
-            told[component(stored)].append(_of_base(stored))
+        told = gathered((component(stored), _of_base(stored)) for stored in adapter)
         self._change = {begin: prefix_change(names, list(self._known)) for begin, names in told.items()}
-        self._flat: dict[str, list[str]] = defaultdict(list)
-        for name in self._known:
-            for end in _ends(name):
-                self._flat[end.replace(".", "_")].append(name)
+        self._flat = gathered((end.replace(".", "_"), name) for name in self._known for end in _ends(name))
 
     def of(self, stored: str) -> str:
         """Return the base's name for what the adapter stores as `stored`, of a factor for its weight; "" if it has

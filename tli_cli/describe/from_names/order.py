@@ -26,6 +26,7 @@ from tli_cli.describe.from_names.rows import counted_down, taking_turns
 from tli_cli.describe.spelling import family, natural
 from tli_cli.describe.vocabulary import surroundings
 from tli_cli.describe.vocabulary_places import TOP_PLACES
+from tli_cli.grouping import grouped
 
 
 def inferred_order(layers: Sequence[Layer], shapes: Mapping[str, tuple[int, ...]]) -> list[Layer]:
@@ -120,9 +121,7 @@ class _Sorter:
     def _in_line(self, parts: list[Part], before: int) -> list[Part]:
         """Return siblings of one place in their order."""
         run = self._by_number(parts, before)
-        families: dict[str, list[Part]] = {}
-        for part in run:
-            families.setdefault(family(part[0].name), []).append(part)
+        families = grouped(run, lambda part: family(part[0].name))
         if len(families) > 1 and run == parts:
             run = self._chained(list(families.values()), before)
             mixed = self._chained([[part] for part in run], before)

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from tli_cli.architecture import Layer
 from tli_cli.describe.from_names.chains import widths
 from tli_cli.describe.vocabulary import canonical_role, crossing
+from tli_cli.grouping import grouped
 
 WORDS = {
     "q": {"q", "query", "queries"},
@@ -49,9 +50,7 @@ def sibling_roles(layers: Sequence[Layer], shapes: Mapping[str, tuple[int, ...]]
     Query, key and value beside one more layer make that one the output; of three layers, two that widen alike are gate
     and up; one that widens to twice what the other takes is both.
     """
-    groups: dict[tuple[str, str], list[Layer]] = defaultdict(list)
-    for layer in layers:
-        groups[layer.path.rpartition(".")[0], layer.kind].append(layer)
+    groups = grouped(layers, lambda layer: (layer.path.rpartition(".")[0], layer.kind))
     told = {
         path: role
         for (_, kind), group in groups.items()

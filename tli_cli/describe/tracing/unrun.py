@@ -3,13 +3,13 @@ holds the tensors of a module that is run is described as that."""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence, Set
 from dataclasses import replace
 from difflib import SequenceMatcher
 
 from tli_cli.architecture import CONVOLUTION, EPSILON, GROUPS, Axis, Layer, TensorSpec
 from tli_cli.describe.spelling import enclosing
+from tli_cli.grouping import gathered
 
 FEWEST = 3
 """Fewer layers say nothing of what they are."""
@@ -21,16 +21,15 @@ def with_unrun(described: Described, tensors: Sequence[TensorSpec], run: Set[str
     have its names and shapes; of several of these, as the one whose name is most like its own."""
     layers, axes = described
     idle = {name for layer in layers for _, name in layer.tensors if run.isdisjoint(n for _, n in layer.tensors)}
-    held: dict[str, list[tuple[str, tuple[int, ...]]]] = defaultdict(list)
-    for tensor in tensors if idle else ():
-        for module in enclosing(tensor.name)[:-1]:
-            held[module].append((tensor.name.removeprefix(module), tensor.shape))
-    alike: dict[object, list[str]] = defaultdict(list)
-    for module, members in held.items():
-        alike[frozenset(members), sum(module + name in idle for name, _ in members)].append(module)
+    around = ((module, spec) for spec in (tensors if idle else ()) for module in enclosing(spec.name)[:-1])
+    held = gathered((module, (spec.name.removeprefix(module), spec.shape)) for module, spec in around)
+    alike = gathered(
+        ((frozenset(members), sum(module + name in idle for name, _ in members)), module)
+        for module, members in held.items()
+    )
     done = set[str]()
     for module in sorted(held, key=len):
-        offered = alike[frozenset(held[module]), 0]
+        offered = alike.get((frozenset(held[module]), 0))
         names = {module + name for name, _ in held[module]}
         if not offered or not idle.issuperset(names) or not done.isdisjoint(enclosing(module)):
             continue

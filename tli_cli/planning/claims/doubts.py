@@ -7,6 +7,7 @@ from collections.abc import Collection, Hashable, Mapping, Sequence
 
 from tli_cli.architecture import Architecture, Layer, Number
 from tli_cli.describe.spaces import leaves
+from tli_cli.grouping import gathered
 from tli_cli.matching.values import Pair
 from tli_cli.planning.claims.activations import activations_before, changed_activations, differ, readers_behind
 from tli_cli.planning.claims.feeders import strange_feeders
@@ -152,17 +153,13 @@ class Doubts:
     def _is_unread(self, place: int) -> bool:
         """Tell whether all that a layer makes is read with zero weight, by layers that the source feeds."""
         passed = filter(self._book.is_passed_by, self._target.made(self._target.layers[place].tensor("weight")))
-        return any(all(self._readers[leaf] <= self._fed for leaf in leaves(tree)) for tree in passed)
+        return any(all(self._fed.issuperset(self._readers.get(leaf, ())) for leaf in leaves(tree)) for tree in passed)
 
 
-def _readers(architecture: Architecture) -> Mapping[int, set[int]]:
+def _readers(architecture: Architecture) -> Mapping[int, Sequence[int]]:
     """Return for each space the layers, by place, whose weights sum over it."""
-    found: dict[int, set[int]] = defaultdict(set)
-    for place, layer in enumerate(architecture.layers):
-        for axis in architecture.weight_axes(layer):
-            for leaf in leaves(axis.tree) if axis.contracted else ():
-                found[leaf].add(place)
-    return found
+    axes = ((i, axis) for i, layer in enumerate(architecture.layers) for axis in architecture.weight_axes(layer))
+    return gathered((leaf, place) for place, axis in axes if axis.contracted for leaf in leaves(axis.tree))
 
 
 def runs_of(architecture: Architecture) -> Counter[int]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 
 from tli_cli.architecture import Architecture, Node
+from tli_cli.grouping import gathered
 from tli_cli.matching.units import Key, Unit
 from tli_cli.planning.identity import NOT_ZERO
 from tli_cli.planning.prepared import Prepared
@@ -69,9 +69,7 @@ def _taken(
     architecture: Architecture, units: Iterable[Unit], silent: Collection[int], passing: Collection[int]
 ) -> dict[int, set[Terms]]:
     """Return for each layer what it takes, each time that it is run."""
-    keys: dict[int, set[Key]] = defaultdict(set)
-    for unit in units:
-        keys[unit.place].add(unit.key)
+    keys = gathered((unit.place, unit.key) for unit in units)
     values: list[Terms] = []
     zeros: list[bool] = []
     found: dict[int, set[Terms]] = {}
@@ -83,13 +81,13 @@ def _taken(
         elif node.layer >= 0:
             summed = tuple(term for terms in before for term in terms)
             found.setdefault(node.layer, set()).add(summed)
-            own = (frozenset(keys[node.layer]),) if keys[node.layer] else ()
+            own = (frozenset(keys[node.layer]),) if node.layer in keys else ()
             added = architecture.layers[node.layer].kind in ADDED
             values.append(() if node.layer in silent else summed if node.layer in passing else
                           (*summed, *own) if added else own)  # fmt: skip
         elif node.op == "part":
             part = (architecture.graph[node.inputs[0]].layer, node.index)
-            values.append((frozenset({part}),) if part in keys[part[0]] else before[0])
+            values.append((frozenset({part}),) if part in keys.get(part[0], ()) else before[0])
         elif zeros[-1]:
             values.append(())
         elif len(set(before)) == 1:

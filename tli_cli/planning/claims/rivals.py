@@ -139,11 +139,9 @@ def side_by_side(
 ) -> dict[Key, str]:
     """Return the path of one rival for each unit that has some: units of one shape in one block, of which none stands
     behind the other, and of which neither names nor the graph tell what the other side's names tell too."""
-    groups: dict[Hashable, list[Unit]] = defaultdict(list)
-    for unit in units:
-        if unit.part < 0 and unit.kind in WEIGHTED and unit.place in architecture.run:
-            role = next((r for r in (unit.role, told.get(unit.key, "")) if (unit.shape, r) in known), "")
-            groups[unit.block, unit.kind, unit.shape, role].append(unit)
+    run = [u for u in units if u.part < 0 and u.kind in WEIGHTED and u.place in architecture.run]
+    roles = {u.key: next((r for r in (u.role, told.get(u.key, "")) if (u.shape, r) in known), "") for u in run}
+    groups = grouped(run, lambda unit: (unit.block, unit.kind, unit.shape, roles[unit.key]))
     confused = [row for row in groups.values() if len(row) > 1]
     before = _layers_before(architecture) if confused else []
     found = {

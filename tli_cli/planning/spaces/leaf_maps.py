@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from tli_cli.architecture import Architecture, AxisTree
 from tli_cli.describe.spaces import leaves, terms_of
 from tli_cli.describe.turned import Way, repeated, turned_channels
+from tli_cli.grouping import gathered
 from tli_cli.pieces import AxisMap
 from tli_cli.planning.listed_rows import ListedRows
 from tli_cli.planning.spaces.map_rules import MapRules
@@ -29,14 +29,13 @@ class Place:
 
 def places_of(architecture: Architecture) -> Mapping[AxisTree, list[Place]]:
     """Return where each space, and each product of spaces, lies in the tensors of `architecture`."""
-    found: dict[AxisTree, list[Place]] = defaultdict(list)
-    for spec in architecture.tensors:
-        if spec.buffer or spec.tied_to:
-            continue
-        for axis, description in enumerate(architecture.axes.get(spec.name, ())):
-            for tree, start, stop, outer, inner in _walk(architecture, description.tree, 0):
-                found[tree].append(Place(spec.name, axis, start, stop, outer, inner))
-    return found
+    return gathered(
+        (tree, Place(spec.name, dim, *where))
+        for spec in architecture.tensors
+        if not spec.buffer and not spec.tied_to
+        for dim, axis in enumerate(architecture.axes.get(spec.name, ()))
+        for tree, *where in _walk(architecture, axis.tree, 0)
+    )
 
 
 def _walk(architecture: Architecture, tree: AxisTree, start: int) -> Iterator[tuple[AxisTree, int, int, int, int]]:
