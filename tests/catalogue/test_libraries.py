@@ -9,10 +9,9 @@ import pytest
 import torch
 
 from tli_cli.catalogue import load, resolve_name
-from tli_cli.catalogue.retrace import retraced
 from tli_cli.catalogue.store import index, read_row
 from tli_cli.catalogue.subjects import subject_of
-from tli_cli.catalogue.survey import survey
+from tli_cli.catalogue.survey import retraced, survey
 from tli_cli.initial import replay
 
 TIMM = ["resnet18", "vit_tiny_patch16_224", "convit_tiny", "levit_128s", "mobilenetv3_small_050"]

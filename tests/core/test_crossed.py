@@ -8,7 +8,7 @@ import pytest
 
 from tli_cli.architecture import TensorSpec
 from tli_cli.describe.from_names.names import describe_names
-from tli_cli.matching.crossed import uncrossed
+from tli_cli.matching.unit_pairs import uncrossed
 from tli_cli.matching.units import Unit, units_of
 from tli_cli.matching.values import Pair
 

@@ -17,10 +17,9 @@ from typing import Any
 from tli_cli.catalogue.libraries import import_timm, import_torchvision
 from tli_cli.catalogue.naming import LIBRARIES
 from tli_cli.catalogue.pack import pack
-from tli_cli.catalogue.retrace import retraced
 from tli_cli.catalogue.store import DATA, index, read_row
 from tli_cli.catalogue.subjects import model_names, subject_of
-from tli_cli.catalogue.survey import survey
+from tli_cli.catalogue.survey import retraced, survey
 from tli_cli.errors import first_line
 
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from tli_cli.architecture import Architecture
 from tli_cli.catalogue.computed import LARGE, Sparing, computed_constants, computed_values
-from tli_cli.catalogue.decode import decode
+from tli_cli.catalogue.decode import Reader, base_options, decode
 from tli_cli.catalogue.encode import encode
 from tli_cli.catalogue.record import COMPUTED, Recorder, initial_values
 from tli_cli.catalogue.sizes import Growth
@@ -195,3 +195,26 @@ def _head(architecture: Architecture, checks: list[Variant]) -> list[int] | None
 def _state(model: nn.Module) -> dict[str, torch.Tensor]:
     state = model.state_dict(keep_vars=True)
     return {name: tensor for name, tensor in state.items() if isinstance(tensor, torch.Tensor)}
+
+
+def retraced(subject: Subject, row: Mapping[str, Any]) -> Survey:
+    """Return what `survey` would, taking initial values and what follows the options from the stored `row`."""
+    options = stored_options(subject)
+    model, variant, _ = record(subject, options)
+    architecture, problem = run(subject, model.to("meta"), options, f"{subject.library} {subject.name}")
+    before = decode(row, "", {})
+    if problem or {t.name: t.shape for t in before.tensors} != variant.shapes:
+        return survey(subject)
+    steps = {"num_classes": 1000, "in_chans": 1}
+    base = base_options(row)
+    grown = {option: value + steps[option] for option, value in base.items()}
+    shapes = {t.name: t.shape for t in decode(row, "", grown).tensors}
+    try:
+        growth = find_growth(architecture, Variant(base, variant.shapes, {}), Variant(grown, shapes, {}))
+    except ValueError:
+        return survey(subject)
+    reader = Reader(row, {}, resolve=False)
+    reader.layers()
+    entry = encode(replace(architecture, initial=reader.initial, order_from="catalogue"), growth)
+    entry["head"] = row["head"]
+    return Survey(entry, subject.defaults, subject.input_size, True)

@@ -12,8 +12,7 @@ from typing import Any
 from tli_cli.checkpoints.checkpoint import Checkpoint
 from tli_cli.checkpoints.directory import find_checkpoint
 from tli_cli.checkpoints.files import FileRange, read_small, sniff
-from tli_cli.checkpoints.layouts.kernels import upright
-from tli_cli.checkpoints.layouts.places_first import channels_first
+from tli_cli.checkpoints.layouts.kernels import channels_first, upright
 from tli_cli.checkpoints.located import located, module_of
 from tli_cli.checkpoints.parts import require_whole
 from tli_cli.checkpoints.reader import Reader

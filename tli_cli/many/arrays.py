@@ -1,14 +1,28 @@
-"""Rows of different lengths, and bags, as arrays."""
+"""Values as numbers, and rows of different lengths and bags as arrays."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 
 import numpy as np
 
 from tli_cli.many.alignments import Floats, Ints
-from tli_cli.many.numbering import Numbering
 from tli_cli.matching.bags import Bag
+
+
+class Numbering:
+    """Numbers for what is equal, in the order in which it was first seen."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[Hashable, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def of(self, value: Hashable) -> int:
+        """Return the number of `value`."""
+        return self._numbers.setdefault(value, len(self._numbers))
+
 
 CELLS = 1 << 19
 """How many cells of tables are worked on at once."""

@@ -11,8 +11,7 @@ from tli_cli.many.profiles import Catalogued
 from tli_cli.matching import blocks as pairing
 from tli_cli.matching.unit_pairs import pair_units
 from tli_cli.scoring.keeping import keeping
-from tli_cli.scoring.score import REPEATED, fed_weight, unit_weight
-from tli_cli.scoring.surroundings import context
+from tli_cli.scoring.score import REPEATED, context, fed_weight, unit_weight
 
 UNKNOWN = -1
 

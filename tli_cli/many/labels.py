@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tli_cli.many.alignments import Floats, Ints
-from tli_cli.many.numbering import Numbering
+from tli_cli.many.arrays import Numbering
 from tli_cli.matching.similarity import SHAPE, manner_likeness, root
 from tli_cli.matching.units import Unit
 from tli_cli.scoring.keeping import kernel_keeping

@@ -11,7 +11,6 @@ from tli_cli.many.alignments import Ints
 from tli_cli.many.arrays import ragged
 from tli_cli.many.blocks import Blocks
 from tli_cli.many.ends import Ends
-from tli_cli.many.holders import Holders
 from tli_cli.many.profiles import Catalogued, Profile
 from tli_cli.many.stages import Stages
 from tli_cli.matching.anchors import A_HEAD
@@ -20,6 +19,29 @@ from tli_cli.matching.sides import Side
 from tli_cli.matching.tied import table_heads
 from tli_cli.scoring.score import fed_weights, ratio
 from tli_cli.scoring.wholes import PARTS
+
+
+class Holders:
+    """Who holds each number, for the numbers that more than one holds."""
+
+    def __init__(self, held: Sequence[Ints]) -> None:
+        numbers = np.concatenate([np.zeros(0, dtype=np.int64), *held])
+        order = np.argsort(numbers, kind="stable")
+        holders = np.repeat(np.arange(len(held)), [len(own) for own in held])[order]
+        different, start, count = np.unique(numbers[order], return_index=True, return_counts=True)
+        shared = count > 1
+        self._numbers, self._start, self._count = different[shared], start[shared], count[shared]
+        self._holders = holders
+
+    def of(self, numbers: Ints) -> Ints:
+        """Return all holders of any of `numbers`, some of them several times."""
+        if not len(self._numbers):
+            return np.zeros(0, dtype=np.int64)
+        at = np.minimum(np.searchsorted(self._numbers, numbers), len(self._numbers) - 1)
+        at = at[self._numbers[at] == numbers]
+        parts = [self._holders[a : a + n] for a, n in zip(self._start[at], self._count[at], strict=True)]
+        return np.concatenate([np.zeros(0, dtype=np.int64), *parts])
+
 
 UNKNOWN = -1
 MOST_KEPT = 1024

@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tli_cli.many.alignments import Floats, Ints, align_all
-from tli_cli.many.arrays import Bags, alike, ragged
-from tli_cli.many.numbering import Numbering
+from tli_cli.many.arrays import Bags, Numbering, alike, ragged
 from tli_cli.many.profiles import Profile
 from tli_cli.matching import blocks as pairing
 from tli_cli.matching.mixing import KINDS

@@ -12,7 +12,6 @@ from dataclasses import replace
 from tli_cli.architecture import Architecture
 from tli_cli.matching.blocks import BlockPair, pair_blocks, pair_stages, tower_by_tower
 from tli_cli.matching.copies import with_copies
-from tli_cli.matching.crossed import uncrossed
 from tli_cli.matching.evidence import Evidence, evidence_of
 from tli_cli.matching.idle import idle_pairs, with_whole, without
 from tli_cli.matching.inside import kept_apart
@@ -23,7 +22,7 @@ from tli_cli.matching.tied import heads_apart, tied_heads
 from tli_cli.matching.towers import of_common_inputs
 from tli_cli.matching.twins import without_extras
 from tli_cli.matching.uncut import with_whole_layers
-from tli_cli.matching.unit_pairs import pair_units
+from tli_cli.matching.unit_pairs import pair_units, uncrossed
 from tli_cli.matching.units import Key, Unit
 from tli_cli.matching.values import Matching, Pair, StagePair
 

@@ -1,12 +1,13 @@
-"""Pair the units of two blocks."""
+"""Pair the units of two blocks, and change over what a guessed order crossed."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from tli_cli.matching.alignment import align
 from tli_cli.matching.similarity import unit_similarity
 from tli_cli.matching.units import Unit
+from tli_cli.matching.values import Pair
 
 REUSE = 0.5
 REUSABLE = ("conv", "dense", "linear", "norm")
@@ -53,3 +54,33 @@ def _places(targets: Sequence[Unit], reusable: Sequence[Unit], free: tuple[int, 
             pairs.append((i, best, value))
             used.add(best)
     return tuple(pairs)
+
+
+def uncrossed(pairs: Iterable[Pair]) -> list[Pair]:
+    """Return the pairs, two of one block at a time with their sources changed over where one then has its target's
+    role, and neither had, and the other has it too or is named for nothing: what was paired in an order that was
+    guessed."""
+    found = list(pairs)
+    wrong = [i for i, pair in enumerate(found) if _is_wrong(pair)]
+    for place in wrong:
+        for other in wrong:
+            first, second = found[place], found[other]
+            both = first.target.role and _is_wrong(first) and _is_wrong(second) and _fits(first, second)
+            if both and (not second.target.role or _fits(second, first)):
+                found[place], found[other] = _with_source_of(first, second), _with_source_of(second, first)
+                break
+    return found
+
+
+def _is_wrong(pair: Pair) -> bool:
+    return not pair.anchored and pair.target.role != pair.source.role
+
+
+def _fits(pair: Pair, other: Pair) -> bool:
+    """Tell whether the target of `pair` has role and shape of `other`'s source, which is in one block with its own."""
+    t, s = pair.target, other.source
+    return (t.role, t.kind, t.shape, s.block) == (s.role, s.kind, s.shape, pair.source.block)
+
+
+def _with_source_of(pair: Pair, other: Pair) -> Pair:
+    return Pair(pair.target, other.source, unit_similarity(pair.target, other.source), repeat=other.repeat)

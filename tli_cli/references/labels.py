@@ -1,4 +1,4 @@
-"""What the classes of a model are called, by the configuration beside it."""
+"""What the classes of a model are called: by the configuration beside it, or by a list that the user names."""
 
 from __future__ import annotations
 
@@ -11,13 +11,17 @@ from typing import TYPE_CHECKING, Any
 from tli_cli.checkpoints import read_config
 from tli_cli.errors import TliError
 from tli_cli.options import Labels
-from tli_cli.references.label_files import EXPECTED, listed_in
+from tli_cli.texts import read_json, read_text
 
 if TYPE_CHECKING:
     from tli_cli.references.reference import Reference
 
 _NO_NAME = re.compile(r"LABEL_\d+|\d+")
 """What a class is called that nobody has named."""
+EXPECTED = "one class a line"
+KEYS = {"id2label", "label2id", "label_names"}
+"""What configurations call their classes."""
+NUMBERED = re.compile(r"(\d{1,9})(?:\s*[,:\t]\s*|\s+)(.+)", re.ASCII)
 
 
 def labels_of(reference: Reference, file: str | None = None) -> Labels:
@@ -64,3 +68,34 @@ def shared_labels(several: Sequence[Labels]) -> Labels:
 
 def _is_name(value: Any) -> bool:
     return isinstance(value, str) and value.isprintable() and not _NO_NAME.fullmatch(value)
+
+
+def listed_in(file: str) -> Mapping[str, Any]:
+    """Return what a file lists, as a configuration would name it: one class a line in the order of the rows, or with
+    the row before each; or JSON, a list of names, names by row, rows by name, or a configuration.
+
+    Raises:
+        TliError: the file cannot be read.
+    """
+    if file.casefold().endswith(".json"):
+        return _of_json(read_json(file, EXPECTED))
+    return _of_lines(read_text(file, EXPECTED))
+
+
+def _of_lines(text: str) -> Mapping[str, Any]:
+    lines = [line.strip() for line in text.split("\n") if line.strip()]
+    numbered = [NUMBERED.fullmatch(line) for line in lines]
+    rows = [match[1] for match in numbered if match]
+    if len(rows) == len(lines) and sorted(map(int, rows)) == list(range(len(lines))):
+        return {"id2label": {match[1]: match[2] for match in numbered if match}}
+    return {"label_names": lines}
+
+
+def _of_json(raw: Any) -> Mapping[str, Any]:
+    if isinstance(raw, list):
+        return {"label_names": raw}
+    if not isinstance(raw, Mapping):
+        return {}
+    if raw.keys() & KEYS:
+        return raw
+    return {"label2id" if all(type(value) is int for value in raw.values()) else "id2label": raw}

@@ -8,8 +8,7 @@ from typing import Any
 
 from tli_cli.checkpoints import Checkpoint, read_config
 from tli_cli.checkpoints.directory import find_checkpoint
-from tli_cli.checkpoints.layouts.apart import apart
-from tli_cli.checkpoints.layouts.low_rank import CONFIG, config_within, merged, scaled_elsewhere, scaled_within
+from tli_cli.checkpoints.layouts.low_rank import CONFIG, apart, config_within, merged, scaled_elsewhere, scaled_within
 from tli_cli.checkpoints.located import is_there
 from tli_cli.errors import CheckpointError
 from tli_cli.kinship.adapters import adapter_names, are_alone

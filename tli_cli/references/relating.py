@@ -9,7 +9,6 @@ from tli_cli.architecture import Architecture
 from tli_cli.describe.channels_last import with_channels_last
 from tli_cli.describe.from_names.heads import configured_head_width, configured_heads
 from tli_cli.references.as_used import as_used
-from tli_cli.references.assumed import with_assumptions
 from tli_cli.references.experts import with_experts_of, with_known_experts
 from tli_cli.references.likest import as_its_class, is_open, with_likest
 from tli_cli.references.reference import BARE, Reference, describe_bare, guesses_of, merged_into, order_lost, resolve
@@ -156,3 +155,24 @@ def as_its_configuration(reference: Reference) -> Reference:
         return reference
     architecture, checkpoint = found
     return replace(reference, architecture=architecture, checkpoint=checkpoint, doubts=())
+
+
+def with_assumptions(references: Sequence[Reference], own: Sequence[bool]) -> tuple[Reference, ...]:
+    """Return `references`, of which the last is the target, with a doubt on each that is taken to compute as the other
+    side does and is not described as that; `own` tells of each whether its own code is known."""
+    *sources, target = references
+    *theirs, its = own
+    doubted = [s if known else _taken_as(s, target, "--source-arch") for s, known in zip(sources, theirs, strict=True)]
+    told = next((source for source, known in zip(sources, theirs, strict=True) if known), None)
+    return (*doubted, target if its or told is None else _taken_as(target, told, "its architecture's name"))
+
+
+def _taken_as(reference: Reference, other: Reference, remedy: str) -> Reference:
+    known = reference.architecture.graph and reference.architecture.order_from == "recognised"
+    if known or reference.text == other.text:  # names say whose code runs it; the order of its sizes does not
+        return reference
+    doubt = (
+        f"{reference.text}: nothing says what runs between its tensors (activations, heads of attention, numbers of "
+        f"code); taken to be as in {other.text}; {remedy} can tell"
+    )
+    return replace(reference, doubts=(*reference.doubts, doubt))

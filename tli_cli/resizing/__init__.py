@@ -34,7 +34,7 @@ RESIZERS: Registry[Resizer] = Registry(
     {
         "combo": "tli_cli.resizing.boxes:combo",
         "crop": "tli_cli.resizing.boxes:crop",
-        "resize": "tli_cli.resizing.interpolation:resize",
+        "resize": "tli_cli.resizing.boxes:resize",
         "select": "tli_cli.resizing.chosen:select",
         "tile": "tli_cli.resizing.chosen:tile",
         "magnitude": "tli_cli.resizing.chosen:magnitude",

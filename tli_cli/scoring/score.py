@@ -5,10 +5,10 @@
 
 `weight` grows with the logarithm of a unit's size: what a unit takes part in does not grow with its elements, and a
 classifier over many classes must not outweigh a trunk. `keeping` (`keeping.py` here) says that growth and shrinking are
-not the same. `place` is less than 1 where the source unit serves a second time, or stands elsewhere. `context`
-(`surroundings.py`) is how far the two blocks hold the same units and look as far: a convolution whose block also has a
-gate, or has no norm, is fed with values made for other surroundings. `layers` and `whole` are of the unit's stage
-(`wholes.py`). Sums are of whole numbers: order does not matter.
+not the same. `place` is less than 1 where the source unit serves a second time, or stands elsewhere. `context` is
+how far the two blocks hold the same units and look as far: a convolution whose block also has a gate, or has no norm,
+is fed with values made for other surroundings. `layers` and `whole` are of the unit's stage (`wholes.py`). Sums are of
+whole numbers: order does not matter.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from math import log2, prod
+from math import log2, prod, sqrt
 
 from tli_cli.architecture import Architecture
 from tli_cli.matching.bags import overlap
@@ -26,7 +26,6 @@ from tli_cli.matching.settings import OTHER_SETTING
 from tli_cli.matching.units import Key, Unit
 from tli_cli.matching.values import Matching, Pair
 from tli_cli.scoring.keeping import keeping
-from tli_cli.scoring.surroundings import context
 from tli_cli.scoring.wholes import PARTS, fed_in_stage, stage_shares
 
 REPEATED = 0.5
@@ -39,6 +38,12 @@ MINOR = 0.25
 
 MAJOR_KINDS = frozenset({"conv", "dense", "linear", "embedding"})
 ONE = 1 << 20
+
+HELPS = 0.5
+"""From here on every source that was looked at gave its target a good part of what it could gain."""
+
+MAY_HURT = 0.1
+"""Under this a source is worth what a fit makes of it, and may leave its target worse than a plain start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,3 +179,32 @@ def worst_blocks(matching: Matching, count: int = 5, doubted: Collection[int] = 
         weight[block] += PARTS * own
     ranked = sorted((block for block in lost if lost[block]), key=lambda block: (-lost[block], block))
     return tuple((block, round(1.0 - lost[block] / weight[block], 6)) for block in ranked[:count])
+
+
+def context(target: Block, source: Block, *, proven: bool = False) -> float:
+    """Return the context of a pair of layers, in [0, 1]: the share of like layers, or of the window if that is less.
+
+    Where the graphs prove the pair, the layers around it are known to be the same but for their sizes.
+    """
+    window = window_share(target.window, source.window)
+    return window if proven else min(overlap(target.forms, source.forms), window)
+
+
+def window_share(target: float, source: float) -> float:
+    """Return what a block that looks through the window `target` is given by one that looks through `source`.
+
+    What a larger window let in, every layer of the block was made for; a smaller one is held whole.
+
+    >>> window_share(5, 3), window_share(0, 3), round(window_share(3, 5), 3)
+    (1.0, 1.0, 0.775)
+    """
+    return sqrt(target / source) if 0 < target < source else 1.0
+
+
+def outlook(score: float) -> str:
+    """Return what to expect of a source with this score: `helps`, `may help` or `may hurt`.
+
+    >>> outlook(0.93), outlook(0.3), outlook(0.04)
+    ('helps', 'may help', 'may hurt')
+    """
+    return "helps" if score >= HELPS else "may help" if score >= MAY_HURT else "may hurt"

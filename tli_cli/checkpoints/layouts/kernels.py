@@ -1,7 +1,8 @@
-"""Files in the layout of TensorFlow, Keras and Flax, read as torch's classes hold the same: a kernel is
-`(*places, in, out)` there and a weight `(out, in, *places)` here.
+"""Files whose axes stand in another order than in torch's weights, `(out, in, *places)`, read as those: kernels of
+TensorFlow, Keras and Flax, `(*places, in, out)`, and convolutions of MLX, `(out, *places, in)`.
 
-The layouts are those of `keras/src/layers` and `flax/linen` (`linear.py`, `normalization.py`, `attention.py`).
+The layouts are those of `keras/src/layers`, `flax/linen` (`linear.py`, `normalization.py`, `attention.py`) and
+`python/mlx/nn/layers/convolution.py` of ml-explore/mlx.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ TABLES = {"embedding", "embeddings"}
 TURNED = {"relative_attention_bias", "rel_embedding"}
 """Tables of T5 that are `(heads, buckets)` where they stand by themselves (mesh-tensorflow, T5X)."""
 HEADED = re.compile(r"(q|k|v|query|key|value)(_proj)?")
+PLACES_FIRST = "its convolutions are (out, *places, in), as MLX has them, and are read as (out, in, *places)"
 READ = "its kernels are (in, out), as TensorFlow, Keras and Flax have them, and are read as weights (out, in)"
 
 
@@ -137,3 +139,24 @@ def _beside(module: str, shapes: Shapes) -> Iterator[str]:
         other, _, last = path.rpartition(".")
         if last == KERNEL and other != module and other.rpartition(".")[0] == holder:
             yield other
+
+
+def channels_first(checkpoint: Checkpoint) -> Checkpoint | None:
+    """Return `checkpoint` with torch's convolutions; None where the shapes do not show that all of them are
+    `(out, *places, in)`: kernels are square there, and some are not as torch would read them."""
+    shapes = {s.name: s.shape for s in checkpoint.tensors if len(s.shape) in (4, 5) and s.name.endswith(".weight")}
+    square = all(len(set(shape[1:-1])) == 1 for shape in shapes.values())
+    oblong = sum(len(set(shape[2:])) > 1 for shape in shapes.values())
+    if not shapes or not square or 2 * oblong < len(shapes):
+        return None
+    layouts = {name: _with_channels_first(checkpoint.stored_names[name], shape) for name, shape in shapes.items()}
+    read = put_together(checkpoint, layouts, checkpoint.stored_names)
+    read.readings, read.channels_last = (*checkpoint.readings, PLACES_FIRST), True
+    return read
+
+
+def _with_channels_first(stored: str, shape: tuple[int, ...]) -> InFiles:
+    out, *places, inner = shape
+    size = prod(places)
+    strides = (inner * size, *(prod(places[dim + 1 :]) for dim in range(len(places))), size)
+    return InFiles((out, inner, *places), (Part(stored, shape, 0, strides),))

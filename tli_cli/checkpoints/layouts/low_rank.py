@@ -5,14 +5,21 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from math import prod, sqrt
 from typing import TYPE_CHECKING, Any
 
-from tli_cli.checkpoints.checkpoint import Checkpoint, Read, ReaderOf
-from tli_cli.checkpoints.layouts.low_rank_names import BaseNames, component, factored_paths, part_of
+from tli_cli.checkpoints.checkpoint import Checkpoint, Read, ReaderOf, holding
+from tli_cli.checkpoints.layouts.low_rank_names import (
+    ORIGINAL,
+    SAVED_ALONE,
+    BaseNames,
+    component,
+    factored_paths,
+    part_of,
+)
 from tli_cli.errors import CheckpointError, join_problems
 
 if TYPE_CHECKING:
@@ -221,3 +228,11 @@ def _unlike(name: str, held: Mapping[str, str], shapes: Shapes, sizes: Shapes) -
     if fits and lengths == up[0] and not ("magnitude" in held and "embedding" in held["A"]):
         return []
     return [f"{name} {list(shape)}: found factors {list(up)} and {list(down)}"]
+
+
+def apart(checkpoint: Checkpoint, factors: Collection[str]) -> tuple[Checkpoint, Checkpoint]:
+    """Return the base model in `checkpoint` and its adapter: the tensors `factors`, and the layers that were trained
+    whole beside their originals."""
+    own = {name for spec in checkpoint.tensors if (name := spec.name) in factors or SAVED_ALONE.search(name)}
+    base = {ORIGINAL.sub(".", spec.name): spec.name for spec in checkpoint.tensors if spec.name not in own}
+    return holding(checkpoint, base), holding(checkpoint, {name: name for name in own})

@@ -11,7 +11,6 @@ import torch
 
 from tli_cli.architecture import EPSILON, GROUPS, POOLED, AxisTree
 from tli_cli.describe.tracing.applied import constant, placed, positions, roles_of, standardised
-from tli_cli.describe.tracing.bilinear import trilinear
 from tli_cli.describe.tracing.convolutions import convolution
 from tli_cli.describe.tracing.elementwise import anything, first_of, shape_preserving
 from tli_cli.describe.tracing.lookups import embedding, index_
@@ -233,6 +232,21 @@ def _note_scaled_sum(rec: Recording, value: Value) -> None:
     for layer in added if value.gain != 1.0 else ():
         if layer >= 0 and (node.op == "add" or rec.layers[layer].kind in ("bias", "position")):
             rec.layers[layer].attributes["scaled_in_sum"] = True
+
+
+def trilinear(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
+    """Multiply two activations by a weight `(out, first, second)`, as `nn.Bilinear` does: a linear layer over all their
+    products."""
+    first, weight, second = (rec.get(tensor) for tensor in args[:3])
+    if first is None or weight is None or second is None or min(first.node, second.node) < 0 or weight.node >= 0:
+        anything(rec, "_trilinear", args, out)
+        return
+    for d, value in ((1, first), (2, second)):
+        rec.table.unite(weight.dims[d], value.dims[-1])
+        rec.contract(weight, d)
+    products = rec.node("matmul", (first.node, second.node))
+    node = rec.apply_layer("linear", roles_of(rec, weight=args[1]), (products,), positions=positions(rec, out, -1))
+    rec.put(out, Value((*first.dims[:-1], weight.dims[0]), node))
 
 
 CONVOLUTIONS = ("convolution", "_convolution")
