@@ -10,8 +10,8 @@ from tli_cli.branches.merging import merged
 from tli_cli.branches.splitting import split, splittable
 from tli_cli.kinship.ancestry import UNTRAINED, Values, ancestry, looks_untrained
 from tli_cli.matching import MATCHERS
+from tli_cli.planning.between import plan_injection
 from tli_cli.planning.doubted import doubted_layers
-from tli_cli.planning.injection import plan_injection
 from tli_cli.references.shared_tokens import shared_tokens
 from tli_cli.scoring.score import score_matching
 

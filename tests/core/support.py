@@ -15,7 +15,7 @@ from tli_cli.initial import constant_start
 from tli_cli.injection.injector import injector_for
 from tli_cli.options import Options
 from tli_cli.plan import Plan, Step
-from tli_cli.planning.injection import plan_injection
+from tli_cli.planning.between import plan_injection
 from tli_cli.providers.module import describe_live
 
 State = Mapping[str, torch.Tensor]

@@ -15,7 +15,7 @@ from tli_cli.architecture import Architecture, TensorSpec
 from tli_cli.injection.plan_checks import PlanCheck
 from tli_cli.pieces import AxisMap
 from tli_cli.plan import Plan
-from tli_cli.planning.injection import plan_injection
+from tli_cli.planning.between import plan_injection
 from tli_cli.planning.taken_ahead import TAKEN, said_of_time
 from tli_cli.providers.module import describe_live
 

@@ -12,7 +12,7 @@ from torch import nn
 from tests.core.support import distance, promises
 from tests.models import randomised
 from tli_cli import Options, apply_tli
-from tli_cli.planning.injection import plan_injection
+from tli_cli.planning.between import plan_injection
 from tli_cli.providers.module import describe_live
 
 OPTIONS = Options(method="maps")

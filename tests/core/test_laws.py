@@ -10,8 +10,8 @@ from tli_cli.describe.spaces import leaves
 from tli_cli.matching import MATCHERS
 from tli_cli.options import Options
 from tli_cli.plan import Plan
+from tli_cli.planning.between import plan_injection
 from tli_cli.planning.doubted import score_architectures
-from tli_cli.planning.injection import plan_injection
 from tli_cli.planning.request import methods
 
 MAPS_OF_AUTO = {"fit", "maps"}

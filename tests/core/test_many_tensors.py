@@ -9,7 +9,7 @@ import pytest
 from tli_cli.architecture import Architecture, AxisTree, TensorSpec
 from tli_cli.describe.from_names.names import describe_names
 from tli_cli.options import Options
-from tli_cli.planning.injection import plan_injection
+from tli_cli.planning.between import plan_injection
 from tli_cli.planning.spaces import leaf_maps
 from tli_cli.planning.spaces.leaf_maps import Place
 

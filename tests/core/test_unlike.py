@@ -9,7 +9,7 @@ import torch
 from tests.core.support import build, described
 from tests.models import example_for
 from tli_cli import Options, apply_tli
-from tli_cli.planning.injection import plan_injection
+from tli_cli.planning.between import plan_injection
 
 UNLIKE = pytest.mark.parametrize(("source", "target"), [("vit", "resnet"), ("resnet", "vit"), ("mixer", "mobilenet")])
 

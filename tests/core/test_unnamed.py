@@ -11,8 +11,8 @@ from tli_cli.describe.from_names.names import describe_names
 from tli_cli.matching.dp import match_dp
 from tli_cli.options import Options
 from tli_cli.plan import Plan
+from tli_cli.planning.between import plan_injection
 from tli_cli.planning.doubted import score_architectures
-from tli_cli.planning.injection import plan_injection
 from tli_cli.scoring.score import MAY_HURT, score_matching
 
 KNOWN = {

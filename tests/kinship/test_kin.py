@@ -16,7 +16,7 @@ from tli_cli.describe.from_names.names import describe_names
 from tli_cli.describe.tracing.trace import state_specs
 from tli_cli.kinship import as_kin, related
 from tli_cli.plan import Plan
-from tli_cli.planning.injection import plan_injection
+from tli_cli.planning.between import plan_injection
 from tli_cli.providers.module import describe_live
 
 PAIRS = [

@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 
 from tests.score.conftest import Tli
-from tli_cli.matrices.clustering import clustered_order
 from tli_cli.matrices.matrix import Matrix
-from tli_cli.matrices.plotting import drawing
+from tli_cli.matrices.plotting import clustered_order, drawing
 
 BEGINS = {".png": b"\x89PNG\r\n", ".svg": b"<?xml", ".html": b"<!doctype html>"}
 NETS = ("resnet18", "timm:mobilenetv3_small_050", "timm:resnet10t")

@@ -165,7 +165,7 @@ def _mapped(
     elif (rows.columns * columns.columns, prod(layout.split)) != (spec.size, spec.size):
         return None
     else:
-        read = Turned(held, spec.dtype, layout).read
+        read = TurnedWeights(held, spec.dtype, layout).read
     return Mapped(read, rows, columns, spec.dtype, dtype, gain)
 
 
@@ -180,7 +180,7 @@ def _reader(piece: FileRange, width: int) -> Read:
     return read
 
 
-class Turned:
+class TurnedWeights:
     """Gives rows of the values of `dtype` in `piece`, reordered by `layout`; all are read when the first are."""
 
     def __init__(self, piece: FileRange, dtype: str, layout: Layout) -> None:

@@ -2,7 +2,7 @@
 
 In the order in which it is done:
 
-1. `injection` matches both sides, works out the score (`doubted`), and asks for the plan by what a method means
+1. `between` matches both sides, works out the score (`doubted`), and asks for the plan by what a method means
    (`request`);
 2. `planner` settles which pairs hold, by rules of `starts`, chooses which source feeds which block (`choice`), and goes
    through the sources;

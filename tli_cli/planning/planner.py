@@ -18,9 +18,9 @@ from tli_cli.planning.quantised import whole_or_kept
 from tli_cli.planning.relation import relation_of
 from tli_cli.planning.request import Request
 from tli_cli.planning.spaces.turning import turned_by_guess
+from tli_cli.planning.starts.filled_branches import chains_fill_branches
 from tli_cli.planning.starts.foreign import without_false_copies, without_foreign
 from tli_cli.planning.starts.norms import norms_follow
-from tli_cli.planning.starts.plain import chains_fill_branches
 from tli_cli.planning.starts.stacked import stacks_in_order
 from tli_cli.planning.taken_ahead import said_of_time
 

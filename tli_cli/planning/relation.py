@@ -11,8 +11,8 @@ from tli_cli.matching.segments import WEIGHTED
 from tli_cli.matching.units import Unit, main_tensor
 from tli_cli.matching.values import Matching, Pair
 from tli_cli.plan import Plan, Step
+from tli_cli.planning.starts.filled_branches import gains_branches
 from tli_cli.planning.starts.foreign import holds
-from tli_cli.planning.starts.plain import gains_branches
 
 FAMILY = 0.8
 OTHER = "other"

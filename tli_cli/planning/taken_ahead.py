@@ -13,7 +13,7 @@ from tli_cli.matching.values import Matching, Pair
 from tli_cli.pieces import AxisMap, Fold, Piece
 from tli_cli.planning.drafts import Draft, Drafts
 from tli_cli.planning.roles import Share
-from tli_cli.planning.spaces.free_streams import Turned, turned_streams
+from tli_cli.planning.spaces.free_streams import TurnedStream, turned_streams
 from tli_cli.planning.spaces.maps import MapBook
 
 TAKEN = "the layers that it feeds take it over, with directions of the source's channels"
@@ -28,7 +28,7 @@ class TakenAhead:
 
     target: Architecture
     source: Architecture
-    streams: Sequence[Turned] = field(default=())
+    streams: Sequence[TurnedStream] = field(default=())
 
     @cached_property
     def norms(self) -> set[int]:
@@ -97,7 +97,7 @@ class TakenAhead:
                 return replace(piece, fold=replace(piece.fold or Fold(), before=name, axis=axis, offset=offset))
         return None
 
-    def _norm(self, turned: Turned, pair: Pair) -> Layer | None:
+    def _norm(self, turned: TurnedStream, pair: Pair) -> Layer | None:
         """Return the source's norm that a layer of the target takes over."""
         if pair.target.place not in turned.stream.before or pair.source.place not in turned.taken:
             return None

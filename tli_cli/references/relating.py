@@ -81,9 +81,9 @@ def _alone(source: Reference, target: Reference) -> Reference:
     Raises:
         TliError: it holds nothing but adapters.
     """
+    from tli_cli.describe.quantised import said_of_quantised
     from tli_cli.kinship.adapters import adapters, are_alone, said_of
     from tli_cli.kinship.copies import copies
-    from tli_cli.kinship.quantised import said_of_quantised
     from tli_cli.references.merging import base_beside, on_own_base
 
     wanted = target.architecture.tensors

@@ -12,10 +12,16 @@ import torch
 from tli_cli.architecture import AxisTree
 from tli_cli.describe.spaces import leaves
 from tli_cli.describe.tracing.borders import note_cut, note_padding
-from tli_cli.describe.tracing.concatenations import concatenate, stack, taken_apart
+from tli_cli.describe.tracing.concatenations import (
+    channel_shuffle,
+    concatenate,
+    pixel_shuffle,
+    pixel_unshuffle,
+    stack,
+    taken_apart,
+)
 from tli_cli.describe.tracing.numbers import note_picked
 from tli_cli.describe.tracing.recording import Recording
-from tli_cli.describe.tracing.shuffles import channel_shuffle, pixel_shuffle, pixel_unshuffle
 from tli_cli.describe.tracing.values import Origin, Value
 
 NONE: Origin = frozenset()

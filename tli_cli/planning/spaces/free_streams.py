@@ -29,7 +29,7 @@ class Stream:
 
 
 @dataclass(frozen=True)
-class Turned:
+class TurnedStream:
     """A `stream` of the target, over the space `mine`, whose channels are directions of the source's, over `theirs`.
 
     The norms `taken`, by the source's layers that sum over the channels, are taken into the layers of the target that
@@ -42,7 +42,7 @@ class Turned:
     taken: Mapping[int, int]
 
 
-def turned_streams(target: Architecture, source: Architecture, matching: Matching) -> Iterator[Turned]:
+def turned_streams(target: Architecture, source: Architecture, matching: Matching) -> Iterator[TurnedStream]:
     """Yield the streams of the target that are narrower than the source's, where both graphs show that all that carries
     them is fed from what carries the source's in the same way."""
     if not (target.graph and source.graph):
@@ -57,7 +57,7 @@ def turned_streams(target: Architecture, source: Architecture, matching: Matchin
 
 def _turned(
     target: Architecture, tree: int, mine: Stream, other: int, theirs: Stream, partners: Sequence[tuple[int, int]]
-) -> Turned | None:
+) -> TurnedStream | None:
     """Return `mine` as directions of `theirs`; None where a layer that carries it is fed from something else."""
     before = {place: norm for place, norm in mine.before.items() if target.layers[place].kind in LINEAR}
     alike = ((mine.makers, theirs.makers), (before, theirs.before), (mine.norms, theirs.norms))
@@ -65,7 +65,7 @@ def _turned(
     heads = {norm for place, norm in mine.before.items() if place not in before}
     if not fed or not all(fed) or mine.flavour != theirs.flavour or not heads.isdisjoint(before.values()):
         return None
-    return Turned(tree, other, replace(mine, before=before), theirs.before)
+    return TurnedStream(tree, other, replace(mine, before=before), theirs.before)
 
 
 def _streams(architecture: Architecture) -> Iterator[tuple[int, Stream]]:

@@ -52,7 +52,7 @@ LOOKED_UP = ("embedding", "position", "token", "bias_table")
 """Kinds of layers that pick rows instead of summing over them."""
 
 
-class Mapped:
+class MappedDims:
     """How the dimensions of a piece between `ends`, lined up by `alignment`, are mapped."""
 
     def __init__(self, ends: Ends, alignment: Alignment, book: MapBook) -> None:

@@ -12,7 +12,7 @@ from tli_cli.describe.turned import PAIRS, Way
 from tli_cli.pieces import Layout, Piece
 from tli_cli.planning.roles import Share
 from tli_cli.planning.spaces.dims import Alignment, align_dims
-from tli_cli.planning.spaces.mapped import Ends, Mapped
+from tli_cli.planning.spaces.mapped import Ends, MappedDims
 from tli_cli.planning.spaces.maps import MapBook
 
 
@@ -63,7 +63,7 @@ def _along(piece: Piece, ends: Ends, book: MapBook) -> Piece | None:
     alignment = align_dims(ends.target, wanted.axes, ends.source, offered.axes, table=table)
     if alignment is None or (turn is not None and not _shows_heads(alignment, turn)):
         return None
-    mapped = Mapped(ends, alignment, book)
+    mapped = MappedDims(ends, alignment, book)
     if turn is not None and turn.is_whole:
         layout: Layout | None = _turned(alignment, mapped.head, turn)
     else:

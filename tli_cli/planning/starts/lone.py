@@ -11,8 +11,8 @@ from tli_cli.describe.normed import WITH_LENGTH
 from tli_cli.describe.walks import makers, walked
 from tli_cli.matching.values import Matching
 from tli_cli.planning.identity import silencers
+from tli_cli.planning.starts.filled_branches import gains_branches
 from tli_cli.planning.starts.foreign import holds
-from tli_cli.planning.starts.plain import gains_branches
 
 NO_SHORTCUT = "the source has no shortcut"
 LONE_BRANCH = "the source has no such branch: it adds nothing at first"
