@@ -42,6 +42,7 @@ class Options:
         batchnorm: whether norm layers are injected.
         skip: the target's layers that are left as they start: their names, or those of modules around them, in which
             `*` stands for anything.
+        pair: pairs of layers or modules, each `TARGET=SOURCE`, that hold whatever the matcher would find.
         dtype: the dtype of the result's floating tensors; None keeps the target's.
         device: where arithmetic is done.
         max_shard_size: the most bytes of one output file; None writes one file.
@@ -73,6 +74,7 @@ class Options:
     top_k: int = 1
     batchnorm: bool = True
     skip: tuple[str, ...] = ()
+    pair: tuple[str, ...] = ()
     dtype: str | None = None
     device: str = "cpu"
     max_shard_size: int | None = None
@@ -103,6 +105,7 @@ class Options:
             "min_score": ("a number from 0 to 1", _is_share(self.min_score)),
             "min_coverage": ("a number from 0 to 1", _is_share(self.min_coverage)),
             "skip": ("a tuple of names of layers", _are_names(self.skip)),
+            "pair": ("a tuple of pairs such as 'head=fc'", _are_names(self.pair)),
             "seed": ("a whole number from 0 on", _is_count(self.seed, 0)),
             "top_k": ("a whole number from 1 on", _is_count(self.top_k, 1)),
             "max_shard_size": (

@@ -35,7 +35,8 @@ def planner(
     `held` are the values of each source, and `keep_values` and `labels` are those of `plan_injection`.
     """
     architectures, akin = [source.architecture for source in sources], ancestry(held)
-    sums = splittable(architectures[0], target.architecture) if len(sources) == 1 and not options.skip else []
+    named = options.skip or options.pair
+    sums = splittable(architectures[0], target.architecture) if len(sources) == 1 and not named else []
     wanted = merged(target.architecture, sums)
     tokens = shared_tokens(sources, target, options)
     several = options.method == "auto" and len(sources) > 1

@@ -89,6 +89,12 @@ _SHARED: dict[str, Any] = {
         "Leave this layer or module of the target as it starts, such as head or 'blocks.1*'; may be given again.",
         metavar="LAYER",
     ),
+    "pair": _made(
+        list[str],
+        "Feed this layer or module of the target from that one of the source, layer by layer, such as head=fc; may be "
+        "given again.",
+        metavar="TARGET=SOURCE",
+    ),
     "batchnorm": Annotated[
         bool, option(MATCHING, "Leave norm layers as they start.", "--no-batchnorm", callback=lambda left: not left)
     ],
@@ -118,7 +124,7 @@ OF_ONE = ("input_shape", "num_classes", "in_chans", "ema")
 """How one reference is read."""
 OF_TWO = ("source_arch", "input_shape", "source_input_shape", "num_classes", "in_chans", "ema")
 """How a source and a target are read."""
-DECIDING = ("matcher", "method", "head", "seed", "top_k", "skip", "batchnorm")
+DECIDING = ("matcher", "method", "head", "seed", "top_k", "skip", "pair", "batchnorm")
 """What a plan decides."""
 OF_PLANS = (*OF_TWO, "source_tokenizer", "target_tokenizer", "source_labels", "target_labels", *DECIDING)
 GATED = ("strict", "min_score", "min_coverage")

@@ -17,7 +17,7 @@ class Pair:
     `similarity` is in [0, 1]; `repeat` says that the source unit already feeds an earlier target block, so that
     this target block is an added one; `anchored` says that the execution graphs prove the pair: same place, same
     surroundings; `by_order` that no more than the order in which the layers are run tells them from others that stand
-    alike.
+    alike; `asked` that the user asked for it.
     """
 
     target: Unit
@@ -26,6 +26,7 @@ class Pair:
     repeat: bool = False
     anchored: bool = False
     by_order: bool = False
+    asked: bool = False
 
     @property
     def is_table_head(self) -> bool:
@@ -110,9 +111,10 @@ class Matching:
         """The target units whose source unit feeds another one that is likelier, or as likely and earlier.
 
         Pairs that the graphs prove do not count, for there the source runs one layer several times; nor those of what
-        the target holds again, nor a head that takes the table of tokens.
+        the target holds again, nor a head that takes the table of tokens, nor pairs that were asked for.
         """
-        pairs = [pair for pair in (self.once if self.copies else self).pairs if not pair.is_table_head]
+        once = self.once if self.copies else self
+        pairs = [pair for pair in once.pairs if not (pair.is_table_head or pair.asked)]
         ranked = sorted(reversed(pairs), key=lambda pair: (not pair.repeat, pair.anchored, pair.similarity))
         first = {pair.target.key for pair in {pair.source.key: pair for pair in ranked}.values()}
         return frozenset(p.target.key for p in pairs if p.target.key not in first and not p.anchored)

@@ -73,11 +73,12 @@ def plan_injection(
             keep_values=keep_values,
             tokens=tokens,
             skipped=left_out(target, options.skip),
+            pairs=options.pair,
         )
     )
     doubted = [doubted_layers(source, target, matching) for source, matching in zip(sources, matchings, strict=True)]
     score = max(map(score_matching, matchings, doubted))
-    if options.method == "auto" and options.matcher == "dp":
+    if options.method == "auto" and options.matcher == "dp" and not options.pair:
         alike = max(map(likeness, matchings, doubted))
         if alike < MAY_HURT:
             return _untouched(target, sources, matchings, request, score, alike)

@@ -10,6 +10,7 @@ from tli_cli.describe.spelling import apart
 from tli_cli.matching.units import Unit
 from tli_cli.matching.values import Matching
 from tli_cli.plan import Plan, Side, Step
+from tli_cli.planning.asked import ASKED, as_asked, fed_as_asked
 from tli_cli.planning.choice import Akin, choose_models, main_model
 from tli_cli.planning.drafting import Drafter
 from tli_cli.planning.drafts import Drafts
@@ -36,6 +37,7 @@ def make_plan(
     step. `akin` tells which sources may be mixed."""
     if request.matcher == "dp":
         matchings = [_settled(target, s, m) for s, m in zip(sources, matchings, strict=True)]
+    matchings = as_asked(matchings, request.pairs)
     whole, matchings = matchings, [without(matching, target, request.skipped) for matching in matchings]
     drafts = Drafts(target, sources, request)
     chosen = choose_models(matchings, request.top_k, akin)
@@ -46,8 +48,9 @@ def make_plan(
     spared = [partners(m, source, target, request.skipped) for source, m in zip(sources, whole, strict=True)]
     if len({piece.model for step in steps for piece in step.pieces}) > 1:  # no function is that of any one source
         steps = [replace(step, exact=False) for step in steps]
+    asked = fed_as_asked(matchings, target)
     sides = tuple(Side(source.origin, source.fingerprint, source.order_from) for source in sources)
-    return Plan(
+    plan = Plan(
         sources=sides,
         target=Side(target.origin, target.fingerprint, target.order_from),
         steps=tuple(steps),
@@ -66,6 +69,7 @@ def make_plan(
             *(note for matching in matchings for note in _said_of_copies(matching)),
         ),
     )
+    return plan.doubting(asked, ASKED) if asked else plan
 
 
 def _settled(target: Architecture, source: Architecture, matching: Matching) -> Matching:

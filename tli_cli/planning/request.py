@@ -14,7 +14,8 @@ from tli_cli.vocabularies.pairing import Tokens
 @dataclass(frozen=True)
 class Request:
     """What a plan is asked to do beyond the matching: method, head, norms, seed; and for each source which of its rows
-    stand for the target's tokens, or why rows are taken by index; and the target's tensors that are left out."""
+    stand for the target's tokens, or why rows are taken by index; the target's tensors that are left out, and the pairs
+    that are asked for."""
 
     matcher: str = "dp"
     method: str = "auto"
@@ -30,6 +31,7 @@ class Request:
     keep_values: str = "constructor"
     tokens: Sequence[Tokens] = ()
     skipped: frozenset[str] = frozenset()
+    pairs: Sequence[str] = ()
 
 
 COHERENT = {
