@@ -132,3 +132,11 @@ def test_parts_of_one_checkpoint_are_told(tmp_path: Path, names: list[str], said
         torch.save({name: torch.ones(1)}, tmp_path / name)
     with pytest.raises(CheckpointError, match=said):
         open_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize("text", ['{"model_type": "bert", "hidd', "[1, 2]", "\xff"])
+def test_a_configuration_that_is_none_is_told_and_stops_nothing(tmp_path: Path, text: str) -> None:
+    save_file({"a": torch.ones(2)}, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(text, encoding="latin-1")
+    checkpoint = open_checkpoint(tmp_path)
+    assert checkpoint.config is None and checkpoint.ignored == ("config.json: no object in JSON",)

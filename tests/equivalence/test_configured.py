@@ -279,6 +279,7 @@ def test_a_configuration_of_another_model_is_passed_over(changed, tmp_path):
     file.write_text(json.dumps({**json.loads(file.read_text()), **changed}))
     plan = match(directory, reference("text:parallel"))
     assert any("inferred" in note for note in plan.notes)
+    assert any("config.json is not used: " in note for note in plan.notes)
 
 
 @pytest.mark.parametrize("arguments", [{}, {"img_size": 32, "patch_size": 8}])

@@ -54,8 +54,12 @@ def open_checkpoint(path: Path | str, *, ema: str | None = None, expected: Colle
 
 def _opened(given: Path, found: Path, ema: str | None, expected: Collection[str]) -> Checkpoint:
     reader = _reader(found, ema)
-    config = _config(found.parent) or dict(getattr(reader, "settings", None) or {}) or None
-    checkpoint = Checkpoint(given, reader, config, expected)
+    beside = next((found.parent / name for name in _CONFIGS if (found.parent / name).is_file()), None)
+    config = None if beside is None else read_config(beside)
+    told = config or dict(getattr(reader, "settings", None) or {}) or None
+    checkpoint = Checkpoint(given, reader, told, expected)
+    if beside is not None and config is None:
+        checkpoint.ignored += (f"{beside.name}: no object in JSON",)
     return upright(checkpoint, expected) or channels_first(checkpoint) or checkpoint
 
 
@@ -84,11 +88,6 @@ def _reader(path: Path, ema: str | None) -> Reader:
     from tli_cli.checkpoints.torch_files.torch_file import TorchFile
 
     return TorchFile(path, ema)
-
-
-def _config(directory: Path) -> dict[str, Any] | None:
-    path = next((directory / name for name in _CONFIGS if (directory / name).is_file()), None)
-    return None if path is None else read_config(path)
 
 
 def read_config(path: Path) -> dict[str, Any] | None:

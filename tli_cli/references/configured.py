@@ -26,6 +26,7 @@ NAMES_AND_TYPES = frozenset(
     {"_name_or_path", "transformers_version", "dtype", "torch_dtype", "id2label", "label2id", "use_cache"}
 )
 """Settings that change nothing of what a model computes."""
+OTHER = "what it describes has other names or shapes"
 
 
 class NotBuiltError(TliError):
@@ -39,18 +40,20 @@ def as_configured(bare: Architecture, checkpoint: Checkpoint) -> tuple[Architect
     No remote code is run, and nothing is built that has more layers than the file has tensors.
 
     Raises:
-        NotBuiltError: what it names cannot be built here.
+        NotBuiltError: what it names cannot be built here, or has other tensors.
     """
     config = checkpoint.config or {}
     reference = configured_reference(checkpoint)
-    if not reference or not is_plausible(config, len(bare.tensors)):
+    if not reference:
         return None
+    if not is_plausible(config, len(bare.tensors)):
+        raise NotBuiltError(OTHER)
     live = _built(reference, json.dumps(config, sort_keys=True))
     whole = joined(checkpoint, live.in_files)
     named = (live.architecture, renamed(live.architecture, names_in_files(live.in_files)))
     found = _among(bare.tensors, named) if whole is None else _among(whole.tensors, [live.architecture])
     if found is None:
-        return None
+        raise NotBuiltError(OTHER)
     origin, order_from = f"{bare.origin} ({found.origin})", live.architecture.order_from
     return replace(found, origin=origin, order_from=order_from), whole or checkpoint
 
