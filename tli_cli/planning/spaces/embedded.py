@@ -33,8 +33,8 @@ def scale_gains(target: Architecture, source: Architecture, matching: Matching) 
         if not isclose(gain, 1.0, rel_tol=1e-6):
             gains[place] = gain
     for place, gain in [held for held in gains.items() if target.layers[held[0]].kind == "embedding"]:
-        before = [node.layer for head, node in tied_heads(target) if head == place and node.op != "input"]
-        if any(target.layers[norm].kind != "norm" for norm in before):
+        before = [target.graph[index].layer for head, index in tied_heads(target) if head == place]
+        if any(norm < 0 or target.layers[norm].kind != "norm" for norm in before):
             del gains[place]
         else:
             gains |= {norm: gains.get(norm, 1.0) / gain for norm in before}

@@ -75,7 +75,9 @@ class MapRules:
             return m > n and m % n == 0 and not self.summed.intersection(leaves(t))
         unlike = (CENTRED in rule and t in self._bent) or (ZERO in rule and t in self._lifted)
         unlike |= m % n > 0 and t in self._averaged
-        grown = word in ("widen", "net2net") and not unlike and t not in self._undivided
+        at_zero = ZERO in rule or (CENTRED in rule and not self._undivided.get(t))
+        undivided = t in self._undivided and not (at_zero and m < 2 * n)
+        grown = word in ("widen", "net2net") and not unlike and not undivided
         return m > n and (grown or word == "kernel")
 
     def is_shared_less(self, t: AxisTree, source: Architecture, s: AxisTree, model: int) -> bool:

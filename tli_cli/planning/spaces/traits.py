@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from math import prod
 from typing import Any
 
@@ -48,24 +48,56 @@ def _token_mixers(architecture: Architecture) -> Iterator[Layer]:
             yield layer
 
 
-def tied_heads(architecture: Architecture) -> list[tuple[int, Node]]:
-    """Return the places of the embeddings whose own tables serve as heads, with what stands before each."""
-    layers, graph = architecture.layers, architecture.graph
-    heads = (n for n in graph if n.layer >= 0 and n.inputs and layers[n.layer].kind == "embedding")
-    return [(node.layer, graph[node.inputs[0]]) for node in heads]
+def tied_heads(architecture: Architecture) -> list[tuple[int, int]]:
+    """Return the places of the embeddings whose own tables serve as heads, with the node that stands before each, masks
+    apart."""
+    graph = architecture.graph
+    heads = [node for i, node in enumerate(graph) if _is_tied_head(architecture, i)]
+    return [(node.layer, _before_masks(graph, node.inputs[0])) for node in heads]
 
 
 def norms_before_tied_heads(architecture: Architecture) -> set[str]:
     """Return the paths of norms that feed a head which is an embedding's own table: they divide what it cannot."""
-    before = [architecture.layers[node.layer] for _, node in tied_heads(architecture) if node.layer >= 0]
+    before = [architecture.layers[architecture.graph[index].layer] for _, index in tied_heads(architecture)]
     return {layer.path for layer in before if layer.kind == "norm"}
 
 
-def undivided_spaces(architecture: Architecture) -> set[AxisTree]:
-    """Return the widths of tables that are heads behind a norm without a weight: nothing there divides by copies."""
-    places = [place for place, before in tied_heads(architecture) if before.op == "norm"]
-    tables = (architecture.layers[place].tensor("weight") for place in places)
-    return {architecture.axes[name][-1].tree for name in tables if name in architecture.axes}
+def undivided_spaces(architecture: Architecture) -> dict[AxisTree, bool]:
+    """Return the widths of tables that are heads, where no norm feeds these alone: nothing there divides by copies. Of
+    each, whether what stands at the mean of the other channels is not zero there either."""
+    norms, found = norms_before_tied_heads(architecture), dict[AxisTree, bool]()
+    for place, index in tied_heads(architecture):
+        node, name = architecture.graph[index], architecture.layers[place].tensor("weight")
+        divided = node.layer >= 0 and architecture.layers[node.layer].path in norms
+        if name in architecture.axes and not (divided and _feeds_heads(architecture, index)):
+            made, tree = _made_by(architecture, index), architecture.axes[name][-1].tree
+            found[tree] = found.get(tree, False) or made is None or made.kind != "norm"
+    return found
+
+
+def _is_tied_head(architecture: Architecture, index: int) -> bool:
+    """Tell whether a table of an embedding is run on what layers make, not on what the network takes."""
+    graph, node = architecture.graph, architecture.graph[index]
+    told = node.layer >= 0 and architecture.layers[node.layer].kind == "embedding"
+    return told and any(graph[i].op != "input" for i in node.inputs)
+
+
+def _before_masks(graph: Sequence[Node], index: int) -> int:
+    """Return the node whose value, multiplied with others perhaps, that of node `index` is."""
+    while graph[index].op == "mul":
+        index = next((i for i in graph[index].inputs if graph[i].layer >= 0), graph[index].inputs[0])
+    return index
+
+
+def _feeds_heads(architecture: Architecture, index: int) -> bool:
+    """Tell whether what a node makes goes into heads that are tables, masked perhaps, and nowhere else."""
+    graph, readers = architecture.graph, architecture.readers[index]
+
+    def goes_on(i: int) -> bool:
+        masked = graph[i].op == "mul" and graph[i].inputs.count(index) == 1
+        return _is_tied_head(architecture, i) or (masked and _feeds_heads(architecture, i))
+
+    return bool(readers) and all(map(goes_on, readers))
 
 
 def normalised_spaces(architecture: Architecture) -> dict[AxisTree, str]:
