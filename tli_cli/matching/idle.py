@@ -20,15 +20,15 @@ from tli_cli.matching.values import Pair
 
 
 def idle_pairs(source: Side, target: Side) -> list[Pair]:
-    """Return the pairs of whole layers of one name and shape of which one side at least runs neither, nor the block
-    that it is of; none where few layers that are run have such a namesake, or few of a side's that are not."""
+    """Return the pairs of whole layers of one name, whatever their sizes, of which one side at least runs neither, nor
+    what it is of; none where few layers that are run have such a namesake, or few of a side's that are not."""
     if not both_known(source, target) or not (source.idle or target.idle):
         return []
     mine, theirs = (grouped(side.units, lambda unit: unit.path) for side in (target, source))
     change = prefix_change(list(mine), list(theirs))
-    shapes = _shapes(target.architecture), _shapes(source.architecture)
+    forms = _forms(target.architecture), _forms(source.architecture)
     called = [(t, s) for t, s in ((path, changed(path, change)) for path in mine) if s in theirs]
-    named = [(t, s) for t, s in called if shapes[0][t] == shapes[1][s]]
+    named = [(t, s) for t, s in called if forms[0][t] == forms[1][s]]
     run = [t for t, s in named if t not in target.idle and s not in source.idle]
     held = (target.idle, {t for t, _ in called}), (source.idle, {s for _, s in called})
     if len(run) < FEWEST or any(len(idle & found) < LIKE * len(idle) for idle, found in held):
@@ -48,11 +48,11 @@ def without(side: Side, units: Sequence[Unit]) -> Side:
     return side.of([unit for unit in side.units if unit.place not in places]) if places else side
 
 
-def _shapes(architecture: Architecture) -> dict[str, dict[str, tuple[int, ...]]]:
-    """Return the shape of each tensor by the path of its layer and its role."""
+def _forms(architecture: Architecture) -> dict[str, dict[str, int]]:
+    """Return how many axes each tensor has by the path of its layer and its role."""
+    shapes = architecture.by_name
     return {
-        layer.path: {role: architecture.by_name[name].shape for role, name in layer.tensors}
-        for layer in architecture.layers
+        layer.path: {role: len(shapes[name].shape) for role, name in layer.tensors} for layer in architecture.layers
     }
 
 

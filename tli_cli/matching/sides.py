@@ -85,10 +85,16 @@ class Side:
 
     @cached_property
     def idle(self) -> frozenset[str]:
-        """The paths of layers in blocks of which nothing stands in the graph; none if there is no graph."""
-        run = self.architecture.run
-        used = {unit.home for unit in self.units if unit.place in run or not run}
-        return frozenset(unit.path for unit in self.units if unit.home not in used)
+        """The paths of layers in blocks of which nothing stands in the graph, or in a row within a block of which only
+        some do, such as experts that tokens go to: what is run depends on what it is shown. None if there is no
+        graph."""
+        run = [unit for unit in self.units if unit.place in self.architecture.run or not self.architecture.run]
+        homes = {unit.home for unit in run}
+        modules = {module for unit in run for module in enclosing(unit.path)}
+        parts = {unit.path: {m for m in _rows(unit) if m not in modules} for unit in self.units}
+        rows = {module.rstrip("0123456789") for found in parts.values() for module in found}
+        in_rows = {unit.path for unit in self.units if any(m.rstrip("0123456789") in rows for m in _rows(unit))}
+        return frozenset(in_rows | {unit.path for unit in self.units if unit.home not in homes})
 
     @cached_property
     def copies(self) -> Copies:
@@ -195,3 +201,9 @@ def _cut(architecture: Architecture, gone: set[int]) -> tuple[Node, ...]:
         became[index] = len(kept)
         kept.append(replace(node, inputs=tuple(became[i] for i in node.inputs if i in became)))
     return tuple(kept)
+
+
+def _rows(unit: Unit) -> list[str]:
+    """Return the numbered modules within its block that hold a unit."""
+    modules = enclosing(unit.path)[:-1]
+    return [m for m in modules if m[-1].isdecimal() and m.startswith(f"{unit.home}.")]

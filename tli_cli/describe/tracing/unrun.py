@@ -3,6 +3,7 @@ holds the tensors of a module that is run is described as that."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence, Set
 from dataclasses import replace
 from difflib import SequenceMatcher
@@ -12,7 +13,7 @@ from tli_cli.describe.spelling import enclosing
 from tli_cli.grouping import gathered
 
 FEWEST = 3
-"""Fewer layers say nothing of what they are."""
+"""Fewer layers say nothing of what they are, unless they stand in a row with those."""
 Described = tuple[list[Layer], dict[str, tuple[Axis, ...]]]
 
 
@@ -35,7 +36,8 @@ def with_unrun(described: Described, tensors: Sequence[TensorSpec], run: Set[str
             continue
         like = max(offered, key=lambda other: SequenceMatcher(None, module, other).ratio())
         copied = [_moved(layer, like, module) for layer in layers if layer.path.startswith(f"{like}.")]
-        if len(copied) >= FEWEST and names == {name for layer in copied for _, name in layer.tensors}:
+        in_row = re.sub(r"\d+", "", module) == re.sub(r"\d+", "", like)
+        if (in_row or len(copied) >= FEWEST) and names == {name for layer in copied for _, name in layer.tensors}:
             layers = [layer for layer in layers if names.isdisjoint(name for _, name in layer.tensors)] + copied
             axes = axes | {name: axes[own] for name in names if (own := like + name.removeprefix(module)) in axes}
             done.add(module)
