@@ -222,3 +222,28 @@ def test_one_head_is_not_taken_for_several_and_repeated_for_more(source, target,
     plan = apply_tli(second, first, example=x, options=Options(method="maps", head="keep"))
     assert promises(plan) is kept and (distance(first, second, (x,)) < 1e-9) is kept
     assert all(step.exact or step.reason for step in plan.steps)
+
+
+class Learned(nn.Module):
+    """A table that the layers of several blocks project, and a query of its own for each sample."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table, self.queries = nn.Parameter(torch.randn(3, 8)), nn.Parameter(torch.randn(1, 3, 8))
+        self.projections = nn.ModuleList(nn.Linear(8, 8, bias=False) for _ in range(3))
+        self.keys, self.last = nn.Linear(8, 8), nn.Linear(8, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        first, second, third = self.projections
+        query = first(self.table.unsqueeze(0)) + second(self.table.unsqueeze(0))
+        query = query + third(self.queries.expand(len(x), -1, -1))
+        keys = self.keys(x)
+        return self.last(functional.softmax(query @ keys.transpose(1, 2), -1) @ keys)
+
+
+@pytest.mark.parametrize("samples", [1, 2])
+def test_learned_queries_and_what_projects_them_are_layers_of_their_own(samples: int) -> None:
+    given, wanted = randomised(Learned(), 1), randomised(Learned(), 2)
+    example = (torch.randn(samples, 5, 8, dtype=torch.float64),)
+    assert promises(apply_tli(wanted, given, example=example))
+    assert distance(given, wanted, example) == 0

@@ -102,9 +102,10 @@ def expand(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
 
 
 def _to_batch(rec: Recording, value: Value, before: torch.Tensor, after: torch.Tensor) -> bool:
-    """Tell whether a parameter is given to every sample: a new dimension, or one of size 1, becomes the batch."""
-    sizes = (1,) * (after.ndim - before.ndim) + tuple(before.shape)
-    widened = any(old == 1 and new == rec.batch > 1 for old, new in zip(sizes, after.shape, strict=True))
+    """Tell whether a parameter is given to every sample: a new dimension, or one of size 1, becomes the batch; of one
+    sample, the first."""
+    sizes = ((1,) * (after.ndim - before.ndim) + tuple(before.shape))[: None if rec.batch > 1 else 1]
+    widened = any(old == 1 and new == rec.batch for old, new in zip(sizes, after.shape, strict=False))
     return value.expanded or (value.node < 0 and after.ndim > 2 and widened)
 
 
@@ -129,7 +130,8 @@ def unsqueeze(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
         dims, origins = list(value.dims), list(value.origins or (NONE,) * len(value.dims))
         dims.insert(at, rec.fresh(1))
         origins.insert(at, NONE)
-        rec.same_shape(value, out, dims=tuple(dims), origins=tuple(origins))
+        to_all = value.expanded or (value.node < 0 and at == 0 and out.ndim > 2)
+        rec.same_shape(value, out, dims=tuple(dims), origins=tuple(origins), expanded=to_all)
 
 
 def _pieces(rec: Recording, value: Value, dim: int, sizes: Sequence[int]) -> list[AxisTree]:
