@@ -15,9 +15,9 @@ from tli_cli.matching.values import Matching
 
 BRANCH_ENDS = ("o", "fc2", "down")
 NOT_ZERO = frozenset({
-    "_log_softmax", "acos", "cos", "cosh", "erfc", "exp", "exp2", "hardsigmoid", "i0", "log_sigmoid_forward",
-    "logaddexp", "logaddexp2", "masked_fill", "reciprocal", "sigmoid", "sinc", "softmax", "softplus", "special_erfcx",
-    "threshold",
+    "_log_softmax", "acos", "cos", "cosh", "eq", "erfc", "exp", "exp2", "ge", "hardsigmoid", "i0", "le",
+    "log_sigmoid_forward", "logaddexp", "logaddexp2", "logcumsumexp", "logsumexp", "masked_fill", "reciprocal",
+    "sigmoid", "sinc", "softmax", "softplus", "special_erfcx", "threshold",
 })  # fmt: skip
 """Operations of the execution graph that do not give zero for zero."""
 SCALING = ("mul", "div", "matmul", "bmm", "baddbmm")
@@ -40,11 +40,11 @@ def branch_ends(
     """
     members = {unit.place for unit in units}
     ends: set[int] = set()
-    starts = _starts(architecture, passing)
+    begun = starts(architecture, passing)
     for node in architecture.graph:
         if node.op != "add" or len(node.inputs) < 2:
             continue
-        later = [i for i in node.inputs if starts[i] > min(starts[j] for j in node.inputs)]
+        later = [i for i in node.inputs if begun[i] > min(begun[j] for j in node.inputs)]
         branches = [i for i in later if _is_own(silencers(architecture, i), members, added)]
         if not branches:
             continue
@@ -63,7 +63,7 @@ def is_silenced(layer: Layer, role: str) -> bool:
     return role.partition(".")[0] in ("weight", "bias")
 
 
-def _starts(architecture: Architecture, passing: Collection[int]) -> list[int]:
+def starts(architecture: Architecture, passing: Collection[int] = ()) -> list[int]:
     """Return for each node the earliest layer among the terms of its sum, behind those that are `passing` on what they
     take: a trunk begins before what is added to it."""
     found: list[int] = []
@@ -107,7 +107,9 @@ def _lifts(number: Number) -> bool:
     name, values = number[0], [value for value in number[1:] if isinstance(value, (int, float))]
     if name in ("add", "sub", "rsub"):
         return any(abs(value) > NO_SHIFT for value in values)
-    if name == "clamp":  # of one bound it is not known which it is
+    if name in ("index_fill", "scatter"):
+        return bool(values) and values[-1] != 0
+    if name in ("clamp", "hardtanh"):  # of one bound it is not known which it is
         return max(values, default=0) * min(values, default=0) > 0
     if name in ("maximum", "minimum", "pow"):
         return any(value <= 0 if name == "pow" else value != 0 for value in values)

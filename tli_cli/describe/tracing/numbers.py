@@ -57,6 +57,7 @@ def note_numbers(rec: Recording, name: str, args: Sequence[Any], kwargs: Mapping
     elif name.startswith("upsample") and _parameters(rec, tensors):
         return  # a table of positions, whose size says all
     elif numbers or name == "gelu":  # which has two forms, the usual one without a word
+        name = "exp" if name == "pow" and not _is_followed(rec, args[0]) else name  # to a base
         if rec.serves_as_head:
             rec.numbers.append((rec.last, (AS_HEAD,)))
             rec.serves_as_head = False

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from tli_cli.architecture import Number
 from tli_cli.describe.spaces import leaves
 from tli_cli.describe.tracing.elementwise import anything, first_of
 from tli_cli.describe.tracing.numbers import note_numbers, note_windows
@@ -111,9 +112,10 @@ def deviation(rec: Recording, args: Sequence[Any], out: Any) -> None:
     _note_root(rec, out)
 
 
-def combine(rec: Recording, args: Sequence[Any], out: Any) -> None:
+def combine(rec: Recording, args: Sequence[Any], out: Any, *, noted: Sequence[Number] = ()) -> None:
     """Reduce some dimensions to what copies change, such as a product or the logarithm of a sum."""
     _measure(rec, args, out, OTHER)
+    rec.numbers += [(rec.last, number) for number in noted]
 
 
 def _measure(rec: Recording, args: Sequence[Any], out: Any, kind: str) -> None:

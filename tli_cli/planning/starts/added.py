@@ -15,7 +15,7 @@ from tli_cli.architecture import Architecture
 from tli_cli.matching.segments import Block
 from tli_cli.matching.units import Unit
 from tli_cli.matching.values import Matching
-from tli_cli.planning.identity import branch_ends, ends_by_name
+from tli_cli.planning.identity import branch_ends, ends_by_name, starts
 from tli_cli.planning.starts.chains import chain_layers
 
 Settled = dict[int, set[int]]
@@ -100,12 +100,15 @@ def norms_moved_behind(target: Architecture, matching: Matching, blocks: Collect
 
 
 def _stream_norms(architecture: Architecture, members: Collection[int]) -> Iterator[tuple[int, int]]:
-    """Yield the place of each norm of a block that alone reads a sum, with the node of that sum."""
-    for index, node in enumerate(architecture.graph):
-        after = [architecture.graph[i].layer for i in architecture.readers[index]]
-        alone = node.op == "add" and len(after) == 1 and after[0] in members
-        if alone and architecture.layers[after[0]].kind == "norm":
-            yield after[0], index
+    """Yield the place of each norm of a block that alone reads a sum which begins before the block or with such a
+    norm, and the node of that sum."""
+    graph, begun, within = architecture.graph, starts(architecture), {*members}
+    for index, node in enumerate(graph):
+        after = {graph[i].layer for i in architecture.readers[index]}
+        alone = node.op == "add" and len(after) == 1 and after <= {*members} and graph[begun[index]].layer not in within
+        if alone and architecture.layers[min(after)].kind == "norm":
+            within -= after
+            yield min(after), index
 
 
 def _norm_before(architecture: Architecture, members: Collection[int]) -> int:
