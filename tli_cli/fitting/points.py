@@ -11,7 +11,7 @@ from tli_cli.architecture import Architecture
 from tli_cli.describe.spaces import leaves
 from tli_cli.fitting.trunk import Place, trunk_points
 from tli_cli.fitting.work import octaves_apart
-from tli_cli.plan import Fit, Plan, Point, Step
+from tli_cli.plan import Fit, Plan, Point
 from tli_cli.planning.spaces.leaf_maps import Taken
 from tli_cli.planning.spaces.maps import MapBook
 
@@ -29,8 +29,9 @@ def with_fits(plan: Plan, target: Architecture, source: Architecture, model: int
     book.adopt(plan.maps)
     fits = _beyond_exact(plan, target, plan_fits(target, source, book, model))
     reasons = _reasons(target, fits)
-    steps = tuple(_marked(step, reasons.get(step.target, "")) for step in plan.steps)
-    return replace(plan, steps=steps, maps=tuple(book.maps), fits=tuple(fits))
+    fitted = ((step, reasons.get(step.target, "")) for step in plan.steps)
+    steps = [replace(s, action="transfer", resizer="fit", reason=r, exact=False) if r else s for s, r in fitted]
+    return replace(plan, steps=tuple(steps), maps=tuple(book.maps), fits=tuple(fits))
 
 
 def _beyond_exact(plan: Plan, target: Architecture, fits: Sequence[Fit]) -> list[Fit]:
@@ -47,10 +48,6 @@ def _beyond_exact(plan: Plan, target: Architecture, fits: Sequence[Fit]) -> list
         if not partner or any(path in inexact for path in paths[: end + 1]):
             return list(fits[i:])
     return []
-
-
-def _marked(step: Step, reason: str) -> Step:
-    return replace(step, action="transfer", resizer="fit", reason=reason, exact=False) if reason else step
 
 
 def _reasons(target: Architecture, fits: Sequence[Fit]) -> dict[str, str]:

@@ -48,7 +48,9 @@ def adopt(architectures: Sequence[Architecture], checkpoint: Checkpoint, text: s
         if found is not None:
             return Adopted(_held(known, found.checkpoint), found.checkpoint, found.said, found.aside)
     if extra := _besides(architecture, checkpoint):
-        return Adopted(_held(architecture, checkpoint), checkpoint, (_said_of_besides(extra),), extra)
+        more = f" and {len(extra) - SHOWN} more" if len(extra) > SHOWN else ""
+        left = f"left aside, because its architecture has no such tensors: {', '.join(extra[:SHOWN])}{more}"
+        return Adopted(_held(architecture, checkpoint), checkpoint, (left,), extra)
     raise TliError(
         join_problems(
             f"{text} is no checkpoint of {architecture.origin}: expected its names and shapes, found", strange
@@ -70,11 +72,6 @@ def _besides(architecture: Architecture, checkpoint: Checkpoint) -> tuple[str, .
     if not all(_fits(spec, held) for spec in shared) or not all(_fits(spec, values) for spec in needed):
         return ()
     return tuple(name for name in held if name not in architecture.by_name)
-
-
-def _said_of_besides(extra: Sequence[str]) -> str:
-    more = f" and {len(extra) - SHOWN} more" if len(extra) > SHOWN else ""
-    return f"left aside, because its architecture has no such tensors: {', '.join(extra[:SHOWN])}{more}"
 
 
 def _held(architecture: Architecture, checkpoint: Checkpoint) -> Architecture:

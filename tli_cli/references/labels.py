@@ -56,7 +56,8 @@ def labels_in(config: Mapping[str, Any]) -> Labels:
         pairs = list(by_name.items())
     elif isinstance(in_order, list):
         pairs = [(name, row) for row, name in enumerate(in_order)]
-    named = [(n, int(r)) for n, r in pairs if _is_name(n) and re.fullmatch(r"\d{1,9}", str(r), re.ASCII)]
+    plain = [(n, r) for n, r in pairs if isinstance(n, str) and n.isprintable() and not _NO_NAME.fullmatch(n)]
+    named = [(name, int(row)) for name, row in plain if re.fullmatch(r"\d{1,9}", str(row), re.ASCII)]
     counts = Counter(name for name, _ in named)
     return {name: row for name, row in named if counts[name] == 1}
 
@@ -64,10 +65,6 @@ def labels_in(config: Mapping[str, Any]) -> Labels:
 def shared_labels(several: Sequence[Labels]) -> Labels:
     """Return the labels of several sources, none where they differ."""
     return several[0] if all(labels == several[0] for labels in several) else {}
-
-
-def _is_name(value: Any) -> bool:
-    return isinstance(value, str) and value.isprintable() and not _NO_NAME.fullmatch(value)
 
 
 def listed_in(file: str) -> Mapping[str, Any]:

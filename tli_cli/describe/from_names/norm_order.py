@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tli_cli.architecture import Layer
 from tli_cli.describe.from_names.chains import Widths, ends_of
 from tli_cli.describe.from_names.places import BESIDE, Habits, Part, numbered_key
 from tli_cli.describe.spelling import last_number, stem_of
@@ -92,15 +91,13 @@ class NormOrder:
             at, width = parts.index(norm), self.size[norm[1][0].path].first
             before = ends_of(self.size, [layer for _, layers in parts[:at] for layer in layers]).last
             rest = [*parts[:at], *parts[at + 1 :]]
-            makers = [i for i, (_, layers) in enumerate(rest) if self._makes(layers, width)]
+            convs = [i for i, (_, layers) in enumerate(rest) if any(layer.kind == "conv" for layer in layers)]
+            makers = [i for i in convs if ends_of(self.size, rest[i][1]).last == width]
             norms = [i for i, (own, _) in enumerate(rest) if own.layer is not None and own.layer.kind == "norm"]
             bare = [i for i in makers if i + 1 not in norms]
             if before not in (0, width) and len(bare) == 1:
                 parts = [*rest[: bare[0] + 1], norm, *rest[bare[0] + 1 :]]
         return parts
-
-    def _makes(self, layers: Sequence[Layer], width: int) -> bool:
-        return any(layer.kind == "conv" for layer in layers) and ends_of(self.size, layers).last == width
 
 
 def _as_created(norms: Sequence[Part]) -> list[Part]:

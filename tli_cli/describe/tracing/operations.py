@@ -262,7 +262,8 @@ COMPUTE: dict[str, Callable[[Recording, Sequence[Any], Any], None]] = {
     "native_group_norm": group_norm, "embedding": embedding, "index": index_,
     "mean": mean_, "sum": sum_, "amax": maximum, "amin": reduce_, "min": reduce_,
     **dict.fromkeys(("var", "var_mean"), variance), **dict.fromkeys(("std", "std_mean"), deviation),
-    "linalg_vector_norm": length, "max": maximum, "prod": combine, "logsumexp": partial(combine, noted=[("logsumexp",)]),
+    "linalg_vector_norm": length, "max": maximum,
+    "prod": combine, "logsumexp": partial(combine, noted=[("logsumexp",)]),
     "_softmax": softmax, "_safe_softmax": softmax,
     "avg_pool2d": partial(average_pool, name="avg_pool2d"), "avg_pool3d": partial(average_pool, name="avg_pool3d"),
 }  # fmt: skip

@@ -87,12 +87,10 @@ class _KnownIndices(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is torch.Tensor.__getitem__:
             whole = args[1] if isinstance(args[1], tuple) else (args[1],)
-            args = (args[0], tuple(torch.tensor(i, device="cpu") if _is_numbers(i) else i for i in whole))
+            lists = [isinstance(i, list) and bool(i) and all(type(n) is int for n in i) for i in whole]
+            known = [torch.tensor(i, device="cpu") if held else i for i, held in zip(whole, lists, strict=True)]
+            args = (args[0], tuple(known))
         return func(*args, **(kwargs or {}))
-
-
-def _is_numbers(index: Any) -> bool:
-    return isinstance(index, list) and bool(index) and all(type(i) is int for i in index)
 
 
 def state_specs(model: nn.Module) -> tuple[TensorSpec, ...]:

@@ -40,7 +40,8 @@ def strange_feeders(known: Prepared, unread: Collection[int]) -> dict[int, str]:
         place = pair.target.place
         here = [tuple(_renamed(term, partners) for term in terms) for terms in mine.get(place, ())]
         there = theirs.get(pair.source.place, set())
-        if here and there and not any(_agree(terms, others) for terms in here for others in there):
+        both = ((mine, theirs) for mine in here for theirs in there)  # the last terms decide
+        if here and there and not any(not m or not t or (m[-1] in t and t[-1] in m) for m, t in both):
             lacks = all(any(isinstance(k, tuple) and k[0] == "own" for k in terms[-1]) for terms in here if terms)
             found[place] = LACKED if lacks else OTHER
     return found | _behind(found, mine, partners)
@@ -54,11 +55,6 @@ def _behind(found: Mapping[int, str], mine: Mapping[int, Collection[Terms]], kno
         if keys and all(key not in INPUT and (key not in known or key[0] in lost) for key in keys):  # type: ignore[index]
             lost.add(place)
     return {place: BEHIND for place in lost.difference(found)}
-
-
-def _agree(mine: Terms, theirs: Terms) -> bool:
-    """Tell whether the last term of each stands among the other's, or one of the two has none."""
-    return not mine or not theirs or (mine[-1] in theirs and theirs[-1] in mine)
 
 
 def _renamed(term: Term, known: Mapping[Key, Key]) -> Term:

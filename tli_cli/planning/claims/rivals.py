@@ -144,16 +144,8 @@ def side_by_side(
     groups = grouped(run, lambda unit: (unit.block, unit.kind, unit.shape, roles[unit.key]))
     confused = [row for row in groups.values() if len(row) > 1]
     before = _layers_before(architecture) if confused else []
-    found = {
-        unit.key: next((o.path for o in row if o is not unit and not _is_behind(before, unit, o)), "")
-        for row in confused
-        for unit in row
-    }
-    return {key: rival for key, rival in found.items() if rival}
-
-
-def _is_behind(before: Sequence[int], one: Unit, other: Unit) -> bool:
-    return bool(before[one.place] >> other.place & 1 or before[other.place] >> one.place & 1)
+    pairs = ((unit, other) for row in confused for unit in row for other in reversed(row) if other is not unit)
+    return {u.key: o.path for u, o in pairs if not (before[u.place] >> o.place | before[o.place] >> u.place) & 1}
 
 
 def _layers_before(architecture: Architecture) -> list[int]:

@@ -39,7 +39,8 @@ def norms_follow(target: Architecture, source: Architecture, matching: Matching)
         held = pairs.get(unit.key)
         place, path = (held.source.place, held.source.path) if held is not None else (-1, "")
         idle = bool(source.run) and place not in source.run
-        if held is not None and (idle or (not told and (place in loose or _have_one_name(unit.path, path)))):
+        named = any(f".{one}".endswith(f".{other}") for one, other in ((unit.path, path), (path, unit.path)))
+        if held is not None and (idle or (not told and (place in loose or named))):
             continue
         partners = [sources[norm] for norm in behind.get(fed.source.place, ()) if norm in sources] if fed else []
         if fed is None or not partners:
@@ -59,11 +60,6 @@ def norms_of_others(target: Architecture, units: Sequence[Unit], pairs: Iterable
         same = pair is not None and pair.target.exact_label == pair.source.exact_label
         if norm in fed and linear not in stem and not same and target.layers[norm].attribute("norm") == "batch":
             yield norm, linear
-
-
-def _have_one_name(path: str, other: str) -> bool:
-    """Tell whether two paths are one, below any prefix."""
-    return f".{path}".endswith(f".{other}") or f".{other}".endswith(f".{path}")
 
 
 def averages_unevenly(layer: Layer, source: Layer, piece: Piece, book: MapBook) -> bool:
