@@ -37,10 +37,11 @@ def test_safetensors_are_preferred_and_the_other_is_reported(tmp_path: Path) -> 
 def test_several_or_none_are_told(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"found none$"):
         open_checkpoint(tmp_path)
-    (tmp_path / "checkpoint-5").mkdir()
-    save_file({"a": torch.ones(2)}, tmp_path / "checkpoint-5" / "model.safetensors")
-    with pytest.raises(CheckpointError, match=r"found none; there is one in .*/checkpoint-5$"):
-        open_checkpoint(tmp_path)
+    (tmp_path / "run" / "checkpoint-5").mkdir(parents=True)
+    save_file({"a": torch.ones(2)}, tmp_path / "run" / "checkpoint-5" / "model.safetensors")
+    for given in (tmp_path, tmp_path / "run"):
+        with pytest.raises(CheckpointError, match=r"found none; there is one in .*/run/checkpoint-5$"):
+            open_checkpoint(given)
     for name in ("a.pt", "b.pt"):
         torch.save({"a": torch.ones(2)}, tmp_path / name)
     with pytest.raises(CheckpointError, match=r"several checkpoints: a\.pt, b\.pt"):

@@ -62,6 +62,32 @@ def test_no_step_of_an_odd_pair_or_behind_it_is_called_exact() -> None:
     assert not any(step.exact for step in planned("0=1").steps)
 
 
+def test_projections_of_an_attention_are_paired_by_what_they_make(tmp_path: Path) -> None:
+    names = {"kv.pt": ("k_proj", "v_proj", "q_proj", "out_proj"), "qk.pt": ("q_lin", "k_lin", "v_lin", "out_lin")}
+    for file, own in names.items():
+        torch.save({f"layer.{name}.weight": torch.randn(8, 8) for name in own}, tmp_path / file)
+    source, target = (str(tmp_path / file) for file in names)
+    plan = match(source, target, options=Options(pair=("layer=layer",)))
+    assert all(name.replace("lin", "proj") == taken for name, [taken] in sources_of(plan).items())
+
+
+def test_all_weights_of_a_recurrent_layer_are_paired() -> None:
+    class Reads(nn.Module):
+        def __init__(self, *names: str) -> None:
+            super().__init__()
+            self.inner = nn.ModuleDict({name: nn.LSTM(8, 8, 2, batch_first=True) for name in names})
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            for layer in self.inner.values():
+                x = layer(x)[0]
+            return x
+
+    target, source = Reads("a", "b"), Reads("x", "y")
+    plan = match(source, target, options=Options(pair=("inner.a=inner.y", "inner.b=inner.x"), input_shape=(5, 8)))
+    swapped = {"a": "y", "b": "x"}
+    assert all(taken[6] == swapped[name[6]] and taken[7:] == name[7:] for name, [taken] in sources_of(plan).items())
+
+
 def test_the_source_that_has_the_module_feeds_it_alone(tmp_path: Path) -> None:
     torch.save(One().state_dict(), tmp_path / "one.pt")
     torch.save({name.replace("head", "exit"): value for name, value in One().state_dict().items()}, tmp_path / "two.pt")
@@ -75,7 +101,7 @@ def test_the_source_that_has_the_module_feeds_it_alone(tmp_path: Path) -> None:
     [
         ("b", "expected TARGET=SOURCE"),
         ("c=tower", "the target has no 'c' and no source has 'tower'"),
-        ("b=head", "of the same kinds in both, found dense, norm, dense for dense"),
+        ("b=head", "of each kind in both, found 2 dense, 1 norm for 1 dense"),
     ],
 )
 def test_what_cannot_be_paired_is_told(pair: str, said: str) -> None:

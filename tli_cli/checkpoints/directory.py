@@ -110,7 +110,8 @@ def _first_rank(directory: Path) -> Path | None:
 def _which(directory: Path, names: list[str], likely: list[str]) -> str:
     if not likely:
         hint = f"; its config.json alone is named hf:{directory}" if (directory / "config.json").is_file() else ""
-        below = [str(path.parent) for path in sorted(directory.glob("*/*")) if is_checkpoint_name(path.name)]
+        inner = (path for depth in ("*/*", "*/*/*") for path in sorted(directory.glob(depth)))
+        below = [str(path.parent) for path in inner if is_checkpoint_name(path.name)]
         hint += f"; there is one in {', '.join(list(dict.fromkeys(below))[:4])}" if below else ""
         others = [f", but {name}, {found[0]}: {found[1]}" for name in names if (found := stranger(name, b""))]
         return (

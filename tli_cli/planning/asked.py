@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from tli_cli.architecture import Architecture
@@ -14,14 +15,20 @@ from tli_cli.matching.values import Matching, Pair
 
 ASKED = "paired as asked for"
 
-_Units = Mapping[tuple[str, int], Unit]
+_Units = Sequence[tuple[str, Unit]]
+"""Units, each with its name in the module that was asked for."""
+_ALIKE: tuple[Callable[[str, Unit], object], ...] = (
+    lambda name, unit: (name, unit.part, unit.kind, unit.role),
+    lambda name, unit: (unit.kind, unit.role),
+    lambda name, unit: unit.kind,
+)
 
 
 def as_asked(matchings: Sequence[Matching], pairs: Sequence[str]) -> Sequence[Matching]:
     """Return `matchings`, one for each source, with `pairs`, each of them `TARGET=SOURCE`, in place of their own.
 
     Raises:
-        TliError: a pair is none, names nothing, or is one of modules whose layers are not of the same kinds.
+        TliError: a pair is none, names nothing, or is one of modules whose layers are of other kinds.
     """
     for text in pairs:
         mine, _, theirs = (part.strip() for part in text.partition("="))
@@ -43,25 +50,27 @@ def fed_as_asked(matchings: Sequence[Matching], target: Architecture) -> set[str
 
 
 def _within(units: Sequence[Unit], module: str) -> _Units:
-    """Return the units in `module`, by their names within it and their parts."""
-    return {(unit.path[len(module) :], unit.part): unit for unit in units if module in enclosing(unit.path)}
+    return [(unit.path[len(module) :], unit) for unit in units if module in enclosing(unit.path)]
 
 
 def _paired(targets: _Units, sources: _Units, text: str) -> Mapping[Key, Unit]:
-    """Return the source unit for each target unit: the one of its name, or else, one by one, that in its place."""
-    named = targets.keys() == sources.keys()
-    given = [sources[name] for name in targets] if named else list(sources.values())
-    mine, theirs = (", ".join(unit.kind for unit in units) for units in (targets.values(), given))
-    if mine != theirs:
-        raise TliError(f"--pair {text}: expected layers of the same kinds in both, found {mine} for {theirs}")
-    return {unit.key: source for unit, source in zip(targets.values(), given, strict=True)}
+    """Return the source unit for each target unit: the one of its name, or else the next one of its role, or kind."""
+    for alike in _ALIKE:
+        given: dict[object, list[Unit]] = {}
+        for name, unit in sources:
+            given.setdefault(alike(name, unit), []).append(unit)
+        if Counter(alike(*named) for named in targets) == {key: len(units) for key, units in given.items()}:
+            return {unit.key: given[alike(name, unit)].pop(0) for name, unit in targets}
+    kinds = (Counter(unit.kind for _, unit in units) for units in (targets, sources))
+    mine, theirs = (", ".join(f"{count} {kind}" for kind, count in counts.items()) for counts in kinds)
+    raise TliError(f"--pair {text}: expected as many layers of each kind in both, found {mine} for {theirs}")
 
 
 def _with(matching: Matching, targets: _Units, given: Mapping[Key, Unit]) -> Matching:
     """Return `matching` in which `targets` are fed from what is `given` for them alone."""
-    keys = {unit.key for unit in targets.values()}
+    keys = {unit.key for _, unit in targets}
     kept = {key: pair for key, pair in matching.by_target.items() if key not in keys}
-    asked = {u.key: _pair(matching, u, given[u.key]) for u in targets.values() if u.key in given}
+    asked = {unit.key: _pair(matching, unit, given[unit.key]) for _, unit in targets if unit.key in given}
     made = matching.with_pairs({**kept, **asked})
     added = matching.added_blocks - {b.name for b in matching.target_blocks if keys & {unit.key for unit in b.units}}
     return replace(made, added_blocks=added, one_network=matching.one_network and made.pairs == matching.pairs)
