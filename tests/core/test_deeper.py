@@ -335,3 +335,46 @@ def test_what_is_normalised_twice_is_exact_only_where_the_epsilon_is_nothing(eps
     plan = apply_tli(encoder(3), encoder(2), example=torch.randn(2, 5, 8), options=Options(head="keep"))
     assert all(step.exact for step in plan.steps) == kept
     assert kept or any("epsilon" in note for note in plan.notes)
+
+
+class OverNeighbours(nn.Module):
+    """Layers over the nodes of a graph, each of which reads a node and the sum of its neighbours."""
+
+    def __init__(self, depth: int) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(6, 8), nn.Linear(8, 3)
+        self.layers = nn.ModuleList([nn.Sequential(nn.Linear(8, 8), nn.ReLU()) for _ in range(depth)])
+
+    def forward(self, x: torch.Tensor, joined: torch.Tensor) -> torch.Tensor:
+        x = self.first(x)
+        for layer in self.layers:
+            x = layer(x + joined @ x)
+        return self.last(x)
+
+
+def test_a_sum_of_what_one_layer_gives_is_no_way_around_it() -> None:
+    given, wanted = randomised(OverNeighbours(2), 1), randomised(OverNeighbours(4), 2)
+    example = torch.randn(4, 5, 6, dtype=torch.float64), torch.eye(5, dtype=torch.float64).roll(1, 0).expand(4, 5, 5)
+    plan = apply_tli(wanted, given, example=example)
+    assert not all(step.exact for step in plan.steps)
+    assert all(bool(parameter.any()) for parameter in wanted.parameters() if parameter.ndim > 1)
+
+
+class Shut(nn.Module):
+    """A branch whose last word is an activation that passes nothing back where it is given nothing."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.inner, self.outer = nn.Conv2d(width, width, 1), nn.Conv2d(width, width, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.relu(x + functional.relu6(self.outer(torch.tanh(self.inner(x)))))
+
+
+def test_an_added_branch_that_ends_in_a_rectifier_learns():
+    given, wanted = randomised(Staged(Shut, 2), 1), randomised(Staged(Shut, 4), 2)
+    plan = apply_tli(wanted, given, example=IMAGES)
+    assert promises(plan)
+    assert distance(given, wanted, (IMAGES,)) < 1e-9
+    wanted(IMAGES).square().sum().backward()
+    assert all(bool(block.outer.weight.grad.any()) for block in wanted.blocks)

@@ -89,6 +89,7 @@ def test_a_fresh_head_is_drawn_for_what_it_reads_and_all_else_stays_as_it_is(tmp
     ("name", "grown", "options"),
     [
         ("plain", 1.0, {}),
+        ("plain", 1e6, {}),
         ("normed", 60.0, {}),
         ("bounded", 60.0, {}),
         ("failing", 60.0, {}),
@@ -96,7 +97,7 @@ def test_a_fresh_head_is_drawn_for_what_it_reads_and_all_else_stays_as_it_is(tmp
         ("plain", 60.0, {"method": "maps"}),
     ],
 )
-def test_it_is_drawn_as_usual_where_values_are_small_or_of_one_size_or_something_else_was_asked(
+def test_it_is_drawn_as_usual_where_values_are_small_or_huge_or_of_one_size_or_something_else_was_asked(
     tmp_path, name, grown, options
 ):
     _, state, report = injected(tmp_path, name, grown, **options)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from tli_cli.fitting.layouts import as_image, resized
-from tli_cli.fitting.solving import fit_layer, input_rows, output_rows, solvable
+from tli_cli.fitting.solving import SOLVABLE, fit_layer, input_rows, output_rows
 
 LAYERS = {
     "line": (nn.Conv1d(4, 6, 5, 2, 2, groups=2), (4, 17)),
@@ -28,7 +28,7 @@ def test_a_convolution_is_solved_for_what_it_gave(layer, shape):
     before = layer.weight.detach().clone()
     nn.init.zeros_(layer.weight)
     made = fit_layer(layer, input_rows(layer, given, rows), wanted[rows], 1e-9, centred=False)
-    assert solvable(layer) and torch.allclose(layer.weight, before, atol=1e-4)
+    assert isinstance(layer, SOLVABLE) and torch.allclose(layer.weight, before, atol=1e-4)
     assert torch.allclose(made.float(), wanted[rows], atol=1e-4)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,16 +11,16 @@ import torch
 from torch import nn
 
 from tli_cli.fitting.layouts import as_image, like_value, resized
-from tli_cli.fitting.observe import Observed, frozen, hooks, join_dim, permutation
+from tli_cli.fitting.observe import Observed, frozen, join_dim, permutation
 from tli_cli.fitting.solving import (
     NORMS,
+    SOLVABLE,
     choose_rows,
     fit_layer,
     fit_norm,
     input_rows,
     output_rows,
     set_statistics,
-    solvable,
 )
 from tli_cli.fitting.tape import Join, JoinTape, channel_dim, mark
 from tli_cli.grouping import grouped
@@ -55,16 +56,17 @@ class Fitter:
         """Solve every fit in the order in which the model comes to it."""
         frozen(self.model)
         blocks = grouped((fit for fit in self.fits if fit.target.block), lambda fit: fit.target.block)
-        with hooks() as handles:
+        with ExitStack() as handles:
             for path, module in self.model.named_modules():
                 if isinstance(module, NORMS) and f"{path}.running_mean" in self.free:
-                    handles.append(module.register_forward_pre_hook(self._calibrate(path)))
-            for fit in self.fits:
-                if not fit.target.block:
-                    handles.extend(self._watch_chain(fit))
+                    handles.enter_context(module.register_forward_pre_hook(self._calibrate(path)))
+            chained = (fit for fit in self.fits if not fit.target.block)
+            for hook in (hook for fit in chained for hook in self._watch_chain(fit)):
+                handles.enter_context(hook)
             for block, fits in blocks.items():
-                hook = self._watch_block(fits)
-                handles.append(self.model.get_submodule(block).register_forward_pre_hook(hook, with_kwargs=True))
+                run = self._watch_block(fits)
+                module = self.model.get_submodule(block)
+                handles.enter_context(module.register_forward_pre_hook(run, with_kwargs=True))
             with torch.no_grad():
                 self.model(*arguments)
 
@@ -122,15 +124,9 @@ class Fitter:
             joins.append(join)
             raise _Reached
 
-        handle = layer.register_forward_hook(watch)
         copies = [a.clone() if isinstance(a, torch.Tensor) else a for a in args]
-        try:
-            with torch.enable_grad(), JoinTape(found):
-                block.forward(*copies, **kwargs)
-        except _Reached:
-            pass
-        finally:
-            handle.remove()
+        with layer.register_forward_hook(watch), suppress(_Reached), torch.enable_grad(), JoinTape(found):
+            block.forward(*copies, **kwargs)
         if joins:
             self._solve_join(fit, layer, given[0], made[0], joins[0])
 
@@ -178,7 +174,7 @@ class Fitter:
         weight: torch.Tensor = layer.weight  # type: ignore[assignment]
         target = output_rows(layer, wanted)
         rows = choose_rows(target, weight[0].numel(), self.generator)
-        if not solvable(layer) or not len(rows) or f"{fit.target.layer}.weight" not in self.free:
+        if not isinstance(layer, SOLVABLE) or not len(rows) or f"{fit.target.layer}.weight" not in self.free:
             return False
         inputs, plain = input_rows(layer, given, rows), output_rows(layer, made)[rows]
         if not _explains(layer, inputs, plain):

@@ -15,13 +15,14 @@ from torch import nn
 from tli_cli.architecture import LINEAR, Architecture
 from tli_cli.describe.last_layers import BOUNDED
 from tli_cli.describe.walks import walked
-from tli_cli.fitting.observe import frozen, hooks
+from tli_cli.fitting.observe import frozen, watched
 from tli_cli.plan import EDITED, Plan
 
 SIZE = 0.5
 """The root of the mean square of what feeds a fresh head."""
-LARGE = 2.0
-"""The size of what a head reads from which on it is drawn smaller."""
+LARGE, HUGE = 2.0, 1e3
+"""The sizes of what a head reads between which it is drawn smaller: from the latter on, made-up inputs are not such as
+the network takes, like numbers in place of what joins the nodes of a graph."""
 
 
 def size_for_head(model: nn.Module, plan: Plan, arguments: Sequence[torch.Tensor]) -> None:
@@ -48,10 +49,10 @@ def size_for_head(model: nn.Module, plan: Plan, arguments: Sequence[torch.Tensor
 
 def head_factor(model: nn.Module, weight: str, arguments: Sequence[torch.Tensor]) -> float:
     """Return by what the head of `weight` is multiplied, so that on `arguments` it gives `model` what it would give if
-    it read values of `SIZE`; 1 where these are not `LARGE`, or cannot be seen."""
+    it read values of `SIZE`; 1 where these are not `LARGE`, are `HUGE` or cannot be seen."""
     seen = _read(model, arguments, lambda path, _: path == weight.rpartition(".")[0])
     size = float(seen[-1][1].float().pow(2).mean().sqrt()) if seen else 0.0
-    return SIZE / size if LARGE < size < float("inf") else 1.0
+    return SIZE / size if LARGE < size < HUGE else 1.0
 
 
 def draw_smaller(model: nn.Module, weight: str | None, arguments: Sequence[torch.Tensor]) -> None:
@@ -74,13 +75,8 @@ def _read(
     """Return what the modules that count, by path and kind, read while `model` runs on `arguments`, each with its
     path, in order."""
     seen: list[tuple[str, torch.Tensor]] = []
-    with hooks() as handles:
-        for path, module in frozen(model).named_modules():
-            if counts(path, module):
-                hook = module.register_forward_pre_hook(lambda _, given, p=path: seen.extend((p, g) for g in given[:1]))
-                handles.append(hook)
-        with torch.no_grad():
-            model(*arguments)
+    with watched(frozen(model), counts, lambda p, given, _: seen.extend((p, g) for g in given[:1])), torch.no_grad():
+        model(*arguments)
     return seen
 
 

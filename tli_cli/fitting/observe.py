@@ -16,7 +16,7 @@ from tli_cli.fitting.tape import Join, JoinTape, channel_dim, mark
 from tli_cli.grouping import grouped
 from tli_cli.plan import Point
 
-SPECIAL: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {"hardtanh": functional.relu6}
+SPECIAL: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {"": nn.Identity(), "hardtanh": functional.relu6}
 
 
 @dataclass(frozen=True)
@@ -38,21 +38,21 @@ class Observed:
 
 def activation(name: str) -> Callable[[torch.Tensor], torch.Tensor]:
     """Return the activation that the execution graph calls `name`; the identity where there is none."""
-    if not name:
-        return lambda value: value
     found: Callable[[torch.Tensor], torch.Tensor] = SPECIAL.get(name) or getattr(functional, name)
     return found
 
 
 @contextmanager
-def hooks() -> Iterator[list[Any]]:
-    """Collect hook handles and remove them at the end."""
-    handles: list[Any] = []
-    try:
-        yield handles
-    finally:
-        for handle in handles:
-            handle.remove()
+def watched(
+    model: nn.Module, counts: Callable[[str, nn.Module], bool], keep: Callable[[str, Any, Any], None]
+) -> Iterator[None]:
+    """Have `keep` told what each module that counts, by path and kind, is given and gives, with its path."""
+    with ExitStack() as handles:
+        for path, module in model.named_modules():
+            if counts(path, module):
+                hook = module.register_forward_hook(lambda _, given, made, p=path: keep(p, given, made))
+                handles.enter_context(hook)
+        yield
 
 
 def frozen(model: nn.Module) -> nn.Module:
@@ -64,16 +64,16 @@ def observe(model: nn.Module, arguments: Sequence[torch.Tensor], points: Sequenc
     """Return what `model` computes at `points` on `arguments`; points that are not reached are absent."""
     found: dict[Point, Observed] = {}
     joined = [point for point in points if point.block]
-    with hooks() as handles:
+    with ExitStack() as handles:
         for point in points:
             if not point.block:
-                handles.append(_watch_chain(model, point, found))
+                handles.enter_context(_watch_chain(model, point, found))
         with torch.no_grad():
             frozen(model)(*arguments)
     for layers in _rounds(joined):
-        with hooks() as handles, torch.enable_grad():
-            for point in layers:
-                handles.extend(_watch_join(model, point, found))
+        with ExitStack() as handles, torch.enable_grad():
+            for hook in (hook for point in layers for hook in _watch_join(model, point, found)):
+                handles.enter_context(hook)
             model(*arguments)
     return found
 

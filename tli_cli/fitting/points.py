@@ -59,9 +59,8 @@ def _reasons(target: Architecture, fits: Sequence[Fit]) -> dict[str, str]:
             for _, name in owners[path].tensors if path in owners else ():
                 found[name] = f"fitted to {fit.source.block or fit.source.norm or fit.source.layer}"
     paths = [layer.path for layer in target.layers]
-    first = min((paths.index(fit.target.layer) for fit in fits), default=len(paths))
-    last = max((paths.index(fit.target.layer) for fit in fits), default=-1)
-    for layer in target.layers[first : last + 1]:
+    ends = sorted(paths.index(fit.target.layer) for fit in fits)
+    for layer in target.layers[ends[0] : ends[-1] + 1] if ends else ():
         for role, name in layer.tensors:
             if role in ("running_mean", "running_var"):
                 found.setdefault(name, "statistics of made-up inputs")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from math import cos, pi
 from typing import Any
@@ -13,7 +13,7 @@ from torch import nn
 
 from tli_cli.fitting.fit import Channels
 from tli_cli.fitting.layouts import as_image, resized
-from tli_cli.fitting.observe import Observed, activation, hooks
+from tli_cli.fitting.observe import Observed, activation, watched
 from tli_cli.fitting.solving import NORMS
 from tli_cli.fitting.work import Work
 from tli_cli.plan import Fit
@@ -83,18 +83,13 @@ def _behind(output: torch.Tensor, mine: Observed) -> bool | None:
     return None
 
 
-@contextmanager
-def _kept(model: nn.Module, paths: Collection[str], outputs: dict[str, torch.Tensor]) -> Iterator[None]:
+def _kept(model: nn.Module, paths: Collection[str], outputs: dict[str, torch.Tensor]) -> AbstractContextManager[None]:
     """Keep in `outputs` the tensors that the modules at `paths` give."""
 
-    def keep(path: str, output: Any) -> None:
+    def keep(path: str, _: Any, output: Any) -> None:
         outputs.update({path: output} if isinstance(output, torch.Tensor) else {})
 
-    with hooks() as handles:
-        for path in paths:
-            hook = model.get_submodule(path).register_forward_hook(lambda _module, _given, out, p=path: keep(p, out))
-            handles.append(hook)
-        yield
+    return watched(model, lambda path, _: path in paths, keep)
 
 
 def difference(model: nn.Module, arguments: Sequence[torch.Tensor], goal: Goal, chosen: torch.Tensor) -> float:

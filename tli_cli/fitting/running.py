@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -41,7 +41,7 @@ def run_source(reference: Reference, options: Options) -> Running:
     Raises:
         TliError: it cannot be built here.
     """
-    return _run(reference, options.source_arch, options.shape_of_source, {})
+    return _built(reference, options.source_arch, options.shape_of_source, {})
 
 
 def run_target(reference: Reference, options: Options) -> Running:
@@ -50,12 +50,12 @@ def run_target(reference: Reference, options: Options) -> Running:
     Raises:
         TliError: it cannot be built here.
     """
-    return _run(
+    return _built(
         reference, None, options.input_shape, {"num_classes": options.num_classes, "in_chans": options.in_chans}
     )
 
 
-def _run(
+def _built(
     reference: Reference, named: str | None, input_shape: InputShape | None, sizes: Mapping[str, int | None]
 ) -> Running:
     from tli_cli.providers.arguments import split_reference
@@ -87,42 +87,33 @@ def _require_order(reference: Reference) -> None:
         raise TliError(f"{reference.text} cannot be run: {found} takes a flattened map, whose channels are last there")
 
 
-def runs(running: Running) -> None:
-    """Raise `TliError` if the model cannot be run on zeros of its inputs' shapes."""
-    try:
-        with torch.no_grad():
-            running.model(*running.sample)
-    # The model is the user's own code, which may fail in any way.
-    except Exception as error:
-        shapes = [list(t.shape) for t in running.sample]
-        raise TliError(f"{type(running.model).__name__} cannot be run on {shapes}: {error}") from error
-
-
 def shared_share(mine: Running, theirs: Running, target: Architecture, source: Architecture) -> float:
     """Return what share of their images' sides two models are shown: smaller ones where their own take too long, and
     both can be run on such.
 
     Raises:
-        TliError: they cannot be shown the same, or one cannot be run on its own inputs.
+        TliError: they take neither inputs of equal shapes nor images of two sizes, or one cannot be run on its own.
     """
-    shared_inputs(mine.sample, theirs.sample)
-    share = image_share(target, source, mine.numbers)
-    if share < 1:
-        with suppress(TliError):
-            _run_both(mine.shown(share), theirs.shown(share))
-            return share
-    _run_both(mine, theirs)
-    return 1.0
-
-
-def _run_both(mine: Running, theirs: Running) -> None:
-    for running in (mine, theirs):
-        runs(running)
-
-
-def shared_inputs(mine: Sequence[torch.Tensor], theirs: Sequence[torch.Tensor]) -> None:
-    """Raise `TliError` unless two models can be shown the same: inputs of equal shapes, or images of two sizes."""
-    shapes, others = ([tuple(t.shape[1:]) for t in sample] for sample in (mine, theirs))
+    shapes, others = ([tuple(t.shape[1:]) for t in running.sample] for running in (mine, theirs))
     images = len(shapes) == len(others) == 1 and len(shapes[0]) == len(others[0]) == 3
     if shapes != others and not (images and shapes[0][0] == others[0][0]):
         raise TliError(f"--method fit: the two models take inputs of different shapes, {others} and {shapes}")
+    share = image_share(target, source, mine.numbers)
+    if share < 1:
+        with suppress(TliError):
+            _run(mine.shown(share), theirs.shown(share))
+            return share
+    _run(mine, theirs)
+    return 1.0
+
+
+def _run(*models: Running) -> None:
+    """Raise `TliError` if one of the models cannot be run on zeros of its inputs' shapes."""
+    for running in models:
+        try:
+            with torch.no_grad():
+                running.model(*running.sample)
+        # The model is the user's own code, which may fail in any way.
+        except Exception as error:
+            shapes = [list(t.shape) for t in running.sample]
+            raise TliError(f"{type(running.model).__name__} cannot be run on {shapes}: {error}") from error

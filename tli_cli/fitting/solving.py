@@ -11,6 +11,7 @@ FLAT = 0.01
 """How strongly the slope of a normalised channel, of variance one, is drawn to one: all of it where the channel is
 flat."""
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+SOLVABLE = (nn.Linear, nn.Conv1d, nn.Conv2d)
 
 
 def solve(
@@ -30,11 +31,6 @@ def solve(
     weight = torch.linalg.solve(gram + penalty, x.transpose(1, 2) @ y).transpose(1, 2)
     bias = (shift_out - shift_in @ weight.transpose(1, 2))[:, 0]
     return weight, bias
-
-
-def solvable(layer: nn.Module) -> bool:
-    """Tell whether `layer` is a linear map whose weight can be solved here."""
-    return isinstance(layer, (nn.Linear, nn.Conv1d, nn.Conv2d))
 
 
 def input_rows(layer: nn.Module, given: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tli_cli.architecture import LINEAR, Architecture, AxisTree, Layer
+from tli_cli.architecture import LINEAR, Architecture, AxisTree
 from tli_cli.plan import Point
 
 ACTIVATIONS = ("relu", "hardtanh", "silu", "gelu", "hardswish", "leaky_relu", "elu", "mish", "sigmoid", "tanh")
@@ -38,29 +38,27 @@ def trunk_points(architecture: Architecture) -> tuple[Place, ...]:
 
 def _points(architecture: Architecture) -> Iterator[Place]:
     trunk = _trunk(architecture)
-    readers = _readers(architecture)
     for index, node in enumerate(architecture.graph):
         if index not in trunk:
             continue
         if node.op == "add" and len(node.inputs) == 2:
-            yield from _joined(architecture, index, readers)
+            yield from _joined(architecture, index)
         elif node.op == "layer" and architecture.layers[node.layer].kind in LINEAR:
-            place = _chained(architecture, index, readers)
+            place = _chained(architecture, index)
             if place is not None:
                 yield place
 
 
 def _trunk(architecture: Architecture) -> set[int]:
     """Return the nodes that lie on every path from the input to the output, found by counting paths."""
-    graph = architecture.graph
-    readers = _readers(architecture)
+    graph, readers = architecture.graph, architecture.readers
     inputs = [i for i, node in enumerate(graph) if node.op == "input"]
     if len(inputs) != 1:
         return set()
     down, up = [0] * len(graph), [0] * len(graph)
     down[inputs[0]] = 1
     for index, node in enumerate(graph):
-        down[index] += sum(down[i] for i in set(node.inputs))
+        down[index] += sum(down[i] for i in node.inputs)
     reached = [i for i in range(len(graph)) if down[i]]
     for index in reversed(reached):
         up[index] = sum(up[i] for i in readers[index]) or (1 if not readers[index] else 0)
@@ -68,13 +66,8 @@ def _trunk(architecture: Architecture) -> set[int]:
     return {i for i in reached if down[i] * up[i] == total}
 
 
-def _readers(architecture: Architecture) -> list[list[int]]:
-    """Return the nodes that read each node, one that reads it twice once."""
-    return [sorted(set(nodes)) for nodes in architecture.readers]
-
-
-def _joined(architecture: Architecture, index: int, readers: list[list[int]]) -> Iterator[Place]:
-    graph = architecture.graph
+def _joined(architecture: Architecture, index: int) -> Iterator[Place]:
+    graph, readers = architecture.graph, architecture.readers
     depths: list[int] = []  # the longest path to each node: of two operands of a sum, the deeper one is the branch
     for node in graph[:index]:
         depths.append(1 + max((depths[i] for i in node.inputs), default=0))
@@ -91,13 +84,13 @@ def _joined(architecture: Architecture, index: int, readers: list[list[int]]) ->
         block = layer.block if layer.path.startswith(layer.block + ".") else ""
         tree = _output_tree(architecture, node.layer)
         if block and tree is not None:
-            point = Point(layer.path, norm, scale, block, _activation(architecture, index, readers))
-            yield Place(point, tree, node.layer, _count(layer))
+            point = Point(layer.path, norm, scale, block, _activation(architecture, index))
+            yield Place(point, tree, node.layer, layer.attribute("positions", 0))
             return
 
 
-def _chained(architecture: Architecture, index: int, readers: list[list[int]]) -> Place | None:
-    graph = architecture.graph
+def _chained(architecture: Architecture, index: int) -> Place | None:
+    graph, readers = architecture.graph, architecture.readers
     layer, tree = architecture.layers[graph[index].layer], _output_tree(architecture, graph[index].layer)
     if tree is None:
         return None
@@ -107,16 +100,12 @@ def _chained(architecture: Architecture, index: int, readers: list[list[int]]) -
         following = architecture.layers[graph[after[0]].layer]
         if following.attribute("norm") == "batch" or len(readers[graph[after[0]].inputs[0]]) == 1:  # read there alone
             norm, end = following.path, after[0]
-    point = Point(layer.path, norm, "", "", _activation(architecture, end, readers))
-    return Place(point, tree, graph[index].layer, _count(layer))
+    point = Point(layer.path, norm, "", "", _activation(architecture, end))
+    return Place(point, tree, graph[index].layer, layer.attribute("positions", 0))
 
 
-def _count(layer: Layer) -> int:
-    return int(layer.attribute("positions", 0) or 0)
-
-
-def _activation(architecture: Architecture, index: int, readers: list[list[int]]) -> str:
-    after = readers[index]
+def _activation(architecture: Architecture, index: int) -> str:
+    after = architecture.readers[index]
     op = architecture.graph[after[0]].op if len(after) == 1 else ""
     return op if op in ACTIVATIONS else ""
 

@@ -50,8 +50,10 @@ def branch_ends(
             continue
         branch = max(branches, key=lambda i: _nearest_layer(architecture, i))
         skip = max(_nearest_layer(architecture, i) for i in node.inputs if i != branch or node.inputs.count(i) > 1)
-        if architecture.graph[skip].layer not in members.difference(passing):  # else no branch end explains it
-            ends |= silencers(architecture, branch) & members
+        silent, others = silencers(architecture, branch), (i for i in node.inputs if i != branch)
+        around = any(not silent.issuperset(silencers(architecture, i) or {-1}) for i in others)
+        if around and architecture.graph[skip].layer not in members.difference(passing):  # else no end explains it
+            ends |= silent & members
     return ends
 
 

@@ -19,6 +19,7 @@ from tli_cli.planning.quantised import whole_or_kept
 from tli_cli.planning.relation import relation_of
 from tli_cli.planning.request import Request
 from tli_cli.planning.spaces.turning import turned_by_guess
+from tli_cli.planning.starts.ajar import left_ajar
 from tli_cli.planning.starts.filled_branches import chains_fill_branches
 from tli_cli.planning.starts.foreign import without_false_copies, without_foreign
 from tli_cli.planning.starts.norms import norms_follow
@@ -43,7 +44,7 @@ def make_plan(
     chosen = choose_models(matchings, request.top_k, akin)
     for model, matching in enumerate(matchings):
         Drafter(drafts, model, matching).draft(chosen)
-    steps = whole_or_kept(drafts.steps(), target, sources, request.keep_values)
+    steps = left_ajar(whole_or_kept(drafts.steps(), target, sources, request.keep_values), target)
     main = main_model(whole)
     spared = [partners(m, source, target, request.skipped) for source, m in zip(sources, whole, strict=True)]
     if len({piece.model for step in steps for piece in step.pieces}) > 1:  # no function is that of any one source
