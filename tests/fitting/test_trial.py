@@ -95,6 +95,16 @@ def test_few_outputs_and_outputs_over_places_tell_starts_apart(monkeypatch, coun
     assert reached < 0.2 and reached + FASTER < trial.learned(plain)
 
 
+def test_what_may_give_measures_starts_by_its_constructor_alone(monkeypatch):
+    monkeypatch.setattr("tli_cli.fitting.trial.RATES", (1e-2,))
+    for count, over, classes in ((5, "places", False), (1, "number", False), (3, "vector", False), (5, "vector", True)):
+        dead = asked(count, over)
+        nn.init.constant_(dead[1].bias, -100.0)
+        starts = {"constructor": dead, "xavier": asked(count, over)}
+        rule = PlainStarts(Trial((1, 8, 8), 0), starts.__getitem__, tuple(starts)).rule
+        assert rule == ("xavier" if classes else "constructor")
+
+
 def test_of_several_outputs_the_first_is_tried_and_one_for_every_token_is_not():
     class Several(nn.Module):
         def __init__(self, kind: type) -> None:
@@ -185,6 +195,7 @@ def test_where_a_plain_start_learns_faster_nothing_slower_is_moved(tmp_path, mon
 def test_plain_starts_are_tried_once(monkeypatch):
     tried = []
     monkeypatch.setattr(Trial, "learned", lambda _trial, model: tried.append(model) or 0.5)
+    monkeypatch.setattr(Trial, "may_measure", lambda _trial, model: False)
     starts = PlainStarts(Trial((1, 8, 8), 0), {"constructor": "own", "kaiming": "drawn"}.__getitem__, RULES[:2])
     assert not starts.learn_faster("fitted", 0.0) and not starts.learn_faster("mapped", 0.0)
     assert tried == ["own", "drawn", "fitted", "mapped"]

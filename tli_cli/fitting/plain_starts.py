@@ -52,9 +52,10 @@ class PlainStarts:
     @cached_property
     def _best(self) -> tuple[str, float | None]:
         first, *others = self.rules
-        own = self.trial.learned(self.made(first))
-        if own is None:
-            return first, None
+        model = self.made(first)
+        own = self.trial.learned(model)
+        if own is None or not others or self.trial.may_measure(model):  # others start far from measures
+            return first, own
         reached = {rule: self.trial.learned(self.made(rule)) or 0.0 for rule in others}
         rule = max(reached, key=lambda name: reached[name], default=first)
         return (rule, reached[rule]) if reached.get(rule, 0.0) > own + BETTER else (first, own)

@@ -76,6 +76,11 @@ class Trial:
         place, for which its last layers would follow what the source's own classes ask for."""
         return not self.tokens and (len(self.shape) == 2 or self._given(model).ndim > 2)
 
+    def may_measure(self, model: nn.Module) -> bool:
+        """Tell whether what `model` gives may be measures, no classes: something of each place, or few numbers."""
+        given = self._given(model)
+        return given.ndim > 2 or given[0].numel() < FEW
+
     def _given(self, model: nn.Module) -> torch.Tensor:
         device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
         with torch.random.fork_rng(devices=[]), torch.no_grad():

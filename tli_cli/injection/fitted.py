@@ -111,13 +111,15 @@ def tried_live(
 ) -> None:
     """Do what `tried` does for a live target, of which `made` is what the plan gives; it may keep its values alone."""
 
-    def start() -> tuple[nn.Module, Starts, Sequence[torch.Tensor]]:
-        plain = deepcopy(target).cpu().float()
-        copy = deepcopy(plain)
-        _load(copy, made, type(target).__name__)
-        return copy, (lambda _: plain, (OWN,)), sample
+    _try(plan, architecture, lambda: (*_live_start(target, made), sample))
 
-    _try(plan, architecture, start)
+
+def _live_start(target: nn.Module, made: Mapping[str, torch.Tensor]) -> tuple[nn.Module, Starts]:
+    """Return a copy of `target` with what was `made` for it, and what gives it as it is."""
+    plain = deepcopy(target).cpu().float()
+    copy = deepcopy(plain)
+    _load(copy, made, type(target).__name__)
+    return copy, (lambda _: plain, (OWN,))
 
 
 def _try(
@@ -167,13 +169,10 @@ def fitted_state(
     Raises:
         TliError: one of the models fails.
     """
-    copy = deepcopy(target).cpu().float()
-    plain = deepcopy(copy)
-    _load(copy, made, type(target).__name__)
+    copy, own = _live_start(target, made)
     teacher = deepcopy(source).cpu().float()
     inputs = samples_for(sample, teacher, work.samples, plan.seed)
     device = next((parameter.device for parameter in source.parameters()), torch.device("cpu"))
-    own = lambda _: plain, (OWN,)
     return _fitted(plan, copy, teacher, own, None, (inputs, inputs), values, work, options, device)
 
 
