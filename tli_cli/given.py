@@ -26,7 +26,7 @@ def name_of(reference: Named) -> str:
         return text
     raise TliError(
         f"expected the name or path of a model, found {_kind(reference)}; live modules are what tli_cli.score and "
-        "inspect take, and match and rank as targets; match and apply_tli take modules and state dicts into one"
+        "inspect take, and match and rank as targets; match and tli_cli.apply_tli take modules and state dicts into one"
     )
 
 

@@ -101,7 +101,14 @@ def _understood_alone(teacher: nn.Module, example: Any, shared: Any) -> Architec
     try:
         return describe_live(teacher, shared)
     except TraceError:  # it takes another input than the model
-        return describe_live(teacher)
+        return describe_live(teacher, like=_shape_of_sample(shared))
+
+
+def _shape_of_sample(batch: Any) -> tuple[int, ...] | None:
+    """Return the shape of one sample of a batch that is one tensor, or of its shape; None of any other."""
+    sizes = batch.shape if isinstance(batch, torch.Tensor) else batch
+    plain = isinstance(sizes, tuple) and all(isinstance(size, int) for size in sizes)
+    return tuple(sizes[1:]) if plain else None
 
 
 def told_live(module: nn.Module, described: Architecture, option: str) -> Reference:

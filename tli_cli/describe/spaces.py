@@ -21,6 +21,7 @@ class SpaceTable:
     def __init__(self) -> None:
         self._sizes: list[int] = []
         self._kinds: list[str] = []
+        self._made: list[tuple[int, ...]] = []
         self._became: dict[int, AxisTree] = {}
         self.cut: list[int] = []
 
@@ -28,7 +29,12 @@ class SpaceTable:
         """Return a new leaf of `size` indices."""
         self._sizes.append(size)
         self._kinds.append(kind)
+        self._made.append((len(self._made),))
         return len(self._sizes) - 1
+
+    def made(self, leaf: int) -> tuple[int, ...]:
+        """Return what sorts leaves as they were made: rows before columns, factors of one as they lie in it."""
+        return self._made[leaf]
 
     def kind(self, leaf: int) -> str:
         """Return the kind of a leaf."""
@@ -59,7 +65,7 @@ class SpaceTable:
         return -1
 
     def resolve(self, tree: AxisTree) -> AxisTree:
-        """Return `tree` in normal form: current leaves, nested sums and products flattened, units dropped."""
+        """Return `tree` in normal form: current leaves, nested sums and products flattened."""
         if isinstance(tree, int):
             if tree not in self._became:
                 return tree
@@ -69,11 +75,11 @@ class SpaceTable:
         return self.summed(children) if tree[0] == "+" else self.multiplied(children)
 
     def multiplied(self, children: Sequence[AxisTree]) -> AxisTree:
-        """Return the product of resolved trees, outermost first."""
+        """Return the product of resolved trees, outermost first, without units but the one channel of a grey image."""
         flat: list[AxisTree] = []
         for child in children:
             flat.extend(child[1:] if isinstance(child, tuple) and child[0] == "*" else [child])
-        kept = [child for child in flat if self.size(child) != 1]
+        kept = [child for child in flat if self.size(child) != 1 or self._is_input(child)]
         if not kept:
             return flat[0] if flat else self.leaf(1)
         if len(kept) == 1:
@@ -82,6 +88,9 @@ class SpaceTable:
         if isinstance(first, tuple) and first[0] == "+":
             return self.summed([self.multiplied([part, *kept[1:]]) for part in first[1:]])
         return ("*", *kept)
+
+    def _is_input(self, tree: AxisTree) -> bool:
+        return isinstance(tree, int) and self._kinds[tree] == "input"
 
     def summed(self, children: Sequence[AxisTree]) -> AxisTree:
         """Return the resolved trees laid end to end."""
@@ -112,6 +121,7 @@ class SpaceTable:
         if isinstance(tree, int):
             kinds = (self._kinds[leaf], self._kinds[tree])
             self._kinds[tree] = max(kinds, key=KIND_RANK.index)
+            self._made[tree] = min(self._made[leaf], self._made[tree])
         elif self._kinds[leaf] in ("grid", "input", "classes", "batch"):
             self.mark(tree, self._kinds[leaf])
         self._became[leaf] = tree
@@ -157,6 +167,8 @@ class SpaceTable:
         if isinstance(tree, int):
             kind = self._kinds[tree]
             fresh = [self.leaf(size, kind) for size in sizes]
+            for i, factor in enumerate(fresh):
+                self._made[factor] = (*self._made[tree], i)
             self._became[tree] = self.multiplied(fresh)
             self.cut.append(tree)
             return list(fresh)
@@ -241,21 +253,20 @@ class SpaceTable:
 
 
 class UsedSpaces:
-    """The leaves of `table` that axes of tensors run over, numbered in the order in which these are gone through."""
+    """The leaves that resolved `trees`, the axes of tensors, run over, numbered in the order in which these have them;
+    those over places in the order in which they were made, so that flattened columns and rows are told from rows and
+    columns."""
 
-    def __init__(self, table: SpaceTable) -> None:
-        self._table = table
-        self._number: dict[int, int] = {}
-        self.spaces: list[Space] = []
+    def __init__(self, table: SpaceTable, trees: Iterable[AxisTree]) -> None:
+        found = list(dict.fromkeys(leaf for tree in trees for leaf in leaves(tree)))
+        places = iter(sorted((leaf for leaf in found if table.kind(leaf) == "grid"), key=table.made))
+        used = [next(places) if table.kind(leaf) == "grid" else leaf for leaf in found]
+        self._number = {leaf: i for i, leaf in enumerate(used)}
+        self.spaces = tuple(Space(table.size(leaf), table.kind(leaf)) for leaf in used)
 
     def tree(self, tree: AxisTree) -> AxisTree:
         """Return a resolved tree in terms of the numbers."""
-        if isinstance(tree, tuple):
-            return (tree[0], *(self.tree(child) for child in tree[1:]))
-        if tree not in self._number:
-            self._number[tree] = len(self.spaces)
-            self.spaces.append(Space(self._table.size(tree), self._table.kind(tree)))
-        return self._number[tree]
+        return (tree[0], *map(self.tree, tree[1:])) if isinstance(tree, tuple) else self._number[tree]
 
     def numbers_of(self, found: Iterable[int]) -> frozenset[int]:
         """Return the numbers of those leaves among `found` that are used."""

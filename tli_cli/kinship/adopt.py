@@ -189,14 +189,16 @@ def _spaces(
         for axis in axes.get(name, ())
         for leaf in leaves(axis.tree)
     }
-    sizes, guessed = solve(constraints, {i: space.size for i, space in enumerate(spaces)}, grouped, head_width)
+    places = {i for i, space in enumerate(spaces) if space.kind == "grid"}
+    known_sizes = {i: space.size for i, space in enumerate(spaces)}
+    sizes, guessed = solve(constraints, known_sizes, grouped, head_width, places)
     fitting = {
         name: tuple(replace(axis, tree=_without_nothing(axis.tree, sizes)) for axis in found)
         for name, found in axes.items()
         if all(_has_size(axis.tree, size, sizes) for axis, size in zip(found, shapes[name], strict=True))
     }
     own_sizes = [replace(space, size=sizes.get(i, space.size)) for i, space in enumerate(spaces)]
-    same_image = {i for i, space in enumerate(spaces) if space.kind == "grid" and sizes.get(i) == space.size}
+    same_image = {i for i in places if sizes.get(i) == spaces[i].size}
     return own_sizes, fitting, guessed - same_image, templates_of
 
 

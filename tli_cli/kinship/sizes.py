@@ -4,23 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from itertools import chain
 from math import prod
 
 from tli_cli.architecture import AxisTree, tree_size
-from tli_cli.describe.spaces import leaves
+from tli_cli.describe.spaces import factors_of, leaves
 
 Constraint = tuple[AxisTree, int]
 """An axis and the number of its indices."""
 
 
 def solve(
-    constraints: Sequence[Constraint], known: Mapping[int, int], outer: AbstractSet[int], head_width: int = 0
+    constraints: Sequence[Constraint],
+    known: Mapping[int, int],
+    outer: AbstractSet[int],
+    head_width: int = 0,
+    places: AbstractSet[int] = frozenset(),
 ) -> tuple[dict[int, int], set[int]]:
     """Return the size of every leaf that `constraints` decide, and the leaves that had to be guessed.
 
     What they leave open is as in the known network, whose sizes are `known`: the innermost factor of a product, which
-    is the width of heads, or the outermost where one is in `outer`, a number of groups. Constraints that contradict
-    earlier ones are passed over. A `head_width` that is told is no guess.
+    is the width of heads, or the outermost where one is in `outer`, a number of groups; code cuts maps into as many
+    `places` beside channels. Constraints that contradict earlier ones are passed over. A `head_width` that is told is
+    no guess.
     """
     sizes: dict[int, int] = {}
     guessed: set[int] = set()
@@ -33,7 +39,9 @@ def solve(
         if not head_width and (alike := _as_known(left, sizes, known)):
             guessed |= alike
             continue
-        guess = next(filter(None, (_guess(tree, size, sizes, known, outer, head_width) for tree, size in left)), None)
+        cut = (_cut(tree, size, sizes, known, places) for tree, size in left)
+        else_guessed = (_guess(tree, size, sizes, known, outer, head_width) for tree, size in left)
+        guess = next(filter(None, chain(cut, else_guessed)), None)
         if guess is None:
             break
         leaf, sizes[leaf], doubtful = guess
@@ -74,6 +82,15 @@ def _root(tree: AxisTree, size: int, leaf: int, sizes: Mapping[int, int]) -> int
             return middle
         low, high = (middle + 1, high) if total < size else (low, middle - 1)
     return None
+
+
+def _cut(
+    tree: AxisTree, size: int, sizes: Mapping[int, int], known: Mapping[int, int], places: AbstractSet[int]
+) -> tuple[int, int, set[int]] | None:
+    """Return, as `_guess` does, a leaf of places that stands in the product `tree` beside channels of unknown size."""
+    open_ones = [factor for factor in factors_of(tree) if not _is_known(factor, sizes)]
+    placed = [f for f in open_ones if isinstance(f, int) and f in places and size % known[f] == 0]
+    return (placed[0], known[placed[0]], {placed[0]}) if 0 < len(placed) < len(open_ones) else None
 
 
 def _guess(

@@ -141,11 +141,12 @@ def _candidates(model: nn.Module) -> Iterator[torch.Tensor]:
 
 
 def _of_other_channels(model: nn.Module, sizes: tuple[int, ...]) -> Iterator[torch.Tensor]:
-    """Yield an input of `sizes` with the channels that the first convolution over as many axes takes."""
-    for module in model.modules():
-        if isinstance(module, (nn.Conv1d, nn.Conv2d, nn.Conv3d)) and len(module.kernel_size) == len(sizes):
-            yield torch.empty(2, module.in_channels, *sizes, device="meta")
-            return
+    """Yield an input of `sizes` with the channels that the first convolution over as many axes takes, then grey and
+    coloured images."""
+    convolutions = (m for m in model.modules() if isinstance(m, (nn.Conv1d, nn.Conv2d, nn.Conv3d)))
+    first = next((m.in_channels for m in convolutions if len(m.kernel_size) == len(sizes)), None)
+    for channels in dict.fromkeys(([first] if first else []) + ([1, 3] if len(sizes) == 2 else [])):
+        yield torch.empty(2, channels, *sizes, device="meta")
 
 
 def _inputs_of(first: nn.Module) -> Iterator[torch.Tensor]:

@@ -20,6 +20,7 @@ from tli_cli.describe.tracing.meta import on_meta
 from tli_cli.describe.tracing.trace import state_specs, trace
 from tli_cli.errors import TliError, TraceError
 from tli_cli.initial import stored
+from tli_cli.options import InputShape
 from tli_cli.providers.effective import made_plain
 from tli_cli.providers.inputs import Inputs, first_that_runs, guess_input, takes_by_name
 
@@ -31,18 +32,21 @@ TRACEABLE_EXPERTS = "batched_mm"
 """How transformers calls the way to run experts that can be traced on the `meta` device."""
 
 
-def describe_live(model: nn.Module, example: Any = None) -> Architecture:
+def describe_live(model: nn.Module, example: Any = None, like: InputShape | None = None) -> Architecture:
     """Return the architecture of a live module: traced on the `meta` device, or told from names where it cannot be run.
 
-    `example` is one batch of input, or its shape with the batch first; without it usual inputs are tried.
+    `example` is one batch of input, or its shape with the batch first; without it usual inputs are tried, first of all
+    samples that are `like` those of another model, perhaps of other channels.
     """
-    return described_live(model, example)[0]
+    return described_live(model, example, like)[0]
 
 
 @torch.inference_mode(mode=False)  # which has no views of its own to follow
-def described_live(model: nn.Module, example: Any = None) -> tuple[Architecture, Inputs]:
+def described_live(
+    model: nn.Module, example: Any = None, like: InputShape | None = None
+) -> tuple[Architecture, Inputs]:
     """Return what `describe_live` returns, and what the module was run on: nothing where it cannot be run."""
-    described, inputs = _described(model, example)
+    described, inputs = _described(model, example, like)
     starts = {name: value for name, value in _buffer_starts(model).items() if name in described.by_name}
     return replace(described, initial={**starts, **described.initial}), inputs
 
@@ -70,7 +74,7 @@ def _looks_drawn(values: torch.Tensor) -> bool:
     return len(first) >= FEWEST and len({*first.tolist()}) == len(first) and not ordered
 
 
-def _described(model: nn.Module, example: Any) -> tuple[Architecture, Inputs]:
+def _described(model: nn.Module, example: Any, like: InputShape | None) -> tuple[Architecture, Inputs]:
     origin = type(model).__name__
 
     def prepare(copy: nn.Module) -> nn.Module:
@@ -79,7 +83,7 @@ def _described(model: nn.Module, example: Any) -> tuple[Architecture, Inputs]:
     twin, given = prepare(on_meta(model)), None
     try:
         given = None if example is None else meta_inputs(twin, one_batch(twin, example))
-        inputs = given or guess_input(lambda: twin, None, origin)
+        inputs = given or guess_input(lambda: twin, like, origin)
         constants = {name: buffer.cpu() for name, buffer in unsaved(model).items() if not buffer.is_meta}
         return trace(twin, inputs.args, kwargs=inputs.kwargs, constants=constants, origin=origin), inputs
     except TraceError as error:

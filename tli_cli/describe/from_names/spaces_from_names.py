@@ -181,15 +181,16 @@ def _numbered(
 ) -> tuple[tuple[Space, ...], dict[str, tuple[Axis, ...]], frozenset[int]]:
     """Return the spaces that are in use, in the order of the layers, the axes in terms of them, and the guessed
     ones."""
-    used = UsedSpaces(flow.table)
-    axes = {
-        name: tuple(
-            Axis(used.tree(flow.table.resolve(tree)), (name, d) in flow.summed)
-            for d, tree in enumerate(flow.axes[name])
-        )
+    trees = {
+        name: [flow.table.resolve(tree) for tree in flow.axes[name]]
         for layer in layers
         for _, name in layer.tensors
         if flow.axes.get(name)
     }
+    used = UsedSpaces(flow.table, (tree for found in trees.values() for tree in found))
+    axes = {
+        name: tuple(Axis(used.tree(tree), (name, d) in flow.summed) for d, tree in enumerate(found))
+        for name, found in trees.items()
+    }
     guessed = {leaf for tree in flow.guessed for leaf in leaves(flow.table.resolve(tree))}
-    return tuple(used.spaces), axes, used.numbers_of(guessed)
+    return used.spaces, axes, used.numbers_of(guessed)

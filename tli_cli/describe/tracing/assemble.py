@@ -36,7 +36,7 @@ def assemble(
         tensors,
         tuple(layers),
         _graph(recording, outputs),
-        tuple(used.spaces),
+        used.spaces,
         axes,
         order_from="trace",
         origin=origin,
@@ -191,20 +191,20 @@ def _spaces(
     recording: Recording, tensors: Sequence[TensorSpec], layers: Sequence[Layer]
 ) -> tuple[UsedSpaces, dict[str, tuple[Axis, ...]]]:
     table = recording.table
-    used = UsedSpaces(table)
-    axes: dict[str, tuple[Axis, ...]] = {}
     sizes = {tensor.name: tensor.shape for tensor in tensors}
-    for layer in layers:
-        for _, name in layer.tensors:
-            dims = recording.parameter_dims.get(name)
-            if dims:
-                trees = [table.resolve(tree) for tree in dims]
-                trees = [
-                    t if table.size(t) == size else table.leaf(size) for t, size in zip(trees, sizes[name], strict=True)
-                ]
-                axes[name] = tuple(
-                    Axis(used.tree(tree), _is_summed(recording, layer, name, d)) for d, tree in enumerate(trees)
-                )
+    named = [(layer, name) for layer in layers for _, name in layer.tensors if recording.parameter_dims.get(name)]
+    trees = {
+        name: [
+            tree if table.size(tree) == size else table.leaf(size)
+            for tree, size in zip(map(table.resolve, recording.parameter_dims[name]), sizes[name], strict=True)
+        ]
+        for _, name in named
+    }
+    used = UsedSpaces(table, (tree for found in trees.values() for tree in found))
+    axes = {
+        name: tuple(Axis(used.tree(t), _is_summed(recording, layer, name, d)) for d, t in enumerate(trees[name]))
+        for layer, name in named
+    }
     for tensor in tensors:
         if tensor.tied_to in axes:
             axes[tensor.name] = axes[tensor.tied_to]

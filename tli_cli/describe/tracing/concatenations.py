@@ -1,8 +1,9 @@
-"""How tensors that are laid together join their axes, and how channels move to places, back, and among each other."""
+"""How tensors that are laid together join their axes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import permutations, product
 from typing import Any
 
 import torch
@@ -27,7 +28,7 @@ def concatenate(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
                 rec.table.resolve(v.dims[d]) if v else rec.fresh(t.shape[d], "channels")
                 for v, t in zip(values, tensors, strict=True)
             ]
-            dims[d] = rec.table.summed(parts)
+            dims[d] = _unfolded(rec, values, parts) or rec.table.summed(parts)
         else:
             for v in known[1:]:
                 rec.table.unite(dims[d], v.dims[d])
@@ -35,6 +36,21 @@ def concatenate(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
     rec.put(out, join(rec, "cat", values, tuple(dims), origins))
     if None not in values and len({v.node < 0 for v in known}) == 1:
         rec.joined[id(out)] = dim, tuple(tensors)
+
+
+def _unfolded(rec: Recording, values: Sequence[Value | None], parts: Sequence[AxisTree]) -> AxisTree | None:
+    """Return what the axis runs over along which every second row and column of a map, or more of them, lie end to
+    end in turn: the places that each stands for, the slowest first, times what each has; None where none do."""
+    parted = [value for value in values if value is not None and rec.nodes[value.node].op == "part"]
+    taken = [{rec.table.resolve(factor): at for factor, at in value.every} for value in parted]
+    factors = {factor for found in taken for factor in found}
+    if len(taken) < len(values) or any(set(found) != factors for found in taken) or len(set(parts)) > 1:
+        return None
+    for order in permutations(sorted(factors, key=str)):
+        turns = product(*(range(rec.table.size(factor)) for factor in order))
+        if [tuple(found[factor] for factor in order) for found in taken] == list(turns):
+            return rec.table.multiplied([*order, parts[0]])
+    return None
 
 
 def taken_apart(rec: Recording, joined: torch.Tensor, dim: int, start: int, size: int) -> Value | None:
@@ -77,36 +93,3 @@ def stack(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
     dims.insert(dim, rec.table.summed([rec.fresh(1) for _ in range(count)]) if 1 < count <= 16 else rec.fresh(count))
     origins.insert(dim, frozenset())
     rec.put(out, join(rec, "cat", values, tuple(dims), tuple(origins)))
-
-
-def pixel_shuffle(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
-    """Spread channels over a finer grid: the factor's square of them stand for one."""
-    value, factor = rec.get(args[0]), int(args[1])
-    if value is None:
-        return
-    channel = out.ndim - 3
-    pieces = rec.table.split_product(value.dims[channel], [out.shape[channel], factor, factor])
-    made = pieces[0] if pieces else rec.fresh(out.shape[channel], "channels")
-    rec.same_shape(value, out, dims=(*value.dims[:channel], made, *(rec.fresh(s) for s in out.shape[-2:])), origins=())
-
-
-def pixel_unshuffle(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
-    """Put the places of squares beside each other as channels."""
-    value, factor = rec.get(args[0]), int(args[1])
-    if value is None:
-        return
-    channel = out.ndim - 3
-    made = [rec.table.resolve(value.dims[channel]), *(rec.fresh(factor, "channels") for _ in range(2))]
-    dims = (*value.dims[:channel], rec.table.multiplied(made), *(rec.fresh(s) for s in out.shape[-2:]))
-    rec.same_shape(value, out, dims=dims, origins=())
-
-
-def channel_shuffle(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
-    """Take channels in turn from groups of them."""
-    value, groups = rec.get(args[0]), int(args[1])
-    if value is None:
-        return
-    pieces = rec.table.split_product(value.dims[1], [groups, out.shape[1] // groups])
-    made = rec.table.multiplied([rec.table.resolve(tree) for tree in reversed(pieces)]) if pieces else None
-    dims = (value.dims[0], rec.fresh(out.shape[1], "channels") if made is None else made, *value.dims[2:])
-    rec.same_shape(value, out, dims=dims, origins=())

@@ -41,9 +41,10 @@ class Value:
     normalisation that is written out, `centred` has its mean taken off, `root` is a deviation or a length, and
     `rsqrt` is the inverse of one or what was divided by one. `picks` is the dimension whose largest values it numbers;
     `masked` says that a constant made in code acts on it, index by index, `averaged` that it is a mean over
-    places. `chain` lists the operations since its node was made and `steps` the numbers noted meanwhile, `own` those
-    of them that are a norm's, `epsilon` is what was added to the variance, `over` are the numbers of the
-    statistics that it is made of, and `gain` is what it was multiplied with.
+    places. `every` says which index of factors of its dimensions it has alone. `chain` lists the operations since its
+    node was made and `steps` the numbers noted meanwhile, `own` those of them that are a norm's, `epsilon` is what was
+    added to the variance, `over` are the numbers of the statistics that it is made of, and `gain` is what it was
+    multiplied with.
     """
 
     dims: tuple[AxisTree, ...]
@@ -62,6 +63,7 @@ class Value:
     chain: tuple[str, ...] = ()
     steps: frozenset[int] = frozenset()
     own: frozenset[int] = frozenset()
+    every: tuple[tuple[AxisTree, int], ...] = ()
     epsilon: float | None = None
     over: frozenset[int] = frozenset()
     gain: float = 1.0

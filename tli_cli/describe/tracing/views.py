@@ -12,24 +12,20 @@ import torch
 from tli_cli.architecture import AxisTree
 from tli_cli.describe.spaces import leaves
 from tli_cli.describe.tracing.borders import note_cut, note_padding
-from tli_cli.describe.tracing.concatenations import (
-    channel_shuffle,
-    concatenate,
-    pixel_shuffle,
-    pixel_unshuffle,
-    stack,
-    taken_apart,
-)
+from tli_cli.describe.tracing.concatenations import concatenate, stack, taken_apart
 from tli_cli.describe.tracing.numbers import note_picked
 from tli_cli.describe.tracing.recording import Recording
+from tli_cli.describe.tracing.shuffles import channel_shuffle, im2col, pixel_shuffle, pixel_unshuffle, unfold
 from tli_cli.describe.tracing.values import Origin, Value
 
 NONE: Origin = frozenset()
 
 
 def _groups(before: Sequence[int], after: Sequence[int]) -> list[tuple[list[int], list[int]]]:
-    """Pair runs of dimensions of equal product, the shortest first."""
-    groups, i, j = [], 0, 0
+    """Pair runs of dimensions of equal product, the shortest first; units behind several that are merged go with
+    these, unless there are several to merge behind them too."""
+    groups: list[tuple[list[int], list[int]]] = []
+    i = j = 0
     while i < len(before) or j < len(after):
         left, right = [i] if i < len(before) else [], [j] if j < len(after) else []
         i, j = i + len(left), j + len(right)
@@ -40,7 +36,13 @@ def _groups(before: Sequence[int], after: Sequence[int]) -> list[tuple[list[int]
             else:
                 right.append(j)
                 j += 1
-        groups.append((left, right))
+        wide = [d for d in left if before[d] > 1]
+        units = left[: left.index(wide[0])] if wide else left if not right else []
+        if units and groups and len(groups[-1][0]) > 1 >= len(wide):
+            groups[-1][0].extend(units)
+            left = left[len(units) :]
+        if left or right:
+            groups.append((left, right))
     return groups
 
 
@@ -222,19 +224,21 @@ def slice_(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
     if out.shape[dim] == 1:
         note_picked(rec, value, dim, start, size)
     if step != 1:
-        piece = _every(rec, value, dim, start, step, out.shape[dim])
+        part = _every(rec, value, dim, start, step, out.shape[dim])
     else:
         sizes = [start, out.shape[dim], size - start - out.shape[dim]]
-        piece = _pieces(rec, value, dim, sizes)[1]
-    _put_part(rec, out, _with_dim(value, dim, piece), whole, start, out.shape[dim])
+        part = _with_dim(value, dim, _pieces(rec, value, dim, sizes)[1])
+    _put_part(rec, out, part, whole, start, out.shape[dim])
 
 
-def _every(rec: Recording, value: Value, dim: int, start: int, step: int, count: int) -> AxisTree:
-    """Return what every `step`-th index of a dimension runs over: the outer factor of it, such as pairs of channels
-    that a rotary embedding turns."""
+def _every(rec: Recording, value: Value, dim: int, start: int, step: int, count: int) -> Value:
+    """Return what is known of every `step`-th index of a dimension: it runs over the outer factor of it, such as pairs
+    of channels that a rotary embedding turns."""
     whole = count * step == rec.table.size(value.dims[dim]) and start < step
     pieces = rec.table.split_product(value.dims[dim], [count, step]) if whole else None
-    return pieces[0] if pieces else rec.fresh(count)
+    if pieces is None:
+        return _with_dim(value, dim, rec.fresh(count))
+    return replace(_with_dim(value, dim, pieces[0]), every=(*value.every, (pieces[1], start)))
 
 
 def as_complex(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
@@ -303,6 +307,7 @@ VIEWS: dict[str, Callable[[Recording, Sequence[Any], Any], None]] = {
     "split": split, "unsafe_split": split, "split_with_sizes": split, "unsafe_split_with_sizes": split,
     "unbind": unbind, "select": select, "slice": slice_, "cat": concatenate, "stack": stack,
     "constant_pad_nd": pad, "glu": glu, "pixel_shuffle": pixel_shuffle,
-    "pixel_unshuffle": pixel_unshuffle, **dict.fromkeys(("channel_shuffle", "native_channel_shuffle"), channel_shuffle),
+    "pixel_unshuffle": pixel_unshuffle, "im2col": im2col, "unfold": unfold,
+    **dict.fromkeys(("channel_shuffle", "native_channel_shuffle"), channel_shuffle),
     "view_as_complex": as_complex, "view_as_real": as_real,
 }  # fmt: skip

@@ -102,23 +102,24 @@ def _pair_group(wanted: list[Dim], offered: list[Dim]) -> list[tuple[Dim, list[D
     """Pair the dimensions of one role; units fill up kernels and tokens, frames that one side lacks are paired with
     nothing, the longer side's other leading factors are merged."""
     if frames := _frames_beyond(wanted, offered):
-        return [(t, []) for t in frames] + (_pair_group([d for d in wanted if d not in frames], offered) or [])
+        return [(t, []) for t in frames] + (_pair_group(_without(wanted, frames), offered) or [])
     if frames := _frames_beyond(offered, wanted):
         one = [(Dim(("*",), 1, "grid", False, BEHIND + i), [s]) for i, s in enumerate(frames)]
-        return one + (_pair_group(wanted, [d for d in offered if d not in frames]) or [])
+        return one + (_pair_group(wanted, _without(offered, frames)) or [])
     if regrouped := _regrouped(wanted, offered):
         return regrouped
+    offered = _in_place_order(wanted, offered)
     if [_sort(d) for d in wanted] == [_sort(d) for d in offered]:
         return [(t, [s]) for t, s in zip(wanted, offered, strict=True)]
-    wanted_units = [d for d in wanted if d.size == 1]
-    wanted = [d for d in wanted if d.size != 1]
-    offered = [d for d in offered if d.size != 1]
+    wanted_units = _units(wanted, offered)
+    offered = _without(offered, _units(offered, wanted))
+    wanted = _without(wanted, wanted_units)
     loose = _beyond(wanted, offered)
     if loose and len(wanted) - len(loose) == len(offered):
-        wanted_units, wanted = wanted_units + loose, [d for d in wanted if d not in loose]
+        wanted_units, wanted = wanted_units + loose, _without(wanted, loose)
     spare = _beyond(offered, wanted) or _experts_beyond(offered, wanted)
     if len(wanted) == len(offered) - len(spare):
-        offered = [d for d in offered if d not in spare]
+        offered = _without(offered, spare)
     else:
         spare = []
     surplus = range(len(wanted_units), len(spare))
@@ -134,6 +135,16 @@ def _pair_group(wanted: list[Dim], offered: list[Dim]) -> list[tuple[Dim, list[D
         pairs.append((wanted.pop(), [offered.pop()]))
     first = wanted[0] if len(wanted) == 1 else _product(wanted, wanted[0].kind)
     return [*pairs, (first, offered), *units]
+
+
+def _without(dims: Sequence[Dim], others: Sequence[Dim]) -> list[Dim]:
+    return [dim for dim in dims if dim not in others]
+
+
+def _units(dims: Sequence[Dim], others: Sequence[Dim]) -> list[Dim]:
+    """Return the dimensions of size 1 among `dims`, the channel of a grey image not where `others` have colours."""
+    coloured = any(dim.kind == "input" for dim in others)
+    return [dim for dim in dims if dim.size == 1 and not (coloured and dim.kind == "input")]
 
 
 def _regrouped(wanted: list[Dim], offered: list[Dim]) -> list[tuple[Dim, list[Dim]]]:
@@ -191,6 +202,29 @@ def _in_kind_order(wanted: list[Dim], offered: list[Dim]) -> list[Dim]:
         left.remove(chosen)
         result.append(chosen)
     return result
+
+
+def _in_place_order(wanted: list[Dim], offered: list[Dim]) -> list[Dim]:
+    """Reorder the places of `offered` as those of `wanted` lie, such as columns before rows."""
+    mine, theirs = _places(wanted), _places(offered)
+    if len(mine) != len(theirs):
+        return offered
+    ordered, slots = sorted(theirs, key=_by_making), [i for i, dim in enumerate(offered) if dim in theirs]
+    ranks = [sorted(mine, key=_by_making).index(dim) for dim in mine]
+    result = list(offered)
+    for slot, rank in zip(slots, ranks, strict=True):
+        result[slot] = ordered[rank]
+    return result
+
+
+def _places(dims: Sequence[Dim]) -> list[Dim]:
+    placed = [dim for dim in dims if dim.kind == "grid" and dim.size > 1]
+    return placed or [dim for dim in dims if dim.kind == "kernel" and dim.size > 1]
+
+
+def _by_making(dim: Dim) -> list[int]:
+    """Return what sorts places as maps have them: spaces are numbered so, dimensions of kernels lie so."""
+    return leaves(dim.tree) if dim.kind == "grid" else [dim.place]
 
 
 def _product(dims: Sequence[Dim], kind: str) -> Dim:
