@@ -23,6 +23,8 @@ Model = Union[Named, "nn.Module", "Architecture"]
 def name_of(reference: Named) -> str:
     """Return the text that names `reference`; raise `TliError` for what is no name."""
     if isinstance(reference, (str, PathLike)) and isinstance(text := fspath(reference), str):
+        if not text:
+            raise TliError("expected the name or path of a model, found an empty text; a variable may be unset")
         return text
     raise TliError(
         f"expected the name or path of a model, found {_kind(reference)}; live modules are what tli_cli.score and "

@@ -218,3 +218,9 @@ def test_a_sparse_buffer_does_not_keep_a_network_from_being_run(tmp_path):
     assert architecture.order_from == "trace" and set(architecture.by_name) == {
         "0.weight", "0.bias", "2.weight", "2.bias"
     }  # fmt: skip
+
+
+def test_where_a_file_is_no_python_is_said_once(tmp_path):
+    (tmp_path / "net.py").write_text("def build(:\n")
+    with pytest.raises(TliError, match=r"invalid syntax \(net\.py, line 1\)$"):
+        provided(f"{tmp_path}/net.py:build")

@@ -97,6 +97,7 @@ CALLS: dict[str, Callable[[], object]] = {
     "a name as a plan": lambda: tli_cli.inject(A, B, OUT, plan="plan.json"),  # type: ignore[arg-type]
     "a number as a place": lambda: tli_cli.inject(A, B, 5),  # type: ignore[arg-type]
     "bytes as a place": lambda: tli_cli.inject(A, B, b"out.safetensors"),  # type: ignore[arg-type]
+    "an empty name": lambda: tli_cli.match("", A),
     "nothing to rank": lambda: tli_cli.rank(A, []),
     "None to rank": lambda: tli_cli.rank(A, None),  # type: ignore[arg-type]
     "no matrix": lambda: tli_cli.matrix([]),
