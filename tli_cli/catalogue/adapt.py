@@ -12,35 +12,6 @@ from tli_cli.catalogue.loading import without
 from tli_cli.describe.spaces import leaves
 
 
-def with_prefix(architecture: Architecture, prefix: str) -> Architecture:
-    """Return `architecture` with `prefix` before every name and path."""
-    if not prefix:
-        return architecture
-
-    def longer(path: str) -> str:
-        return f"{prefix}{path}".rstrip(".")
-
-    return replace(
-        architecture,
-        tensors=tuple(
-            replace(t, name=longer(t.name), tied_to=longer(t.tied_to) if t.tied_to else None)
-            for t in architecture.tensors
-        ),
-        layers=tuple(
-            replace(
-                layer,
-                path=longer(layer.path),
-                block=longer(layer.block),
-                stage=longer(layer.stage),
-                tensors=tuple((role, longer(name)) for role, name in layer.tensors),
-            )
-            for layer in architecture.layers
-        ),
-        axes={longer(name): axes for name, axes in architecture.axes.items()},
-        initial={longer(name): value for name, value in architecture.initial.items()},
-    )
-
-
 def adapted(architecture: Architecture, tensors: Sequence[TensorSpec]) -> Architecture:
     """Return `architecture` over exactly `tensors`, with their shapes and dtypes; those it does not know stand last."""
     given = {tensor.name: tensor for tensor in tensors}

@@ -7,12 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tli_cli.architecture import Architecture, TensorSpec
-from tli_cli.catalogue.adapt import adapted, with_prefix
+from tli_cli.catalogue.adapt import adapted
 from tli_cli.catalogue.decode import base_options, decode
 from tli_cli.catalogue.loading import head_names, without
 from tli_cli.catalogue.naming import Entry, entries_of
 from tli_cli.catalogue.signature import WORD, Masks, Shape, followers, stored_signatures
 from tli_cli.catalogue.store import read_row
+from tli_cli.describe.renaming import with_prefix
 from tli_cli.describe.spelling import enclosing
 
 TRIALS = 6

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from itertools import takewhile
@@ -170,16 +170,35 @@ def _shared_start(parts: Collection[str], holder: str) -> int:
 
 def renamed(architecture: Architecture, names: Mapping[str, str]) -> Architecture:
     """Return `architecture` with its tensors under other names, its layers' paths and blocks as these say."""
-    layers = [_renamed_layer(layer, names) for layer in architecture.layers]
+    layers = with_blocks([_renamed_layer(layer, names) for layer in architecture.layers])
+    return _called(architecture, layers, lambda name: names.get(name, name))
+
+
+def with_prefix(architecture: Architecture, prefix: str) -> Architecture:
+    """Return `architecture` with `prefix` before every name and path."""
+
+    def longer(path: str) -> str:
+        return f"{prefix}{path}".rstrip(".")
+
+    layers = [
+        replace(layer, path=longer(layer.path), block=longer(layer.block), stage=longer(layer.stage))
+        for layer in architecture.layers
+    ]
+    return _called(architecture, layers, longer) if prefix else architecture
+
+
+def _called(architecture: Architecture, layers: Sequence[Layer], name: Callable[[str], str]) -> Architecture:
+    """Return `architecture` with `layers`, and each tensor under the name that `name` gives for its own."""
     return replace(
         architecture,
         tensors=tuple(
-            replace(t, name=names.get(t.name, t.name), tied_to=t.tied_to and names.get(t.tied_to, t.tied_to))
-            for t in architecture.tensors
+            replace(t, name=name(t.name), tied_to=t.tied_to and name(t.tied_to)) for t in architecture.tensors
         ),
-        layers=tuple(with_blocks(layers)),
-        axes={names.get(name, name): axes for name, axes in architecture.axes.items()},
-        initial={names.get(name, name): value for name, value in architecture.initial.items()},
+        layers=tuple(
+            replace(layer, tensors=tuple((role, name(own)) for role, own in layer.tensors)) for layer in layers
+        ),
+        axes={name(own): axes for own, axes in architecture.axes.items()},
+        initial={name(own): value for own, value in architecture.initial.items()},
     )
 
 
@@ -190,4 +209,4 @@ def _renamed_layer(layer: Layer, names: Mapping[str, str]) -> Layer:
         if name.startswith(layer.path) and new.endswith(rest):
             path = new.removesuffix(rest)
             break
-    return replace(layer, path=path, tensors=tuple((role, names.get(name, name)) for role, name in layer.tensors))
+    return replace(layer, path=path)

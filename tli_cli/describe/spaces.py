@@ -40,15 +40,23 @@ class SpaceTable:
         """Return the kind of a leaf."""
         return self._kinds[leaf]
 
+    def leaves(self, *trees: AxisTree) -> list[int]:
+        """Return what `trees` run over now, in order, repeated leaves repeated."""
+        return [leaf for tree in trees for leaf in leaves(self.resolve(tree))]
+
+    def kinds(self, *trees: AxisTree) -> set[str]:
+        """Return the kinds of what `trees` run over."""
+        return {self._kinds[leaf] for leaf in self.leaves(*trees)}
+
     def mark(self, tree: AxisTree, kind: str) -> None:
         """Raise every leaf of `tree` to `kind` unless it has a stronger one."""
-        for leaf in leaves(self.resolve(tree)):
+        for leaf in self.leaves(tree):
             if KIND_RANK.index(kind) > KIND_RANK.index(self._kinds[leaf]):
                 self._kinds[leaf] = kind
 
     def mark_channels(self, tree: AxisTree, kind: str) -> None:
         """Raise to `kind` those leaves of `tree` that are plain channels."""
-        for leaf in leaves(self.resolve(tree)):
+        for leaf in self.leaves(tree):
             if self._kinds[leaf] == "channels":
                 self._kinds[leaf] = kind
 

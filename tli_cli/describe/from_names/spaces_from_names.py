@@ -161,7 +161,7 @@ def _mark_classes(flow: Flow, layers: Sequence[Layer]) -> None:
             continue
         tree = flow.table.resolve(flow.axes[name][1 if layer.attribute("transposed") else 0])
         others = [n for a in layers if a is not layer and a.kind in (*LINEAR, "norm") for _, n in a.tensors]
-        used = {leaf for n in others for t in flow.axes.get(n, ()) for leaf in leaves(flow.table.resolve(t))}
+        used = {leaf for name in others for leaf in flow.table.leaves(*flow.axes.get(name, ()))}
         flat = [widths(a, flow.shapes).first for a in weighted if a.kind == "linear" and layer.kind == "conv"]
         if used.isdisjoint(leaves(tree)) and all(taker % flow.size(tree) for taker in flat):
             flow.table.mark(tree, "classes")
@@ -192,5 +192,4 @@ def _numbered(
         name: tuple(Axis(used.tree(tree), (name, d) in flow.summed) for d, tree in enumerate(found))
         for name, found in trees.items()
     }
-    guessed = {leaf for tree in flow.guessed for leaf in leaves(flow.table.resolve(tree))}
-    return used.spaces, axes, used.numbers_of(guessed)
+    return used.spaces, axes, used.numbers_of(flow.table.leaves(*flow.guessed))

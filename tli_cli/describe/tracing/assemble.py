@@ -48,16 +48,16 @@ def assemble(
 
 def _numbered(recording: Recording, trees: Sequence[AxisTree], used: UsedSpaces) -> frozenset[int]:
     """Return the spaces that `trees` run over, as far as they are axes of tensors."""
-    return used.numbers_of({leaf for tree in trees for leaf in leaves(recording.table.resolve(tree))})
+    return used.numbers_of(recording.table.leaves(*trees))
 
 
 def _mark_classes(recording: Recording, outputs: Sequence[Value]) -> None:
     """Mark the outputs' channels as classes where nothing but the layers that make them carries them, and these make
     other than features, such as what two towers give to be multiplied with each other."""
     table = recording.table
-    met = {leaf for tree in (*recording.dotted, *recording.statistics.met) for leaf in leaves(table.resolve(tree))}
+    met = {*table.leaves(*recording.dotted, *recording.statistics.met)}
     for value in outputs:
-        final = set(leaves(table.resolve(_channels(recording, value))))
+        final = {*table.leaves(_channels(recording, value))}
         contracted = {
             leaf
             for name, index in recording.layer_of.items()
@@ -85,26 +85,21 @@ def _features(recording: Recording) -> set[int]:
         leaf
         for name, (first, last) in matrices
         if gives_features(name.rpartition(".")[0], table.size(first), table.size(last))
-        for leaf in leaves(table.resolve(first))
+        for leaf in table.leaves(first)
     }
 
 
 def _channels(recording: Recording, value: Value) -> AxisTree:
     """Return the dimension of an output that holds its channels: the second of maps and of signals, else the last."""
     table, dims = recording.table, value.dims
-    kinds = {table.kind(leaf) for leaf in leaves(table.resolve(dims[-1]))}
-    return dims[1] if len(dims) > 3 or (len(dims) == 3 and kinds <= POSITIONS) else dims[-1]
+    return dims[1] if len(dims) > 3 or (len(dims) == 3 and table.kinds(dims[-1]) <= POSITIONS) else dims[-1]
 
 
 def _summed_leaves(recording: Recording, name: str, index: int) -> list[int]:
     roots = recording.parameter_dims.get(name, ())
     summed = recording.layers[index].kind in ("norm", "scale", "position")
-    return [
-        leaf
-        for d, tree in enumerate(roots)
-        if summed or (name, d) in recording.contracted
-        for leaf in leaves(recording.table.resolve(tree))
-    ]
+    trees = (tree for d, tree in enumerate(roots) if summed or (name, d) in recording.contracted)
+    return recording.table.leaves(*trees)
 
 
 def _path(layer: RecordedLayer) -> str:
@@ -223,11 +218,9 @@ def _graph(recording: Recording, outputs: Sequence[Value]) -> tuple[Node, ...]:
         if used and i not in used:
             continue
         inputs = tuple(renamed[j] for j in node.inputs if j in renamed)
-        if node.op == "part":
-            kinds = {table.kind(leaf) for leaf in leaves(table.resolve(recording.part_axes[i]))}
-            if kinds & POSITIONS or node.index < 0:
-                renamed[i] = inputs[0]
-                continue
+        if node.op == "part" and (table.kinds(recording.part_axes[i]) & POSITIONS or node.index < 0):
+            renamed[i] = inputs[0]
+            continue
         renamed[i] = len(graph)
         graph.append(Node(node.op, inputs, node.layer, ranks.get(i, node.index)))
     return tuple(graph)

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 
 from tli_cli.architecture import AxisTree
-from tli_cli.describe.spaces import leaves
 from tli_cli.describe.tracing.applied import constant, placed, roles_of, standardised
 from tli_cli.describe.tracing.elementwise import shape_preserving
 from tli_cli.describe.tracing.recording import Recording
@@ -72,8 +71,8 @@ def _covers_channels(rec: Recording, value: Value, args: Sequence[Any], d: int, 
     """Tell whether a kernel is as long as dimension `d`, which runs over channels: it sums over all of them, as over
     the width of embedded words (arXiv 1408.5882)."""
     size = args[0].shape[d]
-    kinds = {rec.table.kind(leaf) for leaf in leaves(rec.table.resolve(value.dims[d]))}
-    return kinds == {"channels"} and not args[6] and args[1].shape[d] == size > out.shape[d] == 1
+    channels = rec.table.kinds(value.dims[d]) == {"channels"}
+    return channels and not args[6] and args[1].shape[d] == size > out.shape[d] == 1
 
 
 def _slid_over(rec: Recording, value: Value, out: torch.Tensor) -> list[AxisTree]:
@@ -81,8 +80,7 @@ def _slid_over(rec: Recording, value: Value, out: torch.Tensor) -> list[AxisTree
     counts from here on (ECA, arXiv 1910.03151)."""
     table, dims = rec.table, list[AxisTree]()
     for d, size in enumerate(out.shape[2:], 2):
-        kinds = {table.kind(leaf) for leaf in leaves(table.resolve(value.dims[d]))}
-        channels = size > 1 and kinds == {"channels"} and table.size(value.dims[d]) == size
+        channels = size > 1 and table.kinds(value.dims[d]) == {"channels"} and table.size(value.dims[d]) == size
         rec.coded += [value.dims[d]] if channels else []
         dims.append(value.dims[d] if channels else rec.fresh(size))
     return dims

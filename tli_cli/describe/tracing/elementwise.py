@@ -9,7 +9,6 @@ from typing import Any
 import torch
 
 from tli_cli.architecture import AxisTree
-from tli_cli.describe.spaces import leaves
 from tli_cli.describe.tracing.meta import tensors_in
 from tli_cli.describe.tracing.numbers import FACTORIES, constants_among, note_constants
 from tli_cli.describe.tracing.recording import Recording
@@ -121,8 +120,7 @@ def _combine(rec: Recording, name: str, known: Sequence[Value], live: Sequence[V
 
 def _is_placed(rec: Recording, values: Sequence[Value]) -> bool:
     """Tell whether a value that is added differs from place to place, so that it is no bias."""
-    wide = [rec.table.resolve(t) for v in values for t in v.dims if rec.table.size(t) > 1]
-    return any(rec.table.kind(leaf) == "grid" for tree in wide for leaf in leaves(tree))
+    return "grid" in rec.table.kinds(*(tree for v in values for tree in v.dims if rec.table.size(tree) > 1))
 
 
 def shape_preserving(

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 
 from tli_cli.architecture import AxisTree
-from tli_cli.describe.spaces import leaves
 from tli_cli.describe.tracing.recording import Recording
 from tli_cli.describe.tracing.values import Value
 from tli_cli.describe.tracing.views import slice_
@@ -42,7 +41,7 @@ def index_(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
     indices = [i if isinstance(i, torch.Tensor) else None for i in args[1]]
     gathered = [d for d, i in enumerate(indices) if i is not None]
     if len(gathered) == 1 and (start := _start_of_run(indices[gathered[0]], args[0].shape[gathered[0]])) >= 0:
-        slice_(rec, (args[0], gathered[0], start), out)
+        slice_(rec, value, (args[0], gathered[0], start), out)
         return
     if len(gathered) == 1:
         _note_order(rec, value, gathered[0], args[1][gathered[0]])
@@ -68,7 +67,7 @@ def index_(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
 
 def _note_order(rec: Recording, value: Value, dim: int, index: torch.Tensor) -> None:
     """Note in which order code takes channels, such as those of colours."""
-    kinds = set(map(rec.table.kind, leaves(rec.table.resolve(value.dims[dim]))))
+    kinds = rec.table.kinds(value.dims[dim])
     if value.node >= 0 and (taken := rec.constants.of(index)) is not None and not kinds & {"grid", "batch"}:
         rec.coded.append(value.dims[dim])
         rec.numbers.append((rec.last, ("index", dim - len(value.dims), tuple(taken.flatten().tolist()))))

@@ -12,7 +12,6 @@ import torch
 
 from tli_cli.architecture import AS_HEAD, OFFSET, OUTPUTS, PICKED, AxisTree, Number
 from tli_cli.describe.last_layers import BOUNDED
-from tli_cli.describe.spaces import leaves
 from tli_cli.describe.tracing.recording import Recording
 from tli_cli.describe.tracing.values import Value
 
@@ -131,7 +130,7 @@ def note_picked(rec: Recording, value: Value, dim: int, index: int, size: int) -
 
 def _are_places(rec: Recording, tree: AxisTree) -> bool:
     """Tell whether a dimension runs over places, tokens that stand before or behind them included."""
-    kinds = {rec.table.kind(leaf) for leaf in leaves(rec.table.resolve(tree))}
+    kinds = rec.table.kinds(tree)
     return "grid" in kinds and kinds <= {"grid", "choices"}
 
 

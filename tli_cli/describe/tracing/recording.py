@@ -11,7 +11,7 @@ import torch
 
 from tli_cli.architecture import DOT, LINEAR, AxisTree, Node, Number
 from tli_cli.describe.normed import part_role
-from tli_cli.describe.spaces import SpaceTable, leaves
+from tli_cli.describe.spaces import SpaceTable
 from tli_cli.describe.tracing.constants import Constants
 from tli_cli.describe.tracing.curves import Curves
 from tli_cli.describe.tracing.statistics import Statistics
@@ -143,8 +143,7 @@ class Recording:
 
     def note_dot(self, node: int, trees: Sequence[AxisTree]) -> None:
         """Note that a product is summed over channels, index by index."""
-        kinds = {self.table.kind(leaf) for tree in trees for leaf in leaves(self.table.resolve(tree))}
-        if self.nodes[node].op == "mul" and kinds == {"channels"}:
+        if self.nodes[node].op == "mul" and self.table.kinds(*trees) == {"channels"}:
             self.nodes[node] = replace(self.nodes[node], index=DOT)
 
     def part(self, value: Value, tree: AxisTree, index: int, size: int) -> int:

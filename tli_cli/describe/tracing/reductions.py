@@ -10,7 +10,6 @@ from typing import Any
 import torch
 
 from tli_cli.architecture import Number
-from tli_cli.describe.spaces import leaves
 from tli_cli.describe.tracing.elementwise import anything, first_of
 from tli_cli.describe.tracing.numbers import note_numbers, note_windows
 from tli_cli.describe.tracing.recording import Recording
@@ -72,7 +71,7 @@ def average_pool(rec: Recording, args: Sequence[Any], out: Any, *, name: str) ->
 
 def _shrinks_places(rec: Recording, before: Value, after: Value) -> bool:
     """Tell whether a value of several places became one of fewer."""
-    mine, theirs = ({leaf for t in v.dims for leaf in leaves(rec.table.resolve(t))} for v in (before, after))
+    mine, theirs = ({*rec.table.leaves(*v.dims)} for v in (before, after))
     return any(rec.table.kind(leaf) == "grid" and rec.table.size(leaf) > 1 for leaf in mine - theirs)
 
 

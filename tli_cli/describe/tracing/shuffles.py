@@ -12,33 +12,28 @@ import torch
 from tli_cli.architecture import AxisTree
 from tli_cli.describe.tracing.elementwise import anything
 from tli_cli.describe.tracing.recording import Recording
+from tli_cli.describe.tracing.values import Value
 
 
-def pixel_shuffle(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
+def pixel_shuffle(rec: Recording, value: Value, args: Sequence[Any], out: torch.Tensor) -> None:
     """Spread channels over a finer grid: the factor's square of them stand for one."""
-    value, factor = rec.get(args[0]), int(args[1])
-    if value is None:
-        return
+    factor = int(args[1])
     channel = out.ndim - 3
     pieces = rec.table.split_product(value.dims[channel], [out.shape[channel], factor, factor])
     made = pieces[0] if pieces else rec.fresh(out.shape[channel], "channels")
     rec.same_shape(value, out, dims=(*value.dims[:channel], made, *(rec.fresh(s) for s in out.shape[-2:])), origins=())
 
 
-def pixel_unshuffle(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
+def pixel_unshuffle(rec: Recording, value: Value, args: Sequence[Any], out: torch.Tensor) -> None:
     """Put the places of squares beside each other as channels."""
-    if (value := rec.get(args[0])) is None:
-        return
     *lead, channel, _, _ = value.dims
     (rows, row), (columns, column) = (_windows(rec, tree, int(args[1])) for tree in value.dims[-2:])
     rec.same_shape(value, out, dims=(*lead, _product(rec, channel, row, column), rows, columns), origins=())
 
 
-def im2col(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
+def im2col(rec: Recording, value: Value, args: Sequence[Any], out: torch.Tensor) -> None:
     """Lay windows that cover a map one beside the other in columns; of others the places are nobody's."""
     tensor, kernel, stride = args[0], args[1], args[4] if len(args) > 4 else (1, 1)
-    if (value := rec.get(tensor)) is None:
-        return
     if [*kernel] != [*stride] or prod(kernel) * out.shape[-1] != prod(tensor.shape[-2:]):
         anything(rec, "im2col", args, out)
         return
@@ -48,10 +43,8 @@ def im2col(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
     rec.same_shape(value, out, dims=dims, origins=())
 
 
-def unfold(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
+def unfold(rec: Recording, value: Value, args: Sequence[Any], out: torch.Tensor) -> None:
     """Cut a dimension in windows, along a last one; those that do not cover it side by side run over nothing known."""
-    if (value := rec.get(args[0])) is None:
-        return
     dim, size, step = args[1] % args[0].ndim, args[2], args[3]
     covered = size == step and args[0].shape[dim] == size * out.shape[dim]
     windows, inside = _windows(rec, value.dims[dim], size) if covered else (rec.fresh(out.shape[dim]), rec.fresh(size))
@@ -68,11 +61,9 @@ def _product(rec: Recording, *trees: AxisTree) -> AxisTree:
     return rec.table.multiplied(list(map(rec.table.resolve, trees)))
 
 
-def channel_shuffle(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
+def channel_shuffle(rec: Recording, value: Value, args: Sequence[Any], out: torch.Tensor) -> None:
     """Take channels in turn from groups of them."""
-    value, groups = rec.get(args[0]), int(args[1])
-    if value is None:
-        return
+    groups = int(args[1])
     pieces = rec.table.split_product(value.dims[1], [groups, out.shape[1] // groups])
     made = rec.table.multiplied([rec.table.resolve(tree) for tree in reversed(pieces)]) if pieces else None
     dims = (value.dims[0], rec.fresh(out.shape[1], "channels") if made is None else made, *value.dims[2:])

@@ -39,7 +39,7 @@ class Statistics:
 
     def _leaves(self, trees: Sequence[AxisTree]) -> set[int]:
         """Return what `trees` run over, dimensions of one index apart."""
-        return {leaf for t in trees if self._table.size(t) > 1 for leaf in leaves(self._table.resolve(t))}
+        return {*self._table.leaves(*(tree for tree in trees if self._table.size(tree) > 1))}
 
     def meet(self, sides: Sequence[Collection[int]], over: Sequence[AxisTree]) -> bool:
         """Note that values are multiplied and summed over dimensions, of which all `sides` are divided by their lengths

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -46,11 +47,9 @@ def _groups(before: Sequence[int], after: Sequence[int]) -> list[tuple[list[int]
     return groups
 
 
-def view(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
+def view(rec: Recording, value: Value, args: Sequence[Any], out: torch.Tensor) -> None:
     """Reshape: runs of dimensions are multiplied and cut anew."""
-    source, value = args[0], rec.get(args[0])
-    if value is None:
-        return
+    source = args[0]
     if 0 in source.shape:
         rec.same_shape(value, out, dims=tuple(rec.fresh(s) for s in out.shape), origins=())
         return
@@ -66,14 +65,13 @@ def view(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
     rec.same_shape(value, out, dims=tuple(dims), origins=tuple(origins))
 
 
-def reorder(rec: Recording, args: Sequence[Any], out: torch.Tensor, order: Sequence[int]) -> None:
+def reorder(rec: Recording, value: Value, args: Sequence[Any], out: torch.Tensor, order: Sequence[int]) -> None:
     """Permute or transpose dimensions."""
-    if (value := rec.get(args[0])) is not None:
-        origins = tuple(value.origin(d) for d in order)
-        rec.same_shape(value, out, dims=tuple(value.dims[d] for d in order), origins=origins)
+    origins = tuple(value.origin(d) for d in order)
+    rec.same_shape(value, out, dims=tuple(value.dims[d] for d in order), origins=origins)
 
 
-def transpose(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
+def transpose(rec: Recording, value: Value, args: Sequence[Any], out: torch.Tensor) -> None:
     """Swap two dimensions."""
     order = list(range(out.ndim))
     if len(args) > 1:
@@ -81,19 +79,16 @@ def transpose(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
         order[a], order[b] = order[b], order[a]
     else:
         order.reverse()
-    reorder(rec, args, out, order)
+    reorder(rec, value, args, out, order)
 
 
-def permute(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
+def permute(rec: Recording, value: Value, args: Sequence[Any], out: torch.Tensor) -> None:
     """Reorder dimensions."""
-    reorder(rec, args, out, [d % max(out.ndim, 1) for d in args[1]])
+    reorder(rec, value, args, out, [d % max(out.ndim, 1) for d in args[1]])
 
 
-def expand(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
+def expand(rec: Recording, value: Value, args: Sequence[Any], out: torch.Tensor) -> None:
     """Broadcast: new and widened dimensions are fresh."""
-    value = rec.get(args[0])
-    if value is None:
-        return
     lead = out.ndim - args[0].ndim
     dims, origins = [], []
     for d, size in enumerate(out.shape):
@@ -111,11 +106,8 @@ def _to_batch(rec: Recording, value: Value, before: torch.Tensor, after: torch.T
     return value.expanded or (value.node < 0 and after.ndim > 2 and widened)
 
 
-def repeat(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
+def repeat(rec: Recording, value: Value, args: Sequence[Any], out: torch.Tensor) -> None:
     """Tile: each dimension becomes copies times itself."""
-    value = rec.get(args[0])
-    if value is None:
-        return
     lead = out.ndim - args[0].ndim
     dims: list[AxisTree] = []
     for d, size in enumerate(out.shape):
@@ -125,15 +117,14 @@ def repeat(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
     rec.same_shape(value, out, dims=tuple(dims), origins=(), expanded=_to_batch(rec, value, args[0], out))
 
 
-def unsqueeze(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
+def unsqueeze(rec: Recording, value: Value, args: Sequence[Any], out: torch.Tensor) -> None:
     """Insert a dimension of size 1."""
-    if (value := rec.get(args[0])) is not None:
-        at = args[1] % out.ndim
-        dims, origins = list(value.dims), list(value.origins or (NONE,) * len(value.dims))
-        dims.insert(at, rec.fresh(1))
-        origins.insert(at, NONE)
-        to_all = value.expanded or (value.node < 0 and at == 0 and out.ndim > 2)
-        rec.same_shape(value, out, dims=tuple(dims), origins=tuple(origins), expanded=to_all)
+    at = args[1] % out.ndim
+    dims, origins = list(value.dims), list(value.origins or (NONE,) * len(value.dims))
+    dims.insert(at, rec.fresh(1))
+    origins.insert(at, NONE)
+    to_all = value.expanded or (value.node < 0 and at == 0 and out.ndim > 2)
+    rec.same_shape(value, out, dims=tuple(dims), origins=tuple(origins), expanded=to_all)
 
 
 def _pieces(rec: Recording, value: Value, dim: int, sizes: Sequence[int]) -> list[AxisTree]:
@@ -157,10 +148,9 @@ def _put_part(rec: Recording, out: torch.Tensor, value: Value, whole: AxisTree, 
     rec.put(out, replace(value, node=node))
 
 
-def split(rec: Recording, args: Sequence[Any], out: Sequence[torch.Tensor]) -> None:
+def split(rec: Recording, value: Value, args: Sequence[Any], out: Sequence[torch.Tensor]) -> None:
     """Cut one dimension in parts (split, chunk, unsafe_split, split_with_sizes)."""
-    value = rec.get(args[0])
-    if value is None or not out:
+    if not out:
         return
     dim = (args[2] if len(args) > 2 else 0) % args[0].ndim
     whole = value.dims[dim]
@@ -175,10 +165,9 @@ def split(rec: Recording, args: Sequence[Any], out: Sequence[torch.Tensor]) -> N
         start += size
 
 
-def unbind(rec: Recording, args: Sequence[Any], out: Sequence[torch.Tensor]) -> None:
+def unbind(rec: Recording, value: Value, args: Sequence[Any], out: Sequence[torch.Tensor]) -> None:
     """Cut one dimension in single indices and drop it."""
-    value = rec.get(args[0])
-    if value is None or not out:
+    if not out:
         return
     dim = (args[1] if len(args) > 1 else 0) % args[0].ndim
     whole = value.dims[dim]
@@ -187,11 +176,8 @@ def unbind(rec: Recording, args: Sequence[Any], out: Sequence[torch.Tensor]) -> 
         _put_part(rec, tensor, _with_dim(value, dim, None), whole, index)
 
 
-def select(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
+def select(rec: Recording, value: Value, args: Sequence[Any], out: torch.Tensor) -> None:
     """Take a single index of one dimension and drop it."""
-    value = rec.get(args[0])
-    if value is None:
-        return
     dim = args[1] % args[0].ndim
     size = args[0].shape[dim]
     index = args[2] % max(size, 1)
@@ -203,11 +189,8 @@ def select(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
     _put_part(rec, out, _with_dim(value, dim, None), whole, index)
 
 
-def slice_(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
+def slice_(rec: Recording, value: Value, args: Sequence[Any], out: torch.Tensor) -> None:
     """Take a range of one dimension."""
-    value = rec.get(args[0])
-    if value is None:
-        return
     dim = (args[1] if len(args) > 1 else 0) % args[0].ndim
     size, start = args[0].shape[dim], (args[2] if len(args) > 2 and args[2] is not None else 0)
     start = start + size if start < 0 else min(start, size)
@@ -241,11 +224,8 @@ def _every(rec: Recording, value: Value, dim: int, start: int, step: int, count:
     return replace(_with_dim(value, dim, pieces[0]), every=(*value.every, (pieces[1], start)))
 
 
-def as_complex(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
+def as_complex(rec: Recording, value: Value, args: Sequence[Any], out: torch.Tensor) -> None:
     """Read pairs of numbers as complex ones, which multiply as pairs that are turned: parts of both are added."""
-    value = rec.get(args[0])
-    if value is None:
-        return
     made = _with_dim(value, len(value.dims) - 1, None)
     if value.node >= 0:
         pairs = rec.table.multiplied([rec.table.resolve(tree) for tree in value.dims[-2:]])
@@ -254,18 +234,14 @@ def as_complex(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
     rec.put(out, made)
 
 
-def as_real(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
+def as_real(rec: Recording, value: Value, args: Sequence[Any], out: torch.Tensor) -> None:
     """Read complex numbers as pairs of numbers."""
-    if (value := rec.get(args[0])) is not None:
-        pair = rec.table.summed([rec.fresh(1), rec.fresh(1)])
-        rec.put(out, replace(value, dims=(*value.dims, pair), origins=()))
+    pair = rec.table.summed([rec.fresh(1), rec.fresh(1)])
+    rec.put(out, replace(value, dims=(*value.dims, pair), origins=()))
 
 
-def pad(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
+def pad(rec: Recording, value: Value, args: Sequence[Any], out: torch.Tensor) -> None:
     """Pad the last dimensions: padded channels are fresh channels beside the old ones."""
-    value = rec.get(args[0])
-    if value is None:
-        return
     note_padding(rec, args, out)
     dims = list(value.dims)
     for i in range(len(args[1]) // 2):
@@ -285,14 +261,11 @@ def _is_mixed(rec: Recording, tree: AxisTree) -> bool:
     """Tell whether a dimension runs over places, or over channels that were held against their neighbours, one by
     one."""
     sizes = {rec.table.size(leaf) for leaf in leaves(tree)}
-    return (isinstance(tree, tuple) and sizes == {1}) or any(rec.table.kind(leaf) == "grid" for leaf in leaves(tree))
+    return (isinstance(tree, tuple) and sizes == {1}) or "grid" in rec.table.kinds(tree)
 
 
-def glu(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
+def glu(rec: Recording, value: Value, args: Sequence[Any], out: torch.Tensor) -> None:
     """Multiply one half of a dimension with the gate that the other half gives."""
-    value = rec.get(args[0])
-    if value is None:
-        return
     dim = (args[1] if len(args) > 1 else -1) % out.ndim
     kept, gate = _pieces(rec, value, dim, [out.shape[dim]] * 2)
     rec.table.unite(kept, gate)
@@ -300,14 +273,27 @@ def glu(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
     rec.put(out, replace(_with_dim(value, dim, kept), node=node))
 
 
-VIEWS: dict[str, Callable[[Recording, Sequence[Any], Any], None]] = {
+OF_ONE: dict[str, Callable[[Recording, Value, Sequence[Any], Any], None]] = {
     "view": view, "_unsafe_view": view, "reshape": view, "_reshape_alias": view,
     "squeeze": view, **dict.fromkeys(("t", "t_", "transpose", "transpose_"), transpose), "permute": permute,
     "expand": expand, "repeat": repeat, "unsqueeze": unsqueeze,
     "split": split, "unsafe_split": split, "split_with_sizes": split, "unsafe_split_with_sizes": split,
-    "unbind": unbind, "select": select, "slice": slice_, "cat": concatenate, "stack": stack,
+    "unbind": unbind, "select": select, "slice": slice_,
     "constant_pad_nd": pad, "glu": glu, "pixel_shuffle": pixel_shuffle,
     "pixel_unshuffle": pixel_unshuffle, "im2col": im2col, "unfold": unfold,
     **dict.fromkeys(("channel_shuffle", "native_channel_shuffle"), channel_shuffle),
     "view_as_complex": as_complex, "view_as_real": as_real,
 }  # fmt: skip
+"""What operations do with their first argument, where anything is known of that."""
+
+
+def _of_one(rule: Callable[..., None], rec: Recording, args: Sequence[Any], out: Any) -> None:
+    if (value := rec.get(args[0])) is not None:
+        rule(rec, value, args, out)
+
+
+VIEWS: dict[str, Callable[[Recording, Sequence[Any], Any], None]] = {
+    "cat": concatenate,
+    "stack": stack,
+    **{name: partial(_of_one, rule) for name, rule in OF_ONE.items()},
+}

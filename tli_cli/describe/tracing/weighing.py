@@ -15,7 +15,6 @@ from typing import Any
 import torch
 
 from tli_cli.architecture import LINEAR, WEIGHED, Number
-from tli_cli.describe.spaces import leaves
 from tli_cli.describe.tracing.recording import Recording
 
 
@@ -25,10 +24,10 @@ def note_weighed(rec: Recording) -> None:
     Of each axis of a map that is cut the sizes of its factors, the outermost first; those that the softmax did not run
     over count as negative.
     """
-    factors = (leaves(rec.table.resolve(axis)) for axis in rec.table.cut)
+    factors = map(rec.table.leaves, rec.table.cut)
     cut = [axis for found in factors if len(axis := [leaf for leaf in found if _are_places(rec, leaf)]) > 1]
     for node, dims, dim in rec.weighed:
-        own, *others = ({*leaves(rec.table.resolve(d))} for d in (dims[dim], *dims))
+        own, *others = ({*rec.table.leaves(d)} for d in (dims[dim], *dims))
         layer = next((n.layer for n in rec.nodes[node:] if n.layer >= 0 and rec.layers[n.layer].kind in LINEAR), -1)
         if layer >= 0 and any(_are_places(rec, leaf) for leaf in own):
             rec.numbers.append((layer, _number(rec, cut, own, own.union(*others))))
