@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from tli_cli.architecture import Architecture, AxisTree, Node
 from tli_cli.describe.spaces import factors_of, leaves, terms_of
-from tli_cli.describe.walks import walked
+from tli_cli.describe.walks import layer_behind, walked
 
 REACH = 8
 TURNING = ("part", "add", "cat")
@@ -53,9 +53,9 @@ def turned_layers(graph: tuple[Node, ...]) -> frozenset[tuple[int, bool]]:
         cut = {part.inputs[0] for part in parts}
         if len(parts) == len(node.inputs) == 2 and len(cut) == 1 and parts[0].index != parts[1].index:
             start = cut.pop()
-            found.add((layer_behind(graph, start), graph[start].layer >= 0))
+            found.add((layer_behind(graph, start, REACH), graph[start].layer >= 0))
     for start in turned_values(graph).values():
-        found.add((layer_behind(graph, start), graph[start].layer >= 0))
+        found.add((layer_behind(graph, start, REACH), graph[start].layer >= 0))
     return frozenset(entry for entry in found if entry[0] >= 0)
 
 
@@ -91,16 +91,6 @@ def _is_turn(graph: tuple[Node, ...], index: int, start: int) -> bool:
     between = list(walked([index], lambda i: graph[i].inputs if i != start and graph[i].op in TURNING else ()))
     ops = {graph[i].op for i in between if i != start}
     return ops <= {*TURNING} and len({start, *between}) <= 2 * REACH and "add" in ops and len(ops) > 1
-
-
-def layer_behind(graph: tuple[Node, ...], start: int) -> int:
-    """Return the layer that makes a node's value, through a few steps without tensors; -1 if none is near."""
-    for _ in range(REACH):
-        node = graph[start]
-        if node.layer >= 0 or not node.inputs:
-            return node.layer
-        start = node.inputs[0]
-    return -1
 
 
 def turned_channels(architecture: Architecture) -> set[AxisTree]:
@@ -145,10 +135,9 @@ def known_turns(architecture: Architecture) -> dict[int, int]:
             known[place] = any(_has_way(architecture, tree, turned) for tree in trees)
         return known[place]
 
-    found = turned_values(graph)
-    return {
-        node: start for node, start in found.items() if (place := layer_behind(graph, start)) >= 0 and is_known(place)
-    }
+    behind = {start: layer_behind(graph, start, REACH) for start in turned_values(graph).values()}
+    known_starts = {start for start, place in behind.items() if place >= 0 and is_known(place)}
+    return {node: start for node, start in turned_values(graph).items() if start in known_starts}
 
 
 def _has_way(architecture: Architecture, tree: AxisTree, turned: set[AxisTree]) -> bool:

@@ -19,6 +19,21 @@ def walked(starts: Iterable[int], onward: Callable[[int], Iterable[int]]) -> Ite
         met.update(further)
 
 
+def back(graph: Sequence[Node], start: int, most: int) -> Iterator[int]:
+    """Yield a node and those before it by their first inputs, at most so many."""
+    for _ in range(most):
+        yield start
+        if not graph[start].inputs:
+            return
+        start = graph[start].inputs[0]
+
+
+def layer_behind(graph: Sequence[Node], start: int, most: int) -> int:
+    """Return the layer that makes a node's value, that node and those before it among the first `most`; -1 if none
+    does."""
+    return next((graph[i].layer for i in back(graph, start, most) if graph[i].layer >= 0), -1)
+
+
 def makers(graph: Sequence[Node], nodes: Iterable[int]) -> set[int]:
     """Return the last layers that make the values of `nodes`."""
     behind = walked(nodes, lambda i: graph[i].inputs if graph[i].layer < 0 else ())

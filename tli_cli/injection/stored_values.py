@@ -112,13 +112,9 @@ class StoredValues:
                 self._not_finite((model, name))
 
     def _check(self, model: int, name: str) -> None:
-        key = model, name
-        if key in self._checked:
-            return
-        held = self._held[model].get(name)
-        self._checked[key] = True
-        if held is not None and not holds_finite(self._checkpoints[model], held):
-            self._not_finite(key)
+        if (model, name) not in self._checked:
+            self._checked[model, name] = True
+            self._look([(model, name)] if name in self._held[model] else [])
 
     def _not_finite(self, key: tuple[int, str]) -> None:
         """Note that a tensor holds NaN or infinite values, or raise `TliError` if it may not."""

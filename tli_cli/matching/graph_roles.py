@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from tli_cli.architecture import LINEAR, Architecture, Node
 from tli_cli.describe.vocabulary import crossing
+from tli_cli.describe.walks import back
 from tli_cli.matching.units import Key, Unit
 
 
@@ -121,26 +122,15 @@ class _Roles:
 
     def _back(self, start: int, op: str) -> int | None:
         """Return the nearest node `op` on the way back from `start`, through whatever takes one main input."""
-        for _ in range(12):
-            node = self._graph[start]
-            if node.op == op:
-                return start
-            if not node.inputs:
-                return None
-            start = node.inputs[0]
-        return None
+        return next((i for i in back(self._graph, start, 12) if self._graph[i].op == op), None)
 
     def _maker(self, start: int) -> Key | None:
         """Return the weighted unit that made node `start`, through norms, scales and turned embeddings."""
-        for _ in range(24):
-            node = self._graph[start]
+        for node in (self._graph[i] for i in back(self._graph, start, 24)):
             if node.op == "part" and (node.inputs and (self._graph[node.inputs[0]].layer, node.index) in self._units):
                 return self._graph[node.inputs[0]].layer, node.index
             if node.layer >= 0 and self._layers[node.layer].kind in LINEAR:
                 return (node.layer, -1) if (node.layer, -1) in self._units else None
-            if not node.inputs:
-                return None
-            start = node.inputs[0]
         return None
 
     def _taker(self, start: int) -> Key | None:

@@ -10,6 +10,7 @@ from tli_cli.architecture import LINEAR, UNTOLD, Architecture, Layer
 from tli_cli.describe.spaces import leaves
 from tli_cli.describe.turned import turned_layers
 from tli_cli.describe.vocabulary import canonical_role
+from tli_cli.describe.walks import layer_behind
 from tli_cli.dtypes import is_float
 from tli_cli.matching.parts import Part, part_roles, parts_of
 from tli_cli.matching.settings import UNKNOWN, setting_numbers
@@ -228,20 +229,12 @@ def _split(architecture: Architecture, whole: Unit, dim: int, parts: list[Part])
     ]
 
 
-FAR = 24
+FAR = 25
 """How many nodes back from a product its queries are looked for."""
 
 
 def attending_layers(architecture: Architecture) -> frozenset[int]:
     """Return the layers that make the left side of a product of two values, as attention's queries are."""
     graph = architecture.graph
-    found = set()
-    for node in graph:
-        if node.op == "matmul" and len(node.inputs) == 2:
-            at = node.inputs[0]
-            for _ in range(FAR):
-                if graph[at].layer >= 0 or not graph[at].inputs:
-                    break
-                at = graph[at].inputs[0]
-            found.add(graph[at].layer)
-    return frozenset(found - {-1})
+    products = (node for node in graph if node.op == "matmul" and len(node.inputs) == 2)
+    return frozenset({layer_behind(graph, node.inputs[0], FAR) for node in products} - {-1})

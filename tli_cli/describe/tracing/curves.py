@@ -14,10 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch.utils._pytree import tree_map
 
+from tli_cli.describe.tracing.operation_names import COPIES
 from tli_cli.describe.tracing.values import Value
-
-MOVED = {"_to_copy", "detach", "alias", "contiguous", "to", "type_as", "lift_fresh"}
-"""Operations that make the same numbers, of another kind perhaps, besides those that work index by index."""
 
 LONGEST = 12
 """How many operations an activation is written out by at most."""
@@ -100,7 +98,7 @@ class Curves:
 
 def is_followed(func: Any) -> bool:
     """Tell whether the operation `func` works index by index, or changes no numbers."""
-    return torch.Tag.pointwise in func.tags or func._overloadpacket.__name__ in MOVED
+    return torch.Tag.pointwise in func.tags or func._overloadpacket.__name__ in COPIES
 
 
 def curves_made(
@@ -139,7 +137,7 @@ def _applied(
             return values[id(item)].clone()
         return torch.float64 if isinstance(item, torch.dtype) and item.is_floating_point else item
 
-    if func._overloadpacket.__name__ in MOVED:
+    if func._overloadpacket.__name__ in COPIES:
         kind, moved = kwargs.get("dtype"), values[id(args[0])]
         return moved if kind is None or kind.is_floating_point else moved.to(kind)
     made: torch.Tensor = func(*tree_map(plain, args), **tree_map(plain, dict(kwargs)))

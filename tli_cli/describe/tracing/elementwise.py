@@ -10,27 +10,14 @@ import torch
 
 from tli_cli.architecture import AxisTree
 from tli_cli.describe.tracing.meta import tensors_in
-from tli_cli.describe.tracing.numbers import FACTORIES, constants_among, note_constants
+from tli_cli.describe.tracing.numbers import constants_among, note_constants
+from tli_cli.describe.tracing.operation_names import ADDITIONS, FACTORIES, FIXED_NAMES, SAME_NUMBERS, SILENT
 from tli_cli.describe.tracing.recording import Recording
 from tli_cli.describe.tracing.values import Value, are_addends
 from tli_cli.describe.tracing.written import is_divided, normalising, note_scale, scaled_before, weighed
 
-SILENT = {
-    "clone", "alias", "detach", "_to_copy", "contiguous", "lift_fresh", "copy_", "neg", "roll", "flip",
-    "native_dropout", "add", "add_", "sub", "sub_", "rsub", "mul", "mul_", "div", "div_", "to", "type_as",
-    "_conj", "real", "imag", "fill_", "clamp_min", "masked_fill", "masked_fill_", "pow", "exp", "log", "abs",
-    "zero_", "round", "floor", "as_strided_",
-}  # fmt: skip
-SAME_NUMBERS = {"clone", "alias", "detach", "_to_copy", "contiguous", "to", "clamp", "clamp_min", "clamp_max"}
-"""What leaves the numbers of a list what they are, as those in use lie within the bounds."""
-ADDITIONS = {"add", "add_", "sub", "sub_"}
 POWERS = {0.5: "sqrt", -0.5: "rsqrt"}
 STATISTICS = {"running_mean", "running_var"}
-FIXED_NAMES = {"relu_": "relu", "silu_": "silu", "hardswish_": "hardswish", "sigmoid_": "sigmoid", "tanh_": "tanh",
-               "_softmax": "softmax", "_safe_softmax": "softmax", "hardtanh_": "hardtanh", "leaky_relu_": "leaky_relu",
-               "max_pool2d_with_indices": "max_pool", "_adaptive_avg_pool2d": "avg_pool", "avg_pool2d": "avg_pool",
-               "elu_": "elu", "gelu_": "gelu", "max_pool3d_with_indices": "max_pool", "avg_pool3d": "avg_pool",
-               **{f"adaptive_max_pool{d}d": "max_pool" for d in "123"}, "_adaptive_avg_pool3d": "avg_pool"}  # fmt: skip
 
 
 def first_of(out: Any) -> Any:

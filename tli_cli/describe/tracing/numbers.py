@@ -12,32 +12,13 @@ import torch
 
 from tli_cli.architecture import AS_HEAD, OFFSET, OUTPUTS, PICKED, AxisTree, Number
 from tli_cli.describe.last_layers import BOUNDED
+from tli_cli.describe.tracing.operation_names import PLAIN, UNCOUNTED, UNEVEN, UNIFORM
 from tli_cli.describe.tracing.recording import Recording
 from tli_cli.describe.tracing.values import Value
-
-FACTORIES = {
-    "new_zeros", "new_ones", "new_empty", "new_full", "zeros_like", "ones_like", "empty_like", "full_like", "rand_like",
-    "new_empty_strided", "randn_like",
-}  # fmt: skip
-UNCOUNTED = FACTORIES | {
-    "clone", "_to_copy", "contiguous", "detach", "alias", "lift_fresh", "copy_", "to", "type_as", "native_dropout",
-    "fill_", "zero_", "masked_fill", "masked_fill_", "where", "eq", "ne", "lt", "le", "gt", "ge",
-    "sort", "argmax", "isnan", "isinf", "bernoulli_", "as_strided", "as_strided_",
-    "_softmax", "_safe_softmax", "_adaptive_avg_pool2d", "_adaptive_avg_pool3d",
-}  # fmt: skip
-"""Operations whose numbers say nothing of values, or follow from the sizes of what they are applied to."""
 
 ALONG = ("dim", "dims", "dimension")
 """What operations call the dimensions along which they work."""
 
-UNIFORM = {"zeros", "ones", "full", "zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full"}
-"""Operations that make the same number everywhere."""
-
-UNEVEN = {"tril", "triu", "cumsum", "constant_pad_nd", "cat", "stack", "index_put", "scatter", "eye"}
-"""Operations that make other numbers from place to place of what holds one number everywhere."""
-
-PLAIN = {"neg", "exp", "exp2", "expm1", "abs", "log", "log1p", "reciprocal", "sign", "floor", "round", "erf", "cumsum"}
-"""Operations that take no numbers and change values."""
 
 NEGLIGIBLE = 1e-3
 """What is added to keep a division or a root from zero is no number that counts."""

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from tli_cli.architecture import JOINED
+from tli_cli.describe.tracing.operation_names import UNSEEN
 from tli_cli.describe.tracing.recording import Recording
 from tli_cli.describe.tracing.values import Value
 
@@ -17,10 +18,6 @@ OF_NORMS = Counter({**dict.fromkeys(SQUARES, 1), "mean": 1, "sum": 1, "sqrt": 1,
 """Operations by which a value becomes the scale that a norm divides it by, and how often."""
 FREE = ("add", "mul", "div", "clamp_min", "clamp", "maximum")
 """Operations whose numbers, where they count, are noted apart."""
-UNSEEN = (
-    "view", "_unsafe_view", "reshape", "_reshape_alias", "squeeze", "unsqueeze", "expand", "permute", "transpose", "t",
-    "clone", "_to_copy", "contiguous", "detach", "alias", "to", "type_as", "repeat",
-)  # fmt: skip
 LONGEST = 24
 
 

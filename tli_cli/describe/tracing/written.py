@@ -13,15 +13,11 @@ from math import isclose, prod
 import torch
 
 from tli_cli.architecture import EPSILON, GROUPS, POOLED
+from tli_cli.describe.tracing.operation_names import KEPT
 from tli_cli.describe.tracing.recording import Recording
 from tli_cli.describe.tracing.steps import FREE, steps_of_norm
 from tli_cli.describe.tracing.values import Value
 
-KEPT = {
-    "clone", "alias", "detach", "_to_copy", "contiguous", "lift_fresh", "neg", "add", "add_", "sub", "sub_", "mul",
-    "mul_", "div", "div_", "to", "type_as", "clamp_min", "masked_fill", "pow", "abs",
-}  # fmt: skip
-"""Operations on one value, behind which a step of a norm is still one."""
 ROOTS = {"rsqrt", "sqrt"}
 SCALES = ("mul", "div")
 
