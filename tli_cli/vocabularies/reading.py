@@ -67,15 +67,7 @@ def _of_json(listed: Any, origin: str, beside: list[dict[str, Any]]) -> Vocabula
         raise TliError(f"{origin}: expected a tokeniser, or an object with the id of each token, found something else")
     decode, ends_words = guessed(listed)
     more = _added(Path(origin), beside)
-    return assembled(
-        origin,
-        {**listed, **more},
-        decode,
-        literal=more.keys() - listed.keys(),
-        special=special,
-        roles=roles,
-        ends_words=ends_words,
-    )
+    return assembled(origin, listed, decode, added=more, special=special, roles=roles, ends_words=ends_words)
 
 
 def _of_lines(lines: list[str], origin: str, beside: list[dict[str, Any]]) -> Vocabulary:
@@ -83,13 +75,12 @@ def _of_lines(lines: list[str], origin: str, beside: list[dict[str, Any]]) -> Vo
     tokens = {line: number for number, line in reversed(list(enumerate(line.rstrip("\r") for line in lines)))}
     roles, special = told(*beside)
     decode, ends_words = guessed(tokens)
-    more = _added(Path(origin), beside)
     lowercase = next((b["do_lower_case"] for b in beside if isinstance(b.get("do_lower_case"), bool)), False)
     return assembled(
         origin,
-        {**tokens, **more},
+        tokens,
         of_words("##") if "[UNK]" in tokens and "[CLS]" in tokens else decode,
-        literal=more.keys() - tokens.keys(),
+        added=_added(Path(origin), beside),
         special=special,
         roles=roles,
         ends_words=ends_words,
@@ -103,14 +94,7 @@ def _of_sentencepiece(data: bytes, file: Path, beside: list[dict[str, Any]]) -> 
     if file.name == _SHIFTED or any(tokens.get(name, number) != number for name, number in more.items()):
         raise TliError(f"{file}: the ids of its model are not those of the pieces in this file; {_SAVE}")
     named, also = told(*beside)
-    return assembled(
-        str(file),
-        {**tokens, **more},
-        of_pieces,
-        literal=more.keys() - tokens.keys(),
-        special=special | also,
-        roles={**roles, **named},
-    )
+    return assembled(str(file), tokens, of_pieces, added=more, special=special | also, roles={**roles, **named})
 
 
 def _of_bytes(ranks: Mapping[int, bytes], origin: str, beside: list[dict[str, Any]]) -> Vocabulary:

@@ -32,12 +32,11 @@ def read_tokenizer(
     extra = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
     added = {content(entry): entry for entry in extra if _is_id(entry.get("id")) and content(entry)}
     decode, ends_words = _convention(model, parts)
-    tokens = _tokens(model.get("vocab"), origin)
     return assembled(
         origin,
-        {**tokens, **{name: entry["id"] for name, entry in added.items()}},
+        _tokens(model.get("vocab"), origin),
         decode,
-        literal=[name for name in added if name not in tokens],
+        added={name: entry["id"] for name, entry in added.items()},
         special={*special, *(name for name, entry in added.items() if entry.get("special") is True)},
         roles={**_unknown(model), **roles},
         ends_words=ends_words,
