@@ -41,7 +41,7 @@ def map_problems(axis_map: AxisMap, sources: Sequence[Architecture]) -> Iterator
     if rows < 0 or columns < 0:
         yield f"sizes below zero: {columns} -> {rows}"
     elif axis_map.index is not None:
-        yield from _index_problems(axis_map)
+        yield from index_problems(axis_map)
     yield from _rule_problems(axis_map)
     if axis_map.index is None:
         for member in axis_map.members:
@@ -49,7 +49,8 @@ def map_problems(axis_map: AxisMap, sources: Sequence[Architecture]) -> Iterator
                 yield f"the member {str(member)[:100]} is not in the source"
 
 
-def _index_problems(axis_map: AxisMap) -> Iterator[str]:
+def index_problems(axis_map: AxisMap) -> Iterator[str]:
+    """Yield what is wrong with an explicit index."""
     index = axis_map.index or ()
     if len(index) != axis_map.rows or any(not -1 <= i < axis_map.columns for i in index):
         found = f" from {min(index)} to {max(index)}" if index else ""

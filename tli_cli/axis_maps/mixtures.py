@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,11 @@ MIXED = -3
 
 _AT_ONCE = 1 << 22
 """Elements that are gathered at once."""
+
+
+def with_size(shape: Sequence[int], dim: int, size: int) -> list[int]:
+    """Return `shape` with `size` at `dim`."""
+    return [size if d == dim else own for d, own in enumerate(shape)]
 
 
 @dataclass(frozen=True)
@@ -56,12 +61,9 @@ class Mixtures:
                 torch.from_numpy(values).to(tensor.device)
                 for values in (part.rows, part.parts, np.repeat(np.arange(len(part.rows)), part.counts), part.counts)
             )
-            shape = list(tensor.shape)
-            shape[dim] = len(index)
-            sums = tensor.new_zeros(shape).index_add(dim, owners, tensor.index_select(dim, parts))
-            across = [1] * tensor.ndim
-            across[dim] = len(index)
-            into = into.index_copy(dim, index, sums / counts.view(across))
+            zeros = tensor.new_zeros(with_size(tensor.shape, dim, len(index)))
+            sums = zeros.index_add(dim, owners, tensor.index_select(dim, parts))
+            into = into.index_copy(dim, index, sums / counts.view(with_size((1,) * tensor.ndim, dim, len(index))))
         return into
 
     def _cut(self, first: int, last: int) -> Mixtures:

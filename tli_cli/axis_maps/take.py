@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tli_cli.axis_maps.mixtures import Mixtures
+from tli_cli.axis_maps.mixtures import Mixtures, with_size
 from tli_cli.pieces import AxisMap
 from tli_cli.seeding import Draws
 
@@ -58,9 +58,7 @@ class Take:
             scale = (torch.ones(len(index)) if scale is None else scale).to(tensor).masked_fill(missing, 0.0)
         if scale is None:
             return taken
-        shape = [1] * tensor.ndim
-        shape[dim] = len(index)
-        return taken * scale.view(shape)
+        return taken * scale.view(with_size((1,) * tensor.ndim, dim, len(index)))
 
 
 @dataclass(frozen=True)
@@ -94,12 +92,8 @@ Rule = Callable[[AxisMap, Read, Draws], MapValues]
 
 def _means(tensor: torch.Tensor, dim: int, count: int) -> torch.Tensor:
     """Return the mean of `tensor` along `dim`, `count` times."""
-    shape = list(tensor.shape)
-    shape[dim] = count
-    return tensor.mean(dim, keepdim=True).expand(shape)
+    return tensor.mean(dim, keepdim=True).expand(with_size(tensor.shape, dim, count))
 
 
 def _zeros(tensor: torch.Tensor, dim: int, size: int) -> torch.Tensor:
-    shape = list(tensor.shape)
-    shape[dim] = size
-    return tensor.new_zeros(shape)
+    return tensor.new_zeros(with_size(tensor.shape, dim, size))

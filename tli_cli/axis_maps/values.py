@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tli_cli.axis_maps.checks import index_problems
 from tli_cli.axis_maps.rules import RULES
 from tli_cli.axis_maps.take import MapValues, Read, Take
 from tli_cli.errors import PlanError
@@ -42,12 +43,8 @@ def map_values(axis_map: AxisMap, read: Read, draws: Draws) -> MapValues:
 
 
 def _explicit(axis_map: AxisMap) -> MapValues:
+    if problems := list(index_problems(axis_map)):
+        raise PlanError(f"axis map: {problems[0]}")
     index = np.array(axis_map.index, dtype=np.int64)
-    if len(index) != axis_map.rows or bool(((index < -1) | (index >= axis_map.columns)).any()):
-        found = f" from {int(index.min())} to {int(index.max())}" if len(index) else ""
-        raise PlanError(
-            f"axis map: expected {axis_map.rows} source indices from -1 to {axis_map.columns - 1}, "
-            f"found {len(index)}{found}"
-        )
     copies = np.bincount(index.clip(0), minlength=axis_map.columns).clip(1)
     return MapValues(Take(index), Take(index, 1.0 / copies[index.clip(0)]))
