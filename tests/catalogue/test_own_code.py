@@ -46,10 +46,8 @@ def written(path, takes="x", imports="", more=""):
 
 @pytest.mark.parametrize("packages", [("deep", "deep/inner"), ()], ids=["packages", "plain directories"])
 def test_a_file_with_relative_imports_is_a_part_of_its_package(tmp_path, packages):
-    where = "project"
-    net = written(
-        tmp_path / where / "deep" / "inner" / "net.py", imports="from ..sizes import WIDTH\nfrom . import near"
-    )
+    where, top = "project", "deep" if packages else "plain"  # what is one and then the other confuses `inspect`
+    net = written(tmp_path / where / top / "inner" / "net.py", imports="from ..sizes import WIDTH\nfrom . import near")
     (net.parent / "near.py").write_text("")
     (net.parents[1] / "sizes.py").write_text("WIDTH = 3")
     for package in packages:

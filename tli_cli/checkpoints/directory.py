@@ -48,7 +48,8 @@ def checkpoints_in(directory: Path) -> list[Path]:
         chosen, others = _chosen(directory)
     except CheckpointError:
         names = _names(directory)
-        return [directory / name for name in _models(names) if not _is_shard(name, names)]
+        indexes = {name: _PART.sub(r"\1\2.index.json", name) for name in _models(names)}
+        return [directory / name for name, index in indexes.items() if name == index or index not in names]
     own = directory if not others or chosen.name in _PREFERRED else chosen
     return [own, *(directory / name for name in others if name not in _PREFERRED)]
 
@@ -62,12 +63,6 @@ def _names(directory: Path) -> list[str]:
 
 def _models(names: Collection[str]) -> list[str]:
     return [name for name in names if is_checkpoint_name(name) and not name.startswith((".", *_NOT_MODELS))]
-
-
-def _is_shard(name: str, names: Collection[str]) -> bool:
-    """Tell whether one of `names` is the index of what `name` is a part of."""
-    part = _PART.fullmatch(name)
-    return part is not None and f"{part[1]}{part[2]}.index.json" in names
 
 
 def _chosen(directory: Path) -> tuple[Path, list[str]]:

@@ -91,8 +91,7 @@ _SHARED: dict[str, Any] = {
     ),
     "pair": _made(
         list[str],
-        "Feed this layer or module of the target from that one of the source, layer by layer, such as head=fc; may be "
-        "given again.",
+        "Feed this layer or module from that one of the source, such as head=fc; may be given again.",
         metavar="TARGET=SOURCE",
     ),
     "batchnorm": Annotated[

@@ -94,11 +94,8 @@ class _KnownIndices(TorchFunctionMode):
 
 
 def state_specs(model: nn.Module) -> tuple[TensorSpec, ...]:
-    """Return the entries of the state dict of `model` in definition order, ties known by identity.
-
-    Raises:
-        TliError: no file could hold one of their names.
-    """
+    """Return the entries of the state dict of `model` in definition order, ties known by identity; raise `TliError`
+    where no file could hold one of their names."""
     parameters = {id(p) for p in model.parameters()}
     first: dict[int, str] = {}
     specs = []
