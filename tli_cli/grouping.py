@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable
 from typing import TypeVar
 
@@ -15,10 +16,10 @@ def gathered(pairs: Iterable[tuple[Name, Item]]) -> dict[Name, list[Item]]:
     >>> gathered([("norm", "bn1"), ("conv", "conv1"), ("norm", "bn2")])
     {'norm': ['bn1', 'bn2'], 'conv': ['conv1']}
     """
-    found: dict[Name, list[Item]] = {}
+    found: dict[Name, list[Item]] = defaultdict(list)
     for name, item in pairs:
-        found.setdefault(name, []).append(item)
-    return found
+        found[name].append(item)
+    return dict(found)
 
 
 def grouped(items: Iterable[Item], name: Callable[[Item], Name]) -> dict[Name, list[Item]]:
