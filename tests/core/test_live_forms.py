@@ -170,7 +170,7 @@ def test_what_has_no_values_or_no_shapes_is_told(side):
         (lambda: apply_tli("resnet18", made(6)), "found str"),
         (lambda: apply_tli(made(6), None), "found NoneType"),
         (lambda: apply_tli(made(6), made(6), options={"method": "maps"}), "found dict"),
-        (lambda: match(made(6), "resnet18"), "match and apply_tli take modules"),
+        (lambda: match(made(6), "resnet18"), "match and tli_cli.apply_tli take modules"),
         (lambda: rank("resnet18", made(6)), "live modules are what"),
         (lambda: apply_tli(made(6), made(6), options=Options(method="fitt")), "did you mean 'fit'"),
     ],
