@@ -15,7 +15,7 @@ from tli_cli.injection.plan_checks import PlanCheck
 from tli_cli.options import Options
 from tli_cli.plan import Plan
 
-SOURCE, TARGET = "timm:vgg16_bn", "torchvision:vgg16"
+SOURCE, TARGET = "timm:vgg16_bn", "torchvision:vgg19"
 IMAGES = torch.randn(4, 3, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 
 

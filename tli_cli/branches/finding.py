@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import pairwise
 from math import prod
 
-from tli_cli.architecture import CONVOLUTION, EPSILON, GROUPS, LINEAR, OUTPUTS, POOLED, Architecture, Layer
+from tli_cli.architecture import CONVOLUTION, EPSILON, GROUPS, LINEAR, OUTPUTS, POOLED, WEIGHED, Architecture, Layer
 from tli_cli.branches.values import Act, Branches
 from tli_cli.describe.walks import walked
 
@@ -23,24 +23,21 @@ SIGNS = {"sub": (1.0, -1.0), "rsub": (-1.0, 1.0)}
 """What the two sides of a sum are multiplied by where code subtracts."""
 OTHERWISE = (("div 0",), ("div 1",))
 """How tensors are used that divide."""
-WITHIN = {CONVOLUTION, EPSILON, *SIGNS}
+WITHIN = {CONVOLUTION, EPSILON, WEIGHED, *SIGNS}
 """The numbers that are understood within a branch."""
 
 
-def branches_of(architecture: Architecture, *, widest: bool = True) -> list[Branches]:
-    """Return the widest sums of branches and chains of layers of which nothing within is read elsewhere; else only
-    convolutions with what is behind them."""
-    graph, layers = architecture.graph, architecture.layers
+def branches_of(architecture: Architecture, around: bool) -> list[Branches]:
+    """Return the widest sums of branches and chains of layers of which nothing within is read elsewhere; with `around`,
+    what goes around all layers may be a branch."""
+    graph = architecture.graph
     reached: list[Reached] = []
     for index in range(len(graph)):
-        reached.append(_reach(architecture, index, reached))
+        reached.append(_reach(architecture, index, reached, around))
     found: list[Branches] = []
     covered: set[int] = set()
     for index in reversed(range(len(reached))):
         ways = sorted(reached[index].items()) if index not in covered else []
-        if not widest:
-            chains = [(root, way) for root, way in ways if all(graph[i].layer >= 0 for i in way)]
-            ways = [(root, way) for root, way in chains if way and layers[graph[min(way)].layer].kind in LINEAR]
         made = (_branches(architecture, root, tuple(sorted(way))) for root, way in ways if len(way) > 1)
         if branches := next((one for one in made if one and not {"add", "norm"}.isdisjoint(one.ops)), None):
             covered.update(branches.nodes)
@@ -48,14 +45,15 @@ def branches_of(architecture: Architecture, *, widest: bool = True) -> list[Bran
     return found[::-1]
 
 
-def _reach(architecture: Architecture, index: int, reached: Sequence[Reached]) -> Reached:
+def _reach(architecture: Architecture, index: int, reached: Sequence[Reached], around: bool) -> Reached:
     """Return the nodes of which node `index` is a linear function, itself among them, and what lies between."""
     node, itself = architecture.graph[index], {index: frozenset[int]()}
     kind = _kind(architecture, architecture.layers[node.layer]) if node.layer >= 0 else ""
     before = [reached[i] for i in node.inputs]
     if len(before) == 2 and node.op == "add":
         shared = before[0].keys() & before[1].keys()
-        return {root: before[0][root] | before[1][root] | {index} for root in shared} | itself
+        roots = (root for root in shared if around or (before[0][root] and before[1][root]))
+        return {root: before[0][root] | before[1][root] | {index} for root in roots} | itself
     taken = before[0] if kind and len(before) == 1 else {}
     if kind == "conv":
         ahead = {root: way for root, way in taken.items() if way and len(reached[root]) == 1}
@@ -144,15 +142,16 @@ def _as_one(
 ) -> Branches:
     """Return `acts` as one layer in the place of `main`, behind which acts what does so behind the last of them."""
     last = [act.layer for act in acts if act.layer][-1]
-    inner = WITHIN if any(act.op == "add" for act in acts) else {CONVOLUTION, EPSILON}
+    inner = WITHIN if any(act.op == "add" for act in acts) else WITHIN.difference(SIGNS)
     behind = [tuple(number for number in held if number[0] not in inner) for held in (last.numbers, last.constants)]
     moves = tuple(number for number in main.numbers if number[0] == CONVOLUTION)
+    weighed = tuple(number for act in acts if act.layer for number in act.layer.numbers if number[0] == WEIGHED)
     spec = architecture.by_name[main.tensor("weight") or ""]
     biased = any(act.op == "norm" or act.tensor("bias") for act in acts)
     free = f"{main.path}.bias" if f"{main.path}.bias" not in architecture.by_name else f"{spec.name}.bias"
     bias = replace(spec, name=main.tensor("bias") or free, shape=spec.shape[:1]) if biased else None
     tensors = (("weight", spec.name), *((("bias", bias.name),) if bias else ()))
-    layer = replace(main, tensors=tensors, numbers=(*moves, *behind[0]), constants=behind[1])
+    layer = replace(main, tensors=tensors, numbers=(*moves, *weighed, *behind[0]), constants=behind[1])
     return Branches(root, nodes, acts, layer, spec, bias, tuple(own.start for own in centre))
 
 
@@ -188,7 +187,8 @@ def _stand_alone(architecture: Architecture, nodes: Sides) -> bool:
         allowed[run[0]] = WITHIN | {POOLED}
     else:
         allowed[run[-1]] = WITHIN | {OUTPUTS} | {graph[i].op for i in architecture.readers[last]} - {"add", "mul"}
-    allowed.setdefault(before, WITHIN | {GROUPS} | {graph[i].op for i in range(before, nodes[0])} - {"add", "mul"})
+    if any(graph[i].op == "add" for i in nodes):  # what acts before a chain acts on all that it takes
+        allowed.setdefault(before, WITHIN | {GROUPS} | {graph[i].op for i in range(before, nodes[0])} - {"add", "mul"})
     layers = {i: architecture.layers[graph[i].layer] for i in allowed}
     return all(n[0] in allowed[i] for i, layer in layers.items() for n in (*layer.numbers, *layer.constants))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from tli_cli.architecture import LINEAR, Architecture, Layer, Node
@@ -24,27 +24,24 @@ def apart(first: Architecture, second: Architecture) -> tuple[Sums, Sums]:
         return (), ()  # nothing tells what they do
     if _forms(first) is _forms(second):
         return (), ()  # they could not be more alike
-    mine, theirs = branches_of(first), branches_of(second)
-    own, other = tuple(_lacked(first, mine, theirs)), tuple(_lacked(second, theirs, mine))
-    if not own and not other:
-        return (), ()
+    known = overlap(_forms(first), _forms(second))
+    (best, _), found = max((_lacked(first, second, around) for around in (False, True)), key=lambda made: made[0])
+    return found if best > max(known, ALIKE) else ((), ())
+
+
+def _lacked(first: Architecture, second: Architecture, around: bool) -> tuple[tuple[float, int], tuple[Sums, Sums]]:
+    """Return the sums of branches of each, perhaps with what goes `around` all layers, that the other has not, behind
+    how alike the two are with one layer for each, in layers and in sums."""
+    mine, theirs = (branches_of(side, around) for side in (first, second))
+    forms = [{branches.form() for branches in side} for side in (mine, theirs)]
+    own = tuple(branches for branches in mine if branches.form() not in forms[1])
+    other = tuple(branches for branches in theirs if branches.form() not in forms[0])
     layers = {*map(_form, merged(first, own).layers)}, {*map(_form, merged(second, other).layers)}
-    own = tuple(sum for sum in own if _form(sum.layer) in layers[1])
-    other = tuple(sum for sum in other if _form(sum.layer) in layers[0])
-    before = overlap(_forms(first), _forms(second))
-    after = overlap(_forms(merged(first, own)), _forms(merged(second, other)))
-    return (own, other) if after > max(before, ALIKE) else ((), ())
-
-
-def _lacked(architecture: Architecture, sums: Sequence[Branches], others: Sequence[Branches]) -> Iterator[Branches]:
-    """Yield those of `sums` that are not among `others`; of those that stand there without batch norms behind their
-    convolutions, such convolutions."""
-    forms, bare = {sum.form() for sum in others}, {sum.form(bare=True) for sum in others}
-    for sum in sums:
-        if sum.form() not in forms | bare and sum.form(bare=True) in forms:
-            yield from (part for part in branches_of(architecture, widest=False) if {*part.nodes} <= {*sum.nodes})
-        elif sum.form() not in forms | bare:
-            yield sum
+    own = tuple(branches for branches in own if _form(branches.layer) in layers[1])
+    other = tuple(branches for branches in other if _form(branches.layer) in layers[0])
+    whole = merged(first, own), merged(second, other)
+    sums = [sum(node.op == "add" for node in side.graph) for side in whole]
+    return (overlap(*map(_forms, whole)), -abs(sums[0] - sums[1])), (own, other)
 
 
 def _form(layer: Layer) -> tuple[object, ...]:

@@ -66,16 +66,11 @@ class Branches:
         """The names of all tensors within."""
         return {name for act in self.acts for _, name in act.tensors}
 
-    def form(self, *, bare: bool = False) -> tuple[str, ...]:
-        """Return what tells such sums apart, but order and widths; `bare`, without batch norms behind convolutions."""
+    def form(self) -> tuple[str, ...]:
+        """Return what tells such sums apart, but order and widths."""
         ops = [*self.ops, ""]
-        kept = (act for act in self.acts if not (bare and act.op == "norm" and ops[act.inputs[0]] == "conv"))
-        return tuple(
-            sorted(
-                f"{act.op} {act.signs} {act.layer and (ops[act.inputs[0]], act.layer.attribute('kernel'))}"
-                for act in kept
-            )
-        )
+        known = [(act, act.layer and (ops[act.inputs[0]], act.layer.attribute("kernel"))) for act in self.acts]
+        return tuple(sorted(f"{act.op} {act.signs} {told}" for act, told in known))
 
     def worked_out(self, role: str, read: Callable[[str], torch.Tensor]) -> torch.Tensor:
         """Return the `weight` `(out, in / groups, *kernel)` or `bias` `(out,)`, in float64, from what `read` gives."""
