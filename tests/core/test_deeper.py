@@ -285,6 +285,28 @@ def test_a_stage_of_one_block_is_cut_as_the_others_are(depths):
     assert distance(given, wanted, (IMAGES,)) < 1e-9 and promises(plan)
 
 
+class Sloped(nn.Module):
+    """Convolutions with learned slopes, in a row or as residual blocks."""
+
+    def __init__(self, depth: int, around: bool) -> None:
+        super().__init__()
+        self.stem, self.head, self.around = nn.Conv2d(3, 8, 3, padding=1), nn.Linear(8, 5), around
+        self.rows = nn.ModuleList(nn.Sequential(nn.Conv2d(8, 8, 3, padding=1), nn.PReLU(8)) for _ in range(depth))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.stem(x)
+        for row in self.rows:
+            x = x + row(x) if self.around else row(x)
+        return self.head(x.mean((2, 3)))
+
+
+@pytest.mark.parametrize("around", [False, True])
+def test_what_learned_slopes_stand_behind_is_added_as_the_identity(around: bool) -> None:
+    source, target = (randomised(Sloped(depth, around), seed=depth) for depth in (2, 3))
+    apply_tli(target, source, example=IMAGES, options=Options(method="maps", head="keep"))
+    assert distance(source, target, (IMAGES,)) < 1e-9
+
+
 def test_a_convolution_that_no_shortcut_goes_around_is_not_called_exact():
     difference, plan = deeper(partial(Staged, Serial))
     assert difference > 1e-6 and not promises(plan)

@@ -87,7 +87,7 @@ def silencers(architecture: Architecture, index: int) -> set[int]:
     node = architecture.graph[index]
     if node.op == "layer":
         layer = architecture.layers[node.layer]
-        if layer.offset and not layer.tensor("bias") and node.inputs:
+        if node.inputs and (layer.kind == "slope" or (layer.offset and not layer.tensor("bias"))):
             return silencers(architecture, node.inputs[0])
         return set() if layer.kind in ADDITIVE or layer.offset or is_lifted(layer) else {node.layer}
     found = [silencers(architecture, i) for i in node.inputs]

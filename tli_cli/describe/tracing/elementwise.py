@@ -93,7 +93,8 @@ def _combine(rec: Recording, name: str, known: Sequence[Value], live: Sequence[V
             return rec.apply_layer("norm", {role: (name,) for name, role in statistics.items()}, nodes, norm="batch")
         if live[0].rsqrt and family == "mul" and any(rec.table.size(t) > 1 for v in fixed for t in v.dims):
             return weighed(rec, live[0], fixed, names, nodes[0])
-        kind = "scale" if family in ("mul", "div") else "position" if _is_placed(rec, fixed) else "bias"
+        added = "position" if _is_placed(rec, fixed) else "bias"
+        kind = "scale" if family in ("mul", "div") else "slope" if "prelu" in family else added
         attributes = {"relative": True} if rec.relative.issuperset(names) else {}
         apart = name in ADDITIONS and all(len(v.names) == 1 or v.addends for v in fixed)
         for group in [(name,) for name in names] if apart else [names]:
