@@ -93,7 +93,7 @@ class _Sorter:
         behind the layer that makes its channels, or else before it."""
         lists = [part for part in parts if len(part[1]) > 1 and _is_list(part[0])]
         norms = next((part for part in lists if all(layer.kind == "norm" for layer in part[1])), None)
-        others = [part for part in lists if part is not norms]
+        others = [part for part in lists if part is not norms and norms and len(part[1]) == len(norms[1])]
         if norms is None or len(others) != 1 or norms[0].children.keys() != others[0][0].children.keys():
             return parts
         made, takes = zip(

@@ -53,7 +53,7 @@ def _norms_read_once(architecture: Architecture) -> set[int]:
 def _gain(pair: Pair, layer: Layer, partner: Layer | None) -> float:
     """Return what stands first behind `partner` by what does behind `layer`; powers of the width alone without one."""
     if partner is None:
-        m, n = pair.target.shape[-1], pair.source.shape[-1]
+        m, n = ((unit.shape or (1,))[-1] for unit in (pair.target, pair.source))
         return float((n / m) ** width_power(_scales(layer), m))
     theirs, own = (prod(map(factor_of, _scales(held)), start=1.0) for held in (partner, layer))
     return theirs / (own or 1.0)
