@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
 
 from tli_cli.architecture import TensorSpec
 from tli_cli.dtypes import PACKED
+from tli_cli.grouping import gathered
 
 _SCALE = re.compile(r"scale|scb|absmax|quant|zero", re.IGNORECASE)
 _CODES = re.compile(r"weight|pack|w_q|blocks|data|codes", re.IGNORECASE)
@@ -22,12 +22,10 @@ def quantised_layers(tensors: Iterable[TensorSpec]) -> dict[str, str]:
     is named below a tensor (`weight.absmax`, `weight.quant_state.nf4`) belongs to that tensor's layer.
     """
     specs = {spec.name: spec for spec in tensors}
-    members: dict[str, list[TensorSpec]] = defaultdict(list)
     if not any(_may_hold_codes(spec.dtype) for spec in specs.values()):
         return {}
-    for name, spec in specs.items():
-        owner = next((above for above in accumulate(name.split("."), "{}.{}".format) if above in specs), name)
-        members[owner.rpartition(".")[0]].append(spec)
+    owners = (next(path for path in accumulate(name.split("."), "{}.{}".format) if path in specs) for name in specs)
+    members = gathered((o.rpartition(".")[0], spec) for o, spec in zip(owners, specs.values(), strict=True))
     return {spec.name: path for path, held in members.items() if _is_quantised(path, held) for spec in held}
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 
+from tli_cli.grouping import gathered
 from tli_cli.matching.sides import Side
 
 GRID, TOKENS = "grid", "tokens"
@@ -64,12 +65,6 @@ def _by_name(side: Side) -> dict[int, str]:
     parts = [unit.path.split(".") for unit in side.units]
     depth = next((d for d in range(max(map(len, parts), default=0)) if len({tuple(p[: d + 1]) for p in parts}) > 1), 0)
     modules = [tuple(part[: depth + 1]) for part in parts]
-    stems: dict[tuple[str, ...], set[str]] = defaultdict(set)
-    for unit, module in zip(side.units, modules, strict=True):
-        if unit.kind in ("conv", "embedding"):
-            stems[module].add(STEMS[unit.kind])
-    return {
-        unit.place: next(iter(stems[module]))
-        for unit, module in zip(side.units, modules, strict=True)
-        if len(stems[module]) == 1
-    }
+    inside = list(zip(side.units, modules, strict=True))
+    stems = gathered((module, STEMS[unit.kind]) for unit, module in inside if unit.kind in ("conv", "embedding"))
+    return {unit.place: stems[module][0] for unit, module in inside if len({*stems.get(module, ())}) == 1}

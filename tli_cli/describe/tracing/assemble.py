@@ -16,6 +16,7 @@ from tli_cli.describe.tracing.unrun import with_unrun
 from tli_cli.describe.tracing.values import RecordedLayer, Value
 from tli_cli.describe.tracing.weighing import note_weighed
 from tli_cli.describe.walks import walked
+from tli_cli.grouping import gathered
 
 POSITIONS = {"grid", "batch", "kernel"}
 STANDARD_ROLES = {"weight", "bias", *STATISTICS}
@@ -252,7 +253,5 @@ def _part_ranks(nodes: Sequence[Node]) -> dict[int, int]:
         return (True, before.layer) if before.layer >= 0 else (False, node.inputs[0])
 
     parts = {i: node for i, node in enumerate(nodes) if node.op == "part" and node.inputs and node.index >= 0}
-    starts: dict[tuple[bool, int], set[int]] = defaultdict(set)
-    for node in parts.values():
-        starts[origin(node)].add(node.index)
-    return {i: sorted(starts[origin(node)]).index(node.index) for i, node in parts.items()}
+    starts = gathered((origin(node), node.index) for node in parts.values())
+    return {i: sorted({*starts[origin(node)]}).index(node.index) for i, node in parts.items()}

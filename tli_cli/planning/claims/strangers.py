@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from tli_cli.architecture import Architecture
 from tli_cli.describe.spelling import enclosing
-from tli_cli.grouping import grouped
+from tli_cli.grouping import gathered, grouped
 from tli_cli.matching.namesakes import namesakes
 from tli_cli.matching.segments import WEIGHTED
 from tli_cli.matching.sides import Side
@@ -118,10 +118,8 @@ def torn_lists(matching: Matching) -> dict[int, str]:
         if member is not None:
             partners[member.home][member.number].add(_member(pair.source.path))
     fed = {home: row for home, found in partners.items() if (row := _row(found))}
-    numbers: dict[str, set[int]] = defaultdict(set)
-    for member in (_member(unit.path) for unit in matching.targets):
-        if member is not None:
-            numbers[member.home].add(member.number)
+    members = filter(None, (_member(unit.path) for unit in matching.targets))
+    numbers = {home: {*row} for home, row in gathered((member.home, member.number) for member in members).items()}
     torn = {member for group in _side_by_side(fed, numbers) for member in _torn(group, fed)}
     return {pair.target.place: TORN for pair, member in held if member in torn}
 
