@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
 from tli_cli.architecture import LINEAR, OFFSET, Architecture, Axis, AxisTree, Layer, Node, Space, tree_size
 from tli_cli.describe.blocks import with_blocks
+from tli_cli.describe.modules import by_modules
 from tli_cli.describe.normed import WITH_LENGTH
 from tli_cli.describe.spaces import leaves
 from tli_cli.describe.vocabulary import canonical_role
+from tli_cli.grouping import gathered
 from tli_cli.kinship.naming import LIKE, Likeness, in_its_order, templates, with_tables
 from tli_cli.kinship.repeats import Member, Units, copies_of, graph_of, in_order
 from tli_cli.kinship.sizes import solve
@@ -33,9 +35,10 @@ def as_kin(bare: Architecture, known: Architecture, head_width: int = 0) -> Arch
     if bare.graph or not known.graph or bare.order_from not in UNKNOWN:
         return None
     named, order_from = templates(bare.tensors, known), "recognised"
-    if not named and not _is_sorted(bare):
-        named, order_from = in_its_order(bare.tensors, known), bare.order_from
-        named = {} if named and _are_for_others(named, known) else named
+    if not named:
+        named, order_from = {} if _is_sorted(bare) else in_its_order(bare.tensors, known), bare.order_from
+        named = named or {name: Likeness(*like) for name, like in by_modules(bare.tensors, known.tensors).items()}
+        named = {} if _are_for_others(named, known) else named
     named = with_tables(named, known, bare.tensors)
     apart = {
         name: known.by_name[found.template].tied_to
@@ -146,12 +149,10 @@ def _repeats_what_it_lacks(members: Sequence[Member], known: Architecture) -> bo
 def _members(known: Architecture, like: Mapping[str, Likeness]) -> list[Member]:
     """Return the checkpoint's layers in the order of the known ones, repeated blocks behind the one they are like."""
     home = {name: place for place, layer in enumerate(known.layers) for _, name in layer.tensors}
-    grouped: dict[tuple[int, str, str], dict[str, str]] = defaultdict(dict)
-    for name, likeness in like.items():
-        if (place := home.get(likeness.template)) is not None:
-            layer = known.layers[place]
-            grouped[place, likeness.path(layer.path), likeness.path(layer.block)][likeness.template] = name
-    return in_order([Member(*key, tensors) for key, tensors in grouped.items()], known)
+    placed = [(home[one.template], name, one) for name, one in like.items() if one.template in home]
+    layers = ((place, known.layers[place], name, one) for place, name, one in placed)
+    held = gathered(((i, one.path(a.path), one.path(a.block)), (one.template, name)) for i, a, name, one in layers)
+    return in_order([Member(*key, dict(tensors)) for key, tensors in held.items()], known)
 
 
 def _spaces(
@@ -198,8 +199,8 @@ def _spaces(
         if all(_has_size(axis.tree, size, sizes) for axis, size in zip(found, shapes[name], strict=True))
     }
     own_sizes = [replace(space, size=sizes.get(i, space.size)) for i, space in enumerate(spaces)]
-    same_image = {i for i in places if sizes.get(i) == spaces[i].size}
-    return own_sizes, fitting, guessed - same_image, templates_of
+    differ = {i for i in guessed if sizes.get(i) != spaces[i].size}  # what is as large as there is cut as there
+    return own_sizes, fitting, differ, templates_of
 
 
 def _without_nothing(tree: AxisTree, sizes: Mapping[int, int]) -> AxisTree:
@@ -216,13 +217,9 @@ def _has_size(tree: AxisTree, size: int, sizes: Mapping[int, int]) -> bool:
 
 def _shared(known: Architecture) -> set[int]:
     """Return the spaces that more than one block uses: the stream between them."""
-    blocks: dict[int, set[str]] = defaultdict(set)
-    for layer in known.layers:
-        for _, name in layer.tensors:
-            for axis in known.axes.get(name, ()):
-                for leaf in leaves(axis.tree):
-                    blocks[leaf].add(layer.block)
-    return {leaf for leaf, users in blocks.items() if len(users) > 1}
+    axes = ((layer, axis) for layer in known.layers for _, name in layer.tensors for axis in known.axes.get(name, ()))
+    blocks = gathered((leaf, layer.block) for layer, axis in axes for leaf in leaves(axis.tree))
+    return {leaf for leaf, users in blocks.items() if len({*users}) > 1}
 
 
 def _beside(bare: Architecture, like: Mapping[str, Likeness]) -> dict[str, tuple[tuple[str, str], ...]]:

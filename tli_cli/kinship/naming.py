@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
-from tli_cli.architecture import STATISTICS, Architecture, TensorSpec
+from tli_cli.architecture import Architecture, TensorSpec
+from tli_cli.describe.modules import STANDARD, by_modules
 from tli_cli.describe.normed import LENGTH_ENDS, NORMED_ENDS, respelled
 from tli_cli.describe.prefixes import changed, prefix_change
 from tli_cli.describe.spelling import enclosing, natural
@@ -18,9 +19,6 @@ LIKE = 0.9
 """The share of the checkpoint's tensors, or of its matrices, that must be named like one of the network's."""
 MOST = 0.5
 """The share of tensors or elements that is not enough, even where all that the network has is there."""
-
-STANDARD = frozenset({"weight", "bias", *STATISTICS})
-"""The last words of names that say what a tensor is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,32 +91,21 @@ def _left_over(
     wanted: Mapping[str, TensorSpec],
     found: Mapping[str, Likeness],
 ) -> Iterator[tuple[str, Likeness]]:
-    """Yield the likenesses of the tensors of layers that alone have another name: of one holder, and of the same
-    shapes, as no other layer there."""
-    used = {likeness.template for likeness in found.values()}
-    mine = _layers({renamed[t.name]: t.shape for t in tensors})
-    theirs = _layers({name: spec.shape for name, spec in wanted.items() if name not in used})
-    own = {renamed[t.name]: t.name for t in tensors}
-    for place, paths in mine.items():
-        others = theirs.get(place, [])
-        alike = len(paths) == len(others) == 1 and (
-            place[0] or canonical_role(paths[0]) == canonical_role(others[0]) != ""
-        )
-        for last, _ in place[1] if alike else ():
-            template = f"{others[0]}.{last}"
-            yield own[f"{paths[0]}.{last}"], Likeness(template, template)
+    """Yield the likenesses of the tensors of layers that have other names in one holder, by what they hold; of those in
+    none by what they are for as well."""
+    used, own = {likeness.template for likeness in found.values()}, {renamed[t.name]: t for t in tensors}
+    mine = grouped((replace(t, name=name) for name, t in own.items()), _holder)
+    theirs = grouped((spec for name, spec in wanted.items() if name not in used), _holder)
+    for holder in mine:
+        for name, (_, other) in by_modules(mine[holder], theirs.get(holder, ())).items():
+            roles = [canonical_role(whole.rpartition(".")[0]) for whole in (name, other)]
+            if own[name].shape == wanted[other].shape and (holder or (roles[0] == roles[1] != "")):
+                yield own[name].name, Likeness(other, other)
 
 
-def _layers(
-    shapes: Mapping[str, tuple[int, ...]],
-) -> dict[tuple[str, frozenset[tuple[str, tuple[int, ...]]]], list[str]]:
-    """Return the paths of layers by their holders and what they hold."""
-    held: dict[str, dict[str, tuple[int, ...]]] = defaultdict(dict)
-    for name, shape in shapes.items():
-        path, _, last = name.rpartition(".")
-        if path:
-            held[path][last] = shape
-    return grouped(held, lambda path: (path.rpartition(".")[0], frozenset(held[path].items())))
+def _holder(spec: TensorSpec) -> str:
+    """Return the module that holds the layer of a tensor."""
+    return spec.name.rpartition(".")[0].rpartition(".")[0]
 
 
 def in_its_order(tensors: Sequence[TensorSpec], known: Architecture) -> dict[str, Likeness]:

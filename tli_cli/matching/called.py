@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 
 from tli_cli.describe.spelling import enclosing
@@ -36,53 +35,6 @@ def names_in_common(first: Sequence[Unit], second: Sequence[Unit]) -> tuple[Keys
         if name in here and len(others) == 1 and len(short[others[0]]) == 1:
             same |= {name: name, others[0]: name}
     return {k: same.get(n, ()) for k, n in mine.items()}, {k: same.get(n, ()) for k, n in theirs.items()}
-
-
-def blocks_in_common(first: Sequence[Unit], second: Sequence[Unit]) -> tuple[Keys, Keys]:
-    """Return for the units of both sides the block that holds them, by key, where one of that path is on the other side
-    and holds the same shapes."""
-    sides = [_held(units) for units in (first, second)]
-    same = {block for block, shapes in sides[0].items() if block and sides[1].get(block) == shapes}
-    mine, theirs = ({u.key: u.block if u.block in same else "" for u in units} for units in (first, second))
-    return mine, theirs
-
-
-def _held(units: Sequence[Unit]) -> Mapping[str, Counter[tuple[int, ...]]]:
-    found: dict[str, Counter[tuple[int, ...]]] = defaultdict(Counter)
-    for unit in units:
-        found[unit.block][unit.shape] += 1
-    return found
-
-
-def siblings_in_common(first: Sequence[Unit], second: Sequence[Unit]) -> tuple[Keys, Keys]:
-    """Return for the units of both sides what tells them from those of one shape beside them, by key: their own names,
-    where as many modules of the other side call theirs the same."""
-    sides = [_siblings(units) for units in (first, second)]
-    mine, theirs = (Counter(tuple(sorted(named)) for named in found) for found in sides)
-    common = {names for names in mine.keys() & theirs.keys() if mine[names] == theirs[names] and len(names) > 1}
-    keys = [
-        {
-            key: (names, name)
-            for named in found
-            if (names := tuple(sorted(named))) in common
-            for name, key in named.items()
-        }
-        for found in sides
-    ]
-    return (
-        {unit.key: keys[0].get(unit.key, ()) for unit in first},
-        {unit.key: keys[1].get(unit.key, ()) for unit in second},
-    )
-
-
-def _siblings(units: Sequence[Unit]) -> list[dict[str, Key]]:
-    """Return the names of the units of one shape in each module, whole layers that have a name of their own."""
-    found: dict[Hashable, dict[str, Key]] = defaultdict(dict)
-    for unit in units:
-        module, _, name = unit.path.rpartition(".")
-        if module and unit.part < 0 and not name.isdecimal():
-            found[module, unit.kind, unit.shape][name] = unit.key
-    return list(found.values())
 
 
 def _is_short_for(first: Words, second: Words) -> bool:

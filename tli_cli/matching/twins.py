@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from tli_cli.describe.modules import by_modules
 from tli_cli.describe.vocabulary_places import tower
 from tli_cli.dtypes import is_float
 from tli_cli.grouping import gathered
-from tli_cli.matching.called import blocks_in_common, names_in_common, shared_homes, siblings_in_common
+from tli_cli.matching.called import names_in_common, shared_homes
 from tli_cli.matching.extras import extra_units
 from tli_cli.matching.graph_roles import graph_roles
 from tli_cli.matching.segments import WEIGHTED
 from tli_cli.matching.sides import Side, both_known
 from tli_cli.matching.telling import Teller, paired
-from tli_cli.matching.units import Key, Unit
+from tli_cli.matching.units import Key, Unit, main_tensor
 
 Shape = tuple[tuple[int, ...], frozenset[str]]
 """The shape of a unit, and for vectors what tensors stand with it."""
@@ -27,8 +28,6 @@ SPARE = {"head", "head_dist", "pooler", "mask"}
 """Roles of layers that one network may have more of than another that is the same otherwise."""
 SYNONYMS = {"downsample": "shortcut"}
 """What the same layer may be called besides."""
-QUERIES = {"q", "qkv", "qk"}
-ATTENTION = "attention"
 ALIKE = 0.9
 """The share of units whose shape must be as frequent on the other side for the two to count as one network."""
 
@@ -48,44 +47,15 @@ def twins(source: Side, target: Side) -> Iterator[tuple[Unit, Unit]]:
     covered = sum(len(theirs[shape]) for shape in common)
     if covered < ALIKE * max(_count(mine), _count(theirs), 1):
         return
-    told = _Told(target, source)
-    matrices = [shape for shape in common if len(shape[0]) > 1]
-    of_matrices = told.of_matrices()
-    certain = [(t, s) for shape in matrices for t, s, _ in paired(theirs[shape], mine[shape], of_matrices)]
+    roles, called = (_roles(target), _roles(source)), names_in_common(target.units, source.units)
+    places: list[Teller] = [_modules(target, source), (_towers(target), _towers(source))]
+    names: list[Teller] = [roles, (_plain(roles[0]), _plain(roles[1])), called]
+    names += [(tell(target), tell(source)) for tell in (_beside, _makers)]
+    matrices, vectors = ([shape for shape in common if (len(shape[0]) > 1) is wide] for wide in (True, False))
+    certain = [(t, s) for shape in matrices for t, s, _ in paired(theirs[shape], mine[shape], [*places, *names])]
     yield from certain
-    of_vectors = told.of_vectors(certain)
-    for shape in common:
-        if len(shape[0]) <= 1:
-            yield from ((t, s) for t, s, _ in paired(theirs[shape], mine[shape], of_vectors))
-
-
-class _Told:
-    """What tells units of one shape apart, on both sides, what tells most first."""
-
-    def __init__(self, target: Side, source: Side) -> None:
-        self._sides = target, source
-        roles = _roles(target), _roles(source)
-        self._roles: list[Teller] = [roles, (_plain(roles[0]), _plain(roles[1]))]
-        self._towers = self._both(_towers)
-        self._called = names_in_common(target.units, source.units)
-        self._siblings = siblings_in_common(target.units, source.units)
-        self._beside, self._makers = self._both(_beside), self._both(_makers)
-
-    def of_matrices(self) -> list[Teller]:
-        """Return what tells matrices apart."""
-        target, source = self._sides
-        blocks = blocks_in_common(target.units, source.units)
-        places = [self._towers, blocks, self._siblings]
-        return [*places, *self._roles, self._both(_biased), self._called, self._beside, self._makers]
-
-    def of_vectors(self, certain: Sequence[tuple[Unit, Unit]]) -> list[Teller]:
-        """Return what tells vectors apart, the places of the matrices, which are `certain`, among it."""
-        homes = [_homes(*self._sides, certain), shared_homes(*self._sides, certain)]
-        beside = [self._called, self._both(_company), self._beside, self._makers]
-        return [self._towers, *homes, self._siblings, *self._roles, *beside]
-
-    def _both(self, teller: Callable[[Side], Mapping[Key, Hashable]]) -> Teller:
-        return teller(self._sides[0]), teller(self._sides[1])
+    told = [*places, _homes(target, source, certain), shared_homes(target, source, certain), *names]
+    yield from ((t, s) for shape in vectors for t, s, _ in paired(theirs[shape], mine[shape], told))
 
 
 def are_all(pairs: Sequence[tuple[Unit, Unit]], source: Side, target: Side) -> bool:
@@ -145,6 +115,15 @@ def _roles(side: Side) -> dict[Key, Hashable]:
     return {unit.key: names[unit.key] or unit.role for unit in side.units}
 
 
+def _modules(target: Side, source: Side) -> Teller:
+    """Return for the units of both sides the target's tensor that each is, or stands for by what modules hold."""
+    mine, theirs = (
+        {u.key: main_tensor(side.architecture.layers[u.place]) or "" for u in side.units} for side in (target, source)
+    )
+    like = by_modules(source.architecture.tensors, target.architecture.tensors)
+    return mine, {key: like.get(name, ("", ""))[1] for key, name in theirs.items()}
+
+
 def _plain(roles: Mapping[Key, Hashable]) -> dict[Key, Hashable]:
     """Return `roles` whatever an attention attends to, with the words that one layer may be called by as one."""
     plain = {key: str(role).removeprefix("cross_") for key, role in roles.items()}
@@ -171,18 +150,6 @@ def _homes(target: Side, source: Side, pairs: Sequence[tuple[Unit, Unit]]) -> Te
         parent[mine] = theirs
     homes = [{u.key: root((wanted, u.block)) for u in side.units} for wanted, side in ((True, target), (False, source))]
     return homes[0], homes[1]
-
-
-def _company(side: Side) -> dict[Key, Hashable]:
-    """Return whether the module that holds a unit makes an attention's queries: its norms are not the stream's."""
-    attending = {unit.path.rpartition(".")[0] for unit in side.units if unit.role.removeprefix("cross_") in QUERIES}
-    return {unit.key: unit.path.rpartition(".")[0] in attending and ATTENTION for unit in side.units}
-
-
-def _biased(side: Side) -> dict[Key, Hashable]:
-    """Return whether something is added to what each unit makes."""
-    layers = side.architecture.layers
-    return {u.key: str(any(role.startswith("bias") for role, _ in layers[u.place].tensors)) for u in side.units}
 
 
 def _beside(side: Side) -> dict[Key, Hashable]:
