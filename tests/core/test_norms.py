@@ -79,3 +79,32 @@ def test_a_batch_norm_is_not_like_one_that_keeps_no_statistics() -> None:
     norms = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.Conv2d(4, 4, 1), nn.InstanceNorm2d(4, affine=True))
     described = describe_live(norms, (2, 3, 8, 8))
     assert not are_alike(described, [i for i, layer in enumerate(described.layers) if layer.kind == "norm"])
+
+
+class Macaron(nn.Module):
+    """Blocks that add two branches, each behind a norm of its own, and end in a norm of the stream itself, as a
+    conformer's do (arXiv 2005.08100)."""
+
+    def __init__(self, depth: int) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(6, 8), nn.Linear(8, 3)
+        norms = ("before_a", "before_b", "final")
+        self.blocks = nn.ModuleList(
+            nn.ModuleDict({n: nn.LayerNorm(8, eps=1e-12) for n in norms} | {n: nn.Linear(8, 8) for n in "ab"})
+            for _ in range(depth)
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.first(x)
+        for block in self.blocks:
+            x = x + 0.5 * block["a"](block["before_a"](x))
+            x = x + torch.relu(block["b"](block["before_b"](x)))
+            x = block["final"](x)
+        return self.last(x)
+
+
+def test_added_blocks_that_end_in_a_norm_of_the_stream_change_nothing() -> None:
+    given, wanted = randomised(Macaron(2), 1), randomised(Macaron(3), 2)
+    example = (torch.randn(4, 6, dtype=torch.float64),)
+    assert promises(apply_tli(wanted, given, example=example))
+    assert distance(given, wanted, example) < 1e-9

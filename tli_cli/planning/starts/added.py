@@ -113,14 +113,14 @@ def _stream_norms(architecture: Architecture, members: Collection[int]) -> Itera
 
 def _norm_before(architecture: Architecture, members: Collection[int]) -> int:
     """Return the place of the norm that makes the stream which a block, and nothing else, takes; -1 if none does."""
-    first = next((index for _, index in _stream_norms(architecture, members)), -1)
-    for start in architecture.graph[first].inputs if first >= 0 else ():
-        place = architecture.graph[start].layer
-        if place < 0 or place in members or architecture.layers[place].kind != "norm":
-            continue
-        readers = architecture.readers[start]
-        return place if all(i == first or architecture.graph[i].layer in members for i in readers) else -1
-    return -1
+    graph, begun = architecture.graph, starts(architecture)
+    sums = [index for _, index in _stream_norms(architecture, members)]
+    start = begun[sums[0]] if sums else -1
+    place = graph[start].layer
+    if not sums or place in members or place < 0 or architecture.layers[place].kind != "norm":
+        return -1
+    trunk = {i for i in range(sums[-1] + 1) if begun[i] == start and graph[i].op == "add"}
+    return place if all(i in trunk or graph[i].layer in members for i in architecture.readers[start]) else -1
 
 
 def are_alike(architecture: Architecture, places: Sequence[int]) -> bool:
