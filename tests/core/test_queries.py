@@ -247,3 +247,25 @@ def test_learned_queries_and_what_projects_them_are_layers_of_their_own(samples:
     example = (torch.randn(samples, 5, 8, dtype=torch.float64),)
     assert promises(apply_tli(wanted, given, example=example))
     assert distance(given, wanted, example) == 0
+
+
+class WithOffsets(nn.Module):
+    """torch's own attention, whose mask is made of a table of offsets and a learned scale of each head."""
+
+    def __init__(self, heads: int) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(4 * heads, heads, batch_first=True)
+        self.offsets, self.scale = nn.Embedding(9, heads), nn.Parameter(torch.ones(heads, 1, 1))
+        self.first, self.last = nn.Linear(6, 4 * heads), nn.Linear(4 * heads, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x, at = self.first(x), torch.arange(x.shape[1])
+        mask = self.offsets(at[:, None] - at + 4).permute(2, 0, 1) * self.scale
+        return self.last(self.attention(x, x, x, attn_mask=mask.repeat(len(x), 1, 1))[0])
+
+
+def test_offsets_that_stand_for_a_mask_grow_with_the_heads() -> None:
+    given, wanted = randomised(WithOffsets(2), 1), randomised(WithOffsets(4), 2)
+    example = (torch.randn(1, 5, 6, dtype=torch.float64),)
+    assert promises(apply_tli(wanted, given, example=example, options=Options(method="maps")))
+    assert distance(given, wanted, example) < 1e-9

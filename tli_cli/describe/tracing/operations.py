@@ -88,7 +88,11 @@ def _multiply(rec: Recording, left: Any, right: Any, bias: Any, out: torch.Tenso
     if a.node >= 0 and b.node >= 0:
         sides = [v.over if v.rsqrt else () for v in (a, b)]
         rec.dotted += [] if rec.statistics.meet(sides, [a.dims[-1]]) else [a.dims[-1]]
-        rec.put(out, Value(dims, rec.node("matmul", (a.node, b.node))))
+        added = shift is not None and not rec.is_buffer(shift)  # such as offsets of a table in place of a mask
+        product = torch.empty_like(out) if added else out
+        rec.put(product, Value(dims, rec.node("matmul", (a.node, b.node))))
+        if added:
+            anything(rec, "add", (product, bias), out)
         return
     weight, data = (right, a) if b.node < 0 else (left, b)
     value = b if b.node < 0 else a
