@@ -48,7 +48,8 @@ class Take:
             return tensor
         index = torch.from_numpy(self.index).to(tensor.device)
         missing, averaged = index == -1, index == MEAN
-        taken = tensor.index_select(dim, index.clamp_min(0)) if tensor.shape[dim] else _zeros(tensor, dim, len(index))
+        none = with_size(tensor.shape, dim, len(index))
+        taken = tensor.index_select(dim, index.clamp_min(0)) if tensor.shape[dim] else tensor.new_zeros(none)
         if averaged.any():
             taken = taken.index_copy(dim, averaged.nonzero()[:, 0], _means(tensor, dim, int(averaged.sum())))
         if self.mixed is not None:
@@ -93,7 +94,3 @@ Rule = Callable[[AxisMap, Read, Draws], MapValues]
 def _means(tensor: torch.Tensor, dim: int, count: int) -> torch.Tensor:
     """Return the mean of `tensor` along `dim`, `count` times."""
     return tensor.mean(dim, keepdim=True).expand(with_size(tensor.shape, dim, count))
-
-
-def _zeros(tensor: torch.Tensor, dim: int, size: int) -> torch.Tensor:
-    return tensor.new_zeros(with_size(tensor.shape, dim, size))

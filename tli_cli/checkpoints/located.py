@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from os.path import exists  # which takes what is too long for a path
 from pathlib import Path
 
@@ -36,11 +36,8 @@ def module_of(checkpoint: Checkpoint, module: str, expected: Collection[str]) ->
     clean = {name: said.get(name, name).removeprefix(prefix) for name in stored if name.startswith(prefix)}
     inside = clean or {n: stored[n].removeprefix(prefix) for n in stored if stored[n].startswith(prefix)}
     if not inside:
-        raise CheckpointError(f"{checkpoint.path}: no module called {module!r} in it; {_hint(module, stored)}")
+        parts = [name.split(".") for name in stored]
+        modules = list(dict.fromkeys(".".join(own[:depth]) for depth in (1, 2) for own in parts if len(own) > depth))
+        hint = did_you_mean(module, modules) or f"it holds {', '.join(modules[:_SHOWN]) or 'none'}"
+        raise CheckpointError(f"{checkpoint.path}: no module called {module!r} in it; {hint}")
     return holding(checkpoint, {name: whole for whole, name in inside.items()}, expected)
-
-
-def _hint(module: str, names: Iterable[str]) -> str:
-    parts = [name.split(".") for name in names]
-    modules = list(dict.fromkeys(".".join(own[:depth]) for depth in (1, 2) for own in parts if len(own) > depth))
-    return did_you_mean(module, modules) or f"it holds {', '.join(modules[:_SHOWN]) or 'none'}"

@@ -196,7 +196,8 @@ def _spaces(
     fitting = {
         name: tuple(replace(axis, tree=_without_nothing(axis.tree, sizes)) for axis in found)
         for name, found in axes.items()
-        if all(_has_size(axis.tree, size, sizes) for axis, size in zip(found, shapes[name], strict=True))
+        if sizes.keys() >= {leaf for axis in found for leaf in leaves(axis.tree)}
+        and shapes[name] == tuple(tree_size(axis.tree, sizes) for axis in found)
     }
     own_sizes = [replace(space, size=sizes.get(i, space.size)) for i, space in enumerate(spaces)]
     differ = {i for i in guessed if sizes.get(i) != spaces[i].size}  # what is as large as there is cut as there
@@ -209,10 +210,6 @@ def _without_nothing(tree: AxisTree, sizes: Mapping[int, int]) -> AxisTree:
         return tree
     children = [_without_nothing(child, sizes) for child in tree[1:] if tree[0] != "+" or tree_size(child, sizes)]
     return children[0] if len(children) == 1 else (tree[0], *children)
-
-
-def _has_size(tree: AxisTree, size: int, sizes: Mapping[int, int]) -> bool:
-    return all(leaf in sizes for leaf in leaves(tree)) and tree_size(tree, sizes) == size
 
 
 def _shared(known: Architecture) -> set[int]:

@@ -45,12 +45,13 @@ def branch_ends(
         if node.op != "add" or len(node.inputs) < 2:
             continue
         later = [i for i in node.inputs if begun[i] > min(begun[j] for j in node.inputs)]
-        branches = [i for i in later if _is_own(silencers(architecture, i), members, added)]
+        ending = {i: silencers(architecture, i) for i in later}
+        branches = [i for i in later if ending[i] & members and ending[i] <= members.union(added)]
         if not branches:
             continue
         branch = max(branches, key=lambda i: _nearest_layer(architecture, i))
         skip = max(_nearest_layer(architecture, i) for i in node.inputs if i != branch or node.inputs.count(i) > 1)
-        silent, others = silencers(architecture, branch), (i for i in node.inputs if i != branch)
+        silent, others = ending[branch], (i for i in node.inputs if i != branch)
         around = any(not silent.issuperset(silencers(architecture, i) or {-1}) for i in others)
         if around and architecture.graph[skip].layer not in members.difference(passing):  # else no end explains it
             ends |= silent & members
@@ -75,11 +76,6 @@ def starts(architecture: Architecture, passing: Collection[int] = ()) -> list[in
         else:
             found.append(min(found[i] for i in (node.inputs if node.op == "add" else node.inputs[:1])))
     return found
-
-
-def _is_own(silent: Collection[int], members: Collection[int], added: Collection[int]) -> bool:
-    """Tell whether added blocks alone make a value, one of them the block of the layers `members`."""
-    return any(place in members for place in silent) and all(place in members or place in added for place in silent)
 
 
 def silencers(architecture: Architecture, index: int) -> set[int]:

@@ -95,8 +95,10 @@ def answering(target: Share, offered: list[Share]) -> Share | None:
         return alone[0]
     if same:
         return same[0]
-    if len(offered) == 1 and _is_unsaid(target.spec, offered[0].spec):
-        return offered[0]
+    if len(offered) == 1 and target.spec.shape == offered[0].spec.shape:
+        said = {spec.name.rpartition(".")[2] for spec in (target.spec, offered[0].spec)}
+        if said.isdisjoint(("weight", "bias", *STATISTICS)):  # names that say no role, such as `time_decay`
+            return offered[0]
     alike = [share for share in offered if share.role.partition(".")[0] == target.role.partition(".")[0]]
     if len(alike) != 1 or "." not in target.role + alike[0].role or target.spec.buffer > alike[0].spec.buffer:
         return None  # a mask is no parameter
@@ -119,12 +121,6 @@ def is_mask(share: Share) -> bool:
 def is_iterated(spec: TensorSpec) -> bool:
     """Tell whether a tensor is a vector of a spectral norm, which is improved at each step."""
     return spec.name.rpartition(".")[2] in ITERATED
-
-
-def _is_unsaid(target: TensorSpec, source: TensorSpec) -> bool:
-    """Tell whether two tensors of one shape have names that say no role, such as `time_decay`, which is added."""
-    said = {spec.name.rpartition(".")[2] for spec in (target, source)} & {"weight", "bias", *STATISTICS}
-    return not said and target.shape == source.shape
 
 
 def as_head(table: Share) -> Share:

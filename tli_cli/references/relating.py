@@ -114,7 +114,8 @@ def _told_by(reference: Reference, others: Sequence[Reference]) -> Reference:
     checkpoint, bare = reference.checkpoint, reference.architecture
     if bare.graph or checkpoint is None:
         return reference
-    known = [(other.architecture, _told_heads(other)) for other in others if other.text != reference.text]
+    beside = [(o.architecture, o.checkpoint and o.checkpoint.config) for o in others if o.text != reference.text]
+    known = [(other, configured_heads(config or {}, 0)) for other, config in beside]
     own = configured_heads(checkpoint.config or {}, 0)[0]
     cut = next(filter(None, (heads_like(bare, other, told) for other, told in known)), None) if not own else None
     ordered = next(filter(None, (in_order_of(bare, other) for other in _in_order(reference, others))), None)
@@ -134,11 +135,6 @@ def _in_order(reference: Reference, others: Sequence[Reference]) -> list[Archite
     if reference.checkpoint is None or reference.checkpoint.order_from != "inferred":
         return []
     return [other.architecture for other, without in zip(others, lost, strict=True) if not without]
-
-
-def _told_heads(reference: Reference) -> tuple[int, int]:
-    """Return the numbers of heads of queries and keys that the configuration beside a checkpoint tells, 0 if none."""
-    return configured_heads((reference.checkpoint.config if reference.checkpoint else None) or {}, 0)
 
 
 def as_its_configuration(reference: Reference) -> Reference:

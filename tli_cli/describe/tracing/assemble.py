@@ -111,17 +111,12 @@ def _path(layer: RecordedLayer) -> str:
     if len(modules) == 1:
         module, last = names[0].rpartition(".")[::2]
         if len(names) > 1 or last in STANDARD_ROLES:
-            stem = _shared_stem([name.rpartition(".")[2] for name in names])
-            return f"{module}.{stem}".strip(".") if stem else module
+            lasts = (name.rpartition(".")[2] for name in names)  # `in_proj` of `in_proj_weight` and `in_proj_bias`
+            stems = {last.removesuffix("weight").removesuffix("bias").rstrip("_") for last in lasts}
+            return f"{module}.{stems.pop()}".strip(".") if len(stems) == 1 else module
         return names[0]
     weights = [name for name in names if layer.roles[name].startswith("weight")] or names
     return weights[0].rpartition(".")[0]
-
-
-def _shared_stem(lasts: Sequence[str]) -> str:
-    """Return `in_proj` for `in_proj_weight` and `in_proj_bias`."""
-    stems = {last.removesuffix("weight").removesuffix("bias").rstrip("_") for last in lasts}
-    return stems.pop() if len(stems) == 1 else ""
 
 
 def _layers(recording: Recording, tensors: Sequence[TensorSpec]) -> list[Layer]:

@@ -31,7 +31,8 @@ def note_numbers(rec: Recording, name: str, args: Sequence[Any], kwargs: Mapping
     if name in UNCOUNTED or not tensors or not any(_is_followed(rec, t) for t in tensors):
         return
     found = tuple(_plain(rec, a) for a in (*args, *kwargs.values()) if not _is_followed(rec, a))
-    numbers = tuple(n for n in found if n is not None and not _is_negligible(name, n))
+    least = NEGLIGIBLE if name.rstrip("_") in ("add", "clamp_min", "clamp", "sub") else 0.0
+    numbers = tuple(n for n in found if not (isinstance(n, (int, float)) and abs(n) < least) and n is not None)
     if name in ("add", "rsub", "sub") and numbers and (names := _parameters(rec, tensors)):
         rec.shift(tensors[0], out, names, numbers[0])
     elif name.startswith("upsample") and _parameters(rec, tensors):
@@ -182,8 +183,3 @@ def _plain(rec: Recording, item: Any) -> Any:
     if isinstance(item, (list, tuple)):
         return tuple(item) if item and all(isinstance(n, (int, float)) for n in item) else None
     return item if isinstance(item, (int, float, str)) else None
-
-
-def _is_negligible(name: str, number: Any) -> bool:
-    adds = name.rstrip("_") in ("add", "clamp_min", "clamp", "sub")
-    return isinstance(number, (int, float)) and adds and abs(number) < NEGLIGIBLE
