@@ -65,3 +65,22 @@ def test_wider_tables_that_are_heads_are_exact_where_a_norm_divides_for_them(beh
     assert next(step for step in plan.steps if step.target == "table.weight").exact == (width in kept)
     if width in kept:
         assert distance(given, wanted, (TOKENS,)) < 1e-9
+
+
+class Shifted(nn.Module):
+    """Tables that are looked up at what code makes of the tokens alone, which are no heads."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.table, self.places, self.last = nn.Embedding(12, width), nn.Embedding(12, width), nn.Linear(width, 3)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        after = torch.where(tokens == 3, torch.ones_like(tokens), tokens)
+        return self.last(torch.relu(self.table(tokens) + self.table(after) + self.places((tokens != 1).cumsum(1))))
+
+
+def test_tables_that_are_looked_up_at_changed_tokens_are_no_heads() -> None:
+    given, wanted = randomised(Shifted(8), 1), randomised(Shifted(16), 2)
+    plan = apply_tli(wanted, given, example=TOKENS, options=Options(method="maps"))
+    assert all(step.exact for step in plan.steps)
+    assert distance(given, wanted, (TOKENS,)) < 1e-9

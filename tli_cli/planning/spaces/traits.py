@@ -52,34 +52,38 @@ def tied_heads(architecture: Architecture) -> list[tuple[int, int]]:
     """Return the places of the embeddings whose own tables serve as heads, with the node that stands before each, masks
     apart."""
     graph = architecture.graph
-    heads = [node for i, node in enumerate(graph) if _is_tied_head(architecture, i)]
-    return [(node.layer, _before_masks(graph, node.inputs[0])) for node in heads]
+    return [(graph[i].layer, _before_masks(graph, graph[i].inputs[0])) for i in _nodes_of_heads(architecture)]
 
 
 def norms_before_tied_heads(architecture: Architecture) -> set[str]:
     """Return the paths of norms that feed a head which is an embedding's own table: they divide what it cannot."""
-    before = [architecture.layers[architecture.graph[index].layer] for _, index in tied_heads(architecture)]
-    return {layer.path for layer in before if layer.kind == "norm"}
+    before = (architecture.graph[index].layer for _, index in tied_heads(architecture))
+    return {layer.path for place in before if place >= 0 and (layer := architecture.layers[place]).kind == "norm"}
 
 
 def undivided_spaces(architecture: Architecture) -> dict[AxisTree, bool]:
     """Return the widths of tables that are heads, where no norm feeds these alone: nothing there divides by copies. Of
     each, whether what stands at the mean of the other channels is not zero there either."""
-    norms, found = norms_before_tied_heads(architecture), dict[AxisTree, bool]()
+    norms, heads, found = norms_before_tied_heads(architecture), _nodes_of_heads(architecture), dict[AxisTree, bool]()
     for place, index in tied_heads(architecture):
         node, name = architecture.graph[index], architecture.layers[place].tensor("weight")
         divided = node.layer >= 0 and architecture.layers[node.layer].path in norms
-        if name in architecture.axes and not (divided and _feeds_heads(architecture, index)):
+        if name in architecture.axes and not (divided and _feeds(architecture, index, heads)):
             made, tree = _made_by(architecture, index), architecture.axes[name][-1].tree
             found[tree] = found.get(tree, False) or made is None or made.kind != "norm"
     return found
 
 
-def _is_tied_head(architecture: Architecture, index: int) -> bool:
-    """Tell whether a table of an embedding is run on what layers make, not on what the network takes."""
-    graph, node = architecture.graph, architecture.graph[index]
-    told = node.layer >= 0 and architecture.layers[node.layer].kind == "embedding"
-    return told and any(graph[i].op != "input" for i in node.inputs)
+def _nodes_of_heads(architecture: Architecture) -> set[int]:
+    """Return the nodes of tables that are run on what layers make, not on what is made of the inputs alone."""
+    fed, found = list[bool](), set[int]()
+    for index, node in enumerate(architecture.graph):
+        behind = any(fed[i] for i in node.inputs)
+        fed.append(behind or node.layer >= 0)
+        found |= (
+            {index} if behind and node.layer >= 0 and architecture.layers[node.layer].kind == "embedding" else set()
+        )
+    return found
 
 
 def _before_masks(graph: Sequence[Node], index: int) -> int:
@@ -89,15 +93,11 @@ def _before_masks(graph: Sequence[Node], index: int) -> int:
     return index
 
 
-def _feeds_heads(architecture: Architecture, index: int) -> bool:
-    """Tell whether what a node makes goes into heads that are tables, masked perhaps, and nowhere else."""
+def _feeds(architecture: Architecture, index: int, heads: Collection[int]) -> bool:
+    """Tell whether what a node makes goes into `heads`, masked perhaps, and nowhere else."""
     graph, readers = architecture.graph, architecture.readers[index]
-
-    def goes_on(i: int) -> bool:
-        masked = graph[i].op == "mul" and graph[i].inputs.count(index) == 1
-        return _is_tied_head(architecture, i) or (masked and _feeds_heads(architecture, i))
-
-    return bool(readers) and all(map(goes_on, readers))
+    masked = {i for i in readers if graph[i].op == "mul" and graph[i].inputs.count(index) == 1}
+    return bool(readers) and all(i in heads or (i in masked and _feeds(architecture, i, heads)) for i in readers)
 
 
 def normalised_spaces(architecture: Architecture) -> dict[AxisTree, str]:
