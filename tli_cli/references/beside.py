@@ -104,7 +104,9 @@ def _of_timm(text: str, arguments: Mapping[str, Any]) -> _Described | None:
     classes, channels = given.pop("num_classes", 0), given.pop("in_chans")
     size = given.get("img_size", entry.input_size[1:])
     settings = _timms_settings(head.removeprefix("timm:"), entry.name)
-    settings |= {key: _of_channels(settings[key], channels) for key in ("mean", "std") if key in settings}
+    for key in settings.keys() & {"mean", "std"}:  # repeated in turn as the first layer's weights are; of one, the mean
+        held = settings[key]
+        settings[key] = [held[i % len(held)] for i in range(channels)] if channels > 1 else [sum(held) / len(held)]
     pretrained = {
         **settings,
         "num_classes": classes,
@@ -113,12 +115,6 @@ def _of_timm(text: str, arguments: Mapping[str, Any]) -> _Described | None:
     model = {**given, **({"in_chans": channels} if channels != entry.defaults["in_chans"] else {})}
     config = {"architecture": entry.name, "num_classes": classes, "model_args": model, "pretrained_cfg": pretrained}
     return config, None
-
-
-def _of_channels(values: Sequence[float], count: int) -> list[float]:
-    """Return what is subtracted from each channel, or what it is divided by, for `count` of them: repeated in turn as
-    the first layer's weights are, for one channel the mean."""
-    return [values[i % len(values)] for i in range(count)] if count > 1 else [sum(values) / len(values)]
 
 
 def _timms_settings(name: str, plain: str) -> dict[str, Any]:
