@@ -127,9 +127,9 @@ class SpaceTable:
         if leaf in leaves(tree):
             return False
         if isinstance(tree, int):
-            kinds = (self._kinds[leaf], self._kinds[tree])
-            self._kinds[tree] = max(kinds, key=KIND_RANK.index)
-            self._made[tree] = min(self._made[leaf], self._made[tree])
+            kind = max(self._kinds[leaf], self._kinds[tree], key=KIND_RANK.index)
+            self._made[tree] = min(self._made[i] for i in (leaf, tree) if self._kinds[i] == kind)
+            self._kinds[tree] = kind
         elif self._kinds[leaf] in ("grid", "input", "classes", "batch"):
             self.mark(tree, self._kinds[leaf])
         self._became[leaf] = tree

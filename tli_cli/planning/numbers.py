@@ -66,16 +66,17 @@ def counted(numbers: Iterable[Number]) -> list[Number]:
     return [number for number in numbers if number[0] not in ACTIVATIONS]
 
 
-def steps_differ(target: Layer, source: Layer, known: bool) -> str:
+def steps_differ(target: Layer, source: Layer, known: bool, *, alike: bool) -> str:
     """Return how a convolution moves over its input otherwise than its partner, empty if it does not.
 
-    Zeros around a kernel that has grown are to lie on zeros around the input.
+    Zeros around a kernel that has grown are to lie on zeros around the input, whose size alone tells how many there are
+    only where the inputs of the networks are not `alike`.
     """
     stride = [layer.attribute("stride", ()) for layer in (target, source)]
     kernel = [layer.attribute("kernel", ()) for layer in (target, source)]
     if target.kind != "conv" or source.kind != "conv" or len(stride[0]) != len(stride[1]):
         return ""
-    if tuple(stride[0]) != tuple(stride[1]) and not _is_patch(stride[0], kernel[0]):
+    if tuple(stride[0]) != tuple(stride[1]) and not all(map(_is_patch, stride, kernel)):
         return f"steps of {_pair(stride[0])}, in the source of {_pair(stride[1])}"
     mine, theirs = (next((n for n in layer.numbers if n[0] == CONVOLUTION), None) for layer in (target, source))
     if not known or mine is None or theirs is None or len(mine) < 4 or len(theirs) < 4:
@@ -84,7 +85,7 @@ def steps_differ(target: Layer, source: Layer, known: bool) -> str:
         return f"taps {_pair(mine[3])} apart, in the source {_pair(theirs[3])}"
     starts = kernel_starts(target, source)
     resized = kernel[0] != kernel[1] and _is_patch(stride[0], kernel[0])
-    if starts is not None and not resized and not _pads_for_size(target, source):
+    if starts is not None and not resized and (alike or not _pads_for_size(target, source)):
         grown = [step * start for step, start in zip(mine[3], starts, strict=True)]
         behind = [step * (m - n) - start for step, m, n, start in zip(mine[3], *kernel, grown, strict=True)]
         for at, said, more in ((2, "around", grown), (-1, "behind", behind)):

@@ -4,12 +4,15 @@ off."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isfinite
 from typing import Any
 
 import torch
 
 from tli_cli.architecture import CONVOLUTION
+from tli_cli.describe.tracing.numbers import are_places
 from tli_cli.describe.tracing.recording import Recording
+from tli_cli.describe.tracing.values import Value
 
 EDGES = ("reflection_pad", "replication_pad")
 
@@ -29,23 +32,33 @@ def note_convolution(rec: Recording, args: Sequence[Any], out: Any) -> None:
         else:
             rec.numbers[at] = (rec.numbers[at][0], rec.numbers[at][1][:1])
     if args[6] or len(before) != len(around):
-        rec.numbers.append((rec.last, (CONVOLUTION, stride, around, apart)))
+        behind = tuple(a - more for a, more in zip(around, args[7], strict=True)) if args[6] else around
+        rec.numbers.append((rec.last, _number(stride, around, apart, behind)))
         return
     rec.borders.slid[id(out)] = len(rec.numbers)
     rec.numbers.append((rec.last, _number(stride, _sum(around, before), apart, _sum(around, after))))
 
 
 def note_padding(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
-    """Note how many zeros code puts before and behind the places of a value."""
+    """Note how many zeros code puts before and behind the places of a value, or which other number."""
     number = args[2] if len(args) > 2 else 0
     sides = list(zip(args[1][::2], args[1][1::2], strict=True))[::-1]
     spatial = out.ndim - 2
+    if (isfinite(number) if number else len(sides) > spatial) and (value := rec.get(args[0])) is not None:
+        _note_other(rec, value, number, sides)
     if number or len(sides) > spatial:
         return
     sides = [(0, 0)] * (spatial - len(sides)) + sides
     inner = rec.borders.padded.get(id(args[0]), ((0,) * spatial, (0,) * spatial))
     before, after = (_sum(old, [side[i] for side in sides]) for i, old in enumerate(inner))
     rec.borders.padded[id(out)] = (before, after)
+
+
+def _note_other(rec: Recording, value: Value, number: float, sides: Sequence[tuple[int, int]]) -> None:
+    """Note what code puts around places that no convolution can meet in place of zeros of its own."""
+    padded = [tree for tree, side in zip(value.dims[-len(sides) :], sides, strict=True) if any(side)]
+    if value.node >= 0 and padded and all(are_places(rec, tree) for tree in padded):
+        rec.numbers.append((rec.last, ("constant_pad", number, *(n for side in sides for n in side))))
 
 
 def note_edge(rec: Recording, name: str, args: Sequence[Any], out: torch.Tensor) -> None:

@@ -42,13 +42,14 @@ def _unfolded(rec: Recording, values: Sequence[Value | None], parts: Sequence[Ax
     """Return what the axis runs over along which every second row and column of a map, or more of them, lie end to
     end in turn: the places that each stands for, the slowest first, times what each has; None where none do."""
     parted = [value for value in values if value is not None and rec.nodes[value.node].op == "part"]
-    taken = [{rec.table.resolve(factor): at for factor, at in value.every} for value in parted]
+    taken = [{rec.table.resolve(factor): at for factor, at, _ in value.every} for value in parted]
     factors = {factor for found in taken for factor in found}
     if len(taken) < len(values) or any(set(found) != factors for found in taken) or len(set(parts)) > 1:
         return None
     for order in permutations(sorted(factors, key=str)):
         turns = product(*(range(rec.table.size(factor)) for factor in order))
         if [tuple(found[factor] for factor in order) for found in taken] == list(turns):
+            rec.forgotten.update(number for value in parted for _, _, number in value.every)
             return rec.table.multiplied([*order, parts[0]])
     return None
 

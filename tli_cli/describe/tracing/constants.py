@@ -18,6 +18,9 @@ LARGEST = 1 << 20
 FAR = 3e4
 """Beyond this, what bars values from a softmax is as good as infinite."""
 
+BARS = 50
+"""From this on below zero, what is added before a softmax bars values from it."""
+
 LIKE = {"zeros_like": 0.0, "new_zeros": 0.0, "ones_like": 1.0, "new_ones": 1.0}
 """Operations that take of a tensor its shape alone, and what they fill another one with."""
 
@@ -97,6 +100,19 @@ class Constants:
         return torch.float64 if isinstance(item, torch.dtype) and item.is_floating_point else item
 
 
+def as_mask(operation: str, args: Sequence[Any], values: torch.Tensor) -> tuple[str, torch.Tensor]:
+    """Return an operation with `args`, the constant `values` among them, as the sum with a mask that bars values from a
+    softmax, in whichever way code writes that; as it is if it bars none."""
+    name, last = operation.rstrip("_"), args[-1]
+    barring = isinstance(last, (int, float)) and last <= -BARS
+    if values.dtype == torch.bool and barring and name in ("masked_fill", "where"):
+        barred = values if name == "masked_fill" else ~values
+        return "mask", torch.zeros(barred.shape, dtype=torch.float64, device="cpu").masked_fill(barred, -FAR)
+    if name == "add" and values.is_floating_point() and bool(((values == 0) | (values <= -BARS)).all()):
+        return "mask", torch.where(values < 0, -FAR, 0.0)
+    return name, values
+
+
 def summary(operation: str, values: torch.Tensor) -> Number:
     """Return how `values` enter `operation`: their shape, that without what is repeated, their size, and a mixture of
     all that another order changes."""
@@ -109,7 +125,7 @@ def summary(operation: str, values: torch.Tensor) -> Number:
     flat = _halved(plain).flatten()
     weights = torch.cos(1.7 * torch.arange(len(flat), dtype=torch.float64, device="cpu") + 0.3)
     scale = 1.0 / max(len(flat), 1) ** 0.5
-    return (operation.rstrip("_"), whole, shape, float(flat.norm()) * scale, float(flat @ weights) * scale)
+    return (operation, whole, shape, float(flat.norm()) * scale, float(flat @ weights) * scale)
 
 
 def _halved(values: torch.Tensor) -> torch.Tensor:

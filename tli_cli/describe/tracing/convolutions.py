@@ -45,6 +45,7 @@ def convolution(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
         rec.put(out, Value(tuple(rec.fresh(s) for s in out.shape), names=value.names + kernel.names))
         return
     node = _conv_node(rec, value, kernel, bias, weight, attributes)
+    _note_turned(rec, value)
     rec.put(out, Value((value.dims[0], result, *_slid_over(rec, value, out)), node))
 
 
@@ -84,6 +85,14 @@ def _slid_over(rec: Recording, value: Value, out: torch.Tensor) -> list[AxisTree
         rec.coded += [value.dims[d]] if channels else []
         dims.append(value.dims[d] if channels else rec.fresh(size))
     return dims
+
+
+def _note_turned(rec: Recording, value: Value) -> None:
+    """Note that a map lies otherwise before a convolution than before the one that made it, such as its columns as
+    rows."""
+    made = [min(map(rec.table.made, rec.table.leaves(tree))) for tree in value.dims[2:]]
+    if made != sorted(made) and rec.table.kinds(*value.dims[2:]) == {"grid"}:
+        rec.numbers.append((rec.last, ("turned", *(sorted(made).index(place) for place in made))))
 
 
 def _conv_node(rec: Recording, value: Value, kernel: Value, bias: Any, weight: Any, attributes: dict[str, Any]) -> int:

@@ -11,8 +11,8 @@ import torch
 
 from tli_cli.architecture import AxisTree
 from tli_cli.describe.tracing.recording import Recording
+from tli_cli.describe.tracing.slices import slice_
 from tli_cli.describe.tracing.values import Value
-from tli_cli.describe.tracing.views import slice_
 
 
 def embedding(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:

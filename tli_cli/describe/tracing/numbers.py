@@ -106,11 +106,25 @@ def note_uniform(rec: Recording, name: str, args: Sequence[Any], out: Any) -> No
 
 def note_picked(rec: Recording, value: Value, dim: int, index: int, size: int) -> None:
     """Note that the first or the last of all places is taken alone, such as a class token."""
-    if value.node >= 0 and _are_places(rec, value.dims[dim]) and size > 1 and index in (0, size - 1):
+    if value.node >= 0 and are_places(rec, value.dims[dim]) and size > 1 and index in (0, size - 1):
         rec.numbers.append((rec.last, (PICKED, "last" if index else "first")))
 
 
-def _are_places(rec: Recording, tree: AxisTree) -> bool:
+def note_every(rec: Recording, value: Value, dim: int, start: int, step: int) -> int:
+    """Note that every `step`-th place is taken, from another than the first on; return which number says so, or -1."""
+    if value.node < 0 or not start or not are_places(rec, value.dims[dim]):
+        return -1
+    rec.numbers.append((rec.last, (PICKED, "every", start, step)))
+    return len(rec.numbers) - 1
+
+
+def note_tiled(rec: Recording, value: Value, dim: int, copies: int) -> None:
+    """Note that places are repeated one map beside the other, and not each one beside itself."""
+    if value.node >= 0 and copies > 1 and are_places(rec, value.dims[dim]):
+        rec.numbers.append((rec.last, ("tiled", dim - len(value.dims), copies)))
+
+
+def are_places(rec: Recording, tree: AxisTree) -> bool:
     """Tell whether a dimension runs over places, tokens that stand before or behind them included."""
     kinds = rec.table.kinds(tree)
     return "grid" in kinds and kinds <= {"grid", "choices"}
@@ -119,7 +133,7 @@ def _are_places(rec: Recording, tree: AxisTree) -> bool:
 def note_outputs(rec: Recording, outputs: Sequence[Value]) -> None:
     """Note for the layers that outputs come from, between bounds or not, at how many places of a sample these are."""
     for value in outputs:
-        places = [rec.table.size(tree) for tree in value.dims if _are_places(rec, tree)]
+        places = [rec.table.size(tree) for tree in value.dims if are_places(rec, tree)]
         node = value.node
         while rec.nodes[node].op in BOUNDED:
             node = rec.nodes[node].inputs[0]

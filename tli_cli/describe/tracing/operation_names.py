@@ -50,5 +50,8 @@ UNCOUNTED = COPIES | FACTORIES | {
 }  # fmt: skip
 """Operations whose numbers say nothing of values, or follow from the sizes of what they are applied to."""
 
-PLAIN = {"neg", "exp", "exp2", "expm1", "abs", "log", "log1p", "reciprocal", "sign", "floor", "round", "erf", "cumsum"}
+PLAIN = {
+    "neg", "exp", "exp2", "expm1", "abs", "log", "log1p", "reciprocal", "sign", "sqrt", "floor", "round", "erf",
+    "cumsum",
+}  # fmt: skip
 """Operations that take no numbers and change values."""

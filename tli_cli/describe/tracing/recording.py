@@ -256,14 +256,14 @@ class Recording:
         self.offsets |= dict.fromkeys(names, self._shifts[id(shifted)])
         self._alive.append(shifted)
 
-    def note_own(self, name: str) -> None:
-        """Note that a value meets what is made of it alone."""
-        self.numbers.append((self.last, (OWN, name)))
+    def note_own(self, name: str, averaged: bool) -> None:
+        """Note that a value meets what is made of it alone, such as its mean over places if it is `averaged`."""
+        self.numbers.append((self.last, (OWN, name, *(["places"] if averaged else []))))
 
     def forget(self, norm: Value) -> None:
         """Forget the squares and differences of a norm that is written out, now that it is known to be one."""
         noted = ((i, self.numbers[i][1]) for i in norm.own)
-        self.forgotten.update(i for i, n in noted if n[0] in (OWN, "pow") or n == ("add", norm.epsilon))
+        self.forgotten.update(i for i, n in noted if n[0] in (OWN, "pow", "sqrt") or n == ("add", norm.epsilon))
 
     def layer_behind(self, node: int) -> int:
         """Return the layer that made `node`, with a slice of its weight perhaps; -1 if none did."""

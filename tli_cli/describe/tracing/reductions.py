@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from math import inf
 from typing import Any
 
 import torch
 
-from tli_cli.architecture import Number
+from tli_cli.architecture import PICKED, Number
 from tli_cli.describe.tracing.elementwise import anything, first_of
 from tli_cli.describe.tracing.numbers import note_numbers, note_windows
 from tli_cli.describe.tracing.recording import Recording
@@ -25,6 +25,7 @@ def reduce_(rec: Recording, args: Sequence[Any], out: Any) -> None:
     reduced = _reduced(args)
     pairs = [(value.dims[d] if d not in reduced else rec.fresh(1), d) for d in range(args[0].ndim)]
     summed = value.standardised or (value.node < 0 and bool(value.names))
+    _note_beside(rec, value, reduced)
     for result in out if isinstance(out, (list, tuple)) else [out]:
         keep = result.ndim == args[0].ndim
         dims = tuple(tree for tree, d in pairs if keep or d not in reduced)
@@ -69,6 +70,21 @@ def average_pool(rec: Recording, args: Sequence[Any], out: Any, *, name: str) ->
     anything(rec, name, args, out)
 
 
+def _note_pooled(rec: Recording, name: str, args: Sequence[Any], out: Any) -> None:
+    """Note that all places are reduced to something else than their mean or the largest, and left out then."""
+    value, result = rec.get(args[0]), rec.get(first_of(out))
+    if value is None or result is None or value.node < 0 or len(result.dims) == len(value.dims):
+        return
+    if rec.nodes[value.node].op != "mul" and _shrinks_places(rec, value, result):
+        rec.numbers.append((rec.last, (name,)))
+
+
+def _note_beside(rec: Recording, value: Value, reduced: Collection[int]) -> None:
+    """Note how many places, such as those of class tokens, are not among those that are reduced."""
+    if value.node >= 0 and value.beside and value.beside[0] in {d - len(value.dims) for d in reduced}:
+        rec.numbers.append((rec.last, (PICKED, "all but", *value.beside[1:])))
+
+
 def _shrinks_places(rec: Recording, before: Value, after: Value) -> bool:
     """Tell whether a value of several places became one of fewer."""
     mine, theirs = ({*rec.table.leaves(*v.dims)} for v in (before, after))
@@ -86,6 +102,7 @@ def sum_(rec: Recording, args: Sequence[Any], out: Any) -> None:
         rec.dotted += [] if rec.statistics.meet([value.over], trees) else trees
         rec.note_dot(value.node, trees)
     reduce_(rec, args, out)
+    _note_pooled(rec, "sum", args, out)
 
 
 def length(rec: Recording, args: Sequence[Any], out: Any) -> None:
@@ -103,6 +120,7 @@ def variance(rec: Recording, args: Sequence[Any], out: Any) -> None:
     """Take the variance over some dimensions: that of a sample depends on how many values it is taken of."""
     numbers = (a for a in args[2:] if isinstance(a, (int, float)) and not isinstance(a, bool))
     _measure(rec, args[:2], out, MEAN if next(numbers, 1) == 0 else OTHER)
+    _note_pooled(rec, "var", args[:2], out)
 
 
 def deviation(rec: Recording, args: Sequence[Any], out: Any) -> None:

@@ -44,10 +44,12 @@ def im2col(rec: Recording, value: Value, args: Sequence[Any], out: torch.Tensor)
 
 
 def unfold(rec: Recording, value: Value, args: Sequence[Any], out: torch.Tensor) -> None:
-    """Cut a dimension in windows, along a last one; those that do not cover it side by side run over nothing known."""
+    """Cut a dimension in windows that cover it, along a last one; of others the places are nobody's."""
     dim, size, step = args[1] % args[0].ndim, args[2], args[3]
-    covered = size == step and args[0].shape[dim] == size * out.shape[dim]
-    windows, inside = _windows(rec, value.dims[dim], size) if covered else (rec.fresh(out.shape[dim]), rec.fresh(size))
+    if size != step or args[0].shape[dim] != size * out.shape[dim]:
+        anything(rec, "unfold", args, out)
+        return
+    windows, inside = _windows(rec, value.dims[dim], size)
     rec.same_shape(value, out, dims=(*value.dims[:dim], windows, *value.dims[dim + 1 :], inside), origins=())
 
 

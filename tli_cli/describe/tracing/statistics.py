@@ -37,6 +37,10 @@ class Statistics:
                 self._settled.add(i)
         return bool(numbers) and all(own.isdisjoint(self._leaves(self._found[i][1])) for i in numbers)
 
+    def are_over_places(self, numbers: Collection[int]) -> bool:
+        """Tell whether one of the statistics `numbers` is taken over places."""
+        return any(self._table.kind(leaf) == "grid" for i in numbers for leaf in self._leaves(self._found[i][1]))
+
     def _leaves(self, trees: Sequence[AxisTree]) -> set[int]:
         """Return what `trees` run over, dimensions of one index apart."""
         return {*self._table.leaves(*(tree for tree in trees if self._table.size(tree) > 1))}

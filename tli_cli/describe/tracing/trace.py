@@ -17,7 +17,7 @@ from tli_cli.decoding import has_controls
 from tli_cli.describe.failures import told
 from tli_cli.describe.tracing.assemble import assemble
 from tli_cli.describe.tracing.borders import note_convolution, note_edge
-from tli_cli.describe.tracing.constants import summary
+from tli_cli.describe.tracing.constants import as_mask, summary
 from tli_cli.describe.tracing.elementwise import anything
 from tli_cli.describe.tracing.filling import FILLS
 from tli_cli.describe.tracing.meta import without_values
@@ -78,7 +78,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         rec.constants.follow(func, args, kwargs, out, known)
         for tensor in given if known else ():
             if rec.get(tensor) is None and tensor.numel() > 1 and (values := rec.constants.of(tensor)) is not None:
-                rec.acting.append((rec.last, summary(func._overloadpacket.__name__, values)))
+                rec.acting.append((rec.last, summary(*as_mask(func._overloadpacket.__name__, args, values))))
 
 
 class _KnownIndices(TorchFunctionMode):

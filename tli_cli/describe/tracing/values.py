@@ -14,6 +14,8 @@ OWN = "own"
 Origin = frozenset[tuple[str, int]]
 """The parameter axes, as (tensor name, dimension), that one dimension of a value runs over."""
 
+NOWHERE: Origin = frozenset()
+
 
 @dataclass(slots=True)
 class Borders:
@@ -41,10 +43,11 @@ class Value:
     normalisation that is written out, `centred` has its mean taken off, `root` is a deviation or a length, and
     `rsqrt` is the inverse of one or what was divided by one. `picks` is the dimension whose largest values it numbers;
     `masked` says that a constant made in code acts on it, index by index, `averaged` that it is a mean over
-    places. `every` says which index of factors of its dimensions it has alone. `chain` lists the operations since its
-    node was made and `steps` the numbers noted meanwhile, `own` those of them that are a norm's, `epsilon` is what was
-    added to the variance, `over` are the numbers of the statistics that it is made of, and `gain` is what it was
-    multiplied with.
+    places. `every` says which index of factors of its dimensions it has alone, and which number says so, `beside` the
+    dimension of places (counted from the last) of which some are cut off, how many before it and how many behind it.
+    `chain` lists the operations since its node was made and `steps` the numbers noted meanwhile, `own` those of them
+    that are a norm's, `epsilon` is what was added to the variance, `over` are the numbers of the statistics that it is
+    made of, and `gain` is what it was multiplied with.
     """
 
     dims: tuple[AxisTree, ...]
@@ -63,7 +66,8 @@ class Value:
     chain: tuple[str, ...] = ()
     steps: frozenset[int] = frozenset()
     own: frozenset[int] = frozenset()
-    every: tuple[tuple[AxisTree, int], ...] = ()
+    beside: tuple[int, int, int] | None = None
+    every: tuple[tuple[AxisTree, int, int], ...] = ()
     epsilon: float | None = None
     over: frozenset[int] = frozenset()
     gain: float = 1.0

@@ -13,6 +13,7 @@ from math import isclose, prod
 import torch
 
 from tli_cli.architecture import EPSILON, GROUPS, POOLED
+from tli_cli.describe.tracing.numbers import are_places
 from tli_cli.describe.tracing.operation_names import KEPT
 from tli_cli.describe.tracing.recording import Recording
 from tli_cli.describe.tracing.steps import FREE, steps_of_norm
@@ -55,7 +56,10 @@ def is_divided(name: str, live: Sequence[Value]) -> bool:
 
 def weighed(rec: Recording, value: Value, fixed: Sequence[Value], names: tuple[str, ...], node: int) -> int:
     """Return the node of a norm: `value`, made by `node`, is normalised and meets its weight `fixed`, or `names`."""
-    made = rec.apply_layer("norm", {"weight": names}, [node], norm="layer" if value.centred else "rms")
+    places = [rec.table.size(tree) for tree in value.dims if are_places(rec, tree)]
+    made = rec.apply_layer(
+        "norm", {"weight": names}, [node], norm="layer" if value.centred else "rms", positions=prod(places)
+    )
     _settle(rec, rec.last, made, value, fixed)
     rec.numbers += [(rec.last, (POOLED,))] if value.averaged else []
     return made
@@ -87,8 +91,9 @@ def _settle(rec: Recording, layer: int, node: int, norm: Value, fixed: Sequence[
     """Note for a layer that is a norm what it averages over and adds, and forget its steps."""
     rec.forget(norm)
     channels = [tree for value in fixed for tree in value.dims if rec.table.size(tree) > 1]
-    if rec.statistics.settle(norm.over, channels):  # each channel alone, as an instance norm does
-        groups = prod(map(rec.table.size, channels))
+    alone = rec.statistics.settle(norm.over, channels)  # each channel, as an instance norm does
+    if alone or rec.statistics.are_over_places(norm.over):
+        groups = prod(map(rec.table.size, channels)) if alone else 1
         rec.numbers.append((layer, (GROUPS, groups)))
         attributes = rec.layers[layer].attributes
         attributes["norm"] = "group" if attributes["norm"] == "layer" else attributes["norm"]

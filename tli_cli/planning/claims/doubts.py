@@ -100,7 +100,7 @@ class Doubts:
         behind = self._behind[0][pair.target.place], self._behind[1][pair.source.place]
         scaled = pair.target.place in self._scaled
         return (
-            steps_differ(mine, theirs, known)
+            steps_differ(mine, theirs, known, alike=self._same_places)
             or epsilons_differ(mine, theirs)
             or self._norms(pair, mine, theirs)
             or (places_differ(mine, theirs) if known else "")

@@ -110,12 +110,13 @@ def other_constants(target: Architecture, source: Architecture) -> dict[int, str
     """Return the layers of the target, by their places, behind which a constant acts that the source holds nowhere,
     though one of its shape acts there in the same way.
 
-    What one side does in another way, with constants of other shapes or none, is not held against it.
+    What one side does in another way, with constants of other shapes or none, is not held against it, but for positions
+    that are added in code on one side alone.
     """
     if not were_run(target, source):
         return {}
     theirs = [number for layer in source.layers for number in _tensors(layer)]
-    found = {}
+    found = _positions_of_one(target, source)
     for place, layer in enumerate(target.layers):
         for mine in _tensors(layer):
             known = [other for other in theirs if mine[0] == other[0] and (mine[1] == other[1] or mine[2] == other[2])]
@@ -123,6 +124,28 @@ def other_constants(target: Architecture, source: Architecture) -> dict[int, str
                 size = "x".join(map(str, mine[1])) or "one number"
                 found[place] = f"behind it a constant ({mine[0]}, {size}) that differs from the source's"
     return found
+
+
+def _positions_of_one(target: Architecture, source: Architecture) -> dict[int, str]:
+    """Return the layers of the target behind which positions are added in code, of which the source has none in any
+    form, or all of them where it is the source alone that adds some."""
+    for side, other, said in ((target, source, ""), (source, target, "in the source ")):
+        added = {
+            i: n for i, layer in enumerate(side.layers) for n in _tensors(layer) if n[0] == "add" and len(n[2]) > 1
+        }
+        if added and not _has_positions(other):
+            size = "x".join(map(str, next(iter(added.values()))[1]))
+            places = range(len(target.layers)) if said else added
+            return dict.fromkeys(
+                places, f"behind it {said}a table of positions ({size}) that code adds on one side alone"
+            )
+    return {}
+
+
+def _has_positions(architecture: Architecture) -> bool:
+    acted = any(number[0] == "add" for layer in architecture.layers for number in layer.constants)
+    stored = any(len(spec.shape) > 1 for spec in architecture.tensors if spec.buffer)
+    return acted or stored or any(layer.kind in ("position", "bias_table") for layer in architecture.layers)
 
 
 def _tensors(layer: Layer) -> list[Number]:
