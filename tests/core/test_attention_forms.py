@@ -77,3 +77,42 @@ def test_it_is_exact_only_where_the_same_is_summed_and_weighed(source, target, t
     same = torch.allclose(giver(image), taker(image), rtol=1e-9, atol=1e-9)
     attends = not table and {source, target} <= set(FORMS[:4])
     assert same >= promises(plan) >= attends
+
+
+class Fused(nn.Module):
+    """Blocks of one attention, whose queries, keys and values lie head by head in one tensor, or end to end."""
+
+    def __init__(self, by_head: bool, qkv: str = "qkv", out: str = "proj", spare: bool = False) -> None:
+        super().__init__()
+        self.by_head, self.names = by_head, (qkv, out)
+        self.embed, self.head = nn.Linear(6, WIDTH), nn.Linear(WIDTH, 5)
+        modules = [
+            nn.ModuleDict({"norm": nn.LayerNorm(WIDTH), qkv: nn.Linear(WIDTH, 3 * WIDTH), out: nn.Linear(WIDTH, WIDTH)})
+            for _ in range(2)
+        ]
+        self.blocks = nn.ModuleList(modules)
+        if spare:
+            self.spare = nn.Linear(WIDTH, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.embed(x)
+        for block in self.blocks:
+            qkv = block[self.names[0]](block["norm"](x))
+            if self.by_head:
+                parts = [part.transpose(1, 2) for part in qkv.unflatten(-1, (2, -1)).chunk(3, -1)]
+            else:
+                parts = [part.unflatten(-1, (2, -1)).transpose(1, 2) for part in qkv.chunk(3, -1)]
+            x = x + block[self.names[1]](nn.functional.scaled_dot_product_attention(*parts).transpose(1, 2).flatten(2))
+        return self.head(x.mean(1))
+
+
+@pytest.mark.parametrize("qkv, out", [("qkv", "proj"), ("to_qkv", "to_out"), ("Wqkv", "o"), ("mixed", "dense")])
+@pytest.mark.parametrize("by_head", [True, False])
+def test_what_is_fused_in_a_bare_file_lies_as_in_the_network_that_is_run(by_head: bool, qkv: str, out: str) -> None:
+    """A layer that the network lacks keeps the file from being taken for its class."""
+    giver, taker = randomised(Fused(by_head, qkv, out, spare=True), 1), randomised(Fused(by_head), 2)
+    tokens = torch.randn(2, 7, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    plan = apply_tli(taker, giver.state_dict(), example=tokens, options=Options(head="keep"))
+    assert torch.allclose(giver(tokens), taker(tokens))
+    fused = [step.exact for step in plan.steps if ".qkv." in step.target]
+    assert all(fused) == (not by_head or (qkv, out) == ("qkv", "proj"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
@@ -15,6 +16,8 @@ from tli_cli.pieces import Cut, shape_of_part
 PART_LETTERS = "qkv"
 ITERATED = ("_u", "_v", "weight_u", "weight_v")
 """The vectors of a spectral norm (arXiv 1802.05957), as torch calls them."""
+END_TO_END = re.compile(r"\b(in_proj_(weight|bias)|c_attn\.\w+)$")
+"""What queries, keys and values are called that lie end to end: in torch, and in GPT-2 of its authors."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +132,16 @@ def as_head(table: Share) -> Share:
     if not any(axis.contracted for axis in table.axes):
         return table
     return replace(table, axes=tuple(Axis(axis.tree, not axis.contracted) for axis in table.axes))
+
+
+def lying_as(known: Share, guessed: Share) -> Share:
+    """Return a part that was guessed to lie end to end with others as it lies in a `known` tensor of that shape, head
+    by head; as it is where its name says that it does not."""
+    sizes = [(s.spec.shape, s.dim, (s.stop - s.start) * s.outer * s.inner) for s in (known, guessed)]
+    by_head = (guessed.outer, guessed.inner) == (1, 1) != (known.outer, known.inner)
+    if guessed.dim < 0 or not by_head or sizes[0] != sizes[1] or END_TO_END.search(guessed.spec.name):
+        return guessed
+    return replace(guessed, outer=known.outer, inner=known.inner, start=known.start, stop=known.stop)
 
 
 def is_cut_by_guess(target: Architecture, wanted: Share, source: Architecture, offered: Share) -> bool:

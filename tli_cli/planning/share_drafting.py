@@ -13,7 +13,7 @@ from tli_cli.pieces import Piece
 from tli_cli.planning.drafts import Drafts
 from tli_cli.planning.numbers import were_run
 from tli_cli.planning.prepared import Prepared
-from tli_cli.planning.roles import Share, is_cut_by_guess
+from tli_cli.planning.roles import Share, is_cut_by_guess, lying_as
 from tli_cli.planning.spaces.mapped import Ends
 from tli_cli.planning.spaces.pieces import is_exact, is_scaled, lie_alike, make_piece
 from tli_cli.planning.starts.norms import averages_unevenly
@@ -34,6 +34,7 @@ class ShareDrafter:
     def draft(self, wanted: Share, offered: Share | None, pair: Pair, weight: float) -> None:
         """Draft what is `wanted` from what is `offered`, if anything is, and note why not or what is doubtful."""
         draft = self._drafts.of(wanted.spec.name)
+        wanted, offered, unlaid = self._laid_alike(wanted, offered)
         layer, partner = self._known.layers(pair)
         if refusal := self._drafts.refusals.of(wanted, offered, layer, partner, self._source):
             draft.reason = refusal
@@ -53,7 +54,7 @@ class ShareDrafter:
         piece = self._made_up_for(piece, wanted, pair)
         piece = self._known.ahead.weight(piece, pair, self._book) if wanted.role == "weight" else piece
         uneven = UNEVEN if averages_unevenly(layer, partner, piece, self._book) else ""
-        draft.doubt = self._unknown(wanted, offered) or turn.doubt or draft.doubt or uneven
+        draft.doubt = unlaid or self._unknown(wanted, offered) or turn.doubt or draft.doubt or uneven
         draft.pieces.append((piece if weight == piece.weight else replace(piece, weight=weight), pair))
         draft.exact |= pair.target.place in self._known.added.bypassed
         self._draft_places(wanted, pair, weight)
@@ -100,6 +101,15 @@ class ShareDrafter:
         if wanted.role == "weight" and (offset[0] != offset[1] or is_scaled(piece, self._book)):
             return replace(piece, added=offset)
         return piece
+
+    def _laid_alike(self, wanted: Share, offered: Share | None) -> tuple[Share, Share | None, str]:
+        """Return what is wanted and what is offered, both as the code of one side lays them where that of the other is
+        not known, and what nothing tells of that."""
+        known = bool(self._target.graph), bool(self._source.graph)
+        if offered is None or known[0] == known[1]:
+            return wanted, offered, ""
+        laid = (wanted, lying_as(wanted, offered)) if known[0] else (lying_as(offered, wanted), offered)
+        return *laid, "" if laid == (wanted, offered) else CUT_BY_GUESS
 
     def _unknown(self, wanted: Share, offered: Share) -> str:
         """Return what nothing tells of how two tensors lie in memory; empty if all is told."""
