@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
-from tli_cli import Options, match
+from tli_cli import Options, apply_tli, match
 from tli_cli.catalogue import load
 from tli_cli.plan import Plan
 
@@ -130,3 +131,28 @@ def test_beside_a_copy_in_an_added_block_stand_copies(suffix: str, tmp_path: Pat
     plan = plan_of(tmp_path, decoder(3), decoder(5), suffix)
     assert plan.relation == "deeper"
     assert {step.reason for step in plan.steps} == {"", "added block starts as the identity"}
+
+
+class Narrowed(nn.Module):
+    """A stem, a residual branch and a head, with a layer between these or without."""
+
+    def __init__(self, neck: bool = False) -> None:
+        super().__init__()
+        self.stem, self.norm, self.branch, self.head = (
+            nn.Linear(6, 16), nn.LayerNorm(16), nn.Linear(16, 16), nn.Linear(16, 5),
+        )  # fmt: skip
+        self.neck = nn.Linear(16, 16) if neck else None
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.stem(x).relu()
+        x = x + self.branch(self.norm(x))
+        return self.head(x if self.neck is None else self.neck(x))
+
+
+@pytest.mark.parametrize("neck", [True, False])
+def test_a_file_with_more_than_the_network_says_that_nothing_tells_where_that_is_run(neck: bool) -> None:
+    example = torch.randn(2, 6)
+    plan = apply_tli(Narrowed(), Narrowed(neck).state_dict(), example=example, options=Options(head="keep"))
+    said = "nothing says where the layer neck of the source is run"
+    assert any(note.startswith(said) for note in plan.notes) == neck
+    assert said not in str(apply_tli(Narrowed(), Narrowed(neck), example=example).notes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
-from tli_cli.architecture import Architecture
+from tli_cli.architecture import LINEAR, Architecture
 from tli_cli.describe.spelling import apart
 from tli_cli.matching.units import Unit
 from tli_cli.matching.values import Matching
@@ -67,6 +67,7 @@ def make_plan(
             *drafts.book.rows.notes,
             *turned_by_guess(steps),
             *said_of_time(drafts.book.maps, sources),
+            *filter(None, map(_said_of_unplaced, sources)),
             *(note for matching in matchings for note in _said_of_copies(matching)),
         ),
     )
@@ -88,6 +89,18 @@ def _unmixed(request: Request, steps: Sequence[Step], sources: Sequence[Architec
     if request.top_k == 1 or len(sources) == 1 or mixed:
         return ()
     return ("nothing is mixed: only layers of one shape and place are, of sources that were tuned from one ancestor",)
+
+
+def _said_of_unplaced(source: Architecture) -> str:
+    """Return what is said of a file that holds more than the network it is taken for; empty if it does not."""
+    run = {node.layer for node in source.graph}
+    more = [layer for i, layer in enumerate(source.layers) if i not in run and layer.kind in LINEAR]
+    if source.was_run or not source.graph or not more:
+        return ""
+    some = f"each of {len(more)} layers, such as {more[0].path}," if len(more) > 1 else f"the layer {more[0].path}"
+    return (
+        f"nothing says where {some} of the source is run: between layers that are taken, these compute something else"
+    )
 
 
 def _said_of_copies(matching: Matching) -> Iterator[str]:
