@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from itertools import permutations
 
 import pytest
@@ -111,6 +112,13 @@ POOLS: list[Step] = [
     lambda x: x[:, :, 1:].mean((2, 3)),
     lambda x: x[:, :, :-1].mean((2, 3)),
 ]
+PLAIN_NORMS: list[Step] = [
+    lambda x: functional.layer_norm(x.movedim(1, -1), (8,)).movedim(-1, 1),
+    lambda x: functional.layer_norm(x, tuple(x.shape[1:])),
+    lambda x: functional.instance_norm(x),
+    lambda x: functional.group_norm(x, 2),
+]
+LENGTHS = [partial(functional.normalize, p=p, dim=dim) for p, dim in ((2, 1), (1, 1), (2, 3))]
 AROUND = [around(0, 0, 0, 0, 0), around(0, 1, 0, 0, 0), around(0, 0, 1, 0, 0), around(1, 1, 1, 1, 1)]
 
 
@@ -125,6 +133,8 @@ FAMILIES: dict[str, list[nn.Module]] = {
     "masks": [Tokens(), Tokens(causal), Tokens(banded), Tokens(lambda s: s.masked_fill(ones(s).tril(-1), -1e9))],
     "positions": [Tokens(), Tokens(add=waves(1e4)), Tokens(add=waves(1e2))],
     "shifts": [Tokens(), Tokens(add=lambda x: functional.pad(x, (0, 0, 1, -1)))],
+    "norms without tensors": list(map(Between, PLAIN_NORMS)),
+    "lengths": list(map(Between, LENGTHS)),
     "norms": [Normed(1), Normed(2, 3), Normed(1, 2, 3)],
     "transposed": [Transposed(2), Transposed(2, 1), Transposed(2, 1, 1), Transposed(4)],
 }

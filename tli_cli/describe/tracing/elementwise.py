@@ -81,7 +81,7 @@ def _combine(rec: Recording, name: str, known: Sequence[Value], live: Sequence[V
         if is_divided(name, live) and live[0].centred:
             return live[0].node
         if len(nodes) == 1:
-            rec.note_own(family, any(value.averaged for value in live))
+            rec.note_own(family, any(v.averaged or rec.statistics.are_over_places(v.over) for v in live))
         elif family in ("sub", "rsub") and all(rec.nodes[node].op != "part" for node in nodes):
             rec.numbers.append((rec.last, (family,)))
         return rec.node(join, nodes) if len(nodes) > 1 else nodes[0]

@@ -14,7 +14,7 @@ from tli_cli.describe.tracing.applied import constant, placed, positions, roles_
 from tli_cli.describe.tracing.convolutions import convolution
 from tli_cli.describe.tracing.elementwise import anything, first_of, shape_preserving
 from tli_cli.describe.tracing.lookups import embedding, index_
-from tli_cli.describe.tracing.numbers import constants_among, note_constants
+from tli_cli.describe.tracing.numbers import are_places, constants_among, note_constants
 from tli_cli.describe.tracing.recording import Recording
 from tli_cli.describe.tracing.reductions import (
     average_pool,
@@ -167,6 +167,9 @@ def _normalise(rec: Recording, x: Any, out: Any, kind: str, channel: int, epsilo
     places = positions(rec, result, channel % result.ndim)
     attributes = {"norm": kind, "positions": places}
     node = rec.apply_layer("norm", roles, (value.node,), **attributes) if roles else rec.node("norm", (value.node,))
+    if not roles:
+        over = value.dims[channel:] if kind in ("layer", "rms") else value.dims[1 if kind == "group" else 2 :]
+        rec.numbers.append((rec.last, ("normed", kind == "rms", *sorted({are_places(rec, tree) for tree in over}))))
     if not roles and (kind in ("layer", "rms") or (kind == "group" and places > 1)):
         rec.averaged += value.dims[channel:] if kind != "group" else value.dims[1:2]
     if roles and isinstance(epsilon, float):
@@ -201,6 +204,8 @@ def group_norm(rec: Recording, args: Sequence[Any], out: Any) -> None:
     if value is not None and 1 < groups < channels:
         rec.table.split_product(value.dims[1], [groups, channels // groups])
     _normalise(rec, args[0], out, "group", 1, args[-1], weight=args[1], bias=args[2])
+    if value is not None and value.node >= 0 and not roles_of(rec, weight=args[1], bias=args[2]) and groups > 1:
+        rec.numbers.append((rec.last, ("normed", GROUPS, groups)))
     if value is not None and roles_of(rec, weight=args[1], bias=args[2]):
         rec.numbers.append((rec.last, (GROUPS, groups)))
 

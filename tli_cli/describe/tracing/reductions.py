@@ -113,6 +113,8 @@ def length(rec: Recording, args: Sequence[Any], out: Any) -> None:
         reduce_(rec, rest, out)
     else:
         _measure(rec, rest, out, LENGTH if power == 2 else OTHER)
+        if power != 2 and (value := rec.get(args[0])) is not None and value.node >= 0:
+            rec.numbers.append((rec.last, ("vector_norm", power)))
     _note_root(rec, out)
 
 
