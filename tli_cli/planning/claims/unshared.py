@@ -128,12 +128,12 @@ def other_constants(target: Architecture, source: Architecture) -> dict[int, str
 
 def _positions_of_one(target: Architecture, source: Architecture) -> dict[int, str]:
     """Return the layers of the target behind which positions are added in code, of which the source has none in any
-    form, or all of them where it is the source alone that adds some."""
+    form, or all of them where it is the source alone that adds some; the catalogue does not tell."""
     for side, other, said in ((target, source, ""), (source, target, "in the source ")):
         added = {
             i: n for i, layer in enumerate(side.layers) for n in _tensors(layer) if n[0] == "add" and len(n[2]) > 1
         }
-        if added and not _has_positions(other):
+        if added and other.order_from == "trace" and not _has_positions(other):
             size = "x".join(map(str, next(iter(added.values()))[1]))
             places = range(len(target.layers)) if said else added
             return dict.fromkeys(
