@@ -50,7 +50,7 @@ def _unfolded(rec: Recording, values: Sequence[Value | None], parts: Sequence[Ax
         turns = product(*(range(rec.table.size(factor)) for factor in order))
         if [tuple(found[factor] for factor in order) for found in taken] == list(turns):
             rec.forgotten.update(number for value in parted for _, _, number in value.every)
-            return rec.table.multiplied([*order, parts[0]])
+            return rec.table.resolve(("*", *order, parts[0]))
     return None
 
 

@@ -58,13 +58,13 @@ def _channels(
     if transposed:
         made = table.resolve(outer)
         table.unite(value.dims[1], inner)
-        return made if groups == 1 else table.multiplied([rec.fresh(groups, "channels"), table.resolve(outer)])
+        return made if groups == 1 else table.resolve(("*", rec.fresh(groups, "channels"), outer))
     if groups == 1:
         table.unite(value.dims[1], inner)
         return table.resolve(outer)
     group = rec.fresh(groups, "channels")
-    table.unite(value.dims[1], table.multiplied([group, table.resolve(inner)]))
-    table.unite(outer, table.multiplied([group, rec.fresh(out.shape[1] // groups, "channels")]))
+    table.unite(value.dims[1], table.resolve(("*", group, inner)))
+    table.unite(outer, table.resolve(("*", group, rec.fresh(out.shape[1] // groups, "channels"))))
     return table.resolve(outer)
 
 

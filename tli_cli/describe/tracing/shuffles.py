@@ -28,7 +28,7 @@ def pixel_unshuffle(rec: Recording, value: Value, args: Sequence[Any], out: torc
     """Put the places of squares beside each other as channels."""
     *lead, channel, _, _ = value.dims
     (rows, row), (columns, column) = (_windows(rec, tree, int(args[1])) for tree in value.dims[-2:])
-    rec.same_shape(value, out, dims=(*lead, _product(rec, channel, row, column), rows, columns), origins=())
+    rec.same_shape(value, out, dims=(*lead, rec.table.resolve(("*", channel, row, column)), rows, columns), origins=())
 
 
 def im2col(rec: Recording, value: Value, args: Sequence[Any], out: torch.Tensor) -> None:
@@ -39,8 +39,8 @@ def im2col(rec: Recording, value: Value, args: Sequence[Any], out: torch.Tensor)
         return
     *lead, channel, _, _ = value.dims
     (rows, row), (columns, column) = map(partial(_windows, rec), value.dims[-2:], kernel)
-    dims = (*lead, _product(rec, channel, row, column), _product(rec, rows, columns))
-    rec.same_shape(value, out, dims=dims, origins=())
+    dims = [rec.table.resolve(("*", *axes)) for axes in ((channel, row, column), (rows, columns))]
+    rec.same_shape(value, out, dims=(*lead, *dims), origins=())
 
 
 def unfold(rec: Recording, value: Value, args: Sequence[Any], out: torch.Tensor) -> None:
@@ -59,14 +59,10 @@ def _windows(rec: Recording, tree: AxisTree, size: int) -> Sequence[AxisTree]:
     return rec.table.split_product(tree, sizes) or [rec.fresh(size) for size in sizes]
 
 
-def _product(rec: Recording, *trees: AxisTree) -> AxisTree:
-    return rec.table.multiplied(list(map(rec.table.resolve, trees)))
-
-
 def channel_shuffle(rec: Recording, value: Value, args: Sequence[Any], out: torch.Tensor) -> None:
     """Take channels in turn from groups of them."""
     groups = int(args[1])
     pieces = rec.table.split_product(value.dims[1], [groups, out.shape[1] // groups])
-    made = rec.table.multiplied([rec.table.resolve(tree) for tree in reversed(pieces)]) if pieces else None
+    made = rec.table.resolve(("*", *reversed(pieces))) if pieces else None
     dims = (value.dims[0], rec.fresh(out.shape[1], "channels") if made is None else made, *value.dims[2:])
     rec.same_shape(value, out, dims=dims, origins=())

@@ -55,7 +55,7 @@ def view(rec: Recording, value: Value, args: Sequence[Any], out: torch.Tensor) -
     dims: list[AxisTree] = []
     origins: list[Origin] = []
     for left, right in _groups(source.shape, out.shape):
-        merged = rec.table.multiplied([rec.table.resolve(value.dims[d]) for d in left]) if left else rec.fresh(1)
+        merged = rec.table.resolve(("*", *(value.dims[d] for d in left))) if left else rec.fresh(1)
         sizes = [out.shape[d] for d in right]
         pieces = [merged] if len(right) == 1 else rec.table.split_product(merged, sizes) if right else []
         dims.extend(pieces if pieces is not None else [rec.fresh(s) for s in sizes])
@@ -114,7 +114,7 @@ def repeat(rec: Recording, value: Value, args: Sequence[Any], out: torch.Tensor)
         copies = size // rec.table.size(own)
         if d >= lead:
             note_tiled(rec, value, d - lead, copies)
-        dims.append(rec.table.multiplied([rec.fresh(copies, "channels"), rec.table.resolve(own)]))
+        dims.append(rec.table.resolve(("*", rec.fresh(copies, "channels"), own)))
     rec.same_shape(value, out, dims=tuple(dims), origins=(), expanded=_to_batch(rec, value, args[0], out))
 
 
@@ -132,7 +132,7 @@ def as_complex(rec: Recording, value: Value, args: Sequence[Any], out: torch.Ten
     """Read pairs of numbers as complex ones, which multiply as pairs that are turned: parts of both are added."""
     made = with_dim(value, len(value.dims) - 1, None)
     if value.node >= 0:
-        pairs = rec.table.multiplied([rec.table.resolve(tree) for tree in value.dims[-2:]])
+        pairs = rec.table.resolve(("*", *value.dims[-2:]))
         parts = [rec.part(value, pairs, i, 1) for i in (0, 1)]
         made = replace(made, node=rec.node("add", parts))
     rec.put(out, made)
