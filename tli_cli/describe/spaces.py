@@ -6,10 +6,10 @@ view to heads and head width) and as sums (a fused projection cut in parts, a co
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import prod
 
-from tli_cli.architecture import AxisTree, Space, tree_size
+from tli_cli.architecture import Axis, AxisTree, Space, tree_size
 
 KIND_RANK = ("channels", "head_width", "heads", "choices", "kernel", "vocabulary", "classes", "grid", "batch", "input")
 
@@ -261,20 +261,28 @@ class SpaceTable:
 
 
 class UsedSpaces:
-    """The leaves that resolved `trees`, the axes of tensors, run over, numbered in the order in which these have them;
+    """The leaves that the axes of tensors, resolved `trees` by name, run over, numbered in the order in which these do;
     those over places in the order in which they were made, so that flattened columns and rows are told from rows and
     columns."""
 
-    def __init__(self, table: SpaceTable, trees: Iterable[AxisTree]) -> None:
-        found = list(dict.fromkeys(leaf for tree in trees for leaf in leaves(tree)))
+    def __init__(self, table: SpaceTable, trees: Mapping[str, Sequence[AxisTree]]) -> None:
+        self._trees = trees
+        found = list(dict.fromkeys(leaf for axes in trees.values() for tree in axes for leaf in leaves(tree)))
         places = iter(sorted((leaf for leaf in found if table.kind(leaf) == "grid"), key=table.made))
         used = [next(places) if table.kind(leaf) == "grid" else leaf for leaf in found]
         self._number = {leaf: i for i, leaf in enumerate(used)}
         self.spaces = tuple(Space(table.size(leaf), table.kind(leaf)) for leaf in used)
 
-    def tree(self, tree: AxisTree) -> AxisTree:
-        """Return a resolved tree in terms of the numbers."""
-        return (tree[0], *map(self.tree, tree[1:])) if isinstance(tree, tuple) else self._number[tree]
+    def axes(self, is_summed: Callable[[str, int], bool]) -> dict[str, tuple[Axis, ...]]:
+        """Return the axes by name, in terms of the numbers; `is_summed` tells of a name and a dimension whether its
+        layer sums over it."""
+        return {
+            name: tuple(Axis(self._numbered(tree), is_summed(name, d)) for d, tree in enumerate(found))
+            for name, found in self._trees.items()
+        }
+
+    def _numbered(self, tree: AxisTree) -> AxisTree:
+        return (tree[0], *map(self._numbered, tree[1:])) if isinstance(tree, tuple) else self._number[tree]
 
     def numbers_of(self, found: Iterable[int]) -> frozenset[int]:
         """Return the numbers of those leaves among `found` that are used."""

@@ -187,9 +187,9 @@ def _numbered(
         for _, name in layer.tensors
         if flow.axes.get(name)
     }
-    used = UsedSpaces(flow.table, (tree for found in trees.values() for tree in found))
-    axes = {
-        name: tuple(Axis(used.tree(tree), (name, d) in flow.summed) for d, tree in enumerate(found))
-        for name, found in trees.items()
-    }
-    return used.spaces, axes, used.numbers_of(flow.table.leaves(*flow.guessed))
+    used = UsedSpaces(flow.table, trees)
+    return (
+        used.spaces,
+        used.axes(lambda name, dim: (name, dim) in flow.summed),
+        used.numbers_of(flow.table.leaves(*flow.guessed)),
+    )

@@ -183,19 +183,16 @@ def _spaces(
 ) -> tuple[UsedSpaces, dict[str, tuple[Axis, ...]]]:
     table = recording.table
     sizes = {tensor.name: tensor.shape for tensor in tensors}
-    named = [(layer, name) for layer in layers for _, name in layer.tensors if recording.parameter_dims.get(name)]
+    homes = {name: layer for layer in layers for _, name in layer.tensors if recording.parameter_dims.get(name)}
     trees = {
         name: [
             tree if table.size(tree) == size else table.leaf(size)
             for tree, size in zip(map(table.resolve, recording.parameter_dims[name]), sizes[name], strict=True)
         ]
-        for _, name in named
+        for name in homes
     }
-    used = UsedSpaces(table, (tree for found in trees.values() for tree in found))
-    axes = {
-        name: tuple(Axis(used.tree(t), _is_summed(recording, layer, name, d)) for d, t in enumerate(trees[name]))
-        for layer, name in named
-    }
+    used = UsedSpaces(table, trees)
+    axes = used.axes(lambda name, dim: _is_summed(recording, homes[name], name, dim))
     for tensor in tensors:
         if tensor.tied_to in axes:
             axes[tensor.name] = axes[tensor.tied_to]
