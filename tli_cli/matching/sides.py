@@ -91,9 +91,9 @@ class Side:
         run = [unit for unit in self.units if unit.place in self.architecture.run or not self.architecture.run]
         homes = {unit.home for unit in run}
         modules = {module for unit in run for module in enclosing(unit.path)}
-        parts = {unit.path: {m for m in _rows(unit) if m not in modules} for unit in self.units}
-        rows = {module.rstrip("0123456789") for found in parts.values() for module in found}
-        in_rows = {unit.path for unit in self.units if any(m.rstrip("0123456789") in rows for m in _rows(unit))}
+        inside = {unit.path: {m: m.rstrip("0123456789") for m in _rows(unit)} for unit in self.units}
+        rows = {row for found in inside.values() for module, row in found.items() if module not in modules}
+        in_rows = {path for path, found in inside.items() if not rows.isdisjoint(found.values())}
         return frozenset(in_rows | {unit.path for unit in self.units if unit.home not in homes})
 
     @cached_property

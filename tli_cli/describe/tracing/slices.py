@@ -111,10 +111,9 @@ def _every(rec: Recording, value: Value, dim: int, start: int, step: int, count:
     of channels that a rotary embedding turns."""
     whole = count * step == rec.table.size(value.dims[dim]) and start < step
     pieces = rec.table.split_product(value.dims[dim], [count, step]) if whole else None
-    if pieces is None:
-        note_every(rec, value, dim, start, step)
-        return with_dim(value, dim, rec.fresh(count))
     noted = note_every(rec, value, dim, start, step)
+    if pieces is None:
+        return with_dim(value, dim, rec.fresh(count))
     return replace(with_dim(value, dim, pieces[0]), every=(*value.every, (pieces[1], start, noted)))
 
 
