@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
+from torch.nn import functional
 
 from tests.core.support import build, distance, promises
-from tests.models import example_for
+from tests.models import example_for, randomised
 from tli_cli import Options, apply_tli
 from tli_cli.plan import Plan
 
@@ -192,3 +194,27 @@ def test_channels_that_come_to_stand_in_groups_are_all_kept(groups, per_group):
     apply_tli(wanted, given, example=example_for("resnet"), options=Options(method="maps"))
     for name, value in given.layer1[0].bn1.state_dict().items():
         assert set(wanted.layer1[0].bn1.state_dict()[name].flatten().tolist()) == set(value.flatten().tolist())
+
+
+class Padded(nn.Module):
+    """Stages whose shortcuts put channels of zeros around those that they pass on."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.stem, self.head = nn.Conv2d(3, width, 3, padding=1), nn.Linear(4 * width, 5)
+        self.convs = nn.ModuleList(nn.Conv2d(width << i, width << i + 1, 3, 2, 1) for i in range(2))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.stem(x)
+        for conv in self.convs:
+            around = x.shape[1] // 2
+            x = torch.relu(conv(x)) + functional.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, around, around))
+        return self.head(x.mean((2, 3)))
+
+
+@pytest.mark.parametrize("width", [16, 12])
+def test_channels_of_zeros_around_others_stay_around_them_when_all_grow(width: int) -> None:
+    images = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    source, target = (randomised(Padded(n), n).double().eval() for n in (8, width))
+    plan = apply_tli(target, source, example=images, options=Options(method="maps", head="keep"))
+    assert distance(source, target, (images,)) < 1e-12 and promises(plan)

@@ -108,3 +108,22 @@ def test_added_blocks_that_end_in_a_norm_of_the_stream_change_nothing() -> None:
     example = (torch.randn(4, 6, dtype=torch.float64),)
     assert promises(apply_tli(wanted, given, example=example))
     assert distance(given, wanted, example) < 1e-9
+
+
+class TwoNorms(nn.Module):
+    """One convolution whose output two norms take."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.left, self.right = nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.BatchNorm2d(8)
+        self.head = nn.Linear(16, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.conv(x)
+        return self.head(torch.cat([self.left(x), torch.relu(self.right(x))], 1).mean((2, 3)))
+
+
+def test_two_norms_of_one_convolution_keep_their_places():
+    given, wanted = randomised(TwoNorms(), 1), randomised(TwoNorms(), 2)
+    apply_tli(wanted, given, example=torch.randn(2, 3, 16, 16, dtype=torch.float64))
+    assert all(torch.equal(value, wanted.state_dict()[name]) for name, value in given.state_dict().items())
