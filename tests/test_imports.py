@@ -177,3 +177,16 @@ def test_inspecting_reads_no_values(files):
     for reference in ("small.safetensors", run_without_torch("archs").stdout.split()[0]):
         done = run_without_torch("inspect", reference, cwd=files)
         assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_tensors_are_made_without_what_compiles(device, monkeypatch):
+    import torch
+
+    from tli_cli.devices import reproducible
+
+    monkeypatch.setattr(torch, "use_deterministic_algorithms", None)  # it imports all of torch's compiler
+    with reproducible(torch.device(device)):
+        assert torch.get_num_threads() == 1
+        assert torch.are_deterministic_algorithms_enabled() == (device == "cuda")
+    assert not torch.are_deterministic_algorithms_enabled()

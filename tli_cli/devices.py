@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
 
@@ -43,16 +43,21 @@ def reproducible(device: torch.device) -> Iterator[None]:
     """Compute on `device` in the precision of the values, by algorithms that give the same every time where there are
     such, and in one thread of the CPU, so that results do not depend on how many there are."""
     threads = torch.get_num_threads()
-    chosen = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     torch.set_num_threads(1)
     try:
-        if device.type != "cuda":
+        with _deterministic() if device.type == "cuda" else nullcontext():
             yield
-            return
-        torch.use_deterministic_algorithms(True, warn_only=True)
+    finally:
+        torch.set_num_threads(threads)
+
+
+@contextmanager
+def _deterministic() -> Iterator[None]:
+    chosen = torch.get_deterministic_debug_mode()
+    torch.set_deterministic_debug_mode("warn")  # the other call for it imports all of torch's compiler
+    try:
         with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*deterministic")
             yield
     finally:
-        torch.use_deterministic_algorithms(chosen[0], warn_only=chosen[1])
-        torch.set_num_threads(threads)
+        torch.set_deterministic_debug_mode(chosen)
