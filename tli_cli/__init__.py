@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 from tli_cli.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from tli_cli.api import inject, inspect, match, matrix, rank, score
+    from tli_cli.api import inject, inspect, match, matrix, rank, score, verify
     from tli_cli.architecture import Architecture
     from tli_cli.errors import GateError, TliError
-    from tli_cli.injection.verification import Verification, verify
+    from tli_cli.injection.verification import Verification
     from tli_cli.live import apply_tli
     from tli_cli.matrices.matrix import Matrix
     from tli_cli.options import Options
@@ -54,7 +54,6 @@ _HOMES = {
     "Score": "tli_cli.scoring.score",
     "TliError": "tli_cli.errors",
     "Verification": "tli_cli.injection.verification",
-    "verify": "tli_cli.injection.verification",
 }
 
 

@@ -6,17 +6,17 @@ What one of them alone needs is imported there, so that each starts quickly.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeGuard, cast
+from typing import TYPE_CHECKING, cast
 
 from tli_cli.architecture import Architecture
 from tli_cli.errors import TliError
-from tli_cli.given import Model, Named, name_of, names_of, path_of, require
+from tli_cli.given import Model, Named, is_live, name_of, names_of, path_of, require
+from tli_cli.looked_at import all_looked_at, called, looked_at
 from tli_cli.options import Options
 from tli_cli.references import (
     Reading,
@@ -24,14 +24,11 @@ from tli_cli.references import (
     as_its_configuration,
     check_input_shape,
     related,
-    resolve,
-    resolve_all,
     with_sums,
 )
 
 if TYPE_CHECKING:
-    from torch import nn
-
+    from tli_cli.injection.verification import Verification
     from tli_cli.matrices.matrix import Matrix
     from tli_cli.plan import Plan
     from tli_cli.ranking import Ranking
@@ -40,30 +37,12 @@ if TYPE_CHECKING:
     from tli_cli.teachers import Teacher
 
 
-def _resolve_sides(
-    sources: Named | Sequence[Named], target: Named, options: Options
+def _sides(
+    sources: Model | Sequence[Model], target: Model, options: Options
 ) -> tuple[tuple[Reference, ...], Reference]:
-    listed = names_of(sources)
-    require(options, Options, "options")
-    read = resolve_all(listed, Reading.of_source(options))
-    *given, wanted = related([*read, resolve(name_of(target), Reading.of_target(options))])
+    read = all_looked_at(sources, Reading.of_source(options))
+    *given, wanted = related([*read, looked_at(target, Reading.of_target(options))])
     return tuple(with_sums(source, wanted) for source in given), wanted
-
-
-def _looked_at(model: Model, reading: Reading) -> Reference:
-    """Return a model by name as it is read, a live one, or what was inspected, as it is."""
-    if isinstance(model, Architecture):
-        return Reference(model.origin, model)
-    if _is_live(model):
-        from tli_cli.teachers import live_reference
-
-        return live_reference(model, reading.input_shape)
-    return resolve(name_of(cast(Named, model)), reading)
-
-
-def _is_live(model: object) -> TypeGuard[nn.Module]:
-    torch = sys.modules.get("torch")  # which who has a module has imported
-    return torch is not None and isinstance(model, torch.nn.Module)
 
 
 def plan_for(sources: Sequence[Reference], target: Reference, options: Options) -> Plan:
@@ -83,29 +62,27 @@ def plan_for(sources: Sequence[Reference], target: Reference, options: Options) 
     notes = tuple(note for reference in (*sources, target) for note in reference.remarks)
     many = len(sources) > 1
     aside = tuple(f"{i}:{name}" if many else name for i, source in enumerate(sources) for name in source.aside)
-    return replace(plan, notes=(*notes, *plan.notes), unused=(*plan.unused, *aside))
+    return replace(plan, notes=tuple(dict.fromkeys((*notes, *plan.notes))), unused=(*plan.unused, *aside))
 
 
-def match(sources: Teacher | Sequence[Teacher], target: Named | nn.Module, *, options: Options = Options()) -> Plan:
+def match(sources: Model | Sequence[Model], target: Model, *, options: Options = Options()) -> Plan:
     """Return what would be injected into `target` from `sources`: a plan that `inject` carries out. Reads no values.
 
-    Where `target` is a live module, it is what `apply_tli` would do, and sources may be modules and state dicts too.
+    Where `target` is a live module, it is what `apply_tli` would do.
 
     Raises:
         TliError: a reference cannot be read, or an option is unknown.
     """
-    if _is_live(target):
+    require(options, Options, "options")
+    if is_live(target):
         from tli_cli.live import apply_tli
 
-        require(options, Options, "options")
-        return apply_tli(target, sources, options=replace(options, dry_run=True))
-    given, wanted = _resolve_sides(cast("Sequence[Named]", sources), cast(Named, target), options)
-    return plan_for(given, wanted, options)
+        return apply_tli(target, cast("Teacher", sources), options=replace(options, dry_run=True))
+    return plan_for(*_sides(sources, target, options), options)
 
 
 def score(source: Model, target: Model, *, options: Options = Options()) -> Score:
-    """Return the TLI score of both directions between two references, live modules, or what `inspect` returned of such.
-    Reads no values.
+    """Return the TLI score of both directions between two models. Reads no values.
 
     Raises:
         TliError: a reference cannot be read, or the matcher is unknown.
@@ -114,14 +91,14 @@ def score(source: Model, target: Model, *, options: Options = Options()) -> Scor
     from tli_cli.planning.doubted import score_architectures
 
     require(options, Options, "options")
-    read = _looked_at(source, Reading.of_source(options)), _looked_at(target, Reading.of_target(options))
+    read = looked_at(source, Reading.of_source(options)), looked_at(target, Reading.of_target(options))
     given, wanted = related(read)
     found = score_architectures(given.architecture, wanted.architecture, MATCHERS.get(options.matcher))
     return replace(found, source=given.text, target=wanted.text)
 
 
 def matrix(
-    references: Sequence[Named],
+    references: Model | Sequence[Model],
     *,
     options: Options = Options(),
     jobs: int | None = None,
@@ -131,8 +108,9 @@ def matrix(
 ) -> Matrix:
     """Return the TLI scores between all of `references`, which may be globs over the catalogue. Reads no values.
 
-    With `resume`, what is known is kept in that file, and a later call goes on from there. `places` says, for messages,
-    where references stand that were read from a file.
+    Models that are not given by name are called by their class, the second of one class `Net 2`. With `resume`, what is
+    known is kept in that file, and a later call goes on from there. `places` says, for messages, where references stand
+    that were read from a file.
 
     Raises:
         TliError: a reference cannot be read, the matcher is unknown, or `resume` is another matrix's file.
@@ -140,19 +118,26 @@ def matrix(
     from tli_cli.matrices.matrix import score_all
 
     require(options, Options, "options")
-    listed = names_of(references, "model")
+    read = Reading(input_shape=options.input_shape, ema=options.ema)
+    listed, live = called(references, read, "model")
     if jobs is not None and not (isinstance(jobs, int) and jobs >= 1):
         raise TliError(f"jobs: expected a whole number from 1 on, found {jobs!r}")
-    read = Reading(input_shape=options.input_shape, ema=options.ema)
     path, where = None if resume is None else path_of(resume, "resume"), places or {}
     return score_all(
-        listed, matcher=options.matcher, reading=read, jobs=jobs, resume=path, places=where, progress=progress
+        listed,
+        matcher=options.matcher,
+        reading=read,
+        jobs=jobs,
+        resume=path,
+        places=where,
+        progress=progress,
+        given=live,
     )
 
 
 def rank(
     target: Model,
-    sources: Named | Sequence[Named],
+    sources: Model | Sequence[Model],
     *,
     options: Options = Options(),
     progress: Progress | None = None,
@@ -162,7 +147,7 @@ def rank(
     """Return `sources` in the order in which they should start `target`, best first. Reads no values.
 
     Directories are searched for checkpoints other than `target` and `besides`; globs are taken over the catalogue.
-    `places` are those of `matrix`.
+    `places` are those of `matrix`, and so is what live models are called.
 
     Raises:
         TliError: what was named cannot be read, or the matcher is unknown.
@@ -170,12 +155,13 @@ def rank(
     from tli_cli.ranking import rank_sources
 
     require(options, Options, "options")
-    wanted, listed = _looked_at(target, Reading.of_target(options)), names_of(sources)
-    return rank_sources(wanted, listed, options, progress, besides, places or {})
+    wanted = looked_at(target, Reading.of_target(options))
+    listed, live = called(sources, Reading.of_source(options), "source")
+    return rank_sources(wanted, listed, options, progress, besides, places or {}, live)
 
 
 def inspect(reference: Model, *, options: Options = Options()) -> Architecture:
-    """Return what is known of one reference or live module. Reads no values.
+    """Return what is known of one model. Reads no values.
 
     Raises:
         TliError: the reference cannot be read.
@@ -193,7 +179,22 @@ def read(reference: Model, *, options: Options = Options()) -> Reference:
     reading = Reading.of_one(options)
     if isinstance(reference, (str, PathLike)):
         check_input_shape(name_of(reference), reading)
-    return as_its_configuration(_looked_at(reference, reading))
+    return as_its_configuration(looked_at(reference, reading))
+
+
+def verify(
+    out: Named, target: Model, *, options: Options = Options(), progress: Progress | None = None
+) -> Verification:
+    """Return whether `out` fits `target`: the same names and shapes, floating where it is, and only finite values.
+
+    Raises:
+        TliError: one of the two cannot be read.
+    """
+    from tli_cli.injection.verification import read_back
+
+    require(options, Options, "options")
+    path = path_of(out, "out")
+    return read_back(path, looked_at(target, Reading.of_target(options)), progress)
 
 
 def inject(
@@ -221,6 +222,7 @@ def inject(
     from tli_cli.planning.planner import recounted
     from tli_cli.report import Report
 
+    require(options, Options, "options")
     written = None if out is None else path_of(out, "out")
     if plan is not None:
         require(plan, Plan, "plan", "Plan.from_json(text) reads one")
@@ -229,7 +231,7 @@ def inject(
     with ExitStack() as stack:
         ranks = ALONE if options.dry_run or written is None else current_ranks()
         with ranks.step():
-            given, wanted = _resolve_sides(sources, target, options)
+            given, wanted = _sides(cast("list[Model]", names_of(sources)), name_of(target), options)
             for reference in (*given, wanted):
                 if reference.checkpoint is not None:
                     stack.enter_context(reference.checkpoint)

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Union, cast
+from typing import TYPE_CHECKING, Any, TypeGuard, Union, cast
 
+from tli_cli.architecture import Architecture
 from tli_cli.errors import TliError
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from tli_cli.architecture import Architecture
-
 Named = Union[str, "PathLike[str]"]
 """What names a reference: text, or the path of a file or directory."""
-Model = Union[Named, "nn.Module", "Architecture"]
-"""What is looked at and not read: a name, a live module, or what `inspect` returned of one."""
+Model = Union[Named, "nn.Module", Architecture, Mapping[str, Any]]
+"""What is looked at and not read: a name, a live module, a state dict, or what `inspect` returned of one."""
 
 
 def name_of(reference: Named) -> str:
@@ -27,8 +27,8 @@ def name_of(reference: Named) -> str:
             raise TliError("expected the name or path of a model, found an empty text; a variable may be unset")
         return text
     raise TliError(
-        f"expected the name or path of a model, found {_kind(reference)}; live modules are what tli_cli.score and "
-        "inspect take, and match and rank as targets; match and tli_cli.apply_tli take modules and state dicts into one"
+        f"expected the name or path of a model, found {_kind(reference)}; tli_cli.inject reads files, and apply_tli "
+        "takes live modules and state dicts, as do match, score, rank, matrix and inspect, which read no values"
     )
 
 
@@ -39,6 +39,24 @@ def names_of(references: Named | Sequence[Named], what: str = "source") -> list[
     if not names:
         raise TliError(f"no {what} given: name at least one checkpoint or architecture")
     return names
+
+
+def models_of(models: Model | Sequence[Model], what: str = "source") -> list[Model]:
+    """Return one or several `models`, those that are named by their names; raise `TliError` where there is none."""
+    single = isinstance(models, Mapping | Architecture) or is_live(models)
+    several = isinstance(models, Iterable) and not isinstance(models, str | bytes) and not single
+    listed = list(cast("Sequence[Model]", models) if several else [cast(Model, models)])
+    if not listed:
+        raise TliError(f"no {what} given: name at least one checkpoint or architecture")
+    return [
+        one if isinstance(one, Mapping | Architecture) or is_live(one) else name_of(cast(Named, one)) for one in listed
+    ]
+
+
+def is_live(model: object) -> TypeGuard[nn.Module]:
+    """Tell whether `model` is a live module."""
+    torch = sys.modules.get("torch")  # which who has a module has imported
+    return torch is not None and isinstance(model, torch.nn.Module)
 
 
 def path_of(path: Named, what: str) -> Path:

@@ -67,7 +67,10 @@ def apply_tli(
     """
     require(options, Options, "options")
     model = unwrapped(model, "the model")
-    require_values(effective_state(model), "the model", "`model.to_empty(device=...)`, and its own start, come first")
+    if not options.dry_run:
+        require_values(
+            effective_state(model), "the model", "`model.to_empty(device=...)`, and its own start, come first"
+        )
     example = example_of(options.input_shape) if example is None else example
     teacher_example = example_of(options.source_input_shape) if teacher_example is None else teacher_example
     described, inputs = described_live(model, example)
@@ -107,7 +110,7 @@ class _Lesson:
         planned = planner(references, self.target, self.options, "target", held, labels)
         plan, sample = self._fitted(planned(self.options), lambda: planned(replace(self.options, method="fit")))
         told = (note for reference in (*references, self.target) for note in reference.remarks)
-        return replace(plan, notes=(*told, *plan.notes)), sample
+        return replace(plan, notes=tuple(dict.fromkeys((*told, *plan.notes)))), sample
 
     def _fitted(self, plan: Plan, replan: Replan) -> tuple[Plan, Sample]:
         """Return `plan` with fits where they are asked for or promise most."""
@@ -117,6 +120,7 @@ class _Lesson:
         teacher, source = given.module, given.reference.architecture
         graphs = bool(target.graph and source.graph and self.inputs.tensors)
         possible = only is not None and graphs and not any(worked_out(self.model)) and not given.reference.made
+        possible = possible and not any(parameter.is_meta for parameter in self.model.parameters())
         if teacher is None or not possible or not (asked or (self.options.method == "auto" and gains(plan))):
             if asked:
                 raise TliError("method 'fit': expected one module as a teacher, and both models to run on the example")

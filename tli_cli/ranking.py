@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from os.path import samefile
 
@@ -14,7 +14,7 @@ from tli_cli.matching.values import Matching
 from tli_cli.options import Options
 from tli_cli.planning.doubted import doubted_layers
 from tli_cli.references import Reading, Reference, related, resolve
-from tli_cli.references.sources import NO_PLACES, Places, placed, search
+from tli_cli.references.sources import NO_MODELS, NO_PLACES, Places, placed, search
 from tli_cli.report import Progress
 from tli_cli.scoring.keeping import keeping
 from tli_cli.scoring.score import coverage_of, score_matching, worst_blocks
@@ -59,22 +59,24 @@ def rank_sources(
     progress: Progress | None = None,
     besides: Sequence[str] = (),
     places: Places = NO_PLACES,
+    live: Mapping[str, Reference] = NO_MODELS,
 ) -> Ranking:
     """Return `sources` in the order in which they should start `wanted`: files, directories to search, names, globs.
 
     Equal scores go to the greater coverage, then to the smaller source. What is found in a directory or by a glob and
     cannot be read, is the target or one of `besides`, or was written by tli for this target, is left out and reported.
+    Those of `sources` that are in `live` are looked at already.
 
     Raises:
         TliError: a source that was named cannot be read, or none is left.
     """
-    found = search(sources, places)
+    found = [*live, *search([source for source in sources if source not in live], places)]
     candidates, skipped = [], []
     for done, source in enumerate(found, 1):
         try:
             if source not in sources:
                 _check_is_another(source, wanted, besides)
-            read = resolve(source, Reading.of_source(options))
+            read = live[source] if source in live else resolve(source, Reading.of_source(options))
             if source not in sources and _was_made_for(read, wanted):
                 raise TliError("tli wrote it for this target, and it is as untrained; name it to take it all the same")
             given, other = related([read, wanted])

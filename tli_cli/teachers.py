@@ -83,8 +83,7 @@ def _taught(teacher: Teacher, target: Reference, examples: tuple[Any, Any], opti
         return Taught(reference, lambda name: state[name].detach(), teacher)
     reading = Reading.of_source(options)
     if isinstance(teacher, Mapping):
-        held, path = StateDict(with_tensors(teacher), _STATE_DICT, options.ema), Path(_STATE_DICT)
-        reference = read_checkpoint(_STATE_DICT, reading, lambda expected: Checkpoint(path, held, expected=expected))
+        reference = state_dict_reference(teacher, reading)
     elif isinstance(teacher, str | os.PathLike):
         reference = resolve(os.fspath(teacher), reading)
     else:
@@ -93,6 +92,12 @@ def _taught(teacher: Teacher, target: Reference, examples: tuple[Any, Any], opti
             f"{type(teacher).__name__}"
         )
     return _stored(reference, target, options)
+
+
+def state_dict_reference(state: Mapping[str, Any], reading: Reading) -> Reference:
+    """Return a state dict, plain or nested in training state, as a reference; raise `TliError` where it is none."""
+    held, path = StateDict(with_tensors(state), _STATE_DICT, reading.ema), Path(_STATE_DICT)
+    return read_checkpoint(_STATE_DICT, reading, lambda expected: Checkpoint(path, held, expected=expected))
 
 
 def _understood_alone(teacher: nn.Module, example: Any, shared: Any) -> Architecture:

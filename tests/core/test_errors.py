@@ -16,6 +16,11 @@ from tli_cli.errors import TliError
 NETS = """
 from torch import nn
 
+class Sizes: pass
+
+class Lazy(nn.Sequential, nn.Module):
+    def __init__(self): super().__init__(nn.LazyConv2d(4, 3))
+
 def net(width=4, classes=5):
     return nn.Sequential(nn.Conv2d(3, width, 3), nn.BatchNorm2d(width), nn.ReLU(),
                          nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, classes))
@@ -35,6 +40,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     scope: dict[str, object] = {}
     exec(NETS, scope)
+    (tmp_path / "plan.json").write_text('{"version": 1, "steps": []}')
     torch.save(scope["net"]().state_dict(), "small.pt")  # type: ignore[operator]
     save_file({"odd": torch.randn(3)}, "odd.safetensors")
     return tmp_path
@@ -66,12 +72,38 @@ def fails(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 1) ->
         ("no_such_package.net:Net", ("no_such_package",)),
         ("missing.safetensors", ("missing.safetensors", "no such file")),
         ("folder/missing", ("folder/missing", "no such file")),
+        ("smal.pt", ("no such file", "did you mean 'small.pt'")),
+        ("~/net.pt", ("no such file", "for shells to expand")),
+        ("./err_nets.py:net(colour=3", ("no such file", "path/to/net.py:Net(64")),
+        ("err_nets.py", ("err_nets.py:Lazy", "it defines Lazy, Sizes, net")),
+        ("err_nets.py:Lazy", ("0.weight", "have no shape yet", "a function that makes the model")),
+        ("bert-base-uncased", ("unknown architecture", "hf:DIR")),
+        ("resnet18?num_classes=12345678901", ("num_classes", "at most 9 digits")),
+        (f"resnet18?num_classes={'9' * 5000}", ("resnet18?num_classes=999",)),
+        ("plan.json", ("plan.json", "found a plan; --plan carries it out")),
         ("hf:nowhere/config.json", ("nowhere",)),
     ],
 )
 def test_an_unknown_target_is_named(capsys, target, words):
     message = fails(capsys, *INJECT, "--target", target)
     assert all(word in message for word in words), message
+
+
+@pytest.mark.parametrize("target", ["resnet18?num_classes=4", "timm:resnet18,in_chans=1,num_classes=4"])
+def test_an_option_that_says_something_else_than_the_name_is_told(capsys, target):
+    message = fails(capsys, "match", "resnet18", target, "--num-classes", "5")
+    assert "says num_classes=4, and --num-classes 5" in message
+    assert run(["match", "resnet18", target, "--num-classes", "4"]) == 0
+
+
+def test_weights_and_plans_are_not_written_to_standard_output(capsys):
+    assert "a file, such as init.safetensors" in fails(capsys, *INJECT[:2], "-t", "err_nets.py:wide", "-o", "-")
+    assert "--json prints the plan" in fails(capsys, "match", "small.pt", "err_nets.py:wide", "-o", "-")
+
+
+def test_what_is_to_be_known_of_both_sides_is_said_once(capsys):
+    assert run(["match", "resnet18", "resnet18", "--num-classes", "4"]) == 0
+    assert capsys.readouterr().err.count("is taken from timm") == 1
 
 
 def test_an_architecture_cannot_be_a_source_of_values(capsys):

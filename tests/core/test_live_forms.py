@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.utils import parametrizations, prune, spectral_norm
 from torch.optim.swa_utils import AveragedModel
 
-from tli_cli import Options, apply_tli, match, rank
+from tli_cli import Options, apply_tli, inject, inspect, match, rank
 from tli_cli.errors import TliError
 
 
@@ -170,11 +170,48 @@ def test_what_has_no_values_or_no_shapes_is_told(side):
         (lambda: apply_tli("resnet18", made(6)), "found str"),
         (lambda: apply_tli(made(6), None), "found NoneType"),
         (lambda: apply_tli(made(6), made(6), options={"method": "maps"}), "found dict"),
-        (lambda: match(made(6), "resnet18"), "match and tli_cli.apply_tli take modules"),
-        (lambda: rank("resnet18", made(6)), "live modules are what"),
+        (lambda: inject(made(6), "resnet18"), "apply_tli takes live modules"),
+        (lambda: rank("resnet18", Net), "found the class Net"),
         (lambda: apply_tli(made(6), made(6), options=Options(method="fitt")), "did you mean 'fit'"),
     ],
 )
 def test_other_things_than_are_asked_for_are_told(call, said):
     with pytest.raises(TliError, match=said):
         call()
+
+
+class Doubled(nn.Module):
+    """Computes in the precision that its code names."""
+
+    def __init__(self, width: int, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.dtype = dtype
+        self.stem, self.head = nn.Conv2d(3, width, 3, dtype=dtype), nn.Linear(width, 4, dtype=dtype)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.stem(x.to(self.dtype)).relu().mean((2, 3)))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("example", [None, IMAGES])
+def test_code_that_names_its_precision_is_followed(dtype, example):
+    plan = apply_tli(Doubled(9, dtype), Doubled(6, dtype), example=example)
+    assert plan.relation == "wider" and plan.coverage == 1 and not plan.notes
+    assert inspect(Doubled(6, dtype)).graph
+
+
+class DTensor(nn.Parameter):
+    """A parameter of which each process holds a part, as far as can be seen of it."""
+
+    def full_tensor(self) -> torch.Tensor:
+        return self.data
+
+
+def test_a_model_in_parts_on_several_processes_is_told():
+    net = made(6)
+    net.head.weight = DTensor(net.head.weight.detach())
+    for call in (lambda: apply_tli(net, made(6)), lambda: apply_tli(made(6), net), lambda: inspect(net)):
+        with pytest.raises(TliError, match="each process holds parts"):
+            call()
+    with pytest.raises(TliError, match=r"head\.weight: expected a whole tensor"):
+        apply_tli(made(6), net.state_dict(keep_vars=True))

@@ -82,8 +82,10 @@ CALLS: dict[str, Callable[[], object]] = {
     "no source": lambda: tli_cli.match([], A),
     "None as a source": lambda: tli_cli.match(None, A),  # type: ignore[arg-type]
     "bytes as a source": lambda: tli_cli.match(b"a.safetensors", A),  # type: ignore[arg-type]
-    "a module as a source": lambda: tli_cli.match(Net(), A),  # type: ignore[arg-type]
-    "a state dict as a source": lambda: tli_cli.score(fresh(), A),  # type: ignore[arg-type]
+    "a module to write from": lambda: tli_cli.inject(Net(), A, OUT),  # type: ignore[arg-type]
+    "a state dict to write from": lambda: tli_cli.inject(fresh(), A, OUT),  # type: ignore[arg-type]
+    "a class to match": lambda: tli_cli.match(Net, A),  # type: ignore[arg-type]
+    "an empty state dict": lambda: tli_cli.score({}, A),
     "None as a target": lambda: tli_cli.match(A, None),  # type: ignore[arg-type]
     "None as options": lambda: tli_cli.match(A, A, options=None),  # type: ignore[arg-type]
     "a dictionary as options": lambda: tli_cli.inspect(A, options={}),  # type: ignore[arg-type]
@@ -105,7 +107,7 @@ CALLS: dict[str, Callable[[], object]] = {
     "no jobs": lambda: tli_cli.matrix([A, B], jobs=0),
     "a number to go on from": lambda: tli_cli.matrix([A, B], resume=5),  # type: ignore[arg-type]
     "None to verify": lambda: tli_cli.verify(None, A),  # type: ignore[arg-type]
-    "a module to verify by": lambda: tli_cli.verify(A, Net()),  # type: ignore[arg-type]
+    "a class to verify by": lambda: tli_cli.verify(A, Net),  # type: ignore[arg-type]
     "None to teach": lambda: tli_cli.apply_tli(None, fresh()),  # type: ignore[arg-type]
     "a class to teach": lambda: tli_cli.apply_tli(Net, fresh()),  # type: ignore[arg-type]
     "an example of another width": lambda: tli_cli.apply_tli(Net(), fresh(), example=torch.zeros(2, 5)),
@@ -147,9 +149,31 @@ def test_a_live_target_is_matched_as_it_would_be_injected_into_and_ranked_for(ho
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
     assert tli_cli.rank(Net(8).to("meta"), [A, B], options=options).candidates[0].source == A
     with pytest.raises(TliError, match="live modules"):
-        tli_cli.match(source, A)
+        tli_cli.inject(source, A)  # type: ignore[arg-type]
     with pytest.raises(TliError, match="cannot be run"):
         tli_cli.match(source, model, options=Options(input_shape=(5,)))
+
+
+def test_live_models_and_state_dicts_are_looked_at_wherever_no_values_are_read(home: Path) -> None:
+    options = Options(input_shape=(4,))
+    for given in (Net(8), Net(8).state_dict(), tli_cli.inspect(A)):
+        plan = tli_cli.match(given, B, options=options)
+        assert plan.relation == "wider" and plan.coverage == 1
+        assert tli_cli.score(given, A, options=options).mean == 1
+        assert not tli_cli.verify(A, given, options=options).problems[1:]  # tli did not write it
+    ranked = tli_cli.rank(A, [Net(12), Net(8), B], options=options).candidates
+    assert [candidate.source for candidate in ranked] == ["Net 2", "Net", B]
+    found = tli_cli.matrix([Net(8), A, Net(12)], options=options)
+    assert found.names == ("Net", A, "Net 2") and found.values[0][1] == 1 and found.values[0][2] < 1
+    assert tli_cli.rank(A, nn.Sequential(nn.Linear(4, 8))).candidates[0].source == "Sequential"
+
+
+def test_a_model_without_values_is_planned_for(home: Path) -> None:
+    hollow = Net(12).to("meta")
+    plans = [tli_cli.match(A, net, options=Options(input_shape=(4,))) for net in (hollow, Net(12))]
+    assert plans[0] == plans[1] and all(value.is_meta for value in hollow.state_dict().values())
+    with pytest.raises(TliError, match="has no values"):
+        tli_cli.apply_tli(hollow, A)
 
 
 def test_a_name_that_no_file_holds_is_told(home: Path) -> None:

@@ -13,6 +13,8 @@ from tli_cli.errors import TliError, UnknownReferenceError
 from tli_cli.registry import did_you_mean
 
 LIBRARIES = ("timm", "torchvision")
+_DIGITS = 10
+"""A number of as many digits, or more, is none of classes or channels."""
 """The libraries in the order in which a bare name is looked up."""
 
 
@@ -174,8 +176,8 @@ def _number(text: str, key: str, value: str) -> int:
             f"{text!r}: the catalogue takes {' and '.join(OPTIONS)}, not {key!r}; "
             f"other arguments need the library itself: install it and write timm:NAME?{key}={value}"
         )
-    if not (value.isascii() and value.isdigit()) or (int(value) == 0 and key == "in_chans"):
-        raise TliError(f"{text!r}: {key} must be a positive number, found {value!r}")
+    if not (value.isascii() and value.isdigit() and len(value) < _DIGITS) or (int(value) == 0 and key == "in_chans"):
+        raise TliError(f"{text!r}: {key} must be a positive number of at most {_DIGITS - 1} digits, found {value!r}")
     return int(value)
 
 
@@ -186,6 +188,6 @@ def unknown_name(text: str, library: str | None, name: str) -> UnknownReferenceE
     if bracket and plain in known:
         hint = f"arguments stand behind a question mark: '{plain}?{inside.rstrip(')').replace(', ', '&')}'"
     else:
-        hint = did_you_mean(name, known) or "`tli archs` lists them"
+        hint = did_you_mean(name, known) or "`tli archs` lists them; a model of transformers is named hf:DIR"
     missing = "" if library else ", and there is no such file"
     return UnknownReferenceError(f"unknown architecture {text!r}: the catalogue has no such name{missing}; {hint}")

@@ -76,10 +76,9 @@ def _read_index(path: Path) -> tuple[dict[str, str], dict[str, str]]:
         raise CheckpointError(f"{path}: expected an index in JSON, found {str(error)[:99]}; get it again") from error
     weight_map = raw.get("weight_map") if isinstance(raw, dict) else None
     if not isinstance(weight_map, dict) or not weight_map:
-        raise CheckpointError(
-            f"{path}: expected an index with a `weight_map` of names to files, found none; a model's configuration is "
-            f"named hf:{path}"
-        )
+        is_plan = isinstance(raw, dict) and "steps" in raw
+        found = "a plan; --plan carries it out" if is_plan else f"none; a model's configuration is named hf:{path}"
+        raise CheckpointError(f"{path}: expected an index with a `weight_map` of names to files, found {found}")
     for name, shard in weight_map.items():
         if not isinstance(shard, str):
             raise CheckpointError(f"{path}: weight_map: {name!r}: expected a file's name, found {type(shard).__name__}")

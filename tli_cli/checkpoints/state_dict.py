@@ -80,6 +80,11 @@ def _require_values(tensor: torch.Tensor, where: str) -> None:
 
     if is_lazy(tensor):
         raise CheckpointError(f"{where}: {LAZY}")
+    if hasattr(tensor, "full_tensor"):
+        raise CheckpointError(
+            f"{where}: expected a whole tensor, found one process's part of it (a DTensor); get_model_state_dict"
+            "(model, options=StateDictOptions(full_state_dict=True)) gives whole ones"
+        )
     if tensor.layout != torch.strided or tensor.is_nested:
         layout = "a nested one" if tensor.is_nested else str(tensor.layout).removeprefix("torch.")
         raise CheckpointError(f"{where}: expected a dense tensor, found {layout}; give it as `.to_dense()`")

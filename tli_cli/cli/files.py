@@ -26,6 +26,8 @@ def write_new(path: Path, data: bytes, *, force: bool) -> None:
 
 def check_new(path: Path, *, force: bool) -> Path:
     """Return where a file is to be put that is called `path`; raise `TliError` unless it can be: before long work."""
+    if str(path) == "-":
+        raise TliError("-: expected a file to write; --json prints the plan to standard output")
     try:
         target = path.resolve()
         is_there, is_file, has_home = target.exists(), target.is_file(), target.parent.is_dir()

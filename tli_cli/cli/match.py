@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tli_cli.cli import options as given
 from tli_cli.cli import render
-from tli_cli.cli.files import write_new
+from tli_cli.cli.files import check_new, write_new
 from tli_cli.cli.render_plan import render_plan
 from tli_cli.cli.render_progress import progress
 from tli_cli.cli.shared import GATED, OF_PLANS, takes
@@ -29,6 +29,8 @@ def match(
     from tli_cli import api
 
     given_style = render.style(as_json=as_json, as_csv=as_csv)
+    if output is not None:
+        check_new(output, force=options.force)
     with progress("reading and matching"):
         plan = api.match(sources, target, options=options)
     if output is not None:

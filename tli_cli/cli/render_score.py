@@ -35,8 +35,8 @@ def score_parts(score: Score) -> Iterator[RenderableType]:
     from rich.text import Text
 
     table = render.plain_table("from", "to")
-    table.add_column("TLI score", justify="right")
-    table.add_column("coverage", justify="right")
+    for number in ("TLI score", "coverage"):
+        table.add_column(number, justify="right", no_wrap=True)
     table.add_column("as a start")
     bands = outlook(score.forward), outlook(score.backward)
     for (source, target, value, coverage), band in zip(_directions(score), bands, strict=True):

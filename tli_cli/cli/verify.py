@@ -20,10 +20,10 @@ Result = Annotated[str, typer.Argument(metavar="FILE", help="The checkpoint to r
 @takes(*OF_ONE)
 def verify(options: Options, file: Result, target: given.TargetOption, as_json: given.Json = False) -> None:
     """Read a result back: names, shapes, dtypes, finite values and provenance."""
-    from tli_cli.injection.verification import verify as read_back
+    from tli_cli import api
 
     with progress("reading") as tell:
-        found = read_back(file, target, options=options, progress=tell)
+        found = api.verify(file, target, options=options, progress=tell)
     render_verification(found, render.style(as_json=as_json))
     if found.problems:
         raise TliError(join_problems(f"{file} is not what {target} takes:", found.problems))

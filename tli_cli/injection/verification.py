@@ -8,10 +8,8 @@ from pathlib import Path
 
 from tli_cli.architecture import Architecture, TensorSpec
 from tli_cli.dtypes import is_float
-from tli_cli.given import Named, name_of, path_of, require
 from tli_cli.injection.stored_values import holds_finite
-from tli_cli.options import Options
-from tli_cli.references import Reading, resolve
+from tli_cli.references import Reference
 from tli_cli.report import Progress
 
 
@@ -26,20 +24,15 @@ class Verification:
     problems: tuple[str, ...]
 
 
-def verify(
-    out: Named, target: Named, *, options: Options = Options(), progress: Progress | None = None
-) -> Verification:
+def read_back(out: Path, target: Reference, progress: Progress | None = None) -> Verification:
     """Return whether `out` fits `target`: the same names and shapes, floating where it is, and only finite values.
 
     Raises:
-        TliError: one of the two cannot be read.
+        CheckpointError: it cannot be read.
     """
     from tli_cli.checkpoints import open_checkpoint
 
-    out = path_of(out, "out")
-    require(options, Options, "options")
-    target = name_of(target)
-    wanted = resolve(target, Reading.of_target(options)).architecture
+    wanted = target.architecture
     with open_checkpoint(out, expected=wanted.by_name) as found:
         problems = list(_differences(found.tensors, wanted))
         if not any(key.startswith("tli.") for key in found.metadata):
@@ -50,7 +43,7 @@ def verify(
             if progress is not None:
                 progress(done, len(found.tensors), spec.name)
         notes = tuple(sorted((k, v) for k, v in found.metadata.items() if k.startswith("tli.")))
-        return Verification(found.path, target, len(found.tensors), notes, tuple(problems))
+        return Verification(found.path, target.text, len(found.tensors), notes, tuple(problems))
 
 
 def _differences(found: tuple[TensorSpec, ...], wanted: Architecture) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -19,7 +19,7 @@ from tli_cli.errors import TliError, join_problems
 from tli_cli.matrices.kept_rows import KeptRows
 from tli_cli.matrices.rows import RowScores, Sides
 from tli_cli.references import Reading, Reference, resolve, with_configurations
-from tli_cli.references.sources import NO_PLACES, Places, expand, placed
+from tli_cli.references.sources import NO_MODELS, NO_PLACES, Places, expand, placed
 from tli_cli.report import Progress
 from tli_cli.version import __version__
 
@@ -45,17 +45,19 @@ def score_all(
     resume: Path | None = None,
     places: Places = NO_PLACES,
     progress: Progress | None = None,
+    given: Mapping[str, Reference] = NO_MODELS,
 ) -> Matrix:
     """Return the scores between all of `references`; globs stand for the names in the catalogue that they match.
 
     References that name one architecture are scored once. With `resume`, every row is kept in that file once it is
-    known, and a later call goes on from there. `places` says where references stand that were read from a file.
+    known, and a later call goes on from there. `places` says where references stand that were read from a file. Those
+    of `references` that are in `given` are looked at already.
 
     Raises:
         TliError: a reference cannot be read, or `resume` is another matrix's file.
     """
-    names = expand(references, places)
-    place, sides = _sides(names, reading, places, progress)
+    names = expand(references, places, given)
+    place, sides = _sides(names, given, reading, places, progress)
     store = KeptRows(resume, _key(sides, matcher), len(sides.alone))
     rows = store.rows
     waiting = [i for i in range(len(sides.alone)) if i not in rows]
@@ -69,26 +71,36 @@ def score_all(
 
 
 def _sides(
-    names: Sequence[str], reading: Reading, places: Places, progress: Progress | None
+    names: Sequence[str],
+    given: Mapping[str, Reference],
+    reading: Reading,
+    places: Places,
+    progress: Progress | None,
 ) -> tuple[dict[str, int], Sides]:
     """Return the place of each name in the list of different architectures, and the sides of these."""
-    stored = {name: _stored_as(name) for name in names}
+    stored = {name: None if name in given else _stored_as(name) for name in names}
     first: dict[Hashable, str] = {}
     held = {name: first.setdefault(stored[name] or name, name) for name in names}
     different = sorted(first.values(), key=lambda name: stored[name] is not None)
     own = sum(stored[name] is None for name in different)
-    read = _read(different, reading, places, progress)
+    read = _read(different, given, reading, places, progress)
     sides = Sides.of(with_configurations(list(islice(read, own)), known=own < len(different)), read)
     place = {name: i for i, name in enumerate(different)}
     return {name: place[held[name]] for name in names}, sides
 
 
-def _read(names: Sequence[str], reading: Reading, places: Places, progress: Progress | None) -> Iterator[Reference]:
+def _read(
+    names: Sequence[str],
+    given: Mapping[str, Reference],
+    reading: Reading,
+    places: Places,
+    progress: Progress | None,
+) -> Iterator[Reference]:
     """Yield the reference of each name; every name that cannot be read is told of."""
     problems: list[TliError] = []
     for done, name in enumerate(names, 1):
         try:
-            yield resolve(name, reading)
+            yield given[name] if name in given else resolve(name, reading)
         except TliError as error:
             problems.append(placed(error, name, places))
         if progress is not None:

@@ -18,6 +18,8 @@ from tli_cli.errors import TliError
 
 ITERATIONS = 50
 _HOOKS = (prune.BasePruningMethod, SpectralNorm)
+_PARTED = ("DTensor", "FullyShardedDataParallel")
+"""How torch calls a parameter that is spread over processes, and a module whose parameters are."""
 _WRAPPERS = (nn.DataParallel, DistributedDataParallel, AveragedModel)
 
 
@@ -44,13 +46,23 @@ def unwrapped(model: object, what: str) -> nn.Module:
             f"expected a torch.nn.Module as {what}, found one of TorchScript, whose code is not followed; give the "
             "module that it was made of, or, as a teacher, its state_dict()"
         )
+    if any(type(held).__name__ in _PARTED for held in (*model.modules(), *model.parameters())):
+        raise TliError(
+            f"{what} {type(model).__name__}: each process holds parts of its weights (FSDP, tensor parallelism); use "
+            "it before it is sharded, or write a checkpoint with tli_cli.inject that set_model_state_dict loads"
+        )
+    require_shapes(model, f"{what} {type(model).__name__}")
+    return model
+
+
+def require_shapes(model: nn.Module, what: str) -> None:
+    """Raise `TliError` where parameters of `model`, which the message calls `what`, have no shape yet."""
     lazy = [name for name, value in model.named_parameters() if nn.parameter.is_lazy(value)]
     if lazy:
         raise TliError(
-            f"{what} {type(model).__name__}: {', '.join(lazy[:4])} have no shape yet; run the model once on a batch, "
-            "so that its lazy layers are made"
+            f"{what}: {', '.join(lazy[:4])} have no shape yet; run the model once on a batch, so that its lazy layers "
+            "are made"
         )
-    return model
 
 
 def worked_out(model: nn.Module) -> Iterator[tuple[str, nn.Module, str]]:

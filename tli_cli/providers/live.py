@@ -17,6 +17,7 @@ from tli_cli.errors import TliError, TraceError, UnknownReferenceError
 from tli_cli.options import InputShape
 from tli_cli.providers.arguments import split_reference
 from tli_cli.providers.code import load_factory
+from tli_cli.providers.effective import require_shapes
 from tli_cli.providers.inputs import Inputs, guess_input, names_of, shapes_of, takes_by_name
 from tli_cli.registry import did_you_mean
 
@@ -98,6 +99,7 @@ def _own_subject(
             ) from error
         if not isinstance(model, nn.Module):
             raise TliError(f"{reference}: expected it to make a torch.nn.Module, found {type(model).__name__}")
+        require_shapes(model, f"{reference} (name a function that makes the model, runs it and returns it)")
         model = without_crops(model)
         return model if not names or takes_by_name(model, names) else _taking_names(model)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import replace
 from typing import Any
@@ -78,19 +79,29 @@ def _described(model: nn.Module, example: Any, like: InputShape | None) -> tuple
     origin = type(model).__name__
 
     def prepare(copy: nn.Module) -> nn.Module:
-        return without_crops(_with_plain_experts(made_plain(copy, model).float()))
+        return without_crops(_with_plain_experts(made_plain(copy, model)))
 
-    twin, given = prepare(on_meta(model)), None
-    try:
-        given = None if example is None else meta_inputs(twin, one_batch(twin, example))
+    def followed(twin: nn.Module) -> tuple[Architecture, Inputs]:
         inputs = given or guess_input(lambda: twin, like, origin)
         constants = {name: buffer.cpu() for name, buffer in unsaved(model).items() if not buffer.is_meta}
         return trace(twin, inputs.args, kwargs=inputs.kwargs, constants=constants, origin=origin), inputs
+
+    twin = prepare(on_meta(model)).float()
+    given = None if example is None else meta_inputs(twin, one_batch(twin, example))
+    try:
+        return followed(twin)
     except TraceError as error:
+        if _is_of_other_precision(model):  # which its code may name
+            with suppress(TraceError):
+                return followed(prepare(on_meta(model)))
         if example is not None:
             batch = one_batch(twin, example)
-            return _traced_on_values(model, batch, prepare, origin, error), given or Inputs()
+            return _traced_on_values(model, batch, lambda copy: prepare(copy).float(), origin, error), given or Inputs()
         return describe_names(state_specs(twin), order_from="definition", origin=origin), Inputs()
+
+
+def _is_of_other_precision(model: nn.Module) -> bool:
+    return any(held.is_floating_point() and held.dtype != torch.float32 for held in model.parameters())
 
 
 def _traced_on_values(

@@ -20,6 +20,7 @@ from tli_cli.errors import TliError, UnknownReferenceError, join_problems
 from tli_cli.kinship.adapters import adapter_names, are_alone
 from tli_cli.options import InputShape, Options
 from tli_cli.references.adoption import adopt
+from tli_cli.references.missing import missing_hint
 
 if TYPE_CHECKING:
     from tli_cli.catalogue import Recognition
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".json", ".tar", ".dcp")
 LIVE = re.compile(r"^(hf:.+|(.+\.py|[A-Za-z_]\w*(\.\w+)*):\w[\w.]*(\?.*|\(.*\))?)$")
-HUB = re.compile(r"\w+://.+|[A-Za-z][\w-]*/[\w.-]+")
-"""What a model is called on the web, and not on this machine."""
 BARE = ("file", "inferred", "definition", "recognised")
 """Where the order of layers comes from where nothing but the file was named."""
 NEAR = 0.6
@@ -126,15 +125,24 @@ def resolve(text: str, reading: Reading = Reading()) -> Reference:
         raise UnknownReferenceError(_classes_wanted(path))
     if is_there(text):
         return _from_checkpoint(text, reading)
+    _refuse_two_answers(text, reading)
     if LIVE.match(text) and text.partition(":")[0] not in LIBRARIES:
         return _from_code(text, reading)
     if path.suffix in SUFFIXES or "/" in text:
         from tli_cli.checkpoints.writing.naming import require_named
 
         require_named(path)
-        hint = "; nothing is downloaded: name a file here" if HUB.fullmatch(text) else ""
-        raise UnknownReferenceError(f"{text}: no such file or directory{hint}")
+        raise UnknownReferenceError(f"{text}: no such file or directory{missing_hint(text)}")
     return _from_name(text, reading)
+
+
+def _refuse_two_answers(text: str, reading: Reading) -> None:
+    """Raise `TliError` where `text` says one number of classes or channels, and an option another."""
+    for option in ("num_classes", "in_chans"):
+        said, asked = re.search(rf"[?&,(]\s*{option}\s*=\s*(\d+)", text), getattr(reading, option)
+        if said and asked is not None and said[1] != str(asked):
+            flag = f"--{option.replace('_', '-')}"
+            raise TliError(f"{text}: says {option}={said[1]}, and {flag} {asked}; leave out one of the two")
 
 
 def _classes_wanted(path: Path) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from glob import glob
 from pathlib import Path
 from types import MappingProxyType
@@ -12,13 +12,14 @@ from types import MappingProxyType
 from tli_cli.checkpoints.located import is_there
 from tli_cli.decoding import has_controls
 from tli_cli.errors import CheckpointError, TliError, UnknownReferenceError
-from tli_cli.references.reference import SUFFIXES
+from tli_cli.references.reference import SUFFIXES, Reference
 from tli_cli.texts import read_text
 
 Places = Mapping[str, str]
 """Where references stand that were read from a file."""
 
 NO_PLACES: Places = MappingProxyType({})
+NO_MODELS: Mapping[str, Reference] = MappingProxyType({})
 
 _LONGEST = 4096
 """The characters of the longest path that systems take."""
@@ -28,9 +29,9 @@ CALLED = re.compile(r":\w[\w.]*\(.*\)$")
 """A class with arguments in brackets, in which any character may stand."""
 
 
-def expand(texts: Sequence[str], places: Places = NO_PLACES) -> list[str]:
-    """Return `texts` with each glob, over files or over the catalogue, in the place of what it matches, and nothing
-    twice.
+def expand(texts: Sequence[str], places: Places = NO_PLACES, besides: Collection[str] = NO_MODELS) -> list[str]:
+    """Return `texts` with each glob, over files or over the catalogue, but not those in `besides`, in the place of what
+    it matches, and nothing twice.
 
     Raises:
         TliError: a glob matches nothing.
@@ -38,7 +39,7 @@ def expand(texts: Sequence[str], places: Places = NO_PLACES) -> list[str]:
     found: dict[str, None] = {}
     for text in texts:
         try:
-            found.update(dict.fromkeys(_matches(text) if is_glob(text) else [text]))
+            found.update(dict.fromkeys(_matches(text) if text not in besides and is_glob(text) else [text]))
         except TliError as error:
             raise placed(error, text, places) from error
     return list(found)

@@ -34,7 +34,7 @@ _WEIGHTS = re.compile(r"(pytorch_)?model(-\d+-of-\d+)?\.(safetensors|bin)(\.inde
 
 def is_model_directory(out: Path) -> bool:
     """Tell whether what is to be written to `out` is a directory with a model's weights and its configuration."""
-    return out.suffix not in FILES and out.suffix != DCP and bool(_NAMED.fullmatch(out.suffix) or out.is_dir())
+    return str(out) != "-" and out.suffix not in (*FILES, DCP) and bool(_NAMED.fullmatch(out.suffix) or out.is_dir())
 
 
 def require_form(out: Path) -> None:

@@ -108,6 +108,8 @@ def write_checkpoint(
 
 def output_path(out: Path) -> Path:
     """Return where `out`, a file or a distributed checkpoint, is written; raise `CheckpointError` where none can be."""
+    if str(out) == "-":
+        raise CheckpointError("-: weights are not written to standard output; name a file, such as init.safetensors")
     if out.suffix not in (*FILES, DCP):
         raise CheckpointError(
             f"{out}: expected an output name that ends in .safetensors, {', '.join(TORCH)} (what torch.save writes) "
