@@ -141,3 +141,11 @@ def test_wider_maps_and_other_colours_stand_there_too(source, target) -> None:
     plan = apply_tli(coloured, grey, example=image(), options=Options(head="keep"))
     repeated = image(1).expand(-1, 3, -1, -1)
     assert promises(plan) and torch.allclose(coloured(repeated), grey(image(1)))
+
+
+@pytest.mark.parametrize("way", MERGES)
+def test_a_file_of_the_class_stands_there_whatever_the_order_of_its_tensors(way) -> None:
+    giver, taker = randomised(Merging(way), 1), randomised(Merging(way), 2)
+    turned_about = dict(reversed(giver.state_dict().items()))
+    apply_tli(taker, turned_about, example=image())
+    assert all(torch.equal(value, turned_about[name]) for name, value in taker.state_dict().items())

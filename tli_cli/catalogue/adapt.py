@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from math import isqrt
-from typing import Any
 
-from tli_cli.architecture import Architecture, Axis, Node, Space, TensorSpec, tree_size
+from tli_cli.architecture import Architecture, Axis, Node, Space, TensorSpec, tree_size, with_leaves
 from tli_cli.catalogue.loading import without
 from tli_cli.describe.spaces import leaves
 
@@ -60,9 +59,6 @@ def joined(architecture: Architecture, extra: Sequence[TensorSpec]) -> Architect
     tail = describe_names(extra, order_from="file")
     moved = len(architecture.spaces)
 
-    def shifted(tree: Any) -> Any:
-        return tree + moved if isinstance(tree, int) else (tree[0], *(shifted(child) for child in tree[1:]))
-
     first, last = len(architecture.layers), len(architecture.graph) - 1
     behind = [first + i for i, layer in enumerate(tail.layers) if layer.kind != "other"] if architecture.graph else []
     line = tuple(Node("layer", (last + i,), place) for i, place in enumerate(behind))
@@ -73,5 +69,8 @@ def joined(architecture: Architecture, extra: Sequence[TensorSpec]) -> Architect
         graph=(*architecture.graph, *line),
         spaces=(*architecture.spaces, *tail.spaces),
         axes=architecture.axes
-        | {name: tuple(Axis(shifted(a.tree), a.contracted) for a in axes) for name, axes in tail.axes.items()},
+        | {
+            name: tuple(replace(axis, tree=with_leaves(axis.tree, moved.__add__)) for axis in axes)
+            for name, axes in tail.axes.items()
+        },
     )

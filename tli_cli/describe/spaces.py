@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import prod
 
-from tli_cli.architecture import Axis, AxisTree, Space, tree_size
+from tli_cli.architecture import Axis, AxisTree, Space, tree_size, with_leaves
 
 KIND_RANK = ("channels", "head_width", "heads", "choices", "kernel", "vocabulary", "classes", "grid", "batch", "input")
 
@@ -277,12 +277,11 @@ class UsedSpaces:
         """Return the axes by name, in terms of the numbers; `is_summed` tells of a name and a dimension whether its
         layer sums over it."""
         return {
-            name: tuple(Axis(self._numbered(tree), is_summed(name, d)) for d, tree in enumerate(found))
+            name: tuple(
+                Axis(with_leaves(tree, self._number.__getitem__), is_summed(name, d)) for d, tree in enumerate(found)
+            )
             for name, found in self._trees.items()
         }
-
-    def _numbered(self, tree: AxisTree) -> AxisTree:
-        return (tree[0], *map(self._numbered, tree[1:])) if isinstance(tree, tuple) else self._number[tree]
 
     def numbers_of(self, found: Iterable[int]) -> frozenset[int]:
         """Return the numbers of those leaves among `found` that are used."""

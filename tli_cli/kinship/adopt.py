@@ -7,7 +7,18 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
-from tli_cli.architecture import LINEAR, OFFSET, Architecture, Axis, AxisTree, Layer, Node, Space, tree_size
+from tli_cli.architecture import (
+    LINEAR,
+    OFFSET,
+    Architecture,
+    Axis,
+    AxisTree,
+    Layer,
+    Node,
+    Space,
+    tree_size,
+    with_leaves,
+)
 from tli_cli.describe.blocks import with_blocks
 from tli_cli.describe.modules import by_modules
 from tli_cli.describe.normed import WITH_LENGTH
@@ -160,26 +171,8 @@ def _spaces(
 ) -> tuple[list[Space], dict[str, tuple[Axis, ...]], set[int], list[int]]:
     """Return the known spaces in the checkpoint's sizes, the inner ones of a repeated block anew, its axes, which sizes
     are guessed, and which known space each one is."""
-    shared = _shared(known)
-    number: dict[tuple[int, str], int] = {}
-    templates_of: list[int] = []
-
-    def own(tree: AxisTree, block: str) -> AxisTree:
-        if isinstance(tree, tuple):
-            return (tree[0], *(own(child, block) for child in tree[1:]))
-        key = (tree, "" if tree in shared else block)
-        if key not in number:
-            number[key] = len(templates_of)
-            templates_of.append(tree)
-        return number[key]
-
-    axes: dict[str, tuple[Axis, ...]] = {}
+    axes, templates_of = _own_axes(known, members)
     shapes = {t.name: t.shape for t in bare.tensors}
-    for member in members:
-        copied = member.block if member.block != known.layers[member.like].block else ""
-        for template, name in member.tensors.items():
-            if template in known.axes:
-                axes[name] = tuple(Axis(own(a.tree, copied), a.contracted) for a in known.axes[template])
     constraints = [(axis.tree, size) for name in axes for axis, size in zip(axes[name], shapes[name], strict=True)]
     spaces = [known.spaces[leaf] for leaf in templates_of]
     grouped = {
@@ -202,6 +195,26 @@ def _spaces(
     own_sizes = [replace(space, size=sizes.get(i, space.size)) for i, space in enumerate(spaces)]
     differ = {i for i in guessed if sizes.get(i) != spaces[i].size}  # what is as large as there is cut as there
     return own_sizes, fitting, differ, templates_of
+
+
+def _own_axes(known: Architecture, members: Sequence[Member]) -> tuple[dict[str, tuple[Axis, ...]], list[int]]:
+    """Return the axes of the checkpoint's tensors in terms of its own spaces, and which known space each of these is:
+    they are numbered as the known ones are, since places are told by that."""
+    shared = _shared(known)
+
+    def own(leaf: int, member: Member) -> tuple[int, str]:
+        copied = member.block if member.block != known.layers[member.like].block else ""
+        return leaf, "" if leaf in shared else copied
+
+    held = [(one, known.axes.get(like, ()), name) for one in members for like, name in one.tensors.items()]
+    used = sorted({own(leaf, member) for member, axes, _ in held for axis in axes for leaf in leaves(axis.tree)})
+    number = {key: i for i, key in enumerate(used)}
+
+    def renumbered(axis: Axis, member: Member) -> Axis:
+        return replace(axis, tree=with_leaves(axis.tree, lambda leaf: number[own(leaf, member)]))
+
+    axes = {name: tuple(renumbered(axis, member) for axis in found) for member, found, name in held if found}
+    return axes, [leaf for leaf, _ in used]
 
 
 def _without_nothing(tree: AxisTree, sizes: Mapping[int, int]) -> AxisTree:

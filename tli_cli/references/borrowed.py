@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from tli_cli.architecture import Architecture, Axis, AxisTree, Layer
+from tli_cli.architecture import Architecture, AxisTree, Layer, with_leaves
+from tli_cli.describe.spaces import leaves
 from tli_cli.matching.units import main_tensor, units_of
 
 
@@ -17,27 +18,21 @@ def with_axes_of(
     `like` gives the name in `known` of each of these tensors, `streams` that of vectors whose channels are the same.
     """
     alike = {name: other for name, other in like.items() if bare.by_name[name].shape == known.by_name[other].shape}
-    spaces, own = list(bare.spaces), _shared(bare, known, streams)
-
-    def tree_of(tree: AxisTree) -> AxisTree:
-        if isinstance(tree, tuple):
-            return (tree[0], *(tree_of(child) for child in tree[1:]))
-        if tree not in own:
-            own[tree] = len(spaces)
-            spaces.append(known.spaces[tree])
-        return own[tree]
-
+    found = {name: known.axes[other] for name, other in alike.items() if other in known.axes}
+    shared = _shared(bare, known, streams)
+    new = sorted({leaf for axes in found.values() for axis in axes for leaf in leaves(axis.tree)} - shared.keys())
+    own = shared | {leaf: len(bare.spaces) + i for i, leaf in enumerate(new)}
+    spaces = (*bare.spaces, *(known.spaces[leaf] for leaf in new))
     axes = {
-        name: tuple(Axis(tree_of(axis.tree), axis.contracted) for axis in known.axes[other])
-        for name, other in alike.items()
-        if other in known.axes
+        name: tuple(replace(axis, tree=with_leaves(axis.tree, own.__getitem__)) for axis in known_axes)
+        for name, known_axes in found.items()
     }
     looks = {other: name for name, other in alike.items() if name in axes}
     kinds = {looks[name]: layer.kind for layer in known.layers for _, name in layer.tensors if name in looks}
     mains = ((main_tensor(known.layers[unit.place]), unit.parts) for unit in units_of(known))
     cuts = {looks[name]: parts for name, parts in mains if name in looks}
     layers = tuple(_as_known(layer, kinds, cuts) for layer in bare.layers)
-    return replace(bare, layers=layers, spaces=tuple(spaces), axes={**bare.axes, **axes})
+    return replace(bare, layers=layers, spaces=spaces, axes={**bare.axes, **axes})
 
 
 def _shared(bare: Architecture, known: Architecture, streams: Mapping[str, str]) -> dict[int, AxisTree]:

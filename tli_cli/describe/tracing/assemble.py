@@ -154,8 +154,18 @@ def _layers(recording: Recording, tensors: Sequence[TensorSpec]) -> list[Layer]:
         if named
     ]
     return layers + [
-        Layer(path, "other", tuple((role, name) for name, role in named.items())) for path, named in loose.items()
+        Layer(path, "other", tuple((role, name) for name, role in named.items()))
+        for path, named in sorted(loose.items(), key=lambda item: _first_run_beside(item[0], paths))
     ]
+
+
+def _first_run_beside(path: str, run: Sequence[str]) -> int:
+    """Return the place among the layers `run` of the first in the innermost module of `path` that holds any."""
+    while path := path.rpartition(".")[0]:
+        found = next((i for i, other in enumerate(run) if other.startswith(f"{path}.")), None)
+        if found is not None:
+            return found
+    return 0
 
 
 def _part_sizes(recording: Recording) -> list[tuple[int, ...]]:
