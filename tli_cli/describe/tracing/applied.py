@@ -34,6 +34,12 @@ def standardised(weight: Value) -> dict[str, Any]:
     return {"standardised": True} if weight.standardised else {}
 
 
+def is_learned_input(rec: Recording, value: Value, *, biased: bool) -> bool:
+    """Tell whether a layer, which may be `biased`, acts on a learned value that stands for an input, such as a query or
+    the map that a generator starts from, and not on what its own weight is made of."""
+    return value.node < 0 and bool(value.names) and not rec.is_buffer(value) and (value.expanded or biased)
+
+
 def constant(rec: Recording, tensor: torch.Tensor, channel: int) -> Value:
     """Return a value for a tensor that depends on nothing, with channels on the dimension that a layer sums over."""
     dims = tuple(rec.fresh(size, "channels" if d == channel else "grid") for d, size in enumerate(tensor.shape))

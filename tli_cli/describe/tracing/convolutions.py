@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 
 from tli_cli.architecture import AxisTree
-from tli_cli.describe.tracing.applied import constant, placed, roles_of, standardised
+from tli_cli.describe.tracing.applied import constant, is_learned_input, placed, roles_of, standardised
 from tli_cli.describe.tracing.elementwise import shape_preserving
 from tli_cli.describe.tracing.recording import Recording
 from tli_cli.describe.tracing.values import Value
@@ -25,6 +26,8 @@ def convolution(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
         return
     if value is None:
         value = constant(rec, x, 1)
+    if is_learned_input(rec, value, biased=bias is not None):
+        value = replace(value, node=rec.learned(value))
     table = rec.table
     result = _channels(rec, value, kernel, out, transposed=transposed, groups=groups)
     rec.contract(kernel, 0 if transposed else 1)

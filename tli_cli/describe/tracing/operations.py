@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from tli_cli.architecture import EPSILON, GROUPS, POOLED, AxisTree
-from tli_cli.describe.tracing.applied import constant, placed, positions, roles_of, standardised
+from tli_cli.describe.tracing.applied import constant, is_learned_input, placed, positions, roles_of, standardised
 from tli_cli.describe.tracing.convolutions import convolution
 from tli_cli.describe.tracing.elementwise import anything, first_of, shape_preserving
 from tli_cli.describe.tracing.lookups import embedding, index_
@@ -158,8 +158,8 @@ def _normalise(rec: Recording, x: Any, out: Any, kind: str, channel: int, epsilo
             for mine, other in zip(value.dims[channel : channel + len(v.dims)] or (), v.dims, strict=False):
                 rec.table.unite(mine, other)
     roles = roles_of(rec, **tensors)
-    if value.node < 0 and value.names and not rec.is_buffer(value) and (value.expanded or "bias" in roles):
-        value = replace(value, node=rec.learned(value))  # a learned query, which is normalised
+    if is_learned_input(rec, value, biased="bias" in roles):
+        value = replace(value, node=rec.learned(value))
     if value.node < 0:
         names = value.names + tuple(n for group in roles.values() for n in group)
         rec.same_shape(value, result, names=names, standardised=True)

@@ -98,11 +98,24 @@ def sum_(rec: Recording, args: Sequence[Any], out: Any) -> None:
         _measure(rec, args, out, LENGTH)
         return
     if value is not None and value.node >= 0:
-        trees = [value.dims[d] for d in _reduced(args)]
+        trees = [value.dims[d] for d in _reduced(args) if not _is_weighed(rec, value, d)]
         rec.dotted += [] if rec.statistics.meet([value.over], trees) else trees
         rec.note_dot(value.node, trees)
     reduce_(rec, args, out)
     _note_pooled(rec, "sum", args, out)
+
+
+def _is_weighed(rec: Recording, value: Value, dim: int) -> bool:
+    """Tell whether each index of a dimension was just multiplied by a weight of its own, so that their sum is what a
+    linear layer makes; note that then."""
+    index = rec.layer_behind(value.node)
+    if index < 0 or rec.layers[index].kind != "scale":
+        return False
+    tree = rec.table.resolve(value.dims[dim])
+    names = [name for name, role in rec.layers[index].roles.items() if role == "weight"]
+    axes = [(n, d) for n in names for d, own in enumerate(rec.parameter_dims[n]) if rec.table.resolve(own) == tree]
+    rec.contracted.update(axes)
+    return bool(axes)
 
 
 def length(rec: Recording, args: Sequence[Any], out: Any) -> None:

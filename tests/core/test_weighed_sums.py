@@ -1,0 +1,58 @@
+"""Channels that are multiplied by a weight of their own and summed, as graph attention does, grow as linear layers do."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from tests.core.support import distance, promises
+from tests.models import randomised
+from tli_cli import Options, apply_tli
+
+
+class GraphAttention(nn.Module):
+    """Nodes that attend to their neighbours by a sum of what both say of themselves (arXiv 1710.10903)."""
+
+    def __init__(self, inputs: int, width: int, heads: int = 2) -> None:
+        super().__init__()
+        self.heads, self.mix = heads, nn.Linear(inputs, width, bias=False)
+        self.mine, self.theirs = (nn.Parameter(torch.randn(heads, width // heads)) for _ in range(2))
+
+    def forward(self, x: torch.Tensor, edges: torch.Tensor) -> torch.Tensor:
+        z = self.mix(x).unflatten(-1, (self.heads, -1))
+        said = (z * self.mine).sum(-1)[:, :, None] + (z * self.theirs).sum(-1)[:, None]
+        weights = functional.leaky_relu(said, 0.2).masked_fill(edges[..., None] == 0, -1e9).softmax(2)
+        return torch.einsum("bijh,bjhd->bihd", weights, z).flatten(2)
+
+
+class Graphs(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first, self.second = GraphAttention(5, width), GraphAttention(width, width)
+        self.head = nn.Linear(width, 3)
+
+    def forward(self, x: torch.Tensor, edges: torch.Tensor) -> torch.Tensor:
+        return self.head(self.second(functional.elu(self.first(x, edges)), edges))
+
+
+class Additive(nn.Module):
+    """A pool by additive attention (arXiv 1409.0473) whose last product is written out."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.mix, self.weight, self.head = nn.Linear(5, width), nn.Parameter(torch.randn(width)), nn.Linear(5, 3)
+
+    def forward(self, x: torch.Tensor, edges: torch.Tensor) -> torch.Tensor:
+        weights = (torch.tanh(self.mix(x)) * self.weight).sum(-1, keepdim=True).softmax(1)
+        return self.head((weights * x).sum(1))
+
+
+@pytest.mark.parametrize("network", [Graphs, Additive])
+@pytest.mark.parametrize("width", [12, 16])
+def test_a_weighed_sum_is_kept_as_it_grows(network: type[nn.Module], width: int) -> None:
+    example = (torch.randn(2, 6, 5).double(), (torch.rand(2, 6, 6) > 0.4).double() + torch.eye(6))
+    giver, taker = randomised(network(8), 1).double(), randomised(network(width), 2).double()
+    plan = apply_tli(taker, giver, example=example, options=Options(method="maps"))
+    assert promises(plan) and distance(giver, taker, example) < 1e-9
