@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -11,6 +11,8 @@ from operator import itemgetter
 from typing import TypeVar
 
 from tli_cli.architecture import CONVOLUTION
+from tli_cli.describe.spelling import enclosing
+from tli_cli.grouping import gathered
 from tli_cli.matching.alignment import align
 from tli_cli.matching.bags import overlap
 from tli_cli.matching.mixing import mixing_likeness, mixing_reach
@@ -271,14 +273,15 @@ def _in_order(targets: Sequence[T], sources: Sequence[T], alike: Callable[[T, T]
 
 
 def gathered_rows(side: Side) -> Iterator[list[str]]:
-    """Yield the names of the blocks of each numbered row of which one concatenation takes what each gives."""
+    """Yield the names of the blocks of each numbered row, one for each number, of which one concatenation takes what
+    each gives."""
     home = {unit.place: block.name for block in side.blocks for unit in block.units}
-    rows: dict[str, list[str]] = defaultdict(list)
-    for row, _, number in (block.name.rpartition(".") for block in side.blocks):
-        rows[row].extend([f"{row}.{number}"] if row and number.isdecimal() else [])
+    modules = gathered((module, block.name) for block in side.blocks for module in enclosing(block.name))
+    alone = ((module.rpartition("."), names[0]) for module, names in modules.items() if len(names) == 1)
+    rows = gathered((row, name) for (row, _, number), name in alone if row and number.isdecimal())
     last: list[int] = []
     held: list[set[str]] = []
     for node in side.architecture.graph:
         last.append(node.layer if node.layer >= 0 else last[max(node.inputs)] if node.inputs else -1)
         held += [{home.get(last[i], "") for i in node.inputs}] if node.op == "cat" and len(node.inputs) > 2 else []
-    yield from (names for names in rows.values() if names and any(blocks.issuperset(names) for blocks in held))
+    yield from (names for names in rows.values() if any(blocks.issuperset(names) for blocks in held))

@@ -177,11 +177,12 @@ def split_ends(blocks: Sequence[Block]) -> tuple[list[Block], list[Block], list[
 
 
 def _head_of_a_chain(blocks: Sequence[Block]) -> int:
-    """Return where the head begins: with the first layer behind the maps, or with the last one if no map is known."""
+    """Return where the head begins: with the first layer behind all maps, or with the last one if no map is known."""
     weighted = [i for i, block in enumerate(blocks) if block.weighted]
-    if not any(block.positions for block in blocks):
+    maps = [i for i in weighted if blocks[i].positions]
+    if not maps:
         return max(weighted[-1:] or [len(blocks)])
-    return next((i for i in weighted if i and blocks[i].positions == 0), len(blocks))
+    return next((i for i in weighted if i > maps[-1]), len(blocks))
 
 
 def _is_inner(block: Block) -> bool:
