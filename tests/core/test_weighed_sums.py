@@ -1,4 +1,4 @@
-"""Channels that are multiplied by a weight of their own and summed, as graph attention does, grow as linear layers do."""
+"""Channels that are multiplied by weights of their own and summed, as over graphs, grow as linear layers do."""
 
 from __future__ import annotations
 

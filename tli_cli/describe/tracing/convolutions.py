@@ -40,7 +40,8 @@ def convolution(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
         rec.contract(kernel, d)
     if bias is not None and (shift := rec.get(bias)):
         table.unite(shift.dims[0], result)
-    attributes = {"groups": groups, "stride": tuple(args[3])} | placed(rec, out, 1)
+    counted = placed(rec, _where_counted(x, out, transposed=transposed), 1)
+    attributes = {"groups": groups, "stride": tuple(args[3])} | counted
     attributes |= {"transposed": True} if transposed else {}
     steps = tuple(1 if d in covered else weight.shape[d] for d in range(2, weight.ndim))
     attributes |= {"kernel": steps} | standardised(kernel)
@@ -50,6 +51,12 @@ def convolution(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
     node = _conv_node(rec, value, kernel, bias, weight, attributes)
     _note_turned(rec, value)
     rec.put(out, Value((value.dims[0], result, *_slid_over(rec, value, out)), node))
+
+
+def _where_counted(x: torch.Tensor, out: torch.Tensor, *, transposed: bool) -> torch.Tensor:
+    """Return the side of a convolution whose places count: what it gives, but no places that zeros before a signal add,
+    which code cuts off again."""
+    return out if transposed else min(out, x, key=lambda side: side[0, 0].numel())
 
 
 def _channels(
