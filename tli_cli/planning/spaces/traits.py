@@ -18,12 +18,15 @@ CENTRED, ZERO = "centred", "zero"
 def bent_spaces(architecture: Architecture) -> set[AxisTree]:
     """Return the spaces whose channels pass through something of their own kind each: a depthwise convolution, a scale.
 
-    A channel that starts at the mean of the others does not stay there behind them.
+    A channel that starts at the mean of the others does not stay there behind them. What multiplies a number of the
+    input by one of its own for each channel makes these, as a linear layer does.
     """
     found: set[AxisTree] = set()
-    for layer in architecture.layers:
+    graph = architecture.graph
+    first = {node.layer for node in graph if node.inputs and all(graph[i].op == "input" for i in node.inputs)}
+    for place, layer in enumerate(architecture.layers):
         depthwise = layer.kind == "conv" and int(layer.attribute("groups", 1)) > 1
-        if layer.kind == "scale":
+        if layer.kind == "scale" and not (place in first and len(architecture.weight_axes(layer)) > 1):
             found.update(_held(architecture, layer))
         elif depthwise and (axes := architecture.weight_axes(layer)):
             found.add(axes[0].tree)
@@ -77,13 +80,19 @@ def undivided_spaces(architecture: Architecture) -> dict[AxisTree, bool]:
 def _nodes_of_heads(architecture: Architecture) -> set[int]:
     """Return the nodes of tables that are run on what layers make, not on what is made of the inputs alone."""
     fed, found = list[bool](), set[int]()
+    making = {i for i, layer in enumerate(architecture.layers) if not _counts(architecture, layer)}
     for index, node in enumerate(architecture.graph):
         behind = any(fed[i] for i in node.inputs)
-        fed.append(behind or node.layer >= 0)
+        fed.append(behind or node.layer in making)
         found |= (
             {index} if behind and node.layer >= 0 and architecture.layers[node.layer].kind == "embedding" else set()
         )
     return found
+
+
+def _counts(architecture: Architecture, layer: Layer) -> bool:
+    """Tell whether a layer holds whole numbers alone, such as where the rows of each feature begin in a table."""
+    return all(architecture.by_name[name].dtype.startswith("int") for _, name in layer.tensors)
 
 
 def _before_masks(graph: Sequence[Node], index: int) -> int:
