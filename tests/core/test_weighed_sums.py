@@ -1,4 +1,4 @@
-"""Channels that are multiplied by weights of their own and summed, as over graphs, grow as linear layers do."""
+"""Channels that are multiplied and summed, by weights of their own or by another side, keep what they sum to."""
 
 from __future__ import annotations
 
@@ -49,7 +49,32 @@ class Additive(nn.Module):
         return self.head((weights * x).sum(1))
 
 
-@pytest.mark.parametrize("network", [Graphs, Additive])
+class Biaffine(nn.Module):
+    """How well each pair goes together, heads with a one beside them (arXiv 1611.01734)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.heads, self.others = nn.Linear(5, width), nn.Linear(5, width)
+        self.pairs = nn.Parameter(torch.randn(width + 1, width))
+
+    def forward(self, x: torch.Tensor, edges: torch.Tensor) -> torch.Tensor:
+        heads, others = torch.relu(self.heads(x)), torch.relu(self.others(x))
+        heads = torch.cat([heads, torch.ones_like(heads[..., :1])], -1)
+        return heads @ self.pairs @ others.transpose(1, 2)
+
+
+class Retrieval(nn.Module):
+    """Each of one side against each of the other, with no softmax behind."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.asked, self.held = nn.Linear(5, width), nn.Sequential(nn.Linear(5, 9), nn.ReLU(), nn.Linear(9, width))
+
+    def forward(self, x: torch.Tensor, edges: torch.Tensor) -> torch.Tensor:
+        return self.asked(x[:, 0]) @ self.held(x[:, 1]).T
+
+
+@pytest.mark.parametrize("network", [Graphs, Additive, Biaffine, Retrieval])
 @pytest.mark.parametrize("width", [12, 16])
 def test_a_weighed_sum_is_kept_as_it_grows(network: type[nn.Module], width: int) -> None:
     example = (torch.randn(2, 6, 5).double(), (torch.rand(2, 6, 6) > 0.4).double() + torch.eye(6))

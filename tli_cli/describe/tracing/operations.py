@@ -90,7 +90,9 @@ def _multiply(rec: Recording, left: Any, right: Any, bias: Any, out: torch.Tenso
         rec.dotted += [] if rec.statistics.meet(sides, [a.dims[-1]]) else [a.dims[-1]]
         added = shift is not None and not rec.is_buffer(shift)  # such as offsets of a table in place of a mask
         product = torch.empty_like(out) if added else out
-        rec.put(product, Value(dims, rec.node("matmul", (a.node, b.node))))
+        node = rec.node("matmul", (a.node, b.node))
+        rec.note_dot(node, [a.dims[-1]])
+        rec.put(product, Value(dims, node))
         if added:
             anything(rec, "add", (product, bias), out)
         return

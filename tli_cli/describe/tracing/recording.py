@@ -143,7 +143,7 @@ class Recording:
 
     def note_dot(self, node: int, trees: Sequence[AxisTree]) -> None:
         """Note that a product is summed over channels, index by index."""
-        if self.nodes[node].op == "mul" and self.table.kinds(*trees) == {"channels"}:
+        if self.nodes[node].op in ("mul", "matmul") and self.table.kinds(*trees) == {"channels"}:
             self.nodes[node] = replace(self.nodes[node], index=DOT)
 
     def part(self, value: Value, tree: AxisTree, index: int, size: int) -> int:

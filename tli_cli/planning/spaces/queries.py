@@ -54,10 +54,11 @@ def query_makers(architecture: Architecture, units: Collection[Unit]) -> dict[Ke
 def _found(architecture: Architecture, keys: Collection[Key]) -> Iterator[tuple[int, Key, frozenset[int]]]:
     """Yield each softmax with the keys of the queries that meet their keys before it, and the layers run since."""
     graph = architecture.graph
-    for index, node in enumerate(graph):
-        if node.op != "softmax" or not node.inputs or _scales_more(architecture, node.inputs[0]):
+    for index in _softmaxes(architecture):
+        start = graph[index].inputs[0]
+        if _scales_more(architecture, start):
             continue
-        products = _products(architecture, node.inputs[0])
+        products = _products(architecture, start)
         for makers in _one_of_each(
             [_makers(architecture, i, keys) for i in graph[product].inputs if _meets_alone(architecture, i, products)]
             for product in products
@@ -67,10 +68,16 @@ def _found(architecture: Architecture, keys: Collection[Key]) -> Iterator[tuple[
             yield from ((index, made, between) for made in makers)
 
 
+def _softmaxes(architecture: Architecture) -> list[int]:
+    return [i for i, node in enumerate(architecture.graph) if node.op == "softmax" and node.inputs]
+
+
 def _of_dots(architecture: Architecture, keys: Collection[Key]) -> list[Key]:
     """Return one of the two units whose outputs meet channel by channel in each sum of products, and nowhere else, such
-    as the factors of users and of items; none where that is not so of all such sums."""
-    dots = [i for i, node in enumerate(architecture.graph) if node.op == "mul" and node.index == DOT]
+    as the factors of users and of items; none where that is not so of all such sums but those before a softmax."""
+    weighed = {i for i in _softmaxes(architecture) for i in _products(architecture, architecture.graph[i].inputs[0])}
+    dots = [i for i, node in enumerate(architecture.graph) if node.index == DOT and node.op in ("mul", "matmul")]
+    dots = [i for i in dots if i not in weighed and not _weighs(architecture, architecture.graph[i])]
     found = [_free_side(architecture, i, keys) for i in dots]
     return [made for made in found if made is not None] if None not in found else []
 
