@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from copy import deepcopy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -224,6 +225,21 @@ def test_a_fit_is_held_against_the_maps_that_it_set_out_from(monkeypatch):
         check_worth(worth, starts, "fitted", "mapped", plan)
     assert not isinstance(raised.value, SlowerThanPlain)
     check_worth(worth, starts, "fitted", "own", plan)
+
+
+def test_no_start_is_tried_twice_to_tell_what_a_fit_is_worth(monkeypatch):
+    tried = []
+    given = {"own": 0.9, "fitted": 0.8, "mapped": 0.87}
+    monkeypatch.setattr(Trial, "learned", lambda _trial, model: tried.append(model) or given[model])
+    starts, side = PlainStarts(Trial((1, 8, 8), 0), lambda _rule: "own", ("constructor",)), Side("net", "0")
+    plan = Plan((side,), side, (), relation="other", score=0.6)
+    monkeypatch.setattr("tli_cli.fitting.verdict.FASTER", 0.05)
+    with pytest.raises(SlowerThanPlain):
+        check_worth(Worth(0.3, Features(1.0, 12), Features(0.5, 12), []), starts, "fitted", "mapped", plan)
+    given["own"] = 0.82
+    with pytest.raises(TliError, match="by axis maps alone"):
+        check_worth(Worth(0.3, Features(1.0, 12), Features(0.5, 12), []), replace(starts), "fitted", "mapped", plan)
+    assert tried == ["own", "fitted", "mapped"] * 2
 
 
 @pytest.mark.parametrize(("relation", "kept"), [("narrower", False), ("other", True)])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from torch import nn
@@ -30,19 +30,31 @@ Starts = tuple[Callable[[str], nn.Module], Sequence[str]]
 class PlainStarts:
     """The starts of a network without a source that `made` gives by each of `rules`, of which the first is its own.
 
-    Each is tried once, when they are first held against another start.
+    Each start, of these and others, is tried once, when it is first held against another one.
     """
 
     trial: Trial
     made: Callable[[str], nn.Module]
     rules: Sequence[str]
+    _tried: dict[nn.Module, float | None] = field(default_factory=dict, init=False)
 
     def learn_faster(self, start: nn.Module, by: float) -> bool:
         """Tell whether one of them learns faster than `start`, by more than `by` of the accuracy, or, where that is
         negative, slower by less; not so where one cannot be trained."""
-        best = self._best[1]
-        reached = self.trial.learned(start) if best is not None else None
+        return self._beats(self._best[1], start, by)
+
+    def outdoes(self, other: nn.Module, start: nn.Module, by: float) -> bool:
+        """Tell the same of `other` in place of them."""
+        return self._beats(self._reached(other), start, by)
+
+    def _beats(self, best: float | None, start: nn.Module, by: float) -> bool:
+        reached = self._reached(start) if best is not None else None
         return best is not None and reached is not None and best > reached + by
+
+    def _reached(self, start: nn.Module) -> float | None:
+        if start not in self._tried:
+            self._tried[start] = self.trial.learned(start)
+        return self._tried[start]
 
     @property
     def rule(self) -> str:

@@ -37,16 +37,14 @@ def check_worth(
     Within a family, where maps keep more, a fit has to be as good as either, and they are moved without it.
     """
     name = type(target).__name__
-    maps, other = None, of_another_family(plan)
+    other = of_another_family(plan)
     by = FASTER if other else BETTER
-    if plains is not None and begun is not None and plan.relation != UNLIKE:
-        maps = PlainStarts(plains.trial, lambda _rule: begun, (OWN,))
     slower = f"in a short trial on made-up classes, {name} learns slower when fitted than"
     if worth is not None and worth.is_nothing:
         said = f"on made-up inputs that it has not seen, {name} tells no more of what its source computes than before"
     elif plains is not None and plains.learn_faster(target, by):
         said = f"{slower} as it starts without a source; --method fit fits all the same"
-    elif maps is not None and maps.learn_faster(target, by):
+    elif plains and begun is not None and plan.relation != UNLIKE and plains.outdoes(begun, target, by):
         said = f"{slower} by axis maps alone; --method fit fits all the same"
     else:
         return
