@@ -193,7 +193,21 @@ class ReadTwice(Halved):
         return self.head(x.mean((2, 3)))
 
 
-@pytest.mark.parametrize("kind", [Halved, ReadTwice])
+class Ahead(Net):
+    """A norm stands before a convolution that puts zeros around what it takes."""
+
+    def __init__(self, trained: bool) -> None:
+        super().__init__("three", False)
+        self.before = nn.ModuleList([nn.BatchNorm2d(4) if trained else Same() for _ in range(2)])
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.relu(self.stem(x))
+        for layer, before in zip((self.first, self.second), self.before, strict=True):
+            x = torch.relu(layer(before(x)))
+        return self.head(x.mean((2, 3)))
+
+
+@pytest.mark.parametrize("kind", [Halved, ReadTwice, Ahead])
 def test_what_is_no_plain_sum_is_not_promised(kind):
     plan, far = injected(kind(trained=True), kind(trained=False))
     assert far > 1e-3 and not promises(plan)

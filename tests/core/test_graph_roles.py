@@ -37,3 +37,28 @@ def test_a_norm_that_a_layer_feeds_is_none_of_the_stream():
     roles = {units[key].path: role for key, role in graph_roles(architecture, units.values()).items()}
     assert (roles["before"], roles["between"], roles["q"], roles["o"]) == ("norm1", "norm2", "q", "o")
     assert not roles.get("behind_first") and not roles.get("behind_second")
+
+
+class NormedBehind(nn.Module):
+    """One block of a transformer with a norm before each of its branches and one behind."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches = nn.Conv2d(3, 8, 4, 4)
+        self.norms = nn.ModuleList(nn.LayerNorm(8) for _ in range(4))
+        self.q, self.k, self.v, self.o = (nn.Linear(8, 8) for _ in range(4))
+        self.fc1, self.fc2 = nn.Linear(8, 16), nn.Linear(16, 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.patches(x).flatten(2).transpose(1, 2)
+        y = self.norms[0](x)
+        x = x + self.norms[1](self.o((self.q(y) @ self.k(y).transpose(1, 2)).softmax(-1) @ self.v(y)))
+        return x + self.norms[3](self.fc2(F.gelu(self.fc1(self.norms[2](x)))))
+
+
+def test_a_norm_behind_a_branch_is_told_by_what_makes_the_branch():
+    architecture = describe_live(NormedBehind(), torch.zeros(1, 3, 16, 16))
+    units = {unit.key: unit for unit in units_of(architecture)}
+    roles = {units[key].path: role for key, role in graph_roles(architecture, units.values()).items()}
+    found = [roles[f"norms.{i}"] for i in range(4)]
+    assert found == ["norm1", "post_attn_norm", "norm2", "post_mlp_norm"]

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import deepcopy
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
-from tests.core.support import build, plan_between, same_bytes
+from tests.core.support import build, described, plan_between, same_bytes
 from tests.models import ResNet, example_for
 from tli_cli import apply_tli
 from tli_cli.errors import TliError
+from tli_cli.matching import MATCHERS
+from tli_cli.matching.values import Pair
 from tli_cli.options import Options
+from tli_cli.planning.choice import choose_models
 
 
 def tuned(model: nn.Module, share: float, seed: int) -> nn.Module:
@@ -55,6 +60,33 @@ def test_sources_of_one_ancestor_are_mixed():
     for name, value in model.named_parameters():
         torch.testing.assert_close(value, (sides[0][name] + sides[1][name]) / 2)
     assert not any(step.exact for step in plan.steps) and not any("mixed" in note for note in plan.notes)
+
+
+@pytest.mark.parametrize("kind", ["alike", "other place", "shape", "less alike", "repeated", "lacking"])
+def test_only_what_all_feed_from_one_place_is_mixed(kind):
+    own = described("resnet")
+    matching = MATCHERS.get("dp")(own, own)
+    changed = matching.pairs[1]
+    change: dict[str, Callable[[Pair], Pair]] = {
+        "alike": lambda pair: pair,
+        "other place": lambda pair: replace(pair, source=replace(pair.source, place=99)),
+        "shape": lambda pair: replace(pair, source=replace(pair.source, shape=(1,))),
+        "less alike": lambda pair: replace(pair, similarity=0.9),
+        "repeated": lambda pair: replace(pair, repeat=True),
+    }
+    others = [change.get(kind, change["alike"])(p) if p is changed else p for p in matching.pairs]
+    other = replace(matching, pairs=tuple(p for p in others if p.target != changed.target or kind != "lacking"))
+    for order in ([matching, other], [other, matching]):
+        chosen = choose_models(order, 2, lambda first, second: True)
+        mixed = {key for key, models in chosen.items() if len(models) == 2}
+        assert {unit.key for unit in matching.targets} - mixed == ({changed.target.key} if kind != "alike" else set())
+        assert all(sum(models.values()) == pytest.approx(1) for models in chosen.values())
+    apart = choose_models([matching, other], 2, lambda first, second: False)
+    assert {len(models) for models in apart.values()} == {1}
+    first, second, *rest = matching.pairs
+    repeating = replace(matching, pairs=(first, replace(second, repeat=True), *rest))
+    chosen = choose_models([repeating, replace(matching, pairs=(first, second))], 2, lambda *_: True)
+    assert [key for key, models in chosen.items() if len(models) == 2] == [first.target.key]
 
 
 def test_sources_that_were_trained_apart_are_not_mixed():

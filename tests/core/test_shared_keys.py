@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -9,6 +11,8 @@ from torch import nn
 from tests.core.support import distance, promises
 from tests.models import randomised
 from tli_cli import Options, apply_tli
+from tli_cli.describe.turned import known_turns, turned_values
+from tli_cli.providers.module import describe_live
 
 TOKENS = torch.randn(2, 5, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
@@ -78,6 +82,15 @@ def taught(source: nn.Module, target: nn.Module) -> tuple[bool, float]:
 def test_more_keys_for_as_many_queries_keep_the_function(turned, keys):
     promised, apart = taught(Shared(turned, keys // 2), Shared(turned, keys))
     assert promised and apart < 1e-9
+
+
+@pytest.mark.parametrize("turned", [halves_turned, pairs_turned])
+def test_a_turn_is_known_where_the_graph_shows_which_channels_are_turned_together(turned):
+    architecture = describe_live(Shared(turned, 2), TOKENS)
+    known = known_turns(architecture)
+    makers = {architecture.layers[architecture.graph[start].layer].path for start in known.values()}
+    assert known == turned_values(architecture.graph) and makers == {"q", "k"}
+    assert not known_turns(replace(architecture, axes={}))
 
 
 def test_a_norm_of_each_channel_alone_may_stand_before_what_turns_them():

@@ -45,6 +45,21 @@ def test_every_axis_keeps_its_size_whatever_is_coupled_with_it(sizes, steps):
         assert root not in leaves(tree) or tree == root
 
 
+def test_equal_parts_end_to_end_are_a_product_whose_outer_factor_counts_them():
+    table = SpaceTable()
+    whole, product = table.leaf(12), table.leaf(12)
+    parts = table.split_sum(whole, [4, 4, 4])
+    outer, inner = table.split_product(product, [3, 4])
+    assert table.unite(product, whole)
+    assert table.resolve(outer)[0] == "+" and table.size(table.resolve(outer)) == 3
+    assert {table.resolve(part) for part in parts} == {table.resolve(inner)}
+    many = table.leaf(34)
+    table.split_sum(many, [4, 30])
+    other = table.leaf(34)
+    table.split_product(other, [17, 2])
+    assert not table.unite(many, other)
+
+
 @pytest.mark.parametrize("net", NETS)
 def test_the_axes_of_a_trace_fit_the_shapes_and_every_tensor_is_in_one_layer(net):
     architecture = described(net)

@@ -23,6 +23,7 @@ KNOWN = {HEADS: 4, WIDTH: 8, STREAM: 32, GROUPS: 2}
         ([(("+", STREAM, STREAM, HEADS), 11), (HEADS, 1)], {STREAM: 5, HEADS: 1}, set()),
         ([(("+", HEADS, STREAM), 7), (HEADS, 7)], {HEADS: 7, STREAM: 0}, set()),
         ([(("+", HEADS, ("*", WIDTH, GROUPS)), 21), (HEADS, 1)], {HEADS: 1, WIDTH: 10, GROUPS: 2}, {WIDTH, GROUPS}),
+        ([(("*", HEADS, WIDTH), 24), (("*", HEADS, STREAM), 128)], {HEADS: 4, STREAM: 32, WIDTH: 6}, {HEADS, STREAM}),
     ],
 )
 def test_sizes_follow_from_shapes(constraints, sizes, guessed):
