@@ -45,12 +45,7 @@ def as_kin(bare: Architecture, known: Architecture, head_width: int = 0) -> Arch
     """
     if bare.graph or not known.graph or bare.order_from not in UNKNOWN:
         return None
-    named, order_from = templates(bare.tensors, known), "recognised"
-    if not named:
-        named, order_from = {} if _is_sorted(bare) else in_its_order(bare.tensors, known), bare.order_from
-        named = named or {name: Likeness(*like) for name, like in by_modules(bare.tensors, known.tensors).items()}
-        named = {} if _are_for_others(named, known) else named
-    named = with_tables(named, known, bare.tensors)
+    named, order_from = _named(bare, known)
     apart = {
         name: known.by_name[found.template].tied_to
         for name, found in named.items()
@@ -89,6 +84,16 @@ def as_kin(bare: Architecture, known: Architecture, head_width: int = 0) -> Arch
         order_from=order_from,
         origin=f"{bare.origin} (like {known.origin})",
     )
+
+
+def _named(bare: Architecture, known: Architecture) -> tuple[Mapping[str, Likeness], str]:
+    """Return which of the known tensors each one is like, and where the order of layers comes from then."""
+    named, order_from = templates(bare.tensors, known), "recognised"
+    if not named:
+        named, order_from = {} if _is_sorted(bare) else in_its_order(bare.tensors, known), bare.order_from
+        named = named or {name: Likeness(*like) for name, like in by_modules(bare.tensors, known.tensors).items()}
+        named = {} if _are_for_others(named, known) else named
+    return with_tables(named, known, bare.tensors), order_from
 
 
 def _are_for_others(named: Mapping[str, Likeness], known: Architecture) -> bool:

@@ -36,12 +36,6 @@ def idle_pairs(source: Side, target: Side) -> list[Pair]:
     return [_pair(mine[t], theirs[s]) for t, s in named if t in target.idle or s in source.idle]
 
 
-def with_whole(units: Sequence[Unit], wholes: Sequence[Unit]) -> tuple[Unit, ...]:
-    """Return `units` with the parts of layers that stand in `wholes` as those."""
-    chosen = {unit.place: unit for unit in wholes}
-    return tuple(chosen.get(unit.place, unit) for unit in units if unit.place not in chosen or unit.part <= 0)
-
-
 def without(side: Side, units: Sequence[Unit]) -> Side:
     """Return `side` without the layers of `units`."""
     places = {unit.place for unit in units}

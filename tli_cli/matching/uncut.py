@@ -38,11 +38,14 @@ def _uncut(side: Side, other: Side) -> Side:
     }
     uncut = {unit.path for unit in other.units if unit.part < 0}
     lacked = {p for p, unit in wholes.items() if unit.path in uncut or lacking[unit.shape] >= several[unit.shape]}
-    chosen = {place: unit for place, unit in wholes.items() if place in spare & lacked}
-    if not chosen:
-        return side
-    units = [chosen.get(unit.place, unit) for unit in side.units if unit.place not in chosen or unit.part == 0]
-    return side.of(units)
+    chosen = [unit for place, unit in wholes.items() if place in spare & lacked]
+    return side.of(with_whole(side.units, chosen)) if chosen else side
+
+
+def with_whole(units: Sequence[Unit], wholes: Sequence[Unit]) -> tuple[Unit, ...]:
+    """Return `units` with the parts of layers that stand in `wholes` as those."""
+    chosen = {unit.place: unit for unit in wholes}
+    return tuple(chosen.get(unit.place, unit) for unit in units if unit.place not in chosen or unit.part <= 0)
 
 
 def _whole_shapes(side: Side) -> Counter[tuple[int, ...]]:

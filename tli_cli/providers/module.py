@@ -54,9 +54,9 @@ def described_live(
 
 def _buffer_starts(model: nn.Module) -> dict[str, InitialValue]:
     """Return how buffers begin, as far as their values tell: filled with one, drawn (or found) or worked out."""
-    held = {n: t for n, t in model.state_dict().items() if isinstance(t, torch.Tensor)}
-    names = {name for name, _ in model.named_buffers()} & held.keys()
-    found = {n: held[n].detach().cpu() for n in names if 0 < held[n].numel() <= LARGEST and not held[n].is_meta}
+    names = {name for name, _ in model.named_buffers()}
+    held = {n: t for n, t in model.state_dict().items() if n in names and isinstance(t, torch.Tensor)}
+    found = {n: t.detach().cpu() for n, t in held.items() if 0 < t.numel() <= LARGEST and not t.is_meta}
     return {n: _start(t) for n, t in found.items() if t.layout == torch.strided and not t.is_quantized}
 
 
