@@ -11,8 +11,8 @@ from tests.core.support import distance, promises
 from tests.models import images, randomised
 from tli_cli import Options, apply_tli
 from tli_cli.catalogue import load
+from tli_cli.matching.normalised import normalised_layers
 from tli_cli.planning.starts.added import are_alike
-from tli_cli.planning.starts.norms import normalised_layers
 from tli_cli.providers.module import describe_live
 
 PAIRS = [

@@ -49,11 +49,9 @@ def plan_injection(
     what the classes of the target and of the sources are called, `unproved` which sources have left their graph behind.
 
     Raises:
-        TliError: the matcher or the method is unknown, `top_k` is not positive, the head's map cannot be read, or
-            nothing is called what is to be left out.
+        TliError: the matcher or the method is unknown, the head's map cannot be read, or nothing is called what is to
+            be left out.
     """
-    if options.top_k < 1:
-        raise TliError(f"top_k: expected at least 1, found {options.top_k}")
     if options.skip and options.method == "fit":
         raise TliError("--skip leaves layers as they start, and method fit changes all of them: use one of the two")
     if len(sources) == 1:

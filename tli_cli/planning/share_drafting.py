@@ -10,13 +10,13 @@ from tli_cli.describe.turned import Way
 from tli_cli.grouping import grouped
 from tli_cli.matching.values import Pair
 from tli_cli.pieces import Piece
+from tli_cli.planning.claims.averages import averages_unevenly
 from tli_cli.planning.drafts import Drafts
 from tli_cli.planning.numbers import were_run
 from tli_cli.planning.prepared import Prepared
 from tli_cli.planning.roles import Share, is_cut_by_guess, lying_as
 from tli_cli.planning.spaces.mapped import Ends
 from tli_cli.planning.spaces.pieces import is_exact, is_scaled, lie_alike, make_piece
-from tli_cli.planning.starts.norms import averages_unevenly
 from tli_cli.planning.starts.own_places import FOLDED
 
 CUT_BY_GUESS = "how its heads are cut is not known; --source-arch or a configuration beside the file tells it"

@@ -15,13 +15,13 @@ from tli_cli.describe.spelling import natural, stem_of
 from tli_cli.describe.vocabulary import canonical_role
 from tli_cli.grouping import grouped
 from tli_cli.matching.graph_roles import graph_roles
+from tli_cli.matching.normalised import normalised_layers, told_by_makers
 from tli_cli.matching.parts import PART_ROLES
 from tli_cli.matching.segments import WEIGHTED
 from tli_cli.matching.units import Key, Unit
 from tli_cli.matching.values import Matching, Pair
 from tli_cli.planning.claims.rows import untold_rows
 from tli_cli.planning.claims.strangers import misnamed, strangers, torn_lists
-from tli_cli.planning.starts.norms import normalised_layers, told_by_makers
 
 Roles = frozenset[tuple[tuple[int, ...], str]]
 """The roles of a side's layers, each with the shape of one that has it."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 from tli_cli.architecture import LINEAR, Architecture, Layer
 from tli_cli.describe.spaces import leaves
+from tli_cli.matching.scaled import scaled_layers
 from tli_cli.matching.values import Matching
-from tli_cli.planning.starts.folding import scaled_layers
 
 _ADDED, _JOINS = ("position", "token"), ("add", "cat")
 _ROLES = {"weight", "bias"}

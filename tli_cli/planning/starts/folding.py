@@ -3,17 +3,15 @@ started so that they change nothing. Both keep the function in evaluation mode."
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-from tli_cli.architecture import LINEAR, Architecture, Layer
-from tli_cli.describe.vocabulary import canonical_role
-from tli_cli.grouping import grouped
+from tli_cli.architecture import Architecture, Layer
+from tli_cli.matching.normalised import normalised_layers
+from tli_cli.matching.scaled import scaled_layers
 from tli_cli.matching.values import Matching, Pair
 from tli_cli.pieces import Fold
 from tli_cli.planning.roles import Share
-from tli_cli.planning.starts.norms import normalised_layers
 
 LONE = "a batch norm or a scale stands behind it in one of the networks alone"
 
@@ -133,32 +131,3 @@ def _fold(layer: Layer, source: Architecture, partner: Layer, norm: Layer) -> Fo
     bias = partner.tensor("bias") or ""
     known = () if norm.epsilon is None else (norm.epsilon,)
     return Fold(mean, variance, norm.tensor("weight") or "", norm.tensor("bias") or "", bias, *known)
-
-
-ENDS = {"gamma1": "o", "gamma2": "fc2", "gamma": "fc2"}
-"""By the role of a scale that of the layer in its block which it acts on, where names are all that is known."""
-
-
-def scaled_layers(architecture: Architecture) -> dict[int, int]:
-    """Return for each linear map that only a scale reads the place of that scale."""
-    if not architecture.graph:
-        return _by_role(architecture)
-    graph, layers = architecture.graph, architecture.layers
-    read: dict[int, set[int]] = defaultdict(set)
-    for node, readers in zip(graph, architecture.readers, strict=True):
-        if node.layer >= 0 and layers[node.layer].kind in LINEAR:
-            read[node.layer].update(graph[i].layer if len(graph[i].inputs) == 1 else -1 for i in readers)
-    alone = ((linear, max(behind)) for linear, behind in read.items() if len(behind) == 1)
-    return {linear: scale for linear, scale in alone if scale >= 0 and layers[scale].kind == "scale"}
-
-
-def _by_role(architecture: Architecture) -> dict[int, int]:
-    layers = architecture.layers
-    places = grouped(range(len(layers)), lambda i: (layers[i].block, _role(layers[i])))
-    sides = ((places.get((block, ENDS[role]), []), held) for (block, role), held in places.items() if role in ENDS)
-    return {ends[0]: scales[0] for ends, scales in sides if len(ends) == len(scales) == 1}
-
-
-def _role(layer: Layer) -> str:
-    role = canonical_role(layer.path)
-    return role if (role in ENDS) == (layer.kind == "scale") else ""
