@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tli_cli.checkpoints import open_checkpoint, write_checkpoint
-from tli_cli.checkpoints.layouts.in_files import InFiles, Part, names_in_files
+from tli_cli.checkpoints.in_files import InFiles, Part, names_in_files
 from tli_cli.checkpoints.layouts.joined import joined
 from tli_cli.checkpoints.writing.contents import content_of
 from tli_cli.injection.parted import Parted

@@ -12,7 +12,7 @@ from torch import nn
 
 from tli_cli.catalogue.detection import traceable
 from tli_cli.catalogue.libraries import import_timm, import_torchvision
-from tli_cli.checkpoints.layouts.in_files import Layouts
+from tli_cli.checkpoints.in_files import Layouts
 from tli_cli.errors import TraceError, first_line
 
 

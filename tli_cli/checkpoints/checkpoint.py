@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tli_cli.architecture import TensorSpec
 from tli_cli.checkpoints.files import FileRange
-from tli_cli.checkpoints.layouts.in_files import Layouts
+from tli_cli.checkpoints.in_files import Layouts
 from tli_cli.checkpoints.names import clean_names
 from tli_cli.checkpoints.reader import Reader
 from tli_cli.decoding import has_controls

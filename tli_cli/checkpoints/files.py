@@ -138,3 +138,25 @@ def sniff(path: Path) -> str:
         f"{path}: expected a safetensors file or one written by torch.save, found neither "
         f"(it begins with {head[:8]!r}); check that it is the right file and complete"
     )
+
+
+def beside(directory: Path, name: str, where: Path) -> Path:
+    """Return the file `name` in `directory`; raise `CheckpointError` if it lies, or a link leads, anywhere else."""
+    plain = name.isprintable() and name not in ("", ".", "..") and not any(mark in name for mark in "/\\:")
+    if not plain:
+        raise CheckpointError(f"{where}: names {name[:80]!r}, which is not a file beside it; shards must stand there")
+    path = directory / name
+    home = directory.resolve()
+    allowed = {home}
+    if home.parent.name == "snapshots":  # Hugging Face's cache links every file into one directory of blobs
+        allowed.add(home.parent.parent / "blobs")
+    try:
+        real = path.resolve()
+        there = real.exists()
+    except (OSError, RuntimeError) as error:
+        raise CheckpointError(f"{where}: names {name[:80]!r}, which leads nowhere") from error
+    if real.parent not in allowed:
+        raise CheckpointError(f"{where}: names {name!r}, a link to {real}, not beside it; copy the shard there")
+    if not there:
+        raise CheckpointError(f"{where}: names the shard {name!r}, which is not there; download or copy it too")
+    return path

@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Any
 
 from tli_cli.checkpoints.names import is_counter
-from tli_cli.checkpoints.torch_files.pickles import Inert
+from tli_cli.checkpoints.stand_ins import Inert, Unread
 from tli_cli.decoding import encodable
 from tli_cli.errors import CheckpointError
 from tli_cli.registry import did_you_mean
@@ -38,10 +38,6 @@ _EMA = re.compile(r"(^|_)(ema|averaged|swa)($|_)")
 _MAX_DEPTH = 4
 _MOST_SETTINGS = 1000
 _DEEPEST_SETTINGS = 32
-
-
-class Unread:
-    """Stands for a tensor that is not loaded; each reader has a kind of its own."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tli_cli.architecture import TensorSpec
-from tli_cli.checkpoints.files import FileRange, read_small, sniff
+from tli_cli.checkpoints.files import FileRange, beside, read_small, sniff
 from tli_cli.checkpoints.reader import Reader, with_ties
 from tli_cli.checkpoints.safetensors_file import ORDER_KEY, SafetensorsFile, order_digest, tied_names
 from tli_cli.decoding import without_duplicates
@@ -44,28 +44,6 @@ class ShardedCheckpoint:
     def file_range(self, name: str) -> FileRange | None:
         """Return where the contiguous bytes of `name` stand."""
         return self._readers[name].file_range(name)
-
-
-def beside(directory: Path, name: str, where: Path) -> Path:
-    """Return the file `name` in `directory`; raise `CheckpointError` if it lies, or a link leads, anywhere else."""
-    plain = name.isprintable() and name not in ("", ".", "..") and not any(mark in name for mark in "/\\:")
-    if not plain:
-        raise CheckpointError(f"{where}: names {name[:80]!r}, which is not a file beside it; shards must stand there")
-    path = directory / name
-    home = directory.resolve()
-    allowed = {home}
-    if home.parent.name == "snapshots":  # Hugging Face's cache links every file into one directory of blobs
-        allowed.add(home.parent.parent / "blobs")
-    try:
-        real = path.resolve()
-        there = real.exists()
-    except (OSError, RuntimeError) as error:
-        raise CheckpointError(f"{where}: names {name[:80]!r}, which leads nowhere") from error
-    if real.parent not in allowed:
-        raise CheckpointError(f"{where}: names {name!r}, a link to {real}, not beside it; copy the shard there")
-    if not there:
-        raise CheckpointError(f"{where}: names the shard {name!r}, which is not there; download or copy it too")
-    return path
 
 
 def _read_index(path: Path) -> tuple[dict[str, str], dict[str, str]]:

@@ -13,7 +13,7 @@ from tli_cli.architecture import TensorSpec
 from tli_cli.catalogue import recognise, resolve_name
 from tli_cli.catalogue.subjects import Subject
 from tli_cli.checkpoints import Checkpoint, open_checkpoint
-from tli_cli.checkpoints.layouts.in_files import Layouts, names_in_files
+from tli_cli.checkpoints.in_files import Layouts, names_in_files
 from tli_cli.checkpoints.layouts.joined import joined
 from tli_cli.checkpoints.located import is_there
 from tli_cli.describe.channels_last import as_defined

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from math import prod
 
 from tli_cli.architecture import TensorSpec
-from tli_cli.checkpoints.layouts.in_files import Layouts, Part
+from tli_cli.checkpoints.in_files import Layouts, Part
 from tli_cli.checkpoints.writing.contents import Content, Held
 from tli_cli.dtypes import bits, byte_count
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tli_cli.architecture import Architecture
-from tli_cli.checkpoints.layouts.in_files import Layouts
+from tli_cli.checkpoints.in_files import Layouts
 from tli_cli.errors import TliError
 from tli_cli.options import InputShape
 from tli_cli.providers.arguments import split_reference

@@ -16,7 +16,7 @@ from torch.overrides import TorchFunctionMode
 from tli_cli.catalogue.libraries import import_torchvision
 from tli_cli.catalogue.subjects import Subject
 from tli_cli.checkpoints.files import read_small
-from tli_cli.checkpoints.layouts.in_files import InFiles, Layouts, Part
+from tli_cli.checkpoints.in_files import InFiles, Layouts, Part
 from tli_cli.errors import TliError, UnknownReferenceError, first_line
 from tli_cli.grouping import gathered
 from tli_cli.providers.arguments import configured

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 from tli_cli.architecture import Architecture, TensorSpec
 from tli_cli.catalogue.adapt import adapted
 from tli_cli.checkpoints import Checkpoint
-from tli_cli.checkpoints.layouts.in_files import names_in_files
+from tli_cli.checkpoints.in_files import names_in_files
 from tli_cli.checkpoints.layouts.joined import joined
 from tli_cli.describe.renaming import renamed
 from tli_cli.errors import TliError

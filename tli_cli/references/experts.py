@@ -10,7 +10,7 @@ from math import prod
 
 from tli_cli.architecture import Architecture, TensorSpec
 from tli_cli.checkpoints import Checkpoint
-from tli_cli.checkpoints.layouts.in_files import InFiles, Part
+from tli_cli.checkpoints.in_files import InFiles, Part
 from tli_cli.checkpoints.layouts.joined import PartsReader, put_together
 from tli_cli.describe.from_names.names import describe_names
 from tli_cli.grouping import gathered

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tli_cli.architecture import TensorSpec
 from tli_cli.checkpoints.checkpoint import Checkpoint, holding
-from tli_cli.checkpoints.layouts.in_files import InFiles, Part
+from tli_cli.checkpoints.in_files import InFiles, Part
 from tli_cli.checkpoints.layouts.joined import put_together
 from tli_cli.describe.prefixes import prefix_change
 from tli_cli.kinship.copies import copies

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from tli_cli.architecture import Architecture, TensorSpec
 from tli_cli.catalogue.naming import LIBRARIES
 from tli_cli.checkpoints.checkpoint import Made
-from tli_cli.checkpoints.layouts.in_files import Layouts, names_in_files
+from tli_cli.checkpoints.in_files import Layouts, names_in_files
 from tli_cli.checkpoints.layouts.joined import joined
 from tli_cli.checkpoints.located import is_there
 from tli_cli.decoding import shown

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from tli_cli.architecture import TensorSpec
 from tli_cli.checkpoints.checkpoint import Checkpoint, Read, ReaderOf
 from tli_cli.checkpoints.files import FileRange
-from tli_cli.checkpoints.layouts.in_files import InFiles, Layouts, Part
+from tli_cli.checkpoints.in_files import InFiles, Layouts, Part
 from tli_cli.dtypes import byte_count
 from tli_cli.grouping import grouped
 

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator
 from math import prod
 
 from tli_cli.checkpoints.checkpoint import Checkpoint
+from tli_cli.checkpoints.in_files import InFiles, Part
 from tli_cli.checkpoints.layouts.dialects import (
     DEPTHWISE,
     KERNEL,
@@ -24,7 +25,6 @@ from tli_cli.checkpoints.layouts.dialects import (
     shows_layout,
     speaks_otherwise,
 )
-from tli_cli.checkpoints.layouts.in_files import InFiles, Part
 from tli_cli.checkpoints.layouts.joined import put_together
 from tli_cli.checkpoints.names import clean_names
 

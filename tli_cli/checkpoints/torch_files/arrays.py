@@ -8,8 +8,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from tli_cli.architecture import TensorSpec
-from tli_cli.checkpoints.nested import Unread
-from tli_cli.checkpoints.torch_files.pickles import Inert, inert
+from tli_cli.checkpoints.stand_ins import Inert, Unread, inert
 from tli_cli.checkpoints.torch_files.slots import MAX_AXES, first_holders, item_size
 from tli_cli.checkpoints.torch_files.torch_pickles import Dtype
 from tli_cli.dtypes import is_buffer

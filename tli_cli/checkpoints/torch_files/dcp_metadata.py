@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from tli_cli.checkpoints.files import read_small
-from tli_cli.checkpoints.torch_files.pickles import MAX_PICKLE, Inert, as_dict, as_sizes, load_allowed
+from tli_cli.checkpoints.stand_ins import Inert, as_dict, as_sizes
+from tli_cli.checkpoints.torch_files.pickles import MAX_PICKLE, load_allowed
 from tli_cli.dtypes import SAFETENSORS_CODES
 from tli_cli.errors import CheckpointError
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tli_cli.architecture import TensorSpec
-from tli_cli.checkpoints.files import FileRange, Stamp, read_range, read_small, stamp_of
-from tli_cli.checkpoints.nested import Unread, find_state_dict
+from tli_cli.checkpoints.files import FileRange, Stamp, beside, read_range, read_small, stamp_of
+from tli_cli.checkpoints.nested import find_state_dict
 from tli_cli.checkpoints.notes import MAX_NOTES, NOTES, read_notes
-from tli_cli.checkpoints.sharded import beside
+from tli_cli.checkpoints.stand_ins import Unread
 from tli_cli.checkpoints.torch_files.dcp_metadata import Chunk, StoredTensor, read_metadata
 from tli_cli.checkpoints.torch_files.torch_file import load_tensor
 from tli_cli.dtypes import byte_count, is_buffer

@@ -11,8 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
-from tli_cli.checkpoints.nested import Unread
-from tli_cli.checkpoints.torch_files.pickles import Inert, as_dict, as_sizes, inert
+from tli_cli.checkpoints.stand_ins import Inert, Unread, as_dict, as_sizes, inert
 
 _ELEMENTS = {
     "Float": "float32",
