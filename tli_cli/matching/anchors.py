@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from tli_cli.describe.walks import walked
 from tli_cli.matching.sides import Side, both_known
-from tli_cli.matching.telling import fed_alike
+from tli_cli.matching.told_apart import fed_alike
 from tli_cli.matching.units import Key, Unit
 
 A_HEAD = 2

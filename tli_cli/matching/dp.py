@@ -11,20 +11,20 @@ from dataclasses import replace
 
 from tli_cli.architecture import Architecture
 from tli_cli.matching.blocks import BlockPair, pair_blocks, pair_stages, tower_by_tower
+from tli_cli.matching.contained import kept_apart
 from tli_cli.matching.copies import with_copies
 from tli_cli.matching.evidence import Evidence, evidence_of
-from tli_cli.matching.idle import idle_pairs, without
-from tli_cli.matching.inside import kept_apart
 from tli_cli.matching.left_over import left_between, with_left_over
 from tli_cli.matching.namesakes import namesakes
+from tli_cli.matching.same_shapes import without_extras
 from tli_cli.matching.sides import Side, both_known
 from tli_cli.matching.tied import heads_apart, tied_heads
 from tli_cli.matching.towers import of_common_inputs
-from tli_cli.matching.twins import without_extras
-from tli_cli.matching.uncut import with_whole, with_whole_layers
 from tli_cli.matching.unit_pairs import pair_units, uncrossed
 from tli_cli.matching.units import Key, Unit
+from tli_cli.matching.unused_blocks import idle_pairs, without
 from tli_cli.matching.values import Matching, Pair, StagePair
+from tli_cli.matching.whole_layers import with_whole, with_whole_layers
 
 
 def match_dp(source: Architecture, target: Architecture) -> Matching:

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tli_cli.matching.anchors import Anchor, Strength, anchors
-from tli_cli.matching.beside import heads_beside
-from tli_cli.matching.inside import inside
+from tli_cli.matching.contained import inside
+from tli_cli.matching.same_shapes import are_all, in_other_words, twins
+from tli_cli.matching.sibling_heads import heads_beside
 from tli_cli.matching.sides import Side, both_known
 from tli_cli.matching.similarity import unit_similarity
 from tli_cli.matching.tied import biases_of_tables, tables_in_heads, tied_heads
-from tli_cli.matching.twins import are_all, in_other_words, twins
 from tli_cli.matching.unit_pairs import ENOUGH
 from tli_cli.matching.units import Key, Unit
 from tli_cli.matching.values import Pair

@@ -15,7 +15,7 @@ from tli_cli.planning.drafts import Drafts
 from tli_cli.planning.numbers import were_run
 from tli_cli.planning.prepared import Prepared
 from tli_cli.planning.roles import Share, is_cut_by_guess, lying_as
-from tli_cli.planning.spaces.mapped import Ends
+from tli_cli.planning.spaces.dimension_rules import Ends
 from tli_cli.planning.spaces.pieces import is_exact, is_scaled, lie_alike, make_piece
 from tli_cli.planning.starts.own_places import FOLDED
 

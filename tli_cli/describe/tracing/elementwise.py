@@ -14,7 +14,7 @@ from tli_cli.describe.tracing.numbers import constants_among, note_constants
 from tli_cli.describe.tracing.operation_names import ADDITIONS, FACTORIES, FIXED_NAMES, SAME_NUMBERS, SILENT
 from tli_cli.describe.tracing.recording import Recording
 from tli_cli.describe.tracing.values import Value, are_addends
-from tli_cli.describe.tracing.written import is_divided, normalising, note_scale, scaled_before, weighed
+from tli_cli.describe.tracing.written_norms import is_divided, normalising, note_scale, scaled_before, weighed
 
 POWERS = {0.5: "sqrt", -0.5: "rsqrt"}
 STATISTICS = {"running_mean", "running_var"}

@@ -11,7 +11,7 @@ from tli_cli.grouping import gathered
 from tli_cli.matching.values import Pair
 from tli_cli.planning.claims.activations import activations_before, changed_activations, differ, readers_behind
 from tli_cli.planning.claims.feeders import strange_feeders
-from tli_cli.planning.claims.proof import unlike_inputs
+from tli_cli.planning.claims.unlike_inputs import unlike_inputs
 from tli_cli.planning.claims.unshared import Behind, other_constants
 from tli_cli.planning.numbers import (
     counted,

@@ -11,8 +11,8 @@ from tli_cli.describe.spaces import leaves
 from tli_cli.describe.turned import PAIRS, Way
 from tli_cli.pieces import Layout, Piece
 from tli_cli.planning.roles import Share
+from tli_cli.planning.spaces.dimension_rules import Ends, MappedDims
 from tli_cli.planning.spaces.dims import Alignment, align_dims
-from tli_cli.planning.spaces.mapped import Ends, MappedDims
 from tli_cli.planning.spaces.maps import MapBook
 
 

@@ -10,12 +10,12 @@ from tli_cli.describe.modules import by_modules
 from tli_cli.describe.vocabulary_places import tower
 from tli_cli.dtypes import is_float
 from tli_cli.grouping import gathered
-from tli_cli.matching.called import names_in_common, shared_homes
-from tli_cli.matching.extras import extra_units
+from tli_cli.matching.extra_modules import extra_units
 from tli_cli.matching.graph_roles import graph_roles
 from tli_cli.matching.segments import WEIGHTED
+from tli_cli.matching.shared_names import names_in_common, shared_homes
 from tli_cli.matching.sides import Side, both_known
-from tli_cli.matching.telling import Teller, paired
+from tli_cli.matching.told_apart import Teller, paired
 from tli_cli.matching.units import Key, Unit, main_tensor
 
 Shape = tuple[tuple[int, ...], frozenset[str]]

@@ -14,7 +14,7 @@ from tli_cli.matching.blocks import BlockPair
 from tli_cli.matching.namesakes import LIKE
 from tli_cli.matching.segments import WEIGHTED, Block
 from tli_cli.matching.sides import Side, both_known
-from tli_cli.matching.telling import fed_alike
+from tli_cli.matching.told_apart import fed_alike
 from tli_cli.matching.units import Key, Unit
 
 FEEDING = (("before", "near behind"), ("before",))

@@ -9,7 +9,7 @@ from collections.abc import Collection
 from tli_cli.architecture import Architecture, Layer
 from tli_cli.describe.walks import makers
 from tli_cli.matching.units import Key
-from tli_cli.planning.claims.valued import OWN, Values
+from tli_cli.planning.claims.value_numbers import OWN, Values
 from tli_cli.planning.numbers import were_run
 from tli_cli.planning.prepared import Prepared
 

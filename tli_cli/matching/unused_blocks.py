@@ -14,9 +14,9 @@ from tli_cli.describe.prefixes import changed, prefix_change
 from tli_cli.grouping import grouped
 from tli_cli.matching.namesakes import FEWEST, LIKE
 from tli_cli.matching.sides import Side, both_known
-from tli_cli.matching.uncut import whole
 from tli_cli.matching.units import Unit
 from tli_cli.matching.values import Pair
+from tli_cli.matching.whole_layers import whole
 
 
 def idle_pairs(source: Side, target: Side) -> list[Pair]:
