@@ -14,7 +14,8 @@ from tli_cli.describe.from_names.heads import attention, configured_heads, heads
 from tli_cli.describe.from_names.order import inferred_order
 from tli_cli.describe.from_names.wiring import ROWS, attention_path, role_of, wire
 from tli_cli.describe.last_layers import HEADS, gives_features
-from tli_cli.describe.spaces import UsedSpaces, leaves
+from tli_cli.describe.spaces import leaves
+from tli_cli.describe.used_spaces import UsedSpaces
 from tli_cli.describe.vocabulary import surroundings
 from tli_cli.describe.vocabulary_places import tower
 

@@ -9,12 +9,13 @@ from dataclasses import replace
 from tli_cli.architecture import STATISTICS, Architecture, Axis, AxisTree, Layer, Node, TensorSpec
 from tli_cli.describe.blocks import with_blocks
 from tli_cli.describe.last_layers import UNBOUNDED, gives_features
-from tli_cli.describe.spaces import UsedSpaces, leaves
+from tli_cli.describe.spaces import leaves
 from tli_cli.describe.tracing.numbers import constants_after, numbers_after
 from tli_cli.describe.tracing.recording import Recording
 from tli_cli.describe.tracing.unrun import with_unrun
 from tli_cli.describe.tracing.values import RecordedLayer, Value
 from tli_cli.describe.tracing.weighing import note_weighed
+from tli_cli.describe.used_spaces import UsedSpaces
 from tli_cli.describe.walks import walked
 from tli_cli.grouping import gathered
 
