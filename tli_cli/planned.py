@@ -10,7 +10,7 @@ from tli_cli.branches.merging import merged
 from tli_cli.branches.splitting import split, splittable
 from tli_cli.kinship.ancestry import UNTRAINED, Values, ancestry, looks_untrained
 from tli_cli.matching import MATCHERS
-from tli_cli.planning.between import plan_injection
+from tli_cli.planning.between import Told, plan_injection
 from tli_cli.planning.doubted import doubted_layers
 from tli_cli.references.shared_tokens import shared_tokens
 from tli_cli.scoring.score import score_matching
@@ -32,23 +32,23 @@ def planner(
 ) -> Callable[[Options], Plan]:
     """Return what plans from `sources` to `target` by given options, the same in all but its method as `options`.
 
-    `held` are the values of each source, and `keep_values` and `labels` are those of `plan_injection`.
+    `held` are the values of each source; `keep_values` is that of `plan_injection`, and `labels` are those of `Told`.
     """
-    architectures, akin = [source.architecture for source in sources], ancestry(held)
+    architectures = [source.architecture for source in sources]
     named = options.skip or options.pair
     sums = splittable(architectures[0], target.architecture) if len(sources) == 1 and not named else []
     wanted = merged(target.architecture, sums)
-    tokens = shared_tokens(sources, target, options)
     several = options.method == "auto" and len(sources) > 1
     unproved = {i for i, source in enumerate(sources) if source.unproved}
     idle = [i for i, v in enumerate(held) if v is not None and several and looks_untrained(architectures[i], v.read)]
     idle = idle if len(idle) < len(sources) else []
+    told = Told(ancestry(held), shared_tokens(sources, target, options), labels, unproved, idle)
     said = tuple(f"{sources[i].text} {UNTRAINED}; it feeds nothing" for i in idle)
     branched = sources[0].branched or (architectures[0] if sums else None)
     score = _score(branched, target.architecture, options) if branched and len(sources) == 1 else None
 
     def planned(given: Options) -> Plan:
-        plan = plan_injection(wanted, architectures, given, keep_values, akin, tokens, labels, unproved, idle)
+        plan = plan_injection(wanted, architectures, given, keep_values, told)
         plan = split(plan, target.architecture, sums, keep_values) if sums else plan
         return replace(plan, notes=(*plan.notes, *said), score=plan.score if score is None else score)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from tli_cli.architecture import Architecture
 from tli_cli.errors import TliError
@@ -31,22 +31,31 @@ ALIKE = ("same", "adapted")
 """The relations of models that a user takes for one network, some sizes apart."""
 
 
+@dataclass(frozen=True)
+class Told:
+    """What is told of a target and its sources besides their architectures.
+
+    Attributes:
+        akin: which sources may be mixed.
+        tokens: for each source which of its rows stand for the target's tokens.
+        labels: what the classes of the target and of the sources are called.
+        unproved: which sources have left their graph behind.
+        idle: which sources feed nothing.
+    """
+
+    akin: Akin = lambda first, second: True
+    tokens: Sequence[Tokens] = ()
+    labels: tuple[Labels, Labels] = (NO_LABELS, NO_LABELS)
+    unproved: Collection[int] = ()
+    idle: Collection[int] = ()
+
+
 def plan_injection(
-    target: Architecture,
-    sources: Sequence[Architecture],
-    options: Options,
-    keep_values: str,
-    akin: Akin = lambda first, second: True,
-    tokens: Sequence[Tokens] = (),
-    labels: tuple[Labels, Labels] = (NO_LABELS, NO_LABELS),
-    unproved: Collection[int] = (),
-    idle: Collection[int] = (),
+    target: Architecture, sources: Sequence[Architecture], options: Options, keep_values: str, told: Told = Told()
 ) -> Plan:
     """Return the plan for `target` from `sources`, with the best source's score; reads no values.
 
-    `keep_values` says how what nothing feeds starts: `constructor`, or `target` for the target's own values; `akin`
-    tells which sources may be mixed, `tokens` for each which of its rows stand for the target's tokens, `labels`
-    what the classes of the target and of the sources are called, `unproved` which sources have left their graph behind.
+    `keep_values` says how what nothing feeds starts: `constructor`, or `target` for the target's own values.
 
     Raises:
         TliError: the matcher or the method is unknown, the head's map cannot be read, or nothing is called what is to
@@ -58,36 +67,41 @@ def plan_injection(
         target, *sources = with_classes(target, sources[0])
     matcher = MATCHERS.get(options.matcher)
     matchings = [matcher(source, target) for source in sources]
-    matchings = [_emptied(matching) if model in idle else matching for model, matching in enumerate(matchings)]
-    request = method_request(
-        Request(
-            matcher=options.matcher,
-            method=options.method,
-            head=options.head.partition(":")[0],
-            head_rows=parse_head(options.head, *labels),
-            norms=options.batchnorm,
-            seed=options.seed,
-            top_k=options.top_k,
-            keep_values=keep_values,
-            tokens=tokens,
-            skipped=left_out(target, options.skip),
-            pairs=options.pair,
-        )
-    )
+    matchings = [_emptied(matching) if model in told.idle else matching for model, matching in enumerate(matchings)]
+    request = _request(target, options, keep_values, told)
     doubted = [doubted_layers(source, target, matching) for source, matching in zip(sources, matchings, strict=True)]
     score = max(map(score_matching, matchings, doubted))
     if options.method == "auto" and options.matcher == "dp" and not options.pair:
         alike = max(map(likeness, matchings, doubted))
         if alike < MAY_HURT:
             return _untouched(target, sources, matchings, request, score, alike)
-    plan = make_plan(target, sources, matchings, request, akin)
-    fed = {s.target for s in plan.steps if s.exact and any(piece.model in unproved for piece in s.pieces)}
+    plan = make_plan(target, sources, matchings, request, told.akin)
+    fed = {s.target for s in plan.steps if s.exact and any(piece.model in told.unproved for piece in s.pieces)}
     plan = plan.doubting(fed, UNPROVED) if fed else plan
     alone = plan.relation != OTHER and len(sources) == 1
     said = (*_left_heads(target, sources[0], matchings[0]), *changed_activations(sources[0], target)) if alone else ()
-    said += () if request.head_rows else other_labels(*labels)
+    said += () if request.head_rows else other_labels(*told.labels)
     said += _copied_otherwise(plan.relation, plan.steps) if alone and not said else ()
     return replace(plan, score=round(score, 6), notes=(*plan.notes, *said))
+
+
+def _request(target: Architecture, options: Options, keep_values: str, told: Told) -> Request:
+    """Return what `options` ask of a plan for `target`."""
+    return method_request(
+        Request(
+            matcher=options.matcher,
+            method=options.method,
+            head=options.head.partition(":")[0],
+            head_rows=parse_head(options.head, *told.labels),
+            norms=options.batchnorm,
+            seed=options.seed,
+            top_k=options.top_k,
+            keep_values=keep_values,
+            tokens=told.tokens,
+            skipped=left_out(target, options.skip),
+            pairs=options.pair,
+        )
+    )
 
 
 def _left_heads(target: Architecture, source: Architecture, matching: Matching) -> Iterator[str]:
