@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 from tli_cli.architecture import Architecture
 from tli_cli.matching.segments import Block
@@ -64,7 +65,16 @@ def additions(
         chains |= chain
         idle = all(target.layers[i].kind != "norm" or target.layers[i].tensor("running_var") for i in chain)
         inexact |= set() if target.graph and idle else chain  # no other norms pass on what they get
+    chains |= _within_blocks(target, matching) if target.graph else set()
     return Additions(ends, bypassed, chains, inexact, passing)
+
+
+def _within_blocks(target: Architecture, matching: Matching) -> set[int]:
+    """Return the layers of plain chains that blocks have more of than the source's, of stages that work alike."""
+    blocks = (block for pair in matching.stages if pair.kinship == 1 for block in pair.target.blocks)
+    units = [unit for block in blocks if block.name not in matching.added_blocks for unit in block.units]
+    runs = groupby(units, lambda unit: (unit.key in matching.reused, unit.home))
+    return {place for (added, _), run in runs if added for place in chain_layers(target, run)}
 
 
 def passing_shortcuts(target: Architecture, members: Collection[int]) -> set[int]:

@@ -42,7 +42,8 @@ def is_serial(architecture: Architecture, places: set[int]) -> bool:
         return not architecture.graph
     first, last = inside[0], inside[-1]
     given = set(_given(architecture, first))
-    around = any(given.intersection(node.inputs) for node in architecture.graph[last + 1 :])
+    beside = (*architecture.graph[:first], *architecture.graph[last + 1 :])
+    around = any(given.intersection(node.inputs) for i, node in enumerate(beside) if i not in given)
     return not around and all(node.op not in JOINS for node in architecture.graph[first : last + 1])
 
 
