@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
-from unicodedata import category
+from unicodedata import bidirectional, category
 
 from tli_cli.errors import PlanError, join_problems
 
@@ -23,6 +23,8 @@ MAX_DEPTH = 16
 """How deeply lists may be nested where any value is allowed."""
 
 _MAX_PROBLEMS = 8
+_TURNING = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
+"""The characters that have what follows run the other way."""
 _MAX_INTEGER = 1 << 63
 _JSON_NAMES = {dict: "an object", list: "a list", str: "text", bool: "true or false", type(None): "null"}
 
@@ -200,15 +202,19 @@ def _path(where: Place) -> str:
 
 
 def has_controls(text: str) -> bool:
-    """Tell whether `text` holds characters that a terminal would obey."""
-    return not text.isprintable() and any(category(c) == "Cc" for c in text)
+    """Tell whether `text` holds characters that a terminal would obey, or that show others in another order."""
+    return not text.isprintable() and any(map(_is_control, text))
 
 
 def shown(text: str) -> str:
     """Return `text` with escapes for what a terminal would obey and what no encoding has: file names may hold it."""
     if text.isprintable():
         return text
-    return "".join(c.encode("unicode_escape").decode() if category(c) in ("Cc", "Cs") else c for c in text)
+    return "".join(c.encode("unicode_escape").decode() if _is_control(c) or category(c) == "Cs" else c for c in text)
+
+
+def _is_control(character: str) -> bool:
+    return category(character) in ("Cc", "Zl", "Zp") or bidirectional(character) in _TURNING
 
 
 def encodable(text: str) -> bool:

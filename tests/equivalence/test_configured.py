@@ -244,7 +244,8 @@ def test_names_that_two_ways_to_turn_heads_have_tell_neither(tmp_path):
     [({"num_hidden_layers": 3, "block_multiple_of": 256, "max_window_layers": 99}, True),
      ({"a": {"depths": [2, 900]}}, False), ({"n_layer": 900}, False), ({"num_blocks": 900}, False),
      ({"encoder_layers": 900}, False), ({"num_experts": 512}, True), ({"num_local_experts": 10**7}, False),
-     ({"text_config": {"n_routed_experts": 10**7}}, False)],
+     ({"text_config": {"n_routed_experts": 10**7}}, False),
+     ({"num_labels": 1000}, True), ({"text_config": {"num_labels": 10**7}}, False)],
 )  # fmt: skip
 def test_what_counts_layers_must_not_exceed_the_tensors(config, plausible):
     assert is_plausible(config, 40) is plausible

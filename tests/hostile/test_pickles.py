@@ -95,6 +95,11 @@ def test_a_whole_model_is_refused(tmp_path: Path, refuses: Refuses) -> None:
     refuses(tmp_path / "model.pt", "torch.nn.modules.linear.Linear", "state_dict")
 
 
+def test_what_a_pickle_asks_for_reads_as_one_line(tmp_path: Path, refuses: Refuses) -> None:
+    archive_of(b"\x80\x04" + _text("a\nerror: b") + _text("c") + b"\x93)R.", tmp_path / "a.pt")
+    assert "\n" not in refuses(tmp_path / "a.pt", "a\\nerror: b.c")
+
+
 def test_torchscript_is_refused(tmp_path: Path, refuses: Refuses) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -139,6 +139,17 @@ def test_names_that_no_module_has_are_refused(tmp_path: Path, refuses: Refuses, 
     assert "rename it" in refuses(tmp_path / "a.safetensors")
 
 
+@pytest.mark.parametrize("sign", ["\n", "\x9b", "\u202e", "\u2066", "\u2028"])
+def test_names_that_do_not_read_as_they_are_are_refused(
+    tmp_path: Path, refuses: Refuses, sign: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_file({f"fc{sign}thgiew": torch.ones(2, 2)}, tmp_path / "a.safetensors")
+    assert "rename it" in refuses(tmp_path / "a.safetensors")
+    assert run(["inspect", str(tmp_path / "a.safetensors")]) == 1
+    said = capsys.readouterr().err
+    assert sign not in said.removesuffix("\n") and sign.encode("unicode_escape").decode() in said
+
+
 def test_digits_of_other_scripts_are_part_of_a_name(tmp_path: Path) -> None:
     save_file({"layers.\u00b2.weight": torch.ones(2, 2)}, tmp_path / "\u00b2.safetensors")
     assert run(["inspect", str(tmp_path / "\u00b2.safetensors")]) == 0

@@ -18,18 +18,23 @@ EXPERTS = re.compile(r"(^|_)experts?$")
 MOST_EXPERTS = 10_000
 """No layer has more; a file holds tensors for each of them."""
 
-TOO_MANY = f"it asks for more than {MOST_LAYERS:,} layers, or {MOST_EXPERTS:,} experts"
+MOST_LABELS = 1_000_000
+"""The library names each of them as it reads a configuration."""
+
+TOO_MANY = f"it asks for more than {MOST_LAYERS:,} layers, {MOST_EXPERTS:,} experts, or {MOST_LABELS:,} labels"
 
 
 def is_plausible(config: Mapping[str, Any], most: int = MOST_LAYERS) -> bool:
-    """Tell whether no part of `config` asks for more than `most` layers, or for more experts than any layer has."""
+    """Tell whether no part of `config` asks for more than `most` layers, or for more experts than any layer has, or for
+    more labels than are worth naming."""
     waiting = [config]
     while waiting:
         part = waiting.pop()
         waiting += [value for value in part.values() if isinstance(value, Mapping)]
         layers = [value for key, value in part.items() if COUNTS.search(key) and "size" not in key]
         experts = [value for key, value in part.items() if EXPERTS.search(key)]
-        if _exceeds(layers, most) or _exceeds(experts, MOST_EXPERTS):
+        labels = [part.get("num_labels")]
+        if _exceeds(layers, most) or _exceeds(experts, MOST_EXPERTS) or _exceeds(labels, MOST_LABELS):
             return False
     return True
 

@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 from tli_cli.checkpoints.stand_ins import Inert, as_key, inert
+from tli_cli.decoding import shown
 from tli_cli.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -209,7 +210,7 @@ def load_allowed(
 
 def blocked_message(where: str, blocked: list[str]) -> str:
     """Return the message for a pickle that asks for more than data."""
-    named = ", ".join(blocked[:8]) + (f" and {len(blocked) - 8} more" if len(blocked) > 8 else "")
+    named = ", ".join(map(shown, blocked[:8])) + (f" and {len(blocked) - 8} more" if len(blocked) > 8 else "")
     if blocked == [_STORAGE]:
         return (
             f"{where}: not read, because pickle.dump wrote it, which asks to run code for each tensor: {named}. If you "
