@@ -4,12 +4,17 @@ import csv
 import io
 import json
 
-from tli_cli.cli import render
+from rich.console import Console
+
+from tli_cli.cli import render, render_score
 from tli_cli.cli.render import Style
 from tli_cli.cli.render_plan import pairing_table, plan_parts, render_plan
+from tli_cli.cli.render_rank import ranking_parts
 from tli_cli.cli.rows import Row, layer_rows, tensor_rows
 from tli_cli.cli.text import join_names, score_text, shape_text, share_text, similarity_text, size_text
 from tli_cli.plan import Plan
+from tli_cli.ranking import Candidate, Ranking
+from tli_cli.scoring.score import Score
 
 
 def test_match_table(plan, as_text, check_golden):
@@ -95,3 +100,12 @@ def test_where_names_would_still_be_broken_the_path_of_a_blocks_sources_stands_i
     monkeypatch.setenv("COLUMNS", "60")
     narrow = [line.split() for line in as_text([pairing_table(rows)]).splitlines()]
     assert ["body.0", there] in narrow and ["fc", "intermediate.dense", "exact", "1.00"] in narrow
+
+
+def test_a_number_is_whole_in_the_narrowest_terminal():
+    scored = render_score.score_parts(Score("resnet18", "resnet34", 0.5, 0.5, 1.0, 1.0))
+    ranked = ranking_parts(Ranking("net", ()), [Candidate("resnet18", 0.5, 1.0, 1_000, 3, 2, 1)])
+    console = Console(file=io.StringIO(), width=44)
+    console.print(*scored, *ranked)
+    shown = console.file.getvalue()
+    assert shown.count(" 0.5000 ") == 4 and shown.count("100.0 %") == 3 and "…" not in shown

@@ -45,10 +45,8 @@ def ranking_parts(ranking: Ranking, shown: Sequence[Candidate], *, parameters: b
     table = render.plain_table()
     longest = max(len(candidate.source) for candidate in shown)
     table.add_column("source", overflow="fold", min_width=max(16, min(longest, render.columns() - _REST)))
-    table.add_column("TLI score", justify="right")
-    table.add_column("coverage", justify="right")
-    if parameters:
-        table.add_column("parameters", justify="right")
+    for number in ("TLI score", "coverage", *(["parameters"] if parameters else [])):
+        table.add_column(number, justify="right", no_wrap=True)
     table.add_column("why", overflow="fold", style="dim")
     for i, candidate in enumerate(shown):
         name, score, coverage, size, reason = _cells(candidate)

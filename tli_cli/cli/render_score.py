@@ -37,7 +37,7 @@ def score_parts(score: Score) -> Iterator[RenderableType]:
     table = render.plain_table("from", "to")
     for number in ("TLI score", "coverage"):
         table.add_column(number, justify="right", no_wrap=True)
-    table.add_column("as a start")
+    table.add_column("as a start", overflow="fold")
     bands = outlook(score.forward), outlook(score.backward)
     for (source, target, value, coverage), band in zip(_directions(score), bands, strict=True):
         table.add_row(source, target, Text(value, style="bold"), coverage, band)
