@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from math import prod
 
 from tli_cli.architecture import STATISTICS, UNTOLD, Architecture, InitialValue, Layer, TensorSpec
+from tli_cli.describe.spaces import leaves
 from tli_cli.dtypes import is_float
 from tli_cli.planning.listed_rows import class_rows, vocabulary_sizes
 from tli_cli.planning.request import Request
@@ -44,7 +46,7 @@ class Refusals:
             return "complex values have no place among real ones"
         if not (self._target.graph and source.graph) and _is_patch_of_unknown_order(wanted, offered):
             return "files do not tell in which order a linear layer takes the colours and places of a patch"
-        if _is_computed(wanted, offered, layer) and not self._is_taken(wanted, offered, source):
+        if _is_computed(wanted, offered, layer) and not self._is_taken(wanted, offered, layer, source):
             return COMPUTED
         kinds = [side.attribute("norm") for side in (layer, source_layer)]
         if layer.kind == "norm" and source_layer.kind != UNTOLD and kinds.count("batch") == 1:
@@ -65,9 +67,9 @@ class Refusals:
         other = mine != theirs and offered.spec.shape != wanted.spec.shape
         return f"head: {mine} classes, the source has {theirs}" if other and self._request.head in FRESH else ""
 
-    def _is_taken(self, wanted: Share, offered: Share | None, source: Architecture) -> bool:
-        """Tell whether a buffer is taken from the source all the same: what is found or drawn, and no other number than
-        its own constructor works out."""
+    def _is_taken(self, wanted: Share, offered: Share | None, layer: Layer, source: Architecture) -> bool:
+        """Tell whether a buffer is taken from the source all the same: what is found or drawn, no other number than its
+        own constructor works out, and what goes with a stream of another width."""
         start = self._target.initial.get(wanted.spec.name)
         if start is None and self._request.keep_values != "target":
             return True
@@ -76,7 +78,25 @@ class Refusals:
         same = offered.spec.shape == wanted.spec.shape
         if same and start is not None and start == source.initial.get(offered.spec.name):
             return True
-        return is_float(wanted.spec.dtype) and (_is_constant(start) or _is_drawn(start))
+        if not is_float(wanted.spec.dtype):
+            return False
+        return is_constant(start) or is_drawn(start) or (layer.is_added and self._has_other_channels(wanted, offered))
+
+    def _has_other_channels(self, wanted: Share, offered: Share) -> bool:
+        """Tell whether what is added to a stream runs over more or fewer of its channels than in the source: those that
+        its own constructor works out are none of the stream's that is made of the source's."""
+        shapes = wanted.spec.shape, offered.spec.shape
+        if len(shapes[0]) != len(shapes[1]):
+            return False
+        axes = (axis for axis, mine, theirs in zip(wanted.axes, *shapes, strict=False) if mine != theirs)
+        return any(self._learned.issuperset(leaves(axis.tree)) for axis in axes)
+
+    @cached_property
+    def _learned(self) -> frozenset[int]:
+        """The spaces of channels that run through what is learned."""
+        held = (self._target.axes.get(spec.name, ()) for spec in self._target.tensors if not spec.buffer)
+        found = {leaf for axes in held for axis in axes for leaf in leaves(axis.tree)}
+        return frozenset(leaf for leaf in found if self._target.spaces[leaf].kind == "channels")
 
 
 def _is_patch_of_unknown_order(wanted: Share, offered: Share | None) -> bool:
@@ -94,13 +114,13 @@ def _is_computed(wanted: Share, offered: Share | None, layer: Layer) -> bool:
     return wanted.spec.buffer and wanted.role not in STATISTICS and layer.kind != "norm" and not learned
 
 
-def _is_constant(start: InitialValue | None) -> bool:
+def is_constant(start: InitialValue | None) -> bool:
     """Tell whether a constructor fills a tensor with one value, which says that what comes to be there is found later:
     biases of routers and logits that are kept in buffers."""
     return bool(start) and all(operation[0] in ("zero_", "fill_") for operation in start or ())
 
 
-def _is_drawn(start: InitialValue | None) -> bool:
+def is_drawn(start: InitialValue | None) -> bool:
     """Tell whether a constructor draws the values of a tensor, which are the source's own then: the frequencies of
     Fourier features, a random projection."""
     return any(word in DRAWS for operation in start or () for word in operation if isinstance(word, str))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 
-from tli_cli.architecture import Architecture, Node
+from tli_cli.architecture import Architecture, Layer, Node
 from tli_cli.grouping import gathered
 from tli_cli.matching.units import Key, Unit
 from tli_cli.planning.identity import NOT_ZERO
 from tli_cli.planning.prepared import Prepared
+from tli_cli.planning.refusals import is_constant, is_drawn
 
 Term = frozenset[Hashable]
 """The units, or the input, of which one term of a sum is made."""
@@ -32,7 +33,8 @@ def strange_feeders(known: Prepared, unread: Collection[int]) -> dict[int, str]:
     `unread` make is read with zero weight.
     """
     matching = known.matching
-    partners = {pair.target.key: pair.source.key for pair in matching.pairs}
+    computed = {pair.target.key for pair in matching.pairs if is_computed_otherwise(*known.layers(pair), known)}
+    partners = {pair.target.key: pair.source.key for pair in matching.pairs if pair.target.key not in computed}
     mine = _taken(known.target, matching.targets, known.silent.union(unread), known.passing)
     theirs = _taken(known.source, matching.sources, (), known.folding.taken)
     found: dict[int, str] = {}
@@ -45,6 +47,19 @@ def strange_feeders(known: Prepared, unread: Collection[int]) -> dict[int, str]:
             lacks = all(any(isinstance(k, tuple) and k[0] == "own" for k in terms[-1]) for terms in here if terms)
             found[place] = LACKED if lacks else OTHER
     return found | _behind(found, mine, partners)
+
+
+def is_computed_otherwise(layer: Layer, partner: Layer, known: Prepared) -> bool:
+    """Tell whether a layer of buffers, such as waves of positions, keeps what its constructor works out, where that of
+    its partner is known to work out others of the same shape."""
+    mine, theirs = layer.tensor("weight") or "", partner.tensor("weight") or ""
+    specs = known.target.by_name.get(mine), known.source.by_name.get(theirs)
+    starts = known.target.initial.get(mine), known.source.initial.get(theirs)
+    found = any(start is None or is_constant(start) or is_drawn(start) for start in starts)
+    if None in specs or found or len(layer.tensors) > 1:
+        return False
+    same = (specs[0].shape, specs[0].dtype) == (specs[1].shape, specs[1].dtype)  # type: ignore[union-attr]
+    return same and all(spec.buffer for spec in specs if spec) and starts[0] != starts[1]
 
 
 def _behind(found: Mapping[int, str], mine: Mapping[int, Collection[Terms]], known: Collection[Key]) -> dict[int, str]:

@@ -31,6 +31,17 @@ def _dotted(tree: AxisTree, architecture: Architecture) -> str:
     return ("all" if summed == wide else "a factor") if summed else ""
 
 
+def _place_of_map(architecture: Architecture, parts: Sequence[AxisTree]) -> int:
+    """Return which of the parts end to end of an axis of places is the map: the largest of those that code runs over,
+    or of all where none tells."""
+
+    def rank(place: int) -> tuple[bool, int]:
+        kinds = {architecture.spaces[leaf].kind for leaf in leaves(parts[place])}
+        return "grid" in kinds, architecture.size_of(parts[place])
+
+    return max(range(len(parts)), key=rank)
+
+
 class MapBook(LeafMaps):
     """The maps of one plan as they are asked for, those of axes in terms of those of their parts and factors."""
 
@@ -167,15 +178,18 @@ class MapBook(LeafMaps):
         return 1, self._find_part(mine[0], mine[1:], theirs, model)
 
     def _positions(self, mine: list[AxisTree], theirs: list[AxisTree], taken: Taken) -> list[AxisExpression]:
-        """Pair the map of patches with the other, and the tokens before and behind it in order."""
-        sides = (mine, self._target), (theirs, taken.source)
-        at, other = (max(range(len(p)), key=lambda i: a.size_of(p[i])) for p, a in sides)
-        plain = replace(taken, use="")
+        """Pair the map of patches with the other, and the tokens before it and behind it, or the rows of a table that
+        are not looked up, in order."""
+        at, other = _place_of_map(self._target, mine), _place_of_map(taken.source, theirs)
+        plain, rows = replace(taken, use=""), replace(taken, use="", kind="places")
         found: list[AxisExpression] = []
         for wanted, offered in ((mine[:at], theirs[:other]), (mine[at : at + 1], theirs[other : other + 1]),
                                 (mine[at + 1 :], theirs[other + 1 :])):  # fmt: skip
             pairs = list(zip(wanted, offered, strict=False))
-            found += [self._square(t, taken.source, s) or self.expression(t, s, plain) for t, s in pairs]
+            if wanted == [mine[at]]:
+                found += [self._square(t, taken.source, s) or self.expression(t, s, plain) for t, s in pairs]
+            else:
+                found += [self.expression(t, s, rows) for t, s in pairs]
             found += [self._drop(s, taken) for s in offered[len(pairs) :]]
             found += [self._none(t, alone=mine.count(t) == 1) for t in wanted[len(pairs) :]]
         return found
