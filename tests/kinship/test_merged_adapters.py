@@ -84,6 +84,28 @@ def test_every_weight_is_what_peft_merges(
     assert torch.equal(found["model.fc.bias"], own["model.fc.bias"])
 
 
+def test_layers_that_are_saved_whole_beside_few_adapters_are_taken(tmp_path: Path) -> None:
+    own, tuned = base(), {n: t for n, t in adapter().items() if "out" not in n and "embed" not in n}
+    tuned |= {"base_model.model.model.embed.weight": torch.randn(11, 6)}
+    inject(written(tmp_path, own, tuned, PLAIN), str(tmp_path / "target"), tmp_path / "out.safetensors")
+    found = load_file(tmp_path / "out.safetensors")
+    for name in ("embed", "head"):
+        assert torch.equal(found[f"model.{name}.weight"], tuned[f"base_model.model.model.{name}.weight"])
+    assert torch.equal(found["model.out.weight"], own["model.out.weight"])
+    assert not torch.equal(found["model.fc.weight"], own["model.fc.weight"])
+
+
+@pytest.mark.parametrize(
+    ("there", "said"), [(True, "expected a LoRA .* found PROMPT_TUNING"), (False, "adapter alone .* --source-arch")]
+)
+def test_prompts_are_no_model(there: bool, said: str, tmp_path: Path) -> None:
+    named = "../base" if there else "someone/on-a-hub"
+    config = {"peft_type": "PROMPT_TUNING", "base_model_name_or_path": named}
+    with pytest.raises(TliError, match=said):
+        source = written(tmp_path, base(), {"prompt_embeddings": torch.randn(4, 6)}, config)
+        inject(source, str(tmp_path / "target"), tmp_path / "out.safetensors")
+
+
 def test_weights_that_a_library_keeps_turned_are_changed_turned(tmp_path: Path) -> None:
     own = {name: t.t().contiguous() if "fc" in name or "out" in name else t for name, t in base().items()}
     tuned = adapter(turned=True)

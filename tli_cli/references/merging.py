@@ -13,6 +13,20 @@ from tli_cli.checkpoints.located import is_there
 from tli_cli.errors import CheckpointError
 from tli_cli.kinship.adapters import adapter_names, are_alone
 
+ADAPTER_FILE = "adapter_model"
+"""How peft calls the file of an adapter, whatever its ending."""
+
+
+def is_adapter(checkpoint: Checkpoint) -> bool:
+    """Tell whether a checkpoint is an adapter's: by its tensors, or by its name and the configuration beside it, for
+    peft saves heads and tables with it that were trained whole, and prompts that are called like no adapter."""
+    if are_alone(checkpoint.tensors):
+        return True
+    if not is_there(str(_home(checkpoint) / CONFIG)):
+        return False
+    path = checkpoint.path
+    return (find_checkpoint(path)[0] if path.is_dir() else path).name.startswith(ADAPTER_FILE)
+
 
 def base_beside(adapter: Checkpoint) -> str:
     """Return the checkpoint that the adapter's configuration names as its base model, or that stands beside it; ""

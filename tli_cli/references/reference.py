@@ -17,7 +17,7 @@ from tli_cli.checkpoints.located import is_there
 from tli_cli.decoding import shown
 from tli_cli.describe.renaming import renamed
 from tli_cli.errors import TliError, UnknownReferenceError, join_problems
-from tli_cli.kinship.adapters import adapter_names, are_alone
+from tli_cli.kinship.adapters import adapter_names
 from tli_cli.options import InputShape, Options
 from tli_cli.references.adoption import adopt
 from tli_cli.references.missing import missing_hint
@@ -190,6 +190,8 @@ def read_checkpoint(text: str, reading: Reading, opened: Callable[[Collection[st
     Raises:
         TliError: it cannot be read, or is no checkpoint of that architecture.
     """
+    from tli_cli.references.merging import is_adapter
+
     given = resolve(reading.arch, replace(reading, arch=None, ema=None)) if reading.arch is not None else None
     named = (
         [given.architecture, renamed(given.architecture, names_in_files(given.in_files))] if given is not None else []
@@ -197,7 +199,7 @@ def read_checkpoint(text: str, reading: Reading, opened: Callable[[Collection[st
     checkpoint = opened({name for architecture in named for name in architecture.by_name})
     notes = [f"{text}: left aside {'; '.join(checkpoint.ignored)}"] if checkpoint.ignored else []
     notes += [f"{text}: {line}" for line in checkpoint.readings]
-    if given is not None and given.checkpoint is not None and are_alone(checkpoint.tensors):
+    if given is not None and given.checkpoint is not None and is_adapter(checkpoint):
         return merged_into(given, text, checkpoint)
     if given is not None:
         checkpoint, said = _without_adapter(checkpoint, given, text)
@@ -215,10 +217,10 @@ def _without_adapter(checkpoint: Checkpoint, given: Reference, text: str) -> tup
     """Return `checkpoint` with the adapter in it taken into its weights, where the architecture that was named for it
     has none and something tells the adapter's scale."""
     held, wanted = (adapter_names([spec.name for spec in side.tensors]) for side in (checkpoint, given.architecture))
-    if not held or wanted or are_alone(checkpoint.tensors):
-        return checkpoint, ()
-    from tli_cli.references.merging import on_own_base
+    from tli_cli.references.merging import is_adapter, on_own_base
 
+    if not held or wanted or is_adapter(checkpoint):
+        return checkpoint, ()
     return on_own_base(text, checkpoint) or (checkpoint, ())
 
 

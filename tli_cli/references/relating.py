@@ -8,6 +8,7 @@ from dataclasses import replace
 from tli_cli.architecture import Architecture
 from tli_cli.describe.channels_last import with_channels_last
 from tli_cli.describe.from_names.heads import configured_head_width, configured_heads
+from tli_cli.errors import TliError
 from tli_cli.references.as_used import as_used
 from tli_cli.references.experts import with_experts_of, with_known_experts
 from tli_cli.references.likest import as_its_class, is_open, with_likest
@@ -82,16 +83,19 @@ def _alone(source: Reference, target: Reference) -> Reference:
         TliError: it holds nothing but adapters.
     """
     from tli_cli.describe.quantised import said_of_quantised
-    from tli_cli.kinship.adapters import adapters, are_alone, said_of
+    from tli_cli.kinship.adapters import NAME, adapters, are_alone, said_of
     from tli_cli.kinship.copies import copies
-    from tli_cli.references.merging import base_beside, on_own_base
+    from tli_cli.references.merging import base_beside, is_adapter, on_own_base
 
     wanted = target.architecture.tensors
     if source.checkpoint is None or source.architecture.order_from not in BARE:
         return source
-    if are_alone(source.checkpoint.tensors) and not are_alone(wanted) and (base := base_beside(source.checkpoint)):
+    alone = is_adapter(source.checkpoint) and not are_alone(wanted)
+    if alone and (base := base_beside(source.checkpoint)):
         return merged_into(resolve(base), source.text, source.checkpoint)
     aside = adapters(source.architecture.tensors, wanted, source.text)
+    if alone:
+        raise TliError(f"{source.text} holds an adapter alone and no model; {NAME}")
     if aside and (found := on_own_base(source.text, source.checkpoint)):
         whole = replace(source, checkpoint=found[0], notes=(*source.notes, *found[1]), doubts=(), recognised=None)
         return describe_bare(whole, found[0].tensors)

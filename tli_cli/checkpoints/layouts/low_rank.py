@@ -53,6 +53,7 @@ def merged(base: Checkpoint, adapter: Checkpoint, config: Mapping[str, Any] | No
     Raises:
         CheckpointError: it is an adapter of another kind, or of another model.
     """
+    _require_lora(adapter, config)
     names = BaseNames(base.clean_by_stored, adapter.stored_names.values())
     parts, whole, strange = _parts(base, adapter, names)
     first = {spec.name: spec.tied_to or spec.name for spec in base.tensors}
@@ -68,6 +69,15 @@ def merged(base: Checkpoint, adapter: Checkpoint, config: Mapping[str, Any] | No
     reader = ReaderOf(base, tensors, base.clean_by_stored, made, base.layouts)
     reader.ignored = tuple(f"{name}: its base model has no such tensor" for name in strange)
     return Checkpoint(base.path, reader, base.config, {spec.name for spec in base.tensors})
+
+
+def _require_lora(adapter: Checkpoint, config: Mapping[str, Any] | None) -> None:
+    kind, alpha = (config or {}).get("peft_type", "LORA"), (config or {}).get("lora_alpha")
+    if config is not None and (kind != "LORA" or not isinstance(alpha, (int, float)) or not alpha):
+        raise CheckpointError(
+            f"{adapter.path}: expected a LoRA with its lora_alpha in {CONFIG}, found {str(kind)[:40]}; where peft can, "
+            "PeftModel.from_pretrained(BASE, ADAPTER).merge_and_unload().save_pretrained(OUT) makes a model of it"
+        )
 
 
 def _changed(adapter: Checkpoint, name: str, own: str, change: Change | None, read: Read) -> torch.Tensor:
@@ -98,11 +108,6 @@ def _changes(
     config: Mapping[str, Any] | None,
 ) -> dict[str, Change]:
     """Return what becomes of the weights of `base`, by their clean names."""
-    kind, alpha = (config or {}).get("peft_type", "LORA"), (config or {}).get("lora_alpha")
-    if config is not None and (kind != "LORA" or not isinstance(alpha, (int, float)) or not alpha):
-        raise CheckpointError(
-            f"{adapter.path}: expected a LoRA with its lora_alpha in {CONFIG}, found {str(kind)[:40]}"
-        )
     shapes = {spec.name: spec.shape for spec in base.tensors}
     sizes = {spec.name: spec.shape for spec in adapter.tensors}
     weights = {path: base.clean_by_stored.get(names.of(f"{path}.weight"), "") for path in parts}
