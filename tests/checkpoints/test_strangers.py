@@ -38,7 +38,7 @@ def arrays() -> bytes:
         ("model.bin", FLAX, "a MessagePack file", "flatten_dict"),
         ("model.bin", arrays(), "a NumPy archive", "save_file"),
         ("model.keras", zipped("config.json", "model.weights.h5"), "a Keras archive", "load it with Keras"),
-        ("model.zip", zipped("epoch1/model.pt"), "a zip archive that holds checkpoints", "unpack"),
+        ("model.zip", zipped("epoch1.pt", "epoch2.pt"), "a zip archive that holds checkpoints", "unpack"),
         ("model.ckpt.index", b"\0\0\x08\0" + bytes(60), "part of a TensorFlow checkpoint", "tf.train.load_checkpoint"),
         ("model.ckpt.data-00000-of-00001", b"x\xcc\xe1?" * 9, "part of a TensorFlow checkpoint", "load_checkpoint"),
         ("model.tflite", b"\x20\0\0\0TFL3" + bytes(60), "a TensorFlow Lite file", "made from"),

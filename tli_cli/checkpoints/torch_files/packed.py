@@ -1,18 +1,25 @@
-"""A file of torch.save within a tar archive, as NeMo packs one with a model's settings: read where it stands."""
+"""A file of torch.save within an archive, as NeMo packs one with a model's settings (tar) and stable-baselines3 one
+with an agent's (zip): read where it stands."""
 
 from __future__ import annotations
 
 import io
 import os
+import re
+import struct
 import tarfile
+import zipfile
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
+from tli_cli.checkpoints.torch_files.archive import data_offset
 from tli_cli.errors import CheckpointError
 
 WEIGHTS = (".ckpt", ".pt", ".pth", ".bin")
 _MOST_MEMBERS = 10_000
+_TRAINING = re.compile(r"optimi[sz]er|scheduler|scaler|rng_state|variables")
+"""How files of training state are called that stand beside the one of weights."""
 
 
 class Window(io.RawIOBase):
@@ -47,6 +54,23 @@ class Window(io.RawIOBase):
         buffer[: len(data)] = data
         self._at += len(data)
         return len(data)
+
+
+def zipped_weights(path: Path) -> tuple[int, int] | None:
+    """Return where the one file of weights in the zip archive at `path` begins, and how long it is; None where it holds
+    none or several of them, packs them, or is damaged, and of the archive that torch.save writes."""
+    try:
+        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
+            members = archive.infolist()
+            if len(members) > _MOST_MEMBERS or any(m.filename.endswith("data.pkl") for m in members):
+                return None
+            plain = (m for m in members if m.filename.endswith(WEIGHTS) and not _TRAINING.search(m.filename))
+            found = [(m.compress_type, data_offset(file, m), m.file_size) for m in plain]
+    except (zipfile.BadZipFile, OSError, struct.error, ValueError, RuntimeError, EOFError):
+        return None
+    if len(found) != 1 or found[0][0] != zipfile.ZIP_STORED or sum(found[0][1:]) > path.stat().st_size:
+        return None
+    return found[0][1:]
 
 
 def weights_in(path: Path) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from tli_cli.checkpoints.reader import read_bytes
 from tli_cli.checkpoints.torch_files.archive import read_archive
 from tli_cli.checkpoints.torch_files.arrays import Arrays, PickledArray, put_arrays
 from tli_cli.checkpoints.torch_files.legacy_file import read_legacy
-from tli_cli.checkpoints.torch_files.packed import Window, weights_in
+from tli_cli.checkpoints.torch_files.packed import Window, weights_in, zipped_weights
 from tli_cli.checkpoints.torch_files.pickles import load_allowed
 from tli_cli.checkpoints.torch_files.slots import Slot, slot_of, slots_of, specs_of
 from tli_cli.checkpoints.torch_files.torch_pickles import PickledTensor, allowed, storage_of
@@ -35,7 +35,8 @@ class TorchFile:
             raise CheckpointError(f"{path}: expected a safetensors file, found a {kind} file under its name; not read")
         self._stamp = stamp_of(path)
         self.metadata: dict[str, str] = {}
-        self._start, self._size = weights_in(path) if kind == "tar" else (0, self._stamp.size)
+        packed = weights_in(path) if kind == "tar" else zipped_weights(path) if kind == "zip" else None
+        self._start, self._size = packed or (0, self._stamp.size)
         root, storages = self._loaded()
         if not storages:  # beside tensors, arrays are training state
             put_arrays(root)
