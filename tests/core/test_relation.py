@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import nn
 
 from tests.models import randomised
-from tli_cli import apply_tli
+from tli_cli import Options, apply_tli
 
 
 class TwoHeads(nn.Module):
@@ -33,3 +34,35 @@ def test_classes_and_places_are_no_width():
     assert relation(side=3) == "adapted"
     assert relation(width=12) == "wider"
     assert relation(width=4).startswith("narrower")
+
+
+class Chain(nn.Module):
+    """Layers one behind the other, or each added to what goes past it; they make something, or the noise in it."""
+
+    def __init__(self, added: bool = False, noise: bool = False) -> None:
+        super().__init__()
+        self.first, self.last = nn.Conv1d(1, 6, 3, padding=1), nn.Conv1d(6, 1, 3, padding=1)
+        self.inner = nn.ModuleList([nn.Conv1d(6, 6, 3, padding=1) for _ in range(3)])
+        self.added, self.noise = added, noise
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.first(x)
+        for layer in self.inner:
+            y = y + layer(y).relu() if self.added else layer(y).relu()
+        return x - self.last(y) if self.noise else self.last(y)
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted", "relation"),
+    [
+        ({"added": True}, {}, "other"),
+        ({}, {"added": True}, "other"),
+        ({"noise": True}, {"added": True}, "other"),
+        ({"added": True}, {"noise": True}, "other"),
+        ({}, {"noise": True}, "same"),
+        ({"added": True}, {"added": True, "noise": True}, "same"),
+    ],
+)
+def test_a_trunk_that_one_side_lacks_makes_another_family_and_the_input_at_the_end_is_none(given, wanted, relation):
+    plan = apply_tli(Chain(**wanted), Chain(**given), example=(2, 1, 8), options=Options(method="maps"))
+    assert plan.relation == relation

@@ -21,7 +21,7 @@ from tli_cli.fitting.verdict import SlowerThanPlain, check_start, check_worth
 from tli_cli.fitting.work import forward_work
 from tli_cli.fitting.worth import Features, Worth
 from tli_cli.options import Options
-from tli_cli.plan import Plan, Side
+from tli_cli.plan import Plan, Side, Step
 from tli_cli.report import Report
 
 
@@ -240,6 +240,17 @@ def test_no_start_is_tried_twice_to_tell_what_a_fit_is_worth(monkeypatch):
     with pytest.raises(TliError, match="by axis maps alone"):
         check_worth(Worth(0.3, Features(1.0, 12), Features(0.5, 12), []), replace(starts), "fitted", "mapped", plan)
     assert tried == ["own", "fitted", "mapped"] * 2
+
+
+@pytest.mark.parametrize(("fitted", "kept"), [(6, False), (14, True)])
+def test_a_fit_of_a_small_part_is_kept_where_it_learns_faster_than_a_plain_start(monkeypatch, fitted, kept):
+    monkeypatch.setattr(Trial, "learned", lambda _trial, model: 0.5)
+    starts, side = PlainStarts(Trial((1, 8, 8), 0), lambda _rule: "own", ("constructor",)), Side("net", "0")
+    sizes = {"maps": 10, "fit": fitted}
+    steps = tuple(Step(how, (size,), "transfer", resizer=how) for how, size in sizes.items())
+    plan = Plan((side,), side, steps, relation="other", score=0.6)
+    with nullcontext() if kept else pytest.raises(SlowerThanPlain):
+        check_worth(Worth(0.3, Features(1.0, 12), Features(0.5, 12), []), starts, "fitted", "mapped", plan)
 
 
 @pytest.mark.parametrize(("relation", "kept"), [("narrower", False), ("other", True)])

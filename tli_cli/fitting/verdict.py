@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import prod
 
 from torch import nn
 
@@ -42,7 +43,7 @@ def check_worth(
     slower = f"in a short trial on made-up classes, {name} learns slower when fitted than"
     if worth is not None and worth.is_nothing:
         said = f"on made-up inputs that it has not seen, {name} tells no more of what its source computes than before"
-    elif plains is not None and plains.learn_faster(target, by):
+    elif plains is not None and plains.learn_faster(target, by if _is_fitted(plan) or not other else -BETTER):
         said = f"{slower} as it starts without a source; --method fit fits all the same"
     elif plains and begun is not None and plan.relation != UNLIKE and plains.outdoes(begun, target, by):
         said = f"{slower} by axis maps alone; --method fit fits all the same"
@@ -50,6 +51,12 @@ def check_worth(
         return
     idle = other and (plan.relation == UNLIKE or (plains and begun is not None and plains.learn_faster(begun, -BETTER)))
     raise SlowerThanPlain(said, plains.rule if plains is not None else OWN) if idle else TliError(said)
+
+
+def _is_fitted(plan: Plan) -> bool:
+    """Tell whether most of what `plan` feeds is fitted: else its start is as good as what axis maps make."""
+    sizes = [(prod(step.shape), step.resizer == "fit") for step in plan.steps if step.action == "transfer"]
+    return 2 * sum(size for size, fitted in sizes if fitted) >= sum(size for size, _ in sizes)
 
 
 def check_start(plains: PlainStarts, target: nn.Module, plan: Plan) -> None:

@@ -18,14 +18,18 @@ of the source's blocks that the target has room for."""
 
 
 def is_residual(architecture: Architecture, body: Collection[int]) -> bool | None:
-    """Tell whether a branch that is added ends in one of the layers `body`; None where there is no graph."""
+    """Tell whether a branch that is added ends in one of the layers `body`; None where there is no graph.
+
+    What the whole network makes, added to its own input as in one that gives the noise, is no branch.
+    """
     if not architecture.graph:
         return None
     last: list[int] = []
     for node in architecture.graph:
         last.append(node.layer if node.layer >= 0 else last[node.inputs[0]] if node.inputs else -1)
-    sums = (node.inputs for node in architecture.graph if node.op == "add" and len(node.inputs) > 1)
-    return any(last[max(inputs)] in body for inputs in sums)
+    end = max((i for i, node in enumerate(architecture.graph) if node.layer >= 0), default=0)
+    sums = ((i, node.inputs) for i, node in enumerate(architecture.graph) if node.op == "add" and len(node.inputs) > 1)
+    return any(last[max(inputs)] in body for i, inputs in sums if i < end or last[min(inputs)] >= 0)
 
 
 def trunk_likeness(first: bool | None, second: bool | None) -> float:

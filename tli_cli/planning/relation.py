@@ -42,7 +42,8 @@ def relation_of(steps: Sequence[Step], matching: Matching, target: Architecture,
     weighted = [unit for unit in matching.targets if unit.kind in WEIGHTED]
     pairs = matching.by_target
     alike = [u for u in weighted if u.key in pairs and pairs[u.key].source.form_label == u.form_label]
-    if gains_branches(target, source) or (len(alike) < FAMILY * len(weighted) and not holds(matching)):
+    trunk = gains_branches(target, source) or gains_branches(source, target)
+    if trunk or (len(alike) < FAMILY * len(weighted) and not holds(matching)):
         return OTHER
     used = {pair.source.key for pair in matching.pairs} | {head.key for _, head in matching.heads}
     inner = [pairs[unit.key] for unit in weighted[:-1] if unit.key in pairs and not pairs[unit.key].repeat]
