@@ -9,9 +9,10 @@ from typing import Any
 import torch
 
 from tli_cli.architecture import AxisTree
+from tli_cli.describe.tracing.applied import standardised
 from tli_cli.describe.tracing.meta import tensors_in
 from tli_cli.describe.tracing.numbers import constants_among, note_constants
-from tli_cli.describe.tracing.operation_names import ADDITIONS, FACTORIES, FIXED_NAMES, SAME_NUMBERS, SILENT
+from tli_cli.describe.tracing.operation_names import ADDITIONS, FACTORIES, FIXED_NAMES, PLAIN, SAME_NUMBERS, SILENT
 from tli_cli.describe.tracing.recording import Recording
 from tli_cli.describe.tracing.values import Value, are_addends
 from tli_cli.describe.tracing.written_norms import is_divided, normalising, note_scale, scaled_before, weighed
@@ -44,6 +45,8 @@ def elementwise(rec: Recording, name: str, tensors: Sequence[torch.Tensor], out:
         expanded = any(v.expanded for v in known)
         made = Value(tuple(dims), -1, names, origins, standardised=standardised, expanded=expanded, addends=addends)
         rec.put(out, replace(made, masked=masked))
+        if len({id(tensor) for tensor in tensors}) == 1 and names:
+            note_bent(rec, name if len(tensors) == 1 else "pow")
         return
     node = _combine(rec, name, known, live, out)
     note_constants(rec, tensors, out)
@@ -55,6 +58,13 @@ def elementwise(rec: Recording, name: str, tensors: Sequence[torch.Tensor], out:
     rsqrt = made.rsqrt or (alike and len(live) == 1 and live[0].rsqrt)
     made = replace(made, dims=tuple(dims), node=node, masked=masked, over=over, gain=gain, rsqrt=rsqrt)
     rec.put(out, replace(made, picks=known[0].picks if name in SAME_NUMBERS else None))
+
+
+def note_bent(rec: Recording, name: str) -> None:
+    """Note that an activation, or a power, acts on a parameter before a layer uses it."""
+    said = FIXED_NAMES.get(name, name).rstrip("_")
+    if said not in SILENT - {"pow"} and said not in PLAIN and name not in ("rsqrt", "clamp"):
+        rec.numbers.append((rec.last, ("bent", said)))
 
 
 def _broadcast(rec: Recording, tensors: Sequence[torch.Tensor], out: torch.Tensor) -> list[AxisTree]:
@@ -96,6 +106,7 @@ def _combine(rec: Recording, name: str, known: Sequence[Value], live: Sequence[V
         added = "position" if _is_placed(rec, fixed) else "bias"
         kind = "scale" if family in ("mul", "div") else "slope" if "prelu" in family else added
         attributes = {"relative": True} if rec.relative.issuperset(names) else {}
+        attributes |= standardised(fixed[0]) if kind == "scale" else {}
         apart = name in ADDITIONS and all(len(v.names) == 1 or v.addends for v in fixed)
         for group in [(name,) for name in names] if apart else [names]:
             nodes = [rec.apply_layer(kind, {"weight" if kind != "bias" else "bias": group}, nodes, **attributes)]

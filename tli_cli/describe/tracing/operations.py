@@ -12,7 +12,7 @@ import torch
 from tli_cli.architecture import EPSILON, GROUPS, POOLED, AxisTree
 from tli_cli.describe.tracing.applied import constant, is_learned_input, placed, positions, roles_of, standardised
 from tli_cli.describe.tracing.convolutions import convolution
-from tli_cli.describe.tracing.elementwise import anything, first_of, shape_preserving
+from tli_cli.describe.tracing.elementwise import anything, first_of, note_bent, shape_preserving
 from tli_cli.describe.tracing.lookups import embedding, index_
 from tli_cli.describe.tracing.numbers import are_places, constants_among, note_constants
 from tli_cli.describe.tracing.recording import Recording
@@ -233,6 +233,8 @@ def softmax(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
             value = replace(
                 value, node=rec.node("softmax", (value.node,), index=0 if value.masked else -1), masked=False
             )
+        elif value.names:
+            note_bent(rec, "softmax")
         shape_preserving(rec, value, out)
 
 
