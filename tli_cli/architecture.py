@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import prod
@@ -287,15 +287,6 @@ class Architecture:
     @cached_property
     def _sizes(self) -> tuple[int, ...]:
         return tuple(space.size for space in self.spaces)
-
-
-def with_leaves(tree: AxisTree, of: Callable[[int], AxisTree]) -> AxisTree:
-    """Return `tree` with what `of` gives in the place of each leaf.
-
-    >>> with_leaves(("*", 0, ("+", 1, 2)), lambda leaf: leaf + 5)
-    ('*', 5, ('+', 6, 7))
-    """
-    return of(tree) if isinstance(tree, int) else (tree[0], *(with_leaves(part, of) for part in tree[1:]))
 
 
 def tree_size(tree: AxisTree, sizes: Sequence[int] | Mapping[int, int]) -> int:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from math import isqrt
 
-from tli_cli.architecture import Architecture, Axis, Node, Space, TensorSpec, tree_size, with_leaves
+from tli_cli.architecture import Architecture, Axis, Node, Space, TensorSpec, tree_size
 from tli_cli.catalogue.loading import without
-from tli_cli.describe.spaces import leaves
+from tli_cli.describe.spaces import leaves, with_leaves
 
 
 def adapted(architecture: Architecture, tensors: Sequence[TensorSpec]) -> Architecture:

@@ -6,7 +6,7 @@ view to heads and head width) and as sums (a fused projection cut in parts, a co
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 
 from tli_cli.architecture import AxisTree, tree_size
@@ -275,3 +275,12 @@ def leaves(tree: AxisTree) -> list[int]:
     if isinstance(tree, int):
         return [tree]
     return [leaf for child in tree[1:] for leaf in leaves(child)]
+
+
+def with_leaves(tree: AxisTree, of: Callable[[int], AxisTree]) -> AxisTree:
+    """Return `tree` with what `of` gives in the place of each leaf.
+
+    >>> with_leaves(("*", 0, ("+", 1, 2)), lambda leaf: leaf + 5)
+    ('*', 5, ('+', 6, 7))
+    """
+    return of(tree) if isinstance(tree, int) else (tree[0], *(with_leaves(part, of) for part in tree[1:]))

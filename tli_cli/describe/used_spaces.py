@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from tli_cli.architecture import Axis, AxisTree, Space, with_leaves
-from tli_cli.describe.spaces import SpaceTable, leaves
+from tli_cli.architecture import Axis, AxisTree, Space
+from tli_cli.describe.spaces import SpaceTable, leaves, with_leaves
 
 
 class UsedSpaces:

@@ -17,12 +17,11 @@ from tli_cli.architecture import (
     Node,
     Space,
     tree_size,
-    with_leaves,
 )
 from tli_cli.describe.blocks import with_blocks
 from tli_cli.describe.modules import by_modules
 from tli_cli.describe.normed import WITH_LENGTH
-from tli_cli.describe.spaces import leaves
+from tli_cli.describe.spaces import leaves, with_leaves
 from tli_cli.describe.vocabulary import canonical_role
 from tli_cli.grouping import gathered
 from tli_cli.kinship.naming import LIKE, Likeness, in_its_order, templates, with_tables

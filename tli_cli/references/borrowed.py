@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from tli_cli.architecture import Architecture, AxisTree, Layer, with_leaves
-from tli_cli.describe.spaces import leaves
+from tli_cli.architecture import Architecture, AxisTree, Layer
+from tli_cli.describe.spaces import leaves, with_leaves
 from tli_cli.matching.units import main_tensor, units_of
 
 
