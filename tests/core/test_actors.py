@@ -133,3 +133,26 @@ def test_a_vector_of_a_file_that_nothing_calls_a_scale_keeps_its_value(name: str
     plan = match(stored(source, tmp_path / "a.pt"), stored(target, tmp_path / "b.pt"), options=MAPS)
     step = plan.by_target[name]
     assert step.initial == "target" and not step.exact
+
+
+class Agent(nn.Module):
+    """An actor and its critics, each with a slow copy, of which `forward` runs the actor alone."""
+
+    def __init__(self, critics: int) -> None:
+        super().__init__()
+        self.actor, self.actor_target = layers(4, 2), layers(4, 2)
+        self.critic, self.critic_target = (
+            nn.ModuleDict({f"qf{i}": layers(6, 1) for i in range(critics)}) for _ in range(2)
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.actor(x)
+
+
+@pytest.mark.parametrize(("source", "target"), [(2, 1), (1, 2)])
+def test_critics_that_no_code_runs_go_by_their_names(source: int, target: int, tmp_path: Path) -> None:
+    given, wanted = randomised(Agent(source), 1), randomised(Agent(target), 2)
+    plan = apply_tli(wanted, torch.load(stored(given, tmp_path / "a.pt")), example=EXAMPLE, options=MAPS)
+    fed = {step.target: [piece.source for piece in step.pieces] for step in plan.steps if step.pieces}
+    assert all(sources == [name] for name, sources in fed.items() if name in given.state_dict())
+    assert set(fed) >= set(given.state_dict()) & set(wanted.state_dict())

@@ -21,7 +21,8 @@ from tli_cli.matching.whole_layers import whole
 
 def idle_pairs(source: Side, target: Side) -> list[Pair]:
     """Return the pairs of whole layers of one name, whatever their sizes, of which one side at least runs neither, nor
-    what it is of; none where few layers that are run have such a namesake, or few of a side's that are not."""
+    what it is of; none where few of the layers that are run have such a namesake, unless that is all, or few of either
+    side's that are not."""
     if not both_known(source, target) or not (source.idle or target.idle):
         return []
     mine, theirs = (grouped(side.units, lambda unit: unit.path) for side in (target, source))
@@ -31,7 +32,9 @@ def idle_pairs(source: Side, target: Side) -> list[Pair]:
     named = [(t, s) for t, s in called if forms[0][t] == forms[1][s]]
     run = [t for t, s in named if t not in target.idle and s not in source.idle]
     held = (target.idle, {t for t, _ in called}), (source.idle, {s for _, s in called})
-    if len(run) < FEWEST or any(len(idle & found) < LIKE * len(idle) for idle, found in held):
+    shares = [len(idle & found) / len(idle) for idle, found in held if idle]
+    least = min(FEWEST, *(len(paths.keys() - side.idle) for paths, side in ((mine, target), (theirs, source))))
+    if len(run) < least or max(shares) < LIKE:
         return []
     return [_pair(mine[t], theirs[s]) for t, s in named if t in target.idle or s in source.idle]
 
