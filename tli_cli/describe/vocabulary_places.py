@@ -60,9 +60,23 @@ MODULE_PLACES: tuple[tuple[re.Pattern[str], tuple[float, float]], ...] = (
 
 
 @lru_cache(maxsize=65536)
+def without_number(name: str) -> str:
+    """Return a module's name without the number of its stage: `encoder` of `encoder_level2`."""
+    return re.sub(r"(?<=[a-z])(_?(level|stage|layer)s?)?_?[0-9_]*$", "", name)
+
+
+_TOWERS = re.compile(r"(^|[._])(visual|vision|image)(_\w+)?\.")
+
+
+def tower(path: str) -> str:
+    """Return `vision` for a layer of a tower called so, "" for all others."""
+    return "vision" if _TOWERS.search(path.lower()) else ""
+
+
+@lru_cache(maxsize=65536)
 def flow_place(name: str) -> float:
     """Return where among the stages a module called so stands, if it is an encoder, a middle or a decoder; else 0."""
-    bare = name.lower().rstrip("0123456789_")
+    bare = without_number(name.lower())
     places = (place[0] for names, place in MODULE_PLACES if names.fullmatch(bare))
     return next((place for place in places if ENCODER <= place <= DECODER), 0.0)
 
@@ -76,12 +90,5 @@ def module_place(path: str) -> tuple[float, str]:
 
 @lru_cache(maxsize=65536)
 def _stage_place(part: str) -> float:
-    return next((place[0] for names, place in MODULE_PLACES if place[0] >= ENCODER and names.fullmatch(part)), 0.0)
-
-
-_TOWERS = re.compile(r"(^|[._])(visual|vision|image)(_\w+)?\.")
-
-
-def tower(path: str) -> str:
-    """Return `vision` for a layer of a tower called so, "" for all others."""
-    return "vision" if _TOWERS.search(path.lower()) else ""
+    bare = without_number(part)
+    return next((place[0] for names, place in MODULE_PLACES if place[0] >= ENCODER and names.fullmatch(bare)), 0.0)

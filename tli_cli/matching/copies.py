@@ -11,7 +11,6 @@ from collections import Counter, defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from math import prod
 
 from tli_cli.architecture import Architecture
 from tli_cli.describe.spelling import enclosing, unnumbered
@@ -60,22 +59,20 @@ class _Module:
     @property
     def takes_input(self) -> bool:
         """Tell whether it begins a network, as far as its layers tell: it looks something up, or takes an image."""
-        return any(unit.kind == "embedding" for unit in self.units) or self._taken == COLOURS
+        return any(unit.kind == "embedding" for unit in self.units) or self._weighted[0].taken == COLOURS
 
     @property
-    def gives_what_it_takes(self) -> bool:
-        """Tell whether its last layer gives as many channels as its first one takes."""
-        return self._taken == self._weighted[-1].shape[0]
+    def goes_on(self) -> bool:
+        """Tell whether another module of its kind may stand behind it: its last layer gives as many channels as its
+        first one takes or, whatever their order is, layers within take all that it makes, and nothing else."""
+        made = {unit.shape[0] for unit in self._weighted}
+        taken = {unit.taken for unit in self._weighted}
+        closed = made <= taken <= made | {size // 2 for size in made}
+        return closed or self._weighted[0].taken == self._weighted[-1].shape[0]
 
     @property
     def _weighted(self) -> Sequence[Unit]:
         return [unit for unit in self.units if unit.kind in WEIGHTED]
-
-    @property
-    def _taken(self) -> int:
-        first = self._weighted[0]
-        grouped = first.flavour == "grouped"
-        return first.shape[0] if grouped or len(first.shape) < 2 else first.shape[1] // max(prod(first.kernel), 1)
 
     def is_unrun(self, fed: Fed) -> bool:
         """Tell whether a graph shows that nothing of it is run."""
@@ -163,4 +160,4 @@ def _are_copies(first: _Module, other: _Module, fed: Fed) -> bool:
     if other.is_unrun(fed):
         return first.keys <= fed.keys()
     numbered = unnumbered(first.path) == unnumbered(other.path)
-    return first.takes_input or not (numbered or first.gives_what_it_takes)
+    return first.takes_input or not (numbered or first.goes_on)

@@ -56,6 +56,12 @@ class Unit:
         return (self.place, self.part)
 
     @property
+    def taken(self) -> int:
+        """The number of channels that a layer with weights takes."""
+        alone = self.flavour == "grouped" or len(self.shape) < 2
+        return self.shape[0] if alone else self.shape[1] // max(prod(self.kernel), 1)
+
+    @property
     def home(self) -> str:
         """The block that the unit stands in by its path; a unit outside of blocks is one by itself."""
         return self.block or self.path

@@ -87,9 +87,11 @@ class Matching:
     def once(self) -> Matching:
         """The matching of both sides without what they hold again."""
         mine, theirs = ({unit.key for unit, _ in again} for again in (self.copies, self.spared))
+        pairs = tuple(pair for pair in self.pairs if pair.target.key not in mine)
+        theirs -= {pair.source.key for pair in pairs}
         return replace(
             self,
-            pairs=tuple(pair for pair in self.pairs if pair.target.key not in mine),
+            pairs=pairs,
             targets=tuple(unit for unit in self.targets if unit.key not in mine),
             sources=tuple(unit for unit in self.sources if unit.key not in theirs),
             copies=(),

@@ -124,9 +124,11 @@ def _groups(tensors: Sequence[TensorSpec]) -> dict[str, dict[str, str]]:
     """Return layer path -> role -> tensor name, in the order of first appearance."""
     by_name = {t.name: t for t in tensors}
     names = set(by_name)
+    homes = {name.rpartition(".")[0] for name in names}
+    normed = {home.rpartition(".")[0] for home in homes if _is_norm_name(home)}
     groups: dict[str, dict[str, str]] = {}
     for tensor in tensors:
-        path, role = _place(tensor, names)
+        path, role = _place(tensor, names, normed)
         if role == "bias" and (linear := _only_linear(path, tensor, by_name)):
             path = linear
         if role in groups.get(path, {}):
@@ -149,16 +151,18 @@ def _sorted_roles(roles: dict[str, str]) -> dict[str, str]:
     return dict(sorted(roles.items(), key=lambda item: rank.get(item[0], len(rank))))
 
 
-def _place(tensor: TensorSpec, names: set[str]) -> tuple[str, str]:
-    """Return the path of the layer in which a tensor stands, and its role there."""
+def _place(tensor: TensorSpec, names: set[str], normed: Collection[str]) -> tuple[str, str]:
+    """Return the path of the layer in which a tensor stands, and its role there; modules that are `normed` hold a norm
+    beside their own vectors."""
     if tensor.tied_to in names:
-        return _place(TensorSpec(tensor.tied_to, ()), names)[0], f"tied.{tensor.name}"
+        return _place(TensorSpec(tensor.tied_to, ()), names, normed)[0], f"tied.{tensor.name}"
     module, _, last = tensor.name.rpartition(".")
     if module and last in ROLES:
         return module, ROLES[last]
     if module and last in NORM_SYNONYMS and _is_norm_name(module):
         return module, NORM_SYNONYMS[last]
-    if module and sum(size > 1 for size in tensor.shape) == 1 and _is_affine(module, last, names):
+    vector = sum(size > 1 for size in tensor.shape) == 1
+    if module and vector and module not in normed and _is_affine(module, last, names):
         return module, NORM_SYNONYMS[last]
     if (
         last in STATISTICS

@@ -10,7 +10,13 @@ from functools import lru_cache
 from tli_cli.architecture import LINEAR, Layer
 from tli_cli.describe.from_names.chains import Widths
 from tli_cli.describe.vocabulary import canonical_role, contexts, surroundings
-from tli_cli.describe.vocabulary_places import CONTEXT_PLACES, MODULE_PLACES, TOKEN_PLACES, TOP_PLACES
+from tli_cli.describe.vocabulary_places import (
+    CONTEXT_PLACES,
+    MODULE_PLACES,
+    TOKEN_PLACES,
+    TOP_PLACES,
+    without_number,
+)
 
 Key = tuple[float, ...]
 
@@ -112,7 +118,7 @@ def outer_key(child: Module, siblings: Mapping[str, Module], habits: Habits) -> 
     if own in TOP_PLACES and not crowded:
         return (TOP_PLACES[own], *numbered)
     for pattern, place in MODULE_PLACES:
-        if pattern.fullmatch(child.name.lower().rstrip("0123456789_")) and place[0] > LAST:
+        if pattern.fullmatch(without_number(child.name.lower())) and place[0] > LAST:
             return (place[0], 0.0, 0.0)
     around = surroundings(child.name)
     if around in TOP_PLACES:
