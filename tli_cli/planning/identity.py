@@ -115,14 +115,18 @@ def _lifts(number: Number) -> bool:
 
 
 def surplus_scales(matching: Matching, blocks: Iterable[Block], target: Architecture) -> list[int]:
-    """Return the channel scales of blocks whose weighted layers all have a partner of their own form, and which have
-    none, by their places; what a constructor works out, such as frequencies, is no scale, nor what adds as well, nor,
-    where no graph tells, a vector that is not called one."""
+    """Return the channel scales of blocks whose weighted layers all have a partner of their own form, in blocks that
+    have no scale left over, and which have none, by their places; what a constructor works out, such as frequencies, is
+    no scale, nor what adds as well, nor, where no graph tells, a vector that is not called one."""
     pairs = matching.by_target
+    used = {pair.source.key for pair in matching.pairs}
+    left = {unit.home for unit in matching.sources if unit.kind == "scale" and unit.key not in used}
 
     def is_fed(unit: Unit) -> bool:
         pair = pairs.get(unit.key)
-        return pair is not None and pair.source.form_label == unit.form_label and not pair.repeat
+        if pair is None or pair.repeat or pair.source.home in left:
+            return False
+        return pair.source.form_label == unit.form_label
 
     weighted = [(block, [is_fed(unit) for unit in block.units if unit.kind in WEIGHTED]) for block in blocks]
     alike = [block for block, fed in weighted if fed and all(fed)]

@@ -5,13 +5,13 @@ such as layers and the norms before them, that are fed from different places."""
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cache
 from typing import NamedTuple
 
 from tli_cli.architecture import Architecture
-from tli_cli.describe.spelling import enclosing
+from tli_cli.describe.spelling import enclosing, unnumbered
 from tli_cli.grouping import gathered, grouped
 from tli_cli.matching.namesakes import namesakes
 from tli_cli.matching.segments import WEIGHTED
@@ -45,8 +45,8 @@ def misnamed(matching: Matching, target: Architecture, source: Architecture) -> 
 def strangers(matching: Matching) -> dict[int, str]:
     """Return for such layers of the target, by place, what speaks against them.
 
-    Beside a layer stands what its module holds; of one that stands alone there, the module around that. Beside a norm
-    layers of another size do, as that before it where the input has other channels.
+    Beside a layer stands what its module holds; of one that stands alone there, the module around that. Beside a norm,
+    a scale or a table layers of another size do, as that before it where the input has other channels.
     """
     mine, theirs = _held(matching.targets), _held(matching.sources)
     found = _alone(
@@ -56,8 +56,8 @@ def strangers(matching: Matching) -> dict[int, str]:
         theirs,
     )
     alike = (p for p in matching.pairs if p.target.form_label == p.source.form_label and p.target.place not in found)
-    norms = [pair for pair in matching.pairs if pair.target.kind == "norm"]
-    return found | _alone(norms, {p.target.key: p.source.key for p in alike}, mine, theirs)
+    others = [pair for pair in matching.pairs if pair.target.kind not in WEIGHTED]
+    return found | _alone(others, {p.target.key: p.source.key for p in alike}, mine, theirs)
 
 
 def _alone(pairs: Sequence[Pair], fed: Mapping[Key, Key], mine: Held, theirs: Held) -> dict[int, str]:
@@ -140,9 +140,13 @@ def _row(found: Mapping[int, set[Member | None]]) -> dict[int, int]:
 
 
 def _side_by_side(fed: Mapping[str, Mapping[int, int]], numbers: Mapping[str, set[int]]) -> Iterator[Sequence[str]]:
-    """Yield the lists `fed` from one each that stand in one module and have as many members."""
+    """Yield the lists `fed` from one each that stand in one module and have as many members. Numbered ones of which
+    each is fed from one place alone, as stages are, stand behind each other."""
     groups = grouped(fed, lambda home: (home.rpartition(".")[0], frozenset(numbers[home])))
-    yield from (group for group in groups.values() if len(group) > 1)
+    for group in groups.values():
+        rows = Counter(unnumbered(home) for home in group if len({*fed[home].values()}) == 1)
+        beside = [home for home in group if rows[unnumbered(home)] < 2]
+        yield from [beside] if len(beside) > 1 else []
 
 
 def _torn(group: Sequence[str], fed: Mapping[str, Mapping[int, int]]) -> Iterator[Member]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from tli_cli.architecture import Architecture
 from tli_cli.grouping import grouped
@@ -18,7 +19,8 @@ def norms_follow(target: Architecture, source: Architecture, matching: Matching)
 
     A batch norm behind a layer that nothing feeds is left unpaired, and so is one whose layer's partner has no norm;
     one whose partner the source does not run is left as it is. Where no graph shows what stands before them, norms of
-    one name stay together, and so does one with its partner of which its place in the file tells nothing.
+    one name stay together, and so do those of two blocks that hold as many of each width, and one with its partner of
+    which its place in the file tells nothing.
     """
     before = normalised_layers(target)
     normalised = normalised_layers(source)
@@ -28,6 +30,7 @@ def norms_follow(target: Architecture, source: Architecture, matching: Matching)
     pairs = dict(matching.by_target)
     told = bool(target.graph and source.graph)
     loose = sources.keys() - {norm for norms in behind.values() for norm in norms}
+    held_by = _batch_norms(matching.targets), _batch_norms(matching.sources)
     for unit in matching.targets:
         if unit.kind != "norm" or unit.flavour != "batch" or unit.place not in before:
             continue
@@ -36,7 +39,8 @@ def norms_follow(target: Architecture, source: Architecture, matching: Matching)
         place, path = (held.source.place, held.source.path) if held is not None else (-1, "")
         idle = bool(source.run) and place not in source.run
         named = any(f".{one}".endswith(f".{other}") for one, other in ((unit.path, path), (path, unit.path)))
-        if held is not None and (idle or (not told and (place in loose or named))):
+        alike = held is not None and held_by[0][unit.home] == held_by[1][held.source.home]
+        if held is not None and (idle or (not told and (place in loose or named or alike))):
             continue
         partners = [sources[norm] for norm in behind.get(fed.source.place, ()) if norm in sources] if fed else []
         if fed is None or not partners:
@@ -44,6 +48,12 @@ def norms_follow(target: Architecture, source: Architecture, matching: Matching)
         elif unit.key not in pairs or pairs[unit.key].source not in partners:
             pairs[unit.key] = Pair(unit, partners[-1], unit_similarity(unit, partners[-1]), repeat=fed.repeat)
     return matching.with_pairs(pairs)
+
+
+def _batch_norms(units: Sequence[Unit]) -> Mapping[str, Counter[tuple[int, ...]]]:
+    """Return for each block how many batch norms of each width it holds."""
+    norms = (unit for unit in units if unit.kind == "norm" and unit.flavour == "batch")
+    return {home: Counter(norm.shape for norm in held) for home, held in grouped(norms, lambda u: u.home).items()}
 
 
 def norms_of_others(target: Architecture, units: Sequence[Unit], pairs: Iterable[Pair]) -> Iterator[tuple[int, int]]:
