@@ -17,7 +17,11 @@ from tli_cli.matching.values import Matching, Pair
 Told = Callable[[Unit], str]
 """What a unit is for, as far as the other side knows such units too; "" where nothing tells."""
 NUMBER = re.compile(r"(^|\.)([0-9]+)(\.|$)")
+NESTED = re.compile(r"(.*?)\.([a-z_]\w*)(\.[0-9]+)*\.\2\.", re.I)
+"""The path of what is within a module of its own name, with what stands before both."""
+FIRST_NUMBER = re.compile(r"(.*?[^0-9.]?\.?)([0-9]+)(?=\.|$)")
 DIRECTION = "nothing tells from which end the blocks of its row are counted"
+WITHIN = "its blocks stand within each other in one of the two networks alone"
 
 
 def untold_rows(
@@ -32,6 +36,7 @@ def untold_rows(
     places = _places(matching.targets), _places(matching.sources)
     usual = _usual_starts(matching.pairs)
     undirected = _undirected(target, matching.targets) | _undirected(source, matching.sources)
+    nested = _nested(target, matching.targets), _nested(source, matching.sources)
     found: dict[tuple[str, str], str] = {}
     for pair in matching.pairs:
         if pair.anchored:
@@ -43,6 +48,8 @@ def untold_rows(
             found[_blocks(pair)] = f"by its name {pair.source.path} belongs elsewhere"
         elif not _at_home(pair) and undirected & {pair.target.block, pair.source.block}:
             found[_blocks(pair)] = DIRECTION
+        elif (pair.target.block in nested[0]) != (pair.source.block in nested[1]) and not _at_home(pair):
+            found[_blocks(pair)] = WITHIN
     return {p.target.place: found[_blocks(p)] for p in matching.pairs if not p.anchored and _blocks(p) in found}
 
 
@@ -61,9 +68,14 @@ def _rivals_elsewhere(architecture: Architecture, units: Sequence[Unit], told: T
 
 
 def _undirected(architecture: Architecture, units: Sequence[Unit]) -> frozenset[str]:
-    """Return the blocks of decoders of maps that may be counted from either end: no width tells."""
+    """Return the blocks of decoders of maps, and of what joins maps of several widths that were brought to one, that
+    may be counted from either end: no width tells."""
     if architecture.graph:
         return frozenset()
+    return _of_decoders(units) | _joining(units)
+
+
+def _of_decoders(units: Sequence[Unit]) -> frozenset[str]:
     rows: dict[str, dict[str, list[Unit]]] = defaultdict(lambda: defaultdict(list))
     for unit in units:
         number = NUMBER.search(unit.block)
@@ -71,6 +83,45 @@ def _undirected(architecture: Architecture, units: Sequence[Unit]) -> frozenset[
             rows[unit.block[: number.start()]][number[2]].append(unit)
     even = [row for row in rows.values() if len(row) > 1 and len({made[-1].shape[0] for made in row.values()}) == 1]
     return frozenset(unit.block for row in even for made in row.values() for unit in made)
+
+
+def _joining(units: Sequence[Unit]) -> frozenset[str]:
+    """Return the blocks of rows of several layers and one width each, as many as bring maps to that width."""
+    rows: dict[str, dict[str, list[Unit]]] = defaultdict(lambda: defaultdict(list))
+    for unit in units:
+        number = FIRST_NUMBER.match(unit.path) if unit.kind in WEIGHTED else None
+        if number:
+            rows[number[1]][number[2]].append(unit)
+    single = [
+        [u for made in row.values() for u in made] for row in rows.values() if all(len(m) == 1 for m in row.values())
+    ]
+    brought = {(len(row), row[0].shape[0]) for row in single if len({u.taken for u in row}) > 1}
+    several = [
+        [unit for made in row.values() for unit in made]
+        for row in rows.values()
+        if len({frozenset(Counter(u.exact_label for u in made).items()) for made in row.values()}) == 1
+        and any((len(row), made[0].shape[0]) in brought and len(made) > 1 for made in row.values())
+    ]
+    return frozenset(unit.block for row in several for unit in row)
+
+
+def _nested(architecture: Architecture, units: Sequence[Unit]) -> frozenset[str]:
+    """Return the blocks of modules that stand beside others and hold the like of all of these, their own like among
+    them, and so on, of which others there, in more of these or in fewer, have layers of the same shapes."""
+    if architecture.graph:
+        return frozenset()
+    found: set[str] = set()
+    for root, word in {(m[1], m[2]) for unit in units if (m := NESTED.match(f".{unit.path}."))}:
+        held = [unit for unit in units if f".{unit.path}".startswith(f"{root}.")]
+        names = {f".{unit.path}".removeprefix(f"{root}.").partition(".")[0] for unit in held} - {word}
+        again = {name for name in names if any(f".{u.path}.".startswith(f"{root}.{word}.{name}.") for u in held)}
+        if not names or names != again:
+            continue
+        depths: dict[Hashable, set[int]] = defaultdict(set)
+        for unit in held:
+            depths[unit.exact_label].add(unit.path.split(".").count(word))
+        found |= {unit.block for unit in held if len(depths[unit.exact_label]) > 1}
+    return frozenset(found)
 
 
 def _places(units: Sequence[Unit]) -> frozenset[Hashable]:
