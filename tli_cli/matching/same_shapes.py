@@ -6,17 +6,17 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from tli_cli.describe.modules import by_modules
 from tli_cli.describe.vocabulary_places import tower
 from tli_cli.dtypes import is_float
 from tli_cli.grouping import gathered
 from tli_cli.matching.extra_modules import extra_units
 from tli_cli.matching.graph_roles import graph_roles
+from tli_cli.matching.holders import by_holders
 from tli_cli.matching.segments import WEIGHTED
 from tli_cli.matching.shared_names import names_in_common, shared_homes
 from tli_cli.matching.sides import Side, both_known
 from tli_cli.matching.told_apart import Teller, paired
-from tli_cli.matching.units import Key, Unit, main_tensor
+from tli_cli.matching.units import Key, Unit
 
 Shape = tuple[tuple[int, ...], frozenset[str]]
 """The shape of a unit, and for vectors what tensors stand with it."""
@@ -48,7 +48,7 @@ def twins(source: Side, target: Side) -> Iterator[tuple[Unit, Unit]]:
     if covered < ALIKE * max(_count(mine), _count(theirs), 1):
         return
     roles, called = (_roles(target), _roles(source)), names_in_common(target.units, source.units)
-    places: list[Teller] = [_modules(target, source), (_towers(target), _towers(source))]
+    places: list[Teller] = [_held(target, source), (_towers(target), _towers(source))]
     names: list[Teller] = [roles, (_plain(roles[0]), _plain(roles[1])), called]
     names += [(tell(target), tell(source)) for tell in (_beside, _makers)]
     matrices, vectors = ([shape for shape in common if (len(shape[0]) > 1) is wide] for wide in (True, False))
@@ -115,13 +115,10 @@ def _roles(side: Side) -> dict[Key, Hashable]:
     return {unit.key: names[unit.key] or unit.role for unit in side.units}
 
 
-def _modules(target: Side, source: Side) -> Teller:
-    """Return for the units of both sides the target's tensor that each is, or stands for by what modules hold."""
-    mine, theirs = (
-        {u.key: main_tensor(side.architecture.layers[u.place]) or "" for u in side.units} for side in (target, source)
-    )
-    like = by_modules(source.architecture.tensors, target.architecture.tensors)
-    return mine, {key: like.get(name, ("", ""))[1] for key, name in theirs.items()}
+def _held(target: Side, source: Side) -> Teller:
+    """Return what modules tell of the units of both sides; for those that they tell nothing of, nothing."""
+    mine, theirs = by_holders(target, source)
+    return {u.key: mine.get(u.key, ()) for u in target.units}, {u.key: theirs.get(u.key, ()) for u in source.units}
 
 
 def _plain(roles: Mapping[Key, Hashable]) -> dict[Key, Hashable]:
