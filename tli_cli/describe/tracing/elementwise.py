@@ -9,7 +9,6 @@ from typing import Any
 import torch
 
 from tli_cli.architecture import AxisTree
-from tli_cli.describe.tracing.applied import standardised
 from tli_cli.describe.tracing.meta import tensors_in
 from tli_cli.describe.tracing.numbers import constants_among, note_constants
 from tli_cli.describe.tracing.operation_names import ADDITIONS, FACTORIES, FIXED_NAMES, PLAIN, SAME_NUMBERS, SILENT
@@ -19,6 +18,7 @@ from tli_cli.describe.tracing.written_norms import is_divided, normalising, note
 
 POWERS = {0.5: "sqrt", -0.5: "rsqrt"}
 STATISTICS = {"running_mean", "running_var"}
+MEASURES = ("mean", "linalg_vector_norm", "var", "var_mean", "std", "std_mean")
 
 
 def first_of(out: Any) -> Any:
@@ -106,7 +106,7 @@ def _combine(rec: Recording, name: str, known: Sequence[Value], live: Sequence[V
         added = "position" if _is_placed(rec, fixed) else "bias"
         kind = "scale" if family in ("mul", "div") else "slope" if "prelu" in family else added
         attributes = {"relative": True} if rec.relative.issuperset(names) else {}
-        attributes |= standardised(fixed[0]) if kind == "scale" else {}
+        attributes |= {"standardised": True} if kind == "scale" and _is_measured(rec, names) else {}
         apart = name in ADDITIONS and all(len(v.names) == 1 or v.addends for v in fixed)
         for group in [(name,) for name in names] if apart else [names]:
             nodes = [rec.apply_layer(kind, {"weight" if kind != "bias" else "bias": group}, nodes, **attributes)]
@@ -115,6 +115,11 @@ def _combine(rec: Recording, name: str, known: Sequence[Value], live: Sequence[V
     if name in SILENT or name in ("rsqrt", "sqrt", "clamp", "where"):
         return nodes[0]
     return rec.node(FIXED_NAMES.get(name, name), nodes)
+
+
+def _is_measured(rec: Recording, names: Sequence[str]) -> bool:
+    """Tell whether parameters were held against their own length or mean before they are used."""
+    return any(step.partition(" ")[0] in MEASURES for name in names for step in rec.worked[name])
 
 
 def _is_placed(rec: Recording, values: Sequence[Value]) -> bool:
