@@ -172,3 +172,43 @@ def test_an_added_branch_that_ends_in_a_rectifier_learns():
     assert distance(given, wanted, (IMAGES,)) < 1e-9
     wanted(IMAGES).square().sum().backward()
     assert all(bool(block.outer.weight.grad.any()) for block in wanted.blocks)
+
+
+class Conditioned(nn.Module):
+    """A block of two branches, of which the second takes what a condition scales and shifts behind a bare norm."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.condition, self.mix = nn.Linear(4, 16), nn.Linear(8, 8)
+        self.first, self.second = nn.Linear(8, 16), nn.Linear(16, 8)
+
+    def forward(self, x: torch.Tensor, condition: torch.Tensor, inside: bool) -> torch.Tensor:
+        shift, scale = self.condition(condition)[:, None].chunk(2, -1)
+        mixed = self.mix(x)
+        x = x + (functional.layer_norm(mixed, (8,)) * (1 + scale) if inside else mixed)
+        hidden = functional.layer_norm(x, (8,)) * (1 + scale) + shift
+        return x + self.second(functional.gelu(self.first(hidden)))
+
+
+class Conditional(nn.Module):
+    def __init__(self, depth: int, inside: bool) -> None:
+        super().__init__()
+        self.entry, self.out, self.inside = nn.Linear(5, 8), nn.Linear(8, 3), inside
+        self.blocks = nn.ModuleList(Conditioned() for _ in range(depth))
+
+    def forward(self, x: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
+        x = self.entry(x)
+        for block in self.blocks:
+            x = block(x, condition, self.inside)
+        return self.out(x)
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_what_is_done_behind_the_sum_lifts_no_branch(inside: bool) -> None:
+    given, wanted = randomised(Conditional(2, inside), 1), randomised(Conditional(3, inside), 2)
+    generator = torch.Generator().manual_seed(0)
+    example = tuple(torch.randn(2, *shape, generator=generator, dtype=torch.float64) for shape in ((3, 5), (4,)))
+    plan = apply_tli(wanted, given, example=example, options=Options(method="maps"))
+    apart = distance(given, wanted, example)
+    assert promises(plan) <= (apart < 1e-9)
+    assert inside or apart < 1e-9

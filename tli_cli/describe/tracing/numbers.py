@@ -42,9 +42,19 @@ def note_numbers(rec: Recording, name: str, args: Sequence[Any], kwargs: Mapping
         if rec.serves_as_head:
             rec.numbers.append((rec.last, (AS_HEAD,)))
             rec.serves_as_head = False
-        rec.numbers.append((rec.last, (name.rstrip("_"), *numbers)))
+        home = _maker(rec, args[0]) if name in ("add", "rsub", "sub") else rec.last
+        rec.numbers.append((home, (name.rstrip("_"), *numbers)))
     elif name.rstrip("_") in PLAIN and (name != "neg" or all(map(rec.is_whole, tensors))):
         rec.numbers.append((rec.last, (name.rstrip("_"),)))
+
+
+def _maker(rec: Recording, tensor: Any) -> int:
+    """Return the layer that makes a value, or of which it is a part; else the last one applied."""
+    value = rec.get(tensor)
+    node = rec.nodes[value.node] if value is not None and value.node >= 0 else None
+    while node is not None and node.op == "part":
+        node = rec.nodes[node.inputs[0]]
+    return node.layer if node is not None and node.layer >= 0 else rec.last
 
 
 def constants_among(rec: Recording, tensors: Sequence[Any]) -> list[torch.Tensor]:
