@@ -125,7 +125,7 @@ def failing(name, where, what=full):
 
 from tli_cli import api
 from tli_cli.checkpoints.writing import blocks, dcp_writer, output
-for where in ((api, "_resolve_sides"), (api, "plan_for"), (blocks.BlockWriter, "_write"), (output, "_name")):
+for where in ((api, "_sides"), (api, "plan_for"), (blocks.BlockWriter, "_write"), (output, "_name")):
     assert failing("a.safetensors", where) == 1
 assert failing("a.pt", (blocks.BlockWriter, "_write")) == 1
 assert failing("a.dcp", (dcp_writer, "_tensor")) == 1
