@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 
 from tli_cli.architecture import Architecture
+from tli_cli.matching.normalised import normalised_layers
 from tli_cli.matching.segments import Block
 from tli_cli.matching.units import Unit
 from tli_cli.matching.values import Matching
@@ -70,10 +71,12 @@ def additions(
 
 
 def _within_blocks(target: Architecture, matching: Matching) -> set[int]:
-    """Return the layers of plain chains that blocks have more of than the source's, of stages that work alike."""
+    """Return the layers of plain chains without norms that blocks have more of than the source's, of stages that work
+    alike."""
+    normed = {place for pair in normalised_layers(target).items() for place in pair}
     blocks = (block for pair in matching.stages if pair.kinship == 1 for block in pair.target.blocks)
     units = [unit for block in blocks if block.name not in matching.added_blocks for unit in block.units]
-    runs = groupby(units, lambda unit: (unit.key in matching.reused, unit.home))
+    runs = groupby(units, lambda unit: (unit.key in matching.reused and unit.place not in normed, unit.home))
     return {place for (added, _), run in runs if added for place in chain_layers(target, run)}
 
 
