@@ -14,7 +14,8 @@ from tli_cli.checkpoints.torch_files.pickles import MAX_PICKLE
 from tli_cli.errors import CheckpointError
 
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
-_EXPORTED = ("archive_format", "serialized_exported_program.json")
+EXPORTED = ("archive_format", "serialized_exported_program.json")
+"""What an exported program holds, and nothing else does."""
 _SCRIPT = "save `model.state_dict()` with torch.save, or better as safetensors"
 
 
@@ -62,7 +63,7 @@ def _pickle_member(members: list[zipfile.ZipInfo], where: str) -> zipfile.ZipInf
     names = {member.filename.partition("/")[2] or member.filename for member in members}
     if "constants.pkl" in names or "bytecode.pkl" in names or any(name.startswith("code/") for name in names):
         raise CheckpointError(f"{where}: a TorchScript archive holds code and is not read; {_SCRIPT}")
-    if PurePath(where).suffix == ".pt2" or any(name.endswith(_EXPORTED) for name in names):
+    if PurePath(where).suffix == ".pt2" or any(name.endswith(EXPORTED) for name in names):
         raise CheckpointError(f"{where}: an exported program (.pt2) is not read; {_SCRIPT}")
     for member in members:
         if member.filename.count("/") == 1 and member.filename.endswith("/data.pkl"):

@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
-from tli_cli.checkpoints.torch_files.archive import data_offset
+from tli_cli.checkpoints.torch_files.archive import EXPORTED, data_offset
 from tli_cli.errors import CheckpointError
 
 WEIGHTS = (".ckpt", ".pt", ".pth", ".bin")
@@ -58,11 +58,11 @@ class Window(io.RawIOBase):
 
 def zipped_weights(path: Path) -> tuple[int, int] | None:
     """Return where the one file of weights in the zip archive at `path` begins, and how long it is; None where it holds
-    none or several of them, packs them, or is damaged, and of the archive that torch.save writes."""
+    none or several of them, packs them, or is damaged, and of the archives that torch itself writes."""
     try:
         with path.open("rb") as file, zipfile.ZipFile(file) as archive:
             members = archive.infolist()
-            if len(members) > _MOST_MEMBERS or any(m.filename.endswith("data.pkl") for m in members):
+            if len(members) > _MOST_MEMBERS or any(m.filename.endswith(("data.pkl", *EXPORTED)) for m in members):
                 return None
             plain = (m for m in members if m.filename.endswith(WEIGHTS) and not _TRAINING.search(m.filename))
             found = [(m.compress_type, data_offset(file, m), m.file_size) for m in plain]
