@@ -34,23 +34,26 @@ def name_of(reference: Named) -> str:
 
 def names_of(references: Named | Sequence[Named], what: str = "source") -> list[str]:
     """Return the names of one or several `references`; raise `TliError` where there is none."""
-    single = isinstance(references, (str, bytes, PathLike, Mapping)) or not isinstance(references, Iterable)
-    names = [name_of(one) for one in cast("Iterable[Named]", [references] if single else references)]
-    if not names:
-        raise TliError(f"no {what} given: name at least one checkpoint or architecture")
-    return names
+    return [name_of(one) for one in _listed(references, what)]
 
 
 def models_of(models: Model | Sequence[Model], what: str = "source") -> list[Model]:
     """Return one or several `models`, those that are named by their names; raise `TliError` where there is none."""
-    single = isinstance(models, Mapping | Architecture) or is_live(models)
-    several = isinstance(models, Iterable) and not isinstance(models, str | bytes) and not single
-    listed = list(cast("Sequence[Model]", models) if several else [cast(Model, models)])
+    return [one if _is_held(one) else name_of(one) for one in _listed(models, what)]
+
+
+def _listed(given: object, what: str) -> list[Any]:
+    """Return what is given one by one, alone or in a list; raise `TliError` where there is none."""
+    single = isinstance(given, str | bytes | PathLike) or _is_held(given) or not isinstance(given, Iterable)
+    listed = [given] if single else list(cast("Iterable[object]", given))
     if not listed:
         raise TliError(f"no {what} given: name at least one checkpoint or architecture")
-    return [
-        one if isinstance(one, Mapping | Architecture) or is_live(one) else name_of(cast(Named, one)) for one in listed
-    ]
+    return listed
+
+
+def _is_held(model: object) -> bool:
+    """Tell whether a model is given as such and not by its name."""
+    return isinstance(model, Mapping | Architecture) or is_live(model)
 
 
 def is_live(model: object) -> TypeGuard[nn.Module]:

@@ -7,14 +7,11 @@ import pickle
 import pickletools
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
+from typing import Any, BinaryIO, ClassVar
 
 from tli_cli.checkpoints.stand_ins import Inert, as_key, inert
 from tli_cli.decoding import shown
 from tli_cli.errors import CheckpointError
-
-if TYPE_CHECKING:
-    pass
 
 MAX_PICKLE = 256 << 20
 """The largest pickle that is looked at; tensors' values stand outside of it."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from tli_cli.architecture import STATISTICS, Architecture, Axis, AxisTree, Layer, Node, TensorSpec
 from tli_cli.describe.blocks import with_blocks
 from tli_cli.describe.last_layers import UNBOUNDED, gives_features
 from tli_cli.describe.spaces import leaves
+from tli_cli.describe.spelling import enclosing
 from tli_cli.describe.tracing.numbers import constants_after, numbers_after
 from tli_cli.describe.tracing.recording import Recording
 from tli_cli.describe.tracing.unrun import with_unrun
@@ -154,19 +155,16 @@ def _layers(recording: Recording, tensors: Sequence[TensorSpec]) -> list[Layer]:
         )
         if named
     ]
+    first = {module: i for i, path in reversed([*enumerate(paths)]) for module in enclosing(path)[:-1]}
     return layers + [
         Layer(path, "other", tuple((role, name) for name, role in named.items()))
-        for path, named in sorted(loose.items(), key=lambda item: _first_run_beside(item[0], paths))
+        for path, named in sorted(loose.items(), key=lambda item: _first_run_beside(item[0], first))
     ]
 
 
-def _first_run_beside(path: str, run: Sequence[str]) -> int:
-    """Return the place among the layers `run` of the first in the innermost module of `path` that holds any."""
-    while path := path.rpartition(".")[0]:
-        found = next((i for i, other in enumerate(run) if other.startswith(f"{path}.")), None)
-        if found is not None:
-            return found
-    return 0
+def _first_run_beside(path: str, first: Mapping[str, int]) -> int:
+    """Return the place of the layer that is run `first` in the innermost module around `path` of which one is run."""
+    return next((first[module] for module in reversed(enclosing(path)[:-1]) if module in first), 0)
 
 
 def _part_sizes(recording: Recording) -> list[tuple[int, ...]]:

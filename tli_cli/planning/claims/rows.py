@@ -92,17 +92,16 @@ def _joining(units: Sequence[Unit]) -> frozenset[str]:
         number = FIRST_NUMBER.match(unit.path) if unit.kind in WEIGHTED else None
         if number:
             rows[number[1]][number[2]].append(unit)
-    single = [
-        [u for made in row.values() for u in made] for row in rows.values() if all(len(m) == 1 for m in row.values())
-    ]
+    held = [list(row.values()) for row in rows.values()]
+    single = [[unit for (unit,) in row] for row in held if all(len(made) == 1 for made in row)]
     brought = {(len(row), row[0].shape[0]) for row in single if len({u.taken for u in row}) > 1}
     several = [
-        [unit for made in row.values() for unit in made]
-        for row in rows.values()
-        if len({frozenset(Counter(u.exact_label for u in made).items()) for made in row.values()}) == 1
-        and any((len(row), made[0].shape[0]) in brought and len(made) > 1 for made in row.values())
+        row
+        for row in held
+        if len({frozenset(Counter(u.exact_label for u in made).items()) for made in row}) == 1
+        and any((len(row), made[0].shape[0]) in brought and len(made) > 1 for made in row)
     ]
-    return frozenset(unit.block for row in several for unit in row)
+    return frozenset(unit.block for row in several for made in row for unit in made)
 
 
 def _nested(architecture: Architecture, units: Sequence[Unit]) -> frozenset[str]:
