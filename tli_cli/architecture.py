@@ -157,22 +157,29 @@ class Layer:
         is."""
         return self.kind == "position" and not self.attribute("relative")
 
+    def noted(self, word: str) -> list[Number]:
+        """Return what is noted under `word` of what acts after the layer, in order."""
+        return [number for number in (*self.numbers, *self.constants) if number[0] == word]
+
     @property
     def offset(self) -> float:
         """The number that code adds to its weight before that is used; where it is not 0, zeros do not give zero."""
-        noted = (*self.numbers, *self.constants)
-        return next((float(number[1]) for number in noted if number[0] == OFFSET), 0.0)
+        return next((float(number[1]) for number in self.noted(OFFSET)), 0.0)
 
     @property
     def epsilon(self) -> float | None:
         """What a norm adds to the variance; None where that is not known."""
-        noted = (*self.numbers, *self.constants)
-        return next((float(number[1]) for number in noted if number[0] == EPSILON), None)
+        return next((float(number[1]) for number in self.noted(EPSILON)), None)
 
     @property
     def averages(self) -> int | None:
         """In how many groups a norm averages over its channels; None where that is not known."""
-        return next((int(number[1]) for number in self.numbers if number[0] == GROUPS), None)
+        return next((int(number[1]) for number in self.noted(GROUPS)), None)
+
+    @property
+    def moves(self) -> Number | None:
+        """How a convolution moves over its input, with its stride, zeros and dilation; None where that is not known."""
+        return next((number for number in self.noted(CONVOLUTION) if len(number) > 3), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +262,11 @@ class Architecture:
             for before in node.inputs:
                 found[before].append(index)
         return tuple(map(tuple, found))
+
+    @cached_property
+    def kinds(self) -> tuple[str, ...]:
+        """For each node of the graph the kind of its layer; empty where it is none."""
+        return tuple(self.layers[node.layer].kind if node.layer >= 0 else "" for node in self.graph)
 
     @cached_property
     def run(self) -> frozenset[int]:

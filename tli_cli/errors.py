@@ -29,6 +29,9 @@ class GateError(TliError):
     """A gate (`--min`, `--min-score`, `--min-coverage`, `--strict`) that was not met (exit code 3)."""
 
 
+SHOWN = 8
+"""How many problems a message spells out."""
+
 MAX_SAID = 300
 """The most characters that are repeated of what foreign code says when it fails."""
 
@@ -38,10 +41,10 @@ def first_line(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0][:MAX_SAID]
 
 
-def join_problems(summary: str, problems: Iterable[str], limit: int = 8) -> str:
-    """Return `summary` followed by the problems, one a line, at most `limit` of them spelled out."""
+def join_problems(summary: str, problems: Iterable[str]) -> str:
+    """Return `summary` followed by the problems, one a line, the first of them spelled out."""
     lines = list(problems)
-    shown = [f"  - {line}" for line in lines[:limit]]
-    if len(lines) > limit:
-        shown.append(f"  - and {len(lines) - limit} more")
+    shown = [f"  - {line}" for line in lines[:SHOWN]]
+    if len(lines) > SHOWN:
+        shown.append(f"  - and {len(lines) - SHOWN} more")
     return "\n".join([summary, *shown])

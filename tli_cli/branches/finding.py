@@ -87,7 +87,7 @@ def _window(layer: Layer) -> Window | None:
     """Return how a convolution looks at its input; None where that is not known."""
     if layer.kind == "linear":
         return (), (), (), ()
-    moves = next((number[1:] for number in layer.numbers if number[0] == CONVOLUTION), ())
+    moves = (layer.moves or ())[1:]
     return (tuple(layer.attribute("kernel", ())), *moves) if len(moves) == 3 else None
 
 
@@ -144,8 +144,8 @@ def _as_one(
     last = [act.layer for act in acts if act.layer][-1]
     inner = WITHIN if any(act.op == "add" for act in acts) else WITHIN.difference(SIGNS)
     behind = [tuple(number for number in held if number[0] not in inner) for held in (last.numbers, last.constants)]
-    moves = tuple(number for number in main.numbers if number[0] == CONVOLUTION)
-    weighed = tuple(number for act in acts if act.layer for number in act.layer.numbers if number[0] == WEIGHED)
+    moves = tuple(main.noted(CONVOLUTION))
+    weighed = tuple(number for act in acts if act.layer for number in act.layer.noted(WEIGHED))
     spec = architecture.by_name[main.tensor("weight") or ""]
     biased = any(act.op == "norm" or act.tensor("bias") for act in acts)
     free = f"{main.path}.bias" if f"{main.path}.bias" not in architecture.by_name else f"{spec.name}.bias"

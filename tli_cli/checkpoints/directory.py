@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection
 from pathlib import Path
 
-from tli_cli.checkpoints.files import read_small
+from tli_cli.checkpoints.files import is_plain_name, read_small
 from tli_cli.checkpoints.parts import RANK, require_whole
 from tli_cli.checkpoints.strangers import stranger
 from tli_cli.errors import CheckpointError
@@ -92,8 +92,8 @@ def _latest(directory: Path, names: list[str]) -> Path | None:
     if "latest" not in names:
         return None
     name = read_small(directory / "latest", _LONGEST_NAME, "the name of a directory").decode(errors="replace").strip()
-    plain = name.isprintable() and name not in ("", ".", "..") and not any(mark in name for mark in "/\\:")
-    return directory / name if plain and (directory / name).is_dir() and not (directory / name).is_symlink() else None
+    inner = directory / name
+    return inner if is_plain_name(name) and inner.is_dir() and not inner.is_symlink() else None
 
 
 def _first_rank(directory: Path) -> Path | None:

@@ -140,10 +140,14 @@ def sniff(path: Path) -> str:
     )
 
 
+def is_plain_name(name: str) -> bool:
+    """Return whether `name` names something in a directory, and nothing elsewhere."""
+    return name.isprintable() and name not in ("", ".", "..") and not any(mark in name for mark in "/\\:")
+
+
 def beside(directory: Path, name: str, where: Path) -> Path:
     """Return the file `name` in `directory`; raise `CheckpointError` if it lies, or a link leads, anywhere else."""
-    plain = name.isprintable() and name not in ("", ".", "..") and not any(mark in name for mark in "/\\:")
-    if not plain:
+    if not is_plain_name(name):
         raise CheckpointError(f"{where}: names {name[:80]!r}, which is not a file beside it; shards must stand there")
     path = directory / name
     home = directory.resolve()

@@ -54,11 +54,11 @@ class SpaceTable:
             if KIND_RANK.index(kind) > KIND_RANK.index(self._kinds[leaf]):
                 self._kinds[leaf] = kind
 
-    def mark_channels(self, tree: AxisTree, kind: str) -> None:
-        """Raise to `kind` those leaves of `tree` that are plain channels."""
+    def mark_choices(self, tree: AxisTree) -> None:
+        """Take those leaves of `tree` that are plain channels for choices."""
         for leaf in self.leaves(tree):
             if self._kinds[leaf] == "channels":
-                self._kinds[leaf] = kind
+                self._kinds[leaf] = "choices"
 
     def size(self, tree: AxisTree) -> int:
         """Return the number of indices of `tree`."""

@@ -89,7 +89,7 @@ def bare_head(plan: Plan, target: Architecture) -> str | None:
     norm, a linear map that is fed from a source; None where there is none such."""
     if plan.method not in METHODS or EDITED in plan.notes:
         return None
-    linear = [i for i, node in enumerate(target.graph) if node.layer >= 0 and _weight(target, i)]
+    linear = [i for i in range(len(target.graph)) if _weight(target, i)]
     heads = [
         i for i in linear if all(target.graph[j].layer < 0 or j == i for j in walked([i], target.readers.__getitem__))
     ]
@@ -104,12 +104,12 @@ def bare_head(plan: Plan, target: Architecture) -> str | None:
 
 def _weight(target: Architecture, index: int) -> str:
     """Return the weight of the linear map at a node of the graph; empty where it is none."""
-    layer = target.layers[target.graph[index].layer] if target.graph[index].layer >= 0 else None
-    return (layer.tensor("weight") or "") if layer is not None and layer.kind in LINEAR else ""
+    if target.kinds[index] not in LINEAR:
+        return ""
+    return target.layers[target.graph[index].layer].tensor("weight") or ""
 
 
 def _before(target: Architecture, index: int) -> tuple[int, ...]:
     """Return what a node reads; nothing of linear maps, and of what gives values of one size."""
     node = target.graph[index]
-    kind = target.layers[node.layer].kind if node.layer >= 0 else ""
-    return () if kind in (*LINEAR, "norm") or node.op in BOUNDED else node.inputs
+    return () if target.kinds[index] in (*LINEAR, "norm") or node.op in BOUNDED else node.inputs

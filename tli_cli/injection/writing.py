@@ -59,7 +59,7 @@ def write_result(
     return_large_blocks()
     ranks = current_ranks()
     notes = provenance(plan)
-    ranks.agreed(notes["tli.plan"], "their plan")
+    ranks.agreed(notes["tli.plan"])
     made = _Made(plan, sources, target, options, progress)
     parted = Parted(made.specs, target.checkpoint.layouts if target.checkpoint is not None else {}, made.produce)
     write = write_checkpoint

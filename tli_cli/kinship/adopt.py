@@ -270,8 +270,7 @@ def _layer(
             outer = axes[weight][0].tree
             attributes["groups"] = spaces[leaves(outer)[0]].size
     known_attributes = tuple(sorted(attributes.items()))
-    offsets = tuple(number for number in like.numbers if number[0] == OFFSET)
-    constants = (*like.constants, *offsets)
+    constants = (*like.constants, *(number for number in like.numbers if number[0] == OFFSET))
     return replace(
         like, path=member.path, tensors=tensors, attributes=known_attributes, numbers=(), constants=constants
     )

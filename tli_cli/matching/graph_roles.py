@@ -21,7 +21,7 @@ class _Roles:
 
     def __init__(self, architecture: Architecture, units: Mapping[Key, Unit]) -> None:
         self._layers, self._graph, self._units = architecture.layers, architecture.graph, units
-        self._uses = architecture.readers
+        self._kinds, self._uses = architecture.kinds, architecture.readers
 
     def found(self) -> Iterator[tuple[Key, str]]:
         """Yield units with their roles."""
@@ -95,9 +95,9 @@ class _Roles:
 
     def _used_norms(self) -> Iterator[tuple[Node, list[Node]]]:
         """Yield each norm that anything uses, with what uses it."""
-        for index, node in enumerate(self._graph):
-            if node.layer >= 0 and self._layers[node.layer].kind == "norm" and self._uses[index]:
-                yield node, [self._graph[i] for i in self._uses[index]]
+        for node, kind, uses in zip(self._graph, self._kinds, self._uses, strict=True):
+            if kind == "norm" and uses:
+                yield node, [self._graph[i] for i in uses]
 
     def _taken_by(self, layer: int, roles: Mapping[Key, str]) -> str:
         """Return the role of a layer, of its first part if it is fused; `head` if nothing takes what it makes."""
@@ -107,8 +107,7 @@ class _Roles:
 
     def _direct(self, index: int) -> Key | None:
         """Return the weighted unit that makes node `index` itself."""
-        layer = self._graph[index].layer
-        return (layer, -1) if layer >= 0 and self._layers[layer].kind in LINEAR else None
+        return (self._graph[index].layer, -1) if self._kinds[index] in LINEAR else None
 
     def _ends(self) -> Iterator[tuple[Key, str]]:
         """Yield the tables that turn tokens into vectors, and the last layer if it stands alone at the end."""
@@ -117,7 +116,7 @@ class _Roles:
                 yield key, "embed"
         last = [i for i, node in enumerate(self._graph) if node.layer >= 0 and not self._uses[i]]
         for index in last:
-            if len(last) == 1 and self._layers[self._graph[index].layer].kind in LINEAR:
+            if len(last) == 1 and self._kinds[index] in LINEAR:
                 yield (self._graph[index].layer, -1), "head"
 
     def _back(self, start: int, op: str) -> int | None:
@@ -126,11 +125,12 @@ class _Roles:
 
     def _maker(self, start: int) -> Key | None:
         """Return the weighted unit that made node `start`, through norms, scales and turned embeddings."""
-        for node in (self._graph[i] for i in back(self._graph, start, 24)):
+        for index in back(self._graph, start, 24):
+            node = self._graph[index]
             if node.op == "part" and (node.inputs and (self._graph[node.inputs[0]].layer, node.index) in self._units):
                 return self._graph[node.inputs[0]].layer, node.index
-            if node.layer >= 0 and self._layers[node.layer].kind in LINEAR:
-                return (node.layer, -1) if (node.layer, -1) in self._units else None
+            if made := self._direct(index):
+                return made if made in self._units else None
         return None
 
     def _taker(self, start: int) -> Key | None:
@@ -139,7 +139,6 @@ class _Roles:
             if len(self._uses[start]) != 1:
                 return None
             start = self._uses[start][0]
-            layer = self._graph[start].layer
-            if layer >= 0 and self._layers[layer].kind in LINEAR:
-                return layer, -1
+            if taken := self._direct(start):
+                return taken
         return None

@@ -18,8 +18,8 @@ def scaled_layers(architecture: Architecture) -> dict[int, int]:
         return _by_role(architecture)
     graph, layers = architecture.graph, architecture.layers
     read: dict[int, set[int]] = defaultdict(set)
-    for node, readers in zip(graph, architecture.readers, strict=True):
-        if node.layer >= 0 and layers[node.layer].kind in LINEAR:
+    for node, kind, readers in zip(graph, architecture.kinds, architecture.readers, strict=True):
+        if kind in LINEAR:
             read[node.layer].update(graph[i].layer if len(graph[i].inputs) == 1 else -1 for i in readers)
     alone = ((linear, max(behind)) for linear, behind in read.items() if len(behind) == 1)
     return {linear: scale for linear, scale in alone if scale >= 0 and layers[scale].kind == "scale"}

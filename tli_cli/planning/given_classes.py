@@ -32,7 +32,7 @@ def _given(side: Architecture) -> set[int]:
     taken = {i for node in graph for i in node.inputs}
     bent = {i for node in graph if node.op in UNBOUNDED for i in node.inputs}
     summed = {i for node in graph if node.op == "matmul" for i in node.inputs}
-    last = {place for place, layer in enumerate(side.layers) if any(n[0] == OUTPUTS for n in layer.numbers)}
+    last = {place for place, layer in enumerate(side.layers) if layer.noted(OUTPUTS)}
     nodes = [(i, node) for i, node in enumerate(graph) if node.op not in UNBOUNDED and i not in bent]
     given = {i for i, node in nodes if i not in taken or node.layer in last}
     return _made(side, makers(graph, given)) - _made(side, makers(graph, summed)) - side.dotted

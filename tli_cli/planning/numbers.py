@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from math import isclose, prod
 
-from tli_cli.architecture import CONVOLUTION, OF_THE_LAYER, OUTPUTS, POOLED, WEIGHED, Architecture, Layer, Number
+from tli_cli.architecture import OF_THE_LAYER, OUTPUTS, POOLED, WEIGHED, Architecture, Layer, Number
 from tli_cli.matching.settings import ACTIVATIONS
 
 SCALES = ("mul", "div", "baddbmm")
@@ -78,8 +78,8 @@ def steps_differ(target: Layer, source: Layer, known: bool, *, alike: bool) -> s
         return ""
     if tuple(stride[0]) != tuple(stride[1]) and not all(map(_is_patch, stride, kernel)):
         return f"steps of {_pair(stride[0])}, in the source of {_pair(stride[1])}"
-    mine, theirs = (next((n for n in layer.numbers if n[0] == CONVOLUTION), None) for layer in (target, source))
-    if not known or mine is None or theirs is None or len(mine) < 4 or len(theirs) < 4:
+    mine, theirs = target.moves, source.moves
+    if not known or mine is None or theirs is None:
         return ""
     if mine[3] != theirs[3] and max(kernel[1], default=1) > 1:
         return f"taps {_pair(mine[3])} apart, in the source {_pair(theirs[3])}"
@@ -100,18 +100,18 @@ def _pads_for_size(target: Layer, source: Layer) -> bool:
     """Tell whether two convolutions of one kernel may find other zeros around their inputs for the sizes of these
     alone, as where code puts as many there as the size asks for."""
     kernel, places = ([layer.attribute(name) for layer in (target, source)] for name in ("kernel", "positions"))
-    uneven = any(len(number) > 4 for layer in (target, source) for number in layer.numbers if number[0] == CONVOLUTION)
+    uneven = any(len(layer.moves or ()) > 4 for layer in (target, source))
     return uneven and kernel[0] == kernel[1] and places[0] != places[1]
 
 
 def kernel_starts(target: Layer, source: Layer) -> tuple[int, ...] | None:
     """Return for each dimension of a kernel at which row of it that of the source starts, so that both meet the same
     places: as far as there are zeros before the input, else in the middle; None where that is not known."""
-    mine, theirs = (next((n for n in layer.numbers if n[0] == CONVOLUTION), ()) for layer in (target, source))
+    mine, theirs = target.moves, source.moves
     kernel = [tuple(layer.attribute("kernel", ())) for layer in (target, source)]
-    if len(mine) >= 4 and not theirs and looks_back(mine, kernel[0]):
+    if mine is not None and theirs is None and looks_back(mine, kernel[0]):
         return tuple(m - n for m, n in zip(*kernel, strict=True)) if len(kernel[0]) == len(kernel[1]) else None
-    if len(mine) < 4 or len(theirs) < 4 or len({len(n) for n in (mine[2], theirs[2], *kernel)}) > 1:
+    if mine is None or theirs is None or len({len(n) for n in (mine[2], theirs[2], *kernel)}) > 1:
         return None
     found = []
     for here, there, step, m, n in zip(mine[2], theirs[2], mine[3], *kernel, strict=True):
@@ -161,7 +161,7 @@ def epsilons_differ(target: Layer, source: Layer) -> str:
 
 def places_differ(target: Layer, source: Layer) -> str:
     """Return which of two norms alone is applied to a mean over places, empty if neither or both are."""
-    pooled = [any(number[0] == POOLED for number in layer.numbers) for layer in (target, source)]
+    pooled = [bool(layer.noted(POOLED)) for layer in (target, source)]
     if pooled[0] == pooled[1]:
         return ""
     return f"{'it' if pooled[0] else 'the source'} alone normalises the mean over places"
@@ -171,7 +171,7 @@ def outputs_differ(target: Layer, source: Layer, *, alike: bool) -> str:
     """Return at how many places what comes of a layer is given by one network alone, empty if it is by both; where
     their inputs are not `alike`, only whether it is one place."""
     mine, theirs = (
-        [n[1:] if alike else [count == 1 for count in n[1:]] for n in layer.numbers if n[0] == OUTPUTS]
+        [n[1:] if alike else [count == 1 for count in n[1:]] for n in layer.noted(OUTPUTS)]
         for layer in (target, source)
     )
     if mine == theirs or not mine or not theirs:
@@ -182,7 +182,7 @@ def outputs_differ(target: Layer, source: Layer, *, alike: bool) -> str:
 def weighed_places_differ(target: Layer, source: Layer, *, alike: bool) -> str:
     """Return that a softmax before a layer ran over other places than in the source, empty if it did not or that is not
     known; where their inputs are not `alike`, windows of one size may be more, and parts of as many places wider."""
-    mine, theirs = ([n[1:] for n in layer.numbers if n[0] == WEIGHED] for layer in (target, source))
+    mine, theirs = ([n[1:] for n in layer.noted(WEIGHED)] for layer in (target, source))
     if mine == theirs or len(mine) != len(theirs) or (not alike and all(map(_are_cut_alike, mine, theirs))):
         return ""
     return "what it takes is weighed over other places than in the source"
@@ -205,7 +205,7 @@ def have_alike_inputs(*architectures: Architecture) -> bool:
 def _input_places(architecture: Architecture) -> list[int]:
     """Return at how many places the layers act that take an input as it is, in order; 0 where that is not known."""
     graph = architecture.graph
-    fed = {n.layer for n in graph if n.layer >= 0 and any(graph[i].op == "input" for i in n.inputs)}
+    fed = {n.layer for n in graph if any(graph[i].op == "input" for i in n.inputs)} - {-1}
     layers = [architecture.layers[place] for place in fed]
     return sorted(int(layer.attribute("positions", 0 if layer.kind == "embedding" else 1)) for layer in layers)
 

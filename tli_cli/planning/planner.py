@@ -93,8 +93,7 @@ def _unmixed(request: Request, steps: Sequence[Step], sources: Sequence[Architec
 
 def _said_of_unplaced(source: Architecture) -> str:
     """Return what is said of a file that holds more than the network it is taken for; empty if it does not."""
-    run = {node.layer for node in source.graph}
-    more = [layer for i, layer in enumerate(source.layers) if i not in run and layer.kind in LINEAR]
+    more = [layer for i, layer in enumerate(source.layers) if i not in source.run and layer.kind in LINEAR]
     if source.was_run or not source.graph or not more:
         return ""
     some = f"each of {len(more)} layers, such as {more[0].path}," if len(more) > 1 else f"the layer {more[0].path}"

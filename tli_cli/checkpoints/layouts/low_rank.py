@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from math import prod, sqrt
@@ -20,6 +20,7 @@ from tli_cli.checkpoints.layouts.low_rank_names import (
     factored_paths,
     part_of,
 )
+from tli_cli.describe.spelling import enclosing
 from tli_cli.errors import CheckpointError, join_problems
 
 if TYPE_CHECKING:
@@ -166,17 +167,11 @@ def _parts(
             problems += [] if fits else [f"{stored} {list(spec.shape)}: {list(shapes[name])} in its base model"]
         else:
             left.append(stored)
-    problems += [f"{name}: no part of a LoRA" for name in left if any(path in parts for path in _outer(name))]
+    problems += [f"{name}: no part of a LoRA" for name in left if any(path in parts for path in enclosing(name)[:-1])]
     problems += [] if parts else [f"{name}: no part of a LoRA" for name in left[:1]]
     if problems:
         raise CheckpointError(join_problems(f"{adapter.path} cannot be merged into {base.path}:", problems))
     return parts, whole, left
-
-
-def _outer(name: str) -> Iterator[str]:
-    """Yield the paths of the modules in which what is called `name` stands."""
-    while name := name.rpartition(".")[0]:
-        yield name
 
 
 def scaled_elsewhere(adapter: Checkpoint) -> bool:

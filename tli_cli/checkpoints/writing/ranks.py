@@ -50,10 +50,11 @@ class Ranks:
             ) from error
         return found
 
-    def agreed(self, value: str, what: str) -> None:
-        """Raise `TliError` unless every process has the same `value`."""
-        if len(set(self.gathered(value))) > 1:
-            raise TliError(f"the ranks differ in {what}: give each the same files and options, and the same versions")
+    def agreed(self, plan: str) -> None:
+        """Raise `TliError` unless every process has the same `plan`."""
+        if len(set(self.gathered(plan))) > 1:
+            said = "give each the same files and options, and the same versions"
+            raise TliError(f"the ranks differ in their plan: {said}")
 
     @contextmanager
     def step(self) -> Iterator[None]:

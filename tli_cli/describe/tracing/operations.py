@@ -225,7 +225,7 @@ def weight_norm(rec: Recording, args: Sequence[Any], out: Any) -> None:
 def softmax(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
     """Weigh the indices of one dimension against each other: channels among them are choices, which do not repeat."""
     if (value := rec.get(args[0])) is not None:
-        rec.table.mark_channels(value.dims[args[1]], "choices")
+        rec.table.mark_choices(value.dims[args[1]])
         rec.coded.append(value.dims[args[1]])
         if value.node >= 0:
             _note_scaled_sum(rec, value)

@@ -134,7 +134,7 @@ def _before_softmax(architecture: Architecture, start: int) -> Iterator[int]:
 
     def through(index: int) -> Sequence[int]:
         node = graph[index]
-        passed = node.op in BEFORE_SOFTMAX and (node.layer < 0 or architecture.layers[node.layer].kind != "norm")
+        passed = node.op in BEFORE_SOFTMAX and architecture.kinds[index] != "norm"
         return node.inputs if node.op == "add" else node.inputs[:1] if passed else ()
 
     return walked([start], through)
@@ -155,29 +155,22 @@ def _weighs(architecture: Architecture, product: Node) -> bool:
 def _meets_alone(architecture: Architecture, start: int, products: Collection[int]) -> bool:
     """Tell whether what makes node `start` goes into `products` alone, so that its scale is free: what is added to what
     comes of them too, or is weighed there, is not."""
-    graph, readers = architecture.graph, architecture.readers
-
-    def passes(index: int) -> bool:
-        place = graph[index].layer
-        return place < 0 or architecture.layers[place].kind in ALONG
-
+    graph, readers, kinds = architecture.graph, architecture.readers, architecture.kinds
     made = walked([start], lambda i: graph[i].inputs if _joins(architecture, i) else ())
     read = (reader for index in made for reader in readers[index])
     behind = walked(read, lambda i: readers[i] if graph[i].op != "matmul" else ())
-    return all(i in products or (graph[i].op != "matmul" and passes(i) and readers[i]) for i in behind)
+    return all(i in products or (graph[i].op != "matmul" and kinds[i] in ("", *ALONG) and readers[i]) for i in behind)
 
 
 def _joins(architecture: Architecture, index: int) -> bool:
     """Tell whether a node puts several values together or adds to one, so that all that it takes has its scale."""
-    node = architecture.graph[index]
-    return node.op in ("add", "mul", "cat") or (node.layer >= 0 and architecture.layers[node.layer].kind in ADDED)
+    return architecture.graph[index].op in ("add", "mul", "cat") or architecture.kinds[index] in ADDED
 
 
 def _makers(architecture: Architecture, start: int, keys: Collection[Key], reach: int = REACH) -> Makers:
     """Return the units that together make what goes into a product, such as a projection and what is added to it; none
     where that is not known of all of it."""
-    graph, node = architecture.graph, architecture.graph[start]
-    kind = architecture.layers[node.layer].kind if node.layer >= 0 else ""
+    graph, node, kind = architecture.graph, architecture.graph[start], architecture.kinds[start]
     own = (node.layer, -1)
     if kind in LINEAR or kind == "norm":
         return (own,) if own in keys else ()

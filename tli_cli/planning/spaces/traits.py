@@ -84,9 +84,7 @@ def _nodes_of_heads(architecture: Architecture) -> set[int]:
     for index, node in enumerate(architecture.graph):
         behind = any(fed[i] for i in node.inputs)
         fed.append(behind or node.layer in making)
-        found |= (
-            {index} if behind and node.layer >= 0 and architecture.layers[node.layer].kind == "embedding" else set()
-        )
+        found |= {index} if behind and architecture.kinds[index] == "embedding" else set()
     return found
 
 
@@ -177,21 +175,20 @@ def raw_readers(architecture: Architecture) -> set[str]:
     What stands at the mean of the other channels is zero behind their norm, but nowhere else.
     """
     found: set[str] = set()
-    for node in architecture.graph:
-        layer = architecture.layers[node.layer] if node.layer >= 0 else None
-        if layer is not None and layer.kind in LINEAR:
+    for node, kind in zip(architecture.graph, architecture.kinds, strict=True):
+        if kind in LINEAR:
             before = (_made_by(architecture, index) for index in node.inputs)
-            found |= {layer.path} if any(made is None or made.kind != "norm" for made in before) else set()
+            raw = any(made is None or made.kind != "norm" for made in before)
+            found |= {architecture.layers[node.layer].path} if raw else set()
     return found
 
 
 def used_as_they_are(architecture: Architecture) -> set[AxisTree]:
     """Return the spaces of norms whose output is added to something or goes into another norm."""
     found: set[AxisTree] = set()
-    for node in architecture.graph:
-        normalises = node.layer >= 0 and architecture.layers[node.layer].kind == "norm"
+    for node, kind in zip(architecture.graph, architecture.kinds, strict=True):
         for before in (_made_by(architecture, index) for index in node.inputs):
-            if before is not None and before.kind == "norm" and (node.op == "add" or normalises):
+            if before is not None and before.kind == "norm" and (node.op == "add" or kind == "norm"):
                 found |= _trees(architecture, before)
     return found
 
@@ -219,8 +216,7 @@ def bent_streams(
     graph = architecture.graph
 
     def passes(index: int) -> bool:
-        place = graph[index].layer
-        return place < 0 or architecture.layers[place].kind in (*PASSING, "position")
+        return architecture.kinds[index] in ("", *PASSING, "position")
 
     for node in graph:
         layer = architecture.layers[node.layer] if node.layer >= 0 else None
@@ -235,9 +231,10 @@ def bent_streams(
 
 def _made_by(architecture: Architecture, index: int) -> Layer | None:
     """Return the layer whose output reaches node `index` through activations and scales alone; None behind a join."""
-    node: Node = architecture.graph[index]
-    while len(node.inputs) == 1 and (node.layer < 0 or architecture.layers[node.layer].kind in PASSING):
-        node = architecture.graph[node.inputs[0]]
+    graph = architecture.graph
+    while len(graph[index].inputs) == 1 and architecture.kinds[index] in ("", *PASSING):
+        index = graph[index].inputs[0]
+    node = graph[index]
     return architecture.layers[node.layer] if node.layer >= 0 else None
 
 
