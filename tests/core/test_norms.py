@@ -11,7 +11,7 @@ from tests.core.support import distance, promises
 from tests.models import images, randomised
 from tli_cli import Options, apply_tli
 from tli_cli.catalogue import load
-from tli_cli.matching.normalised import normalised_layers
+from tli_cli.matching.followers import normalised_layers
 from tli_cli.planning.starts.added import are_alike
 from tli_cli.providers.module import describe_live
 

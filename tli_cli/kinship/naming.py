@@ -10,8 +10,7 @@ from math import prod
 from tli_cli.architecture import Architecture, TensorSpec
 from tli_cli.describe.modules import STANDARD, by_modules
 from tli_cli.describe.normed import LENGTH_ENDS, NORMED_ENDS, respelled
-from tli_cli.describe.prefixes import changed, prefix_change
-from tli_cli.describe.spelling import enclosing, natural
+from tli_cli.describe.spelling import changed, enclosing, natural, prefix_change
 from tli_cli.describe.vocabulary import canonical_role
 from tli_cli.grouping import gathered, grouped
 

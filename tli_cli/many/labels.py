@@ -8,8 +8,7 @@ from functools import lru_cache, partial
 import numpy as np
 from numpy.typing import NDArray
 
-from tli_cli.many.alignments import Floats, Ints
-from tli_cli.many.arrays import Numbering
+from tli_cli.many.arrays import Floats, Ints, Numbering
 from tli_cli.matching.similarity import SHAPE, manner_likeness, root
 from tli_cli.matching.units import Unit
 from tli_cli.scoring.keeping import kernel_keeping

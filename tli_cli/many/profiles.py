@@ -6,8 +6,7 @@ from collections.abc import Hashable, Sequence
 
 import numpy as np
 
-from tli_cli.many.alignments import Ints
-from tli_cli.many.arrays import Numbering
+from tli_cli.many.arrays import Ints, Numbering
 from tli_cli.matching.anchors import CERTAIN, EVIDENCE
 from tli_cli.matching.segments import Block
 from tli_cli.matching.sides import Side

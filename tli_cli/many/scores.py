@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from tli_cli.many.alignments import Ints
-from tli_cli.many.arrays import ragged
+from tli_cli.many.arrays import Ints, ragged
 from tli_cli.many.blocks import Blocks
 from tli_cli.many.ends import Ends
 from tli_cli.many.profiles import Catalogued, Profile
@@ -17,8 +16,8 @@ from tli_cli.matching.anchors import A_HEAD
 from tli_cli.matching.dp import match_sides
 from tli_cli.matching.sides import Side
 from tli_cli.matching.tied import table_heads
+from tli_cli.scoring.keeping import PARTS
 from tli_cli.scoring.score import fed_weights, ratio
-from tli_cli.scoring.wholes import PARTS
 
 
 class Holders:

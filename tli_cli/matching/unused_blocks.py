@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from tli_cli.architecture import Architecture
-from tli_cli.describe.prefixes import changed, prefix_change
+from tli_cli.describe.spelling import changed, prefix_change
 from tli_cli.grouping import grouped
 from tli_cli.matching.namesakes import FEWEST, LIKE
 from tli_cli.matching.sides import Side, both_known

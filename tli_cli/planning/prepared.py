@@ -10,8 +10,7 @@ from tli_cli.architecture import Architecture, Layer
 from tli_cli.matching.values import Matching, Pair
 from tli_cli.planning.drafts import Drafts
 from tli_cli.planning.identity import surplus_scales
-from tli_cli.planning.spaces.embedded import scale_gains
-from tli_cli.planning.spaces.scales import Scales
+from tli_cli.planning.spaces.scales import Scales, scale_gains
 from tli_cli.planning.spaces.turning import Turns
 from tli_cli.planning.starts.added import Additions, Settled, additions, norms_moved_behind
 from tli_cli.planning.starts.folding import NO_FOLDING, Folding, folding

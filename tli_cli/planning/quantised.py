@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from tli_cli.architecture import Architecture
-from tli_cli.describe.prefixes import changed, prefix_change
 from tli_cli.describe.quantised import quantised_layers
+from tli_cli.describe.spelling import changed, prefix_change
 from tli_cli.grouping import grouped
 from tli_cli.plan import Step
 

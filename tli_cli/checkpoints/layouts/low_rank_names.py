@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from tli_cli.describe.prefixes import changed, prefix_change
+from tli_cli.describe.spelling import changed, prefix_change
 from tli_cli.grouping import gathered
 
 OF_PEFT = re.compile(

@@ -14,8 +14,8 @@ from tli_cli.describe.spaces import leaves
 from tli_cli.describe.spelling import natural, stem_of
 from tli_cli.describe.vocabulary import canonical_role
 from tli_cli.grouping import grouped
+from tli_cli.matching.followers import normalised_layers, told_by_makers
 from tli_cli.matching.graph_roles import graph_roles
-from tli_cli.matching.normalised import normalised_layers, told_by_makers
 from tli_cli.matching.parts import PART_ROLES
 from tli_cli.matching.segments import WEIGHTED
 from tli_cli.matching.units import Key, Unit

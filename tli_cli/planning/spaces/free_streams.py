@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from tli_cli.architecture import LINEAR, Architecture, Layer
 from tli_cli.describe.spaces import leaves
-from tli_cli.matching.scaled import scaled_layers
+from tli_cli.matching.followers import scaled_layers
 from tli_cli.matching.values import Matching
 
 _ADDED, _JOINS = ("position", "token"), ("add", "cat")

@@ -7,8 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from tli_cli.architecture import Architecture, Layer
-from tli_cli.matching.normalised import normalised_layers
-from tli_cli.matching.scaled import scaled_layers
+from tli_cli.matching.followers import normalised_layers, scaled_layers
 from tli_cli.matching.values import Matching, Pair
 from tli_cli.pieces import Fold
 from tli_cli.planning.roles import Share

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from tli_cli.architecture import Architecture
 from tli_cli.grouping import grouped
-from tli_cli.matching.normalised import normalised_layers
+from tli_cli.matching.followers import normalised_layers
 from tli_cli.matching.segments import blocks_of, split_ends
 from tli_cli.matching.similarity import unit_similarity
 from tli_cli.matching.units import Unit
