@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, cast
 
 from tli_cli.architecture import Architecture
 from tli_cli.errors import TliError
-from tli_cli.given import Model, Named, is_live, name_of, names_of, path_of, require
-from tli_cli.looked_at import all_looked_at, called, looked_at
+from tli_cli.given import Model, Named, all_looked_at, called, is_live, looked_at, name_of, names_of, path_of, require
 from tli_cli.options import Options
 from tli_cli.references import (
     Reading,

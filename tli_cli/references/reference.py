@@ -20,7 +20,7 @@ from tli_cli.errors import TliError, UnknownReferenceError, join_problems
 from tli_cli.kinship.adapters import adapter_names
 from tli_cli.options import InputShape, Options
 from tli_cli.references.adoption import adopt
-from tli_cli.references.missing import missing_hint
+from tli_cli.references.hints import classes_wanted, missing_hint
 
 if TYPE_CHECKING:
     from tli_cli.catalogue import Recognition
@@ -122,7 +122,7 @@ def resolve(text: str, reading: Reading = Reading()) -> Reference:
     """
     path = Path(text)
     if path.suffix == ".py" and path.is_file():
-        raise UnknownReferenceError(_classes_wanted(path))
+        raise UnknownReferenceError(classes_wanted(path))
     if is_there(text):
         return _from_checkpoint(text, reading)
     _refuse_two_answers(text, reading)
@@ -143,14 +143,6 @@ def _refuse_two_answers(text: str, reading: Reading) -> None:
         if said and asked is not None and said[1] != str(asked):
             flag = f"--{option.replace('_', '-')}"
             raise TliError(f"{text}: says {option}={said[1]}, and {flag} {asked}; leave out one of the two")
-
-
-def _classes_wanted(path: Path) -> str:
-    from tli_cli.providers.defined import defined_in
-
-    names = defined_in(path)
-    told = f"it defines {', '.join(names[:8])}" if names else "such as Net"
-    return f"{path}: name a class or function in it, {path}:{names[0] if names else 'Net'}; {told}"
 
 
 def _from_code(text: str, reading: Reading) -> Reference:
