@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
+from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -62,7 +63,8 @@ def fitted_values(
     _load(mine.model, {step.target: injector.make(step) for step in injector.plan.steps}, target.text)
     device, values = usable_device(options.device), injector.maps
     head = bare_head(plan, target.architecture)
-    return _fitted(plan, mine.model, theirs.model, plain, head, arguments, values, work, options, device, progress)
+    fitting = _Fitting(plan, mine.model, theirs.model, plain, head, arguments, values, work)
+    return fitting.carried_out(options, device, progress)
 
 
 def tried(
@@ -173,7 +175,8 @@ def fitted_state(
     teacher = deepcopy(source).cpu().float()
     inputs = samples_for(sample, teacher, work.samples, plan.seed)
     device = next((parameter.device for parameter in source.parameters()), torch.device("cpu"))
-    return _fitted(plan, copy, teacher, own, None, (inputs, inputs), values, work, options, device)
+    fitting = _Fitting(plan, copy, teacher, own, None, (inputs, inputs), values, work)
+    return fitting.carried_out(options, device)
 
 
 def require_trained(
@@ -184,40 +187,54 @@ def require_trained(
         raise TliError(f"{name} {UNTRAINED}")
 
 
-def _fitted(
-    plan: Plan,
-    target: nn.Module,
-    source: nn.Module,
-    plain: Starts,
-    head: str | None,
-    arguments: Sequence[Sequence[torch.Tensor]],
-    values: Sequence[MapValues],
-    work: Work,
-    options: Options,
-    device: torch.device,
-    progress: Progress | None = None,
-) -> Mapping[str, torch.Tensor]:
-    made, rules = plain
-    try:
-        given = known_to_both(plan, target, source, arguments)
-        there = _moved([target, source], given, device)
-        given = tuple(tuple(value.to(there) for value in side) for side in given)
-        begun, own = (deepcopy(target), made(OWN).to(there)) if work.unseen else (None, None)
-        with reproducible(there):
-            worth = fit_live(plan, target, source, given, values, work, progress, own)
-    # Both models are the user's own code, which may fail in any way.
-    except Exception as error:
-        raise TliError(f"{type(target).__name__} could not be fitted: {first_line(error)}") from error
-    if options.method != "fit":
-        trial = Trial.for_inputs(given[0], work.target, plan.seed, progress) if work.unseen else None
-        doubtful = trial is not None and (of_another_family(plan) or trial.may_mislead(target))
-        plains = PlainStarts(trial, lambda rule: made(rule).to(there), rules) if trial and doubtful else None
-        for model in filter(None, (target, begun)):
-            draw_smaller(model, head, [value[:LOOKED] for value in given[0]])
-        with reproducible(there):
-            check_worth(worth, plains, target, begun, plan)
-    state = target.state_dict()
-    return {step.target: state[step.target] for step in plan.steps if step.resizer == "fit"}
+@dataclass(frozen=True)
+class _Fitting:
+    """A fit that is made ready.
+
+    Attributes:
+        plan, work: what is fitted, and how much is done for it.
+        target, source: the models; the target holds what the plan's steps gave it.
+        plain: the target's starts without a source.
+        head: the weight of a fresh head, if there is one.
+        arguments: made-up inputs as the target sees them, then as the source does.
+        values: those of the plan's maps.
+    """
+
+    plan: Plan
+    target: nn.Module
+    source: nn.Module
+    plain: Starts
+    head: str | None
+    arguments: Sequence[Sequence[torch.Tensor]]
+    values: Sequence[MapValues]
+    work: Work
+
+    def carried_out(
+        self, options: Options, device: torch.device, progress: Progress | None = None
+    ) -> Mapping[str, torch.Tensor]:
+        """Return the tensors that are fitted, by target name; raise `TliError` where the models fail, or where the fit
+        is worth less than another start and was not asked for."""
+        plan, target, work, (made, rules) = self.plan, self.target, self.work, self.plain
+        try:
+            given = known_to_both(plan, target, self.source, self.arguments)
+            there = _moved([target, self.source], given, device)
+            given = tuple(tuple(value.to(there) for value in side) for side in given)
+            begun, own = (deepcopy(target), made(OWN).to(there)) if work.unseen else (None, None)
+            with reproducible(there):
+                worth = fit_live(plan, target, self.source, given, self.values, work, progress, own)
+        # Both models are the user's own code, which may fail in any way.
+        except Exception as error:
+            raise TliError(f"{type(target).__name__} could not be fitted: {first_line(error)}") from error
+        if options.method != "fit":
+            trial = Trial.for_inputs(given[0], work.target, plan.seed, progress) if work.unseen else None
+            doubtful = trial is not None and (of_another_family(plan) or trial.may_mislead(target))
+            plains = PlainStarts(trial, lambda rule: made(rule).to(there), rules) if trial and doubtful else None
+            for model in filter(None, (target, begun)):
+                draw_smaller(model, self.head, [value[:LOOKED] for value in given[0]])
+            with reproducible(there):
+                check_worth(worth, plains, target, begun, plan)
+        state = target.state_dict()
+        return {step.target: state[step.target] for step in plan.steps if step.resizer == "fit"}
 
 
 def _moved(models: Sequence[nn.Module], given: Sequence[Sequence[torch.Tensor]], device: torch.device) -> torch.device:

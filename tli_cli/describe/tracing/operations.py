@@ -80,37 +80,68 @@ def _multiply(rec: Recording, left: Any, right: Any, bias: Any, out: torch.Tenso
     if a.node < 0 and is_query and a.names and not rec.is_buffer(a):
         a = replace(a, node=rec.learned(a))  # a learned query, which is projected or cut into heads
     if a.node < 0 and b.node < 0:
-        origins = (a.origin(-2), b.origin(-1)) if out.ndim == 2 and min(left.ndim, right.ndim) > 1 else ()
-        summed = out.ndim < 2 or a.standardised or b.standardised
-        rec.put(out, Value(dims, -1, a.names + b.names, origins, standardised=summed))
-        rec.coded.append(a.dims[-1])  # nothing divides copies of what both sides hold
-        return
-    if a.node >= 0 and b.node >= 0:
-        sides = [v.over if v.rsqrt else () for v in (a, b)]
-        rec.dotted += [] if rec.statistics.meet(sides, [a.dims[-1]]) else [a.dims[-1]]
-        added = shift is not None and not rec.is_buffer(shift)  # such as offsets of a table in place of a mask
-        product = torch.empty_like(out) if added else out
-        node = rec.node("matmul", (a.node, b.node))
-        rec.note_dot(node, [a.dims[-1]])
-        rec.put(product, Value(dims, node))
-        if added:
-            anything(rec, "add", (product, bias), out)
-        return
-    weight, data = (right, a) if b.node < 0 else (left, b)
-    value = b if b.node < 0 else a
-    rec.contract(value, max(-2, -len(value.dims)) if value is b else -1)
+        _of_parameters(rec, (a, b), dims, min(left.ndim, right.ndim) > 1, out)
+    elif a.node >= 0 and b.node >= 0:
+        _of_values(rec, (a, b), dims, (bias, shift), out)
+    else:
+        _linear(rec, (left, right), (a, b), (bias, shift), dims, out)
+
+
+def _of_parameters(
+    rec: Recording, sides: tuple[Value, Value], dims: tuple[AxisTree, ...], wide: bool, out: torch.Tensor
+) -> None:
+    """Note a product of what is made of parameters alone, of which both are `wide`, no vectors, or not."""
+    a, b = sides
+    origins = (a.origin(-2), b.origin(-1)) if out.ndim == 2 and wide else ()
+    summed = out.ndim < 2 or a.standardised or b.standardised
+    rec.put(out, Value(dims, -1, a.names + b.names, origins, standardised=summed))
+    rec.coded.append(a.dims[-1])  # nothing divides copies of what both sides hold
+
+
+def _of_values(
+    rec: Recording,
+    sides: tuple[Value, Value],
+    dims: tuple[AxisTree, ...],
+    bias: tuple[Any, Value | None],
+    out: torch.Tensor,
+) -> None:
+    """Note a product of two values, to which a `bias`, a tensor with its value, may be added."""
+    a, b = sides
+    over = [v.over if v.rsqrt else () for v in sides]
+    rec.dotted += [] if rec.statistics.meet(over, [a.dims[-1]]) else [a.dims[-1]]
+    added = bias[1] is not None and not rec.is_buffer(bias[1])  # such as offsets of a table in place of a mask
+    product = torch.empty_like(out) if added else out
+    node = rec.node("matmul", (a.node, b.node))
+    rec.note_dot(node, [a.dims[-1]])
+    rec.put(product, Value(dims, node))
+    if added:
+        anything(rec, "add", (product, bias[0]), out)
+
+
+def _linear(
+    rec: Recording,
+    tensors: tuple[Any, Any],
+    sides: tuple[Value, Value],
+    bias: tuple[Any, Value | None],
+    dims: tuple[AxisTree, ...],
+    out: torch.Tensor,
+) -> None:
+    """Note a product of a value and a weight, in either order, as a layer, or as a table that is looked up."""
+    behind = sides[1].node < 0
+    (weight, data), value = (tensors[::-1], sides[1]) if behind else (tensors, sides[0])
+    given, shift = sides[0] if behind else sides[1], bias[1]
+    rec.contract(value, max(-2, -len(value.dims)) if behind else -1)
     if len(value.dims) > 1:
-        rec.make(value, -1 if value is b else -2)
-    channel = out.ndim - 1 if value is b else out.ndim - 2
-    attributes = placed(rec, out, channel) | standardised(value)
-    inputs = [data.node] + ([shift.node] if shift and shift.node >= 0 else [])
-    if rec.nodes[data.node].op == "constant" and _is_looked_up(rec, value):
+        rec.make(value, -1 if behind else -2)
+    attributes = placed(rec, out, out.ndim - 1 if behind else out.ndim - 2) | standardised(value)
+    inputs = [given.node] + ([shift.node] if shift and shift.node >= 0 else [])
+    if rec.nodes[given.node].op == "constant" and _is_looked_up(rec, value):
         rec.put(out, Value(dims, rec.apply_layer("position", {"weight": value.names}, (), relative=True)))
         return
-    if rec.nodes[data.node].op == "constant" and not rec.is_uniform(left if value is b else right):
-        rec.coded.append(a.dims[-1])
-    node = rec.apply_layer("linear", roles_of(rec, weight=weight, bias=bias), inputs, **attributes)
-    made = _part_of_weight(rec, value, -1 if value is b else -2, node) if len(value.dims) > 1 else node
+    if rec.nodes[given.node].op == "constant" and not rec.is_uniform(data):
+        rec.coded.append(sides[0].dims[-1])
+    node = rec.apply_layer("linear", roles_of(rec, weight=weight, bias=bias[0]), inputs, **attributes)
+    made = _part_of_weight(rec, value, -1 if behind else -2, node) if len(value.dims) > 1 else node
     rec.put(out, Value(dims, made))
 
 
