@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from tli_cli.allocator import kept_blocks
 from tli_cli.axis_maps.values import PlanMaps
-from tli_cli.devices import kept_blocks, reproducible, usable_device
+from tli_cli.devices import reproducible, usable_device
 from tli_cli.errors import TliError, first_line
 from tli_cli.fitting.choice import is_tried
 from tli_cli.fitting.verdict import before_fits, carried_out

@@ -15,6 +15,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tli_cli.allocator import return_large_blocks
 from tli_cli.architecture import TensorSpec
 from tli_cli.axis_maps.values import PlanMaps
 from tli_cli.checkpoints import write_checkpoint
@@ -22,7 +23,6 @@ from tli_cli.checkpoints.writing.contents import Content
 from tli_cli.checkpoints.writing.model_directory import is_model_directory, write_model_directory
 from tli_cli.checkpoints.writing.ranks import current_ranks
 from tli_cli.describe.quantised import quantised_layers
-from tli_cli.devices import return_large_blocks
 from tli_cli.fitting.choice import is_tried
 from tli_cli.floats import STORED
 from tli_cli.injection.parted import Parted
