@@ -68,6 +68,7 @@ KEPT: dict[str, tuple[Form, Held]] = {
         lambda own, q, k, v: (q @ k.mT * own.scale + own.held).softmax(-1) @ v,
         lambda width: (2, 1, 1),
     ),
+    "queries beside what is looked up": (lambda own, q, k, v: q + (q @ k.mT * own.scale).softmax(-1) @ v, None),
 }
 CHANGED: dict[str, tuple[Form, Held]] = {
     "no weight behind the norm": (lambda own, q, k, v: (rms(q) @ rms(k).mT * own.scale).softmax(-1) @ v, None),
@@ -99,6 +100,23 @@ def told_of_wider_heads(form: Form, held: Held) -> tuple[bool, float]:
 @pytest.mark.parametrize("name", KEPT)
 def test_wider_heads_keep_the_function(name):
     promised, apart = told_of_wider_heads(*KEPT[name])
+    assert promised and apart < 1e-9
+
+
+class ByParts(Attention):
+    """The heads are cut and put side by side for each use, as in the Set Transformer (arXiv 1810.00825)."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        def cut(made: torch.Tensor) -> torch.Tensor:
+            return torch.cat(made.chunk(2, -1))
+
+        q, k, v = (layer(x) for layer in self.made)
+        seen = cut(q) + (cut(q) @ cut(k).mT * self.scale).softmax(-1) @ cut(v)
+        return self.out(torch.cat(seen.chunk(2), -1))
+
+
+def test_keys_make_up_where_queries_are_taken_once_more():
+    promised, apart = told(ByParts(*KEPT["plain"]), ByParts(*KEPT["plain"], 8), 6, 5)
     assert promised and apart < 1e-9
 
 

@@ -60,7 +60,7 @@ def _found(architecture: Architecture, keys: Collection[Key]) -> Iterator[tuple[
             continue
         products = _products(architecture, start)
         for makers in _one_of_each(
-            [_makers(architecture, i, keys) for i in graph[product].inputs if _meets_alone(architecture, i, products)]
+            [_makers(architecture, i, keys) for i in graph[product].inputs if _meets_alone(architecture, i, products, keys)]
             for product in products
         ):
             first = max(i for i in range(index) if graph[i].layer == makers[0][0])
@@ -152,19 +152,28 @@ def _weighs(architecture: Architecture, product: Node) -> bool:
     return False
 
 
-def _meets_alone(architecture: Architecture, start: int, products: Collection[int]) -> bool:
+def _meets_alone(architecture: Architecture, start: int, products: Collection[int], keys: Collection[Key]) -> bool:
     """Tell whether what makes node `start` goes into `products` alone, so that its scale is free: what is added to what
     comes of them too, or is weighed there, is not."""
     graph, readers, kinds = architecture.graph, architecture.readers, architecture.kinds
-    made = walked([start], lambda i: graph[i].inputs if _joins(architecture, i) else ())
+    made = walked([start], lambda i: _of_one_scale(architecture, i, keys))
     read = (reader for index in made for reader in readers[index])
     behind = walked(read, lambda i: readers[i] if graph[i].op != "matmul" else ())
     return all(i in products or (graph[i].op != "matmul" and kinds[i] in ("", *ALONG) and readers[i]) for i in behind)
 
 
-def _joins(architecture: Architecture, index: int) -> bool:
-    """Tell whether a node puts several values together or adds to one, so that all that it takes has its scale."""
-    return architecture.graph[index].op in ("add", "mul", "cat") or architecture.kinds[index] in ADDED
+def _of_one_scale(architecture: Architecture, index: int, keys: Collection[Key]) -> Sequence[int]:
+    """Return the nodes whose values are scaled with those of a node: all that it adds up or joins, what it is a part
+    of, and that part of a unit's own taken once more."""
+    graph, node = architecture.graph, architecture.graph[index]
+    if node.op in ("add", "mul", "cat") or architecture.kinds[index] in ADDED:
+        return node.inputs
+    if node.op != "part":
+        return ()
+    whole = node.inputs[0]
+    if (graph[whole].layer, node.index) not in keys:
+        return node.inputs
+    return [i for i in architecture.readers[whole] if (graph[i].op, graph[i].index) == ("part", node.index)]
 
 
 def _makers(architecture: Architecture, start: int, keys: Collection[Key], reach: int = REACH) -> Makers:
