@@ -29,6 +29,21 @@ class Biased(nn.Module):
         return x + self.proj((scores.softmax(-1) @ v).transpose(1, 2).flatten(2))
 
 
+class Filtered(nn.Module):
+    """A filter over places of the block's own, and what adds to it, before one layer, as in a state space layer."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.rates, self.weights = nn.Parameter(torch.ones(width, 4)), nn.Parameter(torch.ones(width, 4))
+        self.norm, self.skip, self.out = nn.LayerNorm(width), nn.Parameter(torch.ones(width)), nn.Linear(width, width)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        given = self.norm(x).transpose(1, 2)
+        falls = (self.weights[..., None] * torch.exp(-self.rates.exp()[..., None] * torch.arange(16))).sum(1)
+        kept = torch.fft.irfft(torch.fft.rfft(given, n=32) * torch.fft.rfft(falls, n=32), n=32)[..., :16]
+        return x + self.out(torch.tanh(kept + given * self.skip[:, None]).transpose(1, 2))
+
+
 class Cut(nn.Module):
     """Channels of which a part each takes its own way, behind a sequence that ends in a convolution."""
 
@@ -163,6 +178,11 @@ def test_groups_of_blocks_are_added_whole(inner: int) -> None:
 
 def test_tables_of_biases_go_with_their_attentions():
     difference, plan = deeper(partial(Staged, Biased, tokens=True))
+    assert difference < 1e-9 and promises(plan)
+
+
+def test_what_a_block_holds_itself_is_of_the_block():
+    difference, plan = deeper(partial(Staged, Filtered, tokens=True))
     assert difference < 1e-9 and promises(plan)
 
 

@@ -28,16 +28,17 @@ def with_blocks(layers: Sequence[Layer]) -> list[Layer]:
 def block_paths(paths: Sequence[str], kinds: Sequence[str]) -> list[tuple[str, str]]:
     """Return (block, stage) for each layer path.
 
-    A block is the outermost module that ends in an index and is no container of blocks; a container is a module
-    with at least two indexed children of one name that each hold two weighted layers or more, or with one such child
-    alone. So is a stage with one such child beside others, where another stage is one. What has a number for a name
-    and children such as `conv1` and `conv2` is a block, and these are its parts. The stage is the container in which
-    the block stands.
+    A block is the outermost module that ends in an index and is no container of blocks; a container is a module with at
+    least two indexed children of one name that each hold two weighted layers or more, or with one such child alone;
+    tensors of a module's own beside its layers count as one. So is a stage with one such child beside others, where
+    another stage is one. What has a number for a name and children such as `conv1` and `conv2` is a block, and these
+    are its parts. The stage is the container in which the block stands.
     """
     weighted: dict[str, int] = defaultdict(int)
     children: dict[str, set[str]] = defaultdict(set)
+    holders = {module for path in paths for module in enclosing(path)[:-1]}
     for path, kind in zip(paths, kinds, strict=True):
-        count, parent = kind in WEIGHTED, ""
+        count, parent = kind in WEIGHTED or path in holders, ""
         for module in enclosing(path):
             weighted[module] += count
             children[parent].add(module)

@@ -60,8 +60,8 @@ def _found(architecture: Architecture, keys: Collection[Key]) -> Iterator[tuple[
             continue
         products = _products(architecture, start)
         for makers in _one_of_each(
-            [_makers(architecture, i, keys) for i in graph[product].inputs if _meets_alone(architecture, i, products, keys)]
-            for product in products
+            [_makers(architecture, i, keys) for i in inputs if _meets_alone(architecture, i, products, keys)]
+            for inputs in (graph[product].inputs for product in products)
         ):
             first = max(i for i in range(index) if graph[i].layer == makers[0][0])
             between = frozenset(n.layer for n in graph[first:index] if n.layer >= 0)
