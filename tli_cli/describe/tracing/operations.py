@@ -92,7 +92,8 @@ def _of_parameters(
 ) -> None:
     """Note a product of what is made of parameters alone, of which both are `wide`, no vectors, or not."""
     a, b = sides
-    origins = (a.origin(-2), b.origin(-1)) if out.ndim == 2 and wide else ()
+    ahead = ([v.origin(d) for d in range(out.ndim - 2)] for v in sides)
+    origins = (*map(frozenset.union, *ahead), a.origin(-2), b.origin(-1)) if wide else ()
     summed = out.ndim < 2 or a.standardised or b.standardised
     rec.put(out, Value(dims, -1, a.names + b.names, origins, standardised=summed))
     rec.coded.append(a.dims[-1])  # nothing divides copies of what both sides hold

@@ -113,8 +113,16 @@ def view(rec: Recording, value: Value, args: Sequence[Any], out: torch.Tensor) -
         pieces = [merged] if len(right) == 1 else rec.table.split_product(merged, sizes) if right else []
         dims.extend(pieces if pieces is not None else [rec.fresh(s) for s in sizes])
         together = frozenset().union(*(value.origin(d) for d in left if source.shape[d] > 1 or len(left) == 1))
-        origins.extend(together if out.shape[d] > 1 or len(right) == 1 else NOWHERE for d in right)
+        own = [_run_over(rec, together, dims[d]) for d in right] if pieces else [together] * len(right)
+        origins.extend(o if out.shape[d] > 1 or len(right) == 1 else NOWHERE for d, o in zip(right, own, strict=True))
     rec.same_shape(value, out, dims=tuple(dims), origins=tuple(origins))
+
+
+def _run_over(rec: Recording, origin: Origin, tree: AxisTree) -> Origin:
+    """Return the parameter axes among `origin` that have a space in common with one part of what they make together."""
+    inside = set(leaves(rec.table.resolve(tree)))
+    axes = ((axis, rec.table.resolve(rec.parameter_dims[axis[0]][axis[1]])) for axis in origin)
+    return frozenset(axis for axis, whole in axes if not inside.isdisjoint(leaves(whole)))
 
 
 def reorder(rec: Recording, value: Value, args: Sequence[Any], out: torch.Tensor, order: Sequence[int]) -> None:
