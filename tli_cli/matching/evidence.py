@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from tli_cli.matching.anchors import Anchor, Strength, anchors
 from tli_cli.matching.contained import inside
+from tli_cli.matching.namesakes import run_alike
 from tli_cli.matching.same_shapes import are_all, in_other_words, twins
 from tli_cli.matching.sibling_heads import heads_beside
 from tli_cli.matching.sides import Side, both_known
@@ -55,7 +56,9 @@ def evidence_of(source: Side, target: Side, named: Sequence[Units]) -> Evidence:
     """Return what is known of two sides, of which `named` are the units of one name."""
     known = both_known(source, target)
     within = inside(source, target, named)
-    anchored = _with_inside(within, list(anchors(source, target)))
+    alike = known and run_alike(source, target, named)
+    told = (Anchor(t, s, Strength.PROVEN) for t, s in named) if alike else anchors(source, target)
+    anchored = _with_inside(within, list(told))
     strengths = {anchor.target.key: anchor.strength for anchor in anchored}
     found = {anchor.target.key: _pair(anchor) for anchor in anchored}
     same = list(twins(source, target))

@@ -139,6 +139,18 @@ def namesakes(source: Side, target: Side) -> list[tuple[Unit, Unit]]:
     return named if enough and any(_are_most(*side) for side in sides) else []
 
 
+def run_alike(source: Side, target: Side, named: Sequence[tuple[Unit, Unit]]) -> bool:
+    """Tell whether `named` are all layers of two graphs that are one, sizes apart: two networks of one class."""
+    mine, theirs = target.architecture.graph, source.architecture.graph
+    if not len(named) == len(target.units) == len(source.units) or len(mine) != len(theirs):
+        return False
+    partner = {t.place: s.place for t, s in named}
+    return all(
+        (t.op, t.inputs, t.index, partner.get(t.layer, -1)) == (s.op, s.inputs, s.index, s.layer)
+        for t, s in zip(mine, theirs, strict=True)
+    )
+
+
 def _by_name(units: Sequence[Unit]) -> dict[tuple[str, int, int], Unit]:
     """Return `units` by path, part, and how many of these come before in a module that holds several layers."""
     nth: defaultdict[tuple[str, int], Iterator[int]] = defaultdict(count)

@@ -184,12 +184,18 @@ def raw_readers(architecture: Architecture) -> set[str]:
 
 
 def used_as_they_are(architecture: Architecture) -> set[AxisTree]:
-    """Return the spaces of norms whose output is added to something or goes into another norm."""
+    """Return the spaces of norms whose output is added to something or goes into another norm, perhaps with more."""
     found: set[AxisTree] = set()
-    for node, kind in zip(architecture.graph, architecture.kinds, strict=True):
-        for before in (_made_by(architecture, index) for index in node.inputs):
-            if before is not None and before.kind == "norm" and (node.op == "add" or kind == "norm"):
-                found |= _trees(architecture, before)
+    graph, kinds = architecture.graph, architecture.kinds
+
+    def onward(index: int) -> Sequence[int]:
+        passes = graph[index].op != "matmul" and kinds[index] in ("", *PASSING, "position")
+        return graph[index].inputs if passes else ()
+
+    for node, kind in zip(graph, kinds, strict=True):
+        behind = walked(node.inputs, onward) if node.op == "add" or kind == "norm" else ()
+        made = (architecture.layers[graph[i].layer] for i in behind if kinds[i] == "norm")
+        found = found.union(*(_trees(architecture, layer) for layer in made))
     return found
 
 
