@@ -69,14 +69,20 @@ def test_one_layer_that_no_name_tells_is_what_is_left(tmp_path: Path) -> None:
     assert not doubted(plan_of(tmp_path, block(("norm1", "alpha"))))
 
 
-@pytest.mark.parametrize(("rows", "told"), [(("trunk", "pool"), False), (("encoder", "decoder"), True)])
+@pytest.mark.parametrize(("rows", "told"), [(("trunk", "pool"), False), (("encoder", "decoder"), True),
+                                               (("encoder.down", "encoder.mid"), True)])  # fmt: skip
 def test_rows_of_blocks_that_no_name_tells_are_not_exact(rows: tuple[str, str], told: bool, tmp_path: Path) -> None:
     def network(*names: str) -> dict[str, torch.Tensor]:
         held = {k.removeprefix("layers."): t for k, t in block(("norm1", "norm2")).items() if k.startswith("layers.")}
         return {f"{name}.{key}": torch.randn_like(tensor) for name in names for key, tensor in held.items()}
 
     paths = [tmp_path / f"{name}.safetensors" for name in ("source", "target")]
-    for path, names in zip(paths, (rows, ("enc", "dec") if told else ("alpha", "beta")), strict=True):
+    others = {
+        "encoder": ("enc", "dec"),
+        "encoder.down": ("enc.down_blocks", "enc.mid_block"),
+        "trunk": ("alpha", "beta"),
+    }
+    for path, names in zip(paths, (rows, others[rows[0]]), strict=True):
         save_file(network(*names), path)
     found = doubted(match(*map(str, paths)))
     if told:
@@ -164,11 +170,14 @@ class Parallel(nn.Module):
         return self.head((beside(x) + behind(before(x).relu())).relu().mean((2, 3)))
 
 
-@pytest.mark.parametrize(("beside", "told"), [("first", False), ("shortcut", True), ("identity_conv", True)])
+@pytest.mark.parametrize(
+    ("beside", "told"), [("first", False), ("shortcut", True), ("identity_conv", True), ("downsample", False)]
+)
 def test_order_of_definition_tells_nothing_of_layers_side_by_side(beside: str, told: bool) -> None:
     source = Parallel(("conv1", "conv2", beside), (beside, "conv1", "conv2"))
     target = Parallel(("shortcut", "a", "b"), ("shortcut", "a", "b"))
-    steps = apply_tli(target, source.state_dict(), example=(2, 3, 8, 8)).by_target
+    held = {name.replace("downsample", "downsample.0"): tensor for name, tensor in source.state_dict().items()}
+    steps = apply_tli(target, held, example=(2, 3, 8, 8)).by_target
     found = {name: steps[f"block.{name}.weight"].exact for name in ("shortcut", "a", "b")}
     assert found == {"shortcut": told, "a": told, "b": True}
     same = (target.block.shortcut.weight == getattr(source.block, beside).weight).all()
@@ -314,3 +323,85 @@ def test_the_order_of_definition_alone_tells_no_two_layers_apart(names, told, re
     target.load_state_dict(torch.load(tmp_path / "out.pt"))
     x = torch.randn(4, 5, dtype=torch.float64)
     assert torch.equal(source(x), target(x)) == (told or not reverse)
+
+
+class Levels(nn.Module):
+    """Maps of several sizes, each behind a layer of its own; `names` are what these are called."""
+
+    def __init__(self, *names: str) -> None:
+        super().__init__()
+        self.stem, self.out, self.names = nn.Conv2d(3, 8, 3, padding=1), nn.Module(), names
+        for name in names:
+            self.out.add_module(name, nn.Conv2d(8, 8, 1))
+
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        x = self.stem(x)
+        return [self.out.get_submodule(name)(x[..., : 2 + i, : 2 + i]) for i, name in enumerate(self.names)]
+
+
+@pytest.mark.parametrize(("names", "told"), [(("p2", "p3", "p4"), True), (("low", "mid", "high"), False)])
+def test_layers_side_by_side_are_told_by_their_numbers_where_both_sides_count(names, told: bool) -> None:
+    target = Levels("level0", "level1", "level2")
+    steps = apply_tli(target, Levels(*names).state_dict(), example=(2, 3, 8, 8)).steps
+    assert all(step.exact for step in steps if step.target.startswith("out")) == told
+
+
+@pytest.mark.parametrize("held", [("conv1", "conv2"), ("level1", "level2", "level3")])
+def test_a_chain_of_convolutions_brings_no_maps_to_one_width(held: tuple[str, ...], tmp_path: Path) -> None:
+    def network(place: str, row: str) -> dict[str, torch.Tensor]:
+        tensors = {f"{place}{held[0]}.weight": torch.randn(8, 5, 3)}
+        tensors |= {f"{place}{name}.weight": torch.randn(8, 8, 3) for name in held[1:]}
+        blocks = {name.replace("layers", f"{place}{row}"): tensor for name, tensor in block(("norm1", "norm2")).items()}
+        return tensors | {name: tensor for name, tensor in blocks.items() if row in name}
+
+    for name, (place, row) in {"source": ("encoder.", "blocks"), "target": ("model.enc.", "layers")}.items():
+        tensors = network(place, row)
+        torch.save({n: t for n, t in tensors.items() if f".{len(held)}." not in n}, tmp_path / f"{name}.pt")
+    found = doubted(match(str(tmp_path / "source.pt"), str(tmp_path / "target.pt")))
+    assert not any("from which end" in said for said in found.values())
+
+
+@pytest.mark.parametrize(("router", "turned"), [("feed_forward.gate", True), ("moe.router", False)])
+def test_files_of_mixtral_turn_as_those_of_llama_do(router: str, turned: bool, tmp_path: Path) -> None:
+    norms = ("input_layernorm", "post_attention_layernorm")
+    target = {n.replace(".attn.", ".self_attn."): t for n, t in block(norms).items() if ".mlp." not in n}
+    source = block(("attention_norm", "ffn_norm"), ("wq", "wk", "wv", "wo"))
+    source = {n.replace(".attn.", ".attention."): t for n, t in source.items() if ".mlp." not in n}
+    for name, tensors, gate in (("source", source, router), ("target", target, "mlp.gate")):
+        routers = {f"layers.{i}.{gate}.weight": torch.randn(3, 8) for i in range(2)}
+        save_file(tensors | routers, tmp_path / f"{name}.safetensors")
+    found = doubted(match(str(tmp_path / "source.safetensors"), str(tmp_path / "target.safetensors")))
+    assert any("of heads whose width is a guess" in said for said in found.values()) == turned
+
+
+class Bottleneck(nn.Module):
+    """A block whose shortcut has the shape of the layer beside it and is defined first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.block, self.head = nn.Conv2d(3, 8, 3), nn.Module(), nn.Linear(12, 5)
+        for name, width in (("shortcut", 12), ("conv1_1x1", 8), ("conv2_1x1", 12)):
+            self.block.add_module(name, nn.ModuleDict({"conv": nn.Conv2d(8, width, 1), "bn": nn.BatchNorm2d(width)}))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.stem(x)
+        parts = (self.block.conv1_1x1, self.block.conv2_1x1, self.block.shortcut)
+        first, second, shortcut = (lambda x, part=part: part["bn"](part["conv"](x)) for part in parts)
+        return self.head((second(first(x).relu()) + shortcut(x)).relu().mean((2, 3)))
+
+
+@pytest.mark.parametrize(("name", "told"), [("downsample", True), ("side", False)])
+def test_shortcuts_are_told_whatever_they_are_called(name: str, told: bool) -> None:
+    target, held = Bottleneck(), Bottleneck().state_dict()
+    places = {"shortcut.conv": f"{name}.0", "shortcut.bn": f"{name}.1"}
+    places |= {f"conv{i}_1x1.{part}": f"{said}{i}" for i in (1, 2) for part, said in (("conv", "conv"), ("bn", "bn"))}
+    order = [key for key in held if "shortcut" not in key] + [key for key in held if "shortcut" in key]
+    named = {}
+    for key in order:
+        module = key.rpartition(".")[0]
+        inner = module.removeprefix("block.")
+        named[key.replace(inner, places.get(inner, inner))] = held[key]
+    steps = apply_tli(target, named, example=(2, 3, 8, 8)).steps
+    assert all(step.exact for step in steps) == told
+    same = torch.equal(target.block.shortcut["conv"].weight, held["block.shortcut.conv.weight"])
+    assert same or not told

@@ -58,7 +58,7 @@ UNLIKE = (
     Case("own_images:resnet", "own_images:resnet_skip_first", whole=True),
     _more("bert", "own_text:sentence", None), _more("electra", "own_text:sentence", None, False),
     _more("distilbert", "own_text:sentence_without_segments", None), _more("electra", "hf_more:bert", None),
-    Case("hf:llama", "turned:LLaMA?turn=complex", None), Case("hf:llama", "turned:LLaMA?turn=stacked", None),
+    Case("hf:llama", "turned:LLaMA?turn=complex", None, True), Case("hf:llama", "turned:LLaMA?turn=stacked", None),
     Case("hf:llama", "turned:LLaMA?turn=strided", None, True),
     Case("hf:llama", "turned:LLaMA?turn=rotated", None, True),
     Case("hf:llama", "turned:LLaMA?turn=viewed", None, True), Case("hf:llama", "hf_more:ernie", None),

@@ -88,6 +88,13 @@ def module_place(path: str) -> tuple[float, str]:
     return next(found, 0.0), tower(f"{path}.")
 
 
+@lru_cache(maxsize=4096)
+def module_places(path: str) -> tuple[float, ...]:
+    """Return where among the stages the modules of a path stand that are named so, one within the other: the middle of
+    an encoder is not its rows of blocks."""
+    return tuple(dict.fromkeys(filter(None, map(_stage_place, path.lower().split(".")))))
+
+
 @lru_cache(maxsize=65536)
 def _stage_place(part: str) -> float:
     bare = without_number(part)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 
+from tli_cli.describe.vocabulary_places import module_place
 from tli_cli.grouping import grouped
 from tli_cli.matching.sides import Side
 from tli_cli.matching.units import Key, Unit
@@ -78,6 +79,7 @@ NAMES: tuple[Callable[[Unit], Hashable], ...] = (
     lambda unit: unit.path,
     lambda unit: unit.path.rpartition(".")[2],
     lambda unit: unit.role,
+    lambda unit: module_place(unit.path),
     lambda unit: tuple(re.findall(r"\d+", unit.path)),
 )
 """What of a name tells, from what is certain to what is likely."""

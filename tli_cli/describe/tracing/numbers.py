@@ -43,9 +43,16 @@ def note_numbers(rec: Recording, name: str, args: Sequence[Any], kwargs: Mapping
             rec.numbers.append((rec.last, (AS_HEAD,)))
             rec.serves_as_head = False
         home = _maker(rec, args[0]) if name in ("add", "rsub", "sub") else rec.last
+        if name.startswith("upsample") and not isinstance(numbers[-1], float):
+            numbers += _factors(args[0], out)
         rec.numbers.append((home, (name.rstrip("_"), *numbers)))
     elif name.rstrip("_") in PLAIN and (name != "neg" or all(map(rec.is_whole, tensors))):
         rec.numbers.append((rec.last, (name.rstrip("_"),)))
+
+
+def _factors(given: torch.Tensor, made: torch.Tensor) -> tuple[float, ...]:
+    """Return by how much each axis of places of what is enlarged to a size grows."""
+    return tuple(new / old for old, new in zip(given.shape[2:], made.shape[2:], strict=True))
 
 
 def _maker(rec: Recording, tensor: Any) -> int:
@@ -59,7 +66,15 @@ def _maker(rec: Recording, tensor: Any) -> int:
 
 def constants_among(rec: Recording, tensors: Sequence[Any]) -> list[torch.Tensor]:
     """Return those of `tensors` that are made in code and differ from place to place."""
-    return [t for t in tensors if rec.get(t) is None and t.numel() > 1 and not rec.is_uniform(t)]
+    return [
+        t for t in tensors if rec.get(t) is None and t.numel() > 1 and not rec.is_uniform(t) and not _is_even(rec, t)
+    ]
+
+
+def _is_even(rec: Recording, tensor: torch.Tensor) -> bool:
+    """Tell whether all values of a constant are known to be one, such as those of a mask that bars nothing."""
+    values = rec.constants.of(tensor)
+    return values is not None and bool((values == values.flatten()[0]).all())
 
 
 def note_along(rec: Recording, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:

@@ -142,8 +142,9 @@ class Recording:
         return len(self.nodes) - 1
 
     def note_dot(self, node: int, trees: Sequence[AxisTree]) -> None:
-        """Note that a product is summed over channels, index by index."""
-        if self.nodes[node].op in ("mul", "matmul") and self.table.kinds(*trees) == {"channels"}:
+        """Note that a product is summed over channels, index by index; which of two numbers one is does not count."""
+        run_over = [leaf for leaf in self.table.leaves(*trees) if self.table.size(leaf) > 1]
+        if self.nodes[node].op in ("mul", "matmul") and self.table.kinds(*run_over) == {"channels"}:
             self.nodes[node] = replace(self.nodes[node], index=DOT)
 
     def part(self, value: Value, tree: AxisTree, index: int, size: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from tli_cli.architecture import Architecture
@@ -25,6 +25,8 @@ from tli_cli.planning.claims.strangers import misnamed, strangers, torn_lists
 
 Roles = frozenset[tuple[tuple[int, ...], str]]
 """The roles of a side's layers, each with the shape of one that has it."""
+SHORTCUTS = ("shortcut", "downsample")
+"""Roles that are one in a block: what brings its input to the size of its output."""
 BY_ORDER = ("file", "inferred")
 """Where the order of a network with a graph comes from, if that is taken to be the other side's because of it."""
 
@@ -58,10 +60,13 @@ def _untold(matching: Matching, target: Architecture, source: Architecture) -> d
     other, told = (_named(matching.targets), _named(matching.sources)), told_by_makers(matching, target, source)
     found = misnamed(matching, target, source) | strangers(matching) | torn_lists(matching)
     found |= untold_rows(matching, target, source, lambda unit: _shared(unit, there), lambda unit: _shared(unit, here))
+    counted = _counted_alike(matching.targets, matching.sources, [(p.target, p.source) for p in matching.pairs])
     for pair in matching.pairs:
         rival, named = theirs.get(pair.source.key) or mine.get(pair.target.key), (pair.target.role, pair.source.role)
         if pair.anchored or _named_alike(pair):
             continue
+        if rival and pair.target.place in counted and _differ_by_number(rival, pair.target.path, pair.source.path):
+            rival = ""
         if pair.is_table_head:
             found[pair.target.place] = "the source has no weight of a head, and its table of tokens may not be one"
         elif not _are_told_parts(pair, roles):
@@ -77,6 +82,27 @@ def _untold(matching: Matching, target: Architecture, source: Architecture) -> d
     norms = {pair.target.place for pair in matching.pairs if pair.target.kind == "norm" and not _named_alike(pair)}
     behind = ((norm, before) for norm, before in normalised_layers(target).items() if norm in norms)
     return {**{norm: found[before] for norm, before in behind if before in found}, **found}
+
+
+def _counted_alike(targets: Sequence[Unit], sources: Sequence[Unit], pairs: Sequence[tuple[Unit, Unit]]) -> set[int]:
+    """Return the target's layers, by place, in whole rows whose names differ in numbers alone on both sides, and that
+    are fed in the order of these."""
+    held = [Counter(map(_row_of, units)) for units in (targets, sources)]
+    found: set[int] = set()
+    for (mine, theirs), row in grouped(pairs, lambda pair: (_row_of(pair[0]), _row_of(pair[1]))).items():
+        ranks = [sorted(range(len(row)), key=lambda i: natural(row[i][side].path)) for side in (0, 1)]
+        if held[0][mine] == held[1][theirs] == len(row) > 1 and ranks[0] == ranks[1]:
+            found |= {target.place for target, _ in row}
+    return found
+
+
+def _row_of(unit: Unit) -> Hashable:
+    """Return what units have in common whose names in one module differ in numbers alone."""
+    return _home(unit), unit.kind, unit.shape, _unnumbered(unit.path)
+
+
+def _home(unit: Unit) -> str:
+    return unit.block if unit.block != unit.path else unit.path.rpartition(".")[0]
 
 
 def _roles(units: Sequence[Unit], told: Mapping[Key, str]) -> Roles:
@@ -97,11 +123,15 @@ def _guessed(units: Sequence[Unit]) -> dict[Key, str]:
 
 
 def _as_named(matching: Matching, mine: Collection[Key], theirs: Collection[Key]) -> Matching:
-    """Return `matching` with no role for the target's units `mine` and the source's units `theirs`."""
-    targets, sources = (
-        {unit.key: replace(unit, role="") if unit.key in guessed else unit for unit in units}
-        for units, guessed in ((matching.targets, mine), (matching.sources, theirs))
-    )
+    """Return `matching` with no role for the target's units `mine` and the source's units `theirs`, and with one role
+    for shortcuts where these feed each other alone."""
+    same = all((pair.target.role in SHORTCUTS) == (pair.source.role in SHORTCUTS) for pair in matching.pairs)
+
+    def named(units: Iterable[Unit], guessed: Collection[Key]) -> dict[Key, Unit]:
+        roles = ((u, SHORTCUTS[0] if same and u.role in SHORTCUTS else u.role) for u in units)
+        return {unit.key: replace(unit, role="" if unit.key in guessed else role) for unit, role in roles}
+
+    targets, sources = named(matching.targets, mine), named(matching.sources, theirs)
     pairs = tuple(replace(p, target=targets[p.target.key], source=sources[p.source.key]) for p in matching.pairs)
     return replace(matching, pairs=pairs, targets=tuple(targets.values()), sources=tuple(sources.values()))
 
@@ -121,8 +151,7 @@ def _rivals(architecture: Architecture, units: Sequence[Unit], known: Roles) -> 
     normed = Counter((unit.block, stem_of(_last(unit))) for unit in units if unit.kind in WEIGHTED)
     groups: dict[Hashable, dict[str, list[Unit]]] = defaultdict(dict)
     for unit in units:
-        home = unit.block if unit.block != unit.path else unit.path.rpartition(".")[0]
-        groups[home, unit.kind, unit.shape].setdefault(_unnumbered(unit), []).append(unit)
+        groups[_home(unit), unit.kind, unit.shape].setdefault(f"{_unnumbered(unit.path)} {unit.part}", []).append(unit)
     found: dict[Key, str] = {}
     for named in groups.values():
         told = [_told(row[0], normed, known) for row in named.values()]
@@ -140,12 +169,18 @@ def side_by_side(
     """Return the path of one rival for each unit that has some: units of one shape in one block, of which none stands
     behind the other, and of which neither names nor the graph tell what the other side's names tell too."""
     run = [u for u in units if u.part < 0 and u.kind in WEIGHTED and u.place in architecture.run]
-    roles = {u.key: next((r for r in (u.role, told.get(u.key, "")) if (u.shape, r) in known), "") for u in run}
+    roles = {u.key: _shared(u, known) or _shared(replace(u, role=told.get(u.key, "")), known) for u in run}
     groups = grouped(run, lambda unit: (unit.block, unit.kind, unit.shape, roles[unit.key]))
     confused = [row for row in groups.values() if len(row) > 1]
     before = _layers_before(architecture) if confused else []
-    pairs = ((unit, other) for row in confused for unit in row for other in reversed(row) if other is not unit)
+    pairs = ((unit, other) for row in confused for unit in row for other in _others(unit, row))
     return {u.key: o.path for u, o in pairs if not (before[u.place] >> o.place | before[o.place] >> u.place) & 1}
+
+
+def _others(unit: Unit, row: Sequence[Unit]) -> list[Unit]:
+    """Return what stands in a row beside a unit, first what its names tell from that by their numbers alone."""
+    others = [other for other in reversed(row) if other is not unit]
+    return sorted(others, key=lambda other: _unnumbered(other.path) != _unnumbered(unit.path))
 
 
 def _layers_before(architecture: Architecture) -> list[int]:
@@ -178,8 +213,8 @@ def _last(unit: Unit) -> str:
     return unit.path.rpartition(".")[2]
 
 
-def _unnumbered(unit: Unit) -> str:
-    return f"{re.sub(r'_?[0-9]+$', '', re.sub(r'[0-9]+(?=[^0-9])', '#', unit.path))} {unit.part}"
+def _unnumbered(path: str) -> str:
+    return re.sub(r"_?[0-9]+$", "", re.sub(r"[0-9]+(?=[^0-9])", "#", path))
 
 
 def _named_alike(pair: Pair) -> bool:
@@ -214,12 +249,19 @@ def told_by_order(matching: Matching, target: Architecture, source: Architecture
         return {}
     mine = [_by_its_tensor(unit, target) for unit in matching.targets]
     theirs = {unit.key: _by_its_tensor(unit, source) for unit in matching.sources}
-    known = frozenset((unit.shape, unit.role) for unit in theirs.values() if unit.role)
+    known = _roles(list(theirs.values()), {})
     rivals = side_by_side(target, mine, graph_roles(target, mine), known)
-    own = {unit.key: _last(unit) for unit in mine}
-    told = {p.target.place for p in matching.pairs if own[p.target.key] == _last(theirs[p.source.key])}
-    found = ((unit.place, rivals.get(unit.key)) for unit in mine if unit.place not in told)
-    return {place: f"only the order of definition tells it from {rival}" for place, rival in found if rival}
+    own = {unit.key: unit for unit in mine}
+    pairs = [(own[p.target.key], theirs[p.source.key]) for p in matching.pairs]
+    told = {target.place for target, source in pairs if _last(target) == _last(source)}
+    counted = _counted_alike(mine, list(theirs.values()), pairs)
+    found = ((unit, rivals.get(unit.key)) for unit in mine if unit.place not in told)
+    rest = ((u, r) for u, r in found if r and not (u.place in counted and _differ_by_number(r, u.path)))
+    return {unit.place: f"only the order of definition tells it from {rival}" for unit, rival in rest}
+
+
+def _differ_by_number(path: str, *others: str) -> bool:
+    return _unnumbered(path) in map(_unnumbered, others)
 
 
 def _by_its_tensor(unit: Unit, architecture: Architecture) -> Unit:

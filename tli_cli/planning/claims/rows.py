@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from tli_cli.architecture import Architecture
 from tli_cli.describe.spelling import apart
-from tli_cli.describe.vocabulary_places import DECODER, module_place
+from tli_cli.describe.vocabulary_places import DECODER, module_place, module_places, tower
 from tli_cli.matching.segments import WEIGHTED
 from tli_cli.matching.units import Key, Unit
 from tli_cli.matching.values import Matching, Pair
@@ -62,7 +62,7 @@ def _rivals_elsewhere(architecture: Architecture, units: Sequence[Unit], told: T
     for unit in units:
         row = _row(unit.block)
         if unit.block != unit.path and unit.kind in WEIGHTED:
-            rows[unit.kind, unit.shape, told(unit), module_place(row)][row].append(unit)
+            rows[unit.kind, unit.shape, told(unit), module_places(row), tower(f"{row}.")][row].append(unit)
     several = [list(found.values()) for found in rows.values() if len(found) > 1]
     return {u.key: found[i - 1][0].path for found in several for i, row in enumerate(found) for u in row}
 
@@ -94,7 +94,7 @@ def _joining(units: Sequence[Unit]) -> frozenset[str]:
             rows[number[1]][number[2]].append(unit)
     held = [list(row.values()) for row in rows.values()]
     single = [[unit for (unit,) in row] for row in held if all(len(made) == 1 for made in row)]
-    brought = {(len(row), row[0].shape[0]) for row in single if len({u.taken for u in row}) > 1}
+    brought = {(len(row), row[0].shape[0]) for row in single if len({u.taken for u in row} - {row[0].shape[0]}) > 1}
     several = [
         row
         for row in held
@@ -125,14 +125,14 @@ def _nested(architecture: Architecture, units: Sequence[Unit]) -> frozenset[str]
 
 def _places(units: Sequence[Unit]) -> frozenset[Hashable]:
     """Return the shapes of weighted units with where the modules that they stand in are named to be."""
-    return frozenset((u.shape, module_place(u.block)[0]) for u in units)
+    return frozenset((u.shape, module_places(u.block)) for u in units)
 
 
 def _is_out_of_place(pair: Pair, mine: frozenset[Hashable], theirs: frozenset[Hashable]) -> bool:
     """Tell whether the names of both put them in other places, such as a middle and a decoder: where one name tells
     none, another unit of this shape is named as in the other's place."""
     t, s = pair.target, pair.source
-    here, there = module_place(t.block)[0], module_place(s.block)[0]
+    here, there = module_places(t.block), module_places(s.block)
     return here != there and (bool(there) or (s.shape, here) in theirs) and (bool(here) or (t.shape, there) in mine)
 
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from tli_cli.architecture import Architecture
 from tli_cli.describe.spelling import enclosing, unnumbered
+from tli_cli.describe.vocabulary_places import module_places
 from tli_cli.grouping import gathered, grouped
 from tli_cli.matching.namesakes import namesakes
 from tli_cli.matching.segments import WEIGHTED
@@ -141,8 +142,8 @@ def _row(found: Mapping[int, set[Member | None]]) -> dict[int, int]:
 
 def _side_by_side(fed: Mapping[str, Mapping[int, int]], numbers: Mapping[str, set[int]]) -> Iterator[Sequence[str]]:
     """Yield the lists `fed` from one each that stand in one module and have as many members. Numbered ones of which
-    each is fed from one place alone, as stages are, stand behind each other."""
-    groups = grouped(fed, lambda home: (home.rpartition(".")[0], frozenset(numbers[home])))
+    each is fed from one place alone, as stages are, stand behind each other, as an encoder and a decoder do."""
+    groups = grouped(fed, lambda home: (home.rpartition(".")[0], module_places(home), frozenset(numbers[home])))
     for group in groups.values():
         rows = Counter(unnumbered(home) for home in group if len({*fed[home].values()}) == 1)
         beside = [home for home in group if rows[unnumbered(home)] < 2]

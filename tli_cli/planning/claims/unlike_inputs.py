@@ -191,12 +191,13 @@ def _are_alike(mine: Collection[int], theirs: Collection[int], layer: Layer) -> 
 
 def _ends_and_features(architecture: Architecture, lost: Collection[int]) -> set[int]:
     """Return the nodes that nothing reads, and those from which every way to the end leads through one of the layers
-    `lost`: features of a network without its head."""
+    `lost`: features of a network without its head, which is no mere sum or product with what a layer holds."""
     ends, found = set(), set()
+    heads = {place for place in lost if architecture.layers[place].kind not in ("bias", "position", "scale")}
     for i in range(len(architecture.graph) - 1, -1, -1):
         readers = architecture.readers[i]
         if not readers:
             ends.add(i)
-        elif all(r in found or architecture.graph[r].layer in lost for r in readers):
+        elif all(r in found or architecture.graph[r].layer in heads for r in readers):
             found.add(i)
     return ends | found

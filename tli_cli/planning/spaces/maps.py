@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import accumulate
 from math import isqrt
 from typing import Any
 
@@ -52,6 +53,8 @@ class MapBook(LeafMaps):
             return self._add(("regrouped", m, kind), AxisMap("same", m, m, exact=kind == "regrouped"))
         places = kind in ("grid", "offsets")
         if isinstance(t_tree, tuple) and isinstance(s_tree, tuple) and t_tree[0] == s_tree[0]:
+            if places and len(t_tree) != len(s_tree) and self._is_cut_finer(t_tree, taken.source, s_tree):
+                return self._add(("places", m), AxisMap("same", m, m))
             if len(t_tree) == len(s_tree) and not (t_tree[0] == "+" and m != n and places):
                 return self._child_by_child(t_tree, s_tree, taken)
             if t_tree[0] == "+":
@@ -110,6 +113,13 @@ class MapBook(LeafMaps):
         if t[0] != "*":
             return False
         return [self._target.size_of(child) for child in t[1:]] != [source.size_of(child) for child in s[1:]]
+
+    def _is_cut_finer(self, t: AxisTree, source: Architecture, s: AxisTree) -> bool:
+        """Tell whether one of two axes is cut, part by part, wherever the other one is, and ends where that does."""
+        mine, theirs = (
+            {*accumulate(map(side.size_of, terms_of(tree)))} for side, tree in ((self._target, t), (source, s))
+        )
+        return max(mine) == max(theirs) and (mine <= theirs or theirs <= mine)
 
     def _unfactored(self, t_tree: tuple[Any, ...], s: AxisTree, taken: Taken) -> AxisExpression:
         """Pair one factor with channels that the source has once: the one that they feed elsewhere, or the only one of

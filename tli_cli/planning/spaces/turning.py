@@ -19,7 +19,7 @@ from tli_cli.planning.roles import made_by
 ROLES = ("q", "k", "q_norm", "k_norm")
 NAMED: tuple[tuple[str, str, str, str], ...] = (
     (HALVES, r"(^|\.)model\.layers\.\d+\.attention\.wqkv\.", "", ""),
-    (PAIRS, r"(^|\.)attention\.(wq|wk|wqkv)\.", r"\.feed_forward\.(experts\.\d+\.)?w1\.", ""),
+    (PAIRS, r"(^|\.)attention\.(wq|wk|wqkv)\.", r"\.feed_forward\.((experts\.\d+\.)?w1|gate)\.", ""),
     (PAIRS, r"(^|\.)layers\.\d+\.attn\.[qk]_proj\.", r"\.attn\.output_proj\.", r"\.[qk]_norm\.|\.q_proj\.bias$"),
     (HALVES, r"(^|\.)layers\.\d+\.attn\.[qk]_(proj|norm)\.", r"\.attn\.output_proj\.", ""),
     (HALVES, r"(^|\.)layers\.\d+\.self_attn\.([qk]|qkv)_(proj|norm)\.", r"\.self_attn\.o_proj\.", ""),

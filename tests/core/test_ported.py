@@ -1,0 +1,147 @@
+"""The same network in two projects' code: what is written in two ways and computes the same is exact, what one project
+adds at the end is not lost silently, and names tell what graphs leave open."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from tests.core.support import distance, promises
+from tests.models import randomised
+from tli_cli import Options, apply_tli
+from tli_cli.plan import Plan
+
+ROWS = torch.randn(2, 5, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+MAPS = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+
+def ported(target: nn.Module, source: nn.Module, example: torch.Tensor) -> tuple[Plan, float]:
+    """Return the plan from `source` to `target`, and how far their outputs are apart."""
+    given, wanted = randomised(source, 1), randomised(target, 2)
+    plan = apply_tli(wanted, given, example=example.float(), options=Options(method="maps"))
+    return plan, distance(given, wanted, (example,))
+
+
+class Attending(nn.Module):
+    """Attention whose scores a mask made in code may bar: `all` of it zeros, `later` tokens, or none at all."""
+
+    def __init__(self, mask: str = "") -> None:
+        super().__init__()
+        self.mask, self.qkv, self.out = mask, nn.Linear(8, 24), nn.Linear(8, 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        q, k, v = self.qkv(x).chunk(3, -1)
+        scores = q @ k.transpose(1, 2) / 8**0.5
+        if self.mask:
+            places = torch.arange(x.shape[1], device=x.device)
+            seen = places[:, None] >= (0 if self.mask == "all" else places)
+            scores = scores + torch.where(seen, 0.0, -1e9)
+        return self.out(scores.softmax(-1) @ v)
+
+
+@pytest.mark.parametrize(("mask", "exact"), [("all", True), ("later", False)])
+def test_a_mask_that_bars_nothing_is_none(mask: str, exact: bool) -> None:
+    for source, target in (("", mask), (mask, "")):
+        plan, apart = ported(Attending(target), Attending(source), ROWS)
+        assert promises(plan) == exact == (apart < 1e-6)
+
+
+class Pyramid(nn.Module):
+    """Two maps that are summed; the smaller one is enlarged by a factor, or to the size of the other one."""
+
+    def __init__(self, factor: float = 0, step: int = 0) -> None:
+        super().__init__()
+        self.factor = factor
+        self.stem, self.down = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, 2, 2)
+        self.pool = nn.AvgPool2d(step) if step else nn.Identity()
+        self.head = nn.Conv2d(8, 4, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        large = self.pool(self.stem(x))
+        small = self.down(large)
+        size = {"scale_factor": self.factor} if self.factor else {"size": large.shape[2:]}
+        return self.head(large + functional.interpolate(small, **size))
+
+
+@pytest.mark.parametrize(("source", "target"), [({}, {"factor": 2.0}), ({"factor": 2.0}, {}), ({}, {"step": 1})])
+def test_what_is_enlarged_to_a_size_and_a_pool_of_one_place_are_told_by_what_they_do(source, target) -> None:
+    plan, apart = ported(Pyramid(**target), Pyramid(**source), MAPS)
+    assert promises(plan) and apart < 1e-6
+
+
+class Offset(nn.Module):
+    """A network that may add learned numbers to what it gives, or end in a head."""
+
+    def __init__(self, end: str = "") -> None:
+        super().__init__()
+        self.first, self.second, self.end = nn.Linear(8, 12), nn.Linear(12, 6), end
+        if end == "offset":
+            self.offset = nn.Parameter(torch.zeros(6))
+        if end == "head":
+            self.head = nn.Linear(6, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.second(self.first(x).relu())
+        return x + self.offset if self.end == "offset" else self.head(x) if self.end == "head" else x
+
+
+@pytest.mark.parametrize(("end", "exact"), [("offset", False), ("head", True)])
+def test_features_without_a_head_are_exact_but_not_without_what_was_added_to_them(end: str, exact: bool) -> None:
+    plan = apply_tli(Offset(), Offset(end), example=ROWS.float(), options=Options(method="maps"))
+    assert all(step.exact for step in plan.steps) == exact
+
+
+class Pair(nn.Module):
+    """An encoder and a decoder of one shape, of which `first` runs first; both are summed."""
+
+    def __init__(self, first: str = "encoder") -> None:
+        super().__init__()
+        self.first, self.second = first, "decoder" if first == "encoder" else "encoder"
+        for name in (self.first, self.second):
+            self.add_module(name, nn.ModuleDict({"project": nn.Linear(8, 8), "norm": nn.LayerNorm(8)}))
+        self.head = nn.Linear(8, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        both = [self.get_submodule(name) for name in (self.first, self.second)]
+        return self.head(sum(part["norm"](part["project"](x) * 0.5) for part in both))
+
+
+class Around(nn.Module):
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.model = inner
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.model(x)
+
+
+def test_names_tell_an_encoder_from_a_decoder_of_its_shape_however_deep_they_stand() -> None:
+    plan, apart = ported(Around(Pair("decoder")), Pair("encoder"), ROWS)
+    assert promises(plan) and apart < 1e-6
+    fed = {step.target: step.pieces[0].source for step in plan.steps if "project" in step.target}
+    assert all(source == target.removeprefix("model.") for target, source in fed.items())
+
+
+class Masked(nn.Module):
+    """Positions for a sequence that is kept in one piece, or a part of which is replaced by as many mask tokens."""
+
+    def __init__(self, cut: bool) -> None:
+        super().__init__()
+        self.cut, self.begin = cut, nn.Parameter(torch.zeros(1, 1, 8))
+        self.embed, self.mask = nn.Linear(8, 8), nn.Parameter(torch.zeros(1, 1, 8))
+        self.positions, self.head = nn.Parameter(torch.zeros(1, 6, 8)), nn.Linear(8, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.embed(x)
+        masks = self.mask.expand(len(x), 2, -1)
+        rest = [masks[:, :1], masks[:, 1:]] if self.cut else [masks]
+        x = torch.cat([self.begin.expand(len(x), -1, -1), x[:, :3], *rest], 1)
+        return self.head(torch.tanh(x + self.positions))
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_positions_stay_where_they_are_however_code_cuts_the_sequence(cut: bool) -> None:
+    plan, apart = ported(Masked(cut), Masked(not cut), ROWS)
+    assert promises(plan) and apart < 1e-6
