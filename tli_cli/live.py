@@ -174,7 +174,7 @@ def _copied(plan: Plan, teachers: Sequence[Taught]) -> dict[str, Worked]:
     """Return what the tensors are in their teachers, by their names in the target, that are copied from what a teacher
     works out."""
     made = [{n: (m, a) for n, m, a in worked_out(t.module)} if t.module else {} for t in teachers]
-    copies = (s for s in plan.steps if s.action == "transfer" and s.resizer == "copy" and len(s.pieces) == 1)
+    copies = (s for s in plan.steps if s.is_copied and len(s.pieces) == 1)
     whole = ((s.target, p) for s in copies for p in s.pieces if p.target_range is None and p.source_range is None)
     return {name: made[piece.model][piece.source] for name, piece in whole if piece.source in made[piece.model]}
 

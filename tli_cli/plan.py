@@ -62,6 +62,11 @@ class Step:
     reason: str = ""
     block: str = ""
 
+    @property
+    def is_copied(self) -> bool:
+        """Whether every value of the tensor is a value of a source, in its place."""
+        return self.action == "transfer" and self.resizer == "copy"
+
 
 @dataclass(frozen=True, slots=True)
 class Side:
@@ -146,12 +151,12 @@ class Plan:
     @property
     def exact(self) -> int:
         """The number of tensors placed exactly."""
-        return sum(step.action == "transfer" and step.resizer == "copy" for step in self.steps)
+        return sum(step.is_copied for step in self.steps)
 
     @property
     def adapted(self) -> int:
         """The number of tensors that are reshaped."""
-        return sum(step.action == "transfer" and step.resizer != "copy" for step in self.steps)
+        return sum(step.action == "transfer" and not step.is_copied for step in self.steps)
 
     @property
     def initialised(self) -> int:

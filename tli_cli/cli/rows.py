@@ -52,7 +52,7 @@ def tensor_rows(plan: Plan) -> Iterator[Row]:
             how=how(plan, step),
             similarity=step.similarity if fed else 0.0,
             fed=fed,
-            exact=placed_exactly(step),
+            exact=step.is_copied,
             reason=step.reason,
         )
 
@@ -72,7 +72,7 @@ def layer_rows(plan: Plan) -> Iterator[Row]:
             how=_layer_how(plan, steps, fed),
             similarity=main.similarity if fed else 0.0,
             fed=bool(fed),
-            exact=all(placed_exactly(step) for step in steps),
+            exact=all(step.is_copied for step in steps),
         )
 
 
@@ -92,7 +92,7 @@ def block_rows(plan: Plan) -> Iterator[Row]:
             how=_layer_how(plan, steps, fed),
             similarity=sum(step.similarity * prod(step.shape) for step in fed) / weight if weight else 0.0,
             fed=bool(fed),
-            exact=all(placed_exactly(step) for step in steps),
+            exact=all(step.is_copied for step in steps),
         )
 
 
@@ -101,17 +101,12 @@ def is_counter(step: Step) -> bool:
     return step.role == STATISTICS[-1]
 
 
-def placed_exactly(step: Step) -> bool:
-    """Return whether every value of the target tensor is a value of a source, in its place."""
-    return step.action == "transfer" and step.resizer == "copy"
-
-
 def how(plan: Plan, step: Step) -> str:
     """Return the few words that say how a target tensor gets its values; what is copied to where it does not compute
     what it did is not called exact."""
     if step.action != "transfer":
         return f"not fed: {step.initial}"
-    if placed_exactly(step):
+    if step.is_copied:
         return "exact" if step.exact else "copied"
     return ", ".join(_changes(plan, step)) or step.resizer
 

@@ -72,15 +72,13 @@ def write_checkpoint(
         return write_distributed(target, tensors, produce, notes, ranks, force=force, progress=progress)
     require_no_shard(target)
     shards = split(tensors, max_shard_size)
-    whole = len(shards) == 1
-    if not whole and not target.name.isprintable():
-        raise CheckpointError(f"{out}: shards are named in an index, which takes plain text alone; choose another name")
-    paths = [target] if whole else [shard_path(target, i, len(shards)) for i in range(len(shards))]
-    results = paths if whole else [index_path(target), *paths]
+    paths = _paths(out, target, len(shards))
+    index = index_bytes(shards, paths, notes) if len(shards) > 1 else b""
+    results = [index_path(target), *paths] if index else paths
     with ranks.step():
         if ranks.is_first:
             recover(target)
-    new = [path for path in results if _is_there(path, several=not whole)]
+    new = [path for path in results if _is_there(path, several=len(results) > 1)]
     existing = list(dict.fromkeys([*replaced_with(target), *new]))
     with ranks.step():
         if existing and not force:
@@ -93,8 +91,7 @@ def write_checkpoint(
                 for path, layout in list(zip(paths, layouts, strict=True))[ranks.rank :: ranks.count]:
                     files.append(PendingFile(path, layout.total))
                     _write_file(files[-1], layout, produce, progress)
-                if not whole and ranks.is_first:
-                    index = index_bytes(shards, paths, notes)
+                if index and ranks.is_first:
                     files.append(PendingFile(results[0], len(index)))
                     files[-1].write_at(memoryview(index), 0)
                     files[-1].flush()
@@ -104,6 +101,13 @@ def write_checkpoint(
             f"{out}: could not be written: {error.strerror or error}; what was there before is unchanged"
         ) from error
     return tuple(results)
+
+
+def _paths(out: Path | str, target: Path, count: int) -> list[Path]:
+    """Return the names of the files of `target` that hold tensors: its own, or those of `count` shards."""
+    if count > 1 and not target.name.isprintable():
+        raise CheckpointError(f"{out}: shards are named in an index, which takes plain text alone; choose another name")
+    return [target] if count == 1 else [shard_path(target, i, count) for i in range(count)]
 
 
 def output_path(out: Path) -> Path:
