@@ -116,6 +116,20 @@ def test_shortcuts_of_one_side_do_not_keep_the_rest_from_its_namesakes(suffix: s
             assert not step.exact, (step.target, step.reason)
 
 
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+def test_what_has_other_names_around_what_both_name_alike_is_something_else(suffix: str, tmp_path: Path) -> None:
+    def chain(*paths: str) -> State:
+        widths = (32, 16, 24, 12)
+        shapes = zip(widths[1:], widths, strict=False)
+        return {f"{path}.weight": torch.randn(shape) for path, shape in zip(paths, shapes, strict=True)}
+
+    source = backbone("body.") | chain("neck.first", "neck.second", "neck.third")
+    plan = plan_of(tmp_path, source, backbone("body.") | chain("mixer.one", "mixer.two", "mixer.three"), suffix)
+    for step in plan.steps:
+        assert step.resizer == "copy"
+        assert step.exact == step.target.startswith("body."), (step.target, step.reason)
+
+
 def decoder(layers: int) -> State:
     found = {"embed_tokens.weight": torch.randn(40, 16), "norm.weight": torch.ones(16)}
     shapes = {f"self_attn.{name}_proj": (16, 16) for name in "qkvo"}

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from math import isclose, prod
 
 from tli_cli.architecture import OF_THE_LAYER, OUTPUTS, POOLED, WEIGHED, Architecture, Layer, Number
+from tli_cli.axis_maps.rules.simple import middle
 from tli_cli.matching.settings import ACTIVATIONS
 
 SCALES = ("mul", "div", "baddbmm")
@@ -125,11 +126,6 @@ def looks_back(number: Number, kernel: Sequence[int]) -> bool:
     before, behind = _around(number, 2), _around(number, -1)
     whole = [step * (size - 1) for step, size in zip(number[3], kernel, strict=False)]
     return len(number) > 4 and list(before) == whole and not any(behind) and any(whole)
-
-
-def middle(rows: int, columns: int) -> int:
-    """Return how many rows of zeros stand before a kernel of `columns` in one of `rows`."""
-    return -((columns - rows + (columns < rows)) // 2)
 
 
 def _around(number: Number, at: int) -> tuple[int, ...]:

@@ -41,7 +41,7 @@ def kernel(axis_map: AxisMap, read: Read, draws: Draws) -> MapValues:
     """
     m, n = axis_map.rows, axis_map.columns
     said = axis_map.rule.split()[1:]
-    start = int(said[-1]) if said and said[-1] != "cut" else -((n - m + (n < m)) // 2)
+    start = int(said[-1]) if said and said[-1] != "cut" else middle(m, n)
     if m < n and "cut" not in said:
         rows_met = np.arange(n) + start
         nearest = np.clip(rows_met, 0, m - 1)
@@ -50,6 +50,11 @@ def kernel(axis_map: AxisMap, read: Read, draws: Draws) -> MapValues:
         return MapValues.both(Take(matrix=matrix))
     index = np.arange(m) - start
     return MapValues.both(Take(np.where((index >= 0) & (index < n), index, -1)))
+
+
+def middle(rows: int, columns: int) -> int:
+    """Return how many rows of zeros stand before a kernel of `columns` in the middle of one of `rows`."""
+    return -((columns - rows + (columns < rows)) // 2)
 
 
 def summed(axis_map: AxisMap, read: Read, draws: Draws) -> MapValues:
