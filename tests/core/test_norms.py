@@ -127,3 +127,25 @@ def test_two_norms_of_one_convolution_keep_their_places():
     given, wanted = randomised(TwoNorms(), 1), randomised(TwoNorms(), 2)
     apply_tli(wanted, given, example=torch.randn(2, 3, 16, 16, dtype=torch.float64))
     assert all(torch.equal(value, wanted.state_dict()[name]) for name, value in given.state_dict().items())
+
+
+class Joined(nn.Module):
+    """A norm over what two layers give, end to end."""
+
+    def __init__(self, first: int, second: int, norm: type[nn.LayerNorm | nn.RMSNorm]) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(5, first), nn.Linear(5, second)
+        self.norm, self.head = norm(first + second), nn.Linear(first + second, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.norm(torch.cat([self.first(x), self.second(x)], 1)))
+
+
+@pytest.mark.parametrize("norm", [nn.LayerNorm, nn.RMSNorm])
+@pytest.mark.parametrize("widths", [(16, 16), (16, 8), (12, 12)])
+def test_a_norm_over_parts_is_kept_where_all_grow_by_one_whole_factor(widths, norm):
+    source, target = randomised(Joined(8, 8, norm), 1), randomised(Joined(*widths, norm), 2)
+    example = (torch.randn(4, 5, dtype=torch.float64),)
+    plan = apply_tli(target, source, example=example, options=Options(method="maps"))
+    kept = distance(source, target, example) < 1e-12
+    assert kept == plan.by_target["norm.weight"].exact == (widths == (16, 16))
