@@ -77,6 +77,10 @@ def test_another_model_beside_the_weights_is_called_no_training_state(tmp_path: 
         ({"model": WEIGHTS}, {"ema": "any"}, ["no averaged weights", "model"]),
         ({"model": WEIGHTS, "model_ema": AVERAGED}, {"ema": "modelema"}, ["did you mean", "model_ema"]),
         ({1: torch.ones(2)}, {}, ["names as keys", "int"]),
+        ({"state": {0: {"exp_avg": torch.ones(2)}}, "param_groups": []}, {}, ["an optimizer's state alone"]),
+        ({"state": {"fc.weight": {"exp_avg": torch.ones(2)}}}, {}, ["an optimizer's state alone"]),
+        ({"python": (3,), "numpy": (), "cpu": torch.ones(2)}, {}, ["the state of random generators"]),
+        (WEIGHTS | {"StructuredToParameterName@@": {}}, {}, ["one of Paddle", "paddle.nn.Linear", "turned"]),
         ({"": torch.ones(2)}, {}, ["empty"]),
         ({"\ud800": torch.ones(2)}, {}, ["not valid text"]),
     ],
@@ -85,6 +89,26 @@ def test_what_cannot_be_chosen_is_told(tmp_path: Path, value: Any, options: Any,
     with pytest.raises(CheckpointError) as caught:
         opened(tmp_path, value, **options)
     assert all(word in str(caught.value) for word in [*words, "a.ckpt"])
+
+
+def test_the_state_of_an_optimizer_among_weights_is_left_aside(tmp_path: Path) -> None:
+    flat = WEIGHTS | {f"{part}.state.exp_avg.fc.weight": torch.ones(1) for part in ("optimizer", "chained_0.optimizer")}
+    checkpoint = opened(tmp_path, flat)
+    assert {spec.name for spec in checkpoint.tensors} == set(WEIGHTS)
+    assert checkpoint.ignored[-1].endswith("an optimizer's state, 2 entries")
+
+
+def test_mmengine_saves_averages_as_the_weights(tmp_path: Path) -> None:
+    saved = {"message_hub": {}, "state_dict": AVERAGED, "ema_state_dict": WEIGHTS}
+    assert opened(tmp_path, saved).ignored[1].startswith("ema_state_dict: weights before averaging")
+    assert float(opened(tmp_path, saved, ema="any").read("fc.weight")[0, 0]) == 2
+
+
+def test_the_averages_within_a_state_dict_are_taken_when_asked_for(tmp_path: Path) -> None:
+    both = {f"online_model.{k}": v for k, v in WEIGHTS.items()} | {f"ema_model.{k}": v for k, v in AVERAGED.items()}
+    for saved in (both | {"step": torch.tensor(1)}, {"model": WEIGHTS, "ema": both}):
+        checkpoint = opened(tmp_path, saved, ema="any")
+        assert len(checkpoint.tensors) == len(WEIGHTS) and float(checkpoint.read("fc.weight")[0, 0]) == 2
 
 
 def test_one_of_several_can_be_named(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file, save_model
 from tests.stored import stored_bytes
 from tli_cli import inject
 from tli_cli.checkpoints import Checkpoint, open_checkpoint, write_checkpoint
+from tli_cli.errors import CheckpointError
 
 State = OrderedDict[str, torch.Tensor]
 
@@ -173,6 +174,23 @@ def test_quantised_tensors_are_left_out_and_reported(tmp_path: Path) -> None:
     assert [spec.name for spec in checkpoint.tensors] == ["a"]
     assert checkpoint.ignored == ("q: quantised (qint8), left out: it cannot be resized or copied",)
     assert torch.equal(checkpoint.read("a"), torch.ones(2))
+
+
+@pytest.mark.filterwarnings("ignore:torch.quantize")
+def test_a_layer_that_torch_quantised_is_left_out_whole(tmp_path: Path) -> None:
+    codes = torch.quantize_per_tensor(torch.randn(4, 4), 0.1, 0, torch.qint8)
+    ends = {"scale": torch.tensor(1.0), "zero_point": torch.tensor(0)}
+    packed = {"_packed_params.dtype": torch.qint8, "_packed_params._packed_params": (codes, torch.ones(4)), **ends}
+    layers = {f"fc.{end}": held for end, held in packed.items()} | {"conv.weight": codes, "conv.bias": torch.ones(4)}
+    layers |= {f"{path}.{end}": held for path in ("conv", "quant", "add") for end, held in ends.items()}
+    torch.save(layers | {"head.weight": torch.ones(2, 4)}, tmp_path / "a.pt")
+    checkpoint = open_checkpoint(tmp_path / "a.pt")
+    assert [spec.name for spec in checkpoint.tensors] == ["head.weight"]
+    assert checkpoint.ignored[0].startswith("fc.weight: quantised (qint8), left out")
+    assert checkpoint.ignored[-1].startswith("10 tensors beside these, left out with them: add.scale, ")
+    torch.save(layers | {"bn.weight": torch.ones(4)}, tmp_path / "b.pt")
+    with pytest.raises(CheckpointError, match="layers alone that torch quantised"):
+        open_checkpoint(tmp_path / "b.pt")
 
 
 def test_a_configuration_beside_it_is_given(tmp_path: Path) -> None:

@@ -11,7 +11,9 @@ from itertools import islice
 from typing import Any
 
 from tli_cli.checkpoints.names import is_counter
+from tli_cli.checkpoints.no_weights import of_optimizers, require_weights
 from tli_cli.checkpoints.stand_ins import Inert, Unread
+from tli_cli.checkpoints.torch_ao import unpacked
 from tli_cli.decoding import encodable
 from tli_cli.errors import CheckpointError
 from tli_cli.registry import did_you_mean
@@ -35,6 +37,8 @@ SETTINGS = ("model_args", "model_config", "config", "cfg", "args", "hparams", "h
 
 ANY_EMA = "any"
 _EMA = re.compile(r"(^|_)(ema|averaged|swa)($|_)")
+_SWAPPED = "message_hub"
+"""What stands in a file of mmengine, which exchanges weights and averages before it saves them."""
 _MAX_DEPTH = 4
 _MOST_SETTINGS = 1000
 _DEEPEST_SETTINGS = 32
@@ -60,8 +64,9 @@ def find_state_dict(loaded: object, where: str, ema: str | None = None) -> Found
     settings: dict[str, Any] = {}
     node: Any = loaded
     path = ""
+    is_averaged = ema == ANY_EMA or bool(ema and _EMA.search(ema))
     for step in _keys_to(loaded, ema or ""):
-        ignored += [_line(_join(path, other), value) for other, value in _items(node) if other != step]
+        ignored += _lines(node, path, step)
         node, path, ema = node[step], _join(path, step), None
     for _ in range(_MAX_DEPTH):
         if not isinstance(node, Mapping):
@@ -69,6 +74,10 @@ def find_state_dict(loaded: object, where: str, ema: str | None = None) -> Found
                 f"{where}: expected a state dict (names to tensors){_at(path)}, found {_kind(node)}; "
                 "save `model.state_dict()` instead"
             )
+        require_weights(node, f"{where}{_at(path)}")
+        if is_averaged and (inner := _averages_within(node)):
+            node = inner
+            break
         if ema is None and path and (joined := _joined(node)):
             node = joined
         if ema is None and _is_state_dict(node):
@@ -76,13 +85,26 @@ def find_state_dict(loaded: object, where: str, ema: str | None = None) -> Found
         key, ema = _choose(node, where, path, ema), None
         if key is None:
             break
-        ignored += [_line(_join(path, other), value) for other, value in _items(node) if other != key]
+        ignored += _lines(node, path, key)
         settings |= {name: _whole_numbers(value, set()) for name, value in _items(node) if name in SETTINGS}
         node, path = node[key], _join(path, key)
+    node = unpacked(node, _is_tensor)
     tensors = {name: value for name, value in _items(node) if _is_tensor(value) and not is_counter(str(name))}
     ignored += [_line(str(name), value) for name, value in _items(node) if name not in tensors]
+    if training := of_optimizers(tensors, where):
+        tensors = {name: value for name, value in tensors.items() if name not in training}
+        ignored.append(f"{min(training)[:60]} and the like: an optimizer's state, {_entries(len(training))}")
     _require_names(tensors, where)
     return Found(tensors, tuple(ignored), {name: held for name, held in settings.items() if held})
+
+
+def _averages_within(node: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return the tensors of the one module that holds the averages of all others in a state dict, if one does."""
+    names = [name for name, value in _items(node) if isinstance(name, str) and _is_tensor(value)]
+    own = {name: node[name] for name in names if _EMA.search(name.partition(".")[0])}
+    others = {name.partition(".")[2] for name in names if name not in own}
+    is_one = len({name.partition(".")[0] for name in own}) == 1
+    return own if is_one and {name.partition(".")[2] for name in own} == others - {""} else {}
 
 
 def _whole_numbers(settings: object, seen: set[int], depth: int = 0) -> dict[str, Any]:
@@ -149,6 +171,8 @@ def _choose(node: Mapping[Any, Any], where: str, path: str, ema: str | None) -> 
     known: dict[tuple[int, int], bool] = {}
     candidates = [key for key, value in _items(node) if isinstance(key, str) and _holds_state_dict(value, known)]
     averaged = [key for key in candidates if _EMA.search(key)]
+    if averaged and _SWAPPED in node:
+        averaged = [key for key in candidates if key not in averaged]
     if ema is not None:
         if ema == ANY_EMA and averaged:
             return averaged[0]
@@ -226,6 +250,16 @@ def _require_names(tensors: Mapping[Any, Any], where: str) -> None:
             raise CheckpointError(f"{where}: expected names as keys, found {_kind(name)} {str(name)[:40]!r}")
         if not name or not encodable(name):
             raise CheckpointError(f"{where}: the name {name[:40]!r} is empty or not valid text")
+
+
+def _lines(node: Mapping[Any, Any], path: str, chosen: str) -> Iterator[str]:
+    """Yield a line on each thing in `node` but the `chosen` one."""
+    for key, value in _items(node):
+        name = _join(path, key)
+        if _SWAPPED in node and _EMA.search(str(key)) and key != chosen and isinstance(value, Mapping):
+            yield f"{name}: weights before averaging, {_entries(len(value))}; mmengine saves averages as {chosen}"
+        elif key != chosen:
+            yield _line(name, value)
 
 
 def _line(name: str, value: object) -> str:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from tli_cli.architecture import TensorSpec
 from tli_cli.checkpoints.files import FileRange
 from tli_cli.checkpoints.nested import find_state_dict
-from tli_cli.checkpoints.torch_files.slots import LAZY, first_holders, quantised_line
+from tli_cli.checkpoints.torch_ao import left_out
+from tli_cli.checkpoints.torch_files.slots import LAZY, first_holders
 from tli_cli.dtypes import is_buffer
 from tli_cli.errors import CheckpointError
 
@@ -31,9 +32,10 @@ class StateDict:
         found = find_state_dict(loaded, where, ema)
         for name, tensor in found.tensors.items():
             _require_values(tensor, f"{where}: {name}")
-        self._tensors = {name: tensor for name, tensor in found.tensors.items() if not tensor.is_quantized}
         quantised = {name: str(tensor.dtype)[6:] for name, tensor in found.tensors.items() if tensor.is_quantized}
-        self.ignored = (*found.ignored, *(quantised_line(name, dtype) for name, dtype in quantised.items()))
+        without, lines = left_out(quantised, {name: t.ndim for name, t in found.tensors.items()}, where)
+        self._tensors = {name: tensor for name, tensor in found.tensors.items() if name not in without}
+        self.ignored = (*found.ignored, *lines)
         keys = {name: _place(tensor) for name, tensor in self._tensors.items()}
         self.tensors = tuple(_spec(name, self._tensors[name], first) for name, first in first_holders(keys))
 

@@ -8,6 +8,7 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from tli_cli.architecture import TensorSpec
+from tli_cli.checkpoints.torch_ao import left_out
 from tli_cli.checkpoints.torch_files.torch_pickles import PickledTensor, Storage
 from tli_cli.dtypes import PACKED, bits, is_buffer
 from tli_cli.errors import CheckpointError
@@ -66,19 +67,10 @@ def slots_of(
     Raises:
         CheckpointError: one of them is no dense tensor backed by the file.
     """
-    slots: dict[str, Slot] = {}
-    left_out = []
-    for name, tensor in tensors.items():
-        if tensor.layout == "quantised":
-            left_out.append(quantised_line(name, tensor.dtype))
-        else:
-            slots[name] = slot_of(tensor, storages, f"{where}: {name}")
-    return slots, tuple(left_out)
-
-
-def quantised_line(name: str, dtype: str) -> str:
-    """Return the line on a tensor of one of torch's own quantised types."""
-    return f"{name}: quantised ({dtype}), left out: it cannot be resized or copied"
+    quantised = {name: tensor.dtype for name, tensor in tensors.items() if tensor.layout == "quantised"}
+    axes = {name: len(tensor.shape) if isinstance(tensor.shape, tuple) else 0 for name, tensor in tensors.items()}
+    without, lines = left_out(quantised, axes, where)
+    return {n: slot_of(t, storages, f"{where}: {n}") for n, t in tensors.items() if n not in without}, lines
 
 
 def slot_of(tensor: PickledTensor, storages: Mapping[str, tuple[int, int]], where: str) -> Slot:
