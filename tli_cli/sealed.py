@@ -17,7 +17,8 @@ def sealed(value: Any, but: Collection[str] = (), **told: float) -> str:
     `told` of it, and the digest of all its fields `but` some."""
     lines = _encoded(value)
     more = [f'"{name}": {json.dumps(number)}' for name, number in told.items()]
-    return "{\n" + ",\n".join([*lines.values(), *more, f'"{SEAL}": "{_digest(lines, but)}"']) + "\n}\n"
+    ordered = [lines[name] for name in sorted(lines, key=lambda name: name != "version")]
+    return "{\n" + ",\n".join([*ordered, *more, f'"{SEAL}": "{_digest(lines, but)}"']) + "\n}\n"
 
 
 def digest(value: Any, but: Collection[str] = ()) -> str:

@@ -81,6 +81,7 @@ anything = st.recursive(
 def test_any_plan_round_trips(plan):
     text = plan.to_json()
     assert Plan.from_json(text) == plan and Plan.from_json(text).to_json() == text
+    assert next(iter(json.loads(text))) == "version"
 
 
 @settings(max_examples=60, deadline=None)

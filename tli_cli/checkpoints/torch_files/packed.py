@@ -18,6 +18,7 @@ from tli_cli.errors import CheckpointError
 
 WEIGHTS = (".ckpt", ".pt", ".pth", ".bin")
 _MOST_MEMBERS = 10_000
+_NAME_AT = 30
 _TRAINING = re.compile(r"optimi[sz]er|scheduler|scaler|rng_state|variables")
 """How files of training state are called that stand beside the one of weights."""
 
@@ -56,12 +57,19 @@ class Window(io.RawIOBase):
         return len(data)
 
 
+def _first_member(file: BinaryIO) -> bytes:
+    """Return what the first member of a zip archive is called."""
+    return file.read(int.from_bytes(file.read(_NAME_AT)[-4:-2], "little"))
+
+
 def zipped_weights(path: Path) -> tuple[int, int] | None:
     """Return where the one file of weights in the zip archive at `path` begins, and how long it is; None where it holds
     none or several of them, packs them, or is damaged, and of the archives that torch itself writes."""
     try:
-        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
-            members = archive.infolist()
+        with path.open("rb") as file:
+            if _first_member(file).endswith(b"/data.pkl"):  # as torch begins, which is read without a look at all
+                return None
+            members = zipfile.ZipFile(file).infolist()
             if len(members) > _MOST_MEMBERS or any(m.filename.endswith(("data.pkl", *EXPORTED)) for m in members):
                 return None
             plain = (m for m in members if m.filename.endswith(WEIGHTS) and not _TRAINING.search(m.filename))
