@@ -48,6 +48,24 @@ def test_several_or_none_are_told(tmp_path: Path) -> None:
         open_checkpoint(tmp_path)
 
 
+def test_state_of_training_is_no_checkpoint_of_a_directory(tmp_path: Path) -> None:
+    torch.save({"module": {"a": torch.ones(2)}}, tmp_path / "mp_rank_00_model_states.pt")
+    torch.save({"optimizer_state_dict": {}}, tmp_path / "bf16_zero_pp_rank_0_mp_rank_00_optim_states.pt")
+    assert open_checkpoint(tmp_path).ignored == ()
+    (tmp_path / "mp_rank_00_model_states.pt").unlink()
+    with pytest.raises(CheckpointError, match=r"found none$"):
+        open_checkpoint(tmp_path)
+
+
+def test_places_below_a_directory_are_those_of_weights(tmp_path: Path) -> None:
+    for place in ("recipe_state/recipe_state.pt", "optimizer_0/.metadata", "fsdp_0/.metadata", "epoch_0/last.pth.tar"):
+        (tmp_path / place).parent.mkdir()
+        (tmp_path / place).write_bytes(b"")
+    with pytest.raises(CheckpointError) as error:
+        open_checkpoint(tmp_path)
+    assert str(error.value).endswith(f"there is one in {tmp_path / 'epoch_0'}, {tmp_path / 'fsdp_0'}")
+
+
 def sharded(directory: Path, torch_files: bool) -> Path:
     """Write two shards and an index, as Hugging Face lays them out."""
     suffix, stem = ("bin", "pytorch_model") if torch_files else ("safetensors", "model")
@@ -125,6 +143,7 @@ def test_the_latest_step_of_a_directory_is_taken(tmp_path: Path) -> None:
     ("names", "said"),
     [
         (["zero_pp_rank_0_mp_rank_00_model_states.pt", "zero_pp_rank_1_mp_rank_00_model_states.pt"], "zero_to_fp32"),
+        (["last.pth.tar", "model_best.pth.tar"], "found several checkpoints: last.pth.tar, model_best.pth.tar"),
         (["pytorch_model-00001-of-00002.bin", "pytorch_model-00002-of-00002.bin"], "without the index"),
     ],
 )

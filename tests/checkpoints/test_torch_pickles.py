@@ -113,6 +113,7 @@ BESIDE: dict[str, Callable[[pytest.MonkeyPatch], Any]] = {
     "recipes": lambda _: [int, str, range, functools.partial(torch.optim.AdamW, lr=0.1), torch.optim.SGD],
     "lightning": lambda patch: config(patch, "pytorch_lightning.utilities.parsing", "AttributeDict"),
     "yacs": lambda patch: config(patch, "yacs.config", "CfgNode"),
+    "fastai": lambda patch: config(patch, "fastcore.foundation", "L"),
     "mmengine": history,
 }
 

@@ -166,7 +166,10 @@ def test_verify_reads_a_result_back(capsys, folder):
     [
         (("match", "small.pt", "nets.py:wide", "--json", "--csv"), 2, "only one of --json and --csv"),
         (("inspect", "https://there.example/net.pt"), 1, "nothing is downloaded"),
-        (("inspect", "people/net"), 1, "nothing is downloaded"),
+        (("inspect", "people/net"), 1, "`hf download people/net --local-dir net`"),
+        (("inspect", "hf:people/net"), 1, "`hf download people/net --local-dir net`"),
+        (("inspect", "file:///there/net.pt"), 1, "name the path alone: /there/net.pt"),
+        (("inspect", "-"), 1, "no checkpoint is read from standard input"),
         (("inspect", "nothing"), 1, "there is no such file"),
         (("inspect", "nets.py:other"), 1, "it defines net, small, wide"),
         (("inspect", "small.pt", "--ema", "any"), 1, "leave --ema out"),

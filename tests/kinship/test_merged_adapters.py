@@ -154,3 +154,12 @@ def test_an_adapter_of_another_model_is_refused(tmp_path: Path) -> None:
     other["model.out.weight"] = torch.randn(8, 8)
     with pytest.raises(TliError, match=r"fc\.weight \[5, 7\]: found factors \[8, 2\] and \[2, 6\]"):
         inject(written(tmp_path, other, adapter(), PLAIN), str(tmp_path / "target"), tmp_path / "out.safetensors")
+
+
+def test_an_adapter_alone_in_a_directory_is_no_base_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "lora").mkdir()
+    lora = {f"unet.fc.lora_{part}.weight": torch.randn(2, 2) for part in "AB"}
+    save_file(lora, tmp_path / "lora" / "pytorch_lora_weights.safetensors")
+    save_file(base(), tmp_path / "target.safetensors")
+    with pytest.raises(TliError, match=r"holds adapters alone .* and no model"):
+        inject(str(tmp_path / "lora"), str(tmp_path / "target.safetensors"), str(tmp_path / "out.safetensors"))

@@ -44,7 +44,7 @@ def cut(where: Path, parts: list[str]) -> str:
     )
 
 
-SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
+SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".pth.tar", ".nemo")
 _PREFERRED = (
     "model.safetensors",
     "model.safetensors.index.json",
@@ -56,10 +56,13 @@ _PREFERRED = (
     "open_clip_pytorch_model.bin",
     "mp_rank_00_model_states.pt",
 )
-_NOT_MODELS = ("optimizer", "scheduler", "training_args", "rng_state", "scaler", "trainer_state")
+_NOT_MODELS = re.compile(
+    r"\.|(optimizer|scheduler|training_args|rng_state|scaler|trainer_state|recipe_state|sampler|dl_state_dict)"
+    r"|.*_optim_states\.pt$"
+)
 _ADAPTER = "adapter_model."
-_PARTITION = "zero_pp_rank_"
-"""What DeepSpeed calls the files that each process wrote of its own."""
+_PARTITION = re.compile(r"zero_pp_rank_\d")
+"""How DeepSpeed calls the files that each process wrote of its own."""
 _PART = re.compile(r"(.+)-\d+-of-\d+(\.\w+)")
 _LONGEST_NAME = 255
 
@@ -95,7 +98,7 @@ def _names(directory: Path) -> list[str]:
 
 
 def _models(names: Collection[str]) -> list[str]:
-    return [name for name in names if is_checkpoint_name(name) and not name.startswith((".", *_NOT_MODELS))]
+    return [name for name in names if is_checkpoint_name(name) and not _NOT_MODELS.match(name)]
 
 
 def _chosen(directory: Path) -> tuple[Path, list[str]]:
@@ -107,7 +110,7 @@ def _chosen(directory: Path) -> tuple[Path, list[str]]:
     chosen = next((name for name in _PREFERRED if name in candidates), None)
     if chosen is None:
         indexes = [name for name in candidates if name.endswith(".index.json")]
-        alone = [name for name in candidates if not name.startswith(_PARTITION) and not _PART.fullmatch(name)]
+        alone = [name for name in candidates if not _PARTITION.match(name) and not _PART.fullmatch(name)]
         likely = indexes or alone or candidates
         if not likely and (inner := _latest(directory, names) or _first_rank(directory)):
             return _chosen(inner)
@@ -116,7 +119,7 @@ def _chosen(directory: Path) -> tuple[Path, list[str]]:
         if len(likely) != 1:
             raise CheckpointError(_which(directory, names, likely))
         chosen = likely[0]
-    others = [name for name in found if name != chosen and not name.startswith(_PARTITION)]
+    others = [name for name in found if name != chosen and not _PARTITION.match(name)]
     return directory / chosen, [name for name in others if not _PART.fullmatch(name)]
 
 
@@ -139,7 +142,8 @@ def _which(directory: Path, names: list[str], likely: list[str]) -> str:
     if not likely:
         hint = f"; its config.json alone is named hf:{directory}" if (directory / "config.json").is_file() else ""
         inner = (path for depth in ("*/*", "*/*/*") for path in sorted(directory.glob(depth)))
-        below = [str(path.parent) for path in inner if is_checkpoint_name(path.name)]
+        below = [str(path.parent) for path in inner if _models([path.name]) or path.name == ".metadata"]
+        below = [name for name in below if not _NOT_MODELS.match(Path(name).name)]
         hint += f"; there is one in {', '.join(list(dict.fromkeys(below))[:4])}" if below else ""
         others = [f", but {name}, {found[0]}: {found[1]}" for name in names if (found := stranger(name, b""))]
         return (
@@ -147,8 +151,12 @@ def _which(directory: Path, names: list[str], likely: list[str]) -> str:
             f"its shards, a distributed checkpoint), found none{others[0] if others else ''}{hint}"
         )
     shown = ", ".join(likely[:8])
-    if all(name.startswith(_PARTITION) for name in likely):
-        return f"{directory}: found the parts of ZeRO stage 3 alone: {shown}; put them together with zero_to_fp32.py"
+    if all(map(_PARTITION.match, likely)):
+        return (
+            f"{directory}: found the parts of ZeRO stage 3 alone: {shown}; put them together with `python "
+            "zero_to_fp32.py . whole`, a script that DeepSpeed writes into the directory of its checkpoints, and name "
+            "what that writes"
+        )
     if all(map(_PART.fullmatch, likely)):
         return f"{directory}: found shards without the index that names them: {shown}; get their .index.json too"
     return f"{directory}: found several checkpoints: {shown}; name the file that you mean"

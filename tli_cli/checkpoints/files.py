@@ -15,6 +15,7 @@ from tli_cli.errors import CheckpointError
 
 _MAX_READ = 1 << 30
 _AGAIN = "run again when nothing writes to it"
+_TO_FILE = "tensors are read at their places, so write what it gives to a file first"
 ZIP = b"PK\x03\x04"
 
 
@@ -100,7 +101,8 @@ def stamp_of(path: Path) -> Stamp:
         reason = getattr(error, "strerror", None) or str(error)
         raise CheckpointError(f"{path}: cannot be opened: {reason}; check the path") from error
     if not stat.S_ISREG(info.st_mode):
-        raise CheckpointError(f"{path}: expected a file, found something else (a device, pipe or directory)")
+        what = "a directory" if stat.S_ISDIR(info.st_mode) else f"something else (a device or pipe); {_TO_FILE}"
+        raise CheckpointError(f"{path}: expected a file, found {what}")
     return _stamp(info)
 
 

@@ -48,7 +48,7 @@ KINDS: tuple[tuple[str, str], ...] = (
     (r"\.(absmax|quant_map|quant_state\.\w+)$", "bitsandbytes, 4 bits"),
     (r"\.SCB$", "bitsandbytes, 8 bits"),
     (r"\.weight_(packed|shape|zero_point)$", "compressed-tensors"),
-    (r"\.(weight_scale(_inv)?|scale_weight)$", "8-bit floats with scales"),
+    (r"\.(weight_scale(_inv)?|scale_weight)$", "8-bit values with scales"),
 )
 """Tensors that stand in place of a weight, or beside it, and who writes them so."""
 PLAIN = "load the model with the library that made it, dequantise it (transformers: model.dequantize()), save that"

@@ -29,8 +29,9 @@ def _is_module(node: ast.ClassDef) -> bool:
     return any(ast.unparse(base).endswith("Module") for base in node.bases)
 
 
-HUB = re.compile(r"\w+://.+|[A-Za-z][\w-]*/[\w.-]+")
-"""What a model is called on the web, and not on this machine."""
+_HUB = re.compile(r"(?:https://huggingface\.co/|hf:/{0,2}|hf-hub:)?(?P<owner>[A-Za-z][\w.-]*)/(?P<name>[\w.-]+)")
+"""What a model is called on the hub of Hugging Face."""
+_ADDRESS = re.compile(r"\w[\w-]+:.*/.+")
 _LOOKED_AT = 10_000
 """At most so many files beside it are held against its name."""
 
@@ -45,13 +46,36 @@ def classes_wanted(path: Path) -> str:
 def missing_hint(text: str) -> str:
     """Return what may have been meant by `text`, which names no file, behind a semicolon; empty where nothing tells."""
     path = Path(text)
+    if text == "-":
+        return "; no checkpoint is read from standard input: write it to a file, and name that"
     if ".py:" in text:
         return "; a class or function of yours is named path/to/net.py:Net, or 'path/to/net.py:Net(64, act=\"gelu\")'"
     if path.parts[:1] == ("~",):
         return f"; ~ is for shells to expand: name {path.expanduser()}"
+    if text.startswith("file://"):
+        return f"; name the path alone: {text.removeprefix('file://')}"
+    if Path(f"{text}.index").is_file():
+        return f"; {path.name}.index beside it is of TensorFlow, and name that for what to do"
     if hint := did_you_mean(path.name, _beside(path)):
         return f"; {hint}"
-    return "; nothing is downloaded: name a file here" if HUB.fullmatch(text) else ""
+    if (match := _HUB.fullmatch(text)) and not path.parent.is_dir():
+        return _of_hub(match["owner"], match["name"])
+    return "; nothing is downloaded: name a file here" if _ADDRESS.fullmatch(text) else ""
+
+
+def _of_hub(owner: str, name: str) -> str:
+    home = os.environ.get("HF_HOME") or "~/.cache/huggingface"
+    cache = Path(os.environ.get("HF_HUB_CACHE") or f"{home}/hub").expanduser()
+    try:
+        here = sorted((cache / f"models--{owner}--{name}" / "snapshots").iterdir(), key=lambda p: p.stat().st_mtime)
+    except OSError:
+        here = []
+    if here:
+        return f"; nothing is downloaded, but a model called so is in Hugging Face's cache: name {here[-1]}"
+    return (
+        "; nothing is downloaded: name a file or directory here; a model of Hugging Face's hub comes with "
+        f"`hf download {owner}/{name} --local-dir {name}`"
+    )
 
 
 def _beside(path: Path) -> list[str]:

@@ -41,7 +41,7 @@ def base_beside(adapter: Checkpoint) -> str:
         beside, _ = find_checkpoint(home)
     except CheckpointError:
         return ""
-    return "" if beside.name.startswith("adapter_") or beside == adapter.path else str(home)
+    return "" if beside.name.startswith("adapter_") or adapter.path in (beside, home) else str(home)
 
 
 def on_base(text: str, adapter: Checkpoint, base: Checkpoint) -> tuple[Checkpoint, tuple[str, ...]]:

@@ -128,7 +128,7 @@ def resolve(text: str, reading: Reading = Reading()) -> Reference:
     _refuse_two_answers(text, reading)
     if LIVE.match(text) and text.partition(":")[0] not in LIBRARIES:
         return _from_code(text, reading)
-    if path.suffix in SUFFIXES or "/" in text:
+    if path.suffix in SUFFIXES or "/" in text or text == "-":
         from tli_cli.checkpoints.writing.naming import require_named
 
         require_named(path)
@@ -148,7 +148,11 @@ def _refuse_two_answers(text: str, reading: Reading) -> None:
 def _from_code(text: str, reading: Reading) -> Reference:
     from tli_cli.providers import provided
 
-    live = provided(text, input_shape=reading.input_shape, num_classes=reading.num_classes, in_chans=reading.in_chans)
+    sizes = {"num_classes": reading.num_classes, "in_chans": reading.in_chans}
+    try:
+        live = provided(text, input_shape=reading.input_shape, **sizes)
+    except UnknownReferenceError as error:
+        raise UnknownReferenceError(f"{error}{missing_hint(text) if text.startswith('hf:') else ''}") from error
     return Reference(text, live.architecture, notes=live.notes, in_files=live.in_files)
 
 

@@ -16,7 +16,7 @@ from tli_cli.errors import CheckpointError
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 EXPORTED = ("archive_format", "serialized_exported_program.json")
 """What an exported program holds, and nothing else does."""
-_SCRIPT = "save `model.state_dict()` with torch.save, or better as safetensors"
+_INSTEAD = "use the checkpoint that it was made from, or, where you trust it, torch.save({}, 'new.pt')"
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,11 @@ def read_archive(file: BinaryIO, size: int, where: str) -> Archive:
 def _pickle_member(members: list[zipfile.ZipInfo], where: str) -> zipfile.ZipInfo:
     names = {member.filename.partition("/")[2] or member.filename for member in members}
     if "constants.pkl" in names or "bytecode.pkl" in names or any(name.startswith("code/") for name in names):
-        raise CheckpointError(f"{where}: a TorchScript archive holds code and is not read; {_SCRIPT}")
+        said = _INSTEAD.format("torch.jit.load(FILE).state_dict()")
+        raise CheckpointError(f"{where}: a TorchScript archive holds code and is not read; {said}")
     if PurePath(where).suffix == ".pt2" or any(name.endswith(EXPORTED) for name in names):
-        raise CheckpointError(f"{where}: an exported program (.pt2) is not read; {_SCRIPT}")
+        said = _INSTEAD.format("torch.export.load(FILE).state_dict")
+        raise CheckpointError(f"{where}: an exported program (.pt2) is not read; {said}")
     for member in members:
         if member.filename.count("/") == 1 and member.filename.endswith("/data.pkl"):
             return member

@@ -181,8 +181,31 @@ class _AllowListUnpickler(pickle._Unpickler):
 
 _STORAGE = "torch.storage._load_from_bytes"
 """What tensors ask for that pickle.dump has written, and not torch.save."""
-_PARTS = ("torch.distributed.tensor.", "torch.distributed._shard.")
-"""What tensors ask for of which each process holds a part."""
+_KNOWN: tuple[tuple[tuple[str, ...], str], ...] = (
+    (
+        ("torch.distributed.tensor.", "torch.distributed._shard."),
+        "it is one process's part of a model on several, in classes of torch's own: {}. torch.distributed.checkpoint."
+        "save writes a directory that is read here, and get_model_state_dict(model, options=StateDictOptions("
+        "full_state_dict=True)) gives whole tensors to save",
+    ),
+    (
+        ("torchao.", "optimum.quanto.", "torch.ScriptObject"),
+        "its tensors are quantised, in classes of a library: {}. Save the `state_dict()` of the model as it was before",
+    ),
+    (
+        ("deepspeed.",),
+        "it is DeepSpeed's state of training: {}. The weights are in mp_rank_00_model_states.pt beside it, or come out "
+        "of zero_to_fp32.py, which DeepSpeed writes into the directory of its checkpoints",
+    ),
+    (
+        ("torch.nn.modules.",),
+        "it is a whole model, which asks to run or build more than tensors: {}. There is no unsafe way to load it "
+        "here. If you trust where it comes from, run where its code is: held = torch.load(FILE, weights_only=False); "
+        'torch.save(held.state_dict(), "new.pt"), or held["model"].state_dict() where it is a dictionary of training '
+        "state, as Ultralytics writes one",
+    ),
+)
+"""What pickles are that ask for such classes, and what to do instead."""
 
 
 def load_allowed(
@@ -213,12 +236,9 @@ def blocked_message(where: str, blocked: list[str]) -> str:
             f"{where}: not read, because pickle.dump wrote it, which asks to run code for each tensor: {named}. If you "
             'trust where it comes from, torch.save(pickle.load(open(FILE, "rb")), "new.pt") writes what is read here'
         )
-    if any(name.startswith(_PARTS) for name in blocked):
-        return (
-            f"{where}: not read, because it is one process's part of a model on several, in classes of torch's own: "
-            f"{named}. torch.distributed.checkpoint.save writes a directory that is read here, and get_model_state_dict"
-            "(model, options=StateDictOptions(full_state_dict=True)) gives whole tensors to save"
-        )
+    for classes, said in _KNOWN:
+        if any(name.startswith(classes) for name in blocked):
+            return f"{where}: not read, because {said.format(named)}"
     return (
         f"{where}: not read, because it is a pickle that asks to run or build more than tensors: {named}. "
         "Expected a plain state dict; there is no unsafe way to load it here. If you trust where it comes from, load "

@@ -55,7 +55,7 @@ _DATA = (
     *(f"pathlib.Pure{kind}Path" for kind in ("Posix", "Windows", "")),
     *(f"datetime.{kind}" for kind in ("date", "datetime", "time", "timedelta", "timezone")),
     *("argparse.Namespace", "types.SimpleNamespace", "uuid.UUID", "decimal.Decimal", "fractions.Fraction"),
-    *("collections.deque", "typing.Any"),
+    *("collections.deque", "typing.Any", "fastcore.foundation.L"),
     *(f"{core}.multiarray.{kind}" for core in ("numpy.core", "numpy._core") for kind in ("scalar", "_reconstruct")),
     *(f"{core}.numeric._frombuffer" for core in ("numpy.core", "numpy._core")),
     *("numpy.dtype", "numpy.ndarray"),
