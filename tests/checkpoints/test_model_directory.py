@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from tli_cli import api
 from tli_cli.catalogue.libraries import import_timm, import_torchvision
@@ -134,6 +134,20 @@ def test_timm_loads_what_it_names(name):
     size = model.pretrained_cfg["input_size"]
     assert model(torch.randn(1, *size)).shape == (1, 7) and size[0] == 5
     assert [len(model.pretrained_cfg[key]) for key in ("mean", "std")] == [5, 5]
+
+
+@pytest.mark.parametrize("limit", [None, 400])
+def test_diffusers_finds_its_weights_by_the_name_that_it_gives_them(limit):
+    for name, width in (("source", 4), ("target", 8)):
+        Path(name).mkdir()
+        Path(name, "config.json").write_text(json.dumps({"_class_name": "UNet2DModel", "block_out_channels": [width]}))
+        layers = torch.nn.Sequential(torch.nn.Conv2d(3, width, 3), torch.nn.Conv2d(width, 3, 3)).state_dict()
+        save_file(layers, Path(name, "diffusion_pytorch_model.safetensors"))
+    api.inject("source", "target", "out", options=Options(max_shard_size=limit))
+    assert json.loads(Path("out/config.json").read_text())["block_out_channels"] == [8]
+    whole = Path("out/diffusion_pytorch_model.safetensors")
+    assert whole.is_file() == (limit is None) and Path(f"{whole}.index.json").is_file() == (limit is not None)
+    api.inject("source", "target", "out", options=Options(force=True))
 
 
 def test_a_directory_is_replaced_when_forced_and_nothing_but_a_model():

@@ -9,7 +9,7 @@ from typing import Any
 
 from tli_cli.catalogue.naming import resolve_name
 from tli_cli.checkpoints import read_config
-from tli_cli.checkpoints.writing.model_directory import Beside
+from tli_cli.checkpoints.writing.model_directory import CONFIG, OF_DIFFUSERS, Beside
 from tli_cli.errors import TliError
 from tli_cli.options import Options
 from tli_cli.providers.arguments import configured, split_reference
@@ -17,7 +17,6 @@ from tli_cli.references.reference import Reference
 from tli_cli.references.shared_tokens import tokenizer_of
 from tli_cli.vocabularies.reading import NAMES, SETTINGS
 
-CONFIG = "config.json"
 _OF_TOKENS = (*NAMES, *SETTINGS, "merges.txt", "chat_template.jinja", "generation_config.json")
 _OF_INPUTS = ("preprocessor_config.json", "processor_config.json", "video_preprocessor_config.json")
 BESIDE = frozenset({CONFIG, *_OF_TOKENS, *_OF_INPUTS})
@@ -75,7 +74,7 @@ def _vocabularies(reference: Reference) -> list[int]:
 def _described(reference: Reference, options: Options) -> _Described | None:
     if reference.checkpoint is not None:
         path, config = reference.checkpoint.path, reference.checkpoint.config or {}
-        known = "model_type" in config or "architecture" in config
+        known = not config.keys().isdisjoint(("model_type", "architecture", OF_DIFFUSERS))
         return (config, path if path.is_dir() else path.parent) if known else None
     head, arguments = split_reference(reference.text)
     asked = {"num_classes": options.num_classes, "in_chans": options.in_chans}

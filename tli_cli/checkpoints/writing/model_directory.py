@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections.abc import Collection, Mapping, Sequence
@@ -22,14 +23,16 @@ from tli_cli.checkpoints.writing.writer import (
 from tli_cli.dtypes import byte_count
 from tli_cli.errors import CheckpointError
 
-WEIGHTS = "model.safetensors"
+CONFIG = "config.json"
+OF_DIFFUSERS = "_class_name"
+"""What a configuration of diffusers says, and no other does."""
 
 Beside = Mapping[str, bytes | Path]
 """The files beside the weights, by name: what they hold, or what they are copied from."""
 
 _NAMED = re.compile(r"(\.v?\d.*)?")
 """How the name of such a directory may end: in nothing, or in a version (`llama-3.2-1b`, `run.v2`)."""
-_WEIGHTS = re.compile(r"(pytorch_)?model(-\d+-of-\d+)?\.(safetensors|bin)(\.index\.json)?")
+_WEIGHTS = re.compile(r"((diffusion_)?pytorch_)?model(-\d+-of-\d+)?\.(safetensors|bin)(\.index\.json)?")
 
 
 def is_model_directory(out: Path) -> bool:
@@ -70,7 +73,7 @@ def write_model_directory(
         target, ranks, force=force, require_own=lambda: _require_own(target, {*own, *beside})
     ) as draft:
         written = write_checkpoint(
-            draft / WEIGHTS,
+            draft / _weights_name(beside),
             tensors,
             produce,
             metadata=metadata,
@@ -82,6 +85,13 @@ def write_model_directory(
             for name, content in beside.items() if ranks.is_first else ():
                 _put(draft / name, content)
     return tuple(target / name for name in (*(path.name for path in written), *beside))
+
+
+def _weights_name(beside: Beside) -> str:
+    """Return what the library that reads the configuration calls the weights."""
+    config = beside.get(CONFIG, b"{}")
+    is_of_diffusers = isinstance(config, bytes) and OF_DIFFUSERS in json.loads(config)
+    return "diffusion_pytorch_model.safetensors" if is_of_diffusers else "model.safetensors"
 
 
 def _put(path: Path, content: bytes | Path) -> None:
