@@ -145,3 +145,50 @@ class Masked(nn.Module):
 def test_positions_stay_where_they_are_however_code_cuts_the_sequence(cut: bool) -> None:
     plan, apart = ported(Masked(cut), Masked(not cut), ROWS)
     assert promises(plan) and apart < 1e-6
+
+
+class Language(nn.Module):
+    """A network whose head is its table of tokens, with a bias of its own: in a linear layer, or beside that."""
+
+    def __init__(self, layer: bool) -> None:
+        super().__init__()
+        self.table, self.inner = nn.Embedding(11, 8), nn.Linear(8, 8)
+        self.head = nn.Linear(8, 11) if layer else nn.Module()
+        self.head.weight = self.table.weight
+        if not layer:
+            self.head.bias = nn.Parameter(torch.zeros(11))
+        self.layer = layer
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        x = torch.tanh(self.inner(self.table(tokens)))
+        return self.head(x) if self.layer else functional.linear(x, self.head.weight) + self.head.bias
+
+
+@pytest.mark.parametrize("layer", [False, True])
+def test_what_is_added_to_the_logits_of_a_table_is_the_bias_of_a_head(layer: bool) -> None:
+    given, wanted = randomised(Language(layer), 1), randomised(Language(not layer), 2)
+    tokens = torch.arange(10).reshape(2, 5)
+    plan = apply_tli(wanted, given, example=tokens, options=Options(method="maps"))
+    assert promises(plan) and distance(given, wanted, (tokens,)) < 1e-6
+
+
+class Upsampling(nn.Module):
+    """Transposed convolutions, of which one keeps the width."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.head = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 4, 1)
+        self.ups = nn.ModuleList(nn.ConvTranspose2d(8, 8, 4, 2, 1, bias=False) for _ in range(2))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.stem(x)
+        for up in self.ups:
+            x = up(x).relu()
+        return self.head(x)
+
+
+def test_the_kernel_of_a_transposed_convolution_in_a_file_is_not_turned() -> None:
+    given, wanted = randomised(Upsampling(), 1), randomised(Upsampling(), 2)
+    held = {name.replace("ups", "layers").replace("stem", "first"): t for name, t in given.state_dict().items()}
+    apply_tli(wanted, {"extra.weight": torch.randn(3, 5), **held}, example=MAPS.float(), options=Options(method="maps"))
+    assert distance(given, wanted, (MAPS,)) < 1e-6

@@ -180,7 +180,9 @@ class Recording:
         """Note that a layer with tensors by role acts on the nodes `inputs`; return its graph node."""
         names = [name for group in roles.values() for name in group]
         known = [self.layer_of[name] for name in names if name in self.layer_of] or [
-            before for before in self._same_module(names, inputs) if self._takes(before, kind, roles)
+            before
+            for before in (*self._same_module(names, inputs), *self._table_as_head(kind, inputs))
+            if self._takes(before, kind, roles)
         ]
         if kind == "bias" and not known and (late := self._before_sum(names, inputs)):
             self.layer_of[names[0]] = late[0]
@@ -235,6 +237,11 @@ class Recording:
         modules = {name.rpartition(".")[0] for name in names}
         theirs = ((index, {name.rpartition(".")[0] for name in self.layers[index].roles}) for index in before)
         return [index for index, held in theirs if held == modules][:1]
+
+    def _table_as_head(self, kind: str, inputs: Sequence[int]) -> list[int]:
+        """Return the table of tokens just before that serves as a head: whatever is added to its logits is its bias."""
+        before = [self.layer_behind(node) for node in inputs if kind == "bias" and self.nodes[node].inputs]
+        return [index for index in before if index >= 0 and self.layers[index].kind == "embedding"]
 
     def _before_sum(self, names: Sequence[str], inputs: Sequence[int]) -> list[int]:
         """Return the layer whose bias is added late: to the sum of what it makes and of something else."""

@@ -79,7 +79,8 @@ def _are_relisted(ends: Ends, book: MapBook) -> bool:
 
 
 def _is_same_layout(wanted: Share, offered: Share, layer: Layer) -> bool:
-    """Tell whether two tensors have one shape, in one order of axes; without a graph, heads and kinds are guessed."""
+    """Tell whether two tensors have one shape, in one order of axes; without a graph, heads and kinds are guessed, and
+    which way a convolution goes."""
     shape, other = ([size for size in share.shape if size > 1] for share in (wanted, offered))
     summed, offers = (
         [axis.contracted for size, axis in zip(share.shape, share.axes, strict=True) if size > 1]
@@ -87,7 +88,8 @@ def _is_same_layout(wanted: Share, offered: Share, layer: Layer) -> bool:
     )
     if shape != other:
         return False
-    return summed == offers or layer.kind not in LINEAR or shape[:1] != shape[1:2]
+    goes_either_way = layer.kind == "conv" and len(shape) > 2
+    return summed == offers or goes_either_way or layer.kind not in LINEAR or shape[:1] != shape[1:2]
 
 
 def lie_alike(target: Architecture, wanted: Share, source: Architecture, offered: Share) -> bool:
