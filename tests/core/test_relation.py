@@ -66,3 +66,25 @@ class Chain(nn.Module):
 def test_a_trunk_that_one_side_lacks_makes_another_family_and_the_input_at_the_end_is_none(given, wanted, relation):
     plan = apply_tli(Chain(**wanted), Chain(**given), example=(2, 1, 8), options=Options(method="maps"))
     assert plan.relation == relation
+
+
+class Encoder(nn.Module):
+    """Convolutions that halve an image, and what gives it back or, past another layer, tells classes of it."""
+
+    def __init__(self, classes: int = 0, width: int = 8) -> None:
+        super().__init__()
+        self.encoder = nn.Sequential(nn.Conv2d(1, width, 3, 2, 1), nn.ReLU(), nn.Conv2d(width, 16, 3, 2, 1), nn.ReLU())
+        give = (nn.ConvTranspose2d(16, 8, 2, 2), nn.ReLU(), nn.ConvTranspose2d(8, 1, 2, 2))
+        tell = (nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 9), nn.ReLU(), nn.Linear(9, classes or 1))
+        self.end = nn.Sequential(*(tell if classes else give))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.end(self.encoder(images))
+
+
+@pytest.mark.parametrize(("width", "relation"), [(8, "shallower"), (4, "wider and shallower"), (12, "other")])
+def test_an_encoder_that_is_kept_whole_makes_no_other_family(width, relation):
+    given, wanted = randomised(Encoder(width=width), 1), randomised(Encoder(5), 2)
+    images = torch.zeros(2, 1, 16, 16, dtype=torch.float64)
+    plan = apply_tli(wanted, given, example=images, options=Options(method="maps"))
+    assert plan.relation == relation and plan.coverage > 0.5

@@ -193,6 +193,43 @@ def test_where_a_plain_start_learns_faster_nothing_slower_is_moved(tmp_path, mon
     assert all(same) == idle
 
 
+class Restorer(nn.Module):
+    """An encoder that halves images, and what gives them back or tells classes of them."""
+
+    def __init__(self, classes: int = 0) -> None:
+        super().__init__()
+        self.encoder = nn.Sequential(nn.Conv2d(1, 8, 3, 2, 1), nn.ReLU(), nn.Conv2d(8, 8, 3, 1, 1), nn.ReLU())
+        ends = (nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, classes))
+        self.end = nn.Sequential(*ends) if classes else nn.ConvTranspose2d(8, 1, 2, 2)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.end(self.encoder(images))
+
+
+def test_what_gives_images_like_its_own_is_tried_by_what_it_restores(monkeypatch):
+    monkeypatch.setattr("tli_cli.fitting.trial.RATES", (1e-2,))
+    torch.manual_seed(0)
+    trial, model = Trial((1, 8, 8), 0, restoring=True), Restorer()
+    assert trial.restores(model) and not trial.restores(Restorer(3)) and not trial.restores(nn.Flatten())
+    dead = deepcopy(model)
+    nn.init.constant_(dead.encoder[2].bias, -100.0)
+    assert trial.learned(model) > 0.2 > trial.learned(dead) + 0.1
+
+
+@pytest.mark.parametrize("behind", [0.04, 0.06])
+@pytest.mark.parametrize("classes", [0, 3])
+def test_what_comes_to_restore_takes_an_encoder_of_its_own_kind_where_that_helps(monkeypatch, classes, behind):
+    own = Restorer(classes)
+    before = deepcopy(own.state_dict())
+    tried = []
+    reached = iter([0.5, 0.5 - behind])  # the plain start is tried first
+    monkeypatch.setattr(Trial, "learned", lambda _trial, _model: tried.append(1) or next(reached))
+    plan = apply_tli(own, randomised(Restorer(5), 0).float(), example=torch.zeros(2, 1, 8, 8))
+    moved = not torch.equal(own.encoder[0].weight, before["encoder.0.weight"])
+    assert len(tried) == (0 if classes else 2)
+    assert moved == (plan.coverage > 0) == (classes > 0 or behind < 0.05)
+
+
 def test_plain_starts_are_tried_once(monkeypatch):
     tried = []
     monkeypatch.setattr(Trial, "learned", lambda _trial, model: tried.append(model) or 0.5)

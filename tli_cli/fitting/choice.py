@@ -12,7 +12,7 @@ from tli_cli.fitting.image_size import image_share
 from tli_cli.fitting.points import with_fits
 from tli_cli.fitting.work import FEW_LOOKS, LOOKS, input_numbers, work_of
 from tli_cli.options import Options
-from tli_cli.plan import EDITED, Plan
+from tli_cli.plan import EDITED, Plan, Step
 from tli_cli.planning.relation import OTHER, SHORTENED, UNLIKE, of_another_family
 from tli_cli.references import Reference
 
@@ -24,6 +24,9 @@ FITTED = "places of the target are fitted to the source's values on made-up inpu
 """What a plan with fits says of itself."""
 IMAGE = 3 * 224 * 224
 """The numbers of an image of unknown size."""
+
+AFRESH = ("constructor", "target")
+"""How a tensor starts that neither a source nor what the target is to compute tells anything of."""
 
 Replan = Callable[[], Plan]
 """Make the plan that moves all that can be moved."""
@@ -40,13 +43,18 @@ def gains(plan: Plan) -> bool:
 
 
 def is_tried(plan: Plan) -> bool:
-    """Tell whether what `plan` makes without a fit is held against starts without a source when it is carried out."""
+    """Tell whether what `plan` makes without a fit is held against starts without a source when it is carried out: of
+    another family, or with layers that start afresh, where the target may turn out to restore what it takes."""
     return (
         plan.method == "auto"
         and not plan.fits
-        and of_another_family(plan)
+        and (of_another_family(plan) or any(_is_afresh(step) for step in plan.steps))
         and not (plan.leaves_out or EDITED in plan.notes)
     )
+
+
+def _is_afresh(step: Step) -> bool:
+    return step.action == "keep" and len(step.shape) > 1 and step.initial in AFRESH
 
 
 def feeding(plan: Plan) -> int | None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 
 import torch
 from torch import nn
-from torch.nn.functional import cross_entropy
 
+from tli_cli.fitting.made_up_tasks import Classes, MadeUpTask, Restoring, first_of
 from tli_cli.fitting.samples import drawn_classes, marked_classes, samples_for
 from tli_cli.report import Progress
 from tli_cli.seeding import generator_for
@@ -38,13 +38,15 @@ PASSES = len(RATES) * (3 * STEPS * BATCH + STEPS // EVERY * TESTED)
 class Trial:
     """A task drawn from `seed`: of characters for networks that take images of `shape`, of marked inputs for others.
 
-    `progress` is told of every step; `tokens` says that the inputs are no numbers.
+    `progress` is told of every step; `tokens` says that the inputs are no numbers, `restoring` that
+    noise is to be taken off them in place of classes to be told.
     """
 
     shape: tuple[int, ...]
     seed: int
     progress: Progress | None = None
     tokens: bool = False
+    restoring: bool = False
 
     @staticmethod
     def is_short(multiplications: int) -> bool:
@@ -66,8 +68,8 @@ class Trial:
         """Return the mean accuracy of a copy of `model` while it learns; None where it cannot be trained."""
         try:
             given = self._given(model)
-            inputs, labels = (value.to(given.device) for value in self._task(model, self._told(given).shape[1]))
-            return max(self._accuracy(deepcopy(model), inputs, labels, turn) for turn in range(len(RATES)))
+            task = self._noisy(model) if self.restoring else self._classes(model, self._told(given).shape[1])
+            return max(self._accuracy(deepcopy(model), task.moved(given.device), turn) for turn in range(len(RATES)))
         except Exception:  # a model's own code may raise anything
             return None
 
@@ -81,10 +83,17 @@ class Trial:
         given = self._given(model)
         return given.ndim > 2 or given[0].numel() < FEW
 
+    def restores(self, model: nn.Module) -> bool:
+        """Tell whether `model` gives an image, or a signal, like the one that it takes; not so if it cannot be run."""
+        try:
+            return not self.tokens and len(self.shape) > 1 and self._given(model).shape[1:] == self.shape
+        except Exception:  # a model's own code may raise anything
+            return False
+
     def _given(self, model: nn.Module) -> torch.Tensor:
         device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
         with torch.random.fork_rng(devices=[]), torch.no_grad():
-            return _first(model.eval()(self._made(model, 2, 0).to(device)))
+            return first_of(model.eval()(self._made(model, 2, 0).to(device)))
 
     def _told(self, whole: object) -> torch.Tensor:
         """Return what a network gives as `(samples, classes)`: of several values the first, averaged over its places;
@@ -94,7 +103,7 @@ class Trial:
             ValueError: it tells something of every token. Its head may stay that of its source then, and of that a
                 made-up language says nothing.
         """
-        given = _first(whole)
+        given = first_of(whole)
         if given.ndim > 2 and self.tokens:
             raise ValueError("a value for every token")
         if given.ndim == 3 and not (len(self.shape) == 2 and given.shape[2] == self.shape[1]):  # no line, but tokens
@@ -102,8 +111,12 @@ class Trial:
         told = given.reshape(len(given), *(given.shape[1:2] or (1,)), -1).mean(-1)[:, :CLASSES]
         return told if told.shape[1] > 1 else torch.cat([torch.zeros_like(told), told], 1)
 
-    def _task(self, model: nn.Module, classes: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return what `model` learns and is tested on, and which of the `classes` each is of, of `CLASSES` at most."""
+    def _noisy(self, model: nn.Module) -> MadeUpTask:
+        clean = self._made(model, IMAGES + TESTED, 0)
+        return Restoring.drawn(clean, generator_for(self.seed, "noise of a trial"))
+
+    def _classes(self, model: nn.Module, classes: int) -> MadeUpTask:
+        """Return a task of which of the `classes` each input is of, of `CLASSES` at most."""
         count, generator = IMAGES + TESTED, generator_for(self.seed, "drawn classes")
         together = -(-CLASSES // classes) if classes < FEW else 1
         kinds = classes * (KINDS if len(self.shape) == 1 and not self.tokens else together)
@@ -111,15 +124,14 @@ class Trial:
             inputs, labels = drawn_classes(count, self.shape, kinds, generator)
         else:
             inputs, labels = marked_classes(self._made(model, kinds, 1), self._made(model, count, 0), generator)
-        return inputs, labels % classes
+        return Classes(inputs, labels % classes, self._told, CLASSES)
 
     def _made(self, model: nn.Module, count: int, turn: int) -> torch.Tensor:
         sample = torch.zeros(1, *self.shape, dtype=torch.long if self.tokens else torch.float32)
         return samples_for([sample], model, count, self.seed + turn)[0]
 
-    def _accuracy(self, model: nn.Module, inputs: torch.Tensor, labels: torch.Tensor, turn: int) -> float:
-        """Train `model` in place with one of `RATES` and return its mean accuracy on the last inputs, by as much above
-        chance as it would be among `CLASSES`."""
+    def _accuracy(self, model: nn.Module, task: MadeUpTask, turn: int) -> float:
+        """Train `model` in place with one of `RATES` and return its mean accuracy on the last inputs."""
         rate = RATES[turn]
         parameters = [p.requires_grad_() for p in model.parameters() if p.is_floating_point()]
         optimizer = torch.optim.AdamW(parameters, rate, weight_decay=0.01)
@@ -129,21 +141,13 @@ class Trial:
             for step in range(STEPS):
                 for group in optimizer.param_groups:
                     group["lr"] = rate * min(1.0, (step + 1) / WARMUP)
-                chosen = torch.randint(IMAGES, (BATCH,), generator=generator).to(inputs.device)
+                chosen = torch.randint(IMAGES, (BATCH,), generator=generator).to(task.inputs.device)
                 optimizer.zero_grad()
-                torch.autograd.backward(cross_entropy(self._told(model.train()(inputs[chosen])), labels[chosen]))
+                torch.autograd.backward(task.loss(model.train(), chosen))
                 optimizer.step()
                 if self.progress is not None:
                     self.progress(turn * STEPS + step + 1, len(RATES) * STEPS, "steps of a trial on made-up classes")
                 if (step + 1) % EVERY == 0:
                     with torch.no_grad():
-                        given = self._told(model.eval()(inputs[IMAGES:]))
-                    found.append(float((given.argmax(1) == labels[IMAGES:]).float().mean()))
-        wrong = 1 - sum(found) / len(found)
-        return 1 - wrong * (1 - 1 / CLASSES) / (1 - 1 / given.shape[1])
-
-
-def _first(given: object) -> torch.Tensor:
-    while not isinstance(given, torch.Tensor):
-        given = next(iter(given.values() if isinstance(given, Mapping) else given))  # type: ignore[call-overload]
-    return given
+                        found.append(task.reached(model.eval(), slice(IMAGES, None)))
+        return sum(found) / len(found)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
@@ -137,6 +137,8 @@ def _try(
     except Exception:  # a model's own code may raise anything
         return
     trial = Trial.for_inputs(sample, forward_work(architecture), plan.seed, progress)
+    if trial is not None and not of_another_family(plan):
+        trial = replace(trial, restoring=True) if trial.restores(target) else None
     if trial is not None:
         draw_smaller(target, bare_head(plan, architecture), samples_for(sample, target, LOOKED, plan.seed))
         with reproducible(torch.device("cpu")):

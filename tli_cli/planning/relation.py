@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
 from tli_cli.architecture import Architecture
 from tli_cli.describe.spaces import leaves
@@ -26,6 +27,10 @@ FAMILIAR = 0.7
 """The score under which a target that has more than its source in one respect and less in another is of another family:
 of 57 pairs, the 29 of one family score 0.84 or more, the others 0.62 or less."""
 
+BEGUN = 0.5
+"""The share of a target's values from which on it counts as of its source's family, if all that they are made
+of computes what it did: an encoder, with something else behind."""
+
 NOT_WIDTH = ("classes", "grid")
 """Kinds of spaces whose size says nothing of a network's width."""
 
@@ -34,7 +39,16 @@ def of_another_family(plan: Plan) -> bool:
     """Tell whether the target of `plan` is of another family than its source, whatever the relation is called."""
     words = plan.relation.split(" and ")
     less = "shallower" in words or SHORTENED in words
-    return plan.relation in (OTHER, UNLIKE) or (less and len(words) > 1 and plan.score < FAMILIAR)
+    return plan.relation in (OTHER, UNLIKE) or (
+        less and len(words) > 1 and plan.score < FAMILIAR and not _begins_alike(plan.steps)
+    )
+
+
+def _begins_alike(steps: Sequence[Step]) -> bool:
+    """Tell whether a target begins as its source does, and takes nothing else of it."""
+    moved = [step for step in steps if step.action == "transfer"]
+    fed, whole = (sum(prod(step.shape) for step in some) for some in (moved, steps))
+    return all(step.exact for step in moved) and fed >= BEGUN * whole
 
 
 def relation_of(steps: Sequence[Step], matching: Matching, target: Architecture, source: Architecture) -> str:
@@ -43,7 +57,8 @@ def relation_of(steps: Sequence[Step], matching: Matching, target: Architecture,
     pairs = matching.by_target
     alike = [u for u in weighted if u.key in pairs and pairs[u.key].source.form_label == u.form_label]
     trunk = gains_branches(target, source) or gains_branches(source, target)
-    if trunk or (len(alike) < FAMILY * len(weighted) and not holds(matching)):
+    few = len(alike) < FAMILY * len(weighted) and not holds(matching)
+    if (trunk or few) and not _begins_alike(steps):
         return OTHER
     used = {pair.source.key for pair in matching.pairs} | {head.key for _, head in matching.heads}
     inner = [pairs[unit.key] for unit in weighted[:-1] if unit.key in pairs and not pairs[unit.key].repeat]
