@@ -192,3 +192,24 @@ def test_the_kernel_of_a_transposed_convolution_in_a_file_is_not_turned() -> Non
     held = {name.replace("ups", "layers").replace("stem", "first"): t for name, t in given.state_dict().items()}
     apply_tli(wanted, {"extra.weight": torch.randn(3, 5), **held}, example=MAPS.float(), options=Options(method="maps"))
     assert distance(given, wanted, (MAPS,)) < 1e-6
+
+
+class Resampled(nn.Module):
+    """A table of positions that may be resampled to the size of the map, which it has."""
+
+    def __init__(self, resampled: bool) -> None:
+        super().__init__()
+        self.resampled, self.stem, self.head = resampled, nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 4, 1)
+        self.table = nn.Parameter(torch.zeros(1, 8, 16, 16))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x, table = self.stem(x), self.table
+        if self.resampled:
+            table = functional.interpolate(table, size=x.shape[2:], mode="bicubic")
+        return self.head(torch.tanh(x + table))
+
+
+@pytest.mark.parametrize("resampled", [False, True])
+def test_what_is_resampled_to_its_own_size_is_itself(resampled: bool) -> None:
+    plan, apart = ported(Resampled(resampled), Resampled(not resampled), MAPS)
+    assert promises(plan) and apart < 1e-6

@@ -10,7 +10,7 @@ import torch
 
 from tli_cli.architecture import AxisTree
 from tli_cli.describe.tracing.meta import tensors_in
-from tli_cli.describe.tracing.numbers import constants_among, note_constants
+from tli_cli.describe.tracing.numbers import constants_among, keeps_size, note_constants
 from tli_cli.describe.tracing.operation_names import ADDITIONS, FACTORIES, FIXED_NAMES, PLAIN, SAME_NUMBERS, SILENT
 from tli_cli.describe.tracing.recording import Recording
 from tli_cli.describe.tracing.values import Value, are_addends
@@ -159,7 +159,8 @@ def anything(rec: Recording, name: str, args: Sequence[Any], out: Any) -> None:
     if name == "addcmul":
         _add_product(rec, args, result)
         return
-    if name.startswith("_adaptive_avg_pool") and result.shape == known[0].shape and (same := rec.get(known[0])):
+    pooled = name.startswith("_adaptive_avg_pool") and result.shape == known[0].shape
+    if (pooled or keeps_size(name, args, result)) and (same := rec.get(known[0])):
         rec.put(result, same)  # to the size that it has
         return
     power: Any = args[1] if name == "pow" and not isinstance(args[1], torch.Tensor) else None

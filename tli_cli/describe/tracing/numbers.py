@@ -28,7 +28,12 @@ def note_numbers(rec: Recording, name: str, args: Sequence[Any], kwargs: Mapping
     """Note for the last layer applied which numbers the operation `name`, which makes `out`, takes beside what is
     known."""
     tensors = [a for a in args if isinstance(a, torch.Tensor)]
-    if name in UNCOUNTED or not tensors or not any(_is_followed(rec, t) for t in tensors):
+    if (
+        name in UNCOUNTED
+        or not tensors
+        or not any(_is_followed(rec, t) for t in tensors)
+        or keeps_size(name, args, out)
+    ):
         return
     found = tuple(_plain(rec, a) for a in (*args, *kwargs.values()) if not _is_followed(rec, a))
     least = NEGLIGIBLE if name.rstrip("_") in ("add", "clamp_min", "clamp", "sub") else 0.0
@@ -48,6 +53,14 @@ def note_numbers(rec: Recording, name: str, args: Sequence[Any], kwargs: Mapping
         rec.numbers.append((home, (name.rstrip("_"), *numbers)))
     elif name.rstrip("_") in PLAIN and (name != "neg" or all(map(rec.is_whole, tensors))):
         rec.numbers.append((rec.last, (name.rstrip("_"),)))
+
+
+def keeps_size(name: str, args: Sequence[Any], out: Any) -> bool:
+    """Tell whether places are resampled to as many as there are, where each is itself."""
+    if "upsample" not in name or out.shape != args[0].shape:
+        return False
+    given = (n for a in args[1:] for n in (a if isinstance(a, (list, tuple)) else (a,)))
+    return all(n == 1 for n in given if isinstance(n, float))
 
 
 def _factors(given: torch.Tensor, made: torch.Tensor) -> tuple[float, ...]:
