@@ -80,6 +80,7 @@ def test_another_model_beside_the_weights_is_called_no_training_state(tmp_path: 
         ({"state": {0: {"exp_avg": torch.ones(2)}}, "param_groups": []}, {}, ["an optimizer's state alone"]),
         ({"state": {"fc.weight": {"exp_avg": torch.ones(2)}}}, {}, ["an optimizer's state alone"]),
         ({"python": (3,), "numpy": (), "cpu": torch.ones(2)}, {}, ["the state of random generators"]),
+        ({"decay": 0.9, "shadow_params": [torch.ones(2)]}, {}, ["without names", "ema.copy_to"]),
         (WEIGHTS | {"StructuredToParameterName@@": {}}, {}, ["one of Paddle", "paddle.nn.Linear", "turned"]),
         ({"": torch.ones(2)}, {}, ["empty"]),
         ({"\ud800": torch.ones(2)}, {}, ["not valid text"]),
@@ -98,9 +99,22 @@ def test_the_state_of_an_optimizer_among_weights_is_left_aside(tmp_path: Path) -
     assert checkpoint.ignored[-1].endswith("an optimizer's state, 2 entries")
 
 
-def test_mmengine_saves_averages_as_the_weights(tmp_path: Path) -> None:
-    saved = {"message_hub": {}, "state_dict": AVERAGED, "ema_state_dict": WEIGHTS}
-    assert opened(tmp_path, saved).ignored[1].startswith("ema_state_dict: weights before averaging")
+@pytest.mark.parametrize("slot", ["/adam_m", "/Adam_1", "/Momentum", ".exp_avg"])
+def test_what_an_optimizer_keeps_for_each_weight_is_left_aside(tmp_path: Path, slot: str) -> None:
+    kept = {f"{name}{slot}": torch.zeros_like(tensor) for name, tensor in WEIGHTS.items()}
+    save_file(WEIGHTS | kept | {f"other{slot}": torch.ones(2)}, tmp_path / "a.safetensors")
+    checkpoint = open_checkpoint(tmp_path / "a.safetensors")
+    assert len(checkpoint.tensors) == len(WEIGHTS) + 1
+    assert checkpoint.ignored == (f"fc.bias{slot} and the like: an optimizer's state, 2 tensors",)
+
+
+@pytest.mark.parametrize(
+    ("mark", "plain"), [("message_hub", "ema_state_dict"), ("averaging_state", "current_model_state")]
+)
+def test_mmengine_and_lightning_save_averages_as_the_weights(tmp_path: Path, mark: str, plain: str) -> None:
+    saved = {mark: {}, "state_dict": AVERAGED, plain: WEIGHTS}
+    assert opened(tmp_path, saved).ignored[1].startswith(f"{plain}: weights before they were averaged")
+    assert float(opened(tmp_path, saved, ema=plain).read("fc.weight")[0, 0]) == 1
     assert float(opened(tmp_path, saved, ema="any").read("fc.weight")[0, 0]) == 2
 
 

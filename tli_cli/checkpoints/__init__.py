@@ -14,6 +14,7 @@ from tli_cli.checkpoints.directory import find_checkpoint, require_whole
 from tli_cli.checkpoints.files import FileRange, read_small, sniff
 from tli_cli.checkpoints.layouts.kernels import channels_first, upright
 from tli_cli.checkpoints.located import located, module_of
+from tli_cli.checkpoints.no_weights import slots_among
 from tli_cli.checkpoints.safetensors_file import SafetensorsFile
 from tli_cli.checkpoints.sharded import ShardedCheckpoint
 from tli_cli.checkpoints.writing.naming import require_named
@@ -52,6 +53,9 @@ def open_checkpoint(path: Path | str, *, ema: str | None = None, expected: Colle
 
 def _opened(given: Path, found: Path, ema: str | None, expected: Collection[str]) -> Checkpoint:
     reader = _reader(found, ema)
+    if slots := slots_among(reader.tensors):
+        reader.tensors = tuple(spec for spec in reader.tensors if spec.name not in slots)
+        reader.ignored += (f"{min(slots)} and the like: an optimizer's state, {len(slots)} tensors",)
     beside = next((found.parent / name for name in _CONFIGS if (found.parent / name).is_file()), None)
     config = None if beside is None else read_config(beside)
     told = config or dict(getattr(reader, "settings", None) or {}) or None

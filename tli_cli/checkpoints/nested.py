@@ -37,8 +37,8 @@ SETTINGS = ("model_args", "model_config", "config", "cfg", "args", "hparams", "h
 
 ANY_EMA = "any"
 _EMA = re.compile(r"(^|_)(ema|averaged|swa)($|_)")
-_SWAPPED = "message_hub"
-"""What stands in a file of mmengine, which exchanges weights and averages before it saves them."""
+_EXCHANGED = {"message_hub": _EMA, "averaging_state": re.compile("current_model_state")}
+"""What mmengine and Lightning keep beside averages that they save as weights, and what they call those weights."""
 _MAX_DEPTH = 4
 _MOST_SETTINGS = 1000
 _DEEPEST_SETTINGS = 32
@@ -75,12 +75,9 @@ def find_state_dict(loaded: object, where: str, ema: str | None = None) -> Found
                 "save `model.state_dict()` instead"
             )
         require_weights(node, f"{where}{_at(path)}")
-        if is_averaged and (inner := _averages_within(node)):
-            node = inner
-            break
-        if ema is None and path and (joined := _joined(node)):
-            node = joined
-        if ema is None and _is_state_dict(node):
+        inner = _averages_within(node) if is_averaged else {}
+        node = inner or (ema is None and path and _joined(node)) or node
+        if inner or (ema is None and _is_state_dict(node)):
             break
         key, ema = _choose(node, where, path, ema), None
         if key is None:
@@ -171,8 +168,8 @@ def _choose(node: Mapping[Any, Any], where: str, path: str, ema: str | None) -> 
     known: dict[tuple[int, int], bool] = {}
     candidates = [key for key, value in _items(node) if isinstance(key, str) and _holds_state_dict(value, known)]
     averaged = [key for key in candidates if _EMA.search(key)]
-    if averaged and _SWAPPED in node:
-        averaged = [key for key in candidates if key not in averaged]
+    if before := _before_averages(node):
+        averaged = [key for key in candidates if key not in before]
     if ema is not None:
         if ema == ANY_EMA and averaged:
             return averaged[0]
@@ -254,12 +251,20 @@ def _require_names(tensors: Mapping[Any, Any], where: str) -> None:
 
 def _lines(node: Mapping[Any, Any], path: str, chosen: str) -> Iterator[str]:
     """Yield a line on each thing in `node` but the `chosen` one."""
+    before = _before_averages(node)
     for key, value in _items(node):
         name = _join(path, key)
-        if _SWAPPED in node and _EMA.search(str(key)) and key != chosen and isinstance(value, Mapping):
-            yield f"{name}: weights before averaging, {_entries(len(value))}; mmengine saves averages as {chosen}"
+        if key in before and key != chosen:
+            yield f"{name}: weights before they were averaged, {_entries(len(value))}; the averages are {chosen}"
         elif key != chosen:
             yield _line(name, value)
+
+
+def _before_averages(node: Mapping[Any, Any]) -> list[str]:
+    """Return what the weights themselves are called where the averages have their name."""
+    called = [how for key, how in _EXCHANGED.items() if key in node]
+    named = [str(key) for key, value in _items(node) if isinstance(value, Mapping)] if called else []
+    return [key for key in named if any(how.search(key) for how in called)]
 
 
 def _line(name: str, value: object) -> str:
