@@ -149,3 +149,23 @@ def test_a_norm_over_parts_is_kept_where_all_grow_by_one_whole_factor(widths, no
     plan = apply_tli(target, source, example=example, options=Options(method="maps"))
     kept = distance(source, target, example) < 1e-12
     assert kept == plan.by_target["norm.weight"].exact == (widths == (16, 16))
+
+
+class Convolved(nn.Module):
+    """A convolution behind another one, with a batch norm behind it."""
+
+    def __init__(self, kernel: int) -> None:
+        super().__init__()
+        self.stem, self.conv = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, kernel, padding=kernel // 2)
+        self.norm, self.head = nn.BatchNorm2d(8), nn.Linear(8, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.norm(self.conv(self.stem(x).relu())).relu().mean((2, 3)))
+
+
+@pytest.mark.parametrize(("kernels", "exact"), [((5, 3), False), ((3, 5), True)])
+def test_a_batch_norm_behind_a_layer_that_is_not_kept_is_not_exact(kernels, exact):
+    source, target = (randomised(Convolved(kernel), seed) for seed, kernel in enumerate(kernels))
+    for given in (source, source.state_dict()):
+        norm = apply_tli(target, given, example=(images(),), options=Options(method="maps")).by_target["norm.weight"]
+        assert norm.resizer == "copy" and norm.exact == exact, norm.reason
