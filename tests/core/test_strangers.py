@@ -130,6 +130,20 @@ def test_what_has_other_names_around_what_both_name_alike_is_something_else(suff
         assert step.exact == step.target.startswith("body."), (step.target, step.reason)
 
 
+@pytest.mark.parametrize("lone", ["batch norm", "scale"])
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+def test_beside_a_norm_or_a_scale_that_goes_nowhere_nothing_is_exact(suffix: str, lone: str, tmp_path: Path) -> None:
+    source = conv("stem", 8, 3) | {"head.weight": torch.randn(5, 8)}
+    for block in range(3):
+        source |= conv(f"layers.{block}.conv1", 8, 8) | conv(f"layers.{block}.conv2", 8, 8)
+    target = dict(source)
+    for block in range(3):
+        path = f"layers.{block}.between"
+        source |= norm(path, 8) if lone == "batch norm" else {f"{path}.gamma": torch.ones(8)}
+    for step in plan_of(tmp_path, source, target, suffix).steps:
+        assert step.resizer == "copy" and step.exact != step.target.startswith("layers"), (step.target, step.reason)
+
+
 def decoder(layers: int) -> State:
     found = {"embed_tokens.weight": torch.randn(40, 16), "norm.weight": torch.ones(16)}
     shapes = {f"self_attn.{name}_proj": (16, 16) for name in "qkvo"}
