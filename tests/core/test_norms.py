@@ -169,3 +169,32 @@ def test_a_batch_norm_behind_a_layer_that_is_not_kept_is_not_exact(kernels, exac
     for given in (source, source.state_dict()):
         norm = apply_tli(target, given, example=(images(),), options=Options(method="maps")).by_target["norm.weight"]
         assert norm.resizer == "copy" and norm.exact == exact, norm.reason
+
+
+class Normed(nn.Module):
+    """A norm of channels at each place, or over all places."""
+
+    def __init__(self, norm: nn.Module) -> None:
+        super().__init__()
+        self.stem, self.norm, self.head = nn.Conv2d(3, 8, 3), norm, nn.Linear(8, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.stem(x)
+        last = self.norm(x.movedim(1, -1)).movedim(-1, 1) if not isinstance(self.norm, nn.GroupNorm) else self.norm(x)
+        return self.head(last.relu().mean((2, 3)))
+
+
+NORMS = {
+    "layer": lambda: nn.LayerNorm(8, 1e-5),
+    "rms": lambda: nn.RMSNorm(8, 1e-5),
+    "one group": lambda: nn.GroupNorm(1, 8),
+    "groups": lambda: nn.GroupNorm(4, 8),
+}
+
+
+@pytest.mark.parametrize("given", NORMS)
+@pytest.mark.parametrize("wanted", NORMS)
+def test_norms_that_average_over_other_values_are_not_exact(given: str, wanted: str) -> None:
+    source, target = (randomised(Normed(NORMS[name]()), seed) for seed, name in enumerate((given, wanted)))
+    plan = apply_tli(target, source, example=(images(),), options=Options(method="maps"))
+    assert plan.by_target["norm.weight"].exact == (given == wanted)
