@@ -61,4 +61,5 @@ def _widen_normalised(index: Any, m: int, n: int, words: list[str], draws: Draws
     share[:whole], factors[:, :whole] = shares(index[:whole], n), parted(index[:whole], n, draws)
     share[whole:] = "raw" not in words
     into = Take(index, share)
-    return MapValues(Take(np.where(extra, -1 if "zero" in words else MEAN, index)), into, factors)
+    made = np.where(extra, -1 if "zero" in words else MEAN, index)
+    return MapValues(Take(made, None if divided == 1.0 else np.full(m, divided)), into, factors)

@@ -305,10 +305,10 @@ COMPUTE: dict[str, Callable[[Recording, Sequence[Any], Any], None]] = {
     "_native_batch_norm_legit_no_training": batch_norm, "cudnn_batch_norm": batch_norm,
     "native_layer_norm": layer_norm, "_fused_rms_norm": layer_norm, "rms_norm": layer_norm,
     "native_group_norm": group_norm, "embedding": embedding, "index": index_,
-    "mean": mean_, "sum": sum_, "amax": maximum, "amin": reduce_, "min": reduce_,
+    "mean": mean_, "sum": sum_, "amax": maximum, **dict.fromkeys(("amin", "min"), partial(reduce_, name="min")),
     **dict.fromkeys(("var", "var_mean"), variance), **dict.fromkeys(("std", "std_mean"), deviation),
     "linalg_vector_norm": length, "max": maximum,
-    "prod": combine, "logsumexp": partial(combine, noted=[("logsumexp",)]),
+    **{name: partial(combine, name=name) for name in ("prod", "logsumexp")},
     "_softmax": softmax, "_safe_softmax": softmax,
     "avg_pool2d": partial(average_pool, name="avg_pool2d"), "avg_pool3d": partial(average_pool, name="avg_pool3d"),
 }  # fmt: skip

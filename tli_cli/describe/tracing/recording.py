@@ -16,7 +16,7 @@ from tli_cli.describe.tracing.constants import Constants
 from tli_cli.describe.tracing.curves import Curves
 from tli_cli.describe.tracing.statistics import Statistics
 from tli_cli.describe.tracing.unread import Readings
-from tli_cli.describe.tracing.values import OWN, Borders, RecordedLayer, Value
+from tli_cli.describe.tracing.values import OWN, REDUCED, Borders, RecordedLayer, Value
 
 
 class Recording:
@@ -271,7 +271,8 @@ class Recording:
     def forget(self, norm: Value) -> None:
         """Forget the squares and differences of a norm that is written out, now that it is known to be one."""
         noted = ((i, self.numbers[i][1]) for i in norm.own)
-        self.forgotten.update(i for i, n in noted if n[0] in (OWN, "pow", "sqrt") or n == ("add", norm.epsilon))
+        steps = (OWN, REDUCED, "pow", "sqrt")
+        self.forgotten.update(i for i, n in noted if n[0] in steps or n == ("add", norm.epsilon))
 
     def layer_behind(self, node: int) -> int:
         """Return the layer that made `node`, with a slice of its weight perhaps; -1 if none did."""

@@ -9,16 +9,16 @@ from typing import Any
 
 import torch
 
-from tli_cli.architecture import PICKED, Number
+from tli_cli.architecture import PICKED, AxisTree
 from tli_cli.describe.tracing.elementwise import anything, first_of
 from tli_cli.describe.tracing.numbers import note_numbers, note_windows
 from tli_cli.describe.tracing.recording import Recording
 from tli_cli.describe.tracing.statistics import LENGTH, MEAN, OTHER
-from tli_cli.describe.tracing.values import Value
+from tli_cli.describe.tracing.values import REDUCED, Value
 
 
-def reduce_(rec: Recording, args: Sequence[Any], out: Any) -> None:
-    """Reduce some dimensions to what is the largest or the smallest in them."""
+def reduce_(rec: Recording, args: Sequence[Any], out: Any, *, name: str = "") -> None:
+    """Reduce some dimensions, by `name` to what is noted, unless that is told otherwise."""
     value = rec.get(args[0])
     if value is None:
         return
@@ -26,6 +26,8 @@ def reduce_(rec: Recording, args: Sequence[Any], out: Any) -> None:
     pairs = [(value.dims[d] if d not in reduced else rec.fresh(1), d) for d in range(args[0].ndim)]
     summed = value.standardised or (value.node < 0 and bool(value.names))
     _note_beside(rec, value, reduced)
+    if name and value.node >= 0:
+        _note_reduced(rec, value, [value.dims[d] for d in reduced], name)
     for result in out if isinstance(out, (list, tuple)) else [out]:
         keep = result.ndim == args[0].ndim
         dims = tuple(tree for tree, d in pairs if keep or d not in reduced)
@@ -41,11 +43,22 @@ def _reduced(args: Sequence[Any]) -> set[int]:
     return {d % max(args[0].ndim, 1) for d in where} if where else set(range(args[0].ndim))
 
 
+def _note_reduced(rec: Recording, value: Value, trees: Sequence[AxisTree], name: str) -> None:
+    """Note what several channels, or places, become; not what is usual, a sum of channels or a mean of places, nor what
+    has a node of its own, the largest of places, or is a sum of weighed places."""
+    kinds = rec.table.kinds(*(tree for tree in trees if rec.table.size(tree) > 1))
+    weighed = name == "sum" and rec.nodes[value.node].op == "mul"
+    if "channels" in kinds and name != "sum":
+        rec.numbers.append((rec.last, (REDUCED, name, "channels")))
+    if "grid" in kinds and name not in ("mean", "max") and not weighed:
+        rec.numbers.append((rec.last, (REDUCED, name, "places")))
+
+
 def maximum(rec: Recording, args: Sequence[Any], out: Any) -> None:
-    """Take the largest over some dimensions; over places, which are left out then, that is a pool."""
-    reduce_(rec, args, out)
+    """Take the largest over some dimensions; over places that is a pool."""
+    reduce_(rec, args, out, name="max")
     value, result = rec.get(args[0]), rec.get(first_of(out))
-    if value is None or result is None or value.node < 0 or len(result.dims) == len(value.dims):
+    if value is None or result is None or value.node < 0:
         return
     if _shrinks_places(rec, value, result):
         rec.put(first_of(out), replace(result, node=rec.node("max_pool", (value.node,))))
@@ -53,7 +66,7 @@ def maximum(rec: Recording, args: Sequence[Any], out: Any) -> None:
 
 def mean_(rec: Recording, args: Sequence[Any], out: Any) -> None:
     """Average over some dimensions; over channels, their copies have to be as many of each."""
-    _measure(rec, args, out, MEAN)
+    _measure(rec, args, out, MEAN, "mean")
     value, result = rec.get(args[0]), rec.get(out)
     if value is not None and result is not None and _shrinks_places(rec, value, result):
         rec.put(first_of(out), replace(result, averaged=True))
@@ -73,15 +86,6 @@ def average_pool(rec: Recording, args: Sequence[Any], out: Any, *, name: str) ->
     anything(rec, name, args, out)
 
 
-def _note_pooled(rec: Recording, name: str, args: Sequence[Any], out: Any) -> None:
-    """Note that all places are reduced to something else than their mean or the largest, and left out then."""
-    value, result = rec.get(args[0]), rec.get(first_of(out))
-    if value is None or result is None or value.node < 0 or len(result.dims) == len(value.dims):
-        return
-    if rec.nodes[value.node].op != "mul" and _shrinks_places(rec, value, result):
-        rec.numbers.append((rec.last, (name,)))
-
-
 def _note_beside(rec: Recording, value: Value, reduced: Collection[int]) -> None:
     """Note how many places, such as those of class tokens, are not among those that are reduced."""
     if value.node >= 0 and value.beside and value.beside[0] in {d - len(value.dims) for d in reduced}:
@@ -98,14 +102,14 @@ def sum_(rec: Recording, args: Sequence[Any], out: Any) -> None:
     """Add up some dimensions; of squares, that is the square of a length."""
     value = rec.get(args[0])
     if rec.is_square(args[0]):
-        _measure(rec, args, out, LENGTH)
+        _measure(rec, args, out, LENGTH, "length")
         return
     if value is not None and value.node >= 0:
         trees = [value.dims[d] for d in _reduced(args) if not _is_weighed(rec, value, d)]
-        rec.dotted += [] if rec.statistics.meet([value.over], trees) else trees
+        of_lengths = len(value.over) > 1 and rec.statistics.meet([value.over], trees)
+        rec.dotted += [] if of_lengths else trees
         rec.note_dot(value.node, trees)
-    reduce_(rec, args, out)
-    _note_pooled(rec, "sum", args, out)
+    reduce_(rec, args, out, name="sum")
 
 
 def _is_weighed(rec: Recording, value: Value, dim: int) -> bool:
@@ -126,9 +130,9 @@ def length(rec: Recording, args: Sequence[Any], out: Any) -> None:
     power = args[1] if len(args) > 1 and isinstance(args[1], (int, float)) else 2
     rest = [args[0], *args[2:]]
     if abs(power) == inf:
-        reduce_(rec, rest, out)
+        reduce_(rec, rest, out, name="size")
     else:
-        _measure(rec, rest, out, LENGTH if power == 2 else OTHER)
+        _measure(rec, rest, out, LENGTH if power == 2 else OTHER, "length")
         if power != 2 and (value := rec.get(args[0])) is not None and value.node >= 0:
             rec.numbers.append((rec.last, ("vector_norm", power)))
     _note_root(rec, out)
@@ -137,8 +141,7 @@ def length(rec: Recording, args: Sequence[Any], out: Any) -> None:
 def variance(rec: Recording, args: Sequence[Any], out: Any) -> None:
     """Take the variance over some dimensions: that of a sample depends on how many values it is taken of."""
     numbers = (a for a in args[2:] if isinstance(a, (int, float)) and not isinstance(a, bool))
-    _measure(rec, args[:2], out, MEAN if next(numbers, 1) == 0 else OTHER)
-    _note_pooled(rec, "var", args[:2], out)
+    _measure(rec, args[:2], out, MEAN if next(numbers, 1) == 0 else OTHER, "var")
 
 
 def deviation(rec: Recording, args: Sequence[Any], out: Any) -> None:
@@ -147,15 +150,14 @@ def deviation(rec: Recording, args: Sequence[Any], out: Any) -> None:
     _note_root(rec, out)
 
 
-def combine(rec: Recording, args: Sequence[Any], out: Any, *, noted: Sequence[Number] = ()) -> None:
+def combine(rec: Recording, args: Sequence[Any], out: Any, *, name: str) -> None:
     """Reduce some dimensions to what copies change, such as a product or the logarithm of a sum."""
-    _measure(rec, args, out, OTHER)
-    rec.numbers += [(rec.last, number) for number in noted]
+    _measure(rec, args, out, OTHER, name)
 
 
-def _measure(rec: Recording, args: Sequence[Any], out: Any, kind: str) -> None:
-    """Reduce some dimensions to a statistic."""
-    reduce_(rec, args, out)
+def _measure(rec: Recording, args: Sequence[Any], out: Any, kind: str, name: str) -> None:
+    """Reduce some dimensions to a statistic of a kind."""
+    reduce_(rec, args, out, name=name)
     value = rec.get(args[0])
     if value is None or value.node < 0:
         return

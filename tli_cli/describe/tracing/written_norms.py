@@ -108,6 +108,7 @@ def normalising(rec: Recording, name: str, tensors: Sequence[torch.Tensor], know
     own = frozenset[int]().union(*(v.own for v in live)) if kept else frozenset[int]()
     if centred or (alone and live[0].rsqrt and name in SCALES and rec.numbers):
         own |= {len(rec.numbers) - 1}
+    own |= live[1].steps - live[0].steps if centred else frozenset()
     if scaled:
         scale = next((v for v in reversed(live) if v.rsqrt or v.root), live[-1])
         steps = steps_of_norm(next((v for v in live if v is not scale), scale), scale)

@@ -1,0 +1,71 @@
+"""What channels and places are reduced to is part of the function: a sum is no mean, and a largest value neither."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from itertools import permutations
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from tests.core.support import distance, promises
+from tests.models import randomised
+from tli_cli import Options, apply_tli
+
+Reduce = Callable[[torch.Tensor], torch.Tensor]
+EXAMPLE = (torch.randn(2, 5, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64),)
+OPTIONS = Options(method="maps", head="keep")
+REDUCED: dict[str, Callable[[torch.Tensor, int], torch.Tensor]] = {
+    "sum": lambda x, dim: x.sum(dim, keepdim=True),
+    "mean": lambda x, dim: x.mean(dim, keepdim=True),
+    "largest": lambda x, dim: x.amax(dim, keepdim=True),
+    "smallest": lambda x, dim: x.amin(dim, keepdim=True),
+    "length": lambda x, dim: x.norm(dim=dim, keepdim=True),
+    "deviation": lambda x, dim: x.std(dim, keepdim=True, unbiased=False),
+}
+
+
+class Reduced(nn.Module):
+    def __init__(self, reduce: Reduce) -> None:
+        super().__init__()
+        self.first, self.last, self.reduce = nn.Linear(6, 8), nn.Linear(8, 3), reduce
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.first(x)
+        return self.last(x * torch.sigmoid(self.reduce(x)))
+
+
+@pytest.mark.parametrize("dim", [1, 2], ids=["places", "channels"])
+@pytest.mark.parametrize(("mine", "theirs"), [*permutations(REDUCED, 2), *zip(REDUCED, REDUCED, strict=True)])
+def test_other_reductions_are_other_code(mine: str, theirs: str, dim: int) -> None:
+    given, wanted = (randomised(Reduced(partial(REDUCED[n], dim=dim)), seed) for seed, n in enumerate((mine, theirs)))
+    plan = apply_tli(wanted, given, example=EXAMPLE, options=OPTIONS)
+    assert promises(plan) is (mine == theirs) is (distance(given, wanted, EXAMPLE) < 1e-9)
+
+
+class Meeting(nn.Module):
+    """Two values that meet channel by channel, of which one is `made` of what its layer gives."""
+
+    def __init__(self, made: str, width: int) -> None:
+        super().__init__()
+        self.left, self.right, self.made = nn.Linear(6, width), nn.Linear(6, width), made
+        self.norm, self.last = nn.LayerNorm(width, eps=1e-9), nn.Linear(width, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        left, right = self.left(x), self.norm(self.right(x))
+        if self.made == "direction":
+            return self.last(right * (functional.normalize(right, dim=-1) * left).sum(-1, keepdim=True))
+        right = torch.relu(right)
+        return self.last(right * torch.tanh((right * left).sum(-1, keepdim=True)))
+
+
+@pytest.mark.parametrize(("made", "width", "kept"), [("norm", 16, True), ("norm", 12, True), ("direction", 16, False)])
+def test_what_meets_the_output_of_a_norm_makes_up_for_copies_or_nothing_is_promised(
+    made: str, width: int, kept: bool
+) -> None:
+    given, wanted = randomised(Meeting(made, 8), 1), randomised(Meeting(made, width), 2)
+    plan = apply_tli(wanted, given, example=EXAMPLE, options=OPTIONS)
+    assert promises(plan) is kept is (distance(given, wanted, EXAMPLE) < 1e-6)
