@@ -16,7 +16,7 @@ KIND_RANK = ("channels", "head_width", "heads", "choices", "kernel", "vocabulary
 
 class SpaceTable:
     """Leaves, and what became of them: united with another leaf, or split into a tree; those that were `cut` into
-    factors."""
+    factors, and the channels `twisted` that meet themselves in another order."""
 
     def __init__(self) -> None:
         self._sizes: list[int] = []
@@ -24,6 +24,7 @@ class SpaceTable:
         self._made: list[tuple[int, ...]] = []
         self._became: dict[int, AxisTree] = {}
         self.cut: list[int] = []
+        self.twisted: list[AxisTree] = []
 
     def leaf(self, size: int, kind: str = "channels") -> int:
         """Return a new leaf of `size` indices."""
@@ -119,6 +120,8 @@ class SpaceTable:
             return self._define(a, b)
         if isinstance(b, int):
             return self._define(b, a)
+        if a[0] == b[0] == "*":
+            return self._unite_products(a, b)
         if a[0] == b[0]:
             return self._unite_alike(a, b)
         return self._unite_parts(a, b) if a[0] == "+" else self._unite_parts(b, a)
@@ -134,6 +137,14 @@ class SpaceTable:
             self.mark(tree, self._kinds[leaf])
         self._became[leaf] = tree
         return True
+
+    def _unite_products(self, a: tuple[object, ...], b: tuple[object, ...]) -> bool:
+        """Couple two products; channels that meet themselves in another order, or cut elsewhere, are twisted."""
+        done = self._unite_alike(a, b)
+        found = self.leaves(a)
+        if not done or (len(set(found)) < len(found) and all(len(set(t)) == len(t) for t in (a, b))):
+            self.twisted += [leaf for leaf in self.leaves(a, b) if self._kinds[leaf] == "channels"]
+        return done
 
     def _unite_alike(self, a: tuple[object, ...], b: tuple[object, ...]) -> bool:
         """Walk two sums or two products from their start, splitting the longer head to the shorter."""

@@ -43,10 +43,15 @@ def assemble(
         axes,
         order_from="trace",
         origin=origin,
-        coded=_numbered(recording, [*recording.coded, *recording.turned, *recording.statistics.changed], used),
+        coded=_numbered(recording, _coded(recording), used),
         dotted=_numbered(recording, [*recording.dotted, *recording.statistics.measured], used),
         averaged=_numbered(recording, [*recording.averaged, *recording.statistics.averaged], used),
     )
+
+
+def _coded(recording: Recording) -> list[AxisTree]:
+    """Return what code uses in a way that copies of channels change."""
+    return [*recording.coded, *recording.turned, *recording.statistics.changed, *recording.table.twisted]
 
 
 def _numbered(recording: Recording, trees: Sequence[AxisTree], used: UsedSpaces) -> frozenset[int]:

@@ -148,7 +148,7 @@ def scaled_before(rec: Recording, name: str, live: Sequence[Value]) -> int:
     if scale is None or scaled is None or name not in SCALES or index < 0:
         return -1
     layer = rec.layers[index]
-    within = layer.kind == "scale" and scale.node in (scaled.node, *rec.nodes[scaled.node].inputs)
+    within = layer.kind == "scale" and scale.node in rec.nodes[scaled.node].inputs
     if not within or steps_of_norm(replace(scaled, node=scale.node, chain=()), scale) is None:
         return -1
     layer.kind = "norm"
