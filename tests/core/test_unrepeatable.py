@@ -41,7 +41,43 @@ class Gated(nn.Module):
         return self.last((x * (1 + torch.tanh(gate))).mean((2, 3)))
 
 
-@pytest.mark.parametrize(("make", "width", "kept"), [(Shuffled, 16, False), (Gated, 16, True), (Gated, 12, False)])
+class Sloped(nn.Module):
+    """A layer norm behind slopes, one for each channel."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first, self.slope = nn.Conv2d(3, width, 3), nn.PReLU(width)
+        self.norm, self.last = nn.LayerNorm(width, eps=1e-12), nn.Linear(width, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.last(self.norm(self.slope(self.first(x)).mean((2, 3))))
+
+
+class Beside(nn.Module):
+    """A norm, and a value that is divided by the width behind it, but is none of the norm's."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first, self.other = nn.Conv2d(3, width, 3), nn.Conv2d(3, width, 3)
+        self.norm, self.last, self.end = nn.LayerNorm(width), nn.Linear(width, 4), nn.Linear(width, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        other, normed = self.other(x), self.norm(self.first(x).mean((2, 3)))
+        other = other / len(self.norm.weight)
+        return self.last(normed) + self.end(other.mean((2, 3)))
+
+
+@pytest.mark.parametrize(
+    ("make", "width", "kept"),
+    [
+        (Shuffled, 16, False),
+        (Gated, 16, True),
+        (Gated, 12, False),
+        (Sloped, 16, True),
+        (Sloped, 12, False),
+        (Beside, 16, False),
+    ],
+)
 def test_what_copies_change_is_not_called_exact(make: type[nn.Module], width: int, kept: bool) -> None:
     given, wanted = randomised(make(8), 1), randomised(make(width), 2)
     plan = apply_tli(wanted, given, example=IMAGES, options=Options(method="maps"))

@@ -46,7 +46,7 @@ def _reduced(args: Sequence[Any]) -> set[int]:
 def _note_reduced(rec: Recording, value: Value, trees: Sequence[AxisTree], name: str) -> None:
     """Note what several channels, or places, become; not what is usual, a sum of channels or a mean of places, nor what
     has a node of its own, the largest of places, or is a sum of weighed places."""
-    kinds = rec.table.kinds(*(tree for tree in trees if rec.table.size(tree) > 1))
+    kinds = {rec.table.kind(leaf) for leaf in rec.table.leaves(*trees) if rec.table.size(leaf) > 1}
     weighed = name == "sum" and rec.nodes[value.node].op == "mul"
     if "channels" in kinds and name != "sum":
         rec.numbers.append((rec.last, (REDUCED, name, "channels")))
@@ -152,7 +152,8 @@ def deviation(rec: Recording, args: Sequence[Any], out: Any) -> None:
 
 def combine(rec: Recording, args: Sequence[Any], out: Any, *, name: str) -> None:
     """Reduce some dimensions to what copies change, such as a product or the logarithm of a sum."""
-    _measure(rec, args, out, OTHER, name)
+    _measure(rec, args, out, OTHER, "")
+    rec.numbers.append((rec.last, (name,)))
 
 
 def _measure(rec: Recording, args: Sequence[Any], out: Any, kind: str, name: str) -> None:

@@ -26,7 +26,7 @@ def bent_spaces(architecture: Architecture) -> set[AxisTree]:
     first = {node.layer for node in graph if node.inputs and all(graph[i].op == "input" for i in node.inputs)}
     for place, layer in enumerate(architecture.layers):
         depthwise = layer.kind == "conv" and int(layer.attribute("groups", 1)) > 1
-        if layer.kind == "scale" and not (place in first and len(architecture.weight_axes(layer)) > 1):
+        if layer.kind in ("scale", "slope") and not (place in first and len(architecture.weight_axes(layer)) > 1):
             found.update(_held(architecture, layer))
         elif depthwise and (axes := architecture.weight_axes(layer)):
             found.add(axes[0].tree)
