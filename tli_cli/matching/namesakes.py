@@ -140,9 +140,13 @@ def namesakes(source: Side, target: Side) -> list[tuple[Unit, Unit]]:
 
 
 def run_alike(source: Side, target: Side, named: Sequence[tuple[Unit, Unit]]) -> bool:
-    """Tell whether `named` are all layers of two graphs that are one, sizes apart: two networks of one class."""
+    """Tell whether `named` are all layers of two graphs that are one, sizes apart: two networks of one class, and no
+    head of the one gives as many values as another head of the other."""
     mine, theirs = target.architecture.graph, source.architecture.graph
     if not len(named) == len(target.units) == len(source.units) or len(mine) != len(theirs):
+        return False
+    crossed = {unit.key: source.heads[size].key for size, unit in target.heads.items() if size in source.heads}
+    if any(crossed.get(t.key, s.key) != s.key for t, s in named):
         return False
     partner = {t.place: s.place for t, s in named}
     return all(

@@ -256,8 +256,20 @@ def told_by_order(matching: Matching, target: Architecture, source: Architecture
     told = {target.place for target, source in pairs if _last(target) == _last(source)}
     counted = _counted_alike(mine, list(theirs.values()), pairs)
     found = ((unit, rivals.get(unit.key)) for unit in mine if unit.place not in told)
-    rest = ((u, r) for u, r in found if r and not (u.place in counted and _differ_by_number(r, u.path)))
+    read = {
+        target.layers[node.layer].path: _readers(target, i) for i, node in enumerate(target.graph) if node.layer >= 0
+    }
+    rest = (
+        (u, r)
+        for u, r in found
+        if r and not (u.place in counted and _differ_by_number(r, u.path) and read[r] == read[u.path])
+    )
     return {unit.place: f"only the order of definition tells it from {rival}" for unit, rival in rest}
+
+
+def _readers(architecture: Architecture, index: int) -> list[str]:
+    """Return what takes the value of a node, in words that two layers of one use have in common."""
+    return sorted(architecture.kinds[reader] or architecture.graph[reader].op for reader in architecture.readers[index])
 
 
 def _differ_by_number(path: str, *others: str) -> bool:
