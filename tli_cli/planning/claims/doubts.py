@@ -11,6 +11,7 @@ from tli_cli.grouping import gathered
 from tli_cli.matching.values import Pair
 from tli_cli.planning.claims.activations import activations_before, changed_activations, differ, readers_behind
 from tli_cli.planning.claims.feeders import strange_feeders
+from tli_cli.planning.claims.lost_tables import beside_lost_tables
 from tli_cli.planning.claims.unlike_inputs import unlike_inputs
 from tli_cli.planning.claims.unshared import Behind, other_constants
 from tli_cli.planning.numbers import (
@@ -58,6 +59,7 @@ class Doubts:
             numbers_behind(source, known.folding.taken),
         )
         self._known = were_run(target, source)
+        self._lost = {} if self._known else beside_lost_tables(matching)
         partners = {pair.target.place: pair.source.place for pair in known.first}
         behind = Behind(*self._behind, partners, known.copies)
         self._unshared = behind.unshared(known.scaled) if self._known else {}
@@ -86,6 +88,8 @@ class Doubts:
             return self._strange[pair.target.place]
         if pair.target.place in self._unlike:
             return self._other_input
+        if pair.target.place in self._lost:
+            return self._lost[pair.target.place]
         mine, theirs = self._runs[pair.target.place], self._their_runs[pair.source.place]
         if mine and self._their_runs and not theirs:
             return NOT_RUN
