@@ -3,7 +3,6 @@ side in one that is described as the other side is because it holds the same in 
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -11,7 +10,7 @@ from dataclasses import replace
 from tli_cli.architecture import Architecture
 from tli_cli.describe.from_names.siblings import ACTIVATED
 from tli_cli.describe.spaces import leaves
-from tli_cli.describe.spelling import natural, stem_of
+from tli_cli.describe.spelling import natural, stem_of, unnumbered
 from tli_cli.describe.vocabulary import canonical_role
 from tli_cli.grouping import grouped
 from tli_cli.matching.followers import normalised_layers, told_by_makers
@@ -20,6 +19,7 @@ from tli_cli.matching.parts import PART_ROLES
 from tli_cli.matching.segments import WEIGHTED
 from tli_cli.matching.units import Key, Unit
 from tli_cli.matching.values import Matching, Pair
+from tli_cli.planning.claims.counted import counted_alike, differ_by_number, home_of, readers_of
 from tli_cli.planning.claims.rows import untold_rows
 from tli_cli.planning.claims.strangers import misnamed, strangers, torn_lists
 
@@ -60,12 +60,12 @@ def _untold(matching: Matching, target: Architecture, source: Architecture) -> d
     other, told = (_named(matching.targets), _named(matching.sources)), told_by_makers(matching, target, source)
     found = misnamed(matching, target, source) | strangers(matching) | torn_lists(matching)
     found |= untold_rows(matching, target, source, lambda unit: _shared(unit, there), lambda unit: _shared(unit, here))
-    counted = _counted_alike(matching.targets, matching.sources, [(p.target, p.source) for p in matching.pairs])
+    counted = counted_alike(matching.targets, matching.sources, [(p.target, p.source) for p in matching.pairs])
     for pair in matching.pairs:
         rival, named = theirs.get(pair.source.key) or mine.get(pair.target.key), (pair.target.role, pair.source.role)
         if pair.anchored or _named_alike(pair):
             continue
-        if rival and pair.target.place in counted and _differ_by_number(rival, pair.target.path, pair.source.path):
+        if rival and pair.target.place in counted and differ_by_number(rival, pair.target.path, pair.source.path):
             rival = ""
         if pair.is_table_head:
             found[pair.target.place] = "the source has no weight of a head, and its table of tokens may not be one"
@@ -82,27 +82,6 @@ def _untold(matching: Matching, target: Architecture, source: Architecture) -> d
     norms = {pair.target.place for pair in matching.pairs if pair.target.kind == "norm" and not _named_alike(pair)}
     behind = ((norm, before) for norm, before in normalised_layers(target).items() if norm in norms)
     return {**{norm: found[before] for norm, before in behind if before in found}, **found}
-
-
-def _counted_alike(targets: Sequence[Unit], sources: Sequence[Unit], pairs: Sequence[tuple[Unit, Unit]]) -> set[int]:
-    """Return the target's layers, by place, in whole rows whose names differ in numbers alone on both sides, and that
-    are fed in the order of these."""
-    held = [Counter(map(_row_of, units)) for units in (targets, sources)]
-    found: set[int] = set()
-    for (mine, theirs), row in grouped(pairs, lambda pair: (_row_of(pair[0]), _row_of(pair[1]))).items():
-        ranks = [sorted(range(len(row)), key=lambda i: natural(row[i][side].path)) for side in (0, 1)]
-        if held[0][mine] == held[1][theirs] == len(row) > 1 and ranks[0] == ranks[1]:
-            found |= {target.place for target, _ in row}
-    return found
-
-
-def _row_of(unit: Unit) -> Hashable:
-    """Return what units have in common whose names in one module differ in numbers alone."""
-    return _home(unit), unit.kind, unit.shape, _unnumbered(unit.path)
-
-
-def _home(unit: Unit) -> str:
-    return unit.block if unit.block != unit.path else unit.path.rpartition(".")[0]
 
 
 def _roles(units: Sequence[Unit], told: Mapping[Key, str]) -> Roles:
@@ -151,7 +130,7 @@ def _rivals(architecture: Architecture, units: Sequence[Unit], known: Roles) -> 
     normed = Counter((unit.block, stem_of(_last(unit))) for unit in units if unit.kind in WEIGHTED)
     groups: dict[Hashable, dict[str, list[Unit]]] = defaultdict(dict)
     for unit in units:
-        groups[_home(unit), unit.kind, unit.shape].setdefault(f"{_unnumbered(unit.path)} {unit.part}", []).append(unit)
+        groups[home_of(unit), unit.kind, unit.shape].setdefault(f"{unnumbered(unit.path)} {unit.part}", []).append(unit)
     found: dict[Key, str] = {}
     for named in groups.values():
         told = [_told(row[0], normed, known) for row in named.values()]
@@ -180,7 +159,7 @@ def side_by_side(
 def _others(unit: Unit, row: Sequence[Unit]) -> list[Unit]:
     """Return what stands in a row beside a unit, first what its names tell from that by their numbers alone."""
     others = [other for other in reversed(row) if other is not unit]
-    return sorted(others, key=lambda other: _unnumbered(other.path) != _unnumbered(unit.path))
+    return sorted(others, key=lambda other: unnumbered(other.path) != unnumbered(unit.path))
 
 
 def _layers_before(architecture: Architecture) -> list[int]:
@@ -211,10 +190,6 @@ def _told(unit: Unit, weighted: Mapping[tuple[str, str], int], known: Roles) -> 
 
 def _last(unit: Unit) -> str:
     return unit.path.rpartition(".")[2]
-
-
-def _unnumbered(path: str) -> str:
-    return re.sub(r"_?[0-9]+$", "", re.sub(r"[0-9]+(?=[^0-9])", "#", path))
 
 
 def _named_alike(pair: Pair) -> bool:
@@ -254,26 +229,17 @@ def told_by_order(matching: Matching, target: Architecture, source: Architecture
     own = {unit.key: unit for unit in mine}
     pairs = [(own[p.target.key], theirs[p.source.key]) for p in matching.pairs]
     told = {target.place for target, source in pairs if _last(target) == _last(source)}
-    counted = _counted_alike(mine, list(theirs.values()), pairs)
+    counted = counted_alike(mine, list(theirs.values()), pairs)
     found = ((unit, rivals.get(unit.key)) for unit in mine if unit.place not in told)
     read = {
-        target.layers[node.layer].path: _readers(target, i) for i, node in enumerate(target.graph) if node.layer >= 0
+        target.layers[node.layer].path: readers_of(target, i) for i, node in enumerate(target.graph) if node.layer >= 0
     }
     rest = (
         (u, r)
         for u, r in found
-        if r and not (u.place in counted and _differ_by_number(r, u.path) and read[r] == read[u.path])
+        if r and not (u.place in counted and differ_by_number(r, u.path) and read[r] == read[u.path])
     )
     return {unit.place: f"only the order of definition tells it from {rival}" for unit, rival in rest}
-
-
-def _readers(architecture: Architecture, index: int) -> list[str]:
-    """Return what takes the value of a node, in words that two layers of one use have in common."""
-    return sorted(architecture.kinds[reader] or architecture.graph[reader].op for reader in architecture.readers[index])
-
-
-def _differ_by_number(path: str, *others: str) -> bool:
-    return _unnumbered(path) in map(_unnumbered, others)
 
 
 def _by_its_tensor(unit: Unit, architecture: Architecture) -> Unit:
