@@ -146,7 +146,7 @@ class Trial:
                 torch.autograd.backward(task.loss(model.train(), chosen))
                 optimizer.step()
                 if self.progress is not None:
-                    self.progress(turn * STEPS + step + 1, len(RATES) * STEPS, "steps of a trial on made-up classes")
+                    self.progress(turn * STEPS + step + 1, len(RATES) * STEPS, "steps of a trial on made-up inputs")
                 if (step + 1) % EVERY == 0:
                     with torch.no_grad():
                         found.append(task.reached(model.eval(), slice(IMAGES, None)))
