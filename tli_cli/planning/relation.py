@@ -58,7 +58,7 @@ def relation_of(steps: Sequence[Step], matching: Matching, target: Architecture,
     alike = [u for u in weighted if u.key in pairs and pairs[u.key].source.form_label == u.form_label]
     trunk = gains_branches(target, source) or gains_branches(source, target)
     few = len(alike) < FAMILY * len(weighted) and not holds(matching)
-    if (trunk or few) and not _begins_alike(steps):
+    if trunk or (few and not _begins_alike(steps)):
         return OTHER
     used = {pair.source.key for pair in matching.pairs} | {head.key for _, head in matching.heads}
     inner = [pairs[unit.key] for unit in weighted[:-1] if unit.key in pairs and not pairs[unit.key].repeat]

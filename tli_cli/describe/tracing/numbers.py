@@ -47,7 +47,7 @@ def note_numbers(rec: Recording, name: str, args: Sequence[Any], kwargs: Mapping
         if rec.serves_as_head:
             rec.numbers.append((rec.last, (AS_HEAD,)))
             rec.serves_as_head = False
-        made_up = name in ("mul", "div") and rec.layers[rec.last].kind in ("norm", "embedding")
+        made_up = name in ("mul", "div") and bool(rec.layers) and rec.layers[rec.last].kind in ("norm", "embedding")
         home = _maker(rec, args[0]) if name in ("add", "rsub", "sub") or made_up else rec.last
         if name.startswith("upsample") and not isinstance(numbers[-1], float):
             numbers += _factors(args[0], out)

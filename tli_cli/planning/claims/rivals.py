@@ -231,13 +231,12 @@ def told_by_order(matching: Matching, target: Architecture, source: Architecture
     told = {target.place for target, source in pairs if _last(target) == _last(source)}
     counted = counted_alike(mine, list(theirs.values()), pairs)
     found = ((unit, rivals.get(unit.key)) for unit in mine if unit.place not in told)
-    read = {
-        target.layers[node.layer].path: readers_of(target, i) for i, node in enumerate(target.graph) if node.layer >= 0
-    }
+    nodes = {node.layer: i for i, node in enumerate(target.graph)}
+    read = {unit.path: readers_of(target, nodes[unit.place]) for unit in mine if unit.place in nodes}
     rest = (
         (u, r)
         for u, r in found
-        if r and not (u.place in counted and differ_by_number(r, u.path) and read[r] == read[u.path])
+        if r and not (u.place in counted and differ_by_number(r, u.path) and read.get(r) == read.get(u.path))
     )
     return {unit.place: f"only the order of definition tells it from {rival}" for unit, rival in rest}
 
