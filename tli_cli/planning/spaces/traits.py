@@ -9,6 +9,7 @@ from typing import Any
 from tli_cli.architecture import LINEAR, Architecture, AxisTree, Layer, Node
 from tli_cli.describe.spaces import leaves
 from tli_cli.describe.walks import walked
+from tli_cli.grouping import gathered
 from tli_cli.matching.settings import ACTIVATIONS
 from tli_cli.planning.identity import NOT_ZERO, is_lifted
 
@@ -118,8 +119,10 @@ def normalised_spaces(architecture: Architecture) -> dict[AxisTree, str]:
 
 
 def averaged_spaces(architecture: Architecture) -> set[AxisTree]:
-    """Return the spaces over which a norm averages together with others: they are repeated evenly or not kept."""
-    found = set[AxisTree]()
+    """Return the spaces over which a norm averages together with others, or both kinds of norms do: they are repeated
+    evenly or not kept."""
+    flavours = gathered((tree, layer.attribute("norm") == "rms") for tree, layer in _normalised(architecture))
+    found = {tree for tree, kinds in flavours.items() if len({*kinds}) > 1}
     for tree, layer in _normalised(architecture):
         over_places = layer.attribute("norm") == "group" and layer.attribute("positions", 1) > 1
         found.update([tree] if over_places or len(_held(architecture, layer)) > 1 else [])
