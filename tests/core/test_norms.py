@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import nn
@@ -198,3 +200,24 @@ def test_norms_that_average_over_other_values_are_not_exact(given: str, wanted: 
     source, target = (randomised(Normed(NORMS[name]()), seed) for seed, name in enumerate((given, wanted)))
     plan = apply_tli(target, source, example=(images(),), options=Options(method="maps"))
     assert plan.by_target["norm.weight"].exact == (given == wanted)
+
+
+class Bent(nn.Module):
+    """A norm, and something between it and the next layer that gives something for nothing."""
+
+    def __init__(self, width: int, norm: type[nn.Module], between: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.first, self.norm, self.last = nn.Linear(5, width), norm(width, eps=1e-12), nn.Linear(width, 3)
+        self.between = between
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.last(self.between(self.norm(self.first(x))))
+
+
+@pytest.mark.parametrize("norm", [nn.LayerNorm, nn.RMSNorm])
+@pytest.mark.parametrize("between", [torch.sigmoid, torch.cos, lambda x: 1 - x, torch.tanh])
+def test_channels_left_over_are_read_by_nothing_where_they_do_not_stay_at_zero(norm, between) -> None:
+    given, wanted = (randomised(Bent(width, norm, between), width) for width in (8, 12))
+    example = (torch.randn(2, 5, dtype=torch.float64),)
+    plan = apply_tli(wanted, given, example=example, options=Options(method="maps"))
+    assert promises(plan) and distance(given, wanted, example) < 1e-9

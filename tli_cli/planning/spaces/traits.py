@@ -173,17 +173,22 @@ PASSING = ("scale", "bias")
 
 
 def raw_readers(architecture: Architecture) -> set[str]:
-    """Return the paths of the layers that sum over channels with no norm before them.
+    """Return the paths of the layers that sum over channels with no norm before them, or with something in between that
+    gives something for nothing.
 
     What stands at the mean of the other channels is zero behind their norm, but nowhere else.
     """
-    found: set[str] = set()
-    for node, kind in zip(architecture.graph, architecture.kinds, strict=True):
-        if kind in LINEAR:
-            before = (_made_by(architecture, index) for index in node.inputs)
-            raw = any(made is None or made.kind != "norm" for made in before)
-            found |= {architecture.layers[node.layer].path} if raw else set()
-    return found
+    readers = (node for node, kind in zip(architecture.graph, architecture.kinds, strict=True) if kind in LINEAR)
+    raw = (node for node in readers if any(not _is_zero_at_mean(architecture, index) for index in node.inputs))
+    return {architecture.layers[node.layer].path for node in raw}
+
+
+def _is_zero_at_mean(architecture: Architecture, index: int) -> bool:
+    """Tell whether a norm makes the value of a node, and nothing since gives something for nothing."""
+    made = _made_by(architecture, index)
+    passed = walked([index], lambda i: architecture.graph[i].inputs if architecture.kinds[i] != "norm" else ())
+    lifts = any(architecture.graph[i].op in NOT_ZERO or architecture.kinds[i] == "bias" for i in passed)
+    return made is not None and made.kind == "norm" and not lifts and not is_lifted(made)
 
 
 def used_as_they_are(architecture: Architecture) -> set[AxisTree]:
