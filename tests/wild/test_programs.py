@@ -16,7 +16,7 @@ from tli_cli import Options, apply_tli
 WIDTH = 8
 FEW = range(40)
 MANY = range(1000, 2000)
-ONCE_BROKEN = (1185, 1368)
+ONCE_BROKEN = (1001, 1185, 1368)
 OPTIONS = Options(method="maps", head="keep")
 
 

@@ -20,6 +20,8 @@ BEFORE_SOFTMAX = ("mul", "part", "layer", "gather", "where", *ACTIVATIONS)
 ALONG = ("scale", "bias", "position", "norm")
 """Kinds of layers that act on each channel alone."""
 ADDED = ("bias", "position")
+BETWEEN_CHANNELS = ("own", "reduced")
+"""What is noted of code that holds a channel against others, such as the largest."""
 REACH = 24
 Makers = tuple[Key, ...]
 """The units that together make one side of a product."""
@@ -89,6 +91,8 @@ def _free_side(architecture: Architecture, product: int, keys: Collection[Key]) 
         place = graph[start].layer
         alone = place >= 0 and set(architecture.readers[start]) == {product}
         once = sum(node.layer == place for node in graph) == 1
+        since = (n for node in graph[start:product] if node.layer >= 0 for n in layers[node.layer].numbers)
+        alone = alone and not any(number[0] in BETWEEN_CHANNELS for number in since)
         if alone and once and layers[place].kind in (*LINEAR, "embedding") and (place, -1) in keys:
             return place, -1
     return None
