@@ -16,5 +16,5 @@ def beside_lost_tables(matching: Matching) -> dict[int, str]:
     return {p.target.place: f"the source has {lost[_where(p.source)]} beside it, which may be added" for p in fed}
 
 
-def _where(unit: Unit) -> tuple[str, int]:
-    return unit.path.rpartition(".")[0], unit.shape[-1]
+def _where(unit: Unit) -> tuple[str, tuple[int, ...]]:
+    return unit.path.rpartition(".")[0], unit.shape[-1:]
