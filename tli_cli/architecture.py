@@ -45,6 +45,12 @@ GROUPS = "groups"
 POOLED = "pooled"
 """In place of an operation: that a norm is applied to a mean over places."""
 
+OWN = "own"
+"""In place of an operation: that a value meets what is made of it alone, such as its mean."""
+
+REDUCED = "reduced"
+"""In place of an operation: what several channels or places become together, such as the mean of channels."""
+
 PICKED = "picked"
 """In place of an operation: that the first or the last of all places is taken alone."""
 

@@ -79,3 +79,8 @@ def distance(source: nn.Module, target: nn.Module, example: tuple[torch.Tensor, 
 def promises(plan: Plan) -> bool:
     """Tell whether the plan says that the function is kept: every step exact and nothing of the source left over."""
     return all(step.exact for step in plan.steps) and not plan.unused
+
+
+def doubted(plan: Plan) -> dict[str, str]:
+    """Return what is moved and not exact, with the reasons."""
+    return {step.target: step.reason for step in plan.steps if step.action == "transfer" and not step.exact}

@@ -9,14 +9,14 @@ from typing import Any
 
 import torch
 
-from tli_cli.architecture import DOT, LINEAR, AxisTree, Node, Number
+from tli_cli.architecture import DOT, LINEAR, OWN, REDUCED, AxisTree, Node, Number
 from tli_cli.describe.normed import part_role
 from tli_cli.describe.spaces import SpaceTable
 from tli_cli.describe.tracing.constants import Constants
 from tli_cli.describe.tracing.curves import Curves
 from tli_cli.describe.tracing.statistics import Statistics
 from tli_cli.describe.tracing.unread import Readings
-from tli_cli.describe.tracing.values import OWN, REDUCED, Borders, RecordedLayer, Value
+from tli_cli.describe.tracing.values import Borders, RecordedLayer, Value
 
 
 class Recording:

@@ -8,12 +8,6 @@ from typing import Any
 
 from tli_cli.architecture import AxisTree, Number
 
-OWN = "own"
-"""The word for a value that meets what is made of it alone, such as its mean."""
-
-REDUCED = "reduced"
-"""The word for what several channels or places become together, such as the mean of channels."""
-
 Origin = frozenset[tuple[str, int]]
 """The parameter axes, as (tensor name, dimension), that one dimension of a value runs over."""
 

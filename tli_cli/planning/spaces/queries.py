@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from tli_cli.architecture import DOT, LINEAR, Architecture, AxisTree, Node
+from tli_cli.architecture import DOT, LINEAR, OWN, REDUCED, Architecture, AxisTree, Node
 from tli_cli.describe.turned import head_factors, turned_channels
 from tli_cli.describe.walks import walked
 from tli_cli.matching.settings import ACTIVATIONS
@@ -20,7 +20,7 @@ BEFORE_SOFTMAX = ("mul", "part", "layer", "gather", "where", *ACTIVATIONS)
 ALONG = ("scale", "bias", "position", "norm")
 """Kinds of layers that act on each channel alone."""
 ADDED = ("bias", "position")
-BETWEEN_CHANNELS = ("own", "reduced")
+BETWEEN_CHANNELS = (OWN, REDUCED)
 """What is noted of code that holds a channel against others, such as the largest."""
 REACH = 24
 Makers = tuple[Key, ...]

@@ -186,24 +186,23 @@ def raw_readers(architecture: Architecture) -> set[str]:
 def _is_zero_at_mean(architecture: Architecture, index: int) -> bool:
     """Tell whether a norm makes the value of a node, and nothing since gives something for nothing."""
     made = _made_by(architecture, index)
-    passed = walked([index], lambda i: architecture.graph[i].inputs if architecture.kinds[i] != "norm" else ())
-    lifts = any(architecture.graph[i].op in NOT_ZERO or architecture.kinds[i] == "bias" for i in passed)
-    return made is not None and made.kind == "norm" and not lifts and not is_lifted(made)
+    if made is None or made.kind != "norm" or is_lifted(made):
+        return False
+    graph, kinds = architecture.graph, architecture.kinds
+    passed = walked([index], lambda i: graph[i].inputs if kinds[i] != "norm" else ())
+    return not any(graph[i].op in NOT_ZERO or kinds[i] == "bias" for i in passed)
 
 
 def used_as_they_are(architecture: Architecture) -> set[AxisTree]:
     """Return the spaces of norms whose output is added to something or goes into another norm, perhaps with more."""
     found: set[AxisTree] = set()
-    graph, kinds = architecture.graph, architecture.kinds
-
-    def onward(index: int) -> Sequence[int]:
-        passes = graph[index].op != "matmul" and kinds[index] in ("", *PASSING, "position")
-        return graph[index].inputs if passes else ()
-
-    for node, kind in zip(graph, kinds, strict=True):
-        behind = walked(node.inputs, onward) if node.op == "add" or kind == "norm" else ()
-        made = (architecture.layers[graph[i].layer] for i in behind if kinds[i] == "norm")
-        found = found.union(*(_trees(architecture, layer) for layer in made))
+    norms: list[frozenset[int]] = []
+    for node, kind in zip(architecture.graph, architecture.kinds, strict=True):
+        taken = frozenset[int]().union(*(norms[i] for i in node.inputs))
+        if node.op == "add" or kind == "norm":
+            found = found.union(*(_trees(architecture, architecture.layers[place]) for place in taken))
+        passes = node.op != "matmul" and kind in ("", *PASSING, "position")
+        norms.append(frozenset({node.layer}) if kind == "norm" else taken if passes else frozenset())
     return found
 
 
