@@ -1,0 +1,132 @@
+"""Values of two graphs as numbers: what is made alike of the same has one number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+
+from tli_cli.architecture import LINEAR, Architecture, Layer, Node
+from tli_cli.describe.turned import known_turns
+from tli_cli.matching.settings import IDEMPOTENT
+from tli_cli.matching.units import Key
+from tli_cli.planning.identity import NOT_ZERO
+
+OWN = "own"
+WHOLE = -1
+"""In place of the number of a part: the whole layer."""
+
+Made = Callable[[int], int | None]
+"""Give the number of what a layer, by its place, makes; None if it passes on what it takes."""
+
+Cut = Callable[[int, int], int | None]
+"""Give the number of a part of what a layer, by its place, makes; None if it has no partner of its own."""
+
+
+class Values:
+    """Values of both graphs as numbers, equal ones as the same: however often one is used, it is held once.
+
+    `zero` is zero everywhere, and `nothing` channels that are read with zero weight. Masks before a softmax are told
+    apart where `masks` is set.
+    """
+
+    def __init__(self, *, masks: bool) -> None:
+        self._masks = masks
+        self._numbers: dict[tuple[Hashable, Sequence[int]], int] = {}
+        self._made: list[tuple[Hashable, Sequence[int]]] = []
+        self._own: set[int] = set()
+        self.zero, self.nothing = self.number("zero"), self.number("nothing")
+
+    def number(self, operation: Hashable, parts: Sequence[int] = ()) -> int:
+        """Return the number of what `operation` makes of `parts`."""
+        made = (operation, tuple(parts))
+        if made not in self._numbers:
+            self._numbers[made] = len(self._made)
+            self._made.append(made)
+            if (isinstance(operation, tuple) and operation[0] == OWN) or any(map(self.is_own, parts)):
+                self._own.add(self._numbers[made])
+        return self._numbers[made]
+
+    def layer(self, place: int) -> int:
+        """Return the number of what the source's layer at `place` makes."""
+        return self.number(("layer", place))
+
+    def unit(self, key: Key) -> int:
+        """Return the number of what the source's layer or part of a layer `key` makes."""
+        place, part = key
+        return self.layer(place) if part < 0 else self.number(("part", part), (self.layer(place),))
+
+    def fused(self, place: int, parts: Mapping[int, Key]) -> int:
+        """Return the number of what a layer makes whose parts, or the whole, have the partners `parts`."""
+        if WHOLE in parts:
+            return self.unit(parts[WHOLE])
+        alike = {partner[0] for part, partner in parts.items() if partner[1] == part}
+        same = len(alike) == 1 and all(partner[1] == part for part, partner in parts.items())
+        return self.layer(min(alike)) if same else self.number(("fused", place))
+
+    def is_own(self, value: int) -> bool:
+        """Tell whether a layer without a partner has a share in `value`."""
+        return value in self._own
+
+    def taken(
+        self, architecture: Architecture, made: Made, cut: Cut = lambda *_: None
+    ) -> tuple[dict[int, set[int]], list[int]]:
+        """Return for each layer what it takes, each time that it is run, and the value of each node."""
+        values: list[int] = []
+        found: dict[int, set[int]] = {}
+        turns = known_turns(architecture)
+        for index, node in enumerate(architecture.graph):
+            before = [values[i] for i in node.inputs]
+            if index in turns:
+                whole = values[turns[index]]
+                values.append(whole if whole in (self.zero, self.nothing) else self.number("turned", (whole,)))
+                continue
+            if node.layer < 0:
+                part = cut(architecture.graph[node.inputs[0]].layer, node.index) if node.op == "part" else None
+                values.append(self._of(node, before) if part is None else part)
+                continue
+            layer = architecture.layers[node.layer]
+            added = bool(before) and layer.is_added
+            taken = self._join("add", before) if before and not added else self.number("input")
+            if all(architecture.graph[i].layer != node.layer for i in node.inputs):  # no step of a written-out norm
+                found.setdefault(node.layer, set()).add(taken)
+            own = self.zero if taken == self.zero and _keeps_zero(layer) else made(node.layer)
+            if added:
+                own = self._join("add", before if own is None else [*before, own])
+            values.append(taken if own is None else own)
+        return found, values
+
+    def _of(self, node: Node, before: Sequence[int]) -> int:
+        if node.op == "cat":
+            terms = [term for value in before for term in self._terms("cat", value)]
+            parts = list(dict.fromkeys(term for term in terms if term != self.nothing))
+            return parts[0] if len(parts) == 1 else self.number("cat", parts)
+        if node.op == "add":
+            return self._join("add", before)
+        if node.op in ("mul", "matmul") and self.zero in before:
+            return self.zero
+        if node.op == "mul":
+            return self._join("mul", before)
+        if before and node.op not in NOT_ZERO and all(value == self.zero for value in before):
+            return self.zero
+        if node.op in IDEMPOTENT and self._operation(before[0])[0] == node.op:
+            return before[0]
+        return self.number((node.op, node.index if node.op == "part" or self._masks else -1), before)
+
+    def _join(self, operation: str, values: Sequence[int]) -> int:
+        """Return a sum or product of `values` in one order, those of its own kind taken apart and zeros left out."""
+        flat = [term for value in values for term in self._terms(operation, value)]
+        kept = sorted(value for value in flat if operation != "add" or value != self.zero)
+        return self.zero if not kept else kept[0] if len(kept) == 1 else self.number(operation, kept)
+
+    def _terms(self, operation: str, value: int) -> Sequence[int]:
+        made, parts = self._made[value]
+        return parts if made == operation else (value,)
+
+    def _operation(self, value: int) -> tuple[Hashable, ...]:
+        made = self._made[value][0]
+        return made if isinstance(made, tuple) else (made,)
+
+
+def _keeps_zero(layer: Layer) -> bool:
+    """Tell whether a layer makes zero of zero."""
+    roles = {role.partition(".")[0] for role, _ in layer.tensors}
+    return layer.kind in (*LINEAR, "norm", "scale") and roles == {"weight"}
