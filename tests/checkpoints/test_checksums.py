@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tli_cli.checkpoints.writing.torch_layout import Checksums, joined
+from tli_cli.checkpoints.writing.checksums import Checksums, joined
 
 
 @given(st.binary(max_size=300), st.binary(max_size=300))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tli_cli.matching.namesakes import names_in_common
+from tli_cli.matching.shared_names import names_in_common
 from tli_cli.matching.units import Unit
 
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from tests.models import SqueezeExcite
 from tli_cli.matching import MATCHERS
-from tli_cli.planning.starts.added import is_serial
+from tli_cli.planning.starts.chains import is_serial
 from tli_cli.planning.starts.filled_branches import chains_fill_branches
 from tli_cli.providers.module import describe_live
 

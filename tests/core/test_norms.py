@@ -14,7 +14,7 @@ from tests.models import images, randomised
 from tli_cli import Options, apply_tli
 from tli_cli.catalogue import load
 from tli_cli.matching.followers import normalised_layers
-from tli_cli.planning.starts.added import are_alike
+from tli_cli.planning.starts.stream_norms import are_alike
 from tli_cli.providers.module import describe_live
 
 PAIRS = [

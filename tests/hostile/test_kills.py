@@ -16,7 +16,8 @@ from safetensors.torch import load_file
 
 from tests.hostile.support import OLD, SPECS, contents, ones
 from tli_cli.checkpoints import Checkpoint, open_checkpoint, write_checkpoint
-from tli_cli.checkpoints.writing.naming import hold, naming, note_path, recover
+from tli_cli.checkpoints.writing.drafts import hold
+from tli_cli.checkpoints.writing.naming import naming, note_path, recover
 from tli_cli.errors import CheckpointError, TliError
 from tli_cli.references import resolve
 

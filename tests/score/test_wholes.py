@@ -17,21 +17,14 @@ from tests.score.conftest import MIXED
 from tests.score.test_laws import score
 from tli_cli import catalogue
 from tli_cli.architecture import Architecture, Layer, TensorSpec
-from tli_cli.matching.mixing import (
-    ATTENTION,
-    CONVOLUTION,
-    KINDS,
-    TOKENS,
-    mixing_likeness,
-    mixing_reach,
-    mixing_shares,
-    room_for,
-)
+from tli_cli.matching.mixing import ATTENTION, CONVOLUTION, KINDS, TOKENS, mixing_likeness, mixing_reach, mixing_shares
+from tli_cli.matching.residuals import room_for
 from tli_cli.matching.sides import Side
 from tli_cli.matching.similarity import SHAPE, size_likeness, unit_similarity
 from tli_cli.matching.units import Unit
 from tli_cli.matrices.matrix import score_all
-from tli_cli.scoring.keeping import PARTS, fed_in_stage, keeping, shape_keeping, stage_shares
+from tli_cli.scoring.keeping import keeping, shape_keeping
+from tli_cli.scoring.wholes import PARTS, fed_in_stage, stage_shares
 
 RANKS = Path(__file__).parent / "ranks.json"
 share = st.floats(0, 1)

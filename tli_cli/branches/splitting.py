@@ -10,7 +10,7 @@ from tli_cli.branches.merging import apart
 from tli_cli.branches.values import Act, Branches
 from tli_cli.describe.walks import walked
 from tli_cli.plan import Plan, Side, Step
-from tli_cli.planning.starts.added import passing
+from tli_cli.planning.starts.chains import passing
 
 ALONE = "of the branches that are added up here, {} takes what the source's one layer computes"
 SAID = "in {} sums of linear branches of the target one takes the source's layer, and the others start at zero"

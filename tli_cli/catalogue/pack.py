@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from tli_cli.catalogue.decode import decode
+from tli_cli.catalogue.features import elements, features, packed
 from tli_cli.catalogue.loading import head_names
 from tli_cli.catalogue.naming import LIBRARIES, plainness
-from tli_cli.catalogue.near import elements, features, packed
 from tli_cli.catalogue.signature import find_masks, followers
 from tli_cli.catalogue.store import FORMAT, write_numbers, write_rows, write_table
 

@@ -9,14 +9,17 @@ from os import fspath
 from pathlib import Path
 from typing import Any
 
-from tli_cli.checkpoints.checkpoint import Checkpoint, Reader
-from tli_cli.checkpoints.directory import find_checkpoint, require_whole
+from tli_cli.checkpoints.checkpoint import Checkpoint
+from tli_cli.checkpoints.directory import find_checkpoint
 from tli_cli.checkpoints.files import FileRange, read_small, sniff
-from tli_cli.checkpoints.layouts.kernels import channels_first, upright
+from tli_cli.checkpoints.layouts.kernels import upright
+from tli_cli.checkpoints.layouts.mlx import channels_first
 from tli_cli.checkpoints.located import located, module_of
 from tli_cli.checkpoints.no_weights import slots_among
+from tli_cli.checkpoints.reader import Reader
 from tli_cli.checkpoints.safetensors_file import SafetensorsFile
 from tli_cli.checkpoints.sharded import ShardedCheckpoint
+from tli_cli.checkpoints.tensor_parallel import require_whole
 from tli_cli.checkpoints.writing.naming import require_named
 from tli_cli.checkpoints.writing.writer import write_checkpoint
 from tli_cli.errors import CheckpointError

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tli_cli.architecture import TensorSpec
-from tli_cli.checkpoints.checkpoint import read_bytes, with_ties
 from tli_cli.checkpoints.files import FileRange, Stamp, stamp_of
+from tli_cli.checkpoints.reader import read_bytes, with_ties
 from tli_cli.decoding import without_duplicates
 from tli_cli.dtypes import DTYPE_OF_CODE, PACKED, is_buffer
 from tli_cli.errors import CheckpointError

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tli_cli.architecture import TensorSpec
-from tli_cli.checkpoints.checkpoint import Reader, with_ties
 from tli_cli.checkpoints.files import FileRange, beside, read_small, sniff
+from tli_cli.checkpoints.reader import Reader, with_ties
 from tli_cli.checkpoints.safetensors_file import ORDER_KEY, SafetensorsFile, order_digest, tied_names
 from tli_cli.decoding import without_duplicates
 from tli_cli.errors import CheckpointError, join_problems

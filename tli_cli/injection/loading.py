@@ -23,8 +23,8 @@ from tli_cli.kinship.adapters import are_alone
 from tli_cli.providers.arguments import split_reference
 from tli_cli.providers.live import subject_for
 from tli_cli.references import Reading, resolve
-from tli_cli.references.adoption import prefixed
 from tli_cli.references.configured import configured_reference
+from tli_cli.references.prefixed import prefixed
 
 State = dict[str, torch.Tensor]
 

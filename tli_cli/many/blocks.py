@@ -8,7 +8,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from tli_cli.many.arrays import Bags, Floats, Ints, align_all, alike, ragged
+from tli_cli.many.alignments import align_all
+from tli_cli.many.arrays import Bags, Floats, Ints, alike, ragged
 from tli_cli.many.labels import Labels
 from tli_cli.many.profiles import Catalogued
 from tli_cli.matching.blocks import BLOCK, BLOCK_FORMS, BLOCK_SHAPES, DISPLACED

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from tli_cli.many.arrays import Ints, align_all, alike, ragged
+from tli_cli.many.alignments import align_all
+from tli_cli.many.arrays import Ints, alike, ragged
 from tli_cli.many.blocks import Blocks
 from tli_cli.many.profiles import Catalogued
 from tli_cli.matching import blocks as pairing

@@ -16,8 +16,8 @@ from tli_cli.matching.anchors import A_HEAD
 from tli_cli.matching.dp import match_sides
 from tli_cli.matching.sides import Side
 from tli_cli.matching.tied import table_heads
-from tli_cli.scoring.keeping import PARTS
 from tli_cli.scoring.score import fed_weights, ratio
+from tli_cli.scoring.wholes import PARTS
 
 
 class Holders:

@@ -9,11 +9,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tli_cli.many.arrays import Bags, Floats, Ints, Numbering, align_all, alike, ragged
+from tli_cli.many.alignments import align_all
+from tli_cli.many.arrays import Bags, Floats, Ints, Numbering, alike, ragged
 from tli_cli.many.profiles import Profile
 from tli_cli.matching import blocks as pairing
-from tli_cli.matching.mixing import KINDS, room_for, trunk_likeness
-from tli_cli.scoring.keeping import ALIEN, PARTS, WHOLE
+from tli_cli.matching.mixing import KINDS
+from tli_cli.matching.residuals import room_for, trunk_likeness
+from tli_cli.scoring.wholes import ALIEN, PARTS, WHOLE
 
 
 class Paired(NamedTuple):

@@ -15,7 +15,8 @@ from tli_cli.describe.spelling import enclosing
 from tli_cli.grouping import gathered
 from tli_cli.matching.alignment import align
 from tli_cli.matching.bags import overlap
-from tli_cli.matching.mixing import mixing_likeness, mixing_reach, room_for, trunk_likeness
+from tli_cli.matching.mixing import mixing_likeness, mixing_reach
+from tli_cli.matching.residuals import room_for, trunk_likeness
 from tli_cli.matching.segments import Block, Stage
 from tli_cli.matching.sides import Side, both_known
 from tli_cli.matching.units import Key

@@ -12,8 +12,9 @@ from tli_cli.grouping import gathered
 from tli_cli.matching.extra_modules import extra_units
 from tli_cli.matching.graph_roles import graph_roles
 from tli_cli.matching.holders import by_holders
-from tli_cli.matching.namesakes import names_in_common, shared_homes
+from tli_cli.matching.named_norms import shared_homes
 from tli_cli.matching.segments import WEIGHTED
+from tli_cli.matching.shared_names import names_in_common
 from tli_cli.matching.sides import Side, both_known
 from tli_cli.matching.told_apart import Teller, paired
 from tli_cli.matching.units import Key, Unit

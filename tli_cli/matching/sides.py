@@ -12,7 +12,7 @@ from tli_cli.describe.spelling import apart, enclosing
 from tli_cli.grouping import gathered
 from tli_cli.matching.copies import Copies, copies_of, feeders
 from tli_cli.matching.hashes import HEAD, backward_hashes, forward_hashes, unit_graph
-from tli_cli.matching.mixing import is_residual
+from tli_cli.matching.residuals import is_residual
 from tli_cli.matching.segments import WEIGHTED, Block, Stage, blocks_of, first_level, split_ends, stages_of
 from tli_cli.matching.settings import ACTIVATIONS
 from tli_cli.matching.sibling_heads import Heads, heads_of

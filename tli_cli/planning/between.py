@@ -11,12 +11,13 @@ from tli_cli.matching import MATCHERS
 from tli_cli.matching.values import Matching
 from tli_cli.options import Labels, Options
 from tli_cli.plan import Plan, Step
-from tli_cli.planning.asked import left_out
 from tli_cli.planning.choice import Akin
 from tli_cli.planning.claims.activations import changed_activations
 from tli_cli.planning.doubted import doubted_layers
 from tli_cli.planning.drafting import LOST_BIAS
-from tli_cli.planning.heads import NO_LABELS, other_labels, parse_head, with_classes
+from tli_cli.planning.given_classes import with_classes
+from tli_cli.planning.heads import NO_LABELS, other_labels, parse_head
+from tli_cli.planning.left_out import left_out
 from tli_cli.planning.planner import make_plan
 from tli_cli.planning.relation import OTHER, UNLIKE
 from tli_cli.planning.request import Request, method_request

@@ -17,7 +17,7 @@ from tli_cli.planning.prepared import prepare
 from tli_cli.planning.roles import answering, as_head, biases_beside, is_mask, shares
 from tli_cli.planning.share_drafting import ShareDrafter
 from tli_cli.planning.spaces.pieces import is_copy
-from tli_cli.planning.starts.added import added_start, passing
+from tli_cli.planning.starts.chains import added_start, passing
 from tli_cli.planning.starts.folding import LONE
 from tli_cli.planning.starts.lone import LONE_BRANCH, NO_SHORTCUT
 from tli_cli.planning.starts.norms import norms_of_others

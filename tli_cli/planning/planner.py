@@ -10,10 +10,11 @@ from tli_cli.describe.spelling import apart
 from tli_cli.matching.units import Unit
 from tli_cli.matching.values import Matching
 from tli_cli.plan import Plan, Side, Step
-from tli_cli.planning.asked import ASKED, as_asked, fed_as_asked, partners, without
+from tli_cli.planning.asked import ASKED, as_asked, fed_as_asked
 from tli_cli.planning.choice import Akin, choose_models, main_model
 from tli_cli.planning.drafting import Drafter
 from tli_cli.planning.drafts import Drafts
+from tli_cli.planning.left_out import partners, without
 from tli_cli.planning.quantised import whole_or_kept
 from tli_cli.planning.relation import relation_of
 from tli_cli.planning.request import Request

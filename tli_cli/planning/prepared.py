@@ -10,12 +10,14 @@ from tli_cli.architecture import Architecture, Layer
 from tli_cli.matching.values import Matching, Pair
 from tli_cli.planning.drafts import Drafts
 from tli_cli.planning.identity import surplus_scales
-from tli_cli.planning.spaces.scales import Scales, scale_gains
+from tli_cli.planning.spaces.embedding_scales import scale_gains
+from tli_cli.planning.spaces.query_scales import Scales
 from tli_cli.planning.spaces.turning import Turns
-from tli_cli.planning.starts.added import Additions, Settled, additions, norms_moved_behind
+from tli_cli.planning.starts.added import Additions, additions
 from tli_cli.planning.starts.folding import NO_FOLDING, Folding, folding
 from tli_cli.planning.starts.lone import NO_BRANCH, Lone, lone_additions, surplus_shortcuts
 from tli_cli.planning.starts.own_places import OwnPlaces, own_places
+from tli_cli.planning.starts.stream_norms import Settled, norms_moved_behind
 from tli_cli.planning.taken_ahead import TakenAhead, taken_ahead
 
 

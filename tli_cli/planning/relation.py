@@ -7,7 +7,7 @@ from math import prod
 
 from tli_cli.architecture import Architecture
 from tli_cli.describe.spaces import leaves
-from tli_cli.matching.mixing import is_residual
+from tli_cli.matching.residuals import is_residual
 from tli_cli.matching.segments import WEIGHTED
 from tli_cli.matching.units import Unit, main_tensor
 from tli_cli.matching.values import Matching, Pair

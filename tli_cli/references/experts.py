@@ -1,6 +1,5 @@
 """Mixtures of experts as the target has them: experts that stand one by one in a file are read as one tensor for all of
-them, or one tensor as one for each expert; and the axes of these, which names do not tell, as in a network that was
-run."""
+them, or one tensor as one for each expert."""
 
 from __future__ import annotations
 
@@ -9,55 +8,15 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
-from tli_cli.architecture import Architecture, AxisTree, Layer, TensorSpec
+from tli_cli.architecture import Architecture, TensorSpec
 from tli_cli.checkpoints import Checkpoint
 from tli_cli.checkpoints.in_files import InFiles, Part
 from tli_cli.checkpoints.layouts.joined import PartsReader, put_together
 from tli_cli.describe.from_names.names import describe_names
-from tli_cli.describe.spaces import leaves, with_leaves
 from tli_cli.grouping import gathered
 from tli_cli.matching.units import Unit, main_tensor, units_of
+from tli_cli.references.borrowed import with_axes_of
 from tli_cli.references.reference import Reference, describe_bare
-
-
-def with_axes_of(
-    bare: Architecture, known: Architecture, like: Mapping[str, str], streams: Mapping[str, str]
-) -> Architecture:
-    """Return `bare` with kinds and axes of tensors as `known` has them, those of one shape in both.
-
-    `like` gives the name in `known` of each of these tensors, `streams` that of vectors whose channels are the same.
-    """
-    alike = {name: other for name, other in like.items() if bare.by_name[name].shape == known.by_name[other].shape}
-    found = {name: known.axes[other] for name, other in alike.items() if other in known.axes}
-    shared = _shared(bare, known, streams)
-    new = sorted({leaf for axes in found.values() for axis in axes for leaf in leaves(axis.tree)} - shared.keys())
-    own = shared | {leaf: len(bare.spaces) + i for i, leaf in enumerate(new)}
-    spaces = (*bare.spaces, *(known.spaces[leaf] for leaf in new))
-    axes = {
-        name: tuple(replace(axis, tree=with_leaves(axis.tree, own.__getitem__)) for axis in known_axes)
-        for name, known_axes in found.items()
-    }
-    looks = {other: name for name, other in alike.items() if name in axes}
-    kinds = {looks[name]: layer.kind for layer in known.layers for _, name in layer.tensors if name in looks}
-    mains = ((main_tensor(known.layers[unit.place]), unit.parts) for unit in units_of(known))
-    cuts = {looks[name]: parts for name, parts in mains if name in looks}
-    layers = tuple(_as_known(layer, kinds, cuts) for layer in bare.layers)
-    return replace(bare, layers=layers, spaces=spaces, axes={**bare.axes, **axes})
-
-
-def _shared(bare: Architecture, known: Architecture, streams: Mapping[str, str]) -> dict[int, AxisTree]:
-    """Return what the spaces of `known` that vectors run over are in `bare`."""
-    pairs = ((known.axes.get(other, ()), bare.axes.get(name, ())) for name, other in streams.items())
-    return {
-        theirs[-1].tree: mine[-1].tree for theirs, mine in pairs if theirs and mine and isinstance(theirs[-1].tree, int)
-    }
-
-
-def _as_known(layer: Layer, kinds: Mapping[str, str], cuts: Mapping[str, int]) -> Layer:
-    """Return a layer with the kind of the known one, and cut in as many parts as that is."""
-    name = next((name for _, name in layer.tensors if name in kinds), None)
-    return layer if name is None else replace(layer, kind=kinds[name]).with_attributes(cut=cuts.get(name, 1))
-
 
 ROLES = {"gate": ("gate",), "up": ("up",), "gate_up": ("gate", "up"), "fc1": ("fc1",), "fc2": ("fc2",)}
 """The layers of an expert, and what those that are fused hold, in this order."""

@@ -25,7 +25,8 @@ from tli_cli.matching.segments import Block
 from tli_cli.matching.settings import OTHER_SETTING
 from tli_cli.matching.units import Key, Unit
 from tli_cli.matching.values import Matching, Pair
-from tli_cli.scoring.keeping import PARTS, fed_in_stage, keeping, stage_shares
+from tli_cli.scoring.keeping import keeping
+from tli_cli.scoring.wholes import PARTS, fed_in_stage, stage_shares
 
 REPEATED = 0.5
 ADDED = 0.9

@@ -6,9 +6,9 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tli_cli.checkpoints.checkpoint import read_bytes
 from tli_cli.checkpoints.files import ZIP, FileRange, sniff, stamp_of
 from tli_cli.checkpoints.nested import find_state_dict
+from tli_cli.checkpoints.reader import read_bytes
 from tli_cli.checkpoints.torch_files.archive import read_archive
 from tli_cli.checkpoints.torch_files.arrays import Arrays, PickledArray, put_arrays
 from tli_cli.checkpoints.torch_files.legacy_file import read_legacy

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tli_cli.checkpoints.writing.naming import draft_path, hold, naming, recover
+from tli_cli.checkpoints.writing.drafts import draft_path, hold
+from tli_cli.checkpoints.writing.naming import naming, recover
 from tli_cli.checkpoints.writing.output import sync_directory
 from tli_cli.checkpoints.writing.ranks import Ranks
 from tli_cli.errors import CheckpointError

@@ -8,7 +8,8 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from tli_cli.checkpoints.writing.naming import draft_path, hold, naming
+from tli_cli.checkpoints.writing.drafts import draft_path, hold
+from tli_cli.checkpoints.writing.naming import naming
 from tli_cli.checkpoints.writing.ranks import Ranks
 from tli_cli.errors import CheckpointError
 

@@ -12,7 +12,7 @@ from tli_cli.architecture import TensorSpec
 from tli_cli.checkpoints.files import read_small
 from tli_cli.checkpoints.safetensors_file import ORDER_KEY, TIED_KEY, order_digest
 from tli_cli.checkpoints.sharded import MAX_INDEX
-from tli_cli.checkpoints.writing.naming import INDEX, belongs_to
+from tli_cli.checkpoints.writing.drafts import INDEX, belongs_to
 from tli_cli.dtypes import byte_count
 from tli_cli.errors import CheckpointError
 

@@ -19,8 +19,9 @@ from tli_cli.describe.tracing.assemble import assemble
 from tli_cli.describe.tracing.borders import note_convolution, note_edge
 from tli_cli.describe.tracing.constants import as_mask, summary
 from tli_cli.describe.tracing.elementwise import anything
-from tli_cli.describe.tracing.lookups import FILLS
+from tli_cli.describe.tracing.filling import FILLS
 from tli_cli.describe.tracing.meta import without_values
+from tli_cli.describe.tracing.norm_steps import note_steps
 from tli_cli.describe.tracing.numbers import note_along, note_numbers, note_outputs, note_uniform
 from tli_cli.describe.tracing.operations import COMPUTE, CONVOLUTIONS, PRODUCTS
 from tli_cli.describe.tracing.reach import reach_of
@@ -29,7 +30,6 @@ from tli_cli.describe.tracing.values import Value
 from tli_cli.describe.tracing.views import VIEWS
 from tli_cli.describe.tracing.weighing import Sides
 from tli_cli.describe.tracing.written_activations import curves_given, note_curve
-from tli_cli.describe.tracing.written_norms import note_steps
 from tli_cli.errors import TliError, TraceError
 
 RULES = {**FILLS, **COMPUTE, **VIEWS}

@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 from tli_cli.architecture import Architecture
-from tli_cli.matching.mixing import is_residual
+from tli_cli.matching.residuals import is_residual
 from tli_cli.matching.segments import WEIGHTED, Block
 from tli_cli.matching.similarity import unit_similarity
 from tli_cli.matching.units import Unit

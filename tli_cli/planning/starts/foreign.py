@@ -15,7 +15,7 @@ from tli_cli.matching.units import Key, Unit, main_tensor
 from tli_cli.matching.values import Matching, Pair
 from tli_cli.planning.listed_rows import class_rows
 from tli_cli.planning.spaces.dims import tensor_dims
-from tli_cli.planning.starts.added import chain_layers
+from tli_cli.planning.starts.chains import chain_layers
 
 OF_ONE_KIND = 0.75
 """The share of their layers that two blocks have in common, sizes apart, of which one may be a copy of the other."""
