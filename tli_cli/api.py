@@ -215,10 +215,7 @@ def inject(
     """
     from tli_cli.checkpoints.writing.model_directory import require_form
     from tli_cli.checkpoints.writing.ranks import ALONE, current_ranks
-    from tli_cli.gates import check_gates
-    from tli_cli.injection.plan_checks import check_fits
-    from tli_cli.plan import EDITED, Plan
-    from tli_cli.planning.planner import recounted
+    from tli_cli.plan import Plan
     from tli_cli.report import Report
 
     require(options, Options, "options")
@@ -234,12 +231,7 @@ def inject(
             for reference in (*given, wanted):
                 if reference.checkpoint is not None:
                     stack.enter_context(reference.checkpoint)
-            made = plan if plan is not None else plan_for(given, wanted, options)
-            if plan is not None:
-                check_fits(plan, given, wanted)
-            if EDITED in made.notes:
-                made = recounted(made, [reference.architecture for reference in given])
-            check_gates(made, options)
+            made = _checked(plan, given, wanted, options)
         if options.dry_run or written is None:
             return Report(made)
         from tli_cli.injection.writing import write_result
@@ -250,3 +242,20 @@ def inject(
 
         report = compared(report, [reference.text for reference in given], wanted.text, report.files[0], options)
     return report
+
+
+def _checked(plan: Plan | None, given: Sequence[Reference], wanted: Reference, options: Options) -> Plan:
+    """Return `plan`, or one that is made here, which fits and meets the gates of `options`."""
+    from tli_cli.gates import check_gates
+    from tli_cli.injection.plan_checks import check_fits
+    from tli_cli.plan import EDITED
+    from tli_cli.planning.planner import recounted
+
+    if plan is None:
+        plan = plan_for(given, wanted, options)
+    else:
+        check_fits(plan, given, wanted)
+    if EDITED in plan.notes:
+        plan = recounted(plan, [reference.architecture for reference in given])
+    check_gates(plan, options)
+    return plan

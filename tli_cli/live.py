@@ -81,11 +81,7 @@ def apply_tli(
     check_gates(plan, options)
     if options.dry_run:
         return plan
-    plan, made = lesson.carried_out(plan, sample)
-    twins = _copied(plan, teachers)
-    plan = _without_claims(plan, not_held(model, made, twins))
-    set_effective(model, made, twins)
-    return plan
+    return lesson.put(plan, sample)
 
 
 @dataclass(frozen=True)
@@ -136,7 +132,15 @@ class _Lesson:
                 raise
             return replace(plan, notes=(*plan.notes, f"not fitted: {error}")), ()
 
-    def carried_out(self, plan: Plan, sample: Sample) -> tuple[Plan, dict[str, torch.Tensor]]:
+    def put(self, plan: Plan, sample: Sample) -> Plan:
+        """Carry out `plan` on the model, and return it as it was carried out."""
+        plan, made = self._carried_out(plan, sample)
+        twins = _copied(plan, self.teachers)
+        plan = _without_claims(plan, not_held(self.model, made, twins))
+        set_effective(self.model, made, twins)
+        return plan
+
+    def _carried_out(self, plan: Plan, sample: Sample) -> tuple[Plan, dict[str, torch.Tensor]]:
         """Return the plan as far as it could be carried out, and what it makes of the model's tensors."""
         own = effective_state(self.model)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +17,9 @@ from tli_cli.cli.shared import OF_TWO, takes
 from tli_cli.errors import TliError
 from tli_cli.gates import check_minimum
 from tli_cli.options import Options
+
+if TYPE_CHECKING:
+    from tli_cli.matrices.matrix import Matrix
 
 MATRIX = "Many models"
 
@@ -75,17 +78,27 @@ def score(
         check_minimum(result.forward, minimum)
         return
     _check_for_matrix(options, minimum)
+    _check_plot(plot, options)
+    with progress("reading") as tell:
+        found = api.matrix(names, options=options, jobs=jobs, resume=resume, places=places, progress=tell)
+    _draw(found, plot, options)
+    render_matrix(found, given_style)
+
+
+def _check_plot(plot: Path | None, options: Options) -> None:
     if plot is not None:
-        from tli_cli.matrices.plotting import check_suffix, drawing
+        from tli_cli.matrices.plotting import check_suffix
 
         check_suffix(plot)
         check_new(plot, force=options.force)
-    with progress("reading") as tell:
-        found = api.matrix(names, options=options, jobs=jobs, resume=resume, places=places, progress=tell)
+
+
+def _draw(found: Matrix, plot: Path | None, options: Options) -> None:
     if plot is not None:
+        from tli_cli.matrices.plotting import drawing
+
         write_new(plot, drawing(found, plot.suffix), force=options.force)
         render.note(f"drawn: {plot}")
-    render_matrix(found, given_style)
 
 
 def _check_for_matrix(options: Options, minimum: float | None) -> None:

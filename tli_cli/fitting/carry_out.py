@@ -14,7 +14,7 @@ from tli_cli.axis_maps.take import MapValues
 from tli_cli.errors import TliError
 from tli_cli.fitting.fit import Fitter
 from tli_cli.fitting.head_input import size_for_head
-from tli_cli.fitting.observe import observe, observe_in_parts
+from tli_cli.fitting.observe import Observed, observe, observe_in_parts
 from tli_cli.fitting.polish import difference, goals, polish
 from tli_cli.fitting.samples import vocabulary_of
 from tli_cli.fitting.work import Work
@@ -74,8 +74,7 @@ def fit_live(
     values of the plan's maps; the models are left in evaluation mode.
     """
     mine, theirs = arguments
-    points = list(dict.fromkeys(fit.source for fit in plan.fits))
-    seen = observe_in_parts(source, theirs, points, work.solved)
+    seen = observe_in_parts(source, theirs, list(dict.fromkeys(fit.source for fit in plan.fits)), work.solved)
     observed = {fit: seen[fit.source] for fit in plan.fits if fit.source in seen}
 
     def channels(fit: Fit, value: torch.Tensor) -> torch.Tensor:
@@ -84,15 +83,12 @@ def fit_live(
 
     reader = Reader(plan.fits, mine, observed, work)
     before = [reader.features(model) for model in (target, plain) if model is not None and reader.can_read]
-    free = {step.target for step in plan.steps if step.resizer == "fit"}
-    fed = {step.target for step in plan.steps if step.resizer == "fit" and step.pieces}
+    fitted = [step for step in plan.steps if step.resizer == "fit"]
+    free, fed = {step.target for step in fitted}, {step.target for step in fitted if step.pieces}
     few = tuple(value[: work.solved] for value in mine)
     begun = {fit: seen.first(work.solved) for fit, seen in observed.items()}
-    fitter = Fitter(target, plan.fits, begun, channels, free, fed, generator_for(plan.seed, "fitted rows"))
-    fitter.run(few)
-    reached = observe(target, few, [fit.target for fit in plan.fits])
-    own = {fit: reached[fit.target] for fit in plan.fits if fit.target in reached}
-    found = goals(target, few, plan.fits, own, observed, channels)
+    Fitter(target, plan.fits, begun, channels, free, fed, generator_for(plan.seed, "fitted rows")).run(few)
+    found = goals(target, few, plan.fits, _reached(target, few, plan.fits), observed, channels)
     polish(target, mine, found, free, work, generator_for(plan.seed, "gradient steps"), progress)
     worth = None
     if found and work.unseen:
@@ -100,3 +96,9 @@ def fit_live(
         worth = Worth(apart, reader.source, reader.features(target), before)
     size_for_head(target, plan, few)
     return worth
+
+
+def _reached(model: nn.Module, arguments: Sequence[torch.Tensor], fits: Sequence[Fit]) -> dict[Fit, Observed]:
+    """Return what `model` computes at the points of `fits`."""
+    reached = observe(model, arguments, [fit.target for fit in fits])
+    return {fit: reached[fit.target] for fit in fits if fit.target in reached}

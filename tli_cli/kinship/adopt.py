@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
@@ -16,6 +16,7 @@ from tli_cli.architecture import (
     Layer,
     Node,
     Space,
+    TensorSpec,
     tree_size,
 )
 from tli_cli.describe.blocks import with_blocks
@@ -45,11 +46,7 @@ def as_kin(bare: Architecture, known: Architecture, head_width: int = 0) -> Arch
     if bare.graph or not known.graph or bare.order_from not in UNKNOWN:
         return None
     named, order_from = _named(bare, known)
-    apart = {
-        name: known.by_name[found.template].tied_to
-        for name, found in named.items()
-        if known.by_name[found.template].tied_to and not bare.by_name[name].tied_to
-    }
+    apart = _no_longer_tied(bare, known, named)
     like = {name: found for name, found in named.items() if name not in apart}
     if not like:
         return None
@@ -66,12 +63,11 @@ def as_kin(bare: Architecture, known: Architecture, head_width: int = 0) -> Arch
     if graph is None:
         return None
     beside = _beside(bare, like)
-    worked = {(name, spec.shape): spec.worked for name, n in like.items() for spec in (known.by_name[n.template],)}
     layers = [_layer(member, known, bare, axes, spaces, beside) for member in members]
     layers += [layer for layer in bare.layers if all(name not in like for _, name in layer.tensors)]
     return replace(
         bare,
-        tensors=tuple(replace(spec, worked=worked.get((spec.name, spec.shape), ())) for spec in bare.tensors),
+        tensors=tuple(_worked(bare, known, like)),
         layers=tuple(with_blocks(layers)),
         graph=_with_own_heads(graph, layers, apart),
         spaces=tuple(spaces),
@@ -83,6 +79,22 @@ def as_kin(bare: Architecture, known: Architecture, head_width: int = 0) -> Arch
         order_from=order_from,
         origin=f"{bare.origin} (like {known.origin})",
     )
+
+
+def _no_longer_tied(bare: Architecture, known: Architecture, named: Mapping[str, Likeness]) -> dict[str, str | None]:
+    """Return the tensors that the checkpoint has for themselves, with those that they are tied to in `known`."""
+    return {
+        name: known.by_name[found.template].tied_to
+        for name, found in named.items()
+        if known.by_name[found.template].tied_to and not bare.by_name[name].tied_to
+    }
+
+
+def _worked(bare: Architecture, known: Architecture, like: Mapping[str, Likeness]) -> Iterator[TensorSpec]:
+    """Yield the tensors of `bare` with what code works out of those of their shape in `known`."""
+    for spec in bare.tensors:
+        own = known.by_name[like[spec.name].template] if spec.name in like else None
+        yield replace(spec, worked=own.worked if own is not None and own.shape == spec.shape else ())
 
 
 def _named(bare: Architecture, known: Architecture) -> tuple[Mapping[str, Likeness], str]:

@@ -33,47 +33,66 @@ def unit_graph(
     architecture: Architecture, units: Sequence[Unit], acts: Callable[[str], str] = lambda op: ""
 ) -> UnitGraph:
     """Return the graph of units and joins alone, and of the activations that `acts` gives a name."""
-    fused = {unit.place for unit in units if unit.part >= 0}
-    known = {unit.key for unit in units}
-    tables = {unit.place for unit in units if unit.kind == "embedding"}
-    behind_a_layer: list[bool] = []
-    added = {unit.key for unit in units if architecture.layers[unit.place].is_added}
-    labels: list[Key | str] = []
-    inputs: list[tuple[int, ...]] = []
-    became: list[tuple[int, ...]] = []
-    parts: dict[Key, int] = {}
-
-    def add(label: Key | str, before: tuple[int, ...]) -> tuple[int, ...]:
-        labels.append(label)
-        inputs.append(before)
-        return (len(labels) - 1,)
-
+    reduced = _Reduced(architecture, units, acts)
     for node in architecture.graph:
-        before = tuple(j for i in node.inputs for j in became[i])
-        fed = any(behind_a_layer[i] for i in node.inputs)
-        behind_a_layer.append(fed or node.layer >= 0)
+        reduced.take(node)
+    return _flattened(UnitGraph(tuple(reduced.labels), tuple(reduced.inputs)))
+
+
+class _Reduced:
+    """The graph of units as it grows, node by node of the whole graph."""
+
+    def __init__(self, architecture: Architecture, units: Sequence[Unit], acts: Callable[[str], str]) -> None:
+        self.labels: list[Key | str] = []
+        self.inputs: list[tuple[int, ...]] = []
+        self._architecture, self._acts = architecture, acts
+        self._known = {unit.key for unit in units}
+        self._fused = {unit.place for unit in units if unit.part >= 0}
+        self._tables = {unit.place for unit in units if unit.kind == "embedding"}
+        self._became: list[tuple[int, ...]] = []
+        self._behind_a_layer: list[bool] = []
+        self._parts: dict[Key, int] = {}
+
+    def take(self, node: Node) -> None:
+        """Add what a node is here, if it is anything."""
+        before = tuple(j for i in node.inputs for j in self._became[i])
+        fed = any(self._behind_a_layer[i] for i in node.inputs)
+        self._became.append(self._of(node, before, fed))
+        self._behind_a_layer.append(fed or node.layer >= 0)
+
+    def _of(self, node: Node, before: tuple[int, ...], fed: bool) -> tuple[int, ...]:
         if node.op == "input":
-            became.append(add("input", ()))
-        elif node.op == "layer" and (node.layer in fused or _is_a_step(architecture, node)):
-            became.append(before)
-        elif node.op == "layer" and (node.layer, -1) in added and before:
-            became.append(add("add", (*before, *add((node.layer, -1), ()))))
-        elif fed and node.layer in tables:
-            became.append(add((node.layer, HEAD), before))
-        elif node.op == "layer" and (node.layer, -1) in known:
-            became.append(add((node.layer, -1), before))
-        elif node.op == "part" and architecture.graph[node.inputs[0]].layer in fused:
-            key = (architecture.graph[node.inputs[0]].layer, node.index)
-            if key not in parts and key in known:
-                parts[key] = add(key, before)[0]
-            became.append((parts[key],) if key in parts else before)
-        elif node.op in JOINS and len(set(before)) > 1:
-            became.append(add(node.op, before))
-        elif before and (said := acts(node.op)):
-            became.append(add(said, before))
-        else:
-            became.append(tuple(dict.fromkeys(before))[:1])
-    return _flattened(UnitGraph(tuple(labels), tuple(inputs)))
+            return self._add("input", ())
+        if node.op == "layer" and (made := self._layer(node, before, fed)) is not None:
+            return made
+        if node.op == "part" and self._architecture.graph[node.inputs[0]].layer in self._fused:
+            return self._part((self._architecture.graph[node.inputs[0]].layer, node.index), before)
+        if node.op in JOINS and len(set(before)) > 1:
+            return self._add(node.op, before)
+        if before and (said := self._acts(node.op)):
+            return self._add(said, before)
+        return tuple(dict.fromkeys(before))[:1]
+
+    def _layer(self, node: Node, before: tuple[int, ...], fed: bool) -> tuple[int, ...] | None:
+        """Return what a layer is here; None if it is no unit."""
+        key = (node.layer, -1)
+        if node.layer in self._fused or _is_a_step(self._architecture, node):
+            return before
+        if key in self._known and self._architecture.layers[node.layer].is_added and before:
+            return self._add("add", (*before, *self._add(key, ())))
+        if fed and node.layer in self._tables:
+            return self._add((node.layer, HEAD), before)
+        return self._add(key, before) if key in self._known else None
+
+    def _part(self, key: Key, before: tuple[int, ...]) -> tuple[int, ...]:
+        if key not in self._parts and key in self._known:
+            self._parts[key] = self._add(key, before)[0]
+        return (self._parts[key],) if key in self._parts else before
+
+    def _add(self, label: Key | str, before: tuple[int, ...]) -> tuple[int, ...]:
+        self.labels.append(label)
+        self.inputs.append(before)
+        return (len(self.labels) - 1,)
 
 
 def _is_a_step(architecture: Architecture, node: Node) -> bool:

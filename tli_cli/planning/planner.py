@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from tli_cli.architecture import LINEAR, Architecture
-from tli_cli.describe.spelling import apart
-from tli_cli.matching.units import Unit
+from tli_cli.architecture import Architecture
 from tli_cli.matching.values import Matching
 from tli_cli.plan import Plan, Side, Step
 from tli_cli.planning.asked import ASKED, as_asked, fed_as_asked
@@ -15,16 +13,15 @@ from tli_cli.planning.choice import Akin, choose_models, main_model
 from tli_cli.planning.drafting import Drafter
 from tli_cli.planning.drafts import Drafts
 from tli_cli.planning.left_out import partners, without
+from tli_cli.planning.notes import notes_of
 from tli_cli.planning.quantised import whole_or_kept
 from tli_cli.planning.relation import relation_of
 from tli_cli.planning.request import Request
-from tli_cli.planning.spaces.turning import turned_by_guess
 from tli_cli.planning.starts.ajar import left_ajar
 from tli_cli.planning.starts.filled_branches import chains_fill_branches
 from tli_cli.planning.starts.foreign import without_false_copies, without_foreign
 from tli_cli.planning.starts.norms import norms_follow
 from tli_cli.planning.starts.stacked import stacks_in_order
-from tli_cli.planning.taken_ahead import said_of_time
 
 
 def make_plan(
@@ -50,10 +47,9 @@ def make_plan(
     if len({piece.model for step in steps for piece in step.pieces}) > 1:  # no function is that of any one source
         steps = [replace(step, exact=False) for step in steps]
     asked = fed_as_asked(matchings, target)
-    sides = tuple(Side(source.origin, source.fingerprint, source.order_from) for source in sources)
     plan = Plan(
-        sources=sides,
-        target=Side(target.origin, target.fingerprint, target.order_from),
+        sources=tuple(map(_side, sources)),
+        target=_side(target),
         steps=tuple(steps),
         maps=tuple(drafts.book.maps),
         matcher=request.matcher,
@@ -61,17 +57,13 @@ def make_plan(
         relation=relation_of(steps, whole[main], target, sources[main]),
         seed=request.seed,
         unused=unused_by(steps, sources, spared),
-        notes=(
-            *drafts.notes,
-            *_unmixed(request, steps, sources),
-            *drafts.book.rows.notes,
-            *turned_by_guess(steps),
-            *said_of_time(drafts.book.maps, sources),
-            *filter(None, map(_said_of_unplaced, sources)),
-            *(note for matching in matchings for note in _said_of_copies(matching)),
-        ),
+        notes=notes_of(drafts, steps, matchings),
     )
     return plan.doubting(asked, ASKED) if asked else plan
+
+
+def _side(architecture: Architecture) -> Side:
+    return Side(architecture.origin, architecture.fingerprint, architecture.order_from)
 
 
 def _settled(target: Architecture, source: Architecture, matching: Matching) -> Matching:
@@ -81,40 +73,6 @@ def _settled(target: Architecture, source: Architecture, matching: Matching) -> 
     matching = chains_fill_branches(target, source, matching)
     matching = stacks_in_order(target, source, matching)
     return norms_follow(target, source, matching)
-
-
-def _unmixed(request: Request, steps: Sequence[Step], sources: Sequence[Architecture]) -> tuple[str, ...]:
-    """Return what is said where several sources are to be mixed, and none of their tensors may be."""
-    mixed = any(len({piece.model for piece in step.pieces}) > 1 for step in steps)
-    if request.top_k == 1 or len(sources) == 1 or mixed:
-        return ()
-    return ("nothing is mixed: only layers of one shape and place are, of sources that were tuned from one ancestor",)
-
-
-def _said_of_unplaced(source: Architecture) -> str:
-    """Return what is said of a file that holds more than the network it is taken for; empty if it does not."""
-    more = [layer for i, layer in enumerate(source.layers) if i not in source.run and layer.kind in LINEAR]
-    if source.was_run or not source.graph or not more:
-        return ""
-    some = f"each of {len(more)} layers, such as {more[0].path}," if len(more) > 1 else f"the layer {more[0].path}"
-    return (
-        f"nothing says where {some} of the source is run: between layers that are taken, these compute something else"
-    )
-
-
-def _said_of_copies(matching: Matching) -> Iterator[str]:
-    """Yield a note for each network that the target, or the source, holds again."""
-    taken = {pair.target.key: pair.source.key for pair in matching.pairs}
-    alike = [(u, first) for u, first in matching.copies if u.key in taken and taken[u.key] == taken.get(first.key)]
-    for copy, first in _modules(alike):
-        yield f"{copy} holds the layers of {first} again, and takes what that takes"
-    for copy, first in _modules(matching.spared):
-        yield f"the source's {copy} holds the layers of {first} again: {first} is taken"
-
-
-def _modules(copies: Sequence[tuple[Unit, Unit]]) -> Sequence[tuple[str, str]]:
-    """Return the modules that hold one network each, with the first that does."""
-    return list(dict.fromkeys(apart(unit.path, first.path) for unit, first in copies))
 
 
 def unused_by(

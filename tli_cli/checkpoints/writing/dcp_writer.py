@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -17,7 +17,7 @@ from tli_cli.architecture import TensorSpec
 from tli_cli.checkpoints.notes import NOTES
 from tli_cli.checkpoints.writing.contents import content_of
 from tli_cli.checkpoints.writing.directories import pending_directory, write_whole
-from tli_cli.checkpoints.writing.ranks import Ranks
+from tli_cli.checkpoints.writing.job import Job
 from tli_cli.dtypes import PACKED
 from tli_cli.errors import CheckpointError
 
@@ -28,32 +28,24 @@ Place = tuple[str, int, int]
 """The file, offset and length of one tensor."""
 
 
-def write_distributed(
-    out: Path,
-    tensors: Sequence[TensorSpec],
-    produce: Callable[[TensorSpec], Any],
-    notes: Mapping[str, str],
-    ranks: Ranks,
-    *,
-    force: bool,
-    progress: Callable[[TensorSpec], None] | None,
-) -> tuple[Path, ...]:
+def write_distributed(out: Path, tensors: Sequence[TensorSpec], job: Job) -> tuple[Path, ...]:
     """Write `tensors` to the directory `out`, each rank its share, and return the files.
 
     The directory gets its name when all of it is there.
 
     Raises:
-        CheckpointError: where `out` exists and not `force`, cannot be written, or a type cannot be saved.
+        CheckpointError: where `out` exists and is not to be replaced, cannot be written, or a type cannot be saved.
     """
     if packed := [spec.name for spec in tensors if spec.dtype in PACKED]:
         raise CheckpointError(f"{packed[0]}: packed values have no place in this format; write .safetensors")
-    with pending_directory(out, ranks, force=force, require_own=lambda: _require_own(out)) as draft:
+    ranks = job.ranks
+    with pending_directory(out, ranks, force=job.force, require_own=lambda: _require_own(out)) as draft:
         with ranks.step():
-            places = _write_share(draft, tensors[ranks.rank :: ranks.count], produce, ranks.rank, progress)
+            places = _write_share(draft, tensors[ranks.rank :: ranks.count], job)
         gathered = {name: place for share in ranks.gathered(places) for name, place in share.items()}
         with ranks.step():
             if ranks.is_first:
-                write_whole(draft / NOTES, json.dumps(dict(notes), indent=1).encode())
+                write_whole(draft / NOTES, json.dumps(dict(job.notes), indent=1).encode())
                 write_whole(draft / ".metadata", _metadata(tensors, gathered))
     return tuple(sorted(path for path in out.iterdir()))
 
@@ -63,22 +55,15 @@ def _require_own(out: Path) -> None:
         raise CheckpointError(f"{out}: is no distributed checkpoint and is not replaced; choose another name")
 
 
-def _write_share(
-    draft: Path,
-    share: Sequence[TensorSpec],
-    produce: Callable[[TensorSpec], Any],
-    rank: int,
-    progress: Callable[[TensorSpec], None] | None,
-) -> dict[str, Place]:
+def _write_share(draft: Path, share: Sequence[TensorSpec], job: Job) -> dict[str, Place]:
     places: dict[str, Place] = {}
-    name = f"__{rank}_0.distcp"
+    name = f"__{job.ranks.rank}_0.distcp"
     with (draft / name).open("xb") as file:
         for spec in share:
             start = file.tell()
-            _save(_tensor(spec, produce(spec)), file)
+            _save(_tensor(spec, job.produce(spec)), file)
             places[spec.name] = (name, start, file.tell() - start)
-            if progress is not None:
-                progress(spec)
+            job.done(spec)
         file.flush()
         os.fsync(file.fileno())
     return places

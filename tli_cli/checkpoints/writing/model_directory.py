@@ -10,16 +10,9 @@ from pathlib import Path
 
 from tli_cli.architecture import TensorSpec
 from tli_cli.checkpoints.writing.directories import pending_directory, write_whole
+from tli_cli.checkpoints.writing.job import Produce, Progress
 from tli_cli.checkpoints.writing.ranks import ALONE, Ranks
-from tli_cli.checkpoints.writing.writer import (
-    DCP,
-    FILES,
-    Produce,
-    Progress,
-    output_path,
-    require_space,
-    write_checkpoint,
-)
+from tli_cli.checkpoints.writing.writer import DCP, FILES, output_path, require_space, write_checkpoint
 from tli_cli.dtypes import byte_count
 from tli_cli.errors import CheckpointError
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tli_cli.architecture import TensorSpec
 from tli_cli.checkpoints.writing.blocks import BlockWriter
-from tli_cli.checkpoints.writing.contents import Content, Held, Produced, Repeated, content_of
+from tli_cli.checkpoints.writing.contents import Content, Held, Repeated, content_of
+from tli_cli.checkpoints.writing.job import Job, Produce, Progress
 from tli_cli.checkpoints.writing.layout import FileLayout, lay_out, repeated, require_writable
 from tli_cli.checkpoints.writing.naming import aside_name, recover
 from tli_cli.checkpoints.writing.output import PendingFile, pending_files, publish
 from tli_cli.checkpoints.writing.ranks import ALONE, Ranks
 from tli_cli.checkpoints.writing.shards import (
+    Shards,
     index_bytes,
     index_path,
     replaced_with,
@@ -24,9 +26,6 @@ from tli_cli.checkpoints.writing.shards import (
 )
 from tli_cli.dtypes import byte_count
 from tli_cli.errors import CheckpointError
-
-Produce = Callable[[TensorSpec], Produced]
-Progress = Callable[[TensorSpec], None]
 
 DCP = ".dcp"
 """How the name of a directory of torch's distributed checkpoint format ends."""
@@ -61,41 +60,40 @@ def write_checkpoint(
     Raises:
         CheckpointError: where `out` exists and not `force`, cannot be written, or a tensor is not as announced.
     """
-    notes, form = dict(metadata or {}), Path(out).suffix
-    target = output_path(Path(out))
+    target, job = output_path(Path(out)), Job(produce, dict(metadata or {}), force, progress, ranks)
     require_writable(tensors)
-    if form == DCP:
-        from tli_cli.checkpoints.writing.dcp_writer import write_distributed
+    if Path(out).suffix != DCP:
+        return _write_files(Path(out), target, split(tensors, max_shard_size), job)
+    from tli_cli.checkpoints.writing.dcp_writer import write_distributed
 
-        _is_there(target, several=True)
-        require_space(target, sum(byte_count(spec.shape, spec.dtype) for spec in tensors))
-        return write_distributed(target, tensors, produce, notes, ranks, force=force, progress=progress)
+    _is_there(target, several=True)
+    require_space(target, sum(byte_count(spec.shape, spec.dtype) for spec in tensors))
+    return write_distributed(target, tensors, job)
+
+
+def _write_files(out: Path, target: Path, shards: Shards, job: Job) -> tuple[Path, ...]:
+    """Write `shards` to files called after `target`, which `out` names."""
     require_no_shard(target)
-    shards = split(tensors, max_shard_size)
     paths = _paths(out, target, len(shards))
-    index = index_bytes(shards, paths, notes) if len(shards) > 1 else b""
+    index = index_bytes(shards, paths, job.notes) if len(shards) > 1 else b""
     results = [index_path(target), *paths] if index else paths
-    with ranks.step():
-        if ranks.is_first:
-            recover(target)
-    new = [path for path in results if _is_there(path, several=len(results) > 1)]
-    existing = list(dict.fromkeys([*replaced_with(target), *new]))
-    with ranks.step():
-        if existing and not force:
+    existing = _existing(target, results, job.ranks)
+    with job.ranks.step():
+        if existing and not job.force:
             raise CheckpointError(f"{existing[0]}: exists already; use --force to replace it, or choose another name")
-        layouts = [_laid_out(shard, notes, path, form) for shard, path in zip(shards, paths, strict=True)]
+        layouts = [_laid_out(shard, job.notes, path, out.suffix) for shard, path in zip(shards, paths, strict=True)]
         require_space(target, sum(layout.total for layout in layouts))
     try:
         with pending_files() as files:
-            with ranks.step():
-                for path, layout in list(zip(paths, layouts, strict=True))[ranks.rank :: ranks.count]:
+            with job.ranks.step():
+                for path, layout in list(zip(paths, layouts, strict=True))[job.ranks.rank :: job.ranks.count]:
                     files.append(PendingFile(path, layout.total))
-                    _write_file(files[-1], layout, produce, progress)
-                if index and ranks.is_first:
+                    _write_file(files[-1], layout, job)
+                if index and job.ranks.is_first:
                     files.append(PendingFile(results[0], len(index)))
                     files[-1].write_at(memoryview(index), 0)
                     files[-1].flush()
-            publish(target, files, results, existing, ranks, force=force)
+            publish(target, files, results, existing, job.ranks, force=job.force)
     except OSError as error:
         raise CheckpointError(
             f"{out}: could not be written: {error.strerror or error}; what was there before is unchanged"
@@ -103,7 +101,16 @@ def write_checkpoint(
     return tuple(results)
 
 
-def _paths(out: Path | str, target: Path, count: int) -> list[Path]:
+def _existing(target: Path, results: Sequence[Path], ranks: Ranks) -> list[Path]:
+    """Return what is there and would be replaced by `results`, once what a killed process left is put right."""
+    with ranks.step():
+        if ranks.is_first:
+            recover(target)
+    new = [path for path in results if _is_there(path, several=len(results) > 1)]
+    return list(dict.fromkeys([*replaced_with(target), *new]))
+
+
+def _paths(out: Path, target: Path, count: int) -> list[Path]:
     """Return the names of the files of `target` that hold tensors: its own, or those of `count` shards."""
     if count > 1 and not target.name.isprintable():
         raise CheckpointError(f"{out}: shards are named in an index, which takes plain text alone; choose another name")
@@ -164,7 +171,7 @@ def _laid_out(specs: Sequence[TensorSpec], notes: Mapping[str, str], path: Path,
     return lay_out_torch(specs, notes, path)
 
 
-def _write_file(file: PendingFile, layout: FileLayout, produce: Produce, progress: Progress | None) -> None:
+def _write_file(file: PendingFile, layout: FileLayout, job: Job) -> None:
     copies, frames = repeated(layout.specs), dict(layout.frames)
     with contextlib.closing(BlockWriter(file, layout.see)) as writer:
         for spec in layout.specs:
@@ -172,13 +179,12 @@ def _write_file(file: PendingFile, layout: FileLayout, produce: Produce, progres
             if first != layout.offsets[spec.name]:
                 writer.put(Held(memoryview(frames.get(writer.position, b""))))
                 if first is None:
-                    content: Content = content_of(spec, produce(spec))
+                    content: Content = content_of(spec, job.produce(spec))
                 else:
                     writer.drain()
                     content = Repeated(file.descriptor, first, byte_count(spec.shape, spec.dtype))
                 writer.put(content)
-            if progress is not None:
-                progress(spec)
+            job.done(spec)
         writer.put(Held(memoryview(frames.get(writer.position, b""))))
         writer.drain()
     if layout.seal is not None:

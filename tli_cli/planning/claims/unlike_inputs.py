@@ -22,32 +22,14 @@ def unlike_inputs(known: Prepared, unread: Collection[int]) -> set[int]:
 
     What the layers `unread` make is read with zero weight.
     """
-    target, source, silent, folded = known.target, known.source, known.silent, known.folding.taken
+    target, source, folded = known.target, known.source, known.folding.taken
     values = Values(masks=were_run(target, source))
-    parts: dict[int, dict[int, Key]] = defaultdict(dict)
-    for pair in known.first:
-        parts[pair.target.place][pair.target.part] = pair.source.key
-
-    def made(place: int) -> int | None:
-        if place in silent:
-            return values.zero
-        if place in unread:
-            return values.nothing
-        if place in known.passing:
-            return None
-        if place in parts:
-            return values.fused(place, parts[place])
-        return values.number(("copy" if place in known.copies else OWN, place))
-
-    def cut(place: int, part: int) -> int | None:
-        partner = parts[place].get(part) if place in parts else None
-        return None if partner is None or place in silent or place in unread else values.unit(partner)
-
-    mine, made_here = values.taken(target, made, cut)
+    own = _Made(known, unread, values)
+    mine, made_here = values.taken(target, own.made, own.cut)
     theirs, made_there = values.taken(source, lambda place: None if place in folded else values.layer(place))
     unlike = {
         place
-        for place, found in parts.items()
+        for place, found in own.parts.items()
         if place in mine and not any(map(values.is_own, mine[place]))
         if (taken := [theirs[p] for p, _ in found.values() if p in theirs])
         and not any(_are_alike(mine[place], other, target.layers[place]) for other in taken)
@@ -57,6 +39,34 @@ def unlike_inputs(known: Prepared, unread: Collection[int]) -> set[int]:
     ends = ((node, value) for node, value in enumerate(made_here) if not target.readers[node])
     strange = [node for node, value in ends if value not in given and not values.is_own(value)]
     return unlike | makers(target.graph, strange)
+
+
+class _Made:
+    """What the target's layers make, of what their partners make; `parts` are these, by place and part."""
+
+    def __init__(self, known: Prepared, unread: Collection[int], values: Values) -> None:
+        self.parts: dict[int, dict[int, Key]] = defaultdict(dict)
+        for pair in known.first:
+            self.parts[pair.target.place][pair.target.part] = pair.source.key
+        self._known, self._unread, self._values = known, unread, values
+
+    def made(self, place: int) -> int | None:
+        """Return the number of what a layer makes; None if it passes on what it takes."""
+        if place in self._known.silent:
+            return self._values.zero
+        if place in self._unread:
+            return self._values.nothing
+        if place in self._known.passing:
+            return None
+        if place in self.parts:
+            return self._values.fused(place, self.parts[place])
+        return self._values.number(("copy" if place in self._known.copies else OWN, place))
+
+    def cut(self, place: int, part: int) -> int | None:
+        """Return the number of a part of what a layer makes; None if it has no partner of its own."""
+        partner = self.parts[place].get(part) if place in self.parts else None
+        silent = place in self._known.silent or place in self._unread
+        return None if partner is None or silent else self._values.unit(partner)
 
 
 def _are_alike(mine: Collection[int], theirs: Collection[int], layer: Layer) -> bool:
