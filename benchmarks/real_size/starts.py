@@ -16,7 +16,7 @@ from benchmarks.real_size.tasks import Task, load
 from benchmarks.real_size.training import train
 from tli_cli import Options, inject
 
-STARTS = ("default", "kaiming", "names", "auto", "limit")
+STARTS = ("default", "auto", "limit", "names", "kaiming")
 SOURCE_RATE = 1e-3
 
 
@@ -76,7 +76,7 @@ class Starts:
         task = self._task(self.pair.source_task)
         model = net.build(task.classes, 11)
         begun = time.perf_counter()
-        curve = train(model, task, SOURCE_RATE, self.source_steps, 7)
+        curve = train(model, task, SOURCE_RATE, self.source_steps, 7, cosine=True)
         self.seconds[path.stem] = time.perf_counter() - begun
         self.seconds[f"{path.stem} tells"] = curve[-1]
         save_file({name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}, path)
