@@ -123,7 +123,7 @@ class Layer:
     `kind` is `conv`, `linear`, `norm`, `embedding`, `position`, `token`, `scale`, `bias_table` or `other`.
     `block` and `stage` are module paths (or stage numbers) that group layers; `attributes` hold what the
     operation adds to the shapes, such as `("groups", 32)`, `("norm", "batch")`, `("heads", 12)`. `numbers` are those
-    written in code that act after it and before the next layer, in order; empty where the code was not run.
+    written in code that act on what it makes, up to the next layer, in order; empty where the code was not run.
     `constants` tell of tensors that code makes of numbers alone and that act there, where they are known: the
     operation, the shape, that without what is repeated, and two numbers that other values or another order change; of
     what a norm that is written out adds to the variance; and, where its code was not run, of what all of its class add

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
@@ -221,3 +222,41 @@ def test_channels_left_over_are_read_by_nothing_where_they_do_not_stay_at_zero(n
     example = (torch.randn(2, 5, dtype=torch.float64),)
     plan = apply_tli(wanted, given, example=example, options=Options(method="maps"))
     assert promises(plan) and distance(given, wanted, example) < 1e-9
+
+
+@pytest.mark.parametrize("norms", [("batch", "rms"), ("rms", "batch"), ("layer", "batch")])
+def test_a_batch_norm_makes_up_for_no_channels_beside_those_of_a_norm_over_all(norms: tuple[str, str]) -> None:
+    made = {"batch": nn.BatchNorm1d, "rms": partial(nn.RMSNorm, eps=1e-12), "layer": partial(nn.LayerNorm, eps=1e-12)}
+    parts = ([made[name](width) for name in norms] for width in (8, 12))
+    given, wanted = (
+        randomised(nn.Sequential(nn.Linear(5, width), *own, nn.Linear(width, 3)), width).double().eval()
+        for width, own in zip((8, 12), parts, strict=True)
+    )
+    example = (torch.randn(2, 5, dtype=torch.float64),)
+    plan = apply_tli(wanted, given, example=example, options=Options(method="maps"))
+    assert promises(plan) and distance(given, wanted, example) < 1e-9
+
+
+class Largest(nn.Module):
+    """A norm, and the largest of its channels, or of what goes into it."""
+
+    def __init__(self, width: int, norm: type[nn.Module], before: bool) -> None:
+        super().__init__()
+        self.first, self.norm, self.last = nn.Linear(5, width), norm(width, eps=1e-12), nn.Linear(width, 3)
+        self.other, self.before = nn.Linear(1, 3), before
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.first(x)
+        y = self.norm(x)
+        return self.last(y) + self.other((x if self.before else y).amax(-1, keepdim=True))
+
+
+@pytest.mark.parametrize(
+    ("norm", "before", "kept"),
+    [(nn.LayerNorm, True, True), (nn.LayerNorm, False, False), (nn.RMSNorm, True, False), (nn.RMSNorm, False, False)],
+)
+def test_channels_beside_copies_may_be_the_largest(norm: type[nn.Module], before: bool, kept: bool) -> None:
+    given, wanted = (randomised(Largest(width, norm, before), width) for width in (8, 12))
+    example = (torch.randn(2, 5, dtype=torch.float64),)
+    plan = apply_tli(wanted, given, example=example, options=Options(method="maps"))
+    assert promises(plan) == kept and (not kept or distance(given, wanted, example) < 1e-9)

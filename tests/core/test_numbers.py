@@ -280,6 +280,23 @@ def test_the_steps_of_a_norm_are_not_told_as_numbers_of_the_layer_before(norm: n
     assert [layer.kind for layer in layers] == ["linear", "norm", "linear"] and not layers[0].numbers
 
 
+class Apart(nn.Module):
+    """Code that acts on what the first of two layers makes, when both have been run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.last = nn.Linear(6, 8), nn.Linear(6, 8), nn.Linear(16, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        mine, other = self.first(x), self.second(x)
+        return self.last(torch.cat([torch.nn.functional.softsign(mine) * 0.5, other], -1))
+
+
+def test_numbers_stand_with_the_layer_that_makes_what_they_act_on() -> None:
+    layers = trace(Apart(), (torch.randn(2, 6),)).layers
+    assert {number[0] for number in layers[0].numbers} == {"abs", "add", "own", "mul"} and not layers[1].numbers
+
+
 @pytest.mark.parametrize(("padding", "alike"), [(0, True), (1, False)])
 def test_a_mean_over_no_edges_is_one_however_it_counts_them(padding: int, alike: bool) -> None:
     def net(counts: bool) -> nn.Module:

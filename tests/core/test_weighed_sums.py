@@ -49,6 +49,18 @@ class Additive(nn.Module):
         return self.head((weights * x).sum(1))
 
 
+class Scaled(nn.Module):
+    """Channels times weights of their own, which are used besides their sum."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.mix, self.weight, self.head = nn.Linear(5, width), nn.Parameter(torch.randn(width)), nn.Linear(width, 3)
+
+    def forward(self, x: torch.Tensor, edges: torch.Tensor) -> torch.Tensor:
+        y = self.mix(x) * self.weight
+        return self.head(y * torch.sigmoid(y.sum(-1, keepdim=True)))
+
+
 class Biaffine(nn.Module):
     """How well each pair goes together, heads with a one beside them (arXiv 1611.01734)."""
 
@@ -81,3 +93,9 @@ def test_a_weighed_sum_is_kept_as_it_grows(network: type[nn.Module], width: int)
     giver, taker = randomised(network(8), 1).double(), randomised(network(width), 2).double()
     plan = apply_tli(taker, giver, example=example, options=Options(method="maps"))
     assert promises(plan) and distance(giver, taker, example) < 1e-9
+
+
+def test_weights_whose_products_are_used_besides_their_sum_are_no_linear_layer() -> None:
+    example = (torch.randn(2, 6, 5).double(), torch.ones(2, 6, 6))
+    giver, taker = randomised(Scaled(8), 1).double(), randomised(Scaled(16), 2).double()
+    assert not promises(apply_tli(taker, giver, example=example, options=Options(method="maps")))

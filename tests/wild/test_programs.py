@@ -16,9 +16,8 @@ from tli_cli import Options, apply_tli
 WIDTH = 8
 FEW = range(40)
 MANY = range(1000, 2000)
-ONCE_BROKEN = (1001, 1185, 1368)
-STILL_BROKEN = (1256, 1714, 1739, 1746)
-"""Programs of which a wider network is still promised falsely."""
+ONCE_BROKEN = (1001, 1185, 1256, 1368, 1714, 1739, 1746, 3136, 3246)
+"""Programs of which a wider network was promised falsely."""
 OPTIONS = Options(method="maps", head="keep")
 
 
@@ -46,9 +45,7 @@ def test_what_is_promised_of_a_drawn_program_holds(seed: int) -> None:
 
 
 @pytest.mark.whole
-@pytest.mark.parametrize(
-    "seed", [pytest.param(n, marks=pytest.mark.xfail(strict=True)) if n in STILL_BROKEN else n for n in MANY]
-)
+@pytest.mark.parametrize("seed", MANY)
 def test_what_is_promised_of_many_drawn_programs_holds(seed: int) -> None:
     assert not broken(seed)
 

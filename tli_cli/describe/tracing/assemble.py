@@ -13,6 +13,7 @@ from tli_cli.describe.spaces import leaves
 from tli_cli.describe.spelling import enclosing
 from tli_cli.describe.tracing.numbers import constants_after, numbers_after
 from tli_cli.describe.tracing.recording import Recording
+from tli_cli.describe.tracing.reductions import settle_weighed_sums
 from tli_cli.describe.tracing.unrun import with_unrun
 from tli_cli.describe.tracing.values import RecordedLayer, Value
 from tli_cli.describe.tracing.weighing import note_weighed
@@ -29,6 +30,7 @@ def assemble(
     recording: Recording, tensors: tuple[TensorSpec, ...], outputs: Sequence[Value], origin: str
 ) -> Architecture:
     """Return the architecture that `recording` describes; tensors that were not used stand where they are defined."""
+    settle_weighed_sums(recording)
     _mark_classes(recording, outputs)
     tensors = tuple(replace(t, worked=tuple(recording.worked.get(t.name, ()))) for t in tensors)
     layers = _layers(recording, tensors)
@@ -45,8 +47,27 @@ def assemble(
         origin=origin,
         coded=_numbered(recording, _coded(recording), used),
         dotted=_numbered(recording, [*recording.dotted, *recording.statistics.measured], used),
-        averaged=_numbered(recording, [*recording.averaged, *recording.statistics.averaged], used),
+        averaged=_numbered(recording, _averaged(recording), used),
     )
+
+
+def _averaged(recording: Recording) -> list[AxisTree]:
+    """Return what takes as many copies of each channel: what is averaged over, and that of which the largest is taken
+    where the channels that a norm has beside copies may be it, as zeros are, but not the mean of all."""
+    table, layers = recording.table, recording.layers
+    largest = [
+        leaf
+        for index, trees in recording.extremes
+        for leaf in {*table.leaves(*trees)} & _normed(recording, zero=index < 0 or layers[index].kind != "norm")
+    ]
+    return [*recording.averaged, *recording.statistics.averaged, *largest]
+
+
+def _normed(recording: Recording, *, zero: bool) -> set[int]:
+    """Return what norms run over, or those alone that leave channels beside copies at `zero`."""
+    flavours = {name: recording.layers[i].attributes.get("norm") for name, i in recording.layer_of.items()}
+    norms = (name for name, flavour in flavours.items() if flavour and (flavour == "rms" or not zero))
+    return {*recording.table.leaves(*(tree for name in norms for tree in recording.parameter_dims.get(name, ())))}
 
 
 def _coded(recording: Recording) -> list[AxisTree]:

@@ -58,7 +58,7 @@ def _note_other(rec: Recording, value: Value, number: float, sides: Sequence[tup
     """Note what code puts around places that no convolution can meet in place of zeros of its own."""
     padded = [tree for tree, side in zip(value.dims[-len(sides) :], sides, strict=True) if any(side)]
     if value.node >= 0 and padded and all(are_places(rec, tree) for tree in padded):
-        rec.numbers.append((rec.last, ("constant_pad", number, *(n for side in sides for n in side))))
+        rec.note(value, ("constant_pad", number, *(n for side in sides for n in side)))
 
 
 def note_edge(rec: Recording, name: str, args: Sequence[Any], out: torch.Tensor) -> None:

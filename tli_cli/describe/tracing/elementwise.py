@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from tli_cli.architecture import AxisTree
+from tli_cli.architecture import OWN, AxisTree
 from tli_cli.describe.tracing.meta import tensors_in
 from tli_cli.describe.tracing.numbers import constants_among, keeps_size, note_constants
 from tli_cli.describe.tracing.operation_names import ADDITIONS, FACTORIES, FIXED_NAMES, PLAIN, SAME_NUMBERS, SILENT
@@ -91,9 +91,10 @@ def _combine(rec: Recording, name: str, known: Sequence[Value], live: Sequence[V
         if is_divided(name, live) and live[0].centred:
             return live[0].node
         if len(nodes) == 1:
-            rec.note_own(family, any(v.averaged or rec.statistics.are_over_places(v.over) for v in live))
+            averaged = any(v.averaged or rec.statistics.are_over_places(v.over) for v in live)
+            rec.note(live[0], (OWN, family, *(["places"] if averaged else [])))
         elif family in ("sub", "rsub") and all(rec.nodes[node].op != "part" for node in nodes):
-            rec.numbers.append((rec.last, (family,)))
+            rec.note(live[family == "sub"], (family,))
         return rec.node(join, nodes) if len(nodes) > 1 else nodes[0]
     fixed = [v for v in known if v.node < 0 and v.names]
     if fixed:

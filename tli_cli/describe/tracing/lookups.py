@@ -70,7 +70,7 @@ def _note_order(rec: Recording, value: Value, dim: int, index: torch.Tensor) -> 
     kinds = rec.table.kinds(value.dims[dim])
     if value.node >= 0 and (taken := rec.constants.of(index)) is not None and not kinds & {"grid", "batch"}:
         rec.coded.append(value.dims[dim])
-        rec.numbers.append((rec.last, ("index", dim - len(value.dims), tuple(taken.flatten().tolist()))))
+        rec.note(value, ("index", dim - len(value.dims), tuple(taken.flatten().tolist())))
 
 
 def _start_of_run(index: torch.Tensor | None, size: int) -> int:

@@ -36,7 +36,7 @@ def _normalise(rec: Recording, x: Any, out: Any, kind: str, channel: int, epsilo
     node = rec.apply_layer("norm", roles, (value.node,), **attributes) if roles else rec.node("norm", (value.node,))
     if not roles:
         over = value.dims[channel:] if kind in ("layer", "rms") else value.dims[1 if kind == "group" else 2 :]
-        rec.numbers.append((rec.last, ("normed", kind == "rms", *sorted({are_places(rec, tree) for tree in over}))))
+        rec.note(value, ("normed", kind == "rms", *sorted({are_places(rec, tree) for tree in over})))
     if not roles and (kind in ("layer", "rms") or (kind == "group" and places > 1)):
         rec.averaged += value.dims[channel:] if kind != "group" else value.dims[1:2]
     if roles and isinstance(epsilon, float):
@@ -72,7 +72,7 @@ def group_norm(rec: Recording, args: Sequence[Any], out: Any) -> None:
         rec.table.split_product(value.dims[1], [groups, channels // groups])
     _normalise(rec, args[0], out, "group", 1, args[-1], weight=args[1], bias=args[2])
     if value is not None and value.node >= 0 and not roles_of(rec, weight=args[1], bias=args[2]) and groups > 1:
-        rec.numbers.append((rec.last, ("normed", GROUPS, groups)))
+        rec.note(value, ("normed", GROUPS, groups))
     if value is not None and roles_of(rec, weight=args[1], bias=args[2]):
         rec.numbers.append((rec.last, (GROUPS, groups)))
 

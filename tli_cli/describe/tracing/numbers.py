@@ -44,16 +44,15 @@ def note_numbers(rec: Recording, name: str, args: Sequence[Any], kwargs: Mapping
         return  # a table of positions, whose size says all
     elif numbers or name == "gelu":  # which has two forms, the usual one without a word
         name = "exp" if name == "pow" and not _is_followed(rec, args[0]) else name  # to a base
-        if rec.serves_as_head:
-            rec.numbers.append((rec.last, (AS_HEAD,)))
+        value = rec.first_made(tensors)
+        if rec.serves_as_head and rec.maker(value) == rec.last:
+            rec.note(value, (AS_HEAD,))
             rec.serves_as_head = False
-        made_up = name in ("mul", "div") and bool(rec.layers) and rec.layers[rec.last].kind in ("norm", "embedding")
-        home = _maker(rec, args[0]) if name in ("add", "rsub", "sub") or made_up else rec.last
         if name.startswith("upsample") and not isinstance(numbers[-1], float):
             numbers += _factors(args[0], out)
-        rec.numbers.append((home, (name.rstrip("_"), *numbers)))
+        rec.note(value, (name.rstrip("_"), *numbers))
     elif name.rstrip("_") in PLAIN and (name != "neg" or all(map(rec.is_whole, tensors))):
-        rec.numbers.append((rec.last, (name.rstrip("_"),)))
+        rec.note(rec.first_made(tensors), (name.rstrip("_"),))
 
 
 def keeps_size(name: str, args: Sequence[Any], out: Any) -> bool:
@@ -67,15 +66,6 @@ def keeps_size(name: str, args: Sequence[Any], out: Any) -> bool:
 def _factors(given: torch.Tensor, made: torch.Tensor) -> tuple[float, ...]:
     """Return by how much each axis of places of what is enlarged to a size grows."""
     return tuple(new / old for old, new in zip(given.shape[2:], made.shape[2:], strict=True))
-
-
-def _maker(rec: Recording, tensor: Any) -> int:
-    """Return the layer that makes a value, or of which it is a part; else the last one applied."""
-    value = rec.get(tensor)
-    node = rec.nodes[value.node] if value is not None and value.node >= 0 else None
-    while node is not None and node.op == "part":
-        node = rec.nodes[node.inputs[0]]
-    return node.layer if node is not None and node.layer >= 0 else rec.last
 
 
 def constants_among(rec: Recording, tensors: Sequence[Any]) -> list[torch.Tensor]:
@@ -146,21 +136,20 @@ def note_uniform(rec: Recording, name: str, args: Sequence[Any], out: Any) -> No
 def note_picked(rec: Recording, value: Value, dim: int, index: int, size: int) -> None:
     """Note that the first or the last of all places is taken alone, such as a class token."""
     if value.node >= 0 and are_places(rec, value.dims[dim]) and size > 1 and index in (0, size - 1):
-        rec.numbers.append((rec.last, (PICKED, "last" if index else "first")))
+        rec.note(value, (PICKED, "last" if index else "first"))
 
 
 def note_every(rec: Recording, value: Value, dim: int, start: int, step: int) -> int:
     """Note that every `step`-th place is taken, from another than the first on; return which number says so, or -1."""
     if value.node < 0 or not start or not are_places(rec, value.dims[dim]):
         return -1
-    rec.numbers.append((rec.last, (PICKED, "every", start, step)))
-    return len(rec.numbers) - 1
+    return rec.note(value, (PICKED, "every", start, step))
 
 
 def note_tiled(rec: Recording, value: Value, dim: int, copies: int) -> None:
     """Note that places are repeated one map beside the other, and not each one beside itself."""
     if value.node >= 0 and copies > 1 and are_places(rec, value.dims[dim]):
-        rec.numbers.append((rec.last, ("tiled", dim - len(value.dims), copies)))
+        rec.note(value, ("tiled", dim - len(value.dims), copies))
 
 
 def are_places(rec: Recording, tree: AxisTree) -> bool:

@@ -16,7 +16,7 @@ from tli_cli.describe.tracing.constants import Constants
 from tli_cli.describe.tracing.curves import Curves
 from tli_cli.describe.tracing.statistics import Statistics
 from tli_cli.describe.tracing.unread import Readings
-from tli_cli.describe.tracing.values import Borders, RecordedLayer, Value
+from tli_cli.describe.tracing.values import Borders, Origin, RecordedLayer, Value
 
 
 class Recording:
@@ -27,6 +27,7 @@ class Recording:
         self.statistics = Statistics(self.table)
         self.batch = 1
         self.nodes: list[Node] = []
+        self._makers: list[int] = []
         self.part_axes: dict[int, AxisTree] = {}
         self.part_sizes: dict[int, int] = {}
         self.slices: dict[int, AxisTree] = {}
@@ -47,6 +48,8 @@ class Recording:
         self.coded: list[AxisTree] = []
         self.dotted: list[AxisTree] = []
         self.averaged: list[AxisTree] = []
+        self.weighed_sums: list[tuple[torch.Tensor, dict[AxisTree, Origin]]] = []
+        self.extremes: list[tuple[int, tuple[AxisTree, ...]]] = []
         self.weighed: list[tuple[int, tuple[AxisTree, ...], int]] = []
         self.offsets: dict[str, float] = {}
         self.lengths: dict[int, int] = {}
@@ -139,7 +142,23 @@ class Recording:
     def node(self, op: str, inputs: Sequence[int], layer: int = -1, index: int = -1) -> int:
         """Append a graph node and return its index."""
         self.nodes.append(Node(op, tuple(inputs), layer, index))
-        return len(self.nodes) - 1
+        node = len(self.nodes) - 1
+        self._makers.append(node if layer >= 0 else max((self._makers[i] for i in inputs), default=-1))
+        return node
+
+    def maker(self, value: Value | None) -> int:
+        """Return the layer that made `value`, of several the one applied last; the last of all where none did."""
+        node = self._makers[value.node] if value is not None and value.node >= 0 else -1
+        return self.nodes[node].layer if node >= 0 else self.last
+
+    def first_made(self, tensors: Iterable[torch.Tensor]) -> Value | None:
+        """Return what is known of the first of `tensors` that depends on an input; None if none does."""
+        return next((v for v in map(self.get, tensors) if v is not None and v.node >= 0), None)
+
+    def note(self, value: Value | None, number: Number) -> int:
+        """Note a number for the layer that made the value on which code acts; return where it stands."""
+        self.numbers.append((self.maker(value), number))
+        return len(self.numbers) - 1
 
     def note_dot(self, node: int, trees: Sequence[AxisTree]) -> None:
         """Note that a product is summed over channels, index by index; which of two numbers one is does not count."""
@@ -263,10 +282,6 @@ class Recording:
         self._shifts[id(shifted)] = self._shifts.get(id(tensor), 0.0) + number
         self.offsets |= dict.fromkeys(names, self._shifts[id(shifted)])
         self._alive.append(shifted)
-
-    def note_own(self, name: str, averaged: bool) -> None:
-        """Note that a value meets what is made of it alone, such as its mean over places if it is `averaged`."""
-        self.numbers.append((self.last, (OWN, name, *(["places"] if averaged else []))))
 
     def forget(self, norm: Value) -> None:
         """Forget the squares and differences of a norm that is written out, now that it is known to be one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from math import inf
@@ -14,7 +15,7 @@ from tli_cli.describe.tracing.elementwise import anything, first_of
 from tli_cli.describe.tracing.numbers import note_numbers, note_windows
 from tli_cli.describe.tracing.recording import Recording
 from tli_cli.describe.tracing.statistics import LENGTH, MEAN, OTHER
-from tli_cli.describe.tracing.values import Value
+from tli_cli.describe.tracing.values import NOWHERE, Origin, Value
 
 
 def reduce_(rec: Recording, args: Sequence[Any], out: Any, *, name: str = "") -> None:
@@ -48,10 +49,12 @@ def _note_reduced(rec: Recording, value: Value, trees: Sequence[AxisTree], name:
     has a node of its own, the largest of places, or is a sum of weighed places."""
     kinds = {rec.table.kind(leaf) for leaf in rec.table.leaves(*trees) if rec.table.size(leaf) > 1}
     weighed = name == "sum" and rec.nodes[value.node].op == "mul"
+    if "channels" in kinds and name in ("max", "min", "size"):
+        rec.extremes.append((rec.maker(value), tuple(trees)))
     if "channels" in kinds and name != "sum":
-        rec.numbers.append((rec.last, (REDUCED, name, "channels")))
+        rec.note(value, (REDUCED, name, "channels"))
     if "grid" in kinds and name not in ("mean", "max") and not weighed:
-        rec.numbers.append((rec.last, (REDUCED, name, "places")))
+        rec.note(value, (REDUCED, name, "places"))
 
 
 def maximum(rec: Recording, args: Sequence[Any], out: Any) -> None:
@@ -89,7 +92,7 @@ def average_pool(rec: Recording, args: Sequence[Any], out: Any, *, name: str) ->
 def _note_beside(rec: Recording, value: Value, reduced: Collection[int]) -> None:
     """Note how many places, such as those of class tokens, are not among those that are reduced."""
     if value.node >= 0 and value.beside and value.beside[0] in {d - len(value.dims) for d in reduced}:
-        rec.numbers.append((rec.last, (PICKED, "all but", *value.beside[1:])))
+        rec.note(value, (PICKED, "all but", *value.beside[1:]))
 
 
 def _shrinks_places(rec: Recording, before: Value, after: Value) -> bool:
@@ -105,24 +108,37 @@ def sum_(rec: Recording, args: Sequence[Any], out: Any) -> None:
         _measure(rec, args, out, LENGTH, "length")
         return
     if value is not None and value.node >= 0:
-        trees = [value.dims[d] for d in _reduced(args) if not _is_weighed(rec, value, d)]
+        weights = {d: _weights(rec, value, d) for d in _reduced(args)}
+        if weighed := {value.dims[d]: axes for d, axes in weights.items() if axes}:
+            rec.weighed_sums.append((args[0], weighed))
+        trees = [value.dims[d] for d, axes in weights.items() if not axes]
         of_lengths = len(value.over) > 1 and rec.statistics.meet([value.over], trees)
         rec.dotted += [] if of_lengths else trees
         rec.note_dot(value.node, trees)
     reduce_(rec, args, out, name="sum")
 
 
-def _is_weighed(rec: Recording, value: Value, dim: int) -> bool:
-    """Tell whether each index of a dimension was just multiplied by a weight of its own, so that their sum is what a
-    linear layer makes; note that then."""
+def _weights(rec: Recording, value: Value, dim: int) -> Origin:
+    """Return the axes of weights of their own that the indices of a dimension were just multiplied by, so that their
+    sum is what a linear layer makes, if nothing else is made of these products; none if they were not."""
     index = rec.layer_behind(value.node)
     if index < 0 or rec.layers[index].kind != "scale":
-        return False
+        return NOWHERE
     tree = rec.table.resolve(value.dims[dim])
     names = [name for name, role in rec.layers[index].roles.items() if role == "weight"]
-    axes = [(n, d) for n in names for d, own in enumerate(rec.parameter_dims[n]) if rec.table.resolve(own) == tree]
-    rec.contracted.update(axes)
-    return bool(axes)
+    return frozenset(
+        (n, d) for n in names for d, own in enumerate(rec.parameter_dims[n]) if rec.table.resolve(own) == tree
+    )
+
+
+def settle_weighed_sums(rec: Recording) -> None:
+    """Take weights as those of linear layers where sums are all that is made of what they multiply."""
+    storages = Counter(tensor.untyped_storage()._cdata for tensor, _ in rec.weighed_sums)
+    for tensor, weighed in rec.weighed_sums:
+        alone = rec.readings.times_read(tensor) <= storages[tensor.untyped_storage()._cdata]
+        for tree, axes in weighed.items():
+            rec.contracted.update(axes if alone else NOWHERE)
+            rec.dotted += [] if alone else [tree]
 
 
 def length(rec: Recording, args: Sequence[Any], out: Any) -> None:
@@ -134,7 +150,7 @@ def length(rec: Recording, args: Sequence[Any], out: Any) -> None:
     else:
         _measure(rec, rest, out, LENGTH if power == 2 else OTHER, "length")
         if power != 2 and (value := rec.get(args[0])) is not None and value.node >= 0:
-            rec.numbers.append((rec.last, ("vector_norm", power)))
+            rec.note(value, ("vector_norm", power))
     _note_root(rec, out)
 
 
@@ -153,7 +169,7 @@ def deviation(rec: Recording, args: Sequence[Any], out: Any) -> None:
 def combine(rec: Recording, args: Sequence[Any], out: Any, *, name: str) -> None:
     """Reduce some dimensions to what copies change, such as a product or the logarithm of a sum."""
     _measure(rec, args, out, OTHER, "")
-    rec.numbers.append((rec.last, (name,)))
+    rec.note(rec.get(args[0]), (name,))
 
 
 def _measure(rec: Recording, args: Sequence[Any], out: Any, kind: str, name: str) -> None:

@@ -58,9 +58,9 @@ class Statistics:
         return alike
 
     def size_of_length(self, numbers: Collection[int]) -> int:
-        """Return how many values the length among the statistics `numbers` is measured over; 0 if there is none."""
-        sizes = [self._size(self._found[i][1]) for i in numbers if self._found[i][0] == LENGTH]
-        return sizes[0] if len(sizes) == 1 else 0
+        """Return how many values the last of the statistics `numbers` is measured over, if that is a length; else 0."""
+        kind, trees = self._found[max(numbers)] if numbers else (OTHER, ())
+        return self._size(trees) if kind == LENGTH else 0
 
     @property
     def averaged(self) -> list[AxisTree]:

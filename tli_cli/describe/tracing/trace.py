@@ -78,7 +78,8 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         rec.constants.follow(func, args, kwargs, out, known)
         for tensor in given if known else ():
             if rec.get(tensor) is None and tensor.numel() > 1 and (values := rec.constants.of(tensor)) is not None:
-                rec.acting.append((rec.last, summary(*as_mask(func._overloadpacket.__name__, args, values))))
+                home = rec.maker(rec.first_made(given))
+                rec.acting.append((home, summary(*as_mask(func._overloadpacket.__name__, args, values))))
 
 
 class _KnownIndices(TorchFunctionMode):

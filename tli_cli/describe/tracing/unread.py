@@ -19,6 +19,11 @@ class Readings:
         made = out if isinstance(out, (list, tuple)) else (out,)
         self._steps.append((_storages(given), set() if name.endswith("_") else _storages(made), numbers))
 
+    def times_read(self, tensor: torch.Tensor) -> int:
+        """Return how many operations make something else of a tensor than other views of it."""
+        storage = tensor.untyped_storage()._cdata
+        return sum(storage in read and made != {storage} for read, made, _ in self._steps)
+
     def unread(self, outputs: Iterable[torch.Tensor]) -> set[int]:
         """Return the numbers of operations of which nothing comes into `outputs`; none if there are no outputs."""
         live, found = _storages(outputs), set[int]()

@@ -16,6 +16,7 @@ import torch
 
 from tli_cli.architecture import LINEAR, WEIGHED, Number
 from tli_cli.describe.tracing.recording import Recording
+from tli_cli.describe.tracing.values import Value
 
 
 def note_weighed(rec: Recording) -> None:
@@ -86,7 +87,7 @@ class Sides:
         if value is None or out.ndim < 2:
             return
         if name in PRODUCTS:
-            self._multiply(tensors[-2:], value.node, out)
+            self._multiply(tensors[-2:], value, out)
         elif (found := next((t for t in tensors if id(t) in self._held), None)) is not None:
             scores = _followed(self._held[id(found)], name, args, found, out)
             others = [t for t in tensors if t is not found and id(t) not in self._held]
@@ -94,8 +95,8 @@ class Sides:
                 met = scores.met or any(t.ndim > 1 and max(t.shape[-2:]) > 1 for t in others)
                 self._held[id(out)] = replace(scores, met=met)
 
-    def _multiply(self, factors: Sequence[torch.Tensor], node: int, out: torch.Tensor) -> None:
-        rec = self._recording
+    def _multiply(self, factors: Sequence[torch.Tensor], value: Value, out: torch.Tensor) -> None:
+        rec, node = self._recording, value.node
         if node < 0 or rec.nodes[node].op != "matmul" or len(rec.nodes[node].inputs) != 2:
             return
         weights = [(at, s) for at, t in enumerate(factors) if (s := self._held.get(id(t))) and s.softmax >= 0]
@@ -112,9 +113,9 @@ class Sides:
         if summed == 0 and first and not scores.met:
             _turn(rec, scores.node)
         elif summed == 0:
-            rec.numbers.append((rec.last, TURNED))
+            rec.note(value, TURNED)
         if summed != scores.softmax:
-            rec.numbers.append((rec.last, ACROSS))
+            rec.note(value, ACROSS)
 
 
 def _turn(rec: Recording, node: int) -> None:

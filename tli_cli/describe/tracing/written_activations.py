@@ -54,5 +54,5 @@ def _as_one(rec: Recording, found: tuple[Any, ...], root: Value, value: Value, c
     """Return `value` as what one node makes of `root`, with the numbers of that in the place of those of `curve`."""
     rec.forgotten.update(curve.numbers)
     if len(found) > 1 or found[0] == "gelu":
-        rec.numbers.append((rec.last, found))
+        rec.note(root, found)
     return replace(value, node=rec.node(found[0], (root.node,)), chain=(), steps=frozenset(), own=frozenset())

@@ -120,7 +120,8 @@ def _gain(wanted: int, offered: int, rescale: float | None) -> float:
 def _use(layer: Layer, role: str, query: bool, before_tied_head: bool) -> str:
     if layer.kind != "norm":
         return "query" if query else ""
-    what = "weight" if role == "weight" else "bias"
+    averaging = layer.attribute("norm") != "batch"
+    what = "weight" if role == "weight" and averaging else "bias"
     return f"{what}{' tied' if before_tied_head else ''}{' query' if query else ''}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -31,25 +32,13 @@ def bent_spaces(architecture: Architecture) -> set[AxisTree]:
             found.update(_held(architecture, layer))
         elif depthwise and (axes := architecture.weight_axes(layer)):
             found.add(axes[0].tree)
-    found |= used_as_they_are(architecture) | bent_streams(architecture)
-    return found | (set(normalised_spaces(architecture)) if any(_token_mixers(architecture)) else set())
+    return found | used_as_they_are(architecture) | bent_streams(architecture)
 
 
 def lifted_spaces(architecture: Architecture) -> set[AxisTree]:
     """Return the spaces of which a channel that starts at zero does not stay there: maps over tokens add biases, the
     same to all channels, and what is nowhere zero gives something for nothing."""
-    biased = any(layer.tensor("bias") for layer in _token_mixers(architecture))
-    lifted = bent_streams(architecture, NOT_ZERO, is_lifted)
-    return lifted | (set(normalised_spaces(architecture)) if biased else set())
-
-
-def _token_mixers(architecture: Architecture) -> Iterator[Layer]:
-    """Yield the layers that sum over places alone."""
-    for layer in architecture.layers:
-        axes = architecture.weight_axes(layer)
-        kinds = {architecture.spaces[leaf].kind for axis in axes if axis.contracted for leaf in leaves(axis.tree)}
-        if layer.kind == "linear" and kinds == {"grid"}:
-            yield layer
+    return bent_streams(architecture, NOT_ZERO, is_lifted, _adds_bias)
 
 
 def tied_heads(architecture: Architecture) -> list[tuple[int, int]]:
@@ -194,15 +183,18 @@ def _is_zero_at_mean(architecture: Architecture, index: int) -> bool:
 
 
 def used_as_they_are(architecture: Architecture) -> set[AxisTree]:
-    """Return the spaces of norms whose output is added to something or goes into another norm, perhaps with more."""
+    """Return the spaces of norms whose output is added to something or goes into another norm over channels, perhaps
+    with more."""
     found: set[AxisTree] = set()
     norms: list[frozenset[int]] = []
-    for node, kind in zip(architecture.graph, architecture.kinds, strict=True):
+    for index, (node, kind) in enumerate(zip(architecture.graph, architecture.kinds, strict=True)):
         taken = frozenset[int]().union(*(norms[i] for i in node.inputs))
-        if node.op == "add" or kind == "norm":
-            found = found.union(*(_trees(architecture, architecture.layers[place]) for place in taken))
-        passes = node.op != "matmul" and kind in ("", *PASSING, "position")
-        norms.append(frozenset({node.layer}) if kind == "norm" else taken if passes else frozenset())
+        trees = {place: _trees(architecture, architecture.layers[place]) for place in taken}
+        averages = kind == "norm" and architecture.layers[node.layer].attribute("norm") != "batch"
+        if node.op == "add" or averages:
+            found = found.union(*trees.values())
+        kept = (place for place in taken if node.op != "matmul" and _keeps(architecture, trees[place], index))
+        norms.append(frozenset({node.layer} if kind == "norm" else kept))
     return found
 
 
@@ -221,25 +213,48 @@ def _is_bent(layer: Layer) -> bool:
 
 
 def bent_streams(
-    architecture: Architecture, operations: Collection[str] = UNLIKE, coded: Callable[[Layer], bool] = _is_bent
+    architecture: Architecture,
+    operations: Collection[str] = UNLIKE,
+    coded: Callable[[Layer], bool] = _is_bent,
+    mixing: Callable[[Layer], bool] = lambda layer: False,
 ) -> set[AxisTree]:
     """Return the spaces of layer and RMS norms whose values one of `operations` has made, or code that is told by the
-    layer before it, and no layer since."""
+    layer before it, and no layer since but such as sum over places alone, of which none is to be `mixing`."""
     found: set[AxisTree] = set()
     graph = architecture.graph
-
-    def passes(index: int) -> bool:
-        return architecture.kinds[index] in ("", *PASSING, "position")
-
     for node in graph:
         layer = architecture.layers[node.layer] if node.layer >= 0 else None
         if layer is None or layer.attribute("norm") not in ("layer", "rms"):
             continue
-        behind = walked(node.inputs, lambda i: graph[i].inputs if passes(i) else ())
-        last = ((graph[i].op in operations and passes(i), graph[i].layer) for i in behind)
-        if any(bent or (place >= 0 and coded(architecture.layers[place])) for bent, place in last):
+        reached = _behind(architecture, node, _trees(architecture, layer))
+        changed = any(graph[i].op in operations or (made and mixing(made)) for i, made, keeps in reached if keeps)
+        if changed or any(made and coded(made) for _, made, _ in reached):
             found |= _trees(architecture, layer)
     return found
+
+
+def _behind(
+    architecture: Architecture, node: Node, channels: Collection[AxisTree]
+) -> list[tuple[int, Layer | None, bool]]:
+    """Return the nodes that make what a node takes, with their layers, and whether each leaves `channels` what they
+    are: those that do, and those before them."""
+    graph = architecture.graph
+    keeps = partial(_keeps, architecture, channels)
+    found = walked(node.inputs, lambda i: graph[i].inputs if keeps(i) else ())
+    return [(i, architecture.layers[graph[i].layer] if graph[i].layer >= 0 else None, keeps(i)) for i in found]
+
+
+def _adds_bias(layer: Layer) -> bool:
+    return layer.kind in LINEAR and layer.tensor("bias") is not None
+
+
+def _keeps(architecture: Architecture, channels: Collection[AxisTree], index: int) -> bool:
+    """Tell whether a node leaves `channels` what they are: one of no layer, or of one that sums over places alone."""
+    kind, node = architecture.kinds[index], architecture.graph[index]
+    if kind not in LINEAR:
+        return kind in ("", *PASSING, "position")
+    own = (axis.tree for axis in architecture.weight_axes(architecture.layers[node.layer]))
+    return {*leaves(("+", *own))}.isdisjoint(leaves(("+", *channels)))
 
 
 def _made_by(architecture: Architecture, index: int) -> Layer | None:
