@@ -213,26 +213,23 @@ def inject(
         TliError: something cannot be read or written, or the plan does not fit; nothing is left half written.
         GateError: a gate of `options` is not met; nothing is written.
     """
-    from tli_cli.checkpoints.writing.model_directory import require_form
     from tli_cli.checkpoints.writing.ranks import ALONE, current_ranks
     from tli_cli.plan import Plan
     from tli_cli.report import Report
 
     require(options, Options, "options")
-    written = None if out is None else path_of(out, "out")
     if plan is not None:
         require(plan, Plan, "plan", "Plan.from_json(text) reads one")
-    if written is not None and not options.dry_run:
-        require_form(written)
+    written = _output(out, options)
     with ExitStack() as stack:
-        ranks = ALONE if options.dry_run or written is None else current_ranks()
+        ranks = ALONE if written is None else current_ranks()
         with ranks.step():
             given, wanted = _sides(cast("list[Model]", names_of(sources)), name_of(target), options)
             for reference in (*given, wanted):
                 if reference.checkpoint is not None:
                     stack.enter_context(reference.checkpoint)
             made = _checked(plan, given, wanted, options)
-        if options.dry_run or written is None:
+        if written is None:
             return Report(made)
         from tli_cli.injection.writing import write_result
 
@@ -242,6 +239,17 @@ def inject(
 
         report = compared(report, [reference.text for reference in given], wanted.text, report.files[0], options)
     return report
+
+
+def _output(out: Path | str | None, options: Options) -> Path | None:
+    """Return where something is written, which may be; None for a dry run."""
+    written = None if out is None else path_of(out, "out")
+    if written is None or options.dry_run:
+        return None
+    from tli_cli.checkpoints.writing.model_directory import require_form
+
+    require_form(written)
+    return written
 
 
 def _checked(plan: Plan | None, given: Sequence[Reference], wanted: Reference, options: Options) -> Plan:

@@ -6,7 +6,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from os.path import samefile
 
-from tli_cli.architecture import Architecture
 from tli_cli.checkpoints.located import is_there
 from tli_cli.errors import TliError, join_problems
 from tli_cli.matching import MATCHERS
@@ -77,10 +76,10 @@ def rank_sources(
             if source not in sources:
                 _check_is_another(source, wanted, besides)
             read = live[source] if source in live else resolve(source, Reading.of_source(options))
-            if source not in sources and _was_made_for(read, wanted):
-                raise TliError("tli wrote it for this target, and it is as untrained; name it to take it all the same")
+            if source not in sources:
+                _check_is_trained(read, wanted)
             given, other = related([read, wanted])
-            candidates.append(_candidate(source, given.architecture, other.architecture, options.matcher))
+            candidates.append(_candidate(source, given, other, options.matcher))
         except TliError as error:
             if source in sources:
                 raise placed(error, source, places) from error
@@ -101,14 +100,16 @@ def _check_is_another(source: str, target: Reference, besides: Sequence[str]) ->
             raise TliError(f"it is {what}")
 
 
-def _was_made_for(source: Reference, target: Reference) -> bool:
-    """Tell whether the file of `source` says that it was injected into `target`, and not trained since: who trains it
-    saves another."""
+def _check_is_trained(source: Reference, target: Reference) -> None:
+    """Raise `TliError` where the file of `source` says that it was injected into `target`: who trains it saves
+    another."""
     notes = source.checkpoint.metadata if source.checkpoint is not None else {}
-    return notes.get("tli.target", "").endswith(f" {target.architecture.fingerprint}")
+    if notes.get("tli.target", "").endswith(f" {target.architecture.fingerprint}"):
+        raise TliError("tli wrote it for this target, and it is as untrained; name it to take it all the same")
 
 
-def _candidate(name: str, source: Architecture, target: Architecture, matcher: str) -> Candidate:
+def _candidate(name: str, given: Reference, wanted: Reference, matcher: str) -> Candidate:
+    source, target = given.architecture, wanted.architecture
     matching = MATCHERS.get(matcher)(source, target)
     doubted = doubted_layers(source, target, matching)
     return Candidate(

@@ -22,8 +22,9 @@ from tli_cli.providers.effective import effective_state, require_values, unwrapp
 from tli_cli.providers.inputs import names_of, shapes_of
 from tli_cli.providers.module import describe_live
 from tli_cli.references.as_used import with_sums
-from tli_cli.references.reference import Reading, Reference, read_checkpoint, resolve
+from tli_cli.references.reference import read_checkpoint, resolve
 from tli_cli.references.relating import related
+from tli_cli.references.values import Reading, Reference
 
 Teacher = Union[nn.Module, Mapping[str, Any], str, "os.PathLike[str]"]
 

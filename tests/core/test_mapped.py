@@ -14,7 +14,7 @@ from tli_cli.axis_maps.take import MEAN, MapValues, Take
 from tli_cli.axis_maps.values import map_values
 from tli_cli.floats import STORED
 from tli_cli.injection import mapped
-from tli_cli.injection.injector import computed, selected, stored
+from tli_cli.injection.in_memory import computed, selected, stored
 from tli_cli.injection.mapped import Mapped, matrix_of
 from tli_cli.pieces import AxisMap
 from tli_cli.seeding import Draws

@@ -18,7 +18,8 @@ from tli_cli.checkpoints import open_checkpoint
 from tli_cli.checkpoints.writing import blocks
 from tli_cli.checkpoints.writing.contents import Held
 from tli_cli.errors import TliError
-from tli_cli.injection.streams import Constant, Joined, Patched, Streams
+from tli_cli.injection.composed import Constant, Joined, Patched
+from tli_cli.injection.streams import Streams
 from tli_cli.pieces import Layout
 
 WIDER = {

@@ -16,7 +16,7 @@ import torch
 
 from tli_cli.api import match
 from tli_cli.checkpoints import open_checkpoint
-from tli_cli.checkpoints.nested import PLAIN_KEYS
+from tli_cli.checkpoints.left_aside import PLAIN_KEYS
 from tli_cli.checkpoints.torch_files import pickles
 from tli_cli.checkpoints.torch_files.pickles import load_allowed
 from tli_cli.errors import CheckpointError

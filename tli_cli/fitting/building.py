@@ -11,7 +11,8 @@ from tli_cli.catalogue.naming import LIBRARIES
 from tli_cli.checkpoints.located import is_there
 from tli_cli.errors import TliError
 from tli_cli.references.configured import configured_reference
-from tli_cli.references.reference import LIVE, Reference
+from tli_cli.references.reference import LIVE
+from tli_cli.references.values import Reference
 
 PACKAGES = {"timm": "timm", "torchvision": "torchvision", "hf": "transformers"}
 """The package that builds what each scheme names."""

@@ -1,4 +1,4 @@
-"""Pairs of stages for one target against many sources side by side, as `matching.blocks` pairs them."""
+"""Pairs of stages for one target against many sources side by side, as `matching.stages` pairs them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tli_cli.many.alignments import align_all
 from tli_cli.many.arrays import Bags, Floats, Ints, Numbering, alike, ragged
 from tli_cli.many.profiles import Profile
-from tli_cli.matching import blocks as pairing
+from tli_cli.matching import stages as pairing
 from tli_cli.matching.mixing import KINDS
 from tli_cli.matching.residuals import room_for, trunk_likeness
 from tli_cli.scoring.wholes import ALIEN, PARTS, WHOLE

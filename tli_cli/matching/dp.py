@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from tli_cli.architecture import Architecture
-from tli_cli.matching.blocks import BlockPair, pair_blocks, pair_stages, tower_by_tower
+from tli_cli.matching.blocks import BlockPair, pair_blocks, tower_by_tower
 from tli_cli.matching.contained import kept_apart
 from tli_cli.matching.copies import with_copies
 from tli_cli.matching.evidence import Evidence, evidence_of
@@ -18,6 +18,7 @@ from tli_cli.matching.left_over import left_between, with_left_over
 from tli_cli.matching.namesakes import namesakes
 from tli_cli.matching.same_shapes import without_extras
 from tli_cli.matching.sides import Side, both_known
+from tli_cli.matching.stages import pair_stages
 from tli_cli.matching.tied import heads_apart, tied_heads
 from tli_cli.matching.towers import of_common_inputs
 from tli_cli.matching.unit_pairs import pair_units, uncrossed

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from math import prod
 
 from tli_cli.architecture import EPSILON, OFFSET, Architecture, Layer, Number
-from tli_cli.describe.from_names.names import table_kind
+from tli_cli.describe.from_names.kinds import table_kind
 from tli_cli.describe.normed import WITH_LENGTH
 from tli_cli.describe.vocabulary import surroundings
 from tli_cli.matching.segments import WEIGHTED, Block

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from math import isclose, prod
+from math import isclose
 
 from tli_cli.architecture import OF_THE_LAYER, OUTPUTS, POOLED, WEIGHED, Architecture, Layer, Number
 from tli_cli.axis_maps.rules.simple import middle
 from tli_cli.matching.settings import ACTIVATIONS
+from tli_cli.planning.scale_numbers import SCALES, TOLERANCE
 
-SCALES = ("mul", "div", "baddbmm")
 PLACED = ("roll", "avg_pool2d", "avg_pool3d", "max_pool2d_with_indices", "max_pool3d_with_indices")
 """Operations that no network has without another that computes the same having them too."""
-SHRINKING = (-1.0, -0.5, -0.25)
-"""The powers of the width of heads by which their products are scaled; of the last one both sides are."""
-POWERS = (*SHRINKING, 0.25, 0.5, 1.0)
-TOLERANCE = 1e-6
 COUNTS = 5e-6
 """By how much what two norms add to the variance may differ before the function is called another one."""
 
@@ -204,29 +200,6 @@ def _input_places(architecture: Architecture) -> list[int]:
     fed = {n.layer for n in graph if any(graph[i].op == "input" for i in n.inputs)} - {-1}
     layers = [architecture.layers[place] for place in fed]
     return sorted(int(layer.attribute("positions", 0 if layer.kind == "embedding" else 1)) for layer in layers)
-
-
-def scale_of(architecture: Architecture, places: Iterable[int]) -> float:
-    """Return the product of the scales written in code after the layers `places`."""
-    return prod(factor_of(n) for place in places for n in architecture.layers[place].numbers if n[0] in SCALES)
-
-
-def width_power(numbers: Iterable[Number], width: int, powers: Sequence[float] = POWERS) -> float:
-    """Return which power of `width` the scales among `numbers` are in all, of those that are one of `powers` of it.
-
-    >>> width_power([("mul", 0.25), ("mul", 3.0)], 16)
-    -0.5
-    """
-    factors = [factor_of(number) for number in numbers if number[0] in SCALES]
-    return sum(p for factor in factors for p in powers if width > 1 and isclose(factor, width**p, rel_tol=TOLERANCE))
-
-
-def factor_of(number: Number) -> float:
-    """Return by what a scale multiplies."""
-    if number[0] == "baddbmm":
-        return float(number[2]) if len(number) > 2 else 1.0
-    value = float(number[1])
-    return 1.0 / value if number[0] == "div" and value else value
 
 
 def _is_patch(stride: tuple[int, ...], kernel: tuple[int, ...]) -> bool:

@@ -13,7 +13,8 @@ from tli_cli.catalogue.loading import without
 from tli_cli.checkpoints.checkpoint import Checkpoint, holding
 from tli_cli.checkpoints.layouts.worked_out import Origin, origins, with_made, worked_out
 from tli_cli.describe.renaming import renamed
-from tli_cli.references.reference import BARE, Reference, describe_bare
+from tli_cli.references.bare import BARE, describe_bare
+from tli_cli.references.values import Reference
 
 SUMS = "its {} sums of linear branches over one input are taken as the one layer that each is in evaluation mode"
 

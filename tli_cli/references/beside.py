@@ -13,8 +13,8 @@ from tli_cli.checkpoints.writing.model_directory import CONFIG, OF_DIFFUSERS, Be
 from tli_cli.errors import TliError
 from tli_cli.options import Options
 from tli_cli.providers.arguments import configured, split_reference
-from tli_cli.references.reference import Reference
 from tli_cli.references.shared_tokens import tokenizer_of
+from tli_cli.references.values import Reference
 from tli_cli.vocabularies.reading import NAMES, SETTINGS
 
 _OF_TOKENS = (*NAMES, *SETTINGS, "merges.txt", "chat_template.jinja", "generation_config.json")

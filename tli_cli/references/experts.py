@@ -15,8 +15,9 @@ from tli_cli.checkpoints.layouts.joined import PartsReader, put_together
 from tli_cli.describe.from_names.names import describe_names
 from tli_cli.grouping import gathered
 from tli_cli.matching.units import Unit, main_tensor, units_of
+from tli_cli.references.bare import describe_bare
 from tli_cli.references.borrowed import with_axes_of
-from tli_cli.references.reference import Reference, describe_bare
+from tli_cli.references.values import Reference
 
 ROLES = {"gate": ("gate",), "up": ("up",), "gate_up": ("gate", "up"), "fc1": ("fc1",), "fc2": ("fc2",)}
 """The layers of an expert, and what those that are fused hold, in this order."""

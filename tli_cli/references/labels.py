@@ -14,7 +14,7 @@ from tli_cli.options import Labels
 from tli_cli.texts import read_json, read_text
 
 if TYPE_CHECKING:
-    from tli_cli.references.reference import Reference
+    from tli_cli.references.values import Reference
 
 _NO_NAME = re.compile(r"LABEL_\d+|\d+")
 """What a class is called that nobody has named."""

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from tli_cli.architecture import Architecture
 from tli_cli.matching.units import main_tensor
 from tli_cli.planning.numbers import were_run
-from tli_cli.references.reference import Reference, guesses_of
+from tli_cli.references.bare import guesses_of
+from tli_cli.references.values import Reference
 
 if TYPE_CHECKING:
     from tli_cli.catalogue import Recognition

@@ -4,96 +4,29 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tli_cli.architecture import Architecture, TensorSpec
+from tli_cli.architecture import Architecture
 from tli_cli.catalogue.naming import LIBRARIES
-from tli_cli.checkpoints.checkpoint import Made
-from tli_cli.checkpoints.in_files import Layouts, names_in_files
+from tli_cli.checkpoints.in_files import names_in_files
 from tli_cli.checkpoints.layouts.joined import joined
 from tli_cli.checkpoints.located import is_there
 from tli_cli.decoding import shown
 from tli_cli.describe.renaming import renamed
 from tli_cli.errors import TliError, UnknownReferenceError, join_problems
 from tli_cli.kinship.adapters import adapter_names
-from tli_cli.options import InputShape, Options
 from tli_cli.references.adoption import adopt
+from tli_cli.references.bare import describe_bare
 from tli_cli.references.hints import classes_wanted, missing_hint
+from tli_cli.references.values import Reading, Reference
 
 if TYPE_CHECKING:
-    from tli_cli.catalogue import Recognition
     from tli_cli.checkpoints import Checkpoint
 
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".json", ".tar", ".dcp")
 LIVE = re.compile(r"^(hf:.+|(.+\.py|[A-Za-z_]\w*(\.\w+)*):\w[\w.]*(\?.*|\(.*\))?)$")
-BARE = ("file", "inferred", "definition", "recognised")
-"""Where the order of layers comes from where nothing but the file was named."""
-NEAR = 0.6
-"""The share of names and shapes that an entry of the catalogue must have in common with a file to be named for it."""
-
-
-@dataclass(frozen=True)
-class Reference:
-    """A resolved reference.
-
-    Attributes:
-        text: what the user wrote.
-        architecture: names, shapes, layers, graph; the names are the checkpoint's clean names where there is one.
-        checkpoint: where the values are, None for an architecture without values.
-        notes: what the user should know of how it was read.
-        doubts: what had to be guessed of a bare checkpoint.
-        in_files: what stands in files for tensors of `architecture` that have other names there, or other forms.
-        aside: tensors of the checkpoint that are no part of `architecture`.
-        recognised: what nothing but its names and shapes said that it is.
-        made: what is made from the tensors that it holds under other names, or in parts.
-        branched: what it is as code runs it, where `architecture` has layers in place of sums of branches.
-        unproved: whether its graph is left behind, as `architecture` has the tensors in another form.
-    """
-
-    text: str
-    architecture: Architecture
-    checkpoint: Checkpoint | None = None
-    notes: tuple[str, ...] = ()
-    doubts: tuple[str, ...] = ()
-    in_files: Layouts = field(default_factory=dict)
-    aside: tuple[str, ...] = ()
-    recognised: Recognition | None = None
-    unproved: bool = False
-    made: Made = field(default_factory=dict)
-    branched: Architecture | None = None
-
-    @property
-    def remarks(self) -> tuple[str, ...]:
-        """The notes, then the doubts."""
-        return tuple(shown(line) for line in (*self.notes, *self.doubts))
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """How references are to be read; see `Options`."""
-
-    arch: str | None = None
-    input_shape: InputShape | None = None
-    num_classes: int | None = None
-    in_chans: int | None = None
-    ema: str | None = None
-
-    @classmethod
-    def of_source(cls, options: Options) -> Reading:
-        """Return how sources are to be read."""
-        return cls(arch=options.source_arch, input_shape=options.shape_of_source, ema=options.ema)
-
-    @classmethod
-    def of_target(cls, options: Options) -> Reading:
-        """Return how the target is to be read: `ema` is what to take of a source."""
-        return cls(None, options.input_shape, options.num_classes, options.in_chans)
-
-    @classmethod
-    def of_one(cls, options: Options) -> Reading:
-        """Return how a reference alone is to be read."""
-        return replace(cls.of_target(options), ema=options.ema)
 
 
 def is_traced(text: str) -> bool:
@@ -244,45 +177,6 @@ def _refuse_other_sizes(text: str, reading: Reading) -> None:
             f"{text}: a checkpoint has the shapes of its tensors, {' and '.join(asked)} cannot change them; "
             "name its architecture instead (`tli inspect` says what it is), such as resnet50"
         )
-
-
-def describe_bare(reference: Reference, tensors: Sequence[TensorSpec]) -> Reference:
-    """Return a bare checkpoint with the architecture of `tensors` of it, and what is not certain of that."""
-    from tli_cli import catalogue
-    from tli_cli.describe.from_names.names import describe_names
-    from tli_cli.references.configured import as_catalogued
-
-    text, checkpoint = reference.text, reference.checkpoint
-    if checkpoint is None:
-        return reference
-    origin = f"checkpoint {shown(Path(text).name)}"
-    if (named := as_catalogued(checkpoint)) is not None:
-        return replace(reference, architecture=replace(named, origin=f"{origin} ({named.origin})"))
-    found = catalogue.recognise(tensors)
-    if found is not None:
-        known = replace(found.architecture, order_from="recognised", origin=f"{origin} ({found})")
-        return replace(reference, architecture=known, recognised=found)
-    described = describe_names(tensors, order_from=checkpoint.order_from, origin=origin, config=checkpoint.config)
-    doubts = []
-    near = catalogue.nearest(tensors)
-    if near is not None and near.overlap >= NEAR:
-        doubts.append(f"{text}: not in the catalogue; {near}")
-    doubts += [*order_lost(text, described), *guesses_of(text, described)]
-    return replace(reference, architecture=described, doubts=tuple(doubts))
-
-
-def order_lost(text: str, architecture: Architecture) -> tuple[str, ...]:
-    """Return a line on the order of a bare checkpoint's layers, if that is lost."""
-    if architecture.order_from != "inferred":
-        return ()
-    return (f"{text}: the order of its layers is not in the file and was inferred; --source-arch can name it",)
-
-
-def guesses_of(text: str, architecture: Architecture) -> tuple[str, ...]:
-    """Return a line on what had to be guessed of a bare checkpoint, if anything had."""
-    if not architecture.guessed:
-        return ()
-    return (f"{text}: how its heads or groups are cut is not in the file and was guessed; --source-arch can tell",)
 
 
 def resolve_all(texts: Sequence[str], reading: Reading) -> tuple[Reference, ...]:

@@ -10,9 +10,11 @@ from tli_cli.describe.channels_last import with_channels_last
 from tli_cli.describe.from_names.heads import configured_head_width, configured_heads
 from tli_cli.errors import TliError
 from tli_cli.references.as_used import as_used
+from tli_cli.references.bare import BARE, describe_bare, guesses_of, order_lost
 from tli_cli.references.experts import with_experts_of, with_known_experts
 from tli_cli.references.likest import as_its_class, is_open, with_likest
-from tli_cli.references.reference import BARE, Reference, describe_bare, guesses_of, merged_into, order_lost, resolve
+from tli_cli.references.reference import merged_into, resolve
+from tli_cli.references.values import Reference
 
 
 def related(references: Sequence[Reference]) -> tuple[Reference, ...]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from tli_cli.checkpoints.located import located
 from tli_cli.errors import TliError
 from tli_cli.options import Options
-from tli_cli.references.reference import Reference
+from tli_cli.references.values import Reference
 from tli_cli.vocabularies.pairing import TokenRows, Tokens
 from tli_cli.vocabularies.reading import SETTINGS, find_tokenizer, read_vocabulary
 

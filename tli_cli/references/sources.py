@@ -12,7 +12,8 @@ from types import MappingProxyType
 from tli_cli.checkpoints.located import is_there
 from tli_cli.decoding import has_controls
 from tli_cli.errors import CheckpointError, TliError, UnknownReferenceError
-from tli_cli.references.reference import SUFFIXES, Reference
+from tli_cli.references.reference import SUFFIXES
+from tli_cli.references.values import Reference
 from tli_cli.texts import read_text
 
 Places = Mapping[str, str]

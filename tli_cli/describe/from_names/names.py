@@ -2,59 +2,26 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any
 
 from tli_cli.architecture import Architecture, Layer, TensorSpec
 from tli_cli.describe.blocks import with_blocks
 from tli_cli.describe.from_names.heads import stands_by_head
+from tli_cli.describe.from_names.kinds import is_norm_name, kind_of, norm_kind
 from tli_cli.describe.from_names.order import inferred_order
+from tli_cli.describe.from_names.roles import ROLES, place_of
 from tli_cli.describe.from_names.rows import as_run
 from tli_cli.describe.from_names.siblings import sibling_roles
 from tli_cli.describe.from_names.spaces_from_names import infer_spaces
-from tli_cli.describe.normed import NORMED, NORMED_WITH, WITH_LENGTH
+from tli_cli.describe.normed import WITH_LENGTH
 from tli_cli.describe.renaming import renamed, spoken
 from tli_cli.describe.vocabulary import canonical_role
 
-ROLES = {"weight": "weight", "bias": "bias", "running_mean": "running_mean", "running_var": "running_var",
-         "num_batches_tracked": "num_batches_tracked"}  # fmt: skip
-NORM_SYNONYMS = {"gamma": "weight", "beta": "bias", "scale": "weight", "alpha": "weight", "g": "weight",
-                 "b": "bias", "shift": "bias", "offset": "bias", "a_2": "weight", "b_2": "bias",
-                 "moving_mean": "running_mean", "moving_variance": "running_var",
-                 "moving_var": "running_var"}  # fmt: skip
-AFFINE = (("gamma", "beta"), ("alpha", "beta"), ("scale", "shift"), ("scale", "offset"), ("a_2", "b_2"), ("g", "b"))
-"""What two vectors are called that scale channels and shift them, wherever they stand; `g` also alone."""
-STATISTICS = {"mean": "running_mean", "variance": "running_var", "var": "running_var"}
-"""What a module holds that has both of them beside its weight, whatever it is called: Paddle, Flax."""
-RECURRENT = re.compile(r"(ih|hh)(_l\d+)?(_reverse)?")
-PROJECTION = re.compile(r"(\w*_)?proj(ection)?(_matrix)?|onnx::mat_?mul_\d+", re.I)
-"""Bare matrices that vectors are multiplied by from the left; what torch calls a weight that it turns for ONNX."""
 LENGTHS = (WITH_LENGTH, "weight.gain")
 """Roles of what a weight is multiplied by after it has been divided by its own length."""
-FUSED_BIASES = {"q_bias", "v_bias", "k_bias"}
-NORM_NAME = re.compile(r"(^|[._])(\w*norm\w*|bn\w*|ln\w*|gn\d*|\w*_ln|\w*_bn|normalization)(\.\d+)?$", re.I)
-TABLE_NAMES: tuple[tuple[str, str], ...] = (
-    ("other", r"relative_position_index|\w*_idxs?|position_ids|relative_coords_table|\w*mask(?!_token)|inv_freq"
-          r"|\w*anchors?"),
-    ("token", r"(\w*_)?(cls|class|dist|distillation|mask|reg|register|storage|probe|latent|query)_?(tokens?"
-              r"|embed(ding)?)s?|latent|probe"),
-    ("position", r"\w*pos(ition)?(al)?_?(embed\w*|emb|embd|enc\w*|bias\w*)\w*|embed_pos\w*|pos|wpe"
-                 r"|(?!lin|proj|fc)\w*_pos"
-                 r"|relative_(position|attention)_bias\w*"
-                 r"|rel_pos\w*|rel_embedding|attention_biases|rel_height|rel_width|(height|width)_rel"),
-    ("scale", r"(\w*_)?(gamma\w*|lambda\w*|layer_?scale\w*|logit_scale|scale|ls\d?|temperature|gain"
-              r"|skipinit_gain|tau|alpha)"),
-)  # fmt: skip
-EMBEDDING_NAME = re.compile(
-    r"(?!un_?embed)(wte|wpe|shared|(tok|word)\w*embedder|\w*embed(ding|dings|_tokens|_in|_positions)?s?|\w*embd?"
-    r"|\w*embeds?_\w+|\w*embedding_table|relative_attention_bias)$",
-    re.I,
-)
-_TABLES = tuple((kind, re.compile(names, re.I)) for kind, names in TABLE_NAMES)
 
 
 def describe_names(
@@ -125,10 +92,10 @@ def _groups(tensors: Sequence[TensorSpec]) -> dict[str, dict[str, str]]:
     by_name = {t.name: t for t in tensors}
     names = set(by_name)
     homes = {name.rpartition(".")[0] for name in names}
-    normed = {home.rpartition(".")[0] for home in homes if _is_norm_name(home)}
+    normed = {home.rpartition(".")[0] for home in homes if is_norm_name(home)}
     groups: dict[str, dict[str, str]] = {}
     for tensor in tensors:
-        path, role = _place(tensor, names, normed)
+        path, role = place_of(tensor, names, normed)
         if role == "bias" and (linear := _only_linear(path, tensor, by_name)):
             path = linear
         if role in groups.get(path, {}):
@@ -151,57 +118,16 @@ def _sorted_roles(roles: dict[str, str]) -> dict[str, str]:
     return dict(sorted(roles.items(), key=lambda item: rank.get(item[0], len(rank))))
 
 
-def _place(tensor: TensorSpec, names: set[str], normed: Collection[str]) -> tuple[str, str]:
-    """Return the path of the layer in which a tensor stands, and its role there; modules that are `normed` hold a norm
-    beside their own vectors."""
-    if tensor.tied_to in names:
-        return _place(TensorSpec(tensor.tied_to, ()), names, normed)[0], f"tied.{tensor.name}"
-    module, _, last = tensor.name.rpartition(".")
-    if module and last in ROLES:
-        return module, ROLES[last]
-    if module and last in NORM_SYNONYMS and _is_norm_name(module):
-        return module, NORM_SYNONYMS[last]
-    vector = sum(size > 1 for size in tensor.shape) == 1
-    if module and vector and module not in normed and _is_affine(module, last, names):
-        return module, NORM_SYNONYMS[last]
-    if (
-        last in STATISTICS
-        and f"{module}.mean" in names
-        and not names.isdisjoint({f"{module}.var", f"{module}.variance"})
-    ):
-        return module, STATISTICS[last]
-    if last in FUSED_BIASES and f"{module}.qkv.weight" in names:
-        return f"{module}.qkv", f"bias.{last}"
-    if last == "gain" and f"{module}.weight" in names:
-        return module, "weight.gain"
-    if last in NORMED and f"{module}.{NORMED_WITH[last]}" in names:
-        return module.removesuffix(".parametrizations.weight"), NORMED[last]
-    for role in ("weight", "bias"):
-        stem = last.removesuffix(f"_{role}")
-        if stem != last and f"{module}.{stem}_weight".strip(".") in names:
-            return f"{module}.{stem}".strip("."), role
-        stem = last.removeprefix(f"{role}_")
-        if stem != last and (RECURRENT.fullmatch(stem) or f"{module}.bias_{stem}" in names):
-            return f"{module}.{stem}".strip("."), role
-    return tensor.name, "weight"
-
-
-def _is_affine(module: str, last: str, names: set[str]) -> bool:
-    """Tell whether a vector scales the channels that another one beside it shifts, or shifts those."""
-    held = (pair for pair in AFFINE if last in pair and f"{module}.weight" not in names)
-    return last == "g" or any(all(f"{module}.{name}" in names for name in pair) for pair in held)
-
-
 def _layer(path: str, roles: Mapping[str, str], shapes: Mapping[str, tuple[int, ...]]) -> Layer:
     main = roles.get("weight") or next(iter(roles.values()))
-    kind = _kind(path, roles, shapes)
+    kind = kind_of(path, roles, shapes)
     attributes: dict[str, Any] = {}
     if kind == "conv":
         shape = shapes[main]
         groups = shape[0] if shape[1] == 1 and shape[0] > 1 else 1
         attributes = {"groups": groups, "kernel": tuple(shape[2:])}
     elif kind == "norm":
-        attributes = {"norm": _norm(path, roles)}
+        attributes = {"norm": norm_kind(path, roles)}
     elif kind == "linear" and main == path:
         attributes = {"transposed": True}  # a bare matrix, which vectors are multiplied by from the left
     if any(role in roles for role in LENGTHS):
@@ -209,60 +135,6 @@ def _layer(path: str, roles: Mapping[str, str], shapes: Mapping[str, tuple[int, 
     if token := canonical_role(path):
         attributes["role_name"] = token
     return Layer(path, kind, tuple(roles.items()), attributes=tuple(sorted(attributes.items())))
-
-
-def _kind(path: str, roles: Mapping[str, str], shapes: Mapping[str, tuple[int, ...]]) -> str:
-    last = path.rpartition(".")[2]
-    shape = shapes[roles.get("weight") or next(iter(roles.values()))]
-    if "running_mean" in roles:
-        return "norm"
-    if list(roles) == ["weight"] and (roles["weight"] == path or len(shape) == 2):
-        kind = table_kind(last)
-        if kind and (kind != "scale" or roles["weight"] == path):
-            return kind
-    if roles.get("weight") == path:
-        if len(shape) == 3 and shape[0] == 1 < min(shape[1:]):
-            return "position"
-        if len(shape) == 2 and PROJECTION.fullmatch(last):
-            return "linear"
-        return "scale" if len(shape) <= 1 or sum(d > 1 for d in shape) <= 1 else "other"
-    if list(roles) == ["bias"] and len(shape) > 1:
-        return "other"  # a mask, as GPT-2's attention keeps it
-    long = sum(size > 1 for size in shape)
-    if _is_norm_name(path) and "weight" in roles and long <= 1:
-        return "norm"
-    if long == 1 and (shapes.get(roles.get("bias", "")) == shape or roles.get("weight", "").endswith(".g")):
-        return "norm"
-    if len(shape) >= 3:
-        return "conv"
-    if len(shape) == 2:
-        named = EMBEDDING_NAME.fullmatch(last) or canonical_role(path) == "embed"
-        return "embedding" if "bias" not in roles and named else "linear"
-    return "norm" if "weight" in roles and long == 1 else "other"
-
-
-@lru_cache(maxsize=4096)
-def table_kind(name: str) -> str:
-    """Return what kind of table or vector is called so; "" if none is."""
-    return next((kind for kind, pattern in _TABLES if pattern.fullmatch(name)), "")
-
-
-def _is_norm_name(path: str) -> bool:
-    return _names_norm(path[path.rfind(".", 0, max(path.rfind("."), 0)) + 1 :])
-
-
-@lru_cache(maxsize=4096)
-def _names_norm(ending: str) -> bool:
-    """Tell whether the last two parts of a path are a norm's."""
-    return NORM_NAME.search(ending) is not None
-
-
-def _norm(path: str, roles: Mapping[str, str]) -> str:
-    if "running_mean" in roles:
-        return "batch"
-    if re.search(r"(^|[._])(gn\d*|group_?norm\w*)$", path, re.I):
-        return "group"
-    return "layer" if "bias" in roles else "rms"
 
 
 def _transposed(layers: Sequence[Layer], shapes: Mapping[str, tuple[int, ...]]) -> list[Layer]:

@@ -26,9 +26,9 @@ from tli_cli.planning.numbers import (
     steps_differ,
     weighed_places_differ,
     were_run,
-    width_power,
 )
 from tli_cli.planning.prepared import Prepared
+from tli_cli.planning.scale_numbers import width_power
 from tli_cli.planning.spaces.maps import MapBook
 
 OTHER_INPUT = "it takes something else than in the source"

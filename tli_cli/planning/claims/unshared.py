@@ -10,7 +10,8 @@ from math import isclose, prod
 
 from tli_cli.architecture import EPSILON, OFFSET, Architecture, Layer, Number
 from tli_cli.matching.settings import ACTIVATIONS
-from tli_cli.planning.numbers import SCALES, TOLERANCE, factor_of, were_run
+from tli_cli.planning.numbers import were_run
+from tli_cli.planning.scale_numbers import SCALES, TOLERANCE, factor_of
 
 DIGITS = 6
 RESAMPLING = "upsample"

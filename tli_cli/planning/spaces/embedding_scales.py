@@ -8,8 +8,9 @@ from math import isclose, prod
 
 from tli_cli.architecture import AS_HEAD, EPSILON, OF_THE_LAYER, OFFSET, Architecture, Layer, Number
 from tli_cli.matching.values import Matching, Pair
-from tli_cli.planning.numbers import SCALES, factor_of, were_run, width_power
-from tli_cli.planning.spaces.traits import tied_heads
+from tli_cli.planning.numbers import were_run
+from tli_cli.planning.scale_numbers import SCALES, factor_of, width_power
+from tli_cli.planning.spaces.tied_heads import tied_heads
 
 
 def scale_gains(target: Architecture, source: Architecture, matching: Matching) -> dict[int, float]:

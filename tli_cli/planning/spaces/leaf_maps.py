@@ -11,8 +11,9 @@ from tli_cli.describe.turned import Way, repeated, turned_channels
 from tli_cli.grouping import gathered
 from tli_cli.pieces import AxisMap
 from tli_cli.planning.listed_rows import ListedRows
+from tli_cli.planning.spaces.bending import raw_readers
 from tli_cli.planning.spaces.space_rules import MapRules
-from tli_cli.planning.spaces.traits import norms_before_tied_heads, raw_readers
+from tli_cli.planning.spaces.tied_heads import norms_before_tied_heads
 
 
 @dataclass(frozen=True, slots=True)

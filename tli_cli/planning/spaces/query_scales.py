@@ -9,7 +9,8 @@ from tli_cli.architecture import Architecture
 from tli_cli.describe.spaces import leaves
 from tli_cli.matching.units import Key, Unit
 from tli_cli.matching.values import Matching, Pair
-from tli_cli.planning.numbers import SCALES, SHRINKING, TOLERANCE, factor_of, scale_of, were_run, width_power
+from tli_cli.planning.numbers import were_run
+from tli_cli.planning.scale_numbers import SCALES, SHRINKING, TOLERANCE, factor_of, scale_of, width_power
 from tli_cli.planning.spaces.queries import Query, innermost, query_makers
 
 

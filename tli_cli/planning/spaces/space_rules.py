@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 from tli_cli.architecture import Architecture, AxisTree
 from tli_cli.describe.spaces import leaves
+from tli_cli.planning.spaces.tied_heads import undivided_spaces
 from tli_cli.planning.spaces.traits import (
     CENTRED,
     ZERO,
@@ -14,7 +15,6 @@ from tli_cli.planning.spaces.traits import (
     lifted_spaces,
     normalised_spaces,
     repeats_of,
-    undivided_spaces,
 )
 
 COLOURS = (1, 3)
