@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tli_cli.architecture import TensorSpec
 from tli_cli.checkpoints import parse_size, write_checkpoint
+from tli_cli.checkpoints.writing.job import Job
 
 
 def decoder(size: int, wider: float = 1.0, dtype: str = "bfloat16") -> tuple[TensorSpec, ...]:
@@ -75,7 +76,7 @@ def generate(
     def produce(spec: TensorSpec) -> memoryview:
         return view[: prod(spec.shape) * _ITEM[spec.dtype]]
 
-    return write_checkpoint(out, specs, produce, max_shard_size=max_shard_size, force=True)
+    return write_checkpoint(out, specs, Job(produce, max_shard_size=max_shard_size, force=True))
 
 
 def main() -> None:

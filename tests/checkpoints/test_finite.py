@@ -7,6 +7,7 @@ import torch
 
 from tli_cli.checkpoints import open_checkpoint, write_checkpoint
 from tli_cli.checkpoints.finite import is_finite
+from tli_cli.checkpoints.writing.job import Job
 
 BYTE_NAMES = ("float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz", "float8_e8m0fnu")
 BYTE_TYPES = [getattr(torch, name) for name in BYTE_NAMES if hasattr(torch, name)]
@@ -51,5 +52,5 @@ def test_a_written_file_is_judged_the_same(tmp_path: Path) -> None:
     from tli_cli.architecture import TensorSpec
 
     values = torch.tensor([1.0, float("nan")])
-    write_checkpoint(tmp_path / "a.safetensors", [TensorSpec("a", (2,))], lambda _: values)
+    write_checkpoint(tmp_path / "a.safetensors", [TensorSpec("a", (2,))], Job(lambda _: values))
     assert not is_finite(open_checkpoint(tmp_path / "a.safetensors").file_range("a"), "float32")  # type: ignore[arg-type]

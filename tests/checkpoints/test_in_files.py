@@ -12,6 +12,7 @@ from tli_cli.checkpoints import open_checkpoint, write_checkpoint
 from tli_cli.checkpoints.in_files import InFiles, Part, names_in_files
 from tli_cli.checkpoints.layouts.joined import joined
 from tli_cli.checkpoints.writing.contents import content_of
+from tli_cli.checkpoints.writing.job import Job
 from tli_cli.injection.parted import Parted
 
 SHAPE = (3, 4, 5)
@@ -53,7 +54,7 @@ def test_what_is_cut_and_put_together_is_the_same(cut, dtype, tmp_path: Path) ->
     assert torch.equal(found.read("e"), whole)
     assert found.file_range("e") is None and found.file_range("other") is not None
     parted = Parted(found.tensors, found.layouts, lambda spec: content_of(spec, found.read(spec.name)))
-    write_checkpoint(tmp_path / "b.safetensors", parted.specs, parted.produce)
+    write_checkpoint(tmp_path / "b.safetensors", parted.specs, Job(parted.produce))
     first, second = load_file(tmp_path / "a.safetensors"), load_file(tmp_path / "b.safetensors")
     assert first.keys() == second.keys()
     assert all(torch.equal(first[name], second[name]) for name in first)

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file, save_model
 from tests.stored import stored_bytes
 from tli_cli import inject
 from tli_cli.checkpoints import Checkpoint, open_checkpoint, write_checkpoint
+from tli_cli.checkpoints.writing.job import Job
 from tli_cli.errors import CheckpointError
 
 State = OrderedDict[str, torch.Tensor]
@@ -29,8 +30,7 @@ def copy(checkpoint: Checkpoint, out: Path, **options: object) -> tuple[Path, ..
     return write_checkpoint(
         out,
         checkpoint.tensors,
-        lambda spec: checkpoint.file_range(spec.name) or checkpoint.read(spec.name),
-        **options,  # type: ignore[arg-type]
+        Job(lambda spec: checkpoint.file_range(spec.name) or checkpoint.read(spec.name), **options),  # type: ignore[arg-type]
     )
 
 
@@ -61,7 +61,7 @@ def test_a_torch_file_gives_its_entries_in_order(tmp_path: Path, state: State, z
 def test_what_is_written_is_read_back_equal(tmp_path: Path, state: State) -> None:
     torch.save(state, tmp_path / "a.pt")
     source = open_checkpoint(tmp_path / "a.pt")
-    (out,) = copy(source, tmp_path / "b.safetensors", metadata={"note": "é"})
+    (out,) = copy(source, tmp_path / "b.safetensors", notes={"note": "é"})
     written = open_checkpoint(out)
     check(written, state)
     assert written.tensors == source.tensors
@@ -75,7 +75,7 @@ def test_what_is_written_is_read_back_equal(tmp_path: Path, state: State) -> Non
 def test_what_is_written_as_a_torch_file_is_what_torch_saves(tmp_path: Path, state: State, suffix: str) -> None:
     torch.save(state, tmp_path / "a.pt")
     source = open_checkpoint(tmp_path / "a.pt")
-    (out,) = copy(source, tmp_path / f"é b{suffix}", metadata={"note": "é"})
+    (out,) = copy(source, tmp_path / f"é b{suffix}", notes={"note": "é"})
     written = open_checkpoint(out)
     check(written, state)
     assert written.tensors == source.tensors
@@ -90,7 +90,7 @@ def test_what_is_written_as_a_torch_file_is_what_torch_saves(tmp_path: Path, sta
 def test_a_torch_file_is_a_sound_archive_and_the_same_under_any_name(tmp_path: Path, state: State) -> None:
     torch.save(state, tmp_path / "a.pt")
     source = open_checkpoint(tmp_path / "a.pt")
-    first, second = (copy(source, tmp_path / name, metadata={"n": "1"})[0] for name in ("b.pt", "c.pth"))
+    first, second = (copy(source, tmp_path / name, notes={"n": "1"})[0] for name in ("b.pt", "c.pth"))
     assert first.read_bytes() == second.read_bytes()
     with zipfile.ZipFile(first) as archive:
         assert archive.testzip() is None

@@ -11,9 +11,10 @@ from safetensors.torch import save_file
 CODE = """
 import sys
 from tli_cli.checkpoints import open_checkpoint, write_checkpoint
+from tli_cli.checkpoints.writing.job import Job
 checkpoint = open_checkpoint(sys.argv[1])
 assert checkpoint.tensors and checkpoint.stored_names
-(out,) = write_checkpoint(sys.argv[2], checkpoint.tensors, lambda spec: checkpoint.file_range(spec.name))
+(out,) = write_checkpoint(sys.argv[2], checkpoint.tensors, Job(lambda spec: checkpoint.file_range(spec.name)))
 assert open_checkpoint(out).tensors[0].shape == (2,)
 assert "torch" not in sys.modules
 """

@@ -16,6 +16,7 @@ from tests.hostile.test_archives import repacked
 from tli_cli import gates
 from tli_cli.architecture import TensorSpec
 from tli_cli.checkpoints import write_checkpoint
+from tli_cli.checkpoints.writing.job import Job
 from tli_cli.cli import run
 
 
@@ -59,8 +60,8 @@ def home(tmp_path: Path) -> Path:
     specs = [TensorSpec(name, (6, 6), "float32") for name in tensors]
     (tmp_path / "shards").mkdir()
     shards = tmp_path / "shards" / "model.safetensors"
-    write_checkpoint(shards, specs, lambda spec: tensors[spec.name], max_shard_size=150)
-    write_checkpoint(tmp_path / "source.dcp", specs, lambda spec: tensors[spec.name])
+    write_checkpoint(shards, specs, Job(lambda spec: tensors[spec.name], max_shard_size=150))
+    write_checkpoint(tmp_path / "source.dcp", specs, Job(lambda spec: tensors[spec.name]))
     save_file({**tensors, "own.weight": torch.randn(5, 5)}, tmp_path / "target.safetensors")
     save_file({name: torch.randn(8, 8) for name in tensors}, tmp_path / "wider.safetensors")
     (tmp_path / "out").mkdir()

@@ -20,6 +20,7 @@ from tests.stored import stored_bytes
 from tli_cli.architecture import TensorSpec
 from tli_cli.checkpoints import FileRange, open_checkpoint, write_checkpoint
 from tli_cli.checkpoints.writing import blocks, output
+from tli_cli.checkpoints.writing.job import Job
 from tli_cli.errors import CheckpointError
 
 
@@ -56,7 +57,7 @@ def test_a_full_disk_leaves_what_was_there(
     monkeypatch.setattr(blocks, "BLOCK", 256)
     monkeypatch.setattr(output.os, "pwrite", write)
     with pytest.raises(CheckpointError, match="No space left"):
-        write_checkpoint(out, SPECS, ones, force=True, max_shard_size=limit)
+        write_checkpoint(out, SPECS, Job(ones, force=True, max_shard_size=limit))
     monkeypatch.undo()
     assert contents(out.parent) == before
 
@@ -74,7 +75,7 @@ def test_a_disk_that_fails_leaves_what_was_there_or_nothing(
     for name in names:
         monkeypatch.setattr(output.os, name, fail)
     with pytest.raises(CheckpointError, match="Input/output"):
-        write_checkpoint(out, SPECS, ones, force=True, max_shard_size=limit)
+        write_checkpoint(out, SPECS, Job(ones, force=True, max_shard_size=limit))
     monkeypatch.undo()
     assert contents(out.parent) == before
 
@@ -90,7 +91,7 @@ def test_a_failing_source_leaves_what_was_there(out: Path, error: BaseException,
         return ones(spec)
 
     with pytest.raises(type(error)):
-        write_checkpoint(out, SPECS, produce, force=True, max_shard_size=1500)
+        write_checkpoint(out, SPECS, Job(produce, force=True, max_shard_size=1500))
     assert contents(out.parent) == before
 
 
@@ -98,14 +99,16 @@ def test_a_failing_source_leaves_what_was_there(out: Path, error: BaseException,
 @pytest.mark.parametrize("form", [".safetensors", ".pt", ".dcp"])
 def test_a_real_full_disk_leaves_what_was_there(out: Path, form: str, limit: int | None) -> None:
     specs = [TensorSpec(f"t{i}", (8000,), "uint8") for i in range(10)]
-    write_checkpoint(out.with_suffix(form), specs[:1], lambda spec: memoryview(bytes(8000)), force=True)
+    write_checkpoint(out.with_suffix(form), specs[:1], Job(lambda spec: memoryview(bytes(8000)), force=True))
     before = everything(out.parent)
     old = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, old[1]))
     try:
         with pytest.raises(CheckpointError, match=r"File too large|laid out"):
             write_checkpoint(
-                out.with_suffix(form), specs, lambda spec: memoryview(bytes(8000)), force=True, max_shard_size=limit
+                out.with_suffix(form),
+                specs,
+                Job(lambda spec: memoryview(bytes(8000)), force=True, max_shard_size=limit),
             )
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, old)
@@ -123,7 +126,7 @@ def test_what_stops_torch_is_told_as_what_it_is(
     expected = CheckpointError if isinstance(error, OSError) else type(error)
     for form in (".pt", ".dcp"):
         with pytest.raises(expected):
-            write_checkpoint(tmp_path / f"a{form}", SPECS, ones)
+            write_checkpoint(tmp_path / f"a{form}", SPECS, Job(ones))
     assert not list(tmp_path.iterdir())
 
 
@@ -134,9 +137,9 @@ def test_writing_over_the_input_is_safe(tmp_path: Path, limit: int | None) -> No
     save_file(state, path)
     source = open_checkpoint(path)
     with pytest.raises(CheckpointError, match="exists already"):
-        write_checkpoint(path, source.tensors, lambda spec: source.file_range(spec.name) or source.read(spec.name))
+        write_checkpoint(path, source.tensors, Job(lambda spec: source.file_range(spec.name) or source.read(spec.name)))
     files = write_checkpoint(
-        path, source.tensors, lambda spec: source.read(spec.name) * 2, force=True, max_shard_size=limit
+        path, source.tensors, Job(lambda spec: source.read(spec.name) * 2, force=True, max_shard_size=limit)
     )
     written = open_checkpoint(files[0])
     assert all(torch.equal(written.read(name), value * 2) for name, value in state.items())
@@ -152,42 +155,42 @@ def test_what_another_process_wrote_meanwhile_is_replaced_only_by_force(tmp_path
         return ones(spec)
 
     if force:
-        write_checkpoint(out, SPECS, produce, force=True)
+        write_checkpoint(out, SPECS, Job(produce, force=True))
         assert len(load_file(out)) == 10
     else:
         with pytest.raises(CheckpointError, match="something else wrote it meanwhile"):
-            write_checkpoint(out, SPECS, produce)
+            write_checkpoint(out, SPECS, Job(produce))
         assert contents(tmp_path) == {out.name: OLD}
 
 
 def test_shards_are_replaced_by_shards(tmp_path: Path) -> None:
     out = tmp_path / "a.safetensors"
-    write_checkpoint(out, SPECS, ones, max_shard_size=1000)
+    write_checkpoint(out, SPECS, Job(ones, max_shard_size=1000))
     with pytest.raises(CheckpointError, match="exists already"):
-        write_checkpoint(out, SPECS, ones, max_shard_size=1000)
-    files = write_checkpoint(out, SPECS, lambda spec: ones(spec) * 3, max_shard_size=1000, force=True)
+        write_checkpoint(out, SPECS, Job(ones, max_shard_size=1000))
+    files = write_checkpoint(out, SPECS, Job(lambda spec: ones(spec) * 3, max_shard_size=1000, force=True))
     assert float(open_checkpoint(files[0]).read("t9")[0]) == 3
 
 
 @pytest.mark.parametrize("limit", [None, 2500])
 def test_shards_of_another_count_are_replaced(tmp_path: Path, limit: int | None) -> None:
     out = tmp_path / "a.safetensors"
-    write_checkpoint(out, SPECS, ones, max_shard_size=500)
+    write_checkpoint(out, SPECS, Job(ones, max_shard_size=500))
     other = tmp_path / "a-00001-of-00099.safetensors"
     other.write_bytes(OLD)
     with pytest.raises(CheckpointError, match="exists already"):
-        write_checkpoint(out, SPECS, ones, max_shard_size=limit)
-    files = write_checkpoint(out, SPECS, lambda spec: ones(spec) * 3, max_shard_size=limit, force=True)
+        write_checkpoint(out, SPECS, Job(ones, max_shard_size=limit))
+    files = write_checkpoint(out, SPECS, Job(lambda spec: ones(spec) * 3, max_shard_size=limit, force=True))
     assert set(contents(tmp_path)) == {other.name, *(path.name for path in files)}
     assert float(open_checkpoint(files[0]).read("t9")[0]) == 3 and other.read_bytes() == OLD
 
 
 @pytest.mark.parametrize("limit", [None, 1500])
 def test_a_shard_of_another_checkpoint_is_not_replaced(tmp_path: Path, limit: int | None) -> None:
-    write_checkpoint(tmp_path / "a.safetensors", SPECS, ones, max_shard_size=1000)
+    write_checkpoint(tmp_path / "a.safetensors", SPECS, Job(ones, max_shard_size=1000))
     before = contents(tmp_path)
     with pytest.raises(CheckpointError, match=r"a shard of a\.safetensors\.index\.json"):
-        write_checkpoint(tmp_path / "a-00002-of-00005.safetensors", SPECS, ones, force=True, max_shard_size=limit)
+        write_checkpoint(tmp_path / "a-00002-of-00005.safetensors", SPECS, Job(ones, force=True, max_shard_size=limit))
     assert contents(tmp_path) == before
 
 
@@ -200,7 +203,7 @@ def test_an_old_index_removes_nothing_that_is_not_the_outputs(tmp_path: Path, na
     for path in (tmp_path / "thesis.txt", home / "thesis.txt", home / "b-00001-of-00002.safetensors"):
         path.write_bytes(OLD)
     (home / "a.safetensors.index.json").write_text(json.dumps({"weight_map": {"t0": named}}))
-    write_checkpoint(home / "a.safetensors", SPECS, ones, force=True)
+    write_checkpoint(home / "a.safetensors", SPECS, Job(ones, force=True))
     assert set(contents(home)) == {"a.safetensors", "thesis.txt", "b-00001-of-00002.safetensors"}
     assert (tmp_path / "thesis.txt").read_bytes() == OLD
 
@@ -220,7 +223,7 @@ def test_places_that_cannot_be_written_are_told(tmp_path: Path, name: str, words
     (tmp_path / "directory.safetensors").mkdir()
     os.mkfifo(tmp_path / "pipe.safetensors")
     with pytest.raises(CheckpointError, match=words):
-        write_checkpoint(tmp_path / name, SPECS, ones, force=True)
+        write_checkpoint(tmp_path / name, SPECS, Job(ones, force=True))
 
 
 def test_an_unwritable_directory_is_told() -> None:
@@ -231,7 +234,7 @@ def test_an_unwritable_directory_is_told() -> None:
             os.seteuid(65534)
         try:
             with pytest.raises(CheckpointError, match="Permission denied"):
-                write_checkpoint(Path(home) / "a.safetensors", SPECS, ones)
+                write_checkpoint(Path(home) / "a.safetensors", SPECS, Job(ones))
         finally:
             os.seteuid(user)
             os.chmod(home, 0o755)
@@ -264,13 +267,13 @@ def test_too_little_memory_is_one_message_and_nothing_is_written(tmp_path: Path)
 
 def test_a_directory_of_the_kernel_is_told() -> None:
     with pytest.raises(CheckpointError):
-        write_checkpoint("/proc/a.safetensors", SPECS, ones)
+        write_checkpoint("/proc/a.safetensors", SPECS, Job(ones))
 
 
 def test_what_does_not_fit_on_the_disk_is_told_before(tmp_path: Path) -> None:
     specs = [TensorSpec("a", (1 << 50,), "float32")]
     with pytest.raises(CheckpointError, match=r"needs .* free"):
-        write_checkpoint(tmp_path / "a.safetensors", specs, lambda _: pytest.fail("nothing is to be made"))
+        write_checkpoint(tmp_path / "a.safetensors", specs, Job(lambda _: pytest.fail("nothing is to be made")))
     assert not list(tmp_path.iterdir())
 
 
@@ -292,27 +295,27 @@ Make = Callable[[TensorSpec], "torch.Tensor | memoryview | FileRange"]
 def test_a_tensor_that_is_not_as_announced_is_not_written(out: Path, make: Make) -> None:
     before = contents(out.parent)
     with pytest.raises(CheckpointError):
-        write_checkpoint(out, SPECS, make, force=True)
+        write_checkpoint(out, SPECS, Job(make, force=True))
     assert contents(out.parent) == before
 
 
 def test_names_that_come_twice_and_types_without_a_code_are_told(tmp_path: Path) -> None:
     specs = [TensorSpec("a", (1,)), TensorSpec("a", (1,)), TensorSpec("c", (1,), "complex128")]
     with pytest.raises(CheckpointError, match=r"'a': the name is taken[\s\S]*complex128"):
-        write_checkpoint(tmp_path / "a.safetensors", specs, ones)
+        write_checkpoint(tmp_path / "a.safetensors", specs, Job(ones))
 
 
 def test_a_link_is_followed_and_stays(tmp_path: Path) -> None:
     (tmp_path / "far").mkdir()
     (tmp_path / "a.safetensors").symlink_to(tmp_path / "far" / "b.safetensors")
-    write_checkpoint(tmp_path / "a.safetensors", SPECS, ones, force=True)
+    write_checkpoint(tmp_path / "a.safetensors", SPECS, Job(ones, force=True))
     assert (tmp_path / "a.safetensors").is_symlink()
     assert len(load_file(tmp_path / "far" / "b.safetensors")) == 10
 
 
 def test_equal_inputs_give_equal_bytes(tmp_path: Path) -> None:
     for name in ("a", "b"):
-        write_checkpoint(tmp_path / f"{name}.safetensors", SPECS, ones, metadata={"x": "y"})
+        write_checkpoint(tmp_path / f"{name}.safetensors", SPECS, Job(ones, notes={"x": "y"}))
     assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
     assert not list(tmp_path.glob(".*"))
 
@@ -321,7 +324,7 @@ def test_ranges_of_files_are_copied(tmp_path: Path) -> None:
     data = os.urandom(10 << 20)
     (tmp_path / "source").write_bytes(data)
     specs = [TensorSpec("a", (5 << 20,), "uint8"), TensorSpec("b", (5 << 20,), "uint8", tied_to="a")]
-    write_checkpoint(tmp_path / "a.safetensors", specs, lambda _: FileRange(tmp_path / "source", 1 << 20, 5 << 20))
+    write_checkpoint(tmp_path / "a.safetensors", specs, Job(lambda _: FileRange(tmp_path / "source", 1 << 20, 5 << 20)))
     written = open_checkpoint(tmp_path / "a.safetensors")
     assert written.tensors[1].tied_to == "a"
     assert stored_bytes(written, "a") == stored_bytes(written, "b") == data[1 << 20 : 6 << 20]
@@ -347,6 +350,6 @@ def test_blocks_are_written_past_the_cache_or_through_it(
         monkeypatch.delattr(os, "O_DIRECT", raising=False)
     values = [torch.frombuffer(bytearray(os.urandom(size)), dtype=torch.uint8) if size else torch.empty(0).byte()] * 3
     specs = [TensorSpec(f"t{i}", (size,), "uint8", tied_to="t0" if i == 1 else None) for i in range(3)]
-    write_checkpoint(tmp_path / "a.safetensors", specs, lambda spec: values[int(spec.name[1])])
+    write_checkpoint(tmp_path / "a.safetensors", specs, Job(lambda spec: values[int(spec.name[1])]))
     found = load_file(tmp_path / "a.safetensors")
     assert all(torch.equal(found[f"t{i}"], values[i]) for i in range(3))

@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from tests.hostile.support import OLD, SPECS, contents, ones
 from tli_cli.checkpoints import Checkpoint, open_checkpoint, write_checkpoint
 from tli_cli.checkpoints.writing.drafts import hold
+from tli_cli.checkpoints.writing.job import Job
 from tli_cli.checkpoints.writing.naming import naming, note_path, recover
 from tli_cli.errors import CheckpointError, TliError
 from tli_cli.references import resolve
@@ -26,12 +27,13 @@ import sys, time
 from pathlib import Path
 from tli_cli.architecture import TensorSpec
 from tli_cli.checkpoints import write_checkpoint
+from tli_cli.checkpoints.writing.job import Job
 specs = [TensorSpec(f"t{i}", (1 << 20,), "uint8") for i in range(20)]
 def produce(spec):
     time.sleep(0.01)
     return memoryview(bytes([1]) * (1 << 20))
 print("started", flush=True)
-write_checkpoint(Path(sys.argv[1]), specs, produce, force=True, max_shard_size=int(sys.argv[2]) or None)
+write_checkpoint(Path(sys.argv[1]), specs, Job(produce, force=True, max_shard_size=int(sys.argv[2]) or None))
 """
 
 
@@ -77,7 +79,7 @@ def killed_at(moment: int, out: Path, limit: int | None) -> bool:
 
         for name in ("rename", "replace", "link", "unlink", "fsync"):
             setattr(os, name, counted(getattr(os, name)))
-        write_checkpoint(out, SPECS, lambda spec: ones(spec) * 7, force=True, max_shard_size=limit)
+        write_checkpoint(out, SPECS, Job(lambda spec: ones(spec) * 7, force=True, max_shard_size=limit))
         os._exit(0)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
 
@@ -90,7 +92,7 @@ def test_a_kill_between_any_two_names_leaves_the_old_files_or_the_new_ones(tmp_p
         for path in tmp_path.iterdir():
             path.unlink()
         if before != "nothing":
-            write_checkpoint(out, SPECS, ones, max_shard_size=None if before == "a file" else 2500)
+            write_checkpoint(out, SPECS, Job(ones, max_shard_size=None if before == "a file" else 2500))
         old = contents(tmp_path)
         killed = killed_at(moment, out, 2500)
         index = out.with_name(f"{out.name}.index.json")
@@ -120,7 +122,7 @@ def values(found: Checkpoint) -> set[float]:
 def test_a_kill_leaves_the_old_directory_or_the_new_one(tmp_path: Path) -> None:
     torch.zeros(1).numpy()  # nothing is imported after the fork
     out, moment, seen = tmp_path / "a.dcp", 0, []
-    write_checkpoint(out, SPECS, ones)
+    write_checkpoint(out, SPECS, Job(ones))
     killed = True
     while killed:
         killed = killed_at(moment, out, None)
@@ -133,7 +135,7 @@ def test_a_kill_leaves_the_old_directory_or_the_new_one(tmp_path: Path) -> None:
         assert [path.name for path in tmp_path.iterdir()] == ["a.dcp"]
         seen.append(values(open_checkpoint(out)).pop())
         if seen[-1] == 7.0:
-            write_checkpoint(out, SPECS, ones, force=True)
+            write_checkpoint(out, SPECS, Job(ones, force=True))
         moment += 1
     assert seen == sorted(seen) and moment > 5 and seen[-2] == 7.0
 
@@ -147,9 +149,9 @@ def test_what_nobody_writes_any_more_is_removed(tmp_path: Path) -> None:
     (tmp_path / ".a.safetensors.76543210.tmp").mkdir()
     with (tmp_path / ".a.safetensors.00000000.tmp").open("w") as held:
         assert hold(held.fileno())
-        write_checkpoint(out, SPECS, ones)
+        write_checkpoint(out, SPECS, Job(ones))
         assert {path.name for path in tmp_path.iterdir()} == {*kept, out.name, Path(held.name).name}
-    write_checkpoint(out, SPECS, ones, force=True)
+    write_checkpoint(out, SPECS, Job(ones, force=True))
     assert {path.name for path in tmp_path.iterdir()} == {*kept, out.name}
 
 
@@ -159,8 +161,8 @@ def test_a_note_that_another_process_holds_is_left(tmp_path: Path) -> None:
         with pytest.raises(CheckpointError, match="is being written"):
             open_checkpoint(tmp_path)
         with pytest.raises(CheckpointError, match="another tli is writing"):
-            write_checkpoint(out, SPECS, ones)
-    write_checkpoint(out, SPECS, ones)
+            write_checkpoint(out, SPECS, Job(ones))
+    write_checkpoint(out, SPECS, Job(ones))
     assert len(open_checkpoint(tmp_path).tensors) == 10
 
 
@@ -179,7 +181,7 @@ def test_a_note_takes_nothing_that_is_not_the_outputs(tmp_path: Path, text: str)
     (tmp_path / "thesis.txt").write_text("x")
     note_path(out).write_text(text)
     with pytest.raises(CheckpointError, match="remove it"):
-        write_checkpoint(out, SPECS, ones, force=True)
+        write_checkpoint(out, SPECS, Job(ones, force=True))
     assert (tmp_path / "thesis.txt").read_text() == "x"
 
 
@@ -187,5 +189,5 @@ def test_a_note_takes_nothing_that_is_not_the_outputs(tmp_path: Path, text: str)
 def test_a_note_that_was_not_finished_takes_nothing(tmp_path: Path, text: str) -> None:
     out = tmp_path / "a.safetensors"
     note_path(out).write_text(text)
-    write_checkpoint(out, SPECS, ones)
+    write_checkpoint(out, SPECS, Job(ones))
     assert set(contents(tmp_path)) == {"a.safetensors"}

@@ -9,7 +9,6 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
@@ -20,6 +19,7 @@ from tli_cli.architecture import TensorSpec
 from tli_cli.axis_maps.values import PlanMaps
 from tli_cli.checkpoints import write_checkpoint
 from tli_cli.checkpoints.writing.contents import Content
+from tli_cli.checkpoints.writing.job import Job
 from tli_cli.checkpoints.writing.model_directory import is_model_directory, write_model_directory
 from tli_cli.checkpoints.writing.ranks import current_ranks
 from tli_cli.describe.quantised import quantised_layers
@@ -62,20 +62,19 @@ def write_result(
     ranks.agreed(notes["tli.plan"])
     made = _Made(plan, sources, target, options, progress)
     parted = Parted(made.specs, target.checkpoint.layouts if target.checkpoint is not None else {}, made.produce)
-    write = write_checkpoint
+    job = Job(
+        parted.produce,
+        notes,
+        options.max_shard_size,
+        options.force,
+        _counting(progress, len(parted.specs)),
+        ranks,
+    )
     if is_model_directory(out):
         beside = beside_weights(out, sources[0], target, options, _main_dtype(parted.specs))
-        write = partial(write_model_directory, beside=beside, own=BESIDE)
-    files = write(
-        out,
-        parted.specs,
-        parted.produce,
-        metadata=notes,
-        max_shard_size=options.max_shard_size,
-        force=options.force,
-        progress=_counting(progress, len(parted.specs)),
-        ranks=ranks,
-    )
+        files = write_model_directory(out, parted.specs, job, beside=beside, own=BESIDE)
+    else:
+        files = write_checkpoint(out, parted.specs, job)
     return Report(made.plan, files, made.warnings)
 
 

@@ -6,12 +6,12 @@ import json
 import re
 import shutil
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tli_cli.architecture import TensorSpec
 from tli_cli.checkpoints.writing.directories import pending_directory, write_whole
-from tli_cli.checkpoints.writing.job import Produce, Progress
-from tli_cli.checkpoints.writing.ranks import ALONE, Ranks
+from tli_cli.checkpoints.writing.job import Job
 from tli_cli.checkpoints.writing.writer import DCP, FILES, output_path, require_space, write_checkpoint
 from tli_cli.dtypes import byte_count
 from tli_cli.errors import CheckpointError
@@ -40,42 +40,25 @@ def require_form(out: Path) -> None:
 
 
 def write_model_directory(
-    out: Path,
-    tensors: Sequence[TensorSpec],
-    produce: Produce,
-    beside: Beside,
-    *,
-    own: Collection[str],
-    metadata: Mapping[str, str],
-    max_shard_size: int | None,
-    force: bool,
-    progress: Progress | None,
-    ranks: Ranks = ALONE,
+    out: Path, tensors: Sequence[TensorSpec], job: Job, *, beside: Beside, own: Collection[str]
 ) -> tuple[Path, ...]:
     """Write `tensors` and the files `beside` them to the directory `out`, and return the files, the weights first; what
     such a directory may hold of its `own` is replaced with it.
 
     Raises:
-        CheckpointError: where `out` holds anything and not `force`, or files of another kind, or cannot be written.
+        CheckpointError: where `out` holds anything that is to be kept, or files of another kind, or cannot be written.
     """
     target = out.resolve()
     if not target.parent.is_dir():
         raise CheckpointError(f"{out}: the directory {target.parent} does not exist; make it first")
     require_space(target, sum(byte_count(spec.shape, spec.dtype) for spec in tensors))
+    allowed = {*own, *beside}
     with pending_directory(
-        target, ranks, force=force, require_own=lambda: _require_own(target, {*own, *beside})
+        target, job.ranks, force=job.force, require_own=lambda: _require_own(target, allowed)
     ) as draft:
-        written = write_checkpoint(
-            draft / _weights_name(beside),
-            tensors,
-            produce,
-            metadata=metadata,
-            max_shard_size=max_shard_size,
-            progress=progress,
-            ranks=ranks,
-        )
-        with ranks.step():
-            for name, content in beside.items() if ranks.is_first else ():
+        written = write_checkpoint(draft / _weights_name(beside), tensors, replace(job, force=False))
+        with job.ranks.step():
+            for name, content in beside.items() if job.ranks.is_first else ():
                 _put(draft / name, content)
     return tuple(target / name for name in (*(path.name for path in written), *beside))
 

@@ -10,11 +10,11 @@ from pathlib import Path
 from tli_cli.architecture import TensorSpec
 from tli_cli.checkpoints.writing.blocks import BlockWriter
 from tli_cli.checkpoints.writing.contents import Content, Held, Repeated, content_of
-from tli_cli.checkpoints.writing.job import Job, Produce, Progress
+from tli_cli.checkpoints.writing.job import Job
 from tli_cli.checkpoints.writing.layout import FileLayout, lay_out, repeated, require_writable
 from tli_cli.checkpoints.writing.naming import aside_name, recover
 from tli_cli.checkpoints.writing.output import PendingFile, pending_files, publish
-from tli_cli.checkpoints.writing.ranks import ALONE, Ranks
+from tli_cli.checkpoints.writing.ranks import Ranks
 from tli_cli.checkpoints.writing.shards import (
     Shards,
     index_bytes,
@@ -37,33 +37,21 @@ FILES = (".safetensors", *TORCH)
 """How the names of files that are written end."""
 
 
-def write_checkpoint(
-    out: Path | str,
-    tensors: Sequence[TensorSpec],
-    produce: Produce,
-    *,
-    metadata: Mapping[str, str] | None = None,
-    max_shard_size: int | None = None,
-    force: bool = False,
-    progress: Progress | None = None,
-    ranks: Ranks = ALONE,
-) -> tuple[Path, ...]:
+def write_checkpoint(out: Path | str, tensors: Sequence[TensorSpec], job: Job) -> tuple[Path, ...]:
     """Write `tensors` to `out` and return the files, the one to open first.
 
-    `produce` is called once for each tensor, in the order of writing, and returns a tensor of that shape and dtype,
-    its bytes, where they stand in a file (then they are not decoded), or what makes them part by part. A tensor tied to
-    an earlier one of the same file gets that one's bytes. How `out` ends says the format: `.safetensors`, that of
-    torch.save (`.pt`, `.pth`, `.bin`), or a directory of torch's distributed checkpoint format (`.dcp`). With
-    `max_shard_size` (bytes) the tensors of the first two go to shards beside an index `<out>.index.json`, unless they
-    fit in one. Several `ranks` each write their share. After any failure, what was there before is there, or nothing.
+    A tensor tied to an earlier one of the same file gets that one's bytes. How `out` ends says the format:
+    `.safetensors`, that of torch.save (`.pt`, `.pth`, `.bin`), or a directory of torch's distributed checkpoint format
+    (`.dcp`). Shards of the first two stand beside an index `<out>.index.json`. After any failure, what was there before
+    is there, or nothing.
 
     Raises:
-        CheckpointError: where `out` exists and not `force`, cannot be written, or a tensor is not as announced.
+        CheckpointError: where `out` is there and to be kept, cannot be written, or a tensor is not as announced.
     """
-    target, job = output_path(Path(out)), Job(produce, dict(metadata or {}), force, progress, ranks)
+    target = output_path(Path(out))
     require_writable(tensors)
     if Path(out).suffix != DCP:
-        return _write_files(Path(out), target, split(tensors, max_shard_size), job)
+        return _write_files(Path(out), target, split(tensors, job.max_shard_size), job)
     from tli_cli.checkpoints.writing.dcp_writer import write_distributed
 
     _is_there(target, several=True)
