@@ -56,6 +56,27 @@ def test_heads_of_their_own_axis_are_rows_and_columns(tmp_path: Path) -> None:
     assert torch.equal(found["conv.weight"], tensors["conv/kernel"].permute(2, 1, 0))
 
 
+def test_matrices_with_a_letter_before_their_names_are_kernels_with_heads_first(tmp_path: Path) -> None:
+    heads, width, stream = 2, 3, 4
+    tensors = {f"blocks.0.attn.W_{name}": torch.randn(heads, stream, width) for name in "QKV"}
+    tensors |= {f"blocks.0.attn.b_{name}": torch.randn(heads, width) for name in "QKV"}
+    tensors |= {"blocks.0.attn.W_O": torch.randn(heads, width, stream), "blocks.0.attn.b_O": torch.randn(stream)}
+    tensors |= {"blocks.0.ln1.w": torch.randn(stream), "blocks.0.ln1.b": torch.randn(stream)}
+    tensors |= {"blocks.0.mlp.W_in": torch.randn(stream, 8), "blocks.0.mlp.b_in": torch.randn(8)}
+    tensors |= {"blocks.0.mlp.W_out": torch.randn(8, stream), "blocks.0.mlp.b_out": torch.randn(stream)}
+    tensors |= {"embed.W_E": torch.randn(9, stream), "pos_embed.W_pos": torch.randn(7, stream)}
+    tensors |= {"unembed.W_U": torch.randn(stream, 9), "unembed.b_U": torch.randn(9)}
+    found = read(tmp_path, tensors)
+    query = tensors["blocks.0.attn.W_Q"]
+    assert torch.equal(found["blocks.0.attn.Q.weight"], query.permute(0, 2, 1).reshape(-1, stream))
+    assert torch.equal(found["blocks.0.attn.Q.bias"], tensors["blocks.0.attn.b_Q"].flatten())
+    assert torch.equal(found["blocks.0.attn.O.weight"], tensors["blocks.0.attn.W_O"].reshape(-1, stream).t())
+    assert torch.equal(found["blocks.0.mlp.in.weight"], tensors["blocks.0.mlp.W_in"].t())
+    assert torch.equal(found["unembed.weight"], tensors["unembed.W_U"].t())
+    for name in ("embed.W_E", "pos_embed.W_pos", "blocks.0.ln1.w"):
+        assert torch.equal(found[f"{name.rpartition('.')[0]}.weight"], tensors[name])
+
+
 def test_depthwise_kernels_tables_and_norms(tmp_path: Path) -> None:
     sample = torch.randn(1, 3, 6, 6)
     layer = nn.Conv2d(3, 6, 3, groups=3, bias=False)

@@ -213,3 +213,70 @@ class Resampled(nn.Module):
 def test_what_is_resampled_to_its_own_size_is_itself(resampled: bool) -> None:
     plan, apart = ported(Resampled(resampled), Resampled(not resampled), MAPS)
     assert promises(plan) and apart < 1e-6
+
+
+class Timed(nn.Module):
+    """Blocks that are shifted by what a time is embedded to: by one embedder for all, or by one of each block's; a
+    table of positions is learned, or waves that code works out are added."""
+
+    def __init__(self, own: bool, learned: bool = True) -> None:
+        super().__init__()
+        self.own, self.stem, self.head = own, nn.Linear(8, 8), nn.Linear(8, 3)
+        self.blocks = nn.ModuleList(nn.ModuleDict({"shift": nn.Linear(6, 8), "fc": nn.Linear(8, 8)}) for _ in range(2))
+        for holder in self.blocks if own else [self]:
+            layers = {"first": nn.Linear(4, 6), "last": nn.Linear(6, 6), "kind": nn.Embedding(5, 6)}
+            holder.add_module("embed", nn.ModuleDict(layers))
+        if learned:
+            self.places = nn.Parameter(torch.zeros(1, 5, 8))
+        else:
+            self.register_buffer("places", torch.outer(torch.arange(5.0), torch.arange(8.0)).sin()[None], False)
+
+    def forward(self, x: torch.Tensor, time: torch.Tensor, kind: torch.Tensor) -> torch.Tensor:
+        x = self.stem(x) + self.places
+        for block in self.blocks:
+            embed = block["embed"] if self.own else self.embed
+            step = embed["last"](torch.tanh(embed["first"](time))) + embed["kind"](kind)
+            x = x + torch.tanh(block["fc"](x + block["shift"](functional.silu(step))[:, None]))
+        return self.head(x)
+
+
+TIMES = (ROWS.float(), torch.randn(2, 4), torch.tensor([1, 3]))
+
+
+@pytest.mark.parametrize("learned", [True, False])
+def test_one_embedder_feeds_those_of_all_blocks_that_take_what_it_takes(learned: bool) -> None:
+    given, wanted = randomised(Timed(own=False), 1), randomised(Timed(own=True, learned=learned), 2)
+    plan = apply_tli(wanted, given, example=TIMES, options=Options(method="maps"))
+    found = {step.target: step.pieces[0].source for step in plan.steps if step.pieces}
+    again = [name for name in wanted.state_dict() if "embed" in name]
+    assert again and all(name.endswith(found[name]) for name in again)
+    assert promises(plan) == learned
+    times = tuple(taken.double() if taken.is_floating_point() else taken for taken in TIMES)
+    assert not learned or distance(given, wanted, times) < 1e-6
+
+
+def test_a_table_of_zeros_is_not_the_waves_that_the_source_adds_in_code() -> None:
+    given, wanted = randomised(Timed(own=False, learned=False), 1), randomised(Timed(own=False), 2)
+    plan = apply_tli(wanted, given, example=TIMES, options=Options(method="maps"))
+    moved = [step for step in plan.steps if step.pieces]
+    assert moved and not any(step.exact for step in moved)
+
+
+class Tables(nn.Module):
+    """Tokens that are looked up by a module, or as rows of a matrix."""
+
+    def __init__(self, module: bool) -> None:
+        super().__init__()
+        self.module, self.head = module, nn.Linear(8, 3)
+        self.table = nn.Embedding(11, 8) if module else nn.Parameter(torch.zeros(11, 8))
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        return self.head(torch.tanh(self.table(tokens) if self.module else self.table[tokens]))
+
+
+@pytest.mark.parametrize("module", [True, False])
+def test_rows_of_a_matrix_that_tokens_pick_are_embeddings(module: bool) -> None:
+    given, wanted = randomised(Tables(module), 1), randomised(Tables(not module), 2)
+    tokens = torch.arange(10).reshape(2, 5)
+    plan = apply_tli(wanted, given, example=tokens, options=Options(method="maps"))
+    assert promises(plan) and distance(given, wanted, (tokens,)) < 1e-6

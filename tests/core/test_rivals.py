@@ -12,6 +12,7 @@ from torch import nn
 from tests.core.support import build, doubted
 from tests.models import example_for
 from tli_cli import apply_tli, inject, match
+from tli_cli.options import Options
 from tli_cli.plan import Plan
 
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
@@ -280,3 +281,41 @@ def test_files_of_mixtral_turn_as_those_of_llama_do(router: str, turned: bool, t
         save_file(tensors | routers, tmp_path / f"{name}.safetensors")
     found = doubted(match(str(tmp_path / "source.safetensors"), str(tmp_path / "target.safetensors")))
     assert any("of heads whose width is a guess" in said for said in found.values()) == turned
+
+
+@pytest.mark.parametrize(("names", "split"), [(("ff_proj", "ff_out"), ("up", "gate")), (("w12", "w3"), ("gate", "up"))])
+def test_names_tell_which_half_of_a_fused_gate_comes_first(names, split, tmp_path: Path) -> None:
+    halves = {name: torch.randn(12, 8) for name in ("gate", "up")}
+    rest = {f"blocks.0.{name}.weight": torch.randn(8, 8) for name in ("q_proj", "k_proj", "v_proj", "attn_out")}
+    down = torch.randn(8, 12)
+    held = rest | {f"blocks.0.{names[0]}.weight": torch.cat([halves[name] for name in split])}
+    save_file(held | {f"blocks.0.{names[1]}.weight": down}, tmp_path / "source.safetensors")
+    wanted = rest | {f"blocks.0.{name}_proj.weight": torch.randn(12, 8) for name in ("gate", "up")}
+    save_file(wanted | {"blocks.0.down_proj.weight": down}, tmp_path / "target.safetensors")
+    out = tmp_path / "out.safetensors"
+    report = inject(str(tmp_path / "source.safetensors"), str(tmp_path / "target.safetensors"), out)
+    made = load_file(out)
+    assert all(torch.equal(made[f"blocks.0.{name}_proj.weight"], halves[name]) for name in halves)
+    assert all(step.exact for step in report.plan.steps)
+
+
+class Numbered(nn.Module):
+    """A list that counts activations too: behind a norm, or behind what stands beside it in the list."""
+
+    def __init__(self, early: bool) -> None:
+        super().__init__()
+        act, inner = nn.ReLU(), nn.Sequential(nn.Linear(12, 12))
+        rest = (act, inner) if early else (inner, act)
+        self.row = nn.Sequential(nn.Linear(8, 12), nn.LayerNorm(12), *rest, nn.Linear(12, 5))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.row(x)
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_no_activation_stands_between_neighbours_of_a_list_that_counts_activations(early: bool, tmp_path: Path) -> None:
+    torch.save(Numbered(early=False).state_dict(), tmp_path / "source.pt")
+    wanted = Numbered(early)
+    plan = apply_tli(wanted, str(tmp_path / "source.pt"), example=torch.randn(2, 8), options=Options(method="maps"))
+    inner = [step for step in plan.steps if step.target.startswith(f"row.{3 if early else 2}.0")]
+    assert inner and all(step.exact != early for step in inner)

@@ -44,7 +44,7 @@ ROLES: tuple[tuple[str, str, str], ...] = (
                        r"|attention_biases"),
     ("se_reduce", "se", r"fc1|conv_reduce|reduce|0|down|conv1|fc_reduce|squeeze"),
     ("se_expand", "se", r"fc2|conv_expand|expand|2|up|conv2|fc_expand|excit\w*"),
-    ("qkv", "", r"qkv(_proj|_conv)?|query_key_value|c_attn|in_proj|wqkv|to_qkv|w_?pack|qkv_bias|attn\.attn"),
+    ("qkv", "", r"qkv(_proj|_conv)?|query_key_value|c_attn|in_proj|wqkv|to_qkv|w_?pack|qkv_bias|attn\.attn|att_proj"),
     ("kv", "", r"kv(_proj|_einsum)?|to_kv|key_value|c_kv"),
     ("qk", "", r"qk(_proj)?|to_qk"),
     ("q", "", r"q(_proj|_lin|_linear|_einsum)?|query(_proj)?|to_q|wq|linear_q|queries"),
@@ -72,8 +72,9 @@ ROLES: tuple[tuple[str, str, str], ...] = (
     ("fc2", "mlp", r"ln2(\.\w+)?|w2|down(_proj)?|c_proj|wo|out(put)?(_proj|_dense)?|fc_out|[234]|proj|(conv|dense|lin)2"
                   r"|linear(_out)?"),
     ("fc1", "mlp", r"wi|0|c_fc|dense|intermediate(_dense)?|((fc|linear)_)?in(_proj)?|(conv|dense|lin)1|fc|ln1(\.\w+)?"),
-    ("fc1", "", r"fc_?1|ffn|lin(ear)?1|c_fc|dense_h_to_4h|intermediate\.dense|pwconv1|fc_in"),
-    ("fc2", "", r"fc_?2|ffn_output|lin(ear)?2|dense_4h_to_h|down_proj|output\.dense|pwconv2|fc_out|w_down|weights_out"),
+    ("fc1", "", r"fc_?1|ffn|lin(ear)?1|c_fc|dense_h_to_4h|intermediate\.dense|pwconv1|fc_in|ff_proj"),
+    ("fc2", "", r"fc_?2|ffn_output|lin(ear)?2|dense_4h_to_h|down_proj|output\.dense|pwconv2|fc_out|w_down"
+            r"|weights_out|ff_out"),
     ("mlp_norm", "mlp", r"norm|layernorm|layer_norm|ffn_ln"),
     ("pre_norm", "", r"pre_(norm|ln|layer_?norm)|(norm|ln)_?0"),
     ("cross_norm", "", r"(pre_)?(encoder|enc|cross)_att(entio)?n_(layer_?)?(norm|ln)|(norm|ln)_cross(_attn)?"),
@@ -124,7 +125,7 @@ TOP: tuple[tuple[str, str], ...] = (
              r"|heads?(\.(head|fc|linear|l|out_proj))?|fc|classifier|last_linear|output_layer"
              r"|cls_classifier"
              r"|(visual|text)_projection|logits(_dense)?|score|cls\.predictions\.decoder|out|output|linear|outc(\.conv)?"
-             r"|qa_outputs|proj|predict\w*|readout|to_logits|unembed\w*|generator|decoder|classify)"),
+             r"|qa_outputs|ff_out|proj|predict\w*|readout|to_logits|unembed\w*|generator|decoder|classify)"),
     ("stem", r"stem(\.\w+)*|conv_stem(\.\w+)*|conv1(\.\w+)*|conv0|features\.conv0|(?!tok|word)\w*embedder(\.\w+)*"
              r"|conv2d_1a_3x3(\.\w+)*|(initial|first|root|input)_conv(\.\w+)*"),
 )  # fmt: skip

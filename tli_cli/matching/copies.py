@@ -25,8 +25,8 @@ Fed = Mapping[Key, tuple[Hashable, frozenset[int]]]
 Copies = Sequence[tuple[Unit, Unit]]
 """Each unit of a network that is held again, with the one in its place in the first."""
 FEWEST = 8
-"""Modules of fewer layers with weights are parts of one network, unless they are in no row and a graph tells of them,
-or nothing else has their shapes."""
+"""Modules of fewer layers with weights are parts of one network, unless a graph tells of them and they are in no row or
+take nothing but what the network takes, or nothing else has their shapes."""
 COLOURS = 3
 """How many channels the first layer of nothing but a network for images takes."""
 
@@ -137,19 +137,25 @@ def with_copies(pairs: Mapping[Key, Pair], copies: Copies, held: Copies) -> dict
 def _alike(units: Sequence[Unit], fed: Fed) -> list[list[_Module]]:
     """Return the modules that hold the same as others, in groups."""
     held = gathered((around, unit) for unit in units for around in enclosing(unit.path)[:-1])
-    large = (_Module(p, own) for p, own in held.items() if sum(u.kind in WEIGHTED for u in own) >= A_FEW)
+    large = (_Module(path, own) for path, own in held.items() if _are_a_few(own))
     groups = grouped(large, lambda module: module.shapes)
     alike = (modules for modules in groups.values() if len(modules) > 1 and _are_networks(modules, units, fed))
     return [sorted(modules, key=lambda module: module.rank(fed)) for modules in alike]
+
+
+def _are_a_few(units: Sequence[Unit]) -> bool:
+    """Tell whether units are enough to be held again: layers with weights, and tables beside them."""
+    weighted, tables = (sum(unit.kind in kinds for unit in units) for kinds in (WEIGHTED, ("embedding",)))
+    return bool(weighted) and weighted + tables >= A_FEW
 
 
 def _are_networks(modules: Sequence[_Module], units: Sequence[Unit], fed: Fed) -> bool:
     """Tell whether modules that hold the same hold enough to be networks."""
     if sum(unit.kind in WEIGHTED for unit in modules[0].units) >= FEWEST or any(m.is_unrun(fed) for m in modules):
         return True
-    if any(re.search("[0-9]", module.path) for module in modules):
-        return False
     keys = set[Key]().union(*(module.keys for module in modules))
+    if any(re.search("[0-9]", module.path) for module in modules):
+        return keys <= fed.keys() and not any(module.feeders(fed) for module in modules)
     return keys <= fed.keys() or have_own_shapes(units, keys)
 
 

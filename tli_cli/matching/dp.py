@@ -15,6 +15,7 @@ from tli_cli.matching.contained import kept_apart
 from tli_cli.matching.copies import with_copies
 from tli_cli.matching.evidence import Evidence, evidence_of
 from tli_cli.matching.left_over import left_between, with_left_over
+from tli_cli.matching.lone_tables import without_lone_tables
 from tli_cli.matching.namesakes import namesakes
 from tli_cli.matching.same_shapes import without_extras
 from tli_cli.matching.sides import Side, both_known
@@ -42,8 +43,8 @@ def match_sides(source: Side, target: Side) -> Matching:
     targets, sources = with_whole(target.units, mine), with_whole(source.units, theirs)
     source, target = without(source, theirs), without(target, mine)
     held, copies = source.copies_beside(target), target.copies_beside(source)
-    source, target = (side.without([unit for unit, _ in again]) for side, again in ((source, held), (target, copies)))
-    source, target = of_common_inputs(source, target)
+    source, target = source.without((), held), target.without((), copies)
+    source, target = without_lone_tables(*of_common_inputs(source, target))
     named = namesakes(source, target)
     heads = tied_heads(source, target)
     source, target = (source, target) if known else without_extras(source, target, [*named, *heads])

@@ -8,7 +8,7 @@ from math import prod
 from tli_cli.architecture import Architecture, AxisTree
 from tli_cli.describe.spaces import factors_of
 
-PART_ROLES = {"qkv": ("q", "k", "v"), "kv": ("k", "v"), "gate_up": ("gate", "up")}
+PART_ROLES = {"qkv": ("q", "k", "v"), "kv": ("k", "v"), "gate_up": ("gate", "up"), "up_gate": ("up", "gate")}
 
 
 def part_roles(role: str) -> tuple[str, ...]:

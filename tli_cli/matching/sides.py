@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 from tli_cli.architecture import Architecture, Node
 from tli_cli.describe.spelling import apart, enclosing
-from tli_cli.grouping import gathered
+from tli_cli.grouping import gathered, grouped
 from tli_cli.matching.copies import Copies, copies_of, feeders
 from tli_cli.matching.hashes import HEAD, backward_hashes, forward_hashes, unit_graph
 from tli_cli.matching.residuals import is_residual
@@ -21,6 +21,8 @@ from tli_cli.matching.units import Key, Unit, units_of
 LOCAL = 4
 WEIGHING = ACTIVATIONS | {"softmax"}
 """Operations by which layers are told apart that stand alike otherwise."""
+
+BEFORE = ("before",)
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,8 +115,28 @@ class Side:
         if len(self.copies) != len(other.copies) and mine == theirs:
             return ()
         again = {unit.key for unit, _ in other.copies}
-        own = {around for unit in other.units if unit.key not in again for around in enclosing(unit.path)}
-        return [(unit, first) for unit, first in self.copies if apart(unit.path, first.path)[0] not in own]
+        kept = (unit for unit in other.units if unit.key not in again)
+        own = {(around, unit.exact_label) for unit in kept for around in enclosing(unit.path)}
+        there = self._held_as_often(other)
+        return [
+            (unit, first)
+            for unit, first in self.copies
+            if unit.key not in there and (apart(unit.path, first.path)[0], unit.exact_label) not in own
+        ]
+
+    def _held_as_often(self, other: Side) -> set[Key]:
+        """Return the units that take the same as others, of which the other side's graph has as many; where one of them
+        has no graph, those of modules of most of whose shapes the other side has as many: those are blocks."""
+        if both_known(self, other):
+            theirs = other.groups(BEFORE)
+            return {u.key for k, row in self.groups(BEFORE).items() if len(theirs.get(k, ())) >= len(row) for u in row}
+        mine, there = (Counter(u.exact_label for u in side.units if u.kind in WEIGHTED) for side in (self, other))
+        found = set[Key]()
+        for again in grouped((unit for unit, _ in self.copies), lambda unit: unit.block).values():
+            shapes = {unit.exact_label for unit in again} & mine.keys()
+            held = sum(there[shape] >= mine[shape] for shape in shapes)
+            found |= {unit.key for unit in again} if 2 * held >= len(shapes) > 0 else set()
+        return found
 
     @cached_property
     def heads(self) -> Heads:
@@ -166,12 +188,14 @@ class Side:
             self._groups[names] = {fingerprint: tuple(units) for fingerprint, units in found.items()}
         return self._groups[names]
 
-    def without(self, units: Sequence[Unit]) -> Side:
-        """Return the side without the layers of `units` and, in the graph, without all that is made of nothing else."""
-        gone = {unit.place for unit in units}
+    def without(self, units: Sequence[Unit], copies: Copies = ()) -> Side:
+        """Return the side without the layers of `units` and, in the graph, without all that is made of nothing else;
+        also without those of `copies`, in place of which their firsts stand where they take the same."""
+        again = {unit.place: first.place for unit, first in copies}
+        gone = {unit.place for unit in units} | again.keys()
         if not gone:
             return self
-        cut = type(self)(replace(self.architecture, graph=_cut(self.architecture, gone)))
+        cut = type(self)(replace(self.architecture, graph=_cut(self.architecture, gone, again)))
         return cut.of([unit for unit in self.units if unit.place not in gone])
 
     def forget_hashes(self) -> None:
@@ -189,17 +213,25 @@ def both_known(source: Side, target: Side) -> bool:
     return bool(source.architecture.graph and target.architecture.graph)
 
 
-def _cut(architecture: Architecture, gone: set[int]) -> tuple[Node, ...]:
-    """Return the graph without the layers `gone` and all that is made of nothing else."""
+def _cut(architecture: Architecture, gone: Collection[int], again: Mapping[int, int]) -> tuple[Node, ...]:
+    """Return the graph without the layers `gone` and all that is made of nothing else; what takes the same as the layer
+    that it is `again`, or is done once more to the same, is one with that."""
     became: dict[int, int] = {}
     kept: list[Node] = []
     lost: set[int] = set()
+    made: dict[Node, int] = {}
     for index, node in enumerate(architecture.graph):
-        if node.layer in gone or (node.inputs and all(i in lost for i in node.inputs)):
+        inputs = tuple(became[i] for i in node.inputs if i in became)
+        own = replace(node, inputs=inputs, layer=again.get(node.layer, node.layer))
+        if own in made and (node.layer in again or (again and node.layer < 0 and inputs)):
+            became[index] = made[own]
+        elif inputs and node.layer in gone and architecture.layers[node.layer].is_added:
+            became[index] = inputs[0]
+        elif node.layer in gone or (node.inputs and all(i in lost for i in node.inputs)):
             lost.add(index)
-            continue
-        became[index] = len(kept)
-        kept.append(replace(node, inputs=tuple(became[i] for i in node.inputs if i in became)))
+        else:
+            became[index] = made[own] = len(kept)
+            kept.append(own)
     return tuple(kept)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 
 from tli_cli.grouping import gathered
+from tli_cli.matching.segments import WEIGHTED
 from tli_cli.matching.sides import Side
 
 GRID, TOKENS = "grid", "tokens"
@@ -30,7 +31,8 @@ def of_common_inputs(source: Side, target: Side) -> tuple[Side, Side]:
 
 
 def _without(side: Side, kinds: dict[str, str], unwanted: set[str]) -> Side:
-    return side.without([unit for unit in side.units if kinds.get(unit.home) in unwanted])
+    towers = [unit for unit in side.units if kinds.get(unit.home) in unwanted]
+    return side.without(towers) if any(unit.kind in WEIGHTED for unit in towers) else side
 
 
 def _kinds(side: Side) -> dict[str, str]:

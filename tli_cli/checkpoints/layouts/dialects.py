@@ -7,6 +7,7 @@ Sources: `keras/src/layers`, `flax/linen`, `tensorflow/contrib/layers` and TF-sl
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from tli_cli.describe.vocabulary import canonical_role
@@ -25,6 +26,9 @@ SEPARATOR = re.compile(r"[./]")
 INDEXED = re.compile(r"\d\.")
 LINEAR_ROLES = {"q", "k", "v", "o", "cross_q", "cross_k", "cross_v", "cross_o", "gate", "up", "fc1", "fc2"}
 EINSUM = re.compile(r"(?P<said>\w+)_einsum")
+LETTERED = re.compile(r"(?P<letter>[Wb])_(?P<said>[A-Za-z]\w*)")
+"""How matrices are called, and the vectors added behind them, that code multiplies itself: `W_in` and `b_in`, as in
+TransformerLens (`transformer_lens/components`)."""
 TAKES = re.compile(r"(\w+_)?(vec|out|output|o|down)")
 """What an einsum is called that sums over heads or inner channels, and not over the stream's."""
 
@@ -43,7 +47,24 @@ def paths_of(names: Sequence[str]) -> list[str]:
         parts = [own[1:] for own in parts]
     if all(own[:1] == own[1:2] for own in parts):
         parts = [own[1:] for own in parts]
-    return [".".join(_said(own)) for own in parts]
+    return [".".join(_said(own)) for own in _with_letters_told(parts)]
+
+
+def _with_letters_told(names: Sequence[list[str]]) -> list[list[str]]:
+    """Return the names with layers in place of letters: `attn.W_Q` is `attn.Q.W`; the only one of a module, that."""
+    told = [(own, LETTERED.fullmatch(own[-1])) for own in names]
+    held = Counter(tuple(own[:-1]) for own, match in told if match and match["letter"] == "W")
+
+    def layer(own: list[str], match: re.Match[str] | None) -> list[str]:
+        *module, _ = own
+        if match is None or not held[tuple(module)]:
+            return own
+        if held[tuple(module)] > 1:
+            return [*module, match["said"], match["letter"]]
+        table = match["letter"] == "W" and canonical_role(".".join(module)) in ("embed", "position")
+        return [*module, "embeddings" if table else match["letter"]]
+
+    return [layer(own, match) for own, match in told]
 
 
 def speaks_otherwise(names: Sequence[str]) -> bool:
@@ -54,7 +75,7 @@ def speaks_otherwise(names: Sequence[str]) -> bool:
 def kernels_among(names: Sequence[str]) -> set[str]:
     """Return the names that end as those of kernels do."""
     last = {name: SEPARATOR.split(name)[-1].partition(":")[0] for name in names}
-    return {name for name, word in last.items() if LAST.get(word, word) in KERNELS}
+    return {n for n, word in last.items() if LAST.get(word, word) in KERNELS or word.startswith("W_")}
 
 
 def shows_layout(shapes: Shapes) -> bool:
@@ -66,9 +87,13 @@ def shows_layout(shapes: Shapes) -> bool:
 
 def matrices_said(shapes: Shapes) -> dict[str, tuple[int, ...]]:
     """Return `shapes`, matrices that stand by themselves in a block and are called as linear layers are, under the name
-    of their kernel: `attention.q`, as mesh-tensorflow and einsums of Flax have it."""
+    of their kernel: `attention.q`, as mesh-tensorflow and einsums of Flax have it; vectors beside a shift are scales.
+    """
 
     def said(path: str, shape: tuple[int, ...]) -> str:
+        module, _, last = path.rpartition(".")
+        if last == KERNEL and len(shape) == 1 and shapes.get(f"{module}.bias") == shape:
+            return f"{module}.scale"
         alone = len(shape) == 2 and path.rpartition(".")[2] not in KERNELS and not path.endswith((".weight", ".bias"))
         return f"{path}.{KERNEL}" if alone and INDEXED.search(path) and canonical_role(path) in LINEAR_ROLES else path
 

@@ -68,7 +68,9 @@ def _holds_kernels(shapes: Shapes) -> bool:
     biases = {path: shapes.get(f"{path.removesuffix(KERNEL)}bias", ()) for path in kernels}
     weights = any(len(shape) > 1 for path, shape in shapes.items() if path.endswith(".weight"))
     fits = all(
-        len(shape) > 1 and shape[-len(biases[path]) or len(shape) :] == biases[path] for path, shape in kernels.items()
+        len(shape) > 1
+        and (shape[-len(biases[path]) or len(shape) :] == biases[path] or _heads_first(shape, biases[path]))
+        for path, shape in kernels.items()
     )
     return bool(kernels) and fits and not weights
 
@@ -119,9 +121,15 @@ def _dense(path: str, shapes: Shapes) -> tuple[tuple[int, ...], tuple[int, ...]]
     if len(shape) != 3:
         return None
     if _makes_heads(module, shapes):
-        return (0,), (1, 2)
-    heads = {shapes[f"{other}.{KERNEL}"][1:] for other in _beside(module, shapes) if _makes_heads(other, shapes)}
+        return ((1,), (0, 2)) if _heads_first(shape, shapes.get(f"{module}.bias", ())) else ((0,), (1, 2))
+    beside = [other for other in _beside(module, shapes) if _makes_heads(other, shapes)]
+    heads = {shapes.get(f"{other}.bias") or shapes[f"{other}.{KERNEL}"][1:] for other in beside}
     return ((0, 1), (2,)) if shape[:2] in heads else None
+
+
+def _heads_first(shape: tuple[int, ...], bias: tuple[int, ...]) -> bool:
+    """Tell whether a kernel is `(heads, in, width)`, as the bias beside it shows."""
+    return len(shape) == 3 and bias == (shape[0], shape[2]) != shape[1:]
 
 
 def _makes_heads(module: str, shapes: Shapes) -> bool:

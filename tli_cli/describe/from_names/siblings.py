@@ -43,6 +43,9 @@ ACTIVATED = {
 """Which of a gated MLP's layers goes through the activation where the names of all three, and no single one, tell it:
 Qwen (`modeling_qwen.py`), TensorRT-LLM (`tensorrt_llm/layers/mlp.py`), lit-gpt (`litgpt/model.py`)."""
 
+GATE_LAST = (".ff_proj",)
+"""How the names of layers end that make what is multiplied and, behind it, its gate: OLMo (`olmo/model.py`)."""
+
 
 def sibling_roles(layers: Sequence[Layer], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, str]:
     """Return path -> role for the linear layers whose siblings tell what their own names do not.
@@ -199,7 +202,7 @@ def _fed_forward(
         for first, second in (group, group[::-1]):
             wide, narrow = size[first.path], size[second.path]
             if wide.first == narrow.last and wide.first < wide.last == 2 * narrow.first:
-                yield first.path, "gate_up"
+                yield first.path, "up_gate" if first.path.endswith(GATE_LAST) else "gate_up"
                 yield second.path, "fc2"
             elif (wide.first, wide.last) == (narrow.last, narrow.first) and canonical_role(first.path) == "up":
                 yield first.path, "fc1"

@@ -19,7 +19,7 @@ from tli_cli.describe.used_spaces import UsedSpaces
 from tli_cli.describe.vocabulary import surroundings
 from tli_cli.describe.vocabulary_places import tower
 
-STARTS = {"norm1", "norm2", "norm3", "q", "qkv", "qk", "fc1", "gate", "gate_up"}
+STARTS = {"norm1", "norm2", "norm3", "q", "qkv", "qk", "fc1", "gate", "gate_up", "up_gate"}
 BRANCHES = ("branch", "path", "b", "expand")
 
 

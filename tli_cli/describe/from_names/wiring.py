@@ -10,6 +10,8 @@ from tli_cli.describe.from_names.tables import BESIDE, set_position, set_vector
 
 ROWS = {"q", "k", "v", "qkv", "kv", "qk"}
 ENDS = {"o", "fc2"}
+GATED = {"gate_up", "up_gate"}
+"""Roles of layers that make a gate and what it multiplies in one."""
 ROWS_FROM_INPUT = {"k", "v", "kv"}
 FROM_INPUT = {*ROWS_FROM_INPUT, "sr"}
 
@@ -82,11 +84,11 @@ def _weighted(flow: Flow, layer: Layer, token: str, gate: bool, found: Attention
         flow.table.unite(outer, flow.current)
     if token in ("q", "qkv", "qk", "sr"):
         flow.attention_input = outer if token == "sr" else source
-    if token in ("gate", "gate_up"):
+    if token in ("gate", *GATED):
         flow.mlp_input = source
     if token not in ROWS_FROM_INPUT:
         flow.give(outer, source)
-    if token == "gate_up" and size.last % 2 == 0:
+    if token in GATED and size.last % 2 == 0:
         half = flow.table.leaf(size.last // 2)
         flow.current = half if flow.table.unite(outer, ("+", half, half)) else outer
 

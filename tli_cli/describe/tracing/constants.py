@@ -28,12 +28,14 @@ LIKE = {"zeros_like": 0.0, "new_zeros": 0.0, "ones_like": 1.0, "new_ones": 1.0}
 def unsaved(model: nn.Module) -> dict[str, torch.Tensor]:
     """Return the buffers of `model`, by name, that it does not save and that hold numbers of its code, such as the
     frequencies of a rotary embedding or an order of channels: floating ones of one or two dimensions, integers of one,
-    and no single numbers."""
+    and no single numbers; dimensions of size 1 apart."""
     saved = model.state_dict(keep_vars=True)
     return {
         name: buffer
         for name, buffer in model.named_buffers()
-        if name not in saved and 1 <= buffer.ndim <= 1 + buffer.is_floating_point() and 1 < buffer.numel() <= LARGEST
+        if name not in saved
+        and 1 <= sum(size > 1 for size in buffer.shape) <= 1 + buffer.is_floating_point()
+        and buffer.numel() <= LARGEST
     }
 
 

@@ -40,6 +40,9 @@ def index_(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
         return
     indices = [i if isinstance(i, torch.Tensor) else None for i in args[1]]
     gathered = [d for d, i in enumerate(indices) if i is not None]
+    if gathered == [0] and _is_table(rec, value, indices[0]):
+        embedding(rec, (args[0], indices[0]), out)
+        return
     if len(gathered) == 1 and (start := _start_of_run(indices[gathered[0]], args[0].shape[gathered[0]])) >= 0:
         slice_(rec, value, (args[0], gathered[0], start), out)
         return
@@ -63,6 +66,13 @@ def index_(rec: Recording, args: Sequence[Any], out: torch.Tensor) -> None:
     dims[at:at] = [rec.fresh(s) for s in out.shape[at : at + new]]
     origins[at:at] = [frozenset()] * new
     rec.put(out, replace(value, dims=tuple(dims), origins=tuple(origins)))
+
+
+def _is_table(rec: Recording, value: Value, index: torch.Tensor | None) -> bool:
+    """Tell whether rows of a learned matrix are looked up by what is given, as tokens are; no expert is picked so."""
+    given = rec.get(index)
+    learned = value.node < 0 and len(value.dims) == 2 and len(value.names) == 1 and not rec.is_buffer(value)
+    return learned and given is not None and given.node >= 0 and given.picks is None
 
 
 def _note_order(rec: Recording, value: Value, dim: int, index: torch.Tensor) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from tli_cli.architecture import Architecture, Node
 from tli_cli.describe.walks import walked
@@ -10,6 +10,10 @@ from tli_cli.matching.settings import ACTIVATIONS, IDEMPOTENT
 from tli_cli.planning.identity import silencers
 
 Before = tuple[tuple[str, ...], str]
+
+
+OF_FILES = ("file", "inferred", "recognised")
+"""Where the order of layers comes from where names alone tell of them, whatever graph they are taken to have."""
 
 
 def changed_activations(source: Architecture, target: Architecture) -> tuple[str, ...]:
@@ -67,6 +71,36 @@ def readers_behind(architecture: Architecture, place: int) -> set[int]:
     ends = {i for i, node in enumerate(graph) if node.op == "layer" or len(node.inputs) > 1}
     first = (reader for i, node in enumerate(graph) if node.layer == place for reader in readers[i])
     return {graph[i].layer for i in walked(first, lambda i: () if i in ends else readers[i]) if i in ends}
+
+
+def directly_behind(architecture: Architecture) -> frozenset[int]:
+    """Return the layers of a bare file, by place, that stand in a list right behind another layer, where the list also
+    counts what holds no tensors: no activation is between the two."""
+    if architecture.order_from not in OF_FILES:
+        return frozenset()
+    paths = [layer.path.split(".") for layer in architecture.layers]
+    listed = [(".".join(path[:at]), int(part), i) for i, path in enumerate(paths) for at, part in _numbers(path)]
+    lists: dict[str, dict[int, int]] = {}
+    for holder, number, place in listed:
+        lists.setdefault(holder, {}).setdefault(number, place)
+    leaves = {layer.path for layer in architecture.layers}
+    return frozenset(
+        place
+        for holder, items in lists.items()
+        if len(items) <= max(items)
+        for number, place in items.items()
+        if f"{holder}.{number - 1}".strip(".") in leaves and _begins(architecture.layers[place].path, holder, number)
+    )
+
+
+def _numbers(path: Sequence[str]) -> list[tuple[int, str]]:
+    return [(at, part) for at, part in enumerate(path) if part.isdecimal()]
+
+
+def _begins(path: str, holder: str, number: int) -> bool:
+    """Tell whether nothing is counted ahead of a layer in item `number` of a list."""
+    inside = path.removeprefix(f"{holder}.{number}".strip(".")).split(".")
+    return not any(part.isdecimal() and int(part) for part in inside)
 
 
 def differ(mine: Before, theirs: Before) -> bool:

@@ -9,7 +9,13 @@ from tli_cli.architecture import Architecture, Layer, Number
 from tli_cli.describe.spaces import leaves
 from tli_cli.grouping import gathered
 from tli_cli.matching.values import Pair
-from tli_cli.planning.claims.activations import activations_before, changed_activations, differ, readers_behind
+from tli_cli.planning.claims.activations import (
+    activations_before,
+    changed_activations,
+    differ,
+    directly_behind,
+    readers_behind,
+)
 from tli_cli.planning.claims.feeders import strange_feeders
 from tli_cli.planning.claims.lost_tables import beside_lost_tables
 from tli_cli.planning.claims.unlike_inputs import unlike_inputs
@@ -53,6 +59,7 @@ class Doubts:
         self._runs, self._their_runs = runs_of(target), runs_of(source)
         idle = (known.silent | known.passing).difference(added.norms)
         self._mine, self._theirs = activations_before(target, idle, added.norms), activations_before(source)
+        self._plain = directly_behind(target), directly_behind(source)
         self._alike = not changed_activations(source, target)
         self._behind = (
             numbers_behind(target, {*known.passing, *known.lone.ends}, known.lone.inner),
@@ -64,7 +71,7 @@ class Doubts:
         behind = Behind(*self._behind, partners, known.copies)
         self._unshared = behind.unshared(known.scaled) if self._known else {}
         self._same_places = have_alike_inputs(target, source)
-        self._constants = other_constants(target, source)
+        self._constants = other_constants(target, source, known.lone.zeros)
         self._unlike: Collection[int] = ()
         self._strange: Mapping[int, str] = {}
         self._other_input = CHANGED_INPUT if known.silent else OTHER_INPUT
@@ -136,7 +143,11 @@ class Doubts:
         return "" if wider and 1 not in (mine.averages, theirs.averages) else said
 
     def _activations(self, pair: Pair) -> str:
-        mine, theirs = self._mine.get(pair.target.place), self._theirs.get(pair.source.place)
+        places = pair.target.place, pair.source.place
+        mine, theirs = self._mine.get(places[0]), self._theirs.get(places[1])
+        for known, place, plain in ((mine, places[1], self._plain[1]), (theirs, places[0], self._plain[0])):
+            if known is not None and known[0] and place in plain:
+                return f"behind {', '.join(known[0])} in one of the networks alone"
         if mine is None or theirs is None or not differ(mine, theirs):
             return ""
         if mine[1] != theirs[1]:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from tli_cli.architecture import Architecture
-from tli_cli.describe.from_names.siblings import ACTIVATED
+from tli_cli.describe.from_names.siblings import ACTIVATED, GATE_LAST
 from tli_cli.describe.spaces import leaves
 from tli_cli.describe.spelling import natural, stem_of, unnumbered
 from tli_cli.describe.vocabulary import canonical_role
@@ -95,7 +95,9 @@ def _guessed(units: Sequence[Unit]) -> dict[Key, str]:
     found: dict[Key, str] = {}
     for beside in grouped(units, lambda unit: unit.path.rpartition(".")[0]).values():
         factors = [unit for unit in beside if unit.role in PART_ROLES["gate_up"]]
-        told = any(canonical_role(unit.path) in (unit.role, "gate_up") for unit in factors)
+        told = any(
+            canonical_role(unit.path) in (unit.role, "gate_up") or unit.path.endswith(GATE_LAST) for unit in factors
+        )
         if not told and frozenset(map(_last, beside)) not in ACTIVATED:
             found |= {u.key: next((o.path for o in factors if o is not u), u.path) for u in factors}
     return found

@@ -107,17 +107,17 @@ NEAR = 3e-4
 """How far apart, relative to their size, values may be that were worked out in another precision or another way."""
 
 
-def other_constants(target: Architecture, source: Architecture) -> dict[int, str]:
+def other_constants(target: Architecture, source: Architecture, silent: Collection[int]) -> dict[int, str]:
     """Return the layers of the target, by their places, behind which a constant acts that the source holds nowhere,
     though one of its shape acts there in the same way.
 
     What one side does in another way, with constants of other shapes or none, is not held against it, but for positions
-    that are added in code on one side alone.
+    that are added in code on one side alone: the target's tables `silent` add nothing.
     """
     if not were_run(target, source):
         return {}
     theirs = [number for layer in source.layers for number in _tensors(layer)]
-    found = _positions_of_one(target, source)
+    found = _positions_of_one(target, source, silent)
     for place, layer in enumerate(target.layers):
         for mine in _tensors(layer):
             known = [other for other in theirs if mine[0] == other[0] and (mine[1] == other[1] or mine[2] == other[2])]
@@ -127,14 +127,14 @@ def other_constants(target: Architecture, source: Architecture) -> dict[int, str
     return found
 
 
-def _positions_of_one(target: Architecture, source: Architecture) -> dict[int, str]:
+def _positions_of_one(target: Architecture, source: Architecture, silent: Collection[int]) -> dict[int, str]:
     """Return the layers of the target behind which positions are added in code, of which the source has none in any
     form, or all of them where it is the source alone that adds some; the catalogue does not tell."""
-    for side, other, said in ((target, source, ""), (source, target, "in the source ")):
+    for side, other, said, idle in ((target, source, "", ()), (source, target, "in the source ", silent)):
         added = {
             i: n for i, layer in enumerate(side.layers) for n in _tensors(layer) if n[0] == "add" and len(n[2]) > 1
         }
-        if added and other.order_from == "trace" and not _has_positions(other):
+        if added and other.order_from == "trace" and not _has_positions(other, idle):
             size = "x".join(map(str, next(iter(added.values()))[1]))
             places = range(len(target.layers)) if said else added
             return dict.fromkeys(
@@ -143,10 +143,11 @@ def _positions_of_one(target: Architecture, source: Architecture) -> dict[int, s
     return {}
 
 
-def _has_positions(architecture: Architecture) -> bool:
+def _has_positions(architecture: Architecture, idle: Collection[int]) -> bool:
     acted = any(number[0] == "add" for layer in architecture.layers for number in layer.constants)
     stored = any(len(spec.shape) > 1 for spec in architecture.tensors if spec.buffer)
-    return acted or stored or any(layer.kind in ("position", "bias_table") for layer in architecture.layers)
+    tables = {i for i, layer in enumerate(architecture.layers) if layer.kind in ("position", "bias_table")}
+    return acted or stored or not tables.issubset(idle)
 
 
 def _tensors(layer: Layer) -> list[Number]:
