@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -126,6 +127,21 @@ def test_a_quantised_layer_is_one_of_the_source_or_the_targets_own(
         assert all(plan.by_target[name].action == "transfer" for name in given)
     elif blocks == 2 and sizes == (32, 96):
         assert all(plan.by_target[name].action == "transfer" for name in given if "self_attn" in name)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_fused_quantised_projections_are_copied_whole(tmp_path: Path, layout: Callable[[int, int], Tensors]) -> None:
+    split = model(plain, 32, 64)
+    given = {name: value for name, value in split.items() if not re.search(r"\.([qkv]|gate|up)_proj\.", name)}
+    for block in range(2):
+        for path, rows in (("self_attn.qkv_proj", 96), ("mlp.gate_up_proj", 128), ("self_attn.kv_a_proj_with_mqa", 48)):
+            held = layout(rows, 32)
+            given |= {f"model.layers.{block}.{path}.{leaf}": tensor for leaf, tensor in held.items()}
+    source = write(given, tmp_path / "a.safetensors")
+    inject(source, source, tmp_path / "out.safetensors")
+    made, plan = load_file(tmp_path / "out.safetensors"), match(source, source)
+    assert all(raw(made[name]) == raw(value) for name, value in given.items())
+    assert all(step.exact for step in plan.steps) and plan.coverage == 1
 
 
 def leaf_is(given: Tensors, home: str, leaf: str, value: torch.Tensor) -> bool:

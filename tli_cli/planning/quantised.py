@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
@@ -9,6 +10,7 @@ from tli_cli.architecture import Architecture
 from tli_cli.describe.quantised import quantised_layers
 from tli_cli.describe.spelling import changed, prefix_change
 from tli_cli.grouping import grouped
+from tli_cli.pieces import Piece
 from tli_cli.plan import Step
 
 REASON = "quantised values go with their scales, all as they are or none"
@@ -26,7 +28,8 @@ def whole_or_kept(
     if not wanted and not any(offered):
         return list(steps)
     members = grouped((step for step in steps if step.target in wanted), lambda step: wanted[step.target])
-    whole = {path for path, held in members.items() if _is_whole(path, held, target, sources, offered)}
+    counts = [Counter(own.values()) for own in offered]
+    whole = {path for path, held in members.items() if _is_whole(path, held, target, sources, offered, counts)}
     torn = {step.target for step in steps if _is_torn(step, target, wanted, offered, whole)}
     hidden = [_hidden(target, source, own) for source, own in zip(sources, offered, strict=True)]
     fed = {step.target: {piece.model for piece in step.pieces} for step in steps if step.target not in wanted}
@@ -46,24 +49,53 @@ def _is_whole(
     target: Architecture,
     sources: Sequence[Architecture],
     offered: Sequence[Mapping[str, str]],
+    counts: Sequence[Mapping[str, int]],
 ) -> bool:
     """Tell whether the layer at `path` is one of a source, tensor by tensor, and all of it."""
     homes = set()
     for step in held:
-        piece = step.pieces[0] if len(step.pieces) == 1 else None
-        if step.resizer != "copy" or piece is None or len(piece.names) != 1:
+        copied = _copied(step)
+        if copied is None:
             return False
-        name, source = piece.names[0], sources[piece.model]
-        home = offered[piece.model].get(name)
+        model, name = copied
+        home = offered[model].get(name)
         if home is None or name[len(home) :] != step.target[len(path) :]:
             return False
-        if source.by_name[name].dtype != target.by_name[step.target].dtype:
+        if sources[model].by_name[name].dtype != target.by_name[step.target].dtype:
             return False
-        homes.add((piece.model, home))
+        homes.add((model, home))
     if len(homes) != 1:
         return False
     model, home = homes.pop()
-    return sum(layer == home for layer in offered[model].values()) == len(held)
+    return counts[model][home] == len(held)
+
+
+def _copied(step: Step) -> tuple[int, str] | None:
+    """Return the source tensor that `step` copies, whole or all of its parts in their own places, and its model."""
+    first, *others = step.pieces or (None,)
+    if first is None or step.resizer != "copy" or len(first.names) != 1:
+        return None
+    if others and any(_without_ranges(piece) != _without_ranges(first) for piece in step.pieces):
+        return None
+    if first.target_range is not None and not _covers(step):
+        return None
+    return first.model, first.source
+
+
+def _without_ranges(piece: Piece) -> Piece:
+    return replace(piece, target_range=None, source_range=None)
+
+
+def _covers(step: Step) -> bool:
+    """Tell whether the pieces of `step`, side by side, are the parts of one axis, each where it is in the source."""
+    cuts = [piece.target_range for piece in step.pieces]
+    if any(piece.source_range != cut for piece, cut in zip(step.pieces, cuts, strict=True)):
+        return False
+    places = sorted(cut for cut in cuts if cut is not None)
+    axis, lengths = places[0][0], step.pieces[0].target_view or step.shape
+    ends = [0, *(stop for _, _, stop in places)]
+    starts = [start for _, start, _ in places]
+    return len(places) == len(cuts) and {a for a, _, _ in places} == {axis} and [*starts, lengths[axis]] == ends
 
 
 def _is_torn(
