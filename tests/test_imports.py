@@ -174,6 +174,17 @@ def test_names_are_planned_without_torch(command):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "module"),
+    [(("--help",), "tli_cli.matching"), (("score", "timm:resnet18", "timm:resnet34"), "numpy")],
+    ids=["help", "score"],
+)
+def test_what_is_not_needed_is_not_imported(arguments, module):
+    code = "import sys\nfrom tli_cli.cli import run\nrun(sys.argv[1:])\nsys.stderr.write('\\n'.join(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=60)
+    assert done.stdout and module not in done.stderr.splitlines()
+
+
 def test_inspecting_reads_no_values(files):
     for reference in ("small.safetensors", run_without_torch("archs").stdout.split()[0]):
         done = run_without_torch("inspect", reference, cwd=files)

@@ -115,6 +115,11 @@ class Piece:
         return (self.source, *(self.fold.names if self.fold is not None else ()))
 
 
+def middle(rows: int, columns: int) -> int:
+    """Return how many rows of zeros stand before a kernel of `columns` in the middle of one of `rows`."""
+    return -((columns - rows + (columns < rows)) // 2)
+
+
 def shape_of_part(shape: tuple[int, ...], part: Cut | None, view: tuple[int, ...]) -> tuple[int, ...]:
     """Return the shape of a `part` of a tensor of `shape`; with `view`, in which one axis is seen as three, of which
     the middle one is cut, the three become one again.

@@ -13,7 +13,8 @@ from tli_cli.options import Options
 from tli_cli.plan import Plan
 from tli_cli.planning.between import plan_injection
 from tli_cli.planning.doubted import score_architectures
-from tli_cli.scoring.score import MAY_HURT, score_matching
+from tli_cli.scoring.outlook import MAY_HURT
+from tli_cli.scoring.score import score_matching
 
 KNOWN = {
     "blocks": "blocks", "norm1": "norm1", "qkv": "attn.qkv", "o": "attn.proj", "norm2": "norm2", "fc1": "mlp.fc1",

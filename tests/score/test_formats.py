@@ -15,7 +15,8 @@ from tli_cli.cli.render_rank import NARROW, ranking_parts, why
 from tli_cli.cli.render_score import score_parts
 from tli_cli.matrices.matrix import Matrix
 from tli_cli.ranking import Candidate, Ranking
-from tli_cli.scoring.score import Score, outlook
+from tli_cli.scoring.outlook import outlook
+from tli_cli.scoring.score import Score
 
 PAGE = (Path(__file__).parents[2] / "docs" / "json.md").read_text(encoding="utf-8")
 

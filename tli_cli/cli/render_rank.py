@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tli_cli.cli import render
 from tli_cli.cli.render import Style
 from tli_cli.cli.text import score_text, share_text, similarity_text
-from tli_cli.scoring.score import outlook
+from tli_cli.scoring.outlook import outlook
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

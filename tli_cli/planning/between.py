@@ -22,7 +22,8 @@ from tli_cli.planning.planner import make_plan
 from tli_cli.planning.relation import OTHER, UNLIKE
 from tli_cli.planning.request import Request, method_request
 from tli_cli.planning.spaces.turning import UNCUT, UNTOLD
-from tli_cli.scoring.score import MAY_HURT, likeness, score_matching
+from tli_cli.scoring.outlook import MAY_HURT
+from tli_cli.scoring.score import likeness, score_matching
 from tli_cli.vocabularies.pairing import Tokens
 
 UNPROVED = "its experts are read in another form than its class has them, so no graph shows that it computes the same"

@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterable, Sequence
 from math import isclose
 
 from tli_cli.architecture import OF_THE_LAYER, OUTPUTS, POOLED, WEIGHED, Architecture, Layer, Number
-from tli_cli.axis_maps.rules.simple import middle
 from tli_cli.matching.settings import ACTIVATIONS
+from tli_cli.pieces import middle
 from tli_cli.planning.scale_numbers import SCALES, TOLERANCE
 
 PLACED = ("roll", "avg_pool2d", "avg_pool3d", "max_pool2d_with_indices", "max_pool3d_with_indices")

@@ -39,12 +39,6 @@ MINOR = 0.25
 MAJOR_KINDS = frozenset({"conv", "dense", "linear", "embedding"})
 ONE = 1 << 20
 
-HELPS = 0.5
-"""From here on every source that was looked at gave its target a good part of what it could gain."""
-
-MAY_HURT = 0.1
-"""Under this a source is worth what a fit makes of it, and may leave its target worse than a plain start."""
-
 
 @dataclass(frozen=True, slots=True)
 class Score:
@@ -199,12 +193,3 @@ def window_share(target: float, source: float) -> float:
     (1.0, 1.0, 0.775)
     """
     return sqrt(target / source) if 0 < target < source else 1.0
-
-
-def outlook(score: float) -> str:
-    """Return what to expect of a source with this score: `helps`, `may help` or `may hurt`.
-
-    >>> outlook(0.93), outlook(0.3), outlook(0.04)
-    ('helps', 'may help', 'may hurt')
-    """
-    return "helps" if score >= HELPS else "may help" if score >= MAY_HURT else "may hurt"

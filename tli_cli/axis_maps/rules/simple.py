@@ -7,7 +7,7 @@ import numpy as np
 from tli_cli.axis_maps.importance import group_importance
 from tli_cli.axis_maps.listing import parsed
 from tli_cli.axis_maps.take import MapValues, Read, Take, shares
-from tli_cli.pieces import AxisMap
+from tli_cli.pieces import AxisMap, middle
 from tli_cli.seeding import Draws
 
 ALIKE = 0.5
@@ -50,11 +50,6 @@ def kernel(axis_map: AxisMap, read: Read, draws: Draws) -> MapValues:
         return MapValues.both(Take(matrix=matrix))
     index = np.arange(m) - start
     return MapValues.both(Take(np.where((index >= 0) & (index < n), index, -1)))
-
-
-def middle(rows: int, columns: int) -> int:
-    """Return how many rows of zeros stand before a kernel of `columns` in the middle of one of `rows`."""
-    return -((columns - rows + (columns < rows)) // 2)
 
 
 def summed(axis_map: AxisMap, read: Read, draws: Draws) -> MapValues:

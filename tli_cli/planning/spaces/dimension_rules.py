@@ -6,10 +6,9 @@ from dataclasses import dataclass, replace
 from math import isclose
 
 from tli_cli.architecture import Architecture, Layer
-from tli_cli.axis_maps.rules.simple import middle
 from tli_cli.describe.turned import Way
 from tli_cli.describe.vocabulary import canonical_role
-from tli_cli.pieces import AxisExpression
+from tli_cli.pieces import AxisExpression, middle
 from tli_cli.planning.numbers import kernel_starts
 from tli_cli.planning.roles import Share
 from tli_cli.planning.spaces.dims import BEHIND, Alignment, Dim, with_heads
