@@ -3,6 +3,8 @@ head takes nothing of channels that are not its own."""
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 from torch import nn
@@ -63,3 +65,41 @@ def test_a_stem_of_several_layers_and_its_norms_arrive_whole(into_decoder: bool)
         assert (step.resizer, step.pieces[0].source) == ("copy", name)
     assert all(plan.by_target[name].exact for name in shared if not name.startswith("blocks"))
     assert all(plan.by_target[name].action == "keep" for name in target.state_dict() if name.startswith("head"))
+
+
+def plain(*widths: int, kernel: int = 3) -> nn.Sequential:
+    made = ((nn.Conv2d(a, b, kernel, padding=kernel // 2), nn.ReLU()) for a, b in pairwise(widths))
+    return nn.Sequential(*(layer for pair in made for layer in pair))
+
+
+class Plain(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.features, self.head = plain(3, 8, 8, 16, 16, 16), nn.Linear(16, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.features(x).mean((2, 3)))
+
+
+class Around(nn.Module):
+    """The same features, cut in two, with wider and narrower ones behind, and a head for each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = plain(3, 8, 8)
+        behind = (nn.Sequential(*plain(a, b, kernel=1), *plain(b, c)) for a, b, c in ((32, 8, 16), (16, 4, 8)))
+        self.extra = nn.ModuleList([plain(8, 16, 16, 16, 32), *behind])
+        self.heads = nn.ModuleList(nn.Conv2d(width, 12, 3, padding=1) for width in (32, 16, 8))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x, found = self.features(x), []
+        for extra, head in zip(self.extra, self.heads, strict=True):
+            x = extra(x)
+            found.append(head(x).flatten(1))
+        return torch.cat(found, 1)
+
+
+def test_what_is_added_behind_features_takes_no_layer_of_another_width_that_has_a_twin() -> None:
+    plan = apply_tli(Around(), Plain(), example=torch.randn(1, 3, 16, 16), options=Options(method="maps"))
+    fed = {step.target: step.pieces[0].source for step in plan.steps if step.action == "transfer"}
+    assert len(fed) == 10 and all(plan.by_target[name].resizer == "copy" for name in fed)

@@ -66,6 +66,22 @@ def test_one_layer_that_no_name_tells_is_what_is_left(tmp_path: Path) -> None:
     assert not doubted(plan_of(tmp_path, block(("norm1", "alpha"))))
 
 
+def test_a_layer_is_not_exact_where_another_is_named_for_it(tmp_path: Path) -> None:
+    for name, attention in (("source", ("wk", "wq", "proj", "query")), ("target", ("wk", "to_q", "o", "key"))):
+        torch.save(block(("norm1", "norm2"), attention), tmp_path / f"{name}.pt")
+    plan = match(str(tmp_path / "source.pt"), str(tmp_path / "target.pt"))
+    step = plan.by_target["layers.0.attn.key.weight"]
+    assert step.pieces[0].source == "layers.0.attn.query.weight" and not step.exact
+    assert step.reason == "layers.0.attn.wk is named for it"
+
+
+def test_parts_of_heads_of_which_the_number_is_guessed_are_not_exact(tmp_path: Path) -> None:
+    fused = {f"layers.{i}.attn.query_key_value.weight": torch.randn(24, 8) for i in (0, 1)}
+    found = doubted(plan_of(tmp_path, block(("norm1", "norm2"), ("o_proj",)) | fused))
+    assert found.keys() == {f"layers.{i}.attn.{part}_proj.weight" for i in (0, 1) for part in "qkv"}
+    assert all("how its heads are cut is not known" in reason for reason in found.values())
+
+
 @pytest.mark.parametrize(("rows", "told"), [(("trunk", "pool"), False), (("encoder", "decoder"), True),
                                                (("encoder.down", "encoder.mid"), True)])  # fmt: skip
 def test_rows_of_blocks_that_no_name_tells_are_not_exact(rows: tuple[str, str], told: bool, tmp_path: Path) -> None:
