@@ -131,6 +131,15 @@ def test_networks_that_take_long_are_shown_smaller_images_where_they_take_images
     assert round(224 * share, 6) % 32 == 0 or not smaller
 
 
+@pytest.mark.parametrize(("target", "fitted"), [("timm:mobilenetv2_100", True), ("timm:mobilevit_xxs", False)])
+def test_convolutions_alone_are_fitted_from_fewer_looks_at_their_own_images(target, fitted, monkeypatch):
+    monkeypatch.setattr(choice, "image_share", lambda *_: 1.0)
+    architecture, source = api.inspect(target), api.inspect("timm:resnet18")
+    looks = work_of(architecture, source, work.input_numbers(architecture)).looks
+    assert work.FEW_LOOKS <= looks < work.LOOKS
+    assert bool(api.match("timm:resnet18", target).fits) == fitted
+
+
 def test_images_of_two_sizes_are_one_octave_or_two_apart():
     sizes = [api.inspect(name) for name in ("test_resnet", "resnet18", "vit_tiny_patch16_384")]
     assert [round(octaves_apart(a, b), 1) for a, b in pairwise(sizes)] == [-1.0, -1.6]

@@ -8,7 +8,7 @@ from dataclasses import replace
 from tli_cli.architecture import Architecture
 from tli_cli.errors import TliError
 from tli_cli.fitting.building import recipe_for
-from tli_cli.fitting.image_size import image_share
+from tli_cli.fitting.image_size import image_share, of_any_size
 from tli_cli.fitting.points import with_fits
 from tli_cli.fitting.work import FEW_LOOKS, LOOKS, input_numbers, work_of
 from tli_cli.options import Options
@@ -129,7 +129,7 @@ def fitted_plan(
     """
     work = work_of(target, source, round(share * share * numbers))
     closed = "narrower" in plan.relation and any(layer.tensor("running_var") for layer in target.layers)
-    least = 0 if closed else FEW_LOOKS if share < 1 else LOOKS
+    least = 0 if closed else FEW_LOOKS if of_any_size(target, source) else LOOKS
     if options.method != "fit" and not work.allows(least):
         raise TliError("networks of this size take hours of one core to fit well; --method fit does what minutes allow")
     model = feeding(plan) or 0

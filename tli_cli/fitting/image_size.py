@@ -27,7 +27,7 @@ def image_share(target: Architecture, source: Architecture, numbers: int) -> flo
 
     `numbers` is how many numbers an image of the target has.
     """
-    if not numbers or work_of(target, source, numbers).suffices or not all(map(_takes_any_size, (target, source))):
+    if not numbers or work_of(target, source, numbers).suffices or not of_any_size(target, source):
         return 1.0
     side = sqrt(input_places(target) * numbers / input_numbers(target))
     stride = max(_whole_stride(target), _whole_stride(source))
@@ -35,6 +35,11 @@ def image_share(target: Architecture, source: Architecture, numbers: int) -> flo
     shares = [shown / side for shown in sides if shown < side]
     enough = (share for share in shares if work_of(target, source, round(share * share * numbers)).suffices)
     return next(enough, shares[-1] if shares else 1.0)
+
+
+def of_any_size(target: Architecture, source: Architecture) -> bool:
+    """Tell whether both networks take images of any size, as those of convolutions alone do."""
+    return _takes_any_size(target) and _takes_any_size(source)
 
 
 def shortened(sample: Sequence[torch.Tensor], share: float) -> tuple[torch.Tensor, ...]:

@@ -38,8 +38,8 @@ SPEED = 7e9
 MINUTES = 8.0
 """The longest that a fit may take one core, by estimate, for `auto` to choose it."""
 LOOKS, FEW_LOOKS = 5000, 500
-"""The least samples that the gradient steps are to look at, for `auto` to choose a fit, and those on images that are
-smaller than their networks' own: these are shown to convolutions alone, which gain from the closed form already."""
+"""The least samples that the gradient steps are to look at, for `auto` to choose a fit, and those of networks that take
+images of any size: convolutions alone gain from the closed form already."""
 
 
 def forward_work(architecture: Architecture) -> int:
