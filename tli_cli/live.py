@@ -124,7 +124,7 @@ class _Lesson:
         sample = tuple(torch.zeros(t.shape, dtype=t.dtype) for t in self.inputs.tensors)
         try:
             mine, theirs = (Running(deepcopy(m).float().cpu().eval(), sample) for m in (self.model, teacher))
-            share = shared_share(mine, theirs, target, source)
+            share = shared_share(mine, theirs, target, source, self.options.fit_minutes)
             fitted = fitted_plan(plan, target, source, mine.numbers, share, self.options, replan)
             return fitted, mine.shown(share).sample
         except TliError as error:
@@ -167,7 +167,8 @@ class _Lesson:
         if plan.fits and teacher.module is not None:
             source = teacher.reference.architecture
             require_trained(source, teacher.read, type(teacher.module).__name__, self.options)
-            work = work_of(self.target.architecture, source, Running(self.model, sample).numbers)
+            numbers = Running(self.model, sample).numbers
+            work = work_of(self.target.architecture, source, numbers, plan.fit_minutes)
             return fitted_state(plan, self.model, teacher.module, made, sample, maps, work, self.options)
         if is_tried(plan):
             tried_live(plan, self.target.architecture, self.model, made, self.inputs.tensors)

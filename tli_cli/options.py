@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 from tli_cli.errors import TliError, join_problems
 
 InputShape = tuple[int, ...] | tuple[tuple[int, ...], ...] | Mapping[str, tuple[int, ...]]
 """The shape of one sample, or one shape for each input of a model, in order or by name."""
+
+FIT_MINUTES = 8.0
+"""About how long a fit may take one core, unless another time is given."""
 
 HEAD_CHOICES = ("auto", "fresh", "keep", "map")
 """What happens to the rows of a classifier of another size, or by labels to any; `map:FILE` names a file that says
@@ -38,6 +42,7 @@ class Options:
             those in the configuration beside their weights.
         target_labels: such a file for the target.
         seed: the seed of everything that is drawn.
+        fit_minutes: about how many minutes of one core a fit may take; a GPU takes a fraction of them.
         top_k: how many about equally good sources are mixed for each target tensor.
         batchnorm: whether norm layers are injected.
         skip: the target's layers that are left as they start: their names, or those of modules around them, in which
@@ -71,6 +76,7 @@ class Options:
     source_labels: str | None = None
     target_labels: str | None = None
     seed: int = 0
+    fit_minutes: float = FIT_MINUTES
     top_k: int = 1
     batchnorm: bool = True
     skip: tuple[str, ...] = ()
@@ -107,6 +113,7 @@ class Options:
             "skip": ("a tuple of names of layers", _are_names(self.skip)),
             "pair": ("a tuple of pairs such as 'head=fc'", _are_names(self.pair)),
             "seed": ("a whole number from 0 on", _is_count(self.seed, 0)),
+            "fit_minutes": ("a number of minutes from 1 on", _is_time(self.fit_minutes)),
             "top_k": ("a whole number from 1 on", _is_count(self.top_k, 1)),
             "max_shard_size": (
                 "a whole number of bytes",
@@ -130,6 +137,10 @@ class Options:
 
 def _are_names(value: object) -> bool:
     return isinstance(value, tuple | list) and all(isinstance(name, str) and name for name in value)
+
+
+def _is_time(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 1 <= value < inf
 
 
 def _is_share(value: Any) -> bool:

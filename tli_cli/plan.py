@@ -118,6 +118,7 @@ class Plan:
     method: str = "auto"
     relation: str = "other"
     seed: int = 0
+    fit_minutes: float = 0.0
     score: float = 0.0
     unused: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()

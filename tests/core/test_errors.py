@@ -209,6 +209,8 @@ def test_wrong_usage_has_its_own_exit_code(names):
         {"seed": -1},
         {"seed": 0.5},
         {"top_k": 0},
+        {"fit_minutes": 0},
+        {"fit_minutes": float("inf")},
         {"max_shard_size": 0},
         {"num_classes": -1, "in_chans": 0},
         {"dtype": "int8"},

@@ -18,7 +18,8 @@ from tli_cli.catalogue.libraries import import_timm
 from tli_cli.fitting import building, choice, work
 from tli_cli.fitting.image_size import image_share
 from tli_cli.fitting.work import octaves_apart, work_of
-from tli_cli.options import Options
+from tli_cli.options import FIT_MINUTES, Options
+from tli_cli.plan import Plan
 
 SOURCE, TARGET = "timm:test_resnet", "timm:test_efficientnet?num_classes=7"
 
@@ -41,7 +42,7 @@ def test_without_the_library_nothing_is_fitted_and_it_is_named(monkeypatch):
 @pytest.mark.parametrize("target", ["vgg19", "vit_tiny_patch16_224"])
 def test_a_fit_that_takes_long_is_left_to_who_asks_for_it(target):
     plan = api.match("timm:mobilenetv3_large_100", target)
-    assert not plan.fits and any("--method fit does what minutes allow" in note for note in plan.notes)
+    assert not plan.fits and any("--method fit does what 8 allow" in note for note in plan.notes)
     assert api.match("timm:mobilenetv3_large_100", target, options=Options(method="fit")).fits
 
 
@@ -103,7 +104,7 @@ def test_the_largest_networks_are_fitted_in_minutes():
     small, large = (api.inspect(name) for name in ("mobilenetv3_small_050", "vit_large_patch16_224"))
     known = work_of(large, small, 3 * 224 * 224)
     assert known.steps == 0 and known.samples >= work.FEWEST
-    assert work_of(small, large, 3 * 224 * 224).minutes < work.MINUTES
+    assert work_of(small, large, 3 * 224 * 224).minutes < FIT_MINUTES
     assert work_of(small, small, 3 * 32 * 32).target == pytest.approx(
         work_of(small, small, 3 * 224 * 224).target / 49, abs=1
     )
@@ -124,7 +125,7 @@ def test_the_largest_networks_are_fitted_in_minutes():
 def test_networks_that_take_long_are_shown_smaller_images_where_they_take_images_of_any_size(target, smaller):
     architecture, source = api.inspect(target), api.inspect("timm:resnet34")
     numbers = work.input_numbers(architecture)
-    share = image_share(architecture, source, numbers)
+    share = image_share(architecture, source, numbers, FIT_MINUTES)
     assert (share < 1) == smaller
     shown = work_of(architecture, source, round(share * share * numbers))
     assert not smaller or shown.suffices or (share * 224 == pytest.approx(64) and shown.looks >= work.FEW_LOOKS)
@@ -138,6 +139,23 @@ def test_convolutions_alone_are_fitted_from_fewer_looks_at_their_own_images(targ
     looks = work_of(architecture, source, work.input_numbers(architecture)).looks
     assert work.FEW_LOOKS <= looks < work.LOOKS
     assert bool(api.match("timm:resnet18", target).fits) == fitted
+
+
+def test_what_takes_long_is_fitted_where_the_minutes_that_are_said_are_given():
+    names = ("timm:vit_tiny_patch16_224", "timm:resnet50")
+    said = next(note for note in api.match(*names).notes if "--fit-minutes" in note)
+    minutes = float(said.split("--fit-minutes ")[1].split()[0])
+    assert minutes > FIT_MINUTES
+    plan = api.match(*names, options=Options(fit_minutes=minutes))
+    assert plan.fits and plan.fit_minutes == minutes and Plan.from_json(plan.to_json()) == plan
+    assert not api.match(*names, options=Options(fit_minutes=minutes / 2)).fits
+
+
+def test_more_minutes_are_more_images_and_steps():
+    small, large = (api.inspect(name) for name in ("resnet18", "resnet50"))
+    short, long = (work_of(large, small, 3 * 224 * 224, minutes) for minutes in (8, 80))
+    assert long.steps > short.steps and long.solved > short.solved and long.samples > short.samples
+    assert short.minutes < long.minutes <= 80
 
 
 def test_images_of_two_sizes_are_one_octave_or_two_apart():

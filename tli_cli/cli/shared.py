@@ -83,6 +83,9 @@ _SHARED: dict[str, Any] = {
         metavar="auto|fresh|keep|map|map:FILE",
     ),
     "seed": _made(int, "The seed of all that is drawn at random.", min=0),
+    "fit_minutes": _made(
+        float, "How long a fit may take one core, by estimate; a GPU takes a fraction of it.", min=1, metavar="MINUTES"
+    ),
     "top_k": _made(int, "Mix up to this many about equally good sources.", min=1),
     "skip": _made(
         list[str],
@@ -123,7 +126,7 @@ OF_ONE = ("input_shape", "num_classes", "in_chans", "ema")
 """How one reference is read."""
 OF_TWO = ("source_arch", "input_shape", "source_input_shape", "num_classes", "in_chans", "ema")
 """How a source and a target are read."""
-DECIDING = ("matcher", "method", "head", "seed", "top_k", "skip", "pair", "batchnorm")
+DECIDING = ("matcher", "method", "head", "seed", "fit_minutes", "top_k", "skip", "pair", "batchnorm")
 """What a plan decides."""
 OF_PLANS = (*OF_TWO, "source_tokenizer", "target_tokenizer", "source_labels", "target_labels", *DECIDING)
 GATED = ("strict", "min_score", "min_coverage")

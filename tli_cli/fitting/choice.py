@@ -10,7 +10,7 @@ from tli_cli.errors import TliError
 from tli_cli.fitting.building import recipe_for
 from tli_cli.fitting.image_size import image_share, of_any_size
 from tli_cli.fitting.points import with_fits
-from tli_cli.fitting.work import FEW_LOOKS, LOOKS, input_numbers, work_of
+from tli_cli.fitting.work import FEW_LOOKS, LOOKS, input_numbers, minutes_for, work_of
 from tli_cli.options import Options
 from tli_cli.plan import EDITED, Plan, Step
 from tli_cli.planning.relation import OTHER, SHORTENED, UNLIKE, of_another_family
@@ -104,11 +104,12 @@ def _with_fits(plan: Plan, sources: Sequence[Reference], target: Reference, opti
         from tli_cli.fitting.running import run_source, run_target, shared_share
 
         own = run_target(target, options)
-        share = shared_share(own, run_source(given, options), target.architecture, given.architecture)
+        theirs_run = run_source(given, options)
+        share = shared_share(own, theirs_run, target.architecture, given.architecture, options.fit_minutes)
         numbers = own.numbers
     else:
         numbers = input_numbers(target.architecture) or IMAGE
-        share = image_share(target.architecture, given.architecture, numbers)
+        share = image_share(target.architecture, given.architecture, numbers, options.fit_minutes)
     return fitted_plan(plan, target.architecture, given.architecture, numbers, share, options, replan)
 
 
@@ -125,13 +126,18 @@ def fitted_plan(
     a `share` of these' sides; `plan` itself where they share no points.
 
     Raises:
-        TliError: what a few minutes allow is too little, and was not asked for.
+        TliError: what the minutes allow is too little, and was not asked for.
     """
-    work = work_of(target, source, round(share * share * numbers))
+    shown = round(share * share * numbers)
+    work = work_of(target, source, shown, options.fit_minutes)
     closed = "narrower" in plan.relation and any(layer.tensor("running_var") for layer in target.layers)
     least = 0 if closed else FEW_LOOKS if of_any_size(target, source) else LOOKS
     if options.method != "fit" and not work.allows(least):
-        raise TliError("networks of this size take hours of one core to fit well; --method fit does what minutes allow")
+        needed = minutes_for(least, target, source, shown, options.fit_minutes)
+        raise TliError(
+            f"networks of this size take up to {needed:,.0f} minutes of one core to fit well, a GPU far fewer: "
+            f"--fit-minutes {needed:.0f} allows them; --method fit does what {options.fit_minutes:.0f} allow"
+        )
     model = feeding(plan) or 0
     base = replan() if plan.relation == UNLIKE else plan
     fitted = with_fits(base, target, source, model)
@@ -144,4 +150,5 @@ def fitted_plan(
     note += f"; images of {share:.0%} of the sides are shown, which take less time" if share < 1 else ""
     note += f"; about {work.minutes:.0f} minutes of one core" if work.minutes >= 1.5 else ""
     relation = UNLIKE if plan.relation == UNLIKE else fitted.relation
-    return replace(fitted, method="fit", relation=relation, notes=(*base.notes, note))
+    notes = (*base.notes, note)
+    return replace(fitted, method="fit", fit_minutes=options.fit_minutes, relation=relation, notes=notes)

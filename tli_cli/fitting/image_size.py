@@ -21,19 +21,19 @@ SMALLEST = 0.25
 """The least share of a side."""
 
 
-def image_share(target: Architecture, source: Architecture, numbers: int) -> float:
-    """Return what share of their images' sides both networks are shown: the largest with which a fit takes minutes,
+def image_share(target: Architecture, source: Architecture, numbers: int, minutes: float) -> float:
+    """Return what share of their images' sides both networks are shown: the largest with which a fit takes `minutes`,
     the least that there is where none does; 1 where their own are small enough, or either depends on their size.
 
     `numbers` is how many numbers an image of the target has.
     """
-    if not numbers or work_of(target, source, numbers).suffices or not of_any_size(target, source):
+    if not numbers or work_of(target, source, numbers, minutes).suffices or not of_any_size(target, source):
         return 1.0
     side = sqrt(input_places(target) * numbers / input_numbers(target))
     stride = max(_whole_stride(target), _whole_stride(source))
     sides = [stride * count for count in range(int(side / stride), LEAST - 1, -1) if stride * count >= SMALLEST * side]
     shares = [shown / side for shown in sides if shown < side]
-    enough = (share for share in shares if work_of(target, source, round(share * share * numbers)).suffices)
+    enough = (share for share in shares if work_of(target, source, round(share * share * numbers), minutes).suffices)
     return next(enough, shares[-1] if shares else 1.0)
 
 

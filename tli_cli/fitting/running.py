@@ -87,9 +87,9 @@ def _require_order(reference: Reference) -> None:
         raise TliError(f"{reference.text} cannot be run: {found} takes a flattened map, whose channels are last there")
 
 
-def shared_share(mine: Running, theirs: Running, target: Architecture, source: Architecture) -> float:
-    """Return what share of their images' sides two models are shown: smaller ones where their own take too long, and
-    both can be run on such.
+def shared_share(mine: Running, theirs: Running, target: Architecture, source: Architecture, minutes: float) -> float:
+    """Return what share of their images' sides two models are shown: smaller ones where their own take a fit
+    more than `minutes` of one core, and both can be run on such.
 
     Raises:
         TliError: they take neither inputs of equal shapes nor images of two sizes, or one cannot be run on its own.
@@ -98,7 +98,7 @@ def shared_share(mine: Running, theirs: Running, target: Architecture, source: A
     images = len(shapes) == len(others) == 1 and len(shapes[0]) == len(others[0]) == 3
     if shapes != others and not (images and shapes[0][0] == others[0][0]):
         raise TliError(f"--method fit: the two models take inputs of different shapes, {others} and {shapes}")
-    share = image_share(target, source, mine.numbers)
+    share = image_share(target, source, mine.numbers, minutes)
     if share < 1:
         with suppress(TliError):
             _run(mine.shown(share), theirs.shown(share))

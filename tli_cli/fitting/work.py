@@ -9,15 +9,16 @@ from math import log2, prod
 
 from tli_cli.architecture import LINEAR, Architecture, Layer, TensorSpec
 from tli_cli.fitting.trunk import trunk_points
+from tli_cli.options import FIT_MINUTES
 
 SAME = 0.5
 """Under how many octaves apart two numbers of places count as one: a class token is no place more."""
 STEPS, LEAST_STEPS = 2000, 30
 """Gradient steps that follow on the closed form: the most, for small networks, and the least, for large ones."""
 WORK = 1e12
-"""About how many multiplications the gradient steps take together."""
+"""About how many multiplications the gradient steps take together, in `FIT_MINUTES`."""
 CLOSED_WORK = 1.5e12
-"""About how many multiplications the closed form takes, but for the largest networks."""
+"""About how many multiplications the closed form takes in that time, but for the largest networks."""
 IMAGES, LEAST_IMAGES = 512, 8
 """The most made-up samples that the closed form looks at, and the least of large ones."""
 SEEN, AGAIN = 8192, 8
@@ -28,15 +29,15 @@ FEWEST = 16
 BUDGET = 256 * 3 * 224 * 224
 """About how many numbers the made-up samples hold together, a quarter of them those of the closed form."""
 KEPT = 1 << 29
-"""About how many numbers of what both networks compute are kept at once: two gigabytes."""
+"""About how many numbers of what both networks compute are kept at once: two gigabytes, up to `MORE_KEPT` times as many
+where a fit may take longer than `FIT_MINUTES`."""
+MORE_KEPT = 4
 BATCH, LEAST_BATCH = 64, 8
 """The most and the least samples that one gradient step looks at."""
 BATCH_NUMBERS = 1 << 19
 """About how many input numbers one gradient step looks at."""
 SPEED = 7e9
 """Multiplications a second of one core, as measured on convolutional networks of ImageNet's size."""
-MINUTES = 8.0
-"""The longest that a fit may take one core, by estimate, for `auto` to choose it."""
 LOOKS, FEW_LOOKS = 5000, 500
 """The least samples that the gradient steps are to look at, for `auto` to choose a fit, and those of networks that take
 images of any size: convolutions alone gain from the closed form already."""
@@ -99,19 +100,25 @@ def octaves_apart(target: Architecture, source: Architecture) -> float:
 @dataclass(frozen=True)
 class Work:
     """The parts of a fit on `samples` made-up samples, `batch` of them to a gradient step; the closed form looks at the
-    first `solved` of them. `source` and `target` are the multiplications that one sample takes."""
+    first `solved` of them. `source` and `target` are the multiplications that one sample takes, `allowed` the minutes
+    of one core that all of it may take, by estimate."""
 
     source: int
     target: int
     samples: int
     solved: int
     batch: int
+    allowed: float = FIT_MINUTES
+
+    @property
+    def _work(self) -> float:
+        return WORK * self.allowed / FIT_MINUTES
 
     @property
     def steps(self) -> int:
         """How many gradient steps the target is given: fewer the more one costs, none where a few take long."""
         step = max(3 * self.target * self.batch, 1)
-        return int(min(STEPS, max(LEAST_STEPS, WORK // step))) if LEAST_STEPS * step <= 2 * WORK else 0
+        return int(min(STEPS, max(LEAST_STEPS, self._work // step))) if LEAST_STEPS * step <= 2 * self._work else 0
 
     @property
     def unseen(self) -> int:
@@ -121,7 +128,7 @@ class Work:
     @property
     def looks(self) -> int:
         """At how many samples the gradient steps may look, all together."""
-        return int(WORK // max(3 * self.target, 1))
+        return int(self._work // max(3 * self.target, 1))
 
     @property
     def minutes(self) -> float:
@@ -131,12 +138,12 @@ class Work:
 
     @property
     def suffices(self) -> bool:
-        """Whether minutes are enough for gradient steps that look at enough samples."""
+        """Whether the time is enough for gradient steps that look at enough samples."""
         return self.allows(LOOKS)
 
     def allows(self, looks: int) -> bool:
-        """Tell whether minutes are enough for gradient steps that look at so many samples."""
-        return self.minutes <= MINUTES and self.looks >= looks
+        """Tell whether the time is enough for gradient steps that look at so many samples."""
+        return self.minutes <= self.allowed and self.looks >= looks
 
 
 def passes_of(target: int, source: int) -> int:
@@ -144,15 +151,24 @@ def passes_of(target: int, source: int) -> int:
     return 2 * source + 3 * target
 
 
-def work_of(target: Architecture, source: Architecture, numbers: int) -> Work:
-    """Return how much arithmetic a fit is on samples of `numbers` numbers each."""
+def work_of(target: Architecture, source: Architecture, numbers: int, minutes: float = FIT_MINUTES) -> Work:
+    """Return how much arithmetic a fit is on samples of `numbers` numbers each, that may take one core `minutes`."""
+    closed = CLOSED_WORK * minutes / FIT_MINUTES
     enlarged = _enlarged(target, numbers)
     mine, theirs = (int(enlarged * forward_work(side)) for side in (target, source))
     usual = max(LEAST_IMAGES, min(IMAGES, BUDGET // 4 // max(numbers, 1)))
     kept = enlarged * (2 * kept_numbers(target) + kept_numbers(source))
-    room = int(KEPT // max(kept, 1.0))
-    solved = max(min(FEWEST, usual), min(usual, int(CLOSED_WORK // max(passes_of(mine, theirs), 1)), room))
+    room = int(KEPT * max(1.0, min(MORE_KEPT, minutes / FIT_MINUTES)) // max(kept, 1.0))
+    solved = max(min(FEWEST, usual), min(usual, int(closed // max(passes_of(mine, theirs), 1)), room))
     batch = max(LEAST_BATCH, min(BATCH, BATCH_NUMBERS // max(numbers, 1)))
-    work = Work(theirs, mine, solved, solved, min(solved, batch))
-    room = min(room, int(CLOSED_WORK // max(2 * theirs, 1)), BUDGET // max(numbers, 1))
+    work = Work(theirs, mine, solved, solved, min(solved, batch), minutes)
+    room = min(room, int(closed // max(2 * theirs, 1)), BUDGET // max(numbers, 1))
     return replace(work, samples=max(solved, min(SEEN, work.steps * work.batch // AGAIN, room)))
+
+
+def minutes_for(looks: int, target: Architecture, source: Architecture, numbers: int, allowed: float) -> float:
+    """Return how many minutes of one core would be enough for gradient steps that look at so many samples: `allowed`,
+    doubled until they are."""
+    while not work_of(target, source, numbers, allowed).allows(looks):
+        allowed *= 2
+    return allowed
