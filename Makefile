@@ -37,7 +37,7 @@ docs: env  ## Write docs/cli.md from the commands' own help.
 	$(BIN)/python docs/generate_cli.py
 
 catalogue: env  ## Rebuild the embedded catalogue from the installed timm and torchvision.
-	$(BIN)/python -m tli_cli.catalogue.build
+	$(BIN)/python -m catalogue_builder.build
 
 bench: env  ## Run the benchmarks (hours).
 	$(BIN)/python benchmarks/startup.py

@@ -8,9 +8,9 @@ from math import prod
 from hypothesis import given
 from hypothesis import strategies as st
 
+from catalogue_builder.encode import encode, front_coded
 from tli_cli.architecture import Architecture, Axis, Layer, Node, Space, TensorSpec
-from tli_cli.catalogue.decode import decode, names_of
-from tli_cli.catalogue.encode import USES, encode, front_coded
+from tli_cli.catalogue.decode import USES, decode, names_of
 from tli_cli.catalogue.sizes import Growth, fan_number
 
 PARTS = st.sampled_from(["blocks", "0", "1", "12", "attn", "qkv", "weight", "bias", "in_proj_weight", "a_b"])

@@ -8,10 +8,10 @@ import re
 import pytest
 import torch
 
+from catalogue_builder.survey import retraced, survey
 from tli_cli.catalogue import load, resolve_name
 from tli_cli.catalogue.store import index, read_row
 from tli_cli.catalogue.subjects import subject_of
-from tli_cli.catalogue.survey import retraced, survey
 from tli_cli.initial import replay
 
 TIMM = ["resnet18", "vit_tiny_patch16_224", "convit_tiny", "levit_128s", "mobilenetv3_small_050"]
@@ -50,7 +50,7 @@ def test_the_stored_entry_is_what_the_library_gives(name):
     found = survey(subject(name))
     row, stored = json.loads(json.dumps(found.row)), read_row(entry.structure)
     assert json.loads(json.dumps(retraced(subject(name), stored).row)) == row
-    assert row == stored, "the tracer has changed: run python -m tli_cli.catalogue.build --retrace"
+    assert row == stored, "the tracer has changed: run python -m catalogue_builder.build --retrace"
     assert found.defaults == entry.defaults
     assert found.input_size == entry.input_size
 

@@ -12,8 +12,8 @@ from tests.score.conftest import write_header
 from tli_cli import catalogue
 from tli_cli.api import match, score
 from tli_cli.catalogue.subjects import subject_of
-from tli_cli.catalogue.survey import record, run
 from tli_cli.options import Options
+from tli_cli.providers.described import record, run
 from tli_cli.references import Reading, related, resolve
 
 pytestmark = pytest.mark.usefixtures("timm", "torchvision")

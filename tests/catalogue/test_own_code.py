@@ -11,11 +11,11 @@ from torch import nn
 
 from tests.catalogue.live import provide
 from tli_cli import apply_tli
-from tli_cli.catalogue import survey
 from tli_cli.catalogue.subjects import Subject
 from tli_cli.cli import run
 from tli_cli.errors import TliError, UnknownReferenceError
 from tli_cli.providers import provided
+from tli_cli.providers.described import run as run_traced
 from tli_cli.references import resolve
 
 NET = """
@@ -137,7 +137,7 @@ def test_an_input_that_nothing_can_count_is_told(tmp_path):
     with pytest.raises(TliError, match="no input of"):
         provided(f"{written(tmp_path / 'net.py')}:Net(3)", input_shape=(1 << 31, 1 << 31))
     subject = Subject("", "huge", lambda: nn.Linear(4, 3), (3, 1 << 40, 1 << 40), {})
-    assert survey.run(subject, nn.Linear(4, 3), {}, "")[1].startswith("an input of 3x")
+    assert run_traced(subject, nn.Linear(4, 3), {}, "")[1].startswith("an input of 3x")
 
 
 def test_a_package_that_is_not_there_is_unknown():

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from catalogue_builder import storing
 from tli_cli.catalogue import load, store
 from tli_cli.catalogue.decode import names_of
 from tli_cli.checkpoints.names import clean_names
@@ -52,7 +53,7 @@ def test_a_damaged_catalogue_is_named(file: str, damage: str, data: Path) -> Non
 
 def test_a_failed_write_leaves_the_old_file(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = (data / "report.bin").read_bytes()
-    monkeypatch.setattr(store.os, "replace", lambda *_: (_ for _ in ()).throw(OSError("full")))
+    monkeypatch.setattr(storing.os, "replace", lambda *_: (_ for _ in ()).throw(OSError("full")))
     with pytest.raises(OSError, match="full"):
-        store.write_table("report", {"failed": {}}, data)
+        storing.write_table("report", {"failed": {}}, data)
     assert (data / "report.bin").read_bytes() == before

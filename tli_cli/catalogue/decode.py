@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from tli_cli.architecture import Architecture, Axis, AxisTree, InitialValue, Layer, Node, Space, TensorSpec, tree_size
-from tli_cli.catalogue.encode import USES
 from tli_cli.catalogue.sizes import resolved
+
+USES = ("averaged", "coded", "dotted", "guessed")
+"""What an architecture says of some of its spaces."""
 
 
 def decode(row: Mapping[str, Any], origin: str, options: Mapping[str, int]) -> Architecture:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 from zlib import crc32
 
@@ -33,15 +33,6 @@ def features(tensors: Iterable[TensorSpec]) -> Counter[int]:
 def elements(tensors: Iterable[TensorSpec]) -> int:
     """Return how many numbers the tensors hold."""
     return sum(tensor.size for tensor in tensors)
-
-
-def packed(described: Sequence[tuple[Mapping[int, int], int]]) -> list[int]:
-    """Return the features and elements of several architectures as one row of numbers, which `Features` reads: how many
-    there are, how many features each has, their elements, all features, all counts."""
-    keys = [sorted(counted) for counted, _ in described]
-    counts = [counted[key] for (counted, _), own in zip(described, keys, strict=True) for key in own]
-    sizes = [size for _, size in described]
-    return [len(described), *map(len, keys), *sizes, *(key for own in keys for key in own), *counts]
 
 
 class Features:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import lzma
-import os
-import struct
 import zlib
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
@@ -17,10 +15,8 @@ from tli_cli.errors import TliError
 
 FORMAT = 2
 DATA = Path(__file__).parent / "data"
-BLOCK = 96 * 1024
-"""The size up to which architectures share a block: larger ones compress better, smaller ones are read faster."""
 
-_FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "dict_size": 1 << 20}]
+FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "dict_size": 1 << 20}]
 
 
 @lru_cache(maxsize=1)
@@ -62,24 +58,6 @@ def _unreadable(file: str, error: Exception) -> TliError:
     return TliError(f"{DATA / file} is {state}: install tli again, or rebuild the catalogue with `make catalogue`")
 
 
-def write_table(name: str, value: Any, folder: Path = DATA) -> None:
-    """Write one of the catalogue's small tables."""
-    _write(folder / f"{name}.bin", zlib.compress(_json(value).encode(), 9))
-
-
-def write_numbers(name: str, values: Sequence[int], folder: Path = DATA) -> None:
-    """Write one of the catalogue's tables of numbers."""
-    _write(folder / f"{name}.bin", zlib.compress(struct.pack(f"<{len(values)}q", *values), 9))
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.part")
-    beside.write_bytes(data)
-    os.replace(beside, path)
-
-
 @lru_cache(maxsize=4)
 def _block(number: int) -> tuple[str, ...]:
     _, offset, length = index()["blocks"][number]
@@ -87,7 +65,7 @@ def _block(number: int) -> tuple[str, ...]:
         with open(DATA / "architectures.bin", "rb") as file:
             file.seek(offset)
             raw = file.read(length)
-        return tuple(lzma.decompress(raw, lzma.FORMAT_RAW, filters=_FILTERS).decode().split("\n"))
+        return tuple(lzma.decompress(raw, lzma.FORMAT_RAW, filters=FILTERS).decode().split("\n"))
     except (OSError, lzma.LZMAError, UnicodeDecodeError) as error:
         raise _unreadable("architectures.bin", error) from error
 
@@ -100,33 +78,3 @@ def read_row(structure: int) -> Mapping[str, Any]:
         return cast("Mapping[str, Any]", json.loads(_block(number)[structure - blocks[number][0]]))
     except (ValueError, IndexError) as error:
         raise _unreadable("architectures.bin", error) from error
-
-
-def write_rows(rows: Iterable[Mapping[str, Any]], folder: Path = DATA) -> list[list[int]]:
-    """Write architectures in blocks; return first number, offset and length of each block."""
-    blocks: list[list[int]] = []
-    written = b""
-    first = 0
-    for lines in _grouped([_json(row) for row in rows]):
-        packed = lzma.compress("\n".join(lines).encode(), lzma.FORMAT_RAW, filters=_FILTERS)
-        blocks.append([first, len(written), len(packed)])
-        first, written = first + len(lines), written + packed
-    _write(folder / "architectures.bin", written)
-    return blocks
-
-
-def _grouped(lines: Sequence[str]) -> Iterable[list[str]]:
-    group: list[str] = []
-    size = 0
-    for line in lines:
-        if group and size + len(line) > BLOCK:
-            yield group
-            group, size = [], 0
-        group.append(line)
-        size += len(line)
-    if group:
-        yield group
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"))

@@ -57,7 +57,7 @@ def provided(
 
 
 def _provided(reference: str, input_shape: InputShape | None, given: Mapping[str, int]) -> Provided:
-    from tli_cli.catalogue.survey import described
+    from tli_cli.providers.described import described
     from tli_cli.providers.live import subject_for
 
     head, arguments = split_reference(reference)

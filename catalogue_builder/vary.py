@@ -3,23 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from tli_cli.architecture import Architecture, InitialValue
 from tli_cli.catalogue.record import COMPUTED
 from tli_cli.catalogue.sizes import OPTIONS, Growth, fan_number
-
-Shapes = Mapping[str, tuple[int, ...]]
-
-
-@dataclass(frozen=True)
-class Variant:
-    """A model built with `options`: the shapes of its tensors, and what its constructor ran on them."""
-
-    options: Mapping[str, int]
-    shapes: Shapes
-    initial: Mapping[str, InitialValue]
+from tli_cli.providers.described import Variant
 
 
 def find_growth(architecture: Architecture, base: Variant, other: Variant) -> dict[str, Growth]:

@@ -8,12 +8,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from catalogue_builder.masks import find_masks
+from catalogue_builder.storing import write_numbers, write_rows, write_table
 from tli_cli.catalogue.decode import decode
-from tli_cli.catalogue.features import elements, features, packed
+from tli_cli.catalogue.features import elements, features
 from tli_cli.catalogue.loading import head_names
 from tli_cli.catalogue.naming import LIBRARIES, plainness
-from tli_cli.catalogue.signature import find_masks, followers
-from tli_cli.catalogue.store import FORMAT, write_numbers, write_rows, write_table
+from tli_cli.catalogue.signature import followers
+from tli_cli.catalogue.store import FORMAT
 
 
 def pack(results: Sequence[Mapping[str, Any]], tables: Mapping[str, Any], folder: Path) -> str:
@@ -69,7 +71,16 @@ def _write_signatures(rows: Sequence[Mapping[str, Any]], order: Sequence[int], f
         for signature in sorted({masks.signature(shapes), masks.signature(headless)}):
             signatures.setdefault(f"{signature:x}", []).append([number, masks.image(shapes)])
     write_table("signatures", {**masks.to_json(), "signatures": signatures}, folder)
-    write_numbers("features", packed([(features(a.tensors), elements(a.tensors)) for a in architectures]), folder)
+    write_numbers("features", _packed([(features(a.tensors), elements(a.tensors)) for a in architectures]), folder)
+
+
+def _packed(described: Sequence[tuple[Mapping[int, int], int]]) -> list[int]:
+    """Return the features and elements of several architectures as one row of numbers, which `Features` reads: how many
+    there are, how many features each has, their elements, all features, all counts."""
+    keys = [sorted(counted) for counted, _ in described]
+    counts = [counted[key] for (counted, _), own in zip(described, keys, strict=True) for key in own]
+    sizes = [size for _, size in described]
+    return [len(described), *map(len, keys), *sizes, *(key for own in keys for key in own), *counts]
 
 
 def _family_order(result: Mapping[str, Any]) -> tuple[str, ...]:

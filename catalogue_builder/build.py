@@ -1,4 +1,4 @@
-"""Rebuild the catalogue from the installed libraries: `python -m tli_cli.catalogue.build`."""
+"""Rebuild the catalogue from the installed libraries: `python -m catalogue_builder.build`."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from catalogue_builder.pack import pack
+from catalogue_builder.survey import retraced, survey
 from tli_cli.catalogue.libraries import import_timm, import_torchvision
 from tli_cli.catalogue.naming import LIBRARIES
-from tli_cli.catalogue.pack import pack
 from tli_cli.catalogue.store import DATA, index, read_row
 from tli_cli.catalogue.subjects import model_names, subject_of
-from tli_cli.catalogue.survey import retraced, survey
 from tli_cli.errors import first_line
 
 

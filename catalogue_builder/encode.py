@@ -7,10 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tli_cli.architecture import Architecture, AxisTree, Layer, TensorSpec
+from tli_cli.catalogue.decode import USES
 from tli_cli.catalogue.sizes import Growth
-
-USES = ("averaged", "coded", "dotted", "guessed")
-"""What an architecture says of some of its spaces."""
 
 
 class Table:
