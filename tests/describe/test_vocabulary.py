@@ -8,6 +8,7 @@ ROLES = {
     "q": "encoder.layer.0.attention.self.query model.layers.0.self_attn.q_proj blocks.1.attn.q layers.0.attention.wq",
     "k": "vit.encoder.layer.3.attention.attention.key transformer.layer.0.attention.k_lin"
     " encoder.block.0.layer.0.SelfAttention.k",
+    "to_q": "stage0.blocks.0.attn.conv_proj_q.conv stages.0.layers.0.attention.convolution_projection_query.block.bn",
     "v": "model.layers.0.self_attn.v_proj attn.to_v encoder.layer.0.attention.self.value",
     "qkv": "blocks.0.attn.qkv h.0.attn.c_attn encoder.layers.encoder_layer_0.self_attention.in_proj"
     " transformer.h.0.self_attention.query_key_value stages.0.blocks.0.attn.qkv.linear"

@@ -141,6 +141,8 @@ _CROSS = re.compile(
     r"(^|\.)(encdec_?attention|encoder_attn|cross_?attention\w*|cross(_\w*)?|multihead_attn|src_att(entio)?n"
     r"|enc_dec_attn|encoder_decoder_attention|(memory|inter|context|(dec_)?enc)_att(entio)?n|attn2)\."
 )
+PROJECTED = re.compile(r"(?:^|_)(?=(?:q|query|queries|k|keys?|v|values?)(?:_|$))([qkv])")
+"""The words by which a module says which projection of an attention it stands at: `conv_proj_q`."""
 _CONTEXTS = {name: re.compile(f"({names})$") for name, names in CONTEXTS.items()}
 _ROLES = tuple((token, context, re.compile(f"({names})"), "." in names) for token, context, names in ROLES)
 _DOTTED_ROLES = tuple(role for role in _ROLES if role[3])
@@ -185,7 +187,16 @@ def canonical_role(path: str) -> str:
     for tail in _tails(lower.split(".")):
         if token := _role_of(tail, near):
             return crossing(path) + token
-    return ""
+    ahead = _ahead_of(lower)
+    return crossing(path) + ahead if ahead else ""
+
+
+def _ahead_of(path: str) -> str:
+    """Return `to_q`, `to_k` or `to_v` for a layer of an attention whose module says which projection it stands at."""
+    if "attn" not in contexts(path):
+        return ""
+    said = (PROJECTED.search(part) for part in reversed(path.split(".")[:-1]))
+    return next((f"to_{match[1]}" for match in said if match), "")
 
 
 @lru_cache(maxsize=65536)

@@ -28,6 +28,7 @@ from tli_cli.kinship.own_sizes import own_spaces
 from tli_cli.kinship.repeats import Member, Units, copies_of, graph_of, in_order
 from tli_cli.matching.graph_roles import graph_roles
 from tli_cli.matching.parts import PART_ROLES
+from tli_cli.matching.undirected import spelled_row, undirected_blocks
 from tli_cli.matching.units import units_of
 
 UNKNOWN = ("file", "inferred", "definition")
@@ -100,7 +101,7 @@ def _named(bare: Architecture, known: Architecture) -> tuple[Mapping[str, Likene
     if not named:
         named, order_from = {} if _is_sorted(bare) else in_its_order(bare.tensors, known), bare.order_from
         named = named or {name: Likeness(*like) for name, like in by_modules(bare.tensors, known.tensors).items()}
-        named = {} if _are_for_others(named, known) else named
+        named = {} if _are_for_others(named, known) or _counts_otherwise(named, bare, known) else named
     return with_tables(named, known, bare.tensors), order_from
 
 
@@ -113,6 +114,14 @@ def _are_for_others(named: Mapping[str, Likeness], known: Architecture) -> bool:
         if any(role in parts and said in parts and said != role for parts in PART_ROLES.values()):
             return True
     return False
+
+
+def _counts_otherwise(named: Mapping[str, Likeness], bare: Architecture, known: Architecture) -> bool:
+    """Tell whether blocks of a row that has another name in the known network may be counted there from its other
+    end."""
+    undirected = undirected_blocks(units_of(bare))
+    pairs = ((bare.layer_of[name].block, known.layer_of[found.template].block) for name, found in named.items())
+    return any(mine in undirected and spelled_row(mine) != spelled_row(other) for mine, other in pairs)
 
 
 def _heads_besides(bare: Architecture, known: Architecture, named: Mapping[str, Likeness]) -> dict[str, str]:

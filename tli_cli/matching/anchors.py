@@ -25,6 +25,10 @@ EVIDENCE = (
 )
 """From the strongest to the weakest; a changed head breaks `behind`, a changed input `before`, a changed width both."""
 
+JOINT = ("joined before", "joined behind", "company")
+"""What tells most where attention goes over tokens side by side, in whichever order: what is before and behind two
+streams alike may be the same, but not what each is joined to."""
+
 CERTAIN = EVIDENCE[:5]
 """What counts where more than one block was added or removed: blocks are then spread evenly, not kept at both ends."""
 
@@ -68,13 +72,14 @@ def anchors(source: Side, target: Side) -> Iterator[Anchor]:
     near = abs(len(source.ends[1]) - len(target.ends[1])) <= 1 or abs(source.weighted - target.weighted) <= A_HEAD
     inside = _beside_another(source, target)
     beside = BESIDE if inside else ()
-    tables = (*(EVIDENCE if near else CERTAIN), *beside)
+    joint = (JOINT,) if source.attends_jointly and target.attends_jointly else ()
+    tables = (*joint, *(EVIDENCE if near else CERTAIN), *beside)
     alike = fed_alike(source, target, tables, lambda names, unit: names not in beside or unit.place in inside)
     for names, t, s, told in alike:
         taken.add(t.key)
         given.add(s.key)
-        certain = (even or names in CERTAIN) and t.key not in crowded
-        strength = Strength.PROVEN if certain and names == EVIDENCE[0] else Strength(1 + certain)
+        certain = (even or names in (*joint, *CERTAIN)) and t.key not in crowded
+        strength = Strength.PROVEN if certain and names == tables[0] else Strength(1 + certain)
         yield Anchor(t, s, strength, not told)
     for names in () if even else FED_ALIKE:
         offered, asking = _abreast(source, names), _abreast(target, names)

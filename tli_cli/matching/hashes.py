@@ -131,6 +131,17 @@ def forward_hashes(graph: UnitGraph, labels: dict[Key, Hashable], depth: int | N
     return _of_units(graph, values)
 
 
+def company_hashes(graph: UnitGraph, labels: dict[Key, Hashable]) -> dict[Key, int]:
+    """Return for each unit a hash of all that feeds what it is joined to, where it is joined to anything."""
+    producers = [[(i, _slot(graph, index, slot)) for slot, i in enumerate(f)] for index, f in enumerate(graph.inputs)]
+    values = _refined(graph, labels, producers, range(len(producers)), None)
+    beside: list[list[int]] = [[] for _ in graph.labels]
+    for before in graph.inputs:
+        for i in before:
+            beside[i] += [values[other] for other in before if other != i]
+    return _of_units(graph, [hash(tuple(sorted(found))) for found in beside])
+
+
 def backward_hashes(graph: UnitGraph, labels: dict[Key, Hashable], depth: int | None = None) -> dict[Key, int]:
     """Return for each unit a hash of its label and of everything that it feeds, at most `depth` steps away if given."""
     consumers: list[list[tuple[int, int]]] = [[] for _ in graph.labels]

@@ -11,7 +11,7 @@ from tli_cli.architecture import Architecture, Node
 from tli_cli.describe.spelling import apart, enclosing
 from tli_cli.grouping import gathered, grouped
 from tli_cli.matching.copies import Copies, copies_of, feeders
-from tli_cli.matching.hashes import HEAD, backward_hashes, forward_hashes, unit_graph
+from tli_cli.matching.hashes import HEAD, backward_hashes, company_hashes, forward_hashes, unit_graph
 from tli_cli.matching.residuals import is_residual
 from tli_cli.matching.segments import WEIGHTED, Block, Stage, blocks_of, first_level, split_ends, stages_of
 from tli_cli.matching.settings import ACTIVATIONS
@@ -175,6 +175,27 @@ class Side:
             "acts at all": backward_hashes(any_act, own, LOCAL),
         }
 
+    @cached_property
+    def _unordered(self) -> dict[str, dict[Key, int]]:
+        """The exact fingerprints where it does not count in which order values are put side by side: attention to what
+        stands together is the same in any order."""
+        graph = unit_graph(self.architecture, self.units)
+        joined = replace(graph, labels=tuple("join" if label == "cat" else label for label in graph.labels))
+        own: dict[Key, Hashable] = {unit.key: unit.exact_label for unit in self.units}
+        own |= {(unit.place, HEAD): "head" for unit in self.units if unit.kind == "embedding"}
+        return {
+            "joined before": forward_hashes(joined, own),
+            "joined behind": backward_hashes(joined, own),
+            "company": company_hashes(joined, own),
+        }
+
+    @cached_property
+    def attends_jointly(self) -> bool:
+        """Tell whether values of several layers stand side by side where they are weighed against each other."""
+        graph = unit_graph(self.architecture, self.units)
+        products = (before for label, before in zip(graph.labels, graph.inputs, strict=True) if label == "matmul")
+        return any(graph.labels[i] == "cat" for before in products for i in before)
+
     def acting(self, names: tuple[str, ...], units: Sequence[Unit]) -> dict[Key, Hashable]:
         """Return the fingerprints `names` of each of `units` of its surroundings where activations count."""
         return {unit.key: tuple(self._acting[name].get(unit.key) for name in names) for unit in units}
@@ -182,7 +203,7 @@ class Side:
     def groups(self, names: tuple[str, ...]) -> dict[int, tuple[Unit, ...]]:
         """Return the units that stand in the graph, grouped by their fingerprint over the tables `names`."""
         if names not in self._groups:
-            tables = [self.hashes[name] for name in names]
+            tables = [self.hashes[name] if name in self.hashes else self._unordered[name] for name in names]
             told = ((unit, tuple(table.get(unit.key) for table in tables)) for unit in self.units)
             found = gathered((hash(values), unit) for unit, values in told if None not in values)
             self._groups[names] = {fingerprint: tuple(units) for fingerprint, units in found.items()}
@@ -200,7 +221,7 @@ class Side:
 
     def forget_hashes(self) -> None:
         """Give the memory back that the fingerprints of single units take; the groups that were asked for stay."""
-        for name in ("hashes", "_acting"):
+        for name in ("hashes", "_acting", "_unordered"):
             self.__dict__.pop(name, None)
 
     @cached_property

@@ -65,6 +65,8 @@ def fed_alike(
     many of either side have, of those that `counts` tells to, and whether more than their order tells them apart."""
     taken, given = set[Key](), set[Key]()
     for names in tables:
+        if len(taken) == len(target.units):
+            return
         theirs = target.groups(names)
         for fingerprint, units in source.groups(names).items():
             offered = [unit for unit in units if unit.key not in given]

@@ -9,8 +9,8 @@ from dataclasses import replace
 from tli_cli.architecture import STATISTICS, Architecture, Axis, AxisTree, Layer, Node, TensorSpec
 from tli_cli.describe.blocks import with_blocks
 from tli_cli.describe.last_layers import UNBOUNDED, gives_features
-from tli_cli.describe.spaces import leaves
 from tli_cli.describe.spelling import enclosing
+from tli_cli.describe.tracing.nested_parts import POSITIONS, part_ranks, part_sizes, unnested
 from tli_cli.describe.tracing.numbers import constants_after, numbers_after
 from tli_cli.describe.tracing.recording import Recording
 from tli_cli.describe.tracing.reductions import settle_weighed_sums
@@ -19,9 +19,7 @@ from tli_cli.describe.tracing.values import RecordedLayer, Value
 from tli_cli.describe.tracing.weighing import note_weighed
 from tli_cli.describe.used_spaces import UsedSpaces
 from tli_cli.describe.walks import walked
-from tli_cli.grouping import gathered
 
-POSITIONS = {"grid", "batch", "kernel"}
 STANDARD_ROLES = {"weight", "bias", *STATISTICS}
 POOLS = ("max_pool", "avg_pool")
 
@@ -164,7 +162,7 @@ def _layers(recording: Recording, tensors: Sequence[TensorSpec]) -> list[Layer]:
             loose[module if last in STANDARD_ROLES else tensor.name][tensor.name] = (
                 last if last in STANDARD_ROLES else "weight"
             )
-    sizes = _part_sizes(recording)
+    sizes = part_sizes(recording)
     note_weighed(recording)
     numbers, constants = numbers_after(recording), constants_after(recording)
     layers = [
@@ -191,20 +189,6 @@ def _layers(recording: Recording, tensors: Sequence[TensorSpec]) -> list[Layer]:
 def _first_run_beside(path: str, first: Mapping[str, int]) -> int:
     """Return the place of the layer that is run `first` in the innermost module around `path` of which one is run."""
     return next((first[module] for module in reversed(enclosing(path)[:-1]) if module in first), 0)
-
-
-def _part_sizes(recording: Recording) -> list[tuple[int, ...]]:
-    """Return for each layer the sizes of the parts that its output is cut in, if they are not all equal."""
-    table = recording.table
-    found: list[dict[int, int]] = [{} for _ in recording.layers]
-    whole = [0] * len(recording.layers)
-    for i, size in recording.part_sizes.items():
-        node, tree = recording.nodes[i], table.resolve(recording.part_axes[i])
-        layer = recording.nodes[node.inputs[0]].layer
-        if layer >= 0 and not POSITIONS.intersection(map(table.kind, leaves(tree))):
-            found[layer][node.index], whole[layer] = size, table.size(tree)
-    sizes = [tuple(size for _, size in sorted(parts.items())) for parts in found]
-    return [s if len(set(s)) > 1 and sum(s) == total else () for s, total in zip(sizes, whole, strict=True)]
 
 
 def _is_summed(recording: Recording, layer: Layer, name: str, dim: int) -> bool:
@@ -239,8 +223,8 @@ def _graph(recording: Recording, outputs: Sequence[Value]) -> tuple[Node, ...]:
     table = recording.table
     renamed: dict[int, int] = {}
     graph: list[Node] = []
-    nodes = _unnested(recording)
-    ranks = _part_ranks(nodes)
+    nodes, _ = unnested(recording)
+    ranks = part_ranks(nodes)
     used = set(walked((value.node for value in outputs), lambda i: nodes[i].inputs))
     for i, node in enumerate(nodes):
         if used and i not in used:
@@ -252,33 +236,3 @@ def _graph(recording: Recording, outputs: Sequence[Value]) -> tuple[Node, ...]:
         renamed[i] = len(graph)
         graph.append(Node(node.op, inputs, node.layer, ranks.get(i, node.index)))
     return tuple(graph)
-
-
-def _unnested(recording: Recording) -> list[Node]:
-    """Return the nodes with the parts of a slice of a weight as parts of the whole; a slice cut so is no part itself.
-
-    So a projection of which one input makes the queries and another the keys and values has three parts.
-    """
-    nodes, table = list(recording.nodes), recording.table
-    for i, node in enumerate(recording.nodes):
-        before = node.inputs[0] if node.op == "part" else -1
-        if before not in recording.slices:
-            continue
-        piece, cut = (table.resolve(tree) for tree in (recording.slices[before], recording.part_axes[i]))
-        if isinstance(piece, tuple) and isinstance(cut, tuple) and (piece[0], len(piece)) == ("+", len(cut)):
-            counted = node.index * table.size(piece) // table.size(cut)
-            nodes[i] = replace(node, inputs=nodes[before].inputs, index=recording.nodes[before].index + counted)
-            nodes[before] = replace(nodes[before], index=-1)
-    return nodes
-
-
-def _part_ranks(nodes: Sequence[Node]) -> dict[int, int]:
-    """Return which part of its input each part is, counted from the first: slices are recorded by where they start."""
-
-    def origin(node: Node) -> tuple[bool, int]:
-        before = nodes[node.inputs[0]]
-        return (True, before.layer) if before.layer >= 0 else (False, node.inputs[0])
-
-    parts = {i: node for i, node in enumerate(nodes) if node.op == "part" and node.inputs and node.index >= 0}
-    starts = gathered((origin(node), node.index) for node in parts.values())
-    return {i: sorted({*starts[origin(node)]}).index(node.index) for i, node in parts.items()}

@@ -5,21 +5,19 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Sequence
-from functools import lru_cache
 
 from tli_cli.architecture import Architecture
 from tli_cli.describe.spelling import apart
-from tli_cli.describe.vocabulary_places import DECODER, module_place, module_places, tower
+from tli_cli.describe.vocabulary_places import module_places, tower
 from tli_cli.matching.segments import WEIGHTED
+from tli_cli.matching.undirected import row_of, spelled_row, undirected_blocks
 from tli_cli.matching.units import Key, Unit
 from tli_cli.matching.values import Matching, Pair
 
 Told = Callable[[Unit], str]
 """What a unit is for, as far as the other side knows such units too; "" where nothing tells."""
-NUMBER = re.compile(r"(^|\.)([0-9]+)(\.|$)")
 NESTED = re.compile(r"(.*?)\.([a-z_]\w*)(\.[0-9]+)*\.\2\.", re.I)
 """The path of what is within a module of its own name, with what stands before both."""
-FIRST_NUMBER = re.compile(r"(.*?[^0-9.]?\.?)([0-9]+)(?=\.|$)")
 DIRECTION = "nothing tells from which end the blocks of its row are counted"
 WITHIN = "its blocks stand within each other in one of the two networks alone"
 
@@ -30,9 +28,9 @@ def untold_rows(
     """Return for each of the target's layers, by place, why nothing shows that its block is fed from the one that
     belongs there, where nothing does; what is said of one layer holds for all of the same two blocks."""
     away = _rivals_elsewhere(target, matching.targets, mine), _rivals_elsewhere(source, matching.sources, theirs)
-    rows = {_spelled(unit.block) for unit in matching.sources}
+    rows = {spelled_row(unit.block) for unit in matching.sources}
     away_from = (p for p in matching.pairs if p.source.key in away[1] and not _at_home(p))
-    strayed = {_sort(pair) for pair in away_from if _spelled(pair.target.block) in rows}
+    strayed = {_sort(pair) for pair in away_from if spelled_row(pair.target.block) in rows}
     places = _places(matching.targets), _places(matching.sources)
     usual = _usual_starts(matching.pairs)
     undirected = _undirected(target, matching.targets) | _undirected(source, matching.sources)
@@ -60,7 +58,7 @@ def _rivals_elsewhere(architecture: Architecture, units: Sequence[Unit], told: T
         return {}
     rows: dict[Hashable, dict[str, list[Unit]]] = defaultdict(lambda: defaultdict(list))
     for unit in units:
-        row = _row(unit.block)
+        row = row_of(unit.block)
         if unit.block != unit.path and unit.kind in WEIGHTED:
             rows[unit.kind, unit.shape, told(unit), module_places(row), tower(f"{row}.")][row].append(unit)
     several = [list(found.values()) for found in rows.values() if len(found) > 1]
@@ -70,38 +68,7 @@ def _rivals_elsewhere(architecture: Architecture, units: Sequence[Unit], told: T
 def _undirected(architecture: Architecture, units: Sequence[Unit]) -> frozenset[str]:
     """Return the blocks of decoders of maps, and of what joins maps of several widths that were brought to one, that
     may be counted from either end: no width tells."""
-    if architecture.graph:
-        return frozenset()
-    return _of_decoders(units) | _joining(units)
-
-
-def _of_decoders(units: Sequence[Unit]) -> frozenset[str]:
-    rows: dict[str, dict[str, list[Unit]]] = defaultdict(lambda: defaultdict(list))
-    for unit in units:
-        number = NUMBER.search(unit.block)
-        if number and unit.kind == "conv" and module_place(unit.block[: number.start()])[0] == DECODER:
-            rows[unit.block[: number.start()]][number[2]].append(unit)
-    even = [row for row in rows.values() if len(row) > 1 and len({made[-1].shape[0] for made in row.values()}) == 1]
-    return frozenset(unit.block for row in even for made in row.values() for unit in made)
-
-
-def _joining(units: Sequence[Unit]) -> frozenset[str]:
-    """Return the blocks of rows of several layers and one width each, as many as bring maps to that width."""
-    rows: dict[str, dict[str, list[Unit]]] = defaultdict(lambda: defaultdict(list))
-    for unit in units:
-        number = FIRST_NUMBER.match(unit.path) if unit.kind in WEIGHTED else None
-        if number:
-            rows[number[1]][number[2]].append(unit)
-    held = [list(row.values()) for row in rows.values()]
-    single = [[unit for (unit,) in row] for row in held if all(len(made) == 1 for made in row)]
-    brought = {(len(row), row[0].shape[0]) for row in single if len({u.taken for u in row} - {row[0].shape[0]}) > 1}
-    several = [
-        row
-        for row in held
-        if len({frozenset(Counter(u.exact_label for u in made).items()) for made in row}) == 1
-        and any((len(row), made[0].shape[0]) in brought and len(made) > 1 for made in row)
-    ]
-    return frozenset(unit.block for row in several for made in row for unit in made)
+    return frozenset() if architecture.graph else undirected_blocks(units)
 
 
 def _nested(architecture: Architecture, units: Sequence[Unit]) -> frozenset[str]:
@@ -151,21 +118,9 @@ def _blocks(pair: Pair) -> tuple[str, str]:
     return pair.target.block, pair.source.block
 
 
-@lru_cache(maxsize=4096)
-def _row(block: str) -> str:
-    """Return what the blocks of one row have in common: their name without numbers."""
-    return re.sub(r"[0-9]+[a-z]?(?![a-z])", "#", block)
-
-
-@lru_cache(maxsize=4096)
-def _spelled(block: str) -> str:
-    """Return the row of a block however its words are joined."""
-    return re.sub(r"[._]", "", _row(block)).lower()
-
-
 def _sort(pair: Pair) -> Hashable:
     return pair.source.kind, pair.source.shape, pair.source.role
 
 
 def _at_home(pair: Pair) -> bool:
-    return _spelled(pair.target.block) == _spelled(pair.source.block)
+    return spelled_row(pair.target.block) == spelled_row(pair.source.block)
