@@ -225,9 +225,8 @@ def inject(
         ranks = ALONE if written is None else current_ranks()
         with ranks.step():
             given, wanted = _sides(cast("list[Model]", names_of(sources)), name_of(target), options)
-            for reference in (*given, wanted):
-                if reference.checkpoint is not None:
-                    stack.enter_context(reference.checkpoint)
+            for held in filter(None, (reference.checkpoint for reference in (*given, wanted))):
+                stack.enter_context(held)
             made = _checked(plan, given, wanted, options)
         if written is None:
             return Report(made)

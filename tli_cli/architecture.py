@@ -10,25 +10,14 @@ from functools import cached_property
 from math import prod
 from typing import Any
 
+from tli_cli.noted import CONVOLUTION, EPSILON, GROUPS, OFFSET, Number
+
 AxisTree = int | tuple[Any, ...]
 """One tensor axis in terms of spaces: a space's index, `("+", tree, ...)` for parts laid end to end, or
 `("*", tree, ...)` for factors, the outermost first (`("*", heads, head_width)`)."""
 
 InitialValue = tuple[tuple[Any, ...], ...]
 """The in-place operations that a constructor ran on a tensor, in order: `(("normal_", 0.0, 0.02),)`."""
-
-Number = tuple[Any, ...]
-"""An operation and the numbers that it takes: `("mul", 0.125)`, `("convolution", stride, padding, dilation)`."""
-
-CONVOLUTION = "convolution"
-"""The word for how a convolution moves over its input: stride, zeros before the input, dilation and, where they are not
-as many as before it, zeros behind it."""
-
-OFFSET = "offset"
-"""In place of an operation: a number that is added to a layer's weight before it is used, as in `(1 + weight) * x`."""
-
-EPSILON = "epsilon"
-"""In place of an operation: what a norm adds to the variance."""
 
 LINEAR = ("conv", "linear")
 """The kinds of layers whose weight multiplies what goes in."""
@@ -38,33 +27,6 @@ UNTOLD = "other"
 
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 """The roles of what a batch norm counts while it trains."""
-
-GROUPS = "groups"
-"""In place of an operation: in how many groups a norm averages over its channels."""
-
-POOLED = "pooled"
-"""In place of an operation: that a norm is applied to a mean over places."""
-
-OWN = "own"
-"""In place of an operation: that a value meets what is made of it alone, such as its mean."""
-
-REDUCED = "reduced"
-"""In place of an operation: what several channels or places become together, such as the mean of channels."""
-
-PICKED = "picked"
-"""In place of an operation: that the first or the last of all places is taken alone."""
-
-AS_HEAD = "as head"
-"""In place of an operation: that an embedding's own table serves as a head from here on."""
-
-OUTPUTS = "outputs"
-"""In place of an operation: at how many places of one sample what the network gives is held."""
-
-WEIGHED = "weighed"
-"""In place of an operation: how the places are cut that a softmax weighs before a layer."""
-
-OF_THE_LAYER = (AS_HEAD, CONVOLUTION, EPSILON, GROUPS, OFFSET, OUTPUTS, POOLED, WEIGHED)
-"""Numbers of the layer itself, not of what is behind it."""
 
 JOINED = "cat"
 """The operation that lays parameters end to end, before a layer uses them."""

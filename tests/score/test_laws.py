@@ -20,7 +20,7 @@ from tests.core.support import described
 from tests.models import NETS
 from tests.score.conftest import MIXED, SMALL
 from tli_cli import catalogue
-from tli_cli.architecture import Architecture, Layer, Number
+from tli_cli.architecture import Architecture, Layer
 from tli_cli.catalogue.libraries import import_timm
 from tli_cli.describe.from_names.names import describe_names
 from tli_cli.kinship import as_kin
@@ -29,6 +29,7 @@ from tli_cli.matching.settings import ACTIVATIONS
 from tli_cli.matching.sides import Side
 from tli_cli.matching.units import units_of
 from tli_cli.matrices.rows import RowScores, Sides
+from tli_cli.noted import Number
 from tli_cli.planning.doubted import doubted_layers, score_architectures
 from tli_cli.providers.module import describe_live
 from tli_cli.scoring.score import coverage_of, score_matching, unit_weight, worst_blocks

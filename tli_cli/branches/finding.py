@@ -8,9 +8,10 @@ from dataclasses import replace
 from itertools import pairwise
 from math import prod
 
-from tli_cli.architecture import CONVOLUTION, EPSILON, GROUPS, LINEAR, OUTPUTS, POOLED, WEIGHED, Architecture, Layer
+from tli_cli.architecture import LINEAR, Architecture, Layer
 from tli_cli.branches.values import Act, Branches
 from tli_cli.describe.walks import walked
+from tli_cli.noted import CONVOLUTION, EPSILON, GROUPS, OUTPUTS, POOLED, WEIGHED
 
 Reached = dict[int, frozenset[int]]
 """By a node that goes in, the nodes between that and one that comes out, which is among them."""

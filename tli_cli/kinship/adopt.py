@@ -7,16 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
-from tli_cli.architecture import (
-    LINEAR,
-    OFFSET,
-    Architecture,
-    Axis,
-    Layer,
-    Node,
-    Space,
-    TensorSpec,
-)
+from tli_cli.architecture import LINEAR, Architecture, Axis, Layer, Node, Space, TensorSpec
 from tli_cli.describe.blocks import with_blocks
 from tli_cli.describe.modules import by_modules
 from tli_cli.describe.normed import WITH_LENGTH
@@ -30,6 +21,7 @@ from tli_cli.matching.graph_roles import graph_roles
 from tli_cli.matching.parts import PART_ROLES
 from tli_cli.matching.undirected import spelled_row, undirected_blocks
 from tli_cli.matching.units import units_of
+from tli_cli.noted import OFFSET
 
 UNKNOWN = ("file", "inferred", "definition")
 """Where the order of layers comes from in a description by names alone."""
@@ -52,10 +44,6 @@ def as_kin(bare: Architecture, known: Architecture, head_width: int = 0) -> Arch
     apart |= _heads_besides(bare, known, named)
     members = _members(known, like)
     spaces, axes, guessed, like_spaces = own_spaces(bare, known, members, head_width)
-
-    def own(spaces: AbstractSet[int]) -> frozenset[int]:
-        return frozenset(i for i, space in enumerate(like_spaces) if space in spaces)
-
     fits = _is_coherent(members, known, axes) and not _repeats_what_it_lacks(members, known)
     graph = graph_of(known, members) if fits else None
     if graph is None:
@@ -71,12 +59,17 @@ def as_kin(bare: Architecture, known: Architecture, head_width: int = 0) -> Arch
         spaces=tuple(spaces),
         axes=axes,
         guessed=frozenset(guessed),
-        coded=own(known.coded),
-        dotted=own(known.dotted),
-        averaged=own(known.averaged),
+        coded=_own(like_spaces, known.coded),
+        dotted=_own(like_spaces, known.dotted),
+        averaged=_own(like_spaces, known.averaged),
         order_from=order_from,
         origin=f"{bare.origin} (like {known.origin})",
     )
+
+
+def _own(like: Sequence[int], known: AbstractSet[int]) -> frozenset[int]:
+    """Return the spaces that are `like` one of the `known` ones."""
+    return frozenset(i for i, space in enumerate(like) if space in known)
 
 
 def _no_longer_tied(bare: Architecture, known: Architecture, named: Mapping[str, Likeness]) -> dict[str, str | None]:

@@ -9,7 +9,6 @@ from itertools import groupby
 from operator import itemgetter
 from typing import TypeVar
 
-from tli_cli.architecture import CONVOLUTION
 from tli_cli.describe.spelling import enclosing
 from tli_cli.grouping import gathered
 from tli_cli.matching.alignment import align
@@ -18,6 +17,7 @@ from tli_cli.matching.segments import Block
 from tli_cli.matching.sides import Side
 from tli_cli.matching.units import Key
 from tli_cli.matching.values import StagePair
+from tli_cli.noted import CONVOLUTION
 
 T = TypeVar("T")
 Partner = Mapping[Key, Key]

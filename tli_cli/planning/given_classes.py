@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from tli_cli.architecture import LINEAR, OUTPUTS, Architecture
+from tli_cli.architecture import LINEAR, Architecture
 from tli_cli.describe.last_layers import UNBOUNDED
 from tli_cli.describe.spaces import leaves
 from tli_cli.describe.walks import makers
+from tli_cli.noted import OUTPUTS
 
 
 def with_classes(*sides: Architecture) -> Sequence[Architecture]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from math import prod
 
-from tli_cli.architecture import EPSILON, OFFSET, Architecture, Layer, Number
+from tli_cli.architecture import Architecture, Layer
 from tli_cli.describe.from_names.kinds import table_kind
 from tli_cli.describe.normed import WITH_LENGTH
 from tli_cli.describe.vocabulary import surroundings
 from tli_cli.matching.segments import WEIGHTED, Block
 from tli_cli.matching.units import Unit
 from tli_cli.matching.values import Matching
+from tli_cli.noted import EPSILON, OFFSET, Number
 
 BRANCH_ENDS = ("o", "fc2", "down")
 NOT_ZERO = frozenset({

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from math import isclose
 
-from tli_cli.architecture import OF_THE_LAYER, OUTPUTS, POOLED, WEIGHED, Architecture, Layer, Number
+from tli_cli.architecture import Architecture, Layer
 from tli_cli.matching.settings import ACTIVATIONS
+from tli_cli.noted import OF_THE_LAYER, OUTPUTS, POOLED, WEIGHED, Number
 from tli_cli.pieces import middle
 from tli_cli.planning.scale_numbers import SCALES, TOLERANCE
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from math import isclose, prod
 
-from tli_cli.architecture import Architecture, Number
+from tli_cli.architecture import Architecture
+from tli_cli.noted import Number
 
 SCALES = ("mul", "div", "baddbmm")
 SHRINKING = (-1.0, -0.5, -0.25)

@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 
-from tli_cli.architecture import CONVOLUTION
 from tli_cli.describe.tracing.numbers import are_places
 from tli_cli.describe.tracing.recording import Recording
 from tli_cli.describe.tracing.values import Value
+from tli_cli.noted import CONVOLUTION
 
 EDGES = ("reflection_pad", "replication_pad")
 

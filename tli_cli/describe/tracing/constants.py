@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.utils._pytree import tree_flatten, tree_map
 
-from tli_cli.architecture import Number
+from tli_cli.noted import Number
 
 LARGEST = 1 << 20
 """How many values are worked out beside what is traced; larger constants stay unknown."""

@@ -8,13 +8,14 @@ from typing import Any
 
 import torch
 
-from tli_cli.architecture import OWN, AxisTree
+from tli_cli.architecture import AxisTree
 from tli_cli.describe.tracing.meta import tensors_in
 from tli_cli.describe.tracing.numbers import constants_among, keeps_size, note_constants
 from tli_cli.describe.tracing.operation_names import ADDITIONS, FACTORIES, FIXED_NAMES, PLAIN, SAME_NUMBERS, SILENT
 from tli_cli.describe.tracing.recording import Recording
 from tli_cli.describe.tracing.values import Value, are_addends
 from tli_cli.describe.tracing.written_norms import is_divided, normalising, note_scale, scaled_before, weighed
+from tli_cli.noted import OWN
 
 POWERS = {0.5: "sqrt", -0.5: "rsqrt"}
 STATISTICS = {"running_mean", "running_var"}

@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 
-from tli_cli.architecture import EPSILON, GROUPS, POOLED
 from tli_cli.describe.tracing.applied import is_learned_input, positions, roles_of
 from tli_cli.describe.tracing.elementwise import first_of
 from tli_cli.describe.tracing.numbers import are_places
 from tli_cli.describe.tracing.recording import Recording
+from tli_cli.noted import EPSILON, GROUPS, POOLED
 
 
 def _normalise(rec: Recording, x: Any, out: Any, kind: str, channel: int, epsilon: Any, **tensors: Any) -> None:

@@ -10,11 +10,12 @@ from typing import Any
 
 import torch
 
-from tli_cli.architecture import AS_HEAD, OFFSET, OUTPUTS, PICKED, AxisTree, Number
+from tli_cli.architecture import AxisTree
 from tli_cli.describe.last_layers import BOUNDED
 from tli_cli.describe.tracing.operation_names import PLAIN, UNCOUNTED, UNEVEN, UNIFORM
 from tli_cli.describe.tracing.recording import Recording
 from tli_cli.describe.tracing.values import Value
+from tli_cli.noted import AS_HEAD, OFFSET, OUTPUTS, PICKED, Number
 
 ALONG = ("dim", "dims", "dimension")
 """What operations call the dimensions along which they work."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from tli_cli.architecture import DOT, LINEAR, OWN, REDUCED, AxisTree, Node, Number
+from tli_cli.architecture import DOT, LINEAR, AxisTree, Node
 from tli_cli.describe.normed import part_role
 from tli_cli.describe.spaces import SpaceTable
 from tli_cli.describe.tracing.constants import Constants
@@ -17,6 +17,7 @@ from tli_cli.describe.tracing.curves import Curves
 from tli_cli.describe.tracing.statistics import Statistics
 from tli_cli.describe.tracing.unread import Readings
 from tli_cli.describe.tracing.values import Borders, Origin, RecordedLayer, Value
+from tli_cli.noted import OWN, REDUCED, Number
 
 
 class Recording:

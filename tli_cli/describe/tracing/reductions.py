@@ -10,12 +10,13 @@ from typing import Any
 
 import torch
 
-from tli_cli.architecture import PICKED, REDUCED, AxisTree
+from tli_cli.architecture import AxisTree
 from tli_cli.describe.tracing.elementwise import anything, first_of
 from tli_cli.describe.tracing.numbers import note_numbers, note_windows
 from tli_cli.describe.tracing.recording import Recording
 from tli_cli.describe.tracing.statistics import LENGTH, MEAN, OTHER
 from tli_cli.describe.tracing.values import NOWHERE, Origin, Value
+from tli_cli.noted import PICKED, REDUCED
 
 
 def reduce_(rec: Recording, args: Sequence[Any], out: Any, *, name: str = "") -> None:

@@ -8,9 +8,10 @@ from collections.abc import Sequence, Set
 from dataclasses import replace
 from difflib import SequenceMatcher
 
-from tli_cli.architecture import CONVOLUTION, EPSILON, GROUPS, Axis, Layer, TensorSpec
+from tli_cli.architecture import Axis, Layer, TensorSpec
 from tli_cli.describe.spelling import enclosing
 from tli_cli.grouping import gathered
+from tli_cli.noted import CONVOLUTION, EPSILON, GROUPS
 
 FEWEST = 3
 """Fewer layers say nothing of what they are, unless they stand in a row with those."""

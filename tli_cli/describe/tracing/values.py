@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tli_cli.architecture import AxisTree, Number
+from tli_cli.architecture import AxisTree
+from tli_cli.noted import Number
 
 Origin = frozenset[tuple[str, int]]
 """The parameter axes, as (tensor name, dimension), that one dimension of a value runs over."""

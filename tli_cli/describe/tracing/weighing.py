@@ -14,9 +14,10 @@ from typing import Any
 
 import torch
 
-from tli_cli.architecture import LINEAR, WEIGHED, Number
+from tli_cli.architecture import LINEAR
 from tli_cli.describe.tracing.recording import Recording
 from tli_cli.describe.tracing.values import Value
+from tli_cli.noted import WEIGHED, Number
 
 
 def note_weighed(rec: Recording) -> None:

@@ -13,12 +13,12 @@ from math import isclose, prod
 
 import torch
 
-from tli_cli.architecture import EPSILON, GROUPS, POOLED
 from tli_cli.describe.tracing.norm_steps import FREE, steps_of_norm
 from tli_cli.describe.tracing.numbers import are_places
 from tli_cli.describe.tracing.operation_names import KEPT
 from tli_cli.describe.tracing.recording import Recording
 from tli_cli.describe.tracing.values import Value
+from tli_cli.noted import EPSILON, GROUPS, POOLED
 
 ROOTS = {"rsqrt", "sqrt"}
 SCALES = ("mul", "div")

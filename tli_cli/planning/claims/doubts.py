@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Hashable, Mapping, Sequence
 
-from tli_cli.architecture import Architecture, Layer, Number
+from tli_cli.architecture import Architecture, Layer
 from tli_cli.describe.spaces import leaves
 from tli_cli.grouping import gathered
 from tli_cli.matching.values import Pair
+from tli_cli.noted import Number
 from tli_cli.planning.claims.activations import (
     activations_before,
     changed_activations,

@@ -8,8 +8,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isclose, prod
 
-from tli_cli.architecture import EPSILON, OFFSET, Architecture, Layer, Number
+from tli_cli.architecture import Architecture, Layer
 from tli_cli.matching.settings import ACTIVATIONS
+from tli_cli.noted import EPSILON, OFFSET, Number
 from tli_cli.planning.numbers import were_run
 from tli_cli.planning.scale_numbers import SCALES, TOLERANCE, factor_of
 

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from itertools import dropwhile, takewhile
 from math import isclose, prod
 
-from tli_cli.architecture import AS_HEAD, EPSILON, OF_THE_LAYER, OFFSET, Architecture, Layer, Number
+from tli_cli.architecture import Architecture, Layer
 from tli_cli.matching.values import Matching, Pair
+from tli_cli.noted import AS_HEAD, EPSILON, OF_THE_LAYER, OFFSET, Number
 from tli_cli.planning.numbers import were_run
 from tli_cli.planning.scale_numbers import SCALES, factor_of, width_power
 from tli_cli.planning.spaces.tied_heads import tied_heads

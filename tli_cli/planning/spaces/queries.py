@@ -6,11 +6,12 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from tli_cli.architecture import DOT, LINEAR, OWN, REDUCED, Architecture, AxisTree, Node
+from tli_cli.architecture import DOT, LINEAR, Architecture, AxisTree, Node
 from tli_cli.describe.turned import head_factors, turned_channels
 from tli_cli.describe.walks import walked
 from tli_cli.matching.settings import ACTIVATIONS
 from tli_cli.matching.units import Key, Unit
+from tli_cli.noted import OWN, REDUCED
 from tli_cli.planning.roles import made_by
 
 PASSING = ("part", "add", "cat", "mul")
