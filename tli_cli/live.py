@@ -157,6 +157,7 @@ class _Lesson:
             if self.options.method == "fit":
                 raise
             plan, said = carried_out(plan, error, self.target.architecture)
+            check_gates(plan, self.options)
             return replace(plan, notes=(*plan.notes, said)), made if plan.coverage else {}
 
     def _learned(

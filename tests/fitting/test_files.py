@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from tests.models import ResNet, randomised
 from tli_cli import api, apply_tli
-from tli_cli.errors import TliError
+from tli_cli.errors import GateError, TliError
 from tli_cli.fitting import work
 from tli_cli.fitting.carry_out import fit_live
 from tli_cli.fitting.worth import Features, Worth
@@ -112,3 +112,13 @@ def test_no_fit_is_made_to_a_source_that_was_never_trained(tmp_path, target, mov
     maps = api.inject(str(path), target, str(tmp_path / "maps.safetensors"), options=replace(OPTIONS, method="maps"))
     same = [torch.equal(a, b) for a, b in zip(load_file(out).values(), load_file(maps.files[0]).values(), strict=True)]
     assert all(same) == moved
+
+
+def test_gates_hold_for_what_is_carried_out_in_place_of_a_plan(tmp_path):
+    path, out, target = tmp_path / "untrained.pt", tmp_path / "out.safetensors", "tests.models_tokens:ViT?classes=7"
+    torch.save(ResNet(width=8).state_dict(), path)
+    planned = api.match(str(path), target, options=OPTIONS)
+    assert planned.fits and planned.coverage > 0.5
+    with pytest.raises(GateError, match="min-coverage"):
+        api.inject(str(path), target, str(out), options=replace(OPTIONS, min_coverage=0.5))
+    assert list(tmp_path.iterdir()) == [path]

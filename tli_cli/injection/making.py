@@ -13,6 +13,7 @@ from tli_cli.devices import reproducible, usable_device
 from tli_cli.errors import TliError, first_line
 from tli_cli.fitting.choice import is_tried
 from tli_cli.fitting.verdict import before_fits, carried_out
+from tli_cli.gates import check_gates
 from tli_cli.initial import DRAWN, constant_start, default_initial, drawn_start, replay
 from tli_cli.injection.fitted import fitted_values, head_start, tried
 from tli_cli.injection.injector import Injector
@@ -71,6 +72,7 @@ class Maker:
             if options.method == "fit":
                 raise
             self.plan, said = carried_out(plan, error, self._target.architecture)
+            check_gates(self.plan, options)
             self._injector.plan = self.plan
             self._values.notes.append(said)
             return {}
