@@ -143,14 +143,26 @@ def _kernel(architecture: Architecture, layer: Layer, name: str) -> tuple[int, .
 
 
 def _places(layer: Layer) -> int:
-    """Return at how many places a layer puts out its channels, those of one frame of a clip; 0 if that is unknown."""
+    """Return at how many places a layer puts out its channels, those of one frame of a clip; 0 if that is unknown.
+
+    Of a convolution that is made for more than the only place of its map there are two.
+    """
     places, frames = (int(layer.attribute(name, 0) or 0) for name in ("positions", "frames"))
+    if places == 1 and _is_made_for_more(layer):
+        return 2
     return places // frames if frames > 1 and places > frames else places
+
+
+def _is_made_for_more(layer: Layer) -> bool:
+    """Tell whether a convolution has a stride, or meets zeros around its input: one that covers its map needs none."""
+    moves = layer.moves or ()
+    return any(step > 1 for steps in moves[1:2] for step in steps) or any(map(any, (*moves[2:3], *moves[4:])))
 
 
 def _kind(layer: Layer, kernel: tuple[int, ...]) -> str:
     if layer.kind in LINEAR:
-        return "dense" if layer.attribute("positions") == 1 or all(size == 1 for size in kernel) else "conv"
+        covers = layer.attribute("positions") == 1 and not _is_made_for_more(layer)
+        return "dense" if covers or all(size == 1 for size in kernel) else "conv"
     return layer.kind
 
 
