@@ -43,3 +43,6 @@ WEIGHED = "weighed"
 
 OF_THE_LAYER = (AS_HEAD, CONVOLUTION, EPSILON, GROUPS, OFFSET, OUTPUTS, POOLED, WEIGHED)
 """Numbers of the layer itself, not of what is behind it."""
+
+UNPLACED = ("mul", "div", "baddbmm", *OF_THE_LAYER)
+"""Numbers of which it says nothing where they stand: scales, which are made up for, and those of layers."""

@@ -224,15 +224,35 @@ def test_channels_left_over_are_read_by_nothing_where_they_do_not_stay_at_zero(n
     assert promises(plan) and distance(given, wanted, example) < 1e-9
 
 
-@pytest.mark.parametrize("norms", [("batch", "rms"), ("rms", "batch"), ("layer", "batch")])
-def test_a_batch_norm_makes_up_for_no_channels_beside_those_of_a_norm_over_all(norms: tuple[str, str]) -> None:
-    made = {"batch": nn.BatchNorm1d, "rms": partial(nn.RMSNorm, eps=1e-12), "layer": partial(nn.LayerNorm, eps=1e-12)}
+class Each(nn.Module):
+    """An instance norm over the places of values whose channels come last."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = nn.InstanceNorm1d(width, affine=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.norm(x.transpose(-1, -2)).transpose(-1, -2)
+
+
+@pytest.mark.parametrize(
+    "norms", [("batch", "rms"), ("rms", "batch"), ("layer", "batch"), ("rms", "each"), ("layer", "each")]
+)
+def test_a_norm_of_each_channel_makes_up_for_no_channels_beside_those_of_a_norm_over_all(
+    norms: tuple[str, str],
+) -> None:
+    made = {
+        "batch": nn.BatchNorm1d,
+        "each": Each,
+        "rms": partial(nn.RMSNorm, eps=1e-12),
+        "layer": partial(nn.LayerNorm, eps=1e-12),
+    }
     parts = ([made[name](width) for name in norms] for width in (8, 12))
     given, wanted = (
         randomised(nn.Sequential(nn.Linear(5, width), *own, nn.Linear(width, 3)), width).double().eval()
         for width, own in zip((8, 12), parts, strict=True)
     )
-    example = (torch.randn(2, 5, dtype=torch.float64),)
+    example = (torch.randn(*((2, 4, 5) if "each" in norms else (2, 5)), dtype=torch.float64),)
     plan = apply_tli(wanted, given, example=example, options=Options(method="maps"))
     assert promises(plan) and distance(given, wanted, example) < 1e-9
 

@@ -61,6 +61,19 @@ class Scaled(nn.Module):
         return self.head(y * torch.sigmoid(y.sum(-1, keepdim=True)))
 
 
+class Met(nn.Module):
+    """Two sides whose products are summed, of which one is weighed by its first channel too."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.mine, self.other, self.head = nn.Linear(5, width), nn.Linear(5, width), nn.Linear(1, 3)
+
+    def forward(self, x: torch.Tensor, edges: torch.Tensor) -> torch.Tensor:
+        mine = self.mine(x)
+        met = (mine * self.other(x)).sum(-1, keepdim=True)
+        return self.head(torch.tanh(met) * torch.sigmoid(mine[..., :1]))
+
+
 class Biaffine(nn.Module):
     """How well each pair goes together, heads with a one beside them (arXiv 1611.01734)."""
 
@@ -95,7 +108,8 @@ def test_a_weighed_sum_is_kept_as_it_grows(network: type[nn.Module], width: int)
     assert promises(plan) and distance(giver, taker, example) < 1e-9
 
 
-def test_weights_whose_products_are_used_besides_their_sum_are_no_linear_layer() -> None:
+@pytest.mark.parametrize("network", [Scaled, Met])
+def test_sums_that_no_number_makes_up_for_are_not_called_exact(network: type[nn.Module]) -> None:
     example = (torch.randn(2, 6, 5).double(), torch.ones(2, 6, 6))
-    giver, taker = randomised(Scaled(8), 1).double(), randomised(Scaled(16), 2).double()
+    giver, taker = randomised(network(8), 1).double(), randomised(network(16), 2).double()
     assert not promises(apply_tli(taker, giver, example=example, options=Options(method="maps")))

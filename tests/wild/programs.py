@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import product
 from random import Random
 
 import torch
@@ -70,6 +71,17 @@ def changed(program: Program, rng: Random) -> Program | None:
     line = program.lines[at]
     other = replace(line, name=rng.choice([name for name in INSTRUCTIONS[line.kind] if name != line.name]))
     return replace(program, lines=(*program.lines[:at], other, *program.lines[at + 1 :]))
+
+
+def moved(program: Program) -> list[Program]:
+    """Return the programs with the same tensors of which one line takes other values, or the same in another order."""
+    found = []
+    for i, line in enumerate(program.lines):
+        offered = [j for j in range(i + 2) if program.widths[j] == program.widths[line.taken[0]]]
+        for taken in product(offered, repeat=len(line.taken)):
+            other = replace(program, lines=(*program.lines[:i], replace(line, taken=taken), *program.lines[i + 1 :]))
+            found += [other] if taken != line.taken and other.ends == program.ends else []
+    return found
 
 
 class Network(nn.Module):

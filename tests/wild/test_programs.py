@@ -10,7 +10,7 @@ import torch
 from tests.core.support import distance, promises
 from tests.models import randomised
 from tests.wild.laws import SAME
-from tests.wild.programs import EXAMPLE, Network, Program, changed, drawn
+from tests.wild.programs import EXAMPLE, Network, Program, changed, drawn, moved
 from tli_cli import Options, apply_tli
 
 WIDTH = 8
@@ -18,6 +18,8 @@ FEW = range(40)
 MANY = range(1000, 2000)
 ONCE_BROKEN = (1001, 1185, 1256, 1368, 1714, 1739, 1746, 3136, 3246)
 """Programs of which a wider network was promised falsely."""
+MOVED = (*range(10), 20008, 20022, 20038, 20044, 20053, 20063, 20093)
+"""Programs whose lines are also tried on other values."""
 OPTIONS = Options(method="maps", head="keep")
 
 
@@ -48,6 +50,15 @@ def test_what_is_promised_of_a_drawn_program_holds(seed: int) -> None:
 @pytest.mark.parametrize("seed", MANY)
 def test_what_is_promised_of_many_drawn_programs_holds(seed: int) -> None:
     assert not broken(seed)
+
+
+@pytest.mark.parametrize("seed", MOVED)
+def test_the_same_lines_on_other_values_are_not_promised_falsely(seed: int) -> None:
+    program = drawn(seed)
+    others = moved(program)
+    for other in Random(seed).sample(others, min(len(others), 3)):
+        promised, apart = is_kept(program, other, WIDTH)
+        assert not promised or apart < SAME
 
 
 def test_programs_are_drawn_of_all_instructions_and_run() -> None:

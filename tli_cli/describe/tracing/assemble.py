@@ -10,6 +10,7 @@ from tli_cli.architecture import STATISTICS, Architecture, Axis, AxisTree, Layer
 from tli_cli.describe.blocks import with_blocks
 from tli_cli.describe.last_layers import UNBOUNDED, gives_features
 from tli_cli.describe.spelling import enclosing
+from tli_cli.describe.tracing.edges import Code, passed_on
 from tli_cli.describe.tracing.nested_parts import POSITIONS, part_ranks, part_sizes, unnested
 from tli_cli.describe.tracing.numbers import constants_after, numbers_after
 from tli_cli.describe.tracing.recording import Recording
@@ -222,6 +223,7 @@ def _graph(recording: Recording, outputs: Sequence[Value]) -> tuple[Node, ...]:
     """Return the nodes that `outputs` depend on, without the parts of axes that carry positions instead of channels."""
     table = recording.table
     renamed: dict[int, int] = {}
+    through: dict[int, Code] = {}
     graph: list[Node] = []
     nodes, _ = unnested(recording)
     ranks = part_ranks(nodes)
@@ -229,10 +231,14 @@ def _graph(recording: Recording, outputs: Sequence[Value]) -> tuple[Node, ...]:
     for i, node in enumerate(nodes):
         if used and i not in used:
             continue
-        inputs = tuple(renamed[j] for j in node.inputs if j in renamed)
+        kept = [at for at, j in enumerate(node.inputs) if j in renamed]
+        before = [node.inputs[at] for at in kept]
+        inputs = tuple(renamed[j] for j in before)
+        own = recording.edges.before(i, kept, recording.numbers, recording.forgotten)
+        code = passed_on(own, through, before)
         if node.op == "part" and (table.kinds(recording.part_axes[i]) & POSITIONS or node.index < 0):
-            renamed[i] = inputs[0]
+            renamed[i], through[i] = inputs[0], code[0] if code else ()
             continue
         renamed[i] = len(graph)
-        graph.append(Node(node.op, inputs, node.layer, ranks.get(i, node.index)))
+        graph.append(Node(node.op, inputs, node.layer, ranks.get(i, node.index), code))
     return tuple(graph)

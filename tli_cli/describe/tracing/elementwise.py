@@ -93,10 +93,14 @@ def _combine(rec: Recording, name: str, known: Sequence[Value], live: Sequence[V
             return live[0].node
         if len(nodes) == 1:
             averaged = any(v.averaged or rec.statistics.are_over_places(v.over) for v in live)
-            rec.note(live[0], (OWN, family, *(["places"] if averaged else [])))
-        elif family in ("sub", "rsub") and all(rec.nodes[node].op != "part" for node in nodes):
-            rec.note(live[family == "sub"], (family,))
-        return rec.node(join, nodes) if len(nodes) > 1 else nodes[0]
+            rec.edges.meet(rec.note(live[0], (OWN, family, *(["places"] if averaged else []))), live)
+            return nodes[0]
+        node = rec.node(join, nodes)
+        if family in ("sub", "rsub", "div") and all(rec.nodes[i].op != "part" for i in nodes):
+            turned = live[family != "rsub"]
+            number = rec.note(turned, ("divides" if family == "div" else family,))
+            rec.edges.add(node, nodes.index(turned.node), [number])
+        return node
     fixed = [v for v in known if v.node < 0 and v.names]
     if fixed:
         names = tuple(dict.fromkeys(n for v in fixed for n in v.names))

@@ -14,6 +14,7 @@ from tli_cli.describe.normed import part_role
 from tli_cli.describe.spaces import SpaceTable
 from tli_cli.describe.tracing.constants import Constants
 from tli_cli.describe.tracing.curves import Curves
+from tli_cli.describe.tracing.edges import Edges
 from tli_cli.describe.tracing.statistics import Statistics
 from tli_cli.describe.tracing.unread import Readings
 from tli_cli.describe.tracing.values import Borders, Origin, RecordedLayer, Value
@@ -45,6 +46,7 @@ class Recording:
         self.curves = Curves()
         self.borders = Borders()
         self.readings = Readings()
+        self.edges = Edges()
         self.acting: list[tuple[int, Number]] = []
         self.coded: list[AxisTree] = []
         self.dotted: list[AxisTree] = []

@@ -49,7 +49,8 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         given = [t for t in tree_flatten((args, dict(kwargs or {})))[0] if isinstance(t, torch.Tensor)]
         self._recording.use(given)
         self._follow_constants(func, args, kwargs or {}, given, out)
-        noted, values = len(self._recording.numbers), [self._recording.get(tensor) for tensor in given]
+        noted, made = len(self._recording.numbers), len(self._recording.nodes)
+        values = [self._recording.get(tensor) for tensor in given]
         curves = curves_given(self._recording, func, given)
         rule = RULES.get(name)
         if rule is None or name in PRODUCTS:
@@ -66,6 +67,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         note_uniform(self._recording, name, arguments, out)
         numbers = range(noted, len(self._recording.numbers))
         self._recording.readings.note(name, given, out, numbers)
+        self._recording.edges.follow(self._recording.nodes, made, values, numbers)
         note_steps(self._recording, name, args, values, numbers, out)
         note_curve(self._recording, func, args, kwargs or {}, curves, out, numbers)
         return out

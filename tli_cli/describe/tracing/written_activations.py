@@ -55,4 +55,6 @@ def _as_one(rec: Recording, found: tuple[Any, ...], root: Value, value: Value, c
     rec.forgotten.update(curve.numbers)
     if len(found) > 1 or found[0] == "gelu":
         rec.note(root, found)
-    return replace(value, node=rec.node(found[0], (root.node,)), chain=(), steps=frozenset(), own=frozenset())
+    node = rec.node(found[0], (root.node,))
+    rec.edges.add(node, 0, root.steps)
+    return replace(value, node=node, chain=(), steps=frozenset(), own=frozenset())

@@ -32,7 +32,8 @@ def normalising(rec: Recording, name: str, tensors: Sequence[torch.Tensor], know
     product = name in SCALES and len(live) == len(known)
     scaled = product and (any(v.rsqrt for v in live) or is_divided(name, live))
     weighed = any(v.node < 0 and v.names for v in known)  # by the norm's own weight, which comes last
-    centred = name in ("sub", "sub_") and len(live) == 2 and live[0].node == live[1].node
+    met = name in ("sub", "sub_") and len(live) == 2 and live[0].node == live[1].node
+    centred = met and tensors[0].numel() > tensors[1].numel()
     own = frozenset[int]().union(*(v.own for v in live)) if kept else frozenset[int]()
     if centred or (alone and live[0].rsqrt and name in SCALES and rec.numbers):
         own |= {len(rec.numbers) - 1}
@@ -46,7 +47,7 @@ def normalising(rec: Recording, name: str, tensors: Sequence[torch.Tensor], know
         own=own,
         rsqrt=name == "rsqrt" or (alone and live[0].rsqrt and not weighed) or scaled,
         root=name == "sqrt" or (alone and live[0].root),
-        centred=((kept or scaled) and live[0].centred) or (centred and tensors[0].numel() > tensors[1].numel()),
+        centred=((kept or scaled) and live[0].centred) or centred,
         averaged=bool(live) and all(v.averaged for v in live),
     )
 

@@ -5,12 +5,13 @@ Values of both graphs are numbers for that: what is made alike of the same has o
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection
 
 from tli_cli.architecture import Architecture, Layer
 from tli_cli.describe.walks import makers
 from tli_cli.matching.units import Key
+from tli_cli.noted import UNPLACED
 from tli_cli.planning.claims.value_numbers import OWN, Values
 from tli_cli.planning.numbers import were_run
 from tli_cli.planning.prepared import Prepared
@@ -23,7 +24,7 @@ def unlike_inputs(known: Prepared, unread: Collection[int]) -> set[int]:
     What the layers `unread` make is read with zero weight.
     """
     target, source, folded = known.target, known.source, known.folding.taken
-    values = Values(masks=were_run(target, source))
+    values = Values(masks=were_run(target, source), code=_code_alike(target, source))
     own = _Made(known, unread, values)
     mine, made_here = values.taken(target, own.made, own.cut)
     theirs, made_there = values.taken(source, lambda place: None if place in folded else values.layer(place))
@@ -39,6 +40,12 @@ def unlike_inputs(known: Prepared, unread: Collection[int]) -> set[int]:
     ends = ((node, value) for node, value in enumerate(made_here) if not target.readers[node])
     strange = [node for node, value in ends if value not in given and not values.is_own(value)]
     return unlike | makers(target.graph, strange)
+
+
+def _code_alike(*architectures: Architecture) -> bool:
+    """Tell whether the code of all was followed, and does the same as often, wherever that is."""
+    placed = [Counter(n for layer in a.layers for n in layer.numbers if n[0] not in UNPLACED) for a in architectures]
+    return all(a.order_from == "trace" for a in architectures) and all(own == placed[0] for own in placed)
 
 
 class _Made:

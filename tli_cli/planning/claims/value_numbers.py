@@ -25,11 +25,11 @@ class Values:
     """Values of both graphs as numbers, equal ones as the same: however often one is used, it is held once.
 
     `zero` is zero everywhere, and `nothing` channels that are read with zero weight. Masks before a softmax are told
-    apart where `masks` is set.
+    apart where `masks` is set, and what code does with values where `code` is: both graphs have the same of it in all.
     """
 
-    def __init__(self, *, masks: bool) -> None:
-        self._masks = masks
+    def __init__(self, *, masks: bool, code: bool) -> None:
+        self._masks, self._code = masks, code
         self._numbers: dict[tuple[Hashable, Sequence[int]], int] = {}
         self._made: list[tuple[Hashable, Sequence[int]]] = []
         self._own: set[int] = set()
@@ -74,14 +74,16 @@ class Values:
         found: dict[int, set[int]] = {}
         turns = known_turns(architecture)
         for index, node in enumerate(architecture.graph):
-            before = [values[i] for i in node.inputs]
+            whole = [values[i] for i in node.inputs]
+            before = self._worked(node, whole)
             if index in turns:
-                whole = values[turns[index]]
-                values.append(whole if whole in (self.zero, self.nothing) else self.number("turned", (whole,)))
+                turning = values[turns[index]]
+                values.append(turning if turning in (self.zero, self.nothing) else self.number("turned", (turning,)))
                 continue
             if node.layer < 0:
-                part = cut(architecture.graph[node.inputs[0]].layer, node.index) if node.op == "part" else None
-                values.append(self._of(node, before) if part is None else part)
+                values.append(
+                    self._of(node, before) if node.op != "part" else self._part(architecture, node, whole, cut)
+                )
                 continue
             layer = architecture.layers[node.layer]
             added = bool(before) and layer.is_added
@@ -93,6 +95,21 @@ class Values:
                 own = self._join("add", before if own is None else [*before, own])
             values.append(taken if own is None else own)
         return found, values
+
+    def _part(self, architecture: Architecture, node: Node, whole: Sequence[int], cut: Cut) -> int:
+        """Return the number of a part, on which code acts as on the whole."""
+        part = cut(architecture.graph[node.inputs[0]].layer, node.index)
+        return self._worked(node, [self._of(node, whole) if part is None else part])[0]
+
+    def _worked(self, node: Node, before: Sequence[int]) -> Sequence[int]:
+        """Return what code makes of the values `before` a node, as that takes them."""
+        if not self._code or not node.code:
+            return before
+        idle = (self.zero, self.nothing)
+        worked = zip(before, node.code, strict=True)
+        return [
+            self.number(("code", code), (value,)) if code and value not in idle else value for value, code in worked
+        ]
 
     def _of(self, node: Node, before: Sequence[int]) -> int:
         if node.op == "cat":

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from functools import partial
+from math import prod
 
 from tli_cli.architecture import LINEAR, Architecture, AxisTree, Layer, Node
 from tli_cli.describe.spaces import leaves
@@ -14,6 +15,12 @@ from tli_cli.planning.identity import NOT_ZERO, is_lifted
 
 PASSING = ("scale", "bias")
 """Kinds of layers that act on each channel alone."""
+
+
+def acts_alone(architecture: Architecture, layer: Layer) -> bool:
+    """Tell whether a norm takes each channel for itself."""
+    channels = prod(map(architecture.size_of, (axis.tree for axis in architecture.weight_axes(layer))))
+    return layer.attribute("norm") == "batch" or layer.averages == channels
 
 
 def raw_readers(architecture: Architecture) -> set[str]:
@@ -45,7 +52,7 @@ def used_as_they_are(architecture: Architecture) -> set[AxisTree]:
     for index, (node, kind) in enumerate(zip(architecture.graph, architecture.kinds, strict=True)):
         taken = frozenset[int]().union(*(norms[i] for i in node.inputs))
         trees = {place: _trees(architecture, architecture.layers[place]) for place in taken}
-        averages = kind == "norm" and architecture.layers[node.layer].attribute("norm") != "batch"
+        averages = kind == "norm" and not acts_alone(architecture, architecture.layers[node.layer])
         if node.op == "add" or averages:
             found = found.union(*trees.values())
         kept = (place for place in taken if node.op != "matmul" and _keeps(architecture, trees[place], index))

@@ -11,6 +11,7 @@ from tli_cli.describe.vocabulary import canonical_role
 from tli_cli.pieces import AxisExpression, middle
 from tli_cli.planning.numbers import kernel_starts
 from tli_cli.planning.roles import Share
+from tli_cli.planning.spaces.bending import acts_alone
 from tli_cli.planning.spaces.dims import BEHIND, Alignment, Dim, with_heads
 from tli_cli.planning.spaces.leaf_maps import Taken
 from tli_cli.planning.spaces.maps import MapBook
@@ -61,7 +62,7 @@ class MappedDims:
         rotary = [i for i in self._made if book.is_turned(self._pairs[i][0].tree, i)]
         wide = [i for i in self._made if self._pairs[i][0].size > 1]
         self._innermost = max(rotary or wide or self._made, default=-1)
-        self._use = _use(ends.layer, ends.wanted.role, ends.query, ends.layer.path in book.before_tied_head)
+        self._use = _use(ends, ends.layer.path in book.before_tied_head)
         of_image = any(t.contracted and t.kind == "input" for t, _ in self._pairs)
         self._kinds = [_kind(t, s, ends.layer, of_image, book) for t, s in self._pairs]
         self._rim = "" if ends.layer.kind == "conv" and not ends.layer.attribute("transposed") else "cut"
@@ -116,12 +117,12 @@ def _gain(wanted: int, offered: int, rescale: float | None) -> float:
     return 1.0 if isclose(gain, 1.0, rel_tol=1e-6) else gain
 
 
-def _use(layer: Layer, role: str, query: bool, before_tied_head: bool) -> str:
-    if layer.kind != "norm":
-        return "query" if query else ""
-    averaging = layer.attribute("norm") != "batch"
-    what = "weight" if role == "weight" and averaging else "bias"
-    return f"{what}{' tied' if before_tied_head else ''}{' query' if query else ''}"
+def _use(ends: Ends, before_tied_head: bool) -> str:
+    if ends.layer.kind != "norm":
+        return "query" if ends.query else ""
+    makes_up = ends.wanted.role == "weight" and not acts_alone(ends.target, ends.layer)
+    words = ("weight" if makes_up else "bias", before_tied_head and "tied", ends.query and "query")
+    return " ".join(word for word in words if word)
 
 
 def _kind(t: Dim, s: Dim, layer: Layer, of_image: bool, book: MapBook) -> str:

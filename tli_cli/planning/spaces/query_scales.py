@@ -6,7 +6,7 @@ from collections.abc import Collection
 from math import isclose
 
 from tli_cli.architecture import Architecture
-from tli_cli.describe.spaces import leaves
+from tli_cli.describe.spaces import leaves, terms_of
 from tli_cli.matching.units import Key, Unit
 from tli_cli.matching.values import Matching, Pair
 from tli_cli.planning.numbers import were_run
@@ -27,7 +27,8 @@ class Scales:
         wider = (p for p in matching.pairs if p.target.key in self._mine and self._is_wider(p))
         self.places = {place for pair in wider for place in self._mine[pair.target.key].places}
         self.places |= self._scaled_elsewhere(matching)
-        trees = (innermost(target, unit) for unit in matching.targets if unit.key in self._mine)
+        uneven = {pair.target.key for pair in matching.pairs if self._grows_unevenly(pair)}
+        trees = (innermost(target, u) for u in matching.targets if u.key in self._mine and u.key not in uneven)
         self.made_up = {leaf for tree in trees if tree is not None for leaf in leaves(tree)}
 
     def is_query(self, unit: Unit) -> bool:
@@ -72,6 +73,14 @@ class Scales:
         mine, theirs = self._mine[pair.target.key].places, self._theirs.get(pair.source.key, Query()).places
         alike = not were_run(self._source) or _lifts(self._target, mine) == _lifts(self._source, theirs)
         return widths is not None and widths[0] > widths[1] and alike
+
+    def _grows_unevenly(self, pair: Pair) -> bool:
+        """Tell whether parts end to end of heads do not all grow by one factor, so that no one number makes up."""
+        mine, theirs = innermost(self._target, pair.target), innermost(self._source, pair.source)
+        if mine is None or theirs is None or len(terms_of(mine)) != len(terms_of(theirs)):
+            return mine is not None and len(terms_of(mine)) > 1
+        sides = zip(terms_of(mine), terms_of(theirs), strict=True)
+        return len({self._target.size_of(m) / self._source.size_of(n) for m, n in sides}) > 1
 
     def _widths(self, pair: Pair) -> tuple[int, int] | None:
         """Return how wide heads are on both sides; None where that is not known."""

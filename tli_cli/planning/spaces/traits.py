@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import prod
 from typing import Any
 
 from tli_cli.architecture import Architecture, AxisTree, Layer
 from tli_cli.describe.spaces import leaves
 from tli_cli.grouping import gathered
 from tli_cli.planning.identity import NOT_ZERO, is_lifted
-from tli_cli.planning.spaces.bending import adds_bias, bent_streams, used_as_they_are
+from tli_cli.planning.spaces.bending import acts_alone, adds_bias, bent_streams, used_as_they_are
 
 CENTRED, ZERO = "centred", "zero"
 
@@ -66,8 +65,7 @@ def _normalised(architecture: Architecture) -> Iterator[tuple[AxisTree, Layer]]:
     for layer in architecture.layers:
         flavour = layer.attribute("norm")
         trees = _held(architecture, layer) if layer.kind == "norm" and flavour in ("layer", "rms", "group") else []
-        alone = layer.averages == prod(map(architecture.size_of, trees))
-        for tree in [] if alone else trees:
+        for tree in [] if acts_alone(architecture, layer) else trees:
             yield tree[-1] if flavour == "group" and isinstance(tree, tuple) and tree[0] == "*" else tree, layer
 
 
