@@ -19,8 +19,9 @@ from tli_cli.fitting.work import work_of
 from tli_cli.gates import check_gates
 from tli_cli.given import require
 from tli_cli.initial import constant_start
-from tli_cli.injection.fitted import fitted_state, require_trained, tried_live
+from tli_cli.injection.fitted import fitted_state, require_trained
 from tli_cli.injection.injector import injector_for
+from tli_cli.injection.trials import tried_live
 from tli_cli.kinship.ancestry import Values
 from tli_cli.options import Labels, Options
 from tli_cli.plan import Plan, Step

@@ -117,3 +117,12 @@ def _run(*models: Running) -> None:
         except Exception as error:
             shapes = [list(t.shape) for t in running.sample]
             raise TliError(f"{type(running.model).__name__} cannot be run on {shapes}: {error}") from error
+
+
+def load_values(model: nn.Module, state: Mapping[str, torch.Tensor], name: str) -> None:
+    """Give `model` the values of `state`; raise `TliError` where it has no tensors of these names and shapes."""
+    own = model.state_dict()
+    strange = [key for key, value in state.items() if key not in own or own[key].shape != value.shape]
+    if strange:
+        raise TliError(f"--method fit: {name} builds a model without {', '.join(strange[:5])} of these shapes")
+    model.load_state_dict(state, strict=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -14,26 +14,21 @@ from tli_cli.axis_maps.take import MapValues
 from tli_cli.devices import double_device, reproducible, usable_device
 from tli_cli.errors import TliError, first_line
 from tli_cli.fitting.carry_out import fit_live, known_to_both, seen_by
-from tli_cli.fitting.choice import VALUES
-from tli_cli.fitting.head_input import bare_head, draw_smaller, head_factor
-from tli_cli.fitting.plain_starts import OWN, RULES, PlainStarts, Starts, started
-from tli_cli.fitting.running import run_source, run_target, shared_share
+from tli_cli.fitting.head_input import bare_head, draw_smaller
+from tli_cli.fitting.plain_starts import OWN, PlainStarts, Starts
+from tli_cli.fitting.running import load_values, run_source, run_target, shared_share
 from tli_cli.fitting.samples import samples_for
 from tli_cli.fitting.trial import Trial
-from tli_cli.fitting.verdict import check_start, check_worth, without_source
-from tli_cli.fitting.work import Work, forward_work, work_of
+from tli_cli.fitting.verdict import check_worth
+from tli_cli.fitting.work import Work, work_of
 from tli_cli.injection.injector import Injector
+from tli_cli.injection.trials import LOOKED, live_start, starts_without
 from tli_cli.kinship.ancestry import UNTRAINED, looks_untrained
 from tli_cli.options import Options
-from tli_cli.plan import Plan, Step
+from tli_cli.plan import Plan
 from tli_cli.planning.relation import of_another_family
 from tli_cli.references import Reference
 from tli_cli.report import Progress
-
-LOOKED = 32
-"""The most made-up samples on which is looked at what a head reads."""
-LOOKING = 2e10
-"""About how many multiplications that may take."""
 
 
 def fitted_values(
@@ -53,108 +48,18 @@ def fitted_values(
         raise TliError(f"{source.text}: no values to fit to")
     require_trained(source.architecture, source.checkpoint.read, source.text, options)
     theirs, mine = run_source(source, options), run_target(target, options)
-    _load(theirs.model, {t.name: source.checkpoint.read(t.name) for t in source.checkpoint.tensors}, source.text)
+    load_values(theirs.model, {t.name: source.checkpoint.read(t.name) for t in source.checkpoint.tensors}, source.text)
     share = shared_share(mine, theirs, target.architecture, source.architecture, plan.fit_minutes)
     theirs, mine = theirs.shown(share), mine.shown(share)
     work = work_of(target.architecture, source.architecture, mine.numbers, plan.fit_minutes)
     made = samples_for(mine.sample, theirs.model, work.samples, plan.seed)
     arguments = (made, seen_by(theirs.sample, made))
-    plain = _without_source(injector, plan, mine.model, target)
-    _load(mine.model, {step.target: injector.make(step) for step in injector.plan.steps}, target.text)
+    plain = starts_without(injector, plan, mine.model, target)
+    load_values(mine.model, {step.target: injector.make(step) for step in injector.plan.steps}, target.text)
     device, values = usable_device(options.device), injector.maps
     head = bare_head(plan, target.architecture)
     fitting = _Fitting(plan, mine.model, theirs.model, plain, head, arguments, values, work)
     return fitting.carried_out(options, device, progress)
-
-
-def tried(
-    injector: Injector, plan: Plan, target: Reference, options: Options, progress: Progress | None = None
-) -> None:
-    """Raise `SlowerThanPlain` where the target learns a made-up task slower from what `injector` makes by `plan`, which
-    fits nothing, than from a start without a source; nothing is tried where the target cannot be run here."""
-
-    def made() -> tuple[nn.Module, Starts, Sequence[torch.Tensor]]:
-        mine = run_target(target, options)
-        plain = _without_source(injector, plan, mine.model, target)
-        _load(mine.model, {step.target: injector.make(step) for step in plan.steps}, target.text)
-        return mine.model, plain, mine.sample
-
-    _try(plan, target.architecture, made, progress)
-
-
-def head_start(
-    plan: Plan, target: Reference, made: Callable[[Step], torch.Tensor], options: Options
-) -> tuple[str, float]:
-    """Return the weight of the target's fresh head that starts smaller than its constructor draws it, where values that
-    nothing normalises are large, and by which factor; no name where there is none, or the target cannot be run here.
-
-    `made` gives what `plan` makes of each tensor.
-    """
-    weight, work = bare_head(plan, target.architecture), max(forward_work(target.architecture), 1)
-    held = sum(spec.size for spec in target.architecture.tensors)
-    if weight is None or work > LOOKING or held > VALUES:
-        return "", 1.0
-    try:
-        mine = run_target(target, options)
-        _load(mine.model, {step.target: made(step) for step in plan.steps}, target.text)
-        inputs = samples_for(mine.sample, mine.model, int(min(LOOKED, LOOKING // work)), plan.seed)
-        factor = head_factor(mine.model, weight, inputs)
-    except Exception:  # a model's own code may raise anything
-        return "", 1.0
-    return (weight, factor) if factor != 1.0 else ("", 1.0)
-
-
-def tried_live(
-    plan: Plan,
-    architecture: Architecture,
-    target: nn.Module,
-    made: Mapping[str, torch.Tensor],
-    sample: Sequence[torch.Tensor],
-) -> None:
-    """Do what `tried` does for a live target, of which `made` is what the plan gives; it may keep its values alone."""
-
-    _try(plan, architecture, lambda: (*_live_start(target, made), sample))
-
-
-def _live_start(target: nn.Module, made: Mapping[str, torch.Tensor]) -> tuple[nn.Module, Starts]:
-    """Return a copy of `target` with what was `made` for it, and what gives it as it is."""
-    plain = deepcopy(target).cpu().float()
-    copy = deepcopy(plain)
-    _load(copy, made, type(target).__name__)
-    return copy, (lambda _: plain, (OWN,))
-
-
-def _try(
-    plan: Plan,
-    architecture: Architecture,
-    made: Callable[[], tuple[nn.Module, Starts, Sequence[torch.Tensor]]],
-    progress: Progress | None = None,
-) -> None:
-    if not Trial.is_short(forward_work(architecture)):
-        return
-    try:
-        target, plain, sample = made()
-    except Exception:  # a model's own code may raise anything
-        return
-    trial = Trial.for_inputs(sample, forward_work(architecture), plan.seed, progress)
-    if trial is not None and not of_another_family(plan):
-        trial = replace(trial, restoring=True) if trial.restores(target) else None
-    if trial is not None:
-        draw_smaller(target, bare_head(plan, architecture), samples_for(sample, target, LOOKED, plan.seed))
-        with reproducible(torch.device("cpu")):
-            check_start(PlainStarts(trial, *plain), target, plan)
-
-
-def _without_source(injector: Injector, plan: Plan, model: nn.Module, target: Reference) -> Starts:
-    """Return what gives copies of `model` as it starts without the source of `plan`, or with values of its own."""
-
-    def made(rule: str) -> nn.Module:
-        steps = started(without_source(plan), target.architecture, rule).steps
-        copy = deepcopy(model)
-        _load(copy, {step.target: injector.initial(step) for step in steps}, target.text)
-        return copy
-
-    return made, ((OWN,) if target.checkpoint is not None else RULES)
 
 
 def fitted_state(
@@ -173,7 +78,7 @@ def fitted_state(
     Raises:
         TliError: one of the models fails.
     """
-    copy, own = _live_start(target, made)
+    copy, own = live_start(target, made)
     teacher = deepcopy(source).cpu().float()
     inputs = samples_for(sample, teacher, work.samples, plan.seed)
     device = next((parameter.device for parameter in source.parameters()), torch.device("cpu"))
@@ -253,11 +158,3 @@ def _moved(models: Sequence[nn.Module], given: Sequence[Sequence[torch.Tensor]],
         except Exception:  # a model's own code may raise anything
             return _moved(models, given, torch.device("cpu"))
     return there
-
-
-def _load(model: nn.Module, state: Mapping[str, torch.Tensor], name: str) -> None:
-    own = model.state_dict()
-    strange = [key for key, value in state.items() if key not in own or own[key].shape != value.shape]
-    if strange:
-        raise TliError(f"--method fit: {name} builds a model without {', '.join(strange[:5])} of these shapes")
-    model.load_state_dict(state, strict=False)

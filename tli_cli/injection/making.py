@@ -15,9 +15,10 @@ from tli_cli.fitting.choice import is_tried
 from tli_cli.fitting.verdict import before_fits, carried_out
 from tli_cli.gates import check_gates
 from tli_cli.initial import DRAWN, constant_start, default_initial, drawn_start, replay
-from tli_cli.injection.fitted import fitted_values, head_start, tried
+from tli_cli.injection.fitted import fitted_values
 from tli_cli.injection.injector import Injector
 from tli_cli.injection.stored_values import StoredValues
+from tli_cli.injection.trials import head_start, tried
 from tli_cli.plan import Plan, Step
 
 if TYPE_CHECKING:
