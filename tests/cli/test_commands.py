@@ -168,6 +168,7 @@ def test_verify_reads_a_result_back(capsys, folder):
         (("inspect", "https://there.example/net.pt"), 1, "nothing is downloaded"),
         (("inspect", "people/net"), 1, "`hf download people/net --local-dir net`"),
         (("inspect", "hf:people/net"), 1, "`hf download people/net --local-dir net`"),
+        (("inspect", "people/net.safetensors"), 1, "no such file or directory; there is no directory people"),
         (("inspect", "file:///there/net.pt"), 1, "name the path alone: /there/net.pt"),
         (("inspect", "-"), 1, "no checkpoint is read from standard input"),
         (("inspect", "nothing"), 1, "there is no such file"),

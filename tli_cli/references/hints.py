@@ -8,6 +8,7 @@ import re
 from itertools import islice
 from pathlib import Path
 
+from tli_cli.checkpoints.directory import is_checkpoint_name
 from tli_cli.registry import did_you_mean
 
 
@@ -58,6 +59,8 @@ def missing_hint(text: str) -> str:
         return f"; {path.name}.index beside it is of TensorFlow, and name that for what to do"
     if hint := did_you_mean(path.name, _beside(path)):
         return f"; {hint}"
+    if is_checkpoint_name(path.name) and ":" not in text and not path.parent.exists():
+        return f"; there is no directory {path.parent}"
     if (match := _HUB.fullmatch(text)) and not path.parent.is_dir():
         return _of_hub(match["owner"], match["name"])
     return "; nothing is downloaded: name a file here" if _ADDRESS.fullmatch(text) else ""
