@@ -102,7 +102,7 @@ def _note_turned(rec: Recording, value: Value) -> None:
     rows."""
     made = [min(map(rec.table.made, rec.table.leaves(tree))) for tree in value.dims[2:]]
     if made != sorted(made) and rec.table.kinds(*value.dims[2:]) == {"grid"}:
-        rec.note(value, ("turned", *(sorted(made).index(place) for place in made)))
+        rec.numbers.append((rec.last, ("turned", *(sorted(made).index(place) for place in made))))
 
 
 def _conv_node(rec: Recording, value: Value, kernel: Value, bias: Any, weight: Any, attributes: dict[str, Any]) -> int:
