@@ -244,3 +244,24 @@ def test_a_tower_for_depths_takes_all_but_its_first_layer_as_it_is(how: str, tmp
         assert found[f"rgb.trunk.{name}"] == found[f"depth.trunk.{name}"] == [f"trunk.{name}"]
     back = made_of(planned(randomised(Colours()), randomised(Net(head=7)), how, tmp_path))
     assert all(back[f"trunk.{name}"] == [f"rgb.trunk.{name}"] for name in Net().trunk.state_dict())
+
+
+class Averaged(nn.Module):
+    """A network within wrappers, and its average beside it, which no code runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = nn.ModuleDict({"compiled": nn.ModuleDict({"module": Net(8)})})
+        self.model_ema = nn.ModuleDict({"module": Net(8)})
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.model["compiled"]["module"](x)
+
+
+def test_a_file_feeds_the_network_that_is_run_and_not_its_average_alone(tmp_path: Path) -> None:
+    source = randomised(Net(8))
+    torch.save(source.state_dict(), tmp_path / "source.pt")
+    target = Averaged()
+    apply_tli(target, str(tmp_path / "source.pt"), example=torch.randn(2, 3, 16, 16), options=MAPS)
+    made = target.model["compiled"]["module"].state_dict()
+    assert all(torch.equal(made[name].float(), tensor.float()) for name, tensor in source.state_dict().items())

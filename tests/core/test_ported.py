@@ -374,3 +374,37 @@ def test_no_block_of_a_row_that_may_be_counted_from_its_end_is_exact(turned: boo
     plan = apply_tli(wanted, str(tmp_path / "source.pt"), example=MAPS.float(), options=Options(method="maps"))
     joining = [step for step in plan.steps if "refine" in step.target or "fuse" in step.target]
     assert joining and not any(step.exact for step in joining)
+
+
+class Counted(nn.Module):
+    """A block whose norms are counted from zero, or from one."""
+
+    def __init__(self, first: int) -> None:
+        super().__init__()
+        self.names = [f"LayerNorm_{first}", f"LayerNorm_{first + 1}"]
+        for name in self.names[::-1] if first else self.names:
+            self.add_module(name, nn.LayerNorm(8))
+        self.qkv, self.out, self.fc1, self.fc2 = nn.Linear(8, 24), nn.Linear(8, 8), nn.Linear(8, 16), nn.Linear(16, 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        norms = [self.get_submodule(name) for name in self.names]
+        q, k, v = self.qkv(norms[0](x)).chunk(3, -1)
+        x = x + self.out((q @ k.transpose(1, 2) / 8**0.5).softmax(-1) @ v)
+        return x + self.fc2(functional.gelu(self.fc1(norms[1](x))))
+
+
+class Blocks(nn.Module):
+    def __init__(self, first: int) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(Counted(first) for _ in range(2))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.blocks[1](self.blocks[0](x))
+
+
+def test_norms_that_code_counts_from_zero_are_those_that_a_file_counts_from_one(tmp_path: Path) -> None:
+    given, wanted = randomised(Blocks(1), 1), randomised(Blocks(0), 2)
+    held = {name.replace("LayerNorm_", "layer_norm"): tensor for name, tensor in given.state_dict().items()}
+    torch.save(held, tmp_path / "source.pt")
+    plan = apply_tli(wanted, str(tmp_path / "source.pt"), example=ROWS.float(), options=Options(method="maps"))
+    assert distance(given, wanted, (ROWS,)) < 1e-6 and promises(plan)

@@ -335,3 +335,19 @@ def test_no_activation_stands_between_neighbours_of_a_list_that_counts_activatio
     plan = apply_tli(wanted, str(tmp_path / "source.pt"), example=torch.randn(2, 8), options=Options(method="maps"))
     inner = [step for step in plan.steps if step.target.startswith(f"row.{3 if early else 2}.0")]
     assert inner and all(step.exact != early for step in inner)
+
+
+@pytest.mark.parametrize("turned", [True, False])
+def test_weights_without_biases_are_turned_where_the_width_of_tables_shows_it(turned: bool, tmp_path: Path) -> None:
+    gated = {f"layers.0.mlp.{name}_proj.weight": torch.randn(12, 8) for name in ("gate", "up")}
+    held = gated | {f"layers.0.self_attn.{name}_proj.weight": torch.randn(8, 8) for name in "qkvo"}
+    held |= {"layers.0.mlp.down_proj.weight": torch.randn(8, 12), "lm_head.weight": torch.randn(20, 8)}
+    beside = {"embed_tokens.weight": torch.randn(20, 8), "norm.weight": torch.randn(8)}
+    stored = {name: t.t().contiguous() if turned else t for name, t in held.items()}
+    save_file(stored | beside, tmp_path / "source.safetensors")
+    save_file({name: torch.randn_like(t) for name, t in (held | beside).items()}, tmp_path / "target.safetensors")
+    out = tmp_path / "out.safetensors"
+    report = inject(str(tmp_path / "source.safetensors"), str(tmp_path / "target.safetensors"), out)
+    made = load_file(out)
+    assert all(torch.equal(made[name], tensor) for name, tensor in held.items())
+    assert all(step.exact for step in report.plan.steps)

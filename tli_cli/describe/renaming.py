@@ -51,7 +51,7 @@ def spoken(names: Sequence[str]) -> dict[str, str]:
             path = f"{path}.{part}"
     starts = {path: _shared_start(parts, path.rpartition(".")[2]) for path, parts in held.items()}
     flat = {f"{path}.{part}": cut for path, parts in held.items() for part, cut in _numbered_starts(parts).items()}
-    plain = _counted([_said(name, starts, flat) for name in inner])
+    plain = counted_from_one([_said(name, starts, flat) for name in inner])
     return dict(zip(names, plain if len(set(plain)) == len(plain) else names, strict=True))
 
 
@@ -117,7 +117,7 @@ def _housed(part: str) -> tuple[str, ...]:
     return (match["word"], match["rest"]) if match is not None and known else (part,)
 
 
-def _counted(names: Sequence[str]) -> list[str]:
+def counted_from_one(names: Sequence[str]) -> list[str]:
     """Return the names with layers that are counted from zero counted from one, as roles are: `norm_0` and `norm_1` of
     one module, where no module that is named alike counts them otherwise, and each is known so."""
     numbers: dict[tuple[str, str], dict[str, set[int]]] = {}

@@ -8,17 +8,23 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
+from tli_cli.describe.vocabulary import is_second
 from tli_cli.grouping import gathered
 
 
 def prefix_change(names: Sequence[str], wanted: Sequence[str]) -> tuple[str, str]:
-    """Return what to take from the start of the names and what to put there, so that most of them are `wanted`."""
+    """Return what to take from the start of the names and what to put there, so that most of them are `wanted`: rather
+    what is not named as the second copy of a network, and rather little."""
     ends = gathered((name[at:], name[:at]) for name in wanted for at in _starts(name))
     known, votes = set(wanted), Counter[tuple[str, str]]()
     for name in names:
         votes.update(("", prefix) for prefix in ends.get(name, ()))
         votes.update((name[:at], "") for at in _starts(name) if at and name[at:] in known)
-    return min(votes, key=lambda change: (-votes[change], len("".join(change)), change)) if votes else ("", "")
+
+    def rank(change: tuple[str, str]) -> tuple[int, bool, int, tuple[str, str]]:
+        return -votes[change], any(map(is_second, "".join(change).split("."))), len("".join(change)), change
+
+    return min(votes, key=rank) if votes else ("", "")
 
 
 def _starts(name: str) -> Iterator[int]:

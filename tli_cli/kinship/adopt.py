@@ -23,6 +23,7 @@ from tli_cli.matching.undirected import spelled_row, undirected_blocks
 from tli_cli.matching.units import units_of
 from tli_cli.noted import OFFSET
 
+NORMS = ("norm1", "norm2")
 UNKNOWN = ("file", "inferred", "definition")
 """Where the order of layers comes from in a description by names alone."""
 
@@ -91,7 +92,7 @@ def _worked(bare: Architecture, known: Architecture, like: Mapping[str, Likeness
 def _named(bare: Architecture, known: Architecture) -> tuple[Mapping[str, Likeness], str]:
     """Return which of the known tensors each one is like, and where the order of layers comes from then."""
     named, order_from = templates(bare.tensors, known), "recognised"
-    if not named:
+    if not named or _are_for_others(named, known):
         named, order_from = {} if _is_sorted(bare) else in_its_order(bare.tensors, known), bare.order_from
         named = named or {name: Likeness(*like) for name, like in by_modules(bare.tensors, known.tensors).items()}
         named = {} if _are_for_others(named, known) or _counts_otherwise(named, bare, known) else named
@@ -99,14 +100,21 @@ def _named(bare: Architecture, known: Architecture) -> tuple[Mapping[str, Likene
 
 
 def _are_for_others(named: Mapping[str, Likeness], known: Architecture) -> bool:
-    """Tell whether a name says that its tensor is for something else than the known graph shows its place to be for."""
+    """Tell whether a name that is not the known one's says that its tensor is for something else than the known graph
+    shows its place to be for."""
     units = {unit.key: unit for unit in units_of(known)}
     own = {found.template: name.rpartition(".")[0] for name, found in named.items()}
     for key, role in graph_roles(known, units.values()).items():
-        said = canonical_role(own.get(known.layers[units[key].place].tensor("weight") or "", ""))
-        if any(role in parts and said in parts and said != role for parts in PART_ROLES.values()):
+        weight = known.layers[units[key].place].tensor("weight") or ""
+        path = own.get(weight, "")
+        said = canonical_role(path) if _last(path) != _last(weight.rpartition(".")[0]) else ""
+        if any(role in parts and said in parts and said != role for parts in (*PART_ROLES.values(), NORMS)):
             return True
     return False
+
+
+def _last(path: str) -> str:
+    return path.rpartition(".")[2]
 
 
 def _counts_otherwise(named: Mapping[str, Likeness], bare: Architecture, known: Architecture) -> bool:

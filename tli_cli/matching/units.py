@@ -7,6 +7,7 @@ from functools import cached_property
 from math import prod
 
 from tli_cli.architecture import LINEAR, UNTOLD, Architecture, Layer
+from tli_cli.describe.renaming import counted_from_one
 from tli_cli.describe.spaces import leaves
 from tli_cli.describe.turned import turned_layers
 from tli_cli.describe.vocabulary import canonical_role
@@ -199,6 +200,7 @@ def units_of(architecture: Architecture) -> tuple[Unit, ...]:
     cuts, attending = _cuts(architecture), attending_layers(architecture)
     mains = [main_tensor(layer) for layer in architecture.layers]
     settings = setting_numbers(architecture, mains, attending)
+    paths = [path.rpartition(".")[0] for path in counted_from_one([f"{a.path}.weight" for a in architecture.layers])]
     found: list[Unit] = []
     for place, (layer, name) in enumerate(zip(architecture.layers, mains, strict=True)):
         if name is None:
@@ -211,7 +213,7 @@ def units_of(architecture: Architecture) -> tuple[Unit, ...]:
             _canonical_shape(architecture, layer, name),
             kernel,
             _flavour(layer, architecture.by_name[name].dtype),
-            str(layer.attribute("role_name") or canonical_role(layer.path) or _recurrent_role(name)),
+            str(layer.attribute("role_name") or canonical_role(paths[place]) or _recurrent_role(name)),
             layer.block,
             layer.stage,
             _places(layer),

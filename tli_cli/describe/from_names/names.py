@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -16,6 +15,7 @@ from tli_cli.describe.from_names.roles import ROLES, place_of
 from tli_cli.describe.from_names.rows import as_run
 from tli_cli.describe.from_names.siblings import sibling_roles
 from tli_cli.describe.from_names.spaces_from_names import infer_spaces
+from tli_cli.describe.from_names.turned_weights import transposed
 from tli_cli.describe.normed import WITH_LENGTH
 from tli_cli.describe.renaming import renamed, spoken
 from tli_cli.describe.vocabulary import canonical_role
@@ -54,7 +54,7 @@ def _described(
     groups = _groups(tensors)
     shapes = {t.name: t.shape for t in tensors}
     layers = [_layer(path, roles, shapes) for path, roles in groups.items()]
-    layers = _told_by_siblings(_transposed(_with_loose_biases(layers, shapes), shapes), shapes)
+    layers = _told_by_siblings(transposed(_with_loose_biases(layers, shapes), shapes), shapes)
     given = [layer.path for layer in layers]
     layers = with_blocks(layers)
     layers = inferred_order(layers, shapes) if order_from == "inferred" else as_run(layers, shapes)
@@ -135,38 +135,3 @@ def _layer(path: str, roles: Mapping[str, str], shapes: Mapping[str, tuple[int, 
     if token := canonical_role(path):
         attributes["role_name"] = token
     return Layer(path, kind, tuple(roles.items()), attributes=tuple(sorted(attributes.items())))
-
-
-def _transposed(layers: Sequence[Layer], shapes: Mapping[str, tuple[int, ...]]) -> list[Layer]:
-    """Mark the layers whose weight is `(in, out)`: only so does the bias fit, or do most linear layers' biases."""
-    layers = [_transposed_convolution(layer, shapes) for layer in layers]
-    fits: Counter[str] = Counter()
-    family = set()
-    for layer in layers:
-        weight, bias = layer.tensor("weight"), layer.tensor("bias")
-        if layer.kind != "linear" or weight is None or bias is None or len(shapes[weight]) != 2:
-            continue
-        out, inner = shapes[weight]
-        size = shapes[bias][0] if shapes[bias] else 0
-        family.add(layer.path)
-        fits["yes"] += size == inner != out
-        fits["no"] += size == out != inner
-    if fits["yes"] <= fits["no"]:
-        return list(layers)
-    return [
-        layer.with_attributes(transposed=True) if layer.path in family and not _only_upright(layer, shapes) else layer
-        for layer in layers
-    ]
-
-
-def _transposed_convolution(layer: Layer, shapes: Mapping[str, tuple[int, ...]]) -> Layer:
-    weight, bias = layer.tensor("weight"), layer.tensor("bias")
-    if layer.kind != "conv" or weight is None or bias is None or layer.attribute("groups", 1) > 1:
-        return layer
-    is_turned = shapes[bias][:1] == shapes[weight][1:2] != shapes[weight][:1]
-    return layer.with_attributes(transposed=True) if is_turned else layer
-
-
-def _only_upright(layer: Layer, shapes: Mapping[str, tuple[int, ...]]) -> bool:
-    weight, bias = layer.tensor("weight"), layer.tensor("bias")
-    return weight is None or bias is None or shapes[weight][1] != shapes[bias][0]
