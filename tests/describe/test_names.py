@@ -55,6 +55,7 @@ def test_every_tensor_is_in_exactly_one_layer() -> None:
         ({"a.relative_position_index": (49, 49)}, "other", "a.relative_position_index", ["weight"]),
         ({"a.qkv.weight": (24, 8), "a.q_bias": (8,), "a.v_bias": (8,)}, "linear", "a.qkv",
          ["weight", "bias.q_bias", "bias.v_bias"]),
+        ({"a.q_proj.weight": (8, 8), "a.q_bias": (8,)}, "linear", "a.q_proj", ["weight", "bias"]),
     ],
 )  # fmt: skip
 def test_groups_and_kinds(shapes: dict[str, tuple[int, ...]], kind: str, path: str, roles: list[str]) -> None:

@@ -44,6 +44,9 @@ def place_of(tensor: TensorSpec, names: set[str], normed: Collection[str]) -> tu
         return module, STATISTICS[last]
     if last in FUSED_BIASES and f"{module}.qkv.weight" in names:
         return f"{module}.qkv", f"bias.{last}"
+    projection = f"{module}.{last[:1]}_proj"
+    if last in FUSED_BIASES and f"{projection}.weight" in names and f"{projection}.bias" not in names:
+        return projection, "bias"
     if last == "gain" and f"{module}.weight" in names:
         return module, "weight.gain"
     if last in NORMED and f"{module}.{NORMED_WITH[last]}" in names:
