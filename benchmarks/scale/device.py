@@ -23,7 +23,7 @@ from generate import generate
 from safetensors.torch import load_file, save_file
 
 from tli_cli import Options, inject, match
-from tli_cli.checkpoints import parse_size
+from tli_cli.cli.parsers import parse_size
 from tli_cli.references import Reading, resolve
 
 ROUNDS = 3

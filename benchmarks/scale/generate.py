@@ -10,8 +10,9 @@ from math import prod
 from pathlib import Path
 
 from tli_cli.architecture import TensorSpec
-from tli_cli.checkpoints import parse_size, write_checkpoint
+from tli_cli.checkpoints import write_checkpoint
 from tli_cli.checkpoints.writing.job import Job
+from tli_cli.cli.parsers import parse_size
 
 
 def decoder(size: int, wider: float = 1.0, dtype: str = "bfloat16") -> tuple[TensorSpec, ...]:

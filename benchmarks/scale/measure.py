@@ -24,7 +24,8 @@ from typing import Any
 from commands import Timing, compare
 from generate import KINDS
 
-from tli_cli.checkpoints import open_checkpoint, parse_size
+from tli_cli.checkpoints import open_checkpoint
+from tli_cli.cli.parsers import parse_size
 
 TLI = [sys.executable, "-m", "tli_cli"]
 WIDER = 1.25
