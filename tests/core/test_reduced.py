@@ -69,3 +69,35 @@ def test_what_meets_the_output_of_a_norm_makes_up_for_copies_or_nothing_is_promi
     given, wanted = randomised(Meeting(made, 8), 1), randomised(Meeting(made, width), 2)
     plan = apply_tli(wanted, given, example=EXAMPLE, options=OPTIONS)
     assert promises(plan) is kept is (distance(given, wanted, EXAMPLE) < 1e-6)
+
+
+class Gated(nn.Module):
+    """Two values, of which `joined` makes one with the other."""
+
+    def __init__(self, joined: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.left, self.right, self.last = nn.Linear(6, 8), nn.Linear(6, 8), nn.Linear(8, 3)
+        self.joined = joined
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.last(self.joined(self.left(x), torch.relu(self.right(x))))
+
+
+JOINED: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
+    "mean": lambda a, b: a * b.mean(1, keepdim=True),
+    "difference": torch.sub,
+    "quotient": lambda a, b: a / (b + 2),
+    "softsign": lambda a, b: functional.softsign(a) + b,
+    "shift": lambda a, b: a * (1 - b),
+    "largest": lambda a, b: (a - a.amax(-1, keepdim=True)) * b,
+}
+
+
+@pytest.mark.parametrize("name", JOINED)
+def test_what_code_does_with_one_of_two_values_is_other_code_with_the_other(name: str) -> None:
+    join = JOINED[name]
+    given, same = randomised(Gated(join), 1), randomised(Gated(join), 2)
+    assert promises(apply_tli(same, given, example=EXAMPLE, options=OPTIONS))
+    turned = randomised(Gated(lambda a, b: join(b, a)), 3)
+    plan = apply_tli(turned, given, example=EXAMPLE, options=OPTIONS)
+    assert not promises(plan) and distance(given, turned, EXAMPLE) > 1e-3

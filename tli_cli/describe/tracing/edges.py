@@ -12,6 +12,9 @@ from tli_cli.noted import UNPLACED, Number
 
 Code = tuple[Number, ...]
 
+AVERAGED: Number = ("averaged",)
+"""In place of an operation: that a value is a mean over places."""
+
 TURNED = frozenset({"sub", "rsub", "div"})
 """Operations that make something else of two values in the other order."""
 
@@ -21,6 +24,7 @@ class Edges:
 
     def __init__(self) -> None:
         self._noted: dict[tuple[int, int], set[int]] = defaultdict(set)
+        self._averaged: set[tuple[int, int]] = set()
         self._met: dict[int, list[Collection[int]]] = {}
         self._sides_of: dict[int, tuple[int, ...]] = {}
 
@@ -37,23 +41,30 @@ class Edges:
     ) -> None:
         """Note what stands before the nodes from `first` on, which one operation, of which `numbers` were noted, made
         of `given`."""
-        known = [(value.node, value.steps) for value in given if value is not None]
         for node in range(first, len(nodes)):
             inputs = nodes[node].inputs
             for at, taken in enumerate(inputs):
-                steps = [own for made, own in known if made == taken]
-                each = len(steps) == inputs.count(taken)
-                self.add(node, at, steps[inputs[:at].count(taken)] if each else set[int]().union(*steps))
+                values = [value for value in given if value is not None and value.node == taken]
+                self._take(node, at, _one_of(values, inputs[:at].count(taken), inputs.count(taken)))
             if nodes[node].layer < 0 and inputs:
                 told = set[int]().union(*(self._noted[node, at] for at in range(len(inputs))))
                 self.add(node, 0, {*numbers} - told)
+
+    def _take(self, node: int, at: int, values: Sequence[Value]) -> None:
+        self.add(node, at, set[int]().union(*(value.steps for value in values)))
+        if any(value.averaged for value in values):
+            self._averaged.add((node, at))
 
     def before(
         self, node: int, inputs: Sequence[int], numbers: Sequence[tuple[int, Number]], forgotten: Collection[int]
     ) -> tuple[Code, ...]:
         """Return what stands before each of the `inputs` of a node, by their places; nothing if nothing does."""
-        code = tuple(self._told(self._noted.get((node, at), ()), numbers, forgotten) for at in inputs)
+        code = tuple(self._before(node, at, numbers, forgotten) for at in inputs)
         return code if any(code) else ()
+
+    def _before(self, node: int, at: int, numbers: Sequence[tuple[int, Number]], forgotten: Collection[int]) -> Code:
+        own = self._told(self._noted.get((node, at), ()), numbers, forgotten)
+        return (*own, AVERAGED) if (node, at) in self._averaged else own
 
     def _told(self, noted: Collection[int], numbers: Sequence[tuple[int, Number]], forgotten: Collection[int]) -> Code:
         """Return the numbers `noted` in order, each of which meet values with what tells these apart."""
@@ -67,6 +78,12 @@ class Edges:
             ordered = not TURNED.isdisjoint(numbers[number][1])
             self._sides_of[number] = tuple(sides if ordered else sorted(sides))
         return self._sides_of[number]
+
+
+def _one_of(values: Sequence[Value], rank: int, count: int) -> Sequence[Value]:
+    """Return the one of several values of one node that is meant, if they are as many as the `count` of inputs; else
+    all."""
+    return values[rank : rank + 1] if len(values) == count else values
 
 
 def passed_on(code: Sequence[Code], through: Mapping[int, Code], inputs: Sequence[int]) -> tuple[Code, ...]:

@@ -103,7 +103,7 @@ class Values:
 
     def _worked(self, node: Node, before: Sequence[int]) -> Sequence[int]:
         """Return what code makes of the values `before` a node, as that takes them."""
-        if not self._code or not node.code:
+        if not self._code or len(node.code) != len(before):
             return before
         idle = (self.zero, self.nothing)
         worked = zip(before, node.code, strict=True)
