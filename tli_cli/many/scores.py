@@ -14,6 +14,7 @@ from tli_cli.many.profiles import Catalogued, Profile
 from tli_cli.many.stages import Stages
 from tli_cli.matching.anchors import A_HEAD
 from tli_cli.matching.dp import match_sides
+from tli_cli.matching.lone_tables import SAME, added_tables
 from tli_cli.matching.sides import Side
 from tli_cli.matching.tied import table_heads
 from tli_cli.scoring.score import fed_weights, ratio
@@ -58,6 +59,8 @@ class ManyScores:
         self._bodies = np.array([len(profile.side.ends[1]) for profile in self._profiles])
         self._weighted = np.array([profile.side.weighted for profile in self._profiles])
         self._alone = np.array([bool(p.side.architecture.graph) and not table_heads(p.side) for p in self._profiles])
+        self._adding = np.array([bool(added_tables(profile.side)) for profile in self._profiles])
+        self._copied = np.array([bool(profile.side.copies) for profile in self._profiles])
         self._sizes = np.array([profile.size for profile in self._profiles])
         self._stems = np.array([profile.stem for profile in self._profiles])
         self._heads = np.array([profile.head for profile in self._profiles])
@@ -84,12 +87,25 @@ class ManyScores:
         wanted = self._profiles[target]
         apart: NDArray[np.bool_] = self._alone & (self._sizes != self._sizes[target])
         apart &= bool(wanted.side.architecture.graph)
+        apart[self._maybe_one(target)] = False
         apart[self._certain.of(wanted.certain)] = False
         near = np.abs(self._bodies - self._bodies[target]) <= 1
         near |= np.abs(self._weighted - self._weighted[target]) <= A_HEAD
         alike = self._near.of(wanted.near)
         apart[alike[near[alike]]] = False
         return apart
+
+    def _maybe_one(self, target: int) -> list[int]:
+        """Return the sources that may be one network with `target` but for tables of positions on one side alone, and
+        for copies of networks, which do not count there."""
+        wanted = self._profiles[target].side
+        least = SAME * np.maximum(self._weighted, wanted.weighted)
+        near = (np.minimum(self._weighted, wanted.weighted) >= least) | self._copied | self._copied[target]
+        others = np.flatnonzero(near & (self._adding != self._adding[target])).tolist()
+        sides = [(i, self._profiles[i].side) for i in others]
+        return [
+            i for i, side in sides if (side.shapes & wanted.shapes).total() >= least[i] or side.copies or wanted.copies
+        ]
 
     def _fed_apart(self, target: int, sources: Ints) -> Ints:
         """Return what `sources`, which are apart from `target`, feed it, in units of 1 / `PARTS` of a weight's."""

@@ -81,9 +81,14 @@ class Side:
         return frozenset((unit.path.rpartition(".")[2], unit.shape) for unit in self.units)
 
     @cached_property
+    def shapes(self) -> Counter[tuple[object, ...]]:
+        """What layers with weights it holds, and how often: kinds and shapes."""
+        return Counter(unit.exact_label for unit in self.units if unit.kind in WEIGHTED)
+
+    @cached_property
     def weighted(self) -> int:
         """The number of convolutions and linear layers."""
-        return sum(unit.kind in WEIGHTED for unit in self.units)
+        return self.shapes.total()
 
     @cached_property
     def idle(self) -> frozenset[str]:
@@ -130,7 +135,7 @@ class Side:
         if both_known(self, other):
             theirs = other.groups(BEFORE)
             return {u.key for k, row in self.groups(BEFORE).items() if len(theirs.get(k, ())) >= len(row) for u in row}
-        mine, there = (Counter(u.exact_label for u in side.units if u.kind in WEIGHTED) for side in (self, other))
+        mine, there = self.shapes, other.shapes
         found = set[Key]()
         for again in grouped((unit for unit, _ in self.copies), lambda unit: unit.block).values():
             shapes = {unit.exact_label for unit in again} & mine.keys()
