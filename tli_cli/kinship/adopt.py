@@ -20,7 +20,7 @@ from tli_cli.kinship.repeats import Member, Units, copies_of, graph_of, in_order
 from tli_cli.matching.graph_roles import graph_roles
 from tli_cli.matching.parts import PART_ROLES
 from tli_cli.matching.undirected import spelled_row, undirected_blocks
-from tli_cli.matching.units import units_of
+from tli_cli.matching.units import positions_of, units_of
 from tli_cli.noted import OFFSET
 
 NORMS = ("norm1", "norm2")
@@ -218,7 +218,7 @@ def _layer(
     weight = dict(tensors).get("weight")
     if weight is not None and like.kind == "conv":
         shape = bare.by_name[weight].shape
-        attributes |= {"kernel": shape[2:]}
+        attributes |= {"kernel": shape[2:], "positions": positions_of(like)}
         if attributes.get("groups", 1) > 1 and weight in axes:
             outer = axes[weight][0].tree
             attributes["groups"] = spaces[leaves(outer)[0]].size

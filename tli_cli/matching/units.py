@@ -146,12 +146,17 @@ def _kernel(architecture: Architecture, layer: Layer, name: str) -> tuple[int, .
 def _places(layer: Layer) -> int:
     """Return at how many places a layer puts out its channels, those of one frame of a clip; 0 if that is unknown.
 
-    Of a convolution that is made for more than the only place of its map there are two.
+    A convolution that is made for more than the only place of its map has two.
     """
-    places, frames = (int(layer.attribute(name, 0) or 0) for name in ("positions", "frames"))
-    if places == 1 and _is_made_for_more(layer):
-        return 2
+    places, frames = positions_of(layer), int(layer.attribute("frames", 0) or 0)
     return places // frames if frames > 1 and places > frames else places
+
+
+def positions_of(layer: Layer) -> int:
+    """Return at how many places of all a layer puts out its channels, two where it is made for more than a single one;
+    0 if that is unknown."""
+    places = int(layer.attribute("positions", 0) or 0)
+    return 2 if places == 1 and _is_made_for_more(layer) else places
 
 
 def _is_made_for_more(layer: Layer) -> bool:
@@ -162,7 +167,7 @@ def _is_made_for_more(layer: Layer) -> bool:
 
 def _kind(layer: Layer, kernel: tuple[int, ...]) -> str:
     if layer.kind in LINEAR:
-        covers = layer.attribute("positions") == 1 and not _is_made_for_more(layer)
+        covers = positions_of(layer) == 1
         return "dense" if covers or all(size == 1 for size in kernel) else "conv"
     return layer.kind
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -22,10 +23,11 @@ def unnested(recording: Recording) -> tuple[list[Node], dict[int, int]]:
     """
     nodes, sizes = _of_slices(recording), dict(recording.part_sizes)
     cuts = gathered((node.inputs[0], i) for i, node in enumerate(nodes) if node.op == "part" and node.inputs)
+    rejoined = _rejoined(nodes)
     for whole, parts in cuts.items():
         lengths = {nodes[i].index: sizes.get(i, 0) for i in parts}
         starts = {i: sum(size for index, size in lengths.items() if index < nodes[i].index) for i in parts}
-        inner = [i for i in parts if i in cuts and nodes[whole].layer >= 0]
+        inner = [i for i in parts if i in cuts and nodes[whole].layer >= 0 and i not in rejoined]
         runs = {i: run for i in inner if (run := _run(recording, i, starts[i], cuts[i]))}
         for part in parts if runs else ():
             run = runs.get(part, ())
@@ -34,6 +36,21 @@ def unnested(recording: Recording) -> tuple[list[Node], dict[int, int]]:
                 sizes[i], nodes[i] = run[at], replace(nodes[i], inputs=(whole,), index=starts[part] + sum(run[:at]))
             nodes[part] = replace(nodes[part], index=-1 if run else starts[part])
     return nodes, sizes
+
+
+def _rejoined(nodes: Sequence[Node]) -> set[int]:
+    """Return what is cut in parts of which several come end to end again with nothing summed since, as where a rotary
+    embedding turns some channels of a head alone."""
+    reached: list[frozenset[int]] = []
+    found = set[int]()
+    for i, node in enumerate(nodes):
+        before = frozenset[int]().union(*(reached[j] for j in node.inputs))
+        if node.op == "cat":
+            met = Counter(nodes[part].inputs[0] for part in before)
+            found.update(whole for whole, count in met.items() if count > 1)
+        summed = node.layer >= 0 or node.op == "matmul"
+        reached.append(frozenset() if summed else before | {i} if node.op == "part" and node.inputs else before)
+    return found
 
 
 def _run(recording: Recording, part: int, start: int, cuts: Sequence[int]) -> tuple[int, ...]:

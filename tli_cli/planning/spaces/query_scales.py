@@ -79,8 +79,11 @@ class Scales:
         mine, theirs = innermost(self._target, pair.target), innermost(self._source, pair.source)
         if mine is None or theirs is None or len(terms_of(mine)) != len(terms_of(theirs)):
             return mine is not None and len(terms_of(mine)) > 1
-        sides = zip(terms_of(mine), terms_of(theirs), strict=True)
-        return len({self._target.size_of(m) / self._source.size_of(n) for m, n in sides}) > 1
+        sizes = [
+            (self._target.size_of(m), self._source.size_of(n))
+            for m, n in zip(terms_of(mine), terms_of(theirs), strict=True)
+        ]
+        return any(wide * sizes[0][1] != narrow * sizes[0][0] for wide, narrow in sizes)
 
     def _widths(self, pair: Pair) -> tuple[int, int] | None:
         """Return how wide heads are on both sides; None where that is not known."""
