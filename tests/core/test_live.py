@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from copy import deepcopy
+from itertools import pairwise
 
 import pytest
 import torch
@@ -168,6 +169,30 @@ def test_a_teacher_may_be_a_state_dict_or_a_checkpoint_file(tmp_path):
         target = build("resnet", 2, width=12)
         apply_tli(target, teacher, example=example)
         assert same_bytes(target.state_dict(), of_a_module.state_dict())
+
+
+class Sized(nn.Module):
+    """Convolutions, and a linear layer on their mean or more convolutions."""
+
+    def __init__(self, *, mapped: bool) -> None:
+        super().__init__()
+        sizes = (3, 8, 8, 16, 16, 24, 24)
+        convs = [nn.Conv2d(taken, made, 3, padding=1) for taken, made in pairwise(sizes)]
+        self.features = nn.Sequential(*(part for conv in convs for part in (conv, nn.ReLU())))
+        self.extra = nn.Sequential(nn.Conv2d(24, 16, 1), nn.ReLU()) if mapped else nn.Identity()
+        self.head = nn.Conv2d(16, 7, 1) if mapped else nn.Linear(24, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.extra(self.features(x))
+        return self.head(x.mean((2, 3)) if isinstance(self.head, nn.Linear) else x)
+
+
+@pytest.mark.parametrize("method", ["maps", "crop"])
+def test_a_bias_is_made_of_the_layer_that_the_weight_beside_it_is_made_of(method: str) -> None:
+    given, wanted = randomised(Sized(mapped=False), 1), randomised(Sized(mapped=True), 2)
+    plan = apply_tli(wanted, given.state_dict(), example=torch.randn(1, 3, 8, 8), options=Options(method=method))
+    made = {step.target: [name.rpartition(".")[0] for p in step.pieces for name in p.names] for step in plan.steps}
+    assert all(made[f"{layer}.weight"] == made[f"{layer}.bias"] for layer in ("features.0", "extra.0", "head"))
 
 
 def test_a_teacher_that_is_none_is_one_message():

@@ -15,7 +15,7 @@ from tli_cli.planning.identity import ADDED, is_silenced
 from tli_cli.planning.lengths import draft_lengths, without_length
 from tli_cli.planning.prepared import prepare
 from tli_cli.planning.roles import answering, as_head, biases_beside, is_mask, shares
-from tli_cli.planning.share_drafting import ShareDrafter
+from tli_cli.planning.share_drafting import ShareDrafter, is_refused, leave_biases
 from tli_cli.planning.spaces.pieces import is_copy
 from tli_cli.planning.starts.chains import added_start, passing
 from tli_cli.planning.starts.folding import LONE
@@ -150,6 +150,7 @@ class Drafter:
             offered += [share for share in shares(self._source, head) if share.role.partition(".")[0] == "bias"]
         wanted = [(share, self._drafts.of(share.spec.name)) for share in shares(self._target, pair.target)]
         identity = self._drafts.request.identity
+        refused = False
         for share, draft in wanted:
             if start := self._added_start(pair.target, layer, share.role):
                 exact = pair.target.place not in self._known.added.inexact
@@ -157,7 +158,11 @@ class Drafter:
             elif pair.repeat and identity and (start := stacked_start(self._target, share.spec.name)):
                 draft.initial, draft.reason = start, NEARLY
             else:
-                self._shares.draft(share, answering(share, offered), pair, weight)
+                answer = answering(share, offered)
+                self._shares.draft(share, answer, pair, weight)
+                refused |= share.role == "weight" and answer is not None and is_refused(draft, pair)
+        if refused:
+            leave_biases(wanted, pair, partner)
         self._known.ahead.draft_biases(wanted, pair, self._book)
         draft_lengths({share.role: draft for share, draft in wanted}, offered, self._book, by_axes=self._drafts.by_axes)
         if any(is_mask(share) and not draft.pieces for share, draft in wanted):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 
@@ -11,9 +12,10 @@ from tli_cli.grouping import grouped
 from tli_cli.matching.values import Pair
 from tli_cli.pieces import Piece
 from tli_cli.planning.claims.averages import averages_unevenly
-from tli_cli.planning.drafts import Drafts
+from tli_cli.planning.drafts import Draft, Drafts
 from tli_cli.planning.numbers import were_run
 from tli_cli.planning.prepared import Prepared
+from tli_cli.planning.refusals import COMPUTED
 from tli_cli.planning.roles import Share, is_cut_by_guess, lying_as
 from tli_cli.planning.spaces.dimension_rules import Ends
 from tli_cli.planning.spaces.pieces import is_exact, is_scaled, lie_alike, make_piece
@@ -127,3 +129,17 @@ class ShareDrafter:
     def _unplaced(self) -> dict[str, list[TensorSpec]]:
         """The tensors of a source without a graph, by their modules; none of one with a graph."""
         return grouped(() if self._source.graph else self._source.tensors, lambda spec: spec.name.rpartition(".")[0])
+
+
+def is_refused(draft: Draft, pair: Pair) -> bool:
+    """Tell whether what `pair` offers does not fit or may not be taken; what is computed starts as its partner does."""
+    return draft.reason != COMPUTED and not any(own is pair for _, own in draft.pieces)
+
+
+def leave_biases(drafted: Sequence[tuple[Share, Draft]], pair: Pair, partner: Layer) -> None:
+    """Make no bias of that of `partner`, whose weight is not taken either."""
+    for share, draft in drafted:
+        kept = [held for held in draft.pieces if held[1] is not pair]
+        if share.role.partition(".")[0] == "bias" and len(kept) < len(draft.pieces):
+            draft.pieces, draft.exact = kept, False
+            draft.reason = f"the weight beside it is not made of that of {partner.path}"
