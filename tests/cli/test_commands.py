@@ -109,6 +109,12 @@ def test_nothing_is_replaced_without_force(capsys, folder):
     tli(capsys, *given, "--force")
 
 
+@pytest.mark.parametrize(("said", "dtype"), [("bf16", torch.bfloat16), ("half", torch.float16)])
+def test_dtypes_have_short_names(capsys, said, dtype):
+    tli(capsys, "inject", "small.pt", "-t", "small.pt", "-o", f"{said}.safetensors", "--dtype", said)
+    assert {value.dtype for value in load_file(f"{said}.safetensors").values() if value.is_floating_point()} == {dtype}
+
+
 def test_score_of_a_model_with_itself_is_one(capsys):
     out, _ = tli(capsys, "score", "small.safetensors", "small.safetensors", "--json", "--min", "1")
     assert json.loads(out)["mean"] == 1

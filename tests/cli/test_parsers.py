@@ -7,7 +7,8 @@ from tli_cli.cli.parsers import a_share, complete_reference, parse_head, parse_s
 
 
 @pytest.mark.parametrize(
-    ("text", "size"), [("1000", 1000), ("5GB", 5 * 10**9), ("500 MiB", 500 * 2**20), ("1.5kb", 1500)]
+    ("text", "size"),
+    [("1000", 1000), ("5GB", 5 * 10**9), ("500 MiB", 500 * 2**20), ("1.5kb", 1500), ("2T", 2 * 10**12)],
 )
 def test_sizes(text, size):
     assert parse_size(text) == size

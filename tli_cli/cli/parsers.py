@@ -13,11 +13,15 @@ import typer
 from tli_cli.options import HEAD_CHOICES, InputShape
 from tli_cli.registry import did_you_mean
 
-_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30}
+_UNITS = {"": 1, "B": 1} | {
+    f"{letter}{end}": base**power
+    for power, letter in enumerate("KMGT", start=1)
+    for end, base in (("", 1000), ("B", 1000), ("IB", 1024))
+}
 
 
 def parse_size(text: str) -> int:
-    """Return the bytes that `text` means: `5GB` (10^9), `500MiB` (2^20), `1000`."""
+    """Return the bytes that `text` means: `5GB` or `5G` (10^9), `500MiB` (2^20), `1000`."""
     match = re.fullmatch(r"\s*(\d{1,18}(?:\.\d{1,18})?)\s*([A-Za-z]*)\s*", text)
     if match is None or match[2].upper() not in _UNITS or float(match[1]) <= 0:
         raise typer.BadParameter(f"expected a size such as 5GB or 500MiB, found {text!r}")

@@ -88,7 +88,6 @@ class _Values:
 
 
 def _choice(choices: type[Enum], value: str) -> Enum:
-    known = [choice.value for choice in choices]
-    if value in known:
-        return choices(value)
-    raise none_of(value, known)
+    if value in choices.__members__:
+        return choices[value]
+    raise none_of(value, [choice.value for choice in choices])

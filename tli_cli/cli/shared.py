@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from functools import wraps
 from inspect import Parameter, Signature, signature
+from types import MappingProxyType
 from typing import Annotated, Any
 
 from tli_cli.cli.options import COMPLETED, GATES, MATCHING, OUTPUT, REFERENCES, least, option
@@ -17,14 +18,21 @@ _METHODS = (
 )  # fmt: skip
 
 
-def _choices(name: str, values: Iterable[str]) -> type[Enum]:
-    return Enum(name, {value: value for value in values}, type=str)  # type: ignore[return-value]
+_SHORT_DTYPES = {
+    "fp64": "float64", "double": "float64", "fp32": "float32", "float": "float32",
+    "fp16": "float16", "half": "float16", "bf16": "bfloat16",
+}  # fmt: skip
+
+
+def _choices(name: str, values: Iterable[str], also: Mapping[str, str] = MappingProxyType({})) -> type[Enum]:
+    """Return an enumeration of `values`, in which other names, which no list shows, are `also` taken for some."""
+    return Enum(name, {value: value for value in values} | dict(also), type=str)  # type: ignore[return-value]
 
 
 Matcher = _choices("Matcher", ("dp", "path"))
 Method = _choices("Method", _METHODS)
 OnNonfinite = _choices("OnNonfinite", ("error", "keep"))
-Dtype = _choices("Dtype", DTYPES)
+Dtype = _choices("Dtype", DTYPES, _SHORT_DTYPES)
 
 _Text = str | None
 _Number = int | None
@@ -102,7 +110,7 @@ _SHARED: dict[str, Any] = {
     ],
     "device": _made(str, "Where arithmetic is done: cpu, cuda, cuda:1, mps.", metavar="NAME"),
     "on_nonfinite": _made(OnNonfinite, "NaN and infinite source values: stop at one, or keep them."),
-    "dtype": Annotated[Dtype | None, option(OUTPUT, "Cast floating tensors to this.")],
+    "dtype": Annotated[Dtype | None, option(OUTPUT, "Cast floating tensors to this; bf16 and fp16 will do.")],
     "max_shard_size": Annotated[
         _Number,
         option(
