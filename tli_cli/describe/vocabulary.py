@@ -52,8 +52,8 @@ ROLES: tuple[tuple[str, str, str], ...] = (
     ("v", "", r"v(_proj|_lin|_linear)?|value(_proj)?|to_v|wv|linear_v|values"),
     ("se_reduce", "", r"block\.\d\.fc1|attention\.0|se_reduce"),
     ("se_expand", "", r"block\.\d\.fc2|attention\.2|se_expand"),
-    ("q_norm", "", r"(q_norm|query_norm|q_ln|q_layernorm|norm_q)"),
-    ("k_norm", "", r"(k_norm|key_norm|k_ln|k_layernorm|norm_k)"),
+    ("q_norm", "", r"(q_norm|query_norm|q_ln|q_layernorm|norm_(added_)?q)"),
+    ("k_norm", "", r"(k_norm|key_norm|k_ln|k_layernorm|norm_(added_)?k)"),
     ("qk_scale", "attn", r"logit_scale|temperature|tau"),
     ("cpb1", "", r"cpb_mlp\.(0|fc1)|continuous_position_bias_mlp\.0"),
     ("cpb2", "", r"cpb_mlp\.(2|fc2)|continuous_position_bias_mlp\.2"),
@@ -210,6 +210,11 @@ def _role_of(tail: str, near: str) -> str:
 def crossing(path: str) -> str:
     """Return the prefix `cross_` of the roles in an attention to another sequence, "" elsewhere."""
     return "cross_" if _CROSS.search(path.lower()) else ""
+
+
+def without_crossing(path: str) -> str:
+    """Return a path in lower case, without the modules that attend to another sequence."""
+    return _CROSS.sub(".", path.lower())
 
 
 @lru_cache(maxsize=65536)

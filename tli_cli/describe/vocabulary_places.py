@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from tli_cli.describe.vocabulary import without_crossing
+
 TOP_PLACES: dict[str, float] = {
     "embed": 9, "stem": 10, "patch_embed": 10, "stem_norm": 10.5, "token_type": 11, "cls": 12,
     "dist": 12.1, "register": 12.2, "position": 13, "embed_norm": 14,
@@ -72,6 +74,32 @@ _TOWERS = re.compile(r"(^|[._])(visual|vision|image)(_\w+)?\.")
 def tower(path: str) -> str:
     """Return `vision` for a layer of a tower called so, "" for all others."""
     return "vision" if _TOWERS.search(path.lower()) else ""
+
+
+_BESIDE = re.compile(r"(^|[._])(te?xt|caption|context|add(ed)?|encoder_(?!att|enc|dec|norm|layer)\w+)\d*(?=[._]|$)")
+
+
+@lru_cache(maxsize=65536)
+def stream(path: str) -> str:
+    """Return `text` for a layer that its path within a block puts in the second of two streams that attend to each
+    other, "" for all others: an attention to another sequence is no stream.
+
+    >>> stream("txt_attn.qkv"), stream("attn.to_q"), stream("attn.norm_added_q"), stream("context_attention.q")
+    ('text', '', 'text', '')
+    """
+    return "text" if _BESIDE.search(without_crossing(path)) else ""
+
+
+_MODULATION = re.compile(
+    r"(^|[._])(ada_?(ln|layer_?norm|norm)\w*|film)([._]|$)|(^|[._])mod(ulation)?(\.(lin\w*|fc|[0-9]+))?$"
+    r"|(^|[._])norm\w*\.(linear|emb)$"
+)
+
+
+@lru_cache(maxsize=65536)
+def modulates(path: str) -> bool:
+    """Tell whether a layer is named for making the scales and shifts of others' inputs."""
+    return bool(_MODULATION.search(path.lower()))
 
 
 @lru_cache(maxsize=65536)

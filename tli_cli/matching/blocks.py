@@ -10,12 +10,12 @@ from operator import itemgetter
 from typing import TypeVar
 
 from tli_cli.describe.spelling import enclosing
-from tli_cli.grouping import gathered
+from tli_cli.grouping import gathered, grouped
 from tli_cli.matching.alignment import align
 from tli_cli.matching.bags import overlap
 from tli_cli.matching.segments import Block
 from tli_cli.matching.sides import Side
-from tli_cli.matching.units import Key
+from tli_cli.matching.units import Key, Unit
 from tli_cli.matching.values import StagePair
 from tli_cli.noted import CONVOLUTION
 
@@ -127,6 +127,14 @@ def tower_by_tower(
     for name in sorted(towers):
         mine, theirs = ([block for block in side if block.tower == name] for side in (targets, sources))
         yield mine, theirs
+
+
+def stream_by_stream(target: Block, source: Block) -> Iterator[tuple[Sequence[Unit], Sequence[Unit]]]:
+    """Yield the units of each of two streams, of both blocks, where names tell two of both; then all."""
+    streams = [grouped(block.units, lambda unit: unit.stream) for block in (target, source)]
+    if len(streams[0]) == len(streams[1]) == 2:
+        yield from ((streams[0][name], streams[1][name]) for name in sorted(streams[0]))
+    yield target.units, source.units
 
 
 def block_likeness(t: Block, s: Block) -> float:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from tli_cli.architecture import Architecture
-from tli_cli.matching.blocks import BlockPair, pair_blocks, tower_by_tower
+from tli_cli.matching.blocks import BlockPair, pair_blocks, stream_by_stream, tower_by_tower
 from tli_cli.matching.contained import kept_apart
 from tli_cli.matching.copies import with_copies
 from tli_cli.matching.evidence import Evidence, evidence_of
@@ -123,11 +123,12 @@ class _Pairing:
         given = self._given()
         for blocks in self._blocks:
             repeat = blocks.target.name in self._repeated
-            wanted = [unit for unit in blocks.target.units if unit.key not in self._pairs]
-            candidates = [unit for unit in blocks.source.units if repeat or unit.key not in given]
-            for t, s, similarity in pair_units(wanted, candidates, list(blocks.source.units)):
-                self._pairs[t.key] = Pair(t, self._by_key[s.key], similarity, repeat=repeat)
-                given |= set() if repeat else {s.key}
+            for mine, theirs in stream_by_stream(blocks.target, blocks.source):
+                wanted = [unit for unit in mine if unit.key not in self._pairs]
+                candidates = [unit for unit in theirs if repeat or unit.key not in given]
+                for t, s, similarity in pair_units(wanted, candidates, list(theirs)):
+                    self._pairs[t.key] = Pair(t, self._by_key[s.key], similarity, repeat=repeat)
+                    given |= set() if repeat else {s.key}
 
     def _feed_between(self) -> None:
         """Pair what is left over of one size between other pairs, which goes before blocks that are added; of two

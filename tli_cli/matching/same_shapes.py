@@ -49,7 +49,7 @@ def twins(source: Side, target: Side) -> Iterator[tuple[Unit, Unit]]:
     if covered < ALIKE * max(_count(mine), _count(theirs), 1):
         return
     roles, called = (_roles(target), _roles(source)), names_in_common(target.units, source.units)
-    places: list[Teller] = [_held(target, source), (_towers(target), _towers(source))]
+    places: list[Teller] = [_held(target, source), *((tell(target), tell(source)) for tell in (_towers, _streams))]
     names: list[Teller] = [roles, (_plain(roles[0]), _plain(roles[1])), called]
     names += [(tell(target), tell(source)) for tell in (_beside, _makers)]
     matrices, vectors = ([shape for shape in common if (len(shape[0]) > 1) is wide] for wide in (True, False))
@@ -131,6 +131,11 @@ def _plain(roles: Mapping[Key, Hashable]) -> dict[Key, Hashable]:
 def _towers(side: Side) -> dict[Key, Hashable]:
     """Return in which tower each unit stands, where names tell."""
     return {unit.key: tower(f"{unit.path}.") for unit in side.units}
+
+
+def _streams(side: Side) -> dict[Key, Hashable]:
+    """Return in which stream of its block each unit stands, where names tell."""
+    return {unit.key: unit.stream for unit in side.units}
 
 
 def _homes(target: Side, source: Side, pairs: Sequence[tuple[Unit, Unit]]) -> Teller:

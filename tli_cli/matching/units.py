@@ -11,6 +11,7 @@ from tli_cli.describe.renaming import counted_from_one
 from tli_cli.describe.spaces import leaves
 from tli_cli.describe.turned import turned_layers
 from tli_cli.describe.vocabulary import canonical_role
+from tli_cli.describe.vocabulary_places import stream
 from tli_cli.describe.walks import layer_behind
 from tli_cli.dtypes import is_float
 from tli_cli.matching.parts import Part, part_roles, parts_of
@@ -66,6 +67,11 @@ class Unit:
     def home(self) -> str:
         """The block that the unit stands in by its path; a unit outside of blocks is one by itself."""
         return self.block or self.path
+
+    @cached_property
+    def stream(self) -> str:
+        """The stream of its block that its name puts it in, "" for the first one and where there are no two."""
+        return stream(self.path.removeprefix(self.block)) if self.block != self.path else ""
 
     @cached_property
     def label(self) -> int:

@@ -12,6 +12,7 @@ from tli_cli.describe.from_names.siblings import ACTIVATED, GATE_LAST
 from tli_cli.describe.spaces import leaves
 from tli_cli.describe.spelling import natural, stem_of, unnumbered
 from tli_cli.describe.vocabulary import canonical_role
+from tli_cli.describe.vocabulary_places import modulates
 from tli_cli.grouping import grouped
 from tli_cli.matching.followers import normalised_layers, told_by_makers
 from tli_cli.matching.graph_roles import graph_roles
@@ -19,6 +20,7 @@ from tli_cli.matching.parts import PART_ROLES
 from tli_cli.matching.segments import WEIGHTED
 from tli_cli.matching.units import Key, Unit
 from tli_cli.matching.values import Matching, Pair
+from tli_cli.planning.claims.abreast import untold_streams
 from tli_cli.planning.claims.counted import counted_alike, differ_by_number, home_of, readers_of
 from tli_cli.planning.claims.rows import untold_rows
 from tli_cli.planning.claims.strangers import misnamed, strangers, torn_lists
@@ -60,6 +62,7 @@ def _untold(matching: Matching, target: Architecture, source: Architecture) -> d
     other, told = (_named(matching.targets), _named(matching.sources)), told_by_makers(matching, target, source)
     found = misnamed(matching, target, source) | strangers(matching) | torn_lists(matching)
     found |= untold_rows(matching, target, source, lambda unit: _shared(unit, there), lambda unit: _shared(unit, here))
+    streams = untold_streams(matching)
     counted = counted_alike(matching.targets, matching.sources, [(p.target, p.source) for p in matching.pairs])
     for pair in matching.pairs:
         rival, named = theirs.get(pair.source.key) or mine.get(pair.target.key), (pair.target.role, pair.source.role)
@@ -75,6 +78,10 @@ def _untold(matching: Matching, target: Architecture, source: Architecture) -> d
             found[pair.target.place] = f"its names do not tell it from {rival}"
         elif better := _named_otherwise(pair, *other):
             found[pair.target.place] = f"{better} is named for it"
+        elif pair.target.place in streams:
+            found[pair.target.place] = streams[pair.target.place]
+        elif pair.target.kind in WEIGHTED and any(modulates(unit.path) for unit in (pair.target, pair.source)):
+            found[pair.target.place] = "nothing tells in which order it makes scales and shifts"
         elif all(named) and len({"cross_" in role for role in named}) > 1:
             found[pair.target.place] = "one of the two is named as attending to another sequence"
         elif pair.target.shape != pair.source.shape and not (named[0] and named[0] == named[1]):
