@@ -101,3 +101,37 @@ def test_what_code_does_with_one_of_two_values_is_other_code_with_the_other(name
     turned = randomised(Gated(lambda a, b: join(b, a)), 3)
     plan = apply_tli(turned, given, example=EXAMPLE, options=OPTIONS)
     assert not promises(plan) and distance(given, turned, EXAMPLE) > 1e-3
+
+
+class Pooled(nn.Module):
+    """Attention and a block, of whose places the first is taken at one `step` or another."""
+
+    def __init__(self, step: str) -> None:
+        super().__init__()
+        self.step, self.first, self.norm, self.last = step, nn.Linear(6, 8), nn.LayerNorm(8), nn.Linear(8, 3)
+        self.q, self.k, self.v, self.fc1, self.fc2 = (nn.Linear(8, 8) for _ in range(5))
+
+    def pick(self, step: str, x: torch.Tensor) -> torch.Tensor:
+        return x[:, 0] if step == self.step else x
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.first(x)
+        scores = self.q(self.pick("query", x).reshape(len(x), -1, 8)) @ self.k(x).transpose(1, 2)
+        x = self.pick("block", x + (scores / 8**0.5).softmax(-1) @ self.v(x))
+        x = self.pick("norm", x + self.fc2(functional.gelu(self.fc1(x))))
+        x = self.pick("tanh", self.norm(x))
+        x = self.pick("last", torch.tanh(x))
+        return self.pick("end", self.last(x))
+
+
+@pytest.mark.parametrize("steps", permutations(("block", "norm", "tanh", "last", "end"), 2))
+def test_a_place_may_be_taken_before_or_behind_what_is_done_at_each(steps: tuple[str, str]) -> None:
+    given, wanted = (randomised(Pooled(step), seed) for seed, step in enumerate(steps))
+    plan = apply_tli(wanted, given, example=EXAMPLE, options=OPTIONS)
+    assert promises(plan) and distance(given, wanted, EXAMPLE) < 1e-6
+
+
+def test_a_place_is_not_taken_before_attention_as_behind_it() -> None:
+    for steps in (("query", "block"), ("block", "query")):
+        given, wanted = (randomised(Pooled(step), seed) for seed, step in enumerate(steps))
+        assert not promises(apply_tli(wanted, given, example=EXAMPLE, options=OPTIONS))

@@ -36,9 +36,11 @@ def unlike_inputs(known: Prepared, unread: Collection[int]) -> set[int]:
         and not any(_are_alike(mine[place], other, target.layers[place]) for other in taken)
     }
     unfed = {*range(len(source.layers))}.difference((pair.source.place for pair in known.first), folded)
+    ends = [node for node in range(len(target.graph)) if not target.readers[node]]
     given = {made_there[node] for node in _ends_and_features(source, unfed)}
-    ends = ((node, value) for node, value in enumerate(made_here) if not target.readers[node])
-    strange = [node for node, value in ends if value not in given and not values.is_own(value)]
+    given |= {values.end(value) for value in given} if len(ends) == 1 else set()
+    made = ((node, values.end(made_here[node]) if len(ends) == 1 else made_here[node]) for node in ends)
+    strange = [node for node, value in made if value not in given and not values.is_own(value)]
     return unlike | makers(target.graph, strange)
 
 

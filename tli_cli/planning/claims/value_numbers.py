@@ -8,9 +8,12 @@ from tli_cli.architecture import LINEAR, Architecture, Layer, Node
 from tli_cli.describe.turned import known_turns
 from tli_cli.matching.settings import IDEMPOTENT
 from tli_cli.matching.units import Key
+from tli_cli.noted import Number
+from tli_cli.planning.claims.places_alone import passes, settled
 from tli_cli.planning.identity import NOT_ZERO
 
 OWN = "own"
+LATE = "late"
 WHOLE = -1
 """In place of the number of a part: the whole layer."""
 
@@ -75,15 +78,14 @@ class Values:
         turns = known_turns(architecture)
         for index, node in enumerate(architecture.graph):
             whole = [values[i] for i in node.inputs]
-            before = self._worked(node, whole)
+            late, before = self._passed(architecture, node, self._worked(node, whole))
             if index in turns:
                 turning = values[turns[index]]
                 values.append(turning if turning in (self.zero, self.nothing) else self.number("turned", (turning,)))
                 continue
             if node.layer < 0:
-                values.append(
-                    self._of(node, before) if node.op != "part" else self._part(architecture, node, whole, cut)
-                )
+                made_of = self._of(node, before) if node.op != "part" else self._part(architecture, node, whole, cut)
+                values.append(self._behind(made_of, late) if node.op != "part" else made_of)
                 continue
             layer = architecture.layers[node.layer]
             added = bool(before) and layer.is_added
@@ -93,23 +95,56 @@ class Values:
             own = self.zero if taken == self.zero and _keeps_zero(layer) else made(node.layer)
             if added:
                 own = self._join("add", before if own is None else [*before, own])
-            values.append(taken if own is None else own)
+            values.append(self._behind(taken if own is None else own, late))
         return found, values
+
+    def end(self, value: int) -> int:
+        """Return the number of a value without which of its places are taken last, as is not noted behind all nodes."""
+        return self._split(value)[1]
 
     def _part(self, architecture: Architecture, node: Node, whole: Sequence[int], cut: Cut) -> int:
         """Return the number of a part, on which code acts as on the whole."""
+        late, taken = self._passed(architecture, node, whole)
         part = cut(architecture.graph[node.inputs[0]].layer, node.index)
-        return self._worked(node, [self._of(node, whole) if part is None else part])[0]
+        made = self._behind(self._of(node, taken) if part is None else part, late)
+        return self._worked(node, [made])[0]
 
     def _worked(self, node: Node, before: Sequence[int]) -> Sequence[int]:
         """Return what code makes of the values `before` a node, as that takes them."""
         if not self._code or len(node.code) != len(before):
             return before
-        idle = (self.zero, self.nothing)
-        worked = zip(before, node.code, strict=True)
-        return [
-            self.number(("code", code), (value,)) if code and value not in idle else value for value, code in worked
-        ]
+        return [self._noted(value, code) for value, code in zip(before, node.code, strict=True)]
+
+    def _noted(self, value: int, code: tuple[Number, ...]) -> int:
+        """Return what `code` makes of a value, which of its places are taken last where that comes to the same."""
+        if value in (self.zero, self.nothing) or not code:
+            return value
+        before, inner = self._split(value)
+        order = settled((*before, *code))
+        if order is None:
+            return self.number(("code", code), (value,))
+        rest, late = order
+        return self._behind(self.number(("code", rest), (inner,)) if rest else inner, late)
+
+    def _behind(self, value: int, late: tuple[Number, ...]) -> int:
+        """Return what is made of a value of which some places are taken."""
+        idle = value in (self.zero, self.nothing) or not late
+        return value if idle else self.number((LATE, late), (value,))
+
+    def _split(self, value: int) -> tuple[tuple[Number, ...], int]:
+        """Return which places are taken last, and of which value."""
+        made, parts = self._made[value]
+        return (made[1], parts[0]) if isinstance(made, tuple) and made[0] == LATE else ((), value)
+
+    def _passed(
+        self, architecture: Architecture, node: Node, before: Sequence[int]
+    ) -> tuple[tuple[Number, ...], Sequence[int]]:
+        """Return what comes to the same behind a node as before it, of all that it takes, and the values without."""
+        split = [self._split(value) for value in before if value not in (self.zero, self.nothing)]
+        late = split[0][0] if split else ()
+        if not late or any(other != late for other, _ in split) or not passes(architecture, node):
+            return (), before
+        return late, [self._split(value)[1] for value in before]
 
     def _of(self, node: Node, before: Sequence[int]) -> int:
         if node.op == "cat":
