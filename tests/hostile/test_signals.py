@@ -18,7 +18,7 @@ from pathlib import Path
 from tests.hostile.support import SPECS, ones
 from tli_cli import cli
 from tli_cli.checkpoints.writing.output import pending_files
-from tli_cli.checkpoints.writing.naming import draft_path
+from tli_cli.checkpoints.writing.drafts import draft_path
 
 def run(arguments):
     with pending_files() as files:
