@@ -158,14 +158,15 @@ class Node:
     the name of an activation or pooling (`relu`, `softmax`, `max_pool2d` ...). `layer` indexes
     `Architecture.layers`, -1 if none. A softmax has index 0 where a constant acts on what it weighs that is made in
     code, such as the mask of a causal attention; a product of values has the index `DOT` where it is summed over
-    channels. `code` are, for each of the inputs, the numbers of what code does with it before, where that was traced.
+    channels. `code` are, for each of the inputs, the numbers of what code does with it before; None where that
+    was not followed.
     """
 
     op: str
     inputs: tuple[int, ...] = ()
     layer: int = -1
     index: int = -1
-    code: tuple[tuple[Number, ...], ...] = field(default=(), compare=False)
+    code: tuple[tuple[Number, ...], ...] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, repr=False)

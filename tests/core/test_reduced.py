@@ -135,3 +135,31 @@ def test_a_place_is_not_taken_before_attention_as_behind_it() -> None:
     for steps in (("query", "block"), ("block", "query")):
         given, wanted = (randomised(Pooled(step), seed) for seed, step in enumerate(steps))
         assert not promises(apply_tli(wanted, given, example=EXAMPLE, options=OPTIONS))
+
+
+class Averaged(nn.Module):
+    """Values of all places that are averaged before or behind what is `done` with them, ahead of a layer or last."""
+
+    def __init__(self, done: Callable[[torch.Tensor], torch.Tensor], *, first: bool, at_end: bool) -> None:
+        super().__init__()
+        self.inner, self.last = nn.Linear(6, 8), nn.Linear(8, 3)
+        self.done, self.first, self.at_end = done, first, at_end
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.tanh(self.inner(x))
+        if self.at_end:
+            return self.done(self.last(x.mean(1))) if self.first else self.done(self.last(x)).mean(1)
+        return self.last(self.done(x.mean(1)) if self.first else self.done(x).mean(1))
+
+
+@pytest.mark.parametrize("done", [torch.sigmoid, lambda x: x.clamp(-0.1, 0.1)], ids=["sigmoid", "clamp"])
+@pytest.mark.parametrize("at_end", [True, False])
+@pytest.mark.parametrize("first", [True, False])
+def test_a_mean_before_what_bends_values_is_not_the_mean_behind_it(
+    done: Callable[[torch.Tensor], torch.Tensor], first: bool, at_end: bool
+) -> None:
+    given, wanted = (randomised(Averaged(done, first=own, at_end=at_end), 1 + own) for own in (first, not first))
+    plan = apply_tli(wanted, given, example=EXAMPLE, options=OPTIONS)
+    assert not promises(plan) and distance(given, wanted, EXAMPLE) > 1e-3
+    same = randomised(Averaged(done, first=first, at_end=at_end), 3)
+    assert promises(apply_tli(same, given, example=EXAMPLE, options=OPTIONS))

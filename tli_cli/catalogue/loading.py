@@ -101,6 +101,6 @@ def _bridged(graph: tuple[Node, ...], number: Mapping[int, int]) -> tuple[Node, 
                 place[i] = inputs[0]
             continue
         place[i] = len(nodes)
-        code = tuple(own for j, own in zip(node.inputs, node.code, strict=False) if j in place)
+        code = node.code and tuple(own for j, own in zip(node.inputs, node.code, strict=False) if j in place)
         nodes.append(Node(node.op, inputs, number.get(node.layer, -1), node.index, code))
     return tuple(nodes)

@@ -24,7 +24,7 @@ class Edges:
 
     def __init__(self) -> None:
         self._noted: dict[tuple[int, int], set[int]] = defaultdict(set)
-        self._averaged: set[tuple[int, int]] = set()
+        self._in_means: dict[tuple[int, int], set[int]] = {}
         self._met: dict[int, list[Collection[int]]] = {}
         self._sides_of: dict[int, tuple[int, ...]] = {}
 
@@ -52,8 +52,9 @@ class Edges:
 
     def _take(self, node: int, at: int, values: Sequence[Value]) -> None:
         self.add(node, at, set[int]().union(*(value.steps for value in values)))
-        if any(value.averaged for value in values):
-            self._averaged.add((node, at))
+        means = [value.in_mean for value in values if value.averaged]
+        if means:
+            self._in_means[node, at] = set[int]().union(*means)
 
     def before(
         self, node: int, inputs: Sequence[int], numbers: Sequence[tuple[int, Number]], forgotten: Collection[int]
@@ -63,8 +64,11 @@ class Edges:
         return code if any(code) else ()
 
     def _before(self, node: int, at: int, numbers: Sequence[tuple[int, Number]], forgotten: Collection[int]) -> Code:
-        own = self._told(self._noted.get((node, at), ()), numbers, forgotten)
-        return (*own, AVERAGED) if (node, at) in self._averaged else own
+        noted, inner = self._noted.get((node, at), set()), self._in_means.get((node, at))
+        if inner is None:
+            return self._told(noted, numbers, forgotten)
+        before, behind = (self._told(own, numbers, forgotten) for own in (noted & inner, noted - inner))
+        return (*before, AVERAGED, *behind)
 
     def _told(self, noted: Collection[int], numbers: Sequence[tuple[int, Number]], forgotten: Collection[int]) -> Code:
         """Return the numbers `noted` in order, each of which meet values with what tells these apart."""

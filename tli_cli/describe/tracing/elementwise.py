@@ -150,7 +150,7 @@ def shape_preserving(
         )
         origins = value.origins if same else ()
         made = Value(dims, node, value.names, origins, standardised=value.standardised, masked=value.masked)
-        rec.put(tensor, replace(made, averaged=value.averaged))
+        rec.put(tensor, replace(made, averaged=value.averaged, in_mean=value.in_mean))
 
 
 def anything(rec: Recording, name: str, args: Sequence[Any], out: Any) -> None:

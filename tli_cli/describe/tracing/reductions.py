@@ -73,7 +73,7 @@ def mean_(rec: Recording, args: Sequence[Any], out: Any) -> None:
     _measure(rec, args, out, MEAN, "mean")
     value, result = rec.get(args[0]), rec.get(out)
     if value is not None and result is not None and _shrinks_places(rec, value, result):
-        rec.put(first_of(out), replace(result, averaged=True))
+        rec.put(first_of(out), replace(result, averaged=True, in_mean=value.steps))
 
 
 def average_pool(rec: Recording, args: Sequence[Any], out: Any, *, name: str) -> None:

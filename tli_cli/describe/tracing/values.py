@@ -40,12 +40,12 @@ class Value:
     was given to every sample of the batch, `addends` that it is a sum or a row of several parameters. Of a
     normalisation that is written out, `centred` has its mean taken off, `root` is a deviation or a length, and
     `rsqrt` is the inverse of one or what was divided by one. `picks` is the dimension whose largest values it numbers;
-    `masked` says that a constant made in code acts on it, index by index, `averaged` that it is a mean over
-    places. `every` says which index of factors of its dimensions it has alone, and which number says so, `beside` the
-    dimension of places (counted from the last) of which some are cut off, how many before it and how many behind it.
-    `chain` lists the operations since its node was made and `steps` the numbers noted meanwhile, `own` those of them
-    that are a norm's, `epsilon` is what was added to the variance, `over` are the numbers of the statistics that it is
-    made of, and `gain` is what it was multiplied with.
+    `masked` says that a constant made in code acts on it, index by index, `averaged` that it is a mean over places,
+    and `in_mean` which of its steps came before that. `every` says which index of factors of its dimensions it has
+    alone, and which number says so, `beside` the dimension of places (counted from the last) of which some are cut
+    off, how many before it and how many behind it. `chain` lists the operations since its node was made and `steps`
+    the numbers noted meanwhile, `own` those of them that are a norm's, `epsilon` is what was added to the variance,
+    `over` are the numbers of the statistics that it is made of, and `gain` is what it was multiplied with.
     """
 
     dims: tuple[AxisTree, ...]
@@ -61,6 +61,7 @@ class Value:
     picks: AxisTree | None = None
     masked: bool = False
     averaged: bool = False
+    in_mean: frozenset[int] = frozenset()
     chain: tuple[str, ...] = ()
     steps: frozenset[int] = frozenset()
     own: frozenset[int] = frozenset()

@@ -111,7 +111,7 @@ class Values:
 
     def _worked(self, node: Node, before: Sequence[int]) -> Sequence[int]:
         """Return what code makes of the values `before` a node, as that takes them."""
-        if not self._code or len(node.code) != len(before):
+        if not self._code or node.code is None or len(node.code) != len(before):
             return before
         return [self._noted(value, code) for value, code in zip(before, node.code, strict=True)]
 
