@@ -45,10 +45,11 @@ def unlike_inputs(known: Prepared, unread: Collection[int]) -> set[int]:
 
 
 def _code_alike(*architectures: Architecture) -> bool:
-    """Tell whether the code of all was followed, and does the same as often, wherever that is."""
+    """Tell whether the code of all was followed, and does the same as often to as many inputs, wherever that is."""
     followed = [a.order_from == "trace" and any(node.code is not None for node in a.graph) for a in architectures]
     placed = [Counter(n for layer in a.layers for n in layer.numbers if n[0] not in UNPLACED) for a in architectures]
-    return all(followed) and all(own == placed[0] for own in placed)
+    inputs = [sum(node.op == "input" for node in a.graph) for a in architectures]
+    return all(followed) and len(set(inputs)) == 1 and all(own == placed[0] for own in placed)
 
 
 class _Made:
