@@ -8,10 +8,9 @@ from collections import defaultdict
 from pathlib import Path
 
 from benchmarks.convergence.training import area
+from benchmarks.real_size.runs import TUNED
 
 KEPT = Path(__file__).parent / "results.jsonl"
-TUNED = 100
-"""The seed on which the learning rate was chosen."""
 SHOWN = ("default", "names", "auto", "limit")
 
 
