@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from tests.models import NETS, example_for, randomised
+from tli_cli import apply_tli
 from tli_cli.architecture import Architecture
 from tli_cli.initial import constant_start
 from tli_cli.injection.injector import injector_for
@@ -84,3 +85,10 @@ def promises(plan: Plan) -> bool:
 def doubted(plan: Plan) -> dict[str, str]:
     """Return what is moved and not exact, with the reasons."""
     return {step.target: step.reason for step in plan.steps if step.action == "transfer" and not step.exact}
+
+
+def ported(target: nn.Module, source: nn.Module, example: torch.Tensor) -> tuple[Plan, float]:
+    """Return the plan from `source` to `target`, and how far their outputs are apart."""
+    given, wanted = randomised(source, 1), randomised(target, 2)
+    plan = apply_tli(wanted, given, example=example.float(), options=Options(method="maps"))
+    return plan, distance(given, wanted, (example,))

@@ -10,20 +10,12 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from tests.core.support import distance, promises
+from tests.core.support import distance, ported, promises
 from tests.models import randomised
 from tli_cli import Options, apply_tli
-from tli_cli.plan import Plan
 
 ROWS = torch.randn(2, 5, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 MAPS = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-
-
-def ported(target: nn.Module, source: nn.Module, example: torch.Tensor) -> tuple[Plan, float]:
-    """Return the plan from `source` to `target`, and how far their outputs are apart."""
-    given, wanted = randomised(source, 1), randomised(target, 2)
-    plan = apply_tli(wanted, given, example=example.float(), options=Options(method="maps"))
-    return plan, distance(given, wanted, (example,))
 
 
 class Timed(nn.Module):
